@@ -1,0 +1,122 @@
+package plinksim
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/plinksim/plinksim"
+
+// layers is the house: a package imports only from lower lines, never from
+// its own. ARCHITECTURE.md says what each of them is for.
+var layers = []string{
+	0: "pkg/packet",
+	1: "pkg/topology",
+	2: "pkg/secgroup pkg/lb pkg/fullnat pkg/control",
+	3: "pkg/dns pkg/dataplane pkg/host",
+	4: "pkg/lab",
+	5: "pkg/api pkg/plinktest",
+	6: "cmd/plinksim",
+}
+
+// The imports are read by the test itself: what a child process such as
+// "go list" reads is not part of the test cache's key, and a cached result
+// would hide a break.
+func TestLayers(t *testing.T) {
+	line := map[string]int{}
+	for n, names := range layers {
+		for _, name := range strings.Fields(names) {
+			line[name] = n
+		}
+	}
+	for dir, files := range goFiles(t) {
+		if dir == "." {
+			continue
+		}
+		own, ok := line[dir]
+		require.True(t, ok, "%s has no line in layers_test.go: give it one", dir)
+		for _, file := range files {
+			for _, imported := range imports(t, file) {
+				other, ours := strings.CutPrefix(imported, module+"/")
+				// The tests of a package may be in a package of their own beside it.
+				if !ours || other == dir {
+					continue
+				}
+				at, ok := line[other]
+				require.True(t, ok, "%s imports %s, which has no line in layers_test.go", file, other)
+				require.Less(t, at, own, "%s (line %d) imports %s (line %d): only lower lines may be imported", file, own, other, at)
+			}
+		}
+	}
+	for name := range line {
+		require.DirExists(t, name, "layers_test.go has a line for a package that is not there")
+	}
+}
+
+// TestPackageDocs wants exactly one package comment for each package.
+func TestPackageDocs(t *testing.T) {
+	for dir, files := range goFiles(t) {
+		var with []string
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments|parser.PackageClauseOnly)
+			require.NoError(t, err)
+			if f.Doc != nil {
+				with = append(with, file)
+			}
+		}
+		if dir != "." {
+			require.Len(t, with, 1, "package %s: want one package comment", dir)
+		}
+	}
+}
+
+func goFiles(t *testing.T) map[string][]string {
+	t.Helper()
+	found := map[string][]string{}
+	err := filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && p != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata") {
+			return filepath.SkipDir
+		}
+		// A directory with a go.mod of its own is another module.
+		if d.IsDir() && p != "." {
+			if _, err := os.Stat(filepath.Join(p, "go.mod")); err == nil {
+				return filepath.SkipDir
+			}
+		}
+		if strings.HasSuffix(p, ".go") {
+			dir := path.Dir(filepath.ToSlash(p))
+			found[dir] = append(found[dir], p)
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	return found
+}
+
+func imports(t *testing.T, file string) []string {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+	require.NoError(t, err)
+	var out []string
+	for _, spec := range f.Imports {
+		p, err := strconv.Unquote(spec.Path.Value)
+		require.NoError(t, err)
+		out = append(out, p)
+	}
+	return out
+}

@@ -1,0 +1,32 @@
+package dataplane
+
+import "github.com/plinksim/plinksim/pkg/packet"
+
+// Driver moves frames between the engine and every ENI of a lab. Read and
+// Write may run at the same time, each from one goroutine.
+type Driver interface {
+	// Read blocks until a frame is there or Wake is called, fills frames and
+	// returns how many, 0 after Wake. The data belongs to the driver and is
+	// valid until the next Read; it may be edited in place. After Close it
+	// returns an error that is os.ErrClosed.
+	Read(frames []packet.Frame) (n int, err error)
+	// Write sends frames and has finished with them when it returns. If
+	// n < len(frames), err says why, and the rest was not sent.
+	Write(frames []packet.Frame) (n int, err error)
+	// Wake lets a blocked Read return at once. It may be called from any
+	// goroutine.
+	Wake()
+	// Stats is a copy of the driver's counters, from any goroutine.
+	Stats() DriverStats
+	Close() error
+}
+
+// DriverStats counts what a driver moved and lost.
+type DriverStats struct {
+	FramesRead, FramesWritten uint64
+	BytesRead, BytesWritten   uint64
+	SuperframesRead           uint64 // frames with GSOSize > 0
+	RingDrops                 uint64 // frames that the kernel had no slot for
+	CopyDrops                 uint64 // superframes whose whole copy did not arrive
+	SendErrors                uint64 // frames that the kernel refused
+}

@@ -1,0 +1,144 @@
+package fullnat
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+// Config is everything a Table needs to know to judge a packet. It is built
+// whole by the control side and swapped in by Table.Configure; from then on
+// nobody changes it.
+type Config struct {
+	// ENIs are the interfaces that packets may come from and go to.
+	ENIs []Interface
+	// Links are what the interfaces translate. Two links with the same
+	// ingress ENI, address, port and protocol are an error.
+	Links []Link
+	// PortsPerTarget limits the sessions that one NAT IP may hold to one
+	// target (address, port, protocol). 0 means 55,000, which is what AWS
+	// states: Elastic Load Balancing user guide for Network Load Balancers,
+	// "Target groups", section on client IP preservation.
+	PortsPerTarget int
+}
+
+// Interface is what the table knows of an ENI.
+type Interface struct {
+	ENI packet.ENI
+	MAC packet.MAC // source of every frame that leaves here
+	MTU int
+	// NextHop gives the MAC to which a frame for addr is sent. It is asked
+	// once for a session and must be a pure function.
+	NextHop func(addr netip.Addr) packet.MAC
+}
+
+// Tuple is a five-tuple. For ICMP echo the ports hold the identifier.
+type Tuple struct {
+	Src, Dst netip.AddrPort
+	Protocol uint8 // IANA protocol number
+}
+
+// Link is one way through the data plane: whoever sends to Match on the
+// ingress ENI is brought to a target behind the egress ENI. Forward and
+// reverse access are both links; only who owns the ENIs differs.
+//
+// A session lives as long as a link of the same Name exists.
+type Link struct {
+	Name    string // unique in the Config, stable over swaps: ep1@zone tcp/80
+	Ingress packet.ENI
+	Match   netip.AddrPort
+	// Protocol is the IANA number: TCP or UDP.
+	Protocol uint8
+	Egress   packet.ENI
+	// Local are the NAT IPs, addresses of the egress ENI. At least one.
+	Local []netip.Addr
+	// Connected is false while the connection is not accepted: packets get
+	// the verdict NotConnected.
+	Connected bool
+	// Admit says whether a new session may start; nil admits all. It is the
+	// endpoint's security group, and must be a pure function.
+	Admit func(Tuple) bool
+	// Pick chooses the target of a new session; false where no backend can
+	// take one. It is called by the table's goroutine alone.
+	Pick func(Tuple) (netip.AddrPort, bool)
+	// Idle is how long an established session may be silent.
+	Idle time.Duration
+}
+
+// Verdict says what became of a packet. Every way to drop one has its own
+// verdict, and the table counts them all, for the table and for the link.
+type Verdict uint8
+
+// Each verdict but Forwarded drops the packet.
+const (
+	Forwarded    Verdict = iota
+	NotIP                // neither IPv4 nor ARP: not for the core
+	Malformed            // headers that contradict the frame or each other
+	Unsupported          // a protocol or a fragment that the core does not translate
+	NotOurs              // for an address that the ENI does not own
+	NoListener           // for an owned address, on a port that no link matches
+	NotConnected         // the link's connection is not accepted
+	Denied               // the endpoint's security group does not admit the session
+	NoSession            // not a first packet, and no session knows it
+	NoBackend            // no healthy server could take the session
+	NoNATPort            // every NAT port to this target is in use
+	TableFull            // the session table is full
+	TTLExpired           // the packet may not be forwarded once more
+	BadICMP              // an ICMP error that quotes no session of ours or has a wrong checksum
+	NumVerdicts          // how many there are; not a verdict
+)
+
+var verdictNames = [NumVerdicts]string{
+	"Forwarded", "NotIP", "Malformed", "Unsupported", "NotOurs", "NoListener", "NotConnected",
+	"Denied", "NoSession", "NoBackend", "NoNATPort", "TableFull", "TTLExpired", "BadICMP",
+}
+
+// String is the verdict's name as it stands in counters and stories.
+func (v Verdict) String() string {
+	if v < NumVerdicts {
+		return verdictNames[v]
+	}
+	return "Verdict?"
+}
+
+// Counters counts packets by verdict.
+type Counters [NumVerdicts]uint64
+
+// LinkStats is what a link has done since the table was made.
+type LinkStats struct {
+	Name                      string
+	Verdicts                  Counters
+	Sessions                  int    // now
+	SessionsOpened            uint64 // ever
+	PacketsToProvider         uint64
+	BytesToProvider           uint64 // of IP packets
+	PacketsToConsumer         uint64
+	BytesToConsumer           uint64
+	Superframes               uint64 // frames with GSOSize > 0, both directions
+	Segments                  uint64 // packets after superframes are segmented, both directions
+}
+
+// Stats is a copy of a table's counters.
+type Stats struct {
+	Verdicts Counters
+	Sessions int
+	Links    []LinkStats
+}
+
+// Session is a copy of one session, for people to read.
+type Session struct {
+	Link     string
+	Protocol uint8
+	State    string // syn-sent, established, closing, closed; open for UDP
+	// ToProvider is the five-tuple as the consumer sends it and as the
+	// backend receives it; the replies are the same with the ends exchanged.
+	Consumer, Endpoint netip.AddrPort
+	Local, Target      netip.AddrPort
+
+	PacketsToProvider, BytesToProvider uint64
+	PacketsToConsumer, BytesToConsumer uint64
+
+	Idle    time.Duration // since the last packet that refreshed it
+	Expires time.Duration // until it is removed if nothing more comes
+}

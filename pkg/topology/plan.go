@@ -1,0 +1,271 @@
+package topology
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+// Plan is a topology in which everything is decided: every name, address, MAC
+// and device of the lab. The same file gives the same Plan on every machine.
+// Lists are in the order of the file. A Plan is immutable once Load returned
+// it, so it may be read from any goroutine.
+type Plan struct {
+	Name    string // the lab: 1 to 32 of a-z, 0-9 and "-"
+	File    string // the file's name as the user wrote it, "" if it was not a file
+	Source  []byte // the file's text
+	Cloud   string // alibaba, aws or rfc
+	Profile Profile
+	Region  string
+
+	Accounts      []Account
+	VPCs          []VPC
+	ServerGroups  []ServerGroup
+	LoadBalancers []LoadBalancer
+	Services      []EndpointService
+	Endpoints     []Endpoint
+	Checks        []Check
+
+	// Dataplane names the namespace in which every ENI of the lab ends.
+	Dataplane string
+	// Warnings are what a user should know though the topology is usable.
+	Warnings []Problem
+}
+
+// Account owns VPCs, services and endpoints.
+type Account struct {
+	Name string
+	ID   string // 16 digits at Alibaba Cloud, 12 at AWS, made from the name
+}
+
+// VPC is a network namespace that routes between the bridges of its subnets.
+type VPC struct {
+	Name      string
+	ID        string // vpc-…
+	Account   string
+	CIDR      netip.Prefix
+	Namespace string // file name of its network namespace
+	// Resolvers are the addresses at which the VPC's DNS server answers.
+	Resolvers []netip.Addr
+	// HealthSource is the address from which backends of this VPC see health
+	// checks come. It is an address of the VPC's namespace.
+	HealthSource   netip.Addr
+	MTU            int
+	Subnets        []Subnet
+	SecurityGroups []SecurityGroup
+	Instances      []Instance
+}
+
+// Subnet is a vSwitch at Alibaba Cloud: a bridge in the VPC's namespace.
+type Subnet struct {
+	Name    string
+	ID      string // vsw-… or subnet-…
+	Zone    string
+	CIDR    netip.Prefix
+	Gateway netip.Addr // the address of the bridge
+	MAC     packet.MAC // of the bridge: packet.MACOf(Gateway)
+	Bridge  string     // device name in the VPC's namespace, at most 15 bytes
+}
+
+// SecurityGroup is a list of rules that a flow must pass to start.
+type SecurityGroup struct {
+	Name    string
+	ID      string // sg-…
+	Ingress []Rule // what may come to the members; nothing where empty
+	Egress  []Rule // what members may send; everything where nil
+}
+
+// Rule allows or denies new flows.
+type Rule struct {
+	Deny     bool
+	Priority int    // 1 is asked first; AWS has no priorities and every rule is 1
+	Protocol string // tcp, udp, icmp or all
+	// FirstPort and LastPort are the destination ports, both included; 0 and
+	// 65535 where the rule names none or the protocol has none.
+	FirstPort, LastPort uint16
+	// Peer is the other side: source for ingress, destination for egress.
+	Peer netip.Prefix
+}
+
+// Instance is a network namespace with one device in a subnet.
+type Instance struct {
+	Name           string
+	ID             string // i-…
+	VPC            string
+	Subnet         string
+	Zone           string
+	IP             netip.Addr
+	MAC            packet.MAC // packet.MACOf(IP)
+	SecurityGroups []string   // names in the VPC; nothing is filtered where empty
+	Namespace      string     // file name of its network namespace
+	Device         string     // in its own namespace: eth0
+	Port           string     // the other end, on the subnet's bridge
+	DNSName        string     // NAME.VPC.internal, without a final dot
+	Services       []InstanceService
+}
+
+// InstanceService is a program that answers on an instance.
+type InstanceService struct {
+	Kind string // http, echo, tcp, udp or command
+	Port uint16 // 0 for a command
+	Body string // what http, tcp and udp answer
+	Argv []string
+}
+
+// ServerGroup is a set of backends (target group at AWS).
+type ServerGroup struct {
+	Name        string
+	ID          string
+	VPC         string
+	Protocol    string // tcp or udp
+	Scheduler   string // rr or wrr
+	Servers     []Server
+	HealthCheck HealthCheck
+}
+
+// Server is one backend (target) of a server group.
+type Server struct {
+	Instance string
+	IP       netip.Addr
+	Port     uint16
+	Weight   int // 0 to 100; 0 takes no new sessions
+}
+
+// HealthCheck says how and how often servers are probed.
+type HealthCheck struct {
+	Protocol  string // tcp, or none: servers count as healthy
+	Port      uint16 // 0: the server's own
+	Interval  time.Duration
+	Timeout   time.Duration
+	Healthy   int // successes in a row that make a server healthy
+	Unhealthy int // failures in a row that make it unhealthy
+}
+
+// LoadBalancer has one node in each of its zones.
+type LoadBalancer struct {
+	Name      string
+	ID        string // lb-…
+	Type      string // clb or nlb
+	VPC       string
+	Nodes     []Node
+	Listeners []Listener
+	CrossZone bool // a node may pick servers of other zones
+}
+
+// Node is a load balancer's presence in one zone.
+type Node struct {
+	Zone   string
+	Subnet string
+	ENI    ENI
+	// Local are the NAT IPs: the addresses from which backends see sessions
+	// come. They belong to the node, which answers ARP for them; the VPC and
+	// the instances of the node's subnet have a route to them.
+	Local []netip.Addr
+}
+
+// Listener accepts sessions on a port.
+type Listener struct {
+	Protocol    string // tcp or udp
+	Port        uint16
+	ServerGroup string
+	IdleTimeout time.Duration
+}
+
+// ENI is a veth pair: one end on a subnet's bridge, the other in the lab's
+// data plane namespace.
+type ENI struct {
+	Name   string // as users write it: ep1@eu-central-1b
+	ID     string // eni-…
+	VPC    string
+	Subnet string
+	Zone   string
+	IP     netip.Addr
+	MAC    packet.MAC // what ARP answers: packet.MACOf(IP); not the device's MAC
+	Device string     // in the data plane namespace, at most 15 bytes, unique there
+	Port   string     // on the bridge in the VPC's namespace, at most 15 bytes
+}
+
+// EndpointService offers load balancers to endpoints.
+type EndpointService struct {
+	Name         string
+	ID           string // epsrv-… or vpce-svc-…
+	ServiceName  string // com.aliyuncs.privatelink.<region>.<id> or com.amazonaws.vpce.…
+	Domain       string // without a final dot
+	Account      string
+	Resources    []Resource
+	AutoAccept   bool
+	ZoneAffinity bool
+	Bandwidth    int      // Mbit/s of a connection
+	Whitelist    []string // accounts, the owner always among them
+}
+
+// Resource is a load balancer in one zone, the unit that a service offers.
+type Resource struct {
+	LoadBalancer string
+	Zone         string
+}
+
+// Endpoint is a consumer's way to a service: an ENI in each of its zones.
+type Endpoint struct {
+	Name           string
+	ID             string // ep-… or vpce-…
+	Domain         string // without a final dot
+	Account        string
+	VPC            string
+	Service        string
+	SecurityGroups []string
+	Zones          []EndpointZone
+}
+
+// EndpointZone is an endpoint's presence in one zone.
+type EndpointZone struct {
+	Zone   string
+	Subnet string
+	Domain string // without a final dot
+	ENI    ENI
+}
+
+// Check is one verification step. Exactly one of Get, Connect, Resolve,
+// Accept and Reject is set.
+type Check struct {
+	Name    string
+	From    string // instance; "" for accept and reject
+	Get     string // an http URL, references replaced
+	Connect string // tcp HOST:PORT, references replaced
+	Resolve string // a name, references replaced
+	Accept  *ConnectionRef
+	Reject  *ConnectionRef
+	Times   int           // at least 1
+	Timeout time.Duration // of one try
+	Expect  Expect
+}
+
+// ConnectionRef names a connection: it has no name of its own.
+type ConnectionRef struct {
+	Service  string
+	Endpoint string
+}
+
+// Expect is what a check must see. The zero value expects success.
+type Expect struct {
+	Status    int      // of http; 0: any below 400
+	Bodies    []string // each answer is one of them and each of them comes at least once
+	Error     string   // timeout, refused or any
+	Addresses []string // exactly these, in any order
+}
+
+// Profile is how one cloud behaves. Every value has its public source in
+// profile.go.
+type Profile struct {
+	Cloud      string
+	TCPIdle    time.Duration // of a load balancer's listener, unless it says otherwise
+	UDPIdle    time.Duration
+	MTU        int
+	NameTTL    time.Duration
+	NATPorts   int // per NAT IP and target
+	Bandwidth  int // Mbit/s of a connection
+	HealthTCP  HealthCheck
+	LowReserve int // addresses at the start of a subnet that nobody gets
+	TopReserve int // and at its end
+}
