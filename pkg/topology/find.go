@@ -1,0 +1,94 @@
+package topology
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Account finds an account by name. The error is a *NotFoundError.
+func (p *Plan) Account(name string) (*Account, error) {
+	return find("account", name, p.Accounts, func(a *Account) string { return a.Name })
+}
+
+// VPC finds a VPC by name. The error is a *NotFoundError.
+func (p *Plan) VPC(name string) (*VPC, error) {
+	return find("vpc", name, p.VPCs, func(v *VPC) string { return v.Name })
+}
+
+// Subnet finds a subnet of the VPC by name. The error is a *NotFoundError.
+func (v *VPC) Subnet(name string) (*Subnet, error) {
+	return find("subnet", name, v.Subnets, func(s *Subnet) string { return s.Name })
+}
+
+// SecurityGroup finds a security group of the VPC by name. The error is a
+// *NotFoundError.
+func (v *VPC) SecurityGroup(name string) (*SecurityGroup, error) {
+	return find("security group", name, v.SecurityGroups, func(g *SecurityGroup) string { return g.Name })
+}
+
+// Instance finds an instance by its name, or by VPC/NAME where several VPCs
+// have one of that name. The error is a *NotFoundError, or says between which
+// instances to choose.
+func (p *Plan) Instance(ref string) (*Instance, error) {
+	var found []*Instance
+	var known []string
+	for i := range p.VPCs {
+		for j := range p.VPCs[i].Instances {
+			in := &p.VPCs[i].Instances[j]
+			if in.Name == ref || in.Ref() == ref {
+				found = append(found, in)
+			}
+			known = append(known, in.Name)
+			if strings.Contains(ref, "/") {
+				known[len(known)-1] = in.Ref()
+			}
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nil, &NotFoundError{Kind: "instance", Name: ref, Known: known}
+	case 1:
+		return found[0], nil
+	}
+	var refs []string
+	for _, in := range found {
+		refs = append(refs, in.Ref())
+	}
+	return nil, fmt.Errorf("there are several instances %q: write %s", ref, strings.Join(refs, " or "))
+}
+
+// Ref is the instance's name with its VPC's: vpc1/ecs1. It is unique in the
+// lab.
+func (i *Instance) Ref() string { return i.VPC + "/" + i.Name }
+
+// ServerGroup finds a server group by name. The error is a *NotFoundError.
+func (p *Plan) ServerGroup(name string) (*ServerGroup, error) {
+	return find("server group", name, p.ServerGroups, func(g *ServerGroup) string { return g.Name })
+}
+
+// LoadBalancer finds a load balancer by name. The error is a *NotFoundError.
+func (p *Plan) LoadBalancer(name string) (*LoadBalancer, error) {
+	return find("load balancer", name, p.LoadBalancers, func(l *LoadBalancer) string { return l.Name })
+}
+
+// Node finds the load balancer's node in a zone. The error is a
+// *NotFoundError.
+func (l *LoadBalancer) Node(zone string) (*Node, error) {
+	return find("zone of "+l.Name, zone, l.Nodes, func(n *Node) string { return n.Zone })
+}
+
+// Service finds an endpoint service by name. The error is a *NotFoundError.
+func (p *Plan) Service(name string) (*EndpointService, error) {
+	return find("endpoint service", name, p.Services, func(s *EndpointService) string { return s.Name })
+}
+
+// Endpoint finds an endpoint by name. The error is a *NotFoundError.
+func (p *Plan) Endpoint(name string) (*Endpoint, error) {
+	return find("endpoint", name, p.Endpoints, func(e *Endpoint) string { return e.Name })
+}
+
+// Zone finds the endpoint's presence in a zone. The error is a
+// *NotFoundError.
+func (e *Endpoint) Zone(zone string) (*EndpointZone, error) {
+	return find("zone of "+e.Name, zone, e.Zones, func(z *EndpointZone) string { return z.Zone })
+}

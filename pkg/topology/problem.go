@@ -1,0 +1,57 @@
+package topology
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Problem is one thing that is wrong with a topology file, or, as a warning,
+// one thing that its author should know.
+type Problem struct {
+	File    string `json:"file"`              // as the user wrote it
+	Line    int    `json:"line"`              // from 1; 0 where the problem has no place in the file
+	Column  int    `json:"column"`            // from 1, in characters
+	Message string `json:"message"`           // names the object and the value as the user wrote them
+	Hint    string `json:"hint,omitempty"`    // what to do
+	Excerpt string `json:"excerpt,omitempty"` // the line and the one before it, the place marked with ^^^^
+}
+
+// Error is the problem's first line: file:line:column and the message.
+func (p Problem) Error() string {
+	if p.Line == 0 {
+		return fmt.Sprintf("%s: %s", p.File, p.Message)
+	}
+	return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Column, p.Message)
+}
+
+// String is everything that is known about the problem, on several lines,
+// without a final newline.
+func (p Problem) String() string {
+	text := p.Error()
+	if p.Excerpt != "" {
+		text += "\n" + p.Excerpt
+	}
+	if p.Hint != "" {
+		text += "\n  hint: " + p.Hint
+	}
+	return text
+}
+
+// Problems is every problem of a file, in the order of the file. It is the
+// error that Parse returns for a topology that cannot be used.
+type Problems []Problem
+
+// Error is the text of all problems and, at the end, how many there are.
+func (ps Problems) Error() string {
+	var b strings.Builder
+	for _, p := range ps {
+		b.WriteString(p.String())
+		b.WriteString("\n\n")
+	}
+	if len(ps) == 1 {
+		b.WriteString("1 problem")
+	} else {
+		fmt.Fprintf(&b, "%d problems", len(ps))
+	}
+	return b.String()
+}
