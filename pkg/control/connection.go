@@ -1,0 +1,188 @@
+package control
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// Snapshot is the state at one revision, a copy that the caller may keep.
+type Snapshot struct {
+	Revision    uint64
+	Connections []Connection // in the order of the plan's endpoints
+}
+
+// Connection finds the connection of an endpoint to a service.
+func (s Snapshot) Connection(service, endpoint string) (Connection, bool) {
+	for _, c := range s.Connections {
+		if c.Service == service && c.Endpoint == endpoint {
+			return c, true
+		}
+	}
+	return Connection{}, false
+}
+
+// Connection is what an endpoint has with the service it asked for. It has no
+// name of its own: service and endpoint together are its key.
+type Connection struct {
+	Service  string
+	Endpoint string
+	Account  string // of the endpoint
+	State    State
+	Status   string    // State in the words of the lab's cloud
+	Since    time.Time // when it came into State
+	Zones    []Zone    // in the order of the endpoint's
+}
+
+// Zone is a connection's part in one zone, with a state of its own.
+type Zone struct {
+	Zone   string
+	State  State
+	Status string // State in the words of the lab's cloud
+	// LoadBalancer is the resource that the zone is pinned to, "" until the
+	// connection is first accepted. Every session of the zone goes there.
+	LoadBalancer string
+}
+
+// connection is a Connection as the plane holds it.
+type connection struct {
+	Connection
+	cloud    string
+	vpc      string // the endpoint's
+	revision uint64 // of the newest change to it
+}
+
+func connectionName(service, endpoint string) string { return service + "/" + endpoint }
+
+func (c *connection) name() string { return connectionName(c.Service, c.Endpoint) }
+
+// String is how sentences name it.
+func (c *connection) String() string {
+	return fmt.Sprintf("the connection of endpoint %q to endpoint service %q", c.Endpoint, c.Service)
+}
+
+func (c *connection) word(s State) string { return Word(c.cloud, KindConnection, s) }
+
+func (c *connection) copy() Connection {
+	out := c.Connection
+	out.Zones = slices.Clone(c.Zones)
+	return out
+}
+
+func (c *connection) clone() *connection {
+	out := *c
+	out.Zones = slices.Clone(c.Zones)
+	return &out
+}
+
+func newConnection(plan *topology.Plan, e *topology.Endpoint, now time.Time) *connection {
+	c := &connection{
+		Connection: Connection{Service: e.Service, Endpoint: e.Name, Account: e.Account, Since: now},
+		cloud:      plan.Cloud,
+		vpc:        e.VPC,
+	}
+	c.enter(Wait)
+	return c
+}
+
+// next gives the state to which verb leads, false where it is refused. A verb
+// that would not change the word that people see is refused as well.
+func (c *connection) next(verb Verb) (State, bool) {
+	to, ok := transitions[c.State][verb]
+	if ok && (verb == Accept || verb == Reject) && c.word(to) == c.word(c.State) {
+		return "", false
+	}
+	return to, ok
+}
+
+// follow moves every zone that the table lets follow the verb.
+func (c *connection) follow(verb Verb) (moved bool) {
+	for i := range c.Zones {
+		to, ok := transitions[c.Zones[i].State][verb]
+		if !ok {
+			continue
+		}
+		c.Zones[i].enter(c.cloud, to)
+		moved = true
+	}
+	return moved
+}
+
+func (c *connection) enter(s State) {
+	c.State, c.Status = s, c.word(s)
+}
+
+func (z *Zone) enter(cloud string, s State) {
+	z.State, z.Status = s, Word(cloud, KindZone, s)
+}
+
+// setZones makes the zones those of the endpoint: the ones that stay keep
+// their state, and new ones of an open connection connect.
+func (c *connection) setZones(e *topology.Endpoint) (events []Event) {
+	before := c.Zones
+	c.Zones = make([]Zone, 0, len(e.Zones))
+	for _, ez := range e.Zones {
+		if i := zoneIndex(before, ez.Zone); i >= 0 {
+			c.Zones = append(c.Zones, before[i])
+			continue
+		}
+		z := Zone{Zone: ez.Zone}
+		z.enter(c.cloud, Wait)
+		if c.State.Open() {
+			z.enter(c.cloud, Connecting)
+		}
+		c.Zones = append(c.Zones, z)
+		events = append(events, c.zoneEvent(Create, z, "", z.Status))
+	}
+	for _, z := range before {
+		if zoneIndex(c.Zones, z.Zone) < 0 {
+			events = append(events, c.zoneEvent(Delete, z, z.Status, ""))
+		}
+	}
+	return events
+}
+
+func zoneIndex(zones []Zone, name string) int {
+	return slices.IndexFunc(zones, func(z Zone) bool { return z.Zone == name })
+}
+
+// pin gives every zone that is open a resource of the service in that zone. A
+// zone keeps the one it has while the service offers it. The cloud takes one
+// at random; the lab takes the one that the fewest zones of others use, so
+// that the same file gives the same lab.
+func (c *connection) pin(service *topology.EndpointService, others []*connection) {
+	for i := range c.Zones {
+		z := &c.Zones[i]
+		held := topology.Resource{LoadBalancer: z.LoadBalancer, Zone: z.Zone}
+		if z.State.Open() && !slices.Contains(service.Resources, held) {
+			z.LoadBalancer = leastUsed(service, z.Zone, others)
+		}
+	}
+}
+
+func leastUsed(service *topology.EndpointService, zone string, others []*connection) string {
+	best, uses := "", 0
+	for _, r := range service.Resources {
+		if r.Zone != zone {
+			continue
+		}
+		if n := countPinned(others, service.Name, r); best == "" || n < uses {
+			best, uses = r.LoadBalancer, n
+		}
+	}
+	return best
+}
+
+func countPinned(connections []*connection, service string, r topology.Resource) (n int) {
+	for _, c := range connections {
+		if c.Service != service {
+			continue
+		}
+		if i := zoneIndex(c.Zones, r.Zone); i >= 0 && c.Zones[i].LoadBalancer == r.LoadBalancer {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,127 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// HistoryLimit is how many events a plane keeps for Events and Subscribe. The
+// oldest go first.
+const HistoryLimit = 10_000
+
+// Event is one change of the lab.
+type Event struct {
+	Seq     uint64    `json:"seq"` // 1, 2, 3, … also over restarts
+	Time    time.Time `json:"time"`
+	Kind    Kind      `json:"kind"`
+	Name    string    `json:"name"`              // of a connection: service/endpoint; of a zone: service/endpoint@zone
+	Account string    `json:"account,omitempty"` // who did it; "" where nobody did
+	Verb    Verb      `json:"verb"`
+	From    string    `json:"from,omitempty"` // states in the words of the lab's cloud
+	To      string    `json:"to,omitempty"`
+	Text    string    `json:"text"` // one line for people
+}
+
+func (c *connection) event(verb Verb, account, from, to string) Event {
+	return Event{
+		Kind: KindConnection, Name: c.name(), Account: account, Verb: verb, From: from, To: to,
+		Text: c.eventText(verb, account, to),
+	}
+}
+
+func (c *connection) eventText(verb Verb, account, to string) string {
+	switch verb {
+	case Create:
+		return fmt.Sprintf("endpoint %q asks for a connection to endpoint service %q", c.Endpoint, c.Service)
+	case Delete:
+		return fmt.Sprintf("%s is gone", c)
+	case Reset:
+		return fmt.Sprintf("%s waits for its provider again", c)
+	case Accept, Reject:
+		who := fmt.Sprintf("account %q", account)
+		if account == "" {
+			who = "the service itself"
+		}
+		return fmt.Sprintf("%s %sed %s", who, verb, c)
+	}
+	return fmt.Sprintf("%s is %s", c, to)
+}
+
+func (c *connection) zoneEvent(verb Verb, z Zone, from, to string) Event {
+	text := fmt.Sprintf("zone %q of %s is %s", z.Zone, c, to)
+	switch verb {
+	case Create:
+		text = fmt.Sprintf("zone %q joined %s", z.Zone, c)
+	case Delete:
+		text = fmt.Sprintf("zone %q left %s", z.Zone, c)
+	}
+	return Event{Kind: KindZone, Name: c.name() + "@" + z.Zone, Verb: verb, From: from, To: to, Text: text}
+}
+
+// Events gives the kept events whose Seq is above since, oldest first.
+func (p *Plane) Events(since uint64) []Event {
+	events, _ := p.eventsAndSignal(since)
+	return events
+}
+
+// Subscribe sends every event whose Seq is above since, those of the past
+// first, and closes the channel when ctx ends. A reader may be slow: nothing
+// waits for it. One that is more than HistoryLimit events behind misses some,
+// which it sees by their Seq.
+func (p *Plane) Subscribe(ctx context.Context, since uint64) <-chan Event {
+	out := make(chan Event)
+	go func() {
+		defer close(out)
+		for {
+			events, signal := p.eventsAndSignal(since)
+			for _, e := range events {
+				select {
+				case out <- e:
+					since = e.Seq
+				case <-ctx.Done():
+					return
+				}
+			}
+			select {
+			case <-signal:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
+// Observe adds an event that others saw, such as the health of a server, to
+// the same stream. Seq is given here, and Time where it is zero. The state and
+// its revision stay as they are.
+func (p *Plane) Observe(e Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.recordLocked(e)
+	p.signalLocked()
+}
+
+// eventsAndSignal also gives the channel that closes at the next change.
+func (p *Plane) eventsAndSignal(since uint64) ([]Event, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first, _ := slices.BinarySearchFunc(p.history, since+1, func(e Event, seq uint64) int {
+		return int(int64(e.Seq) - int64(seq))
+	})
+	return slices.Clone(p.history[first:]), p.signal
+}
+
+func (p *Plane) recordLocked(e Event) {
+	p.lastSeq++
+	e.Seq = p.lastSeq
+	if e.Time.IsZero() {
+		e.Time = p.now()
+	}
+	if len(p.history) >= HistoryLimit {
+		p.history = slices.Delete(p.history, 0, HistoryLimit/10)
+	}
+	p.history = append(p.history, e)
+}
