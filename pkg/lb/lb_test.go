@@ -1,0 +1,352 @@
+package lb_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/plinksim/plinksim/pkg/lb"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+func address(i int) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 168, 24, byte(i)}), 80)
+}
+
+// groupOf has a server for each weight.
+func groupOf(scheduler, check string, weights ...int) topology.ServerGroup {
+	g := topology.ServerGroup{
+		Name: "rs1", Scheduler: scheduler, Protocol: "tcp",
+		HealthCheck: topology.HealthCheck{Protocol: check, Interval: 2 * time.Second, Timeout: 5 * time.Second, Healthy: 3, Unhealthy: 3},
+	}
+	for i, w := range weights {
+		g.Servers = append(g.Servers, topology.Server{
+			Instance: fmt.Sprintf("vpc2/ecs%d", i), IP: address(i).Addr(), Port: 80, Weight: w,
+		})
+	}
+	return g
+}
+
+func pickNames(p *lb.Picker, n int) string {
+	out := ""
+	for range n {
+		addr, ok := p.Pick()
+		if !ok {
+			return out + "-"
+		}
+		out += string(rune('a' + addr.Addr().As4()[3]))
+	}
+	return out
+}
+
+func TestPick(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		scheduler string
+		weights   []int
+		want      string
+	}{
+		{"no server", "wrr", nil, "-"},
+		{"one server gets everything", "wrr", []int{100}, "aaaa"},
+		{"equal weights take turns", "wrr", []int{100, 100}, "abab"},
+		{"a heavy server is spread over the round", "wrr", []int{5, 1, 1}, "aabacaaaabacaa"},
+		{"weight 0 gets no session", "wrr", []int{1, 0, 1}, "acac"},
+		{"every weight 0 is no server", "wrr", []int{0, 0}, "-"},
+		{"round robin ignores weights", "rr", []int{100, 1}, "abab"},
+		{"round robin leaves out weight 0", "rr", []int{100, 0}, "aaaa"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := lb.NewGroup(groupOf(tt.scheduler, "none", tt.weights...)).Picker(nil)
+			require.Equal(t, tt.want, pickNames(p, len(tt.want)))
+		})
+	}
+}
+
+func TestPickKeepsToEligibleServers(t *testing.T) {
+	g := lb.NewGroup(groupOf("wrr", "none", 1, 1, 1))
+	zone := g.Picker(func(s topology.Server) bool { return s.Instance != "vpc2/ecs1" })
+	require.Equal(t, "acac", pickNames(zone, 4))
+	require.Equal(t, "abcabc", pickNames(g.Picker(nil), 6), "every picker has its own turn")
+}
+
+// TestPickSharesByWeight compares every round with the naive way to say it: a
+// server of weight w is w times in a list of which each entry is used once. It
+// also holds the order to be smooth: no server is ever more than one session
+// ahead of its share.
+func TestPickSharesByWeight(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		weights := rapid.SliceOfN(rapid.IntRange(0, 100), 1, 8).Draw(t, "weights")
+		p := lb.NewGroup(groupOf("wrr", "none", weights...)).Picker(nil)
+		var naive []netip.AddrPort
+		for i, w := range weights {
+			for range w {
+				naive = append(naive, address(i))
+			}
+		}
+		got := map[netip.AddrPort]int{}
+		for n := 1; n <= len(naive); n++ {
+			addr, ok := p.Pick()
+			require.True(t, ok)
+			got[addr]++
+			share := float64(n*weights[addr.Addr().As4()[3]]) / float64(len(naive))
+			require.Less(t, float64(got[addr]), share+float64(len(weights)))
+		}
+		want := map[netip.AddrPort]int{}
+		for _, addr := range naive {
+			want[addr]++
+		}
+		require.Equal(t, want, got)
+	})
+}
+
+func TestPickDoesNotAllocate(t *testing.T) {
+	p := lb.NewGroup(groupOf("wrr", "none", 100, 50, 1)).Picker(nil)
+	p.Pick()
+	require.Zero(t, testing.AllocsPerRun(1000, func() { p.Pick() }))
+}
+
+func TestPickWhileHealthChanges(t *testing.T) {
+	g := lb.NewGroup(groupOf("wrr", "tcp", 1, 1))
+	p := g.Picker(nil)
+	g.Report(address(0), nil, epoch)
+	var reporter sync.WaitGroup
+	reporter.Go(func() {
+		for i := range 3000 {
+			var result error
+			if i%6 < 3 {
+				result = errors.New("down")
+			}
+			g.Report(address(1), result, epoch)
+		}
+	})
+	for range 100_000 {
+		if _, ok := p.Pick(); !ok {
+			t.Fatal("the first server is healthy all the time")
+		}
+	}
+	reporter.Wait()
+}
+
+func TestHealth(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		results string // + passed, - failed
+		healthy string // after each: H or U
+	}{
+		{"the first success is enough", "+", "H"},
+		{"the first failure is no change", "-", "U"},
+		{"a healthy server survives two failures", "+--+--", "HHHHHH"},
+		{"three failures in a row end it", "+---", "HHHU"},
+		{"nor are more of them, until the first success", "---+", "UUUH"},
+		{"a server that was healthy needs three successes in a row", "+---++-+++", "HHHUUUUUUH"},
+		{"and then three failures again", "+---+++---", "HHHUUUHHHU"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			g := lb.NewGroup(groupOf("wrr", "tcp", 1))
+			require.Equal(t, "not checked yet", g.Health()[0].Reason)
+			before := byte('U')
+			for i := range tt.results {
+				var result error
+				if tt.results[i] == '-' {
+					result = errors.New("connection refused")
+				}
+				changed := g.Report(address(0), result, epoch.Add(time.Duration(i)*time.Second))
+				h := g.Health()[0]
+				require.Equal(t, tt.healthy[i] == 'H', h.Healthy, "after result %d", i+1)
+				require.Equal(t, tt.healthy[i] != before, changed, "after result %d", i+1)
+				require.EqualValues(t, i+1, h.Checks)
+				_, ok := g.Picker(nil).Pick()
+				require.Equal(t, h.Healthy, ok, "only healthy servers are picked")
+				if changed {
+					require.Equal(t, epoch.Add(time.Duration(i)*time.Second), h.Since)
+				}
+				if !h.Healthy {
+					require.Equal(t, "connection refused", h.Reason)
+				}
+				before = tt.healthy[i]
+			}
+		})
+	}
+}
+
+func TestReportOfAServerThatIsGone(t *testing.T) {
+	g := lb.NewGroup(groupOf("wrr", "tcp", 1))
+	require.False(t, g.Report(address(9), nil, epoch))
+}
+
+func TestUpdate(t *testing.T) {
+	g := lb.NewGroup(groupOf("wrr", "tcp", 1, 1))
+	p := g.Picker(nil)
+	g.Report(address(0), nil, epoch)
+	g.Report(address(1), nil, epoch)
+	require.Equal(t, "ab", pickNames(p, 2))
+
+	g.Update(groupOf("wrr", "tcp", 1, 3, 1))
+	require.Equal(t, "babbbabb", pickNames(p, 8), "new weights count at once, and a new server has to be checked first")
+	require.True(t, g.Health()[0].Healthy)
+	require.False(t, g.Health()[2].Healthy)
+
+	changed := groupOf("wrr", "tcp", 1, 3, 1)
+	changed.HealthCheck.Port = 81
+	g.Update(changed)
+	require.Equal(t, "-", pickNames(p, 1), "what another check found says nothing about this one")
+}
+
+// host answers probes as a table says, and keeps count.
+type host struct {
+	mu     sync.Mutex
+	errs   map[string]error // by address; no entry: accepts
+	dialed []string
+	resets int
+}
+
+func (h *host) set(address string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.errs[address] = err
+}
+
+func (h *host) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	h.mu.Lock()
+	h.dialed = append(h.dialed, network+" "+address)
+	err := h.errs[address]
+	h.mu.Unlock()
+	switch {
+	case errors.Is(err, errSilent):
+		<-ctx.Done()
+		return nil, &net.OpError{Op: "dial", Err: ctx.Err()}
+	case err != nil:
+		return nil, &net.OpError{Op: "dial", Err: err}
+	}
+	return &conn{host: h}, nil
+}
+
+var errSilent = errors.New("silent")
+
+type conn struct {
+	net.Conn
+	host   *host
+	linger int
+	set    bool
+}
+
+func (c *conn) SetLinger(sec int) error { c.linger, c.set = sec, true; return nil }
+
+func (c *conn) Close() error {
+	c.host.mu.Lock()
+	defer c.host.mu.Unlock()
+	if c.set && c.linger == 0 {
+		c.host.resets++
+	}
+	return nil
+}
+
+func TestChecker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		group := lb.NewGroup(groupOf("wrr", "tcp", 1, 1))
+		h := &host{errs: map[string]error{"192.168.24.1:80": syscall.ECONNREFUSED}}
+		changes := make(chan lb.ServerHealth, 10)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		c := &lb.Checker{Group: group, Dial: h.dial, Changed: func(s lb.ServerHealth) { changes <- s }}
+		start := time.Now()
+		go func() { defer close(done); c.Run(ctx) }()
+		synctest.Wait()
+		require.ElementsMatch(t, []string{"tcp 192.168.24.0:80", "tcp 192.168.24.1:80"}, h.dialed, "everybody is checked at once")
+		first := <-changes
+		require.Equal(t, "vpc2/ecs0", first.Instance)
+		require.True(t, first.Healthy)
+		require.Equal(t, start, first.Since)
+		require.Equal(t, 1, h.resets, "a probe ends with a reset")
+		require.Equal(t, "connection refused", group.Health()[1].Reason)
+
+		h.set("192.168.24.0:80", errSilent)
+		second := <-changes
+		require.False(t, second.Healthy)
+		require.Equal(t, "no answer within 5s", second.Reason)
+		// Probes start at 2 s, then whenever the one before has ended and a tick is there.
+		require.Equal(t, 17*time.Second, time.Since(start))
+
+		h.set("192.168.24.1:80", nil)
+		third := <-changes
+		require.Equal(t, "vpc2/ecs1", third.Instance)
+		require.True(t, third.Healthy)
+
+		cancel()
+		<-done
+		checks := group.Health()[0].Checks
+		time.Sleep(time.Minute)
+		require.Equal(t, checks, group.Health()[0].Checks, "a stopped checker checks nothing")
+	})
+}
+
+func TestCheckerUsesThePortOfTheCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		config := groupOf("wrr", "tcp", 1)
+		config.HealthCheck.Port = 8080
+		h := &host{}
+		ctx, cancel := context.WithCancel(t.Context())
+		go (&lb.Checker{Group: lb.NewGroup(config), Dial: h.dial}).Run(ctx)
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		require.Equal(t, []string{"tcp 192.168.24.0:8080"}, h.dialed)
+	})
+}
+
+func TestCheckerOfAGroupWithoutCheck(t *testing.T) {
+	(&lb.Checker{Group: lb.NewGroup(groupOf("wrr", "none", 1))}).Run(t.Context())
+}
+
+func TestCheckerOnRealSockets(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	at := netip.MustParseAddrPort(ln.Addr().String())
+	config := topology.ServerGroup{
+		Servers:     []topology.Server{{IP: at.Addr(), Port: at.Port(), Weight: 1}},
+		HealthCheck: topology.HealthCheck{Protocol: "tcp", Interval: 10 * time.Millisecond, Timeout: 5 * time.Second, Unhealthy: 2},
+	}
+	changes := make(chan lb.ServerHealth)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	c := &lb.Checker{Group: lb.NewGroup(config), Dial: (&net.Dialer{}).DialContext, Changed: func(s lb.ServerHealth) { changes <- s }}
+	go func() { defer close(done); c.Run(ctx) }()
+	require.True(t, (<-changes).Healthy)
+	require.NoError(t, ln.Close())
+	down := <-changes
+	require.False(t, down.Healthy)
+	require.Equal(t, "connection refused", down.Reason)
+	cancel()
+	<-done
+}
+
+func BenchmarkPick(b *testing.B) {
+	for _, n := range []int{1, 2, 10, 200} {
+		b.Run(fmt.Sprintf("servers=%d", n), func(b *testing.B) {
+			weights := make([]int, n)
+			for i := range weights {
+				weights[i] = 100
+			}
+			p := lb.NewGroup(groupOf("wrr", "none", weights...)).Picker(nil)
+			b.ReportAllocs()
+			for b.Loop() {
+				p.Pick()
+			}
+		})
+	}
+}
