@@ -31,22 +31,16 @@ func (v *VPC) SecurityGroup(name string) (*SecurityGroup, error) {
 // instances to choose.
 func (p *Plan) Instance(ref string) (*Instance, error) {
 	var found []*Instance
-	var known []string
 	for i := range p.VPCs {
 		for j := range p.VPCs[i].Instances {
-			in := &p.VPCs[i].Instances[j]
-			if in.Name == ref || in.Ref() == ref {
+			if in := &p.VPCs[i].Instances[j]; in.Name == ref || in.Ref() == ref {
 				found = append(found, in)
-			}
-			known = append(known, in.Name)
-			if strings.Contains(ref, "/") {
-				known[len(known)-1] = in.Ref()
 			}
 		}
 	}
 	switch len(found) {
 	case 0:
-		return nil, &NotFoundError{Kind: "instance", Name: ref, Known: known}
+		return nil, &NotFoundError{Kind: "instance", Name: ref, Known: p.instanceNames(strings.Contains(ref, "/"))}
 	case 1:
 		return found[0], nil
 	}
@@ -55,6 +49,21 @@ func (p *Plan) Instance(ref string) (*Instance, error) {
 		refs = append(refs, in.Ref())
 	}
 	return nil, fmt.Errorf("there are several instances %q: write %s", ref, strings.Join(refs, " or "))
+}
+
+func (p *Plan) instanceNames(withVPC bool) []string {
+	var out []string
+	for i := range p.VPCs {
+		for j := range p.VPCs[i].Instances {
+			in := &p.VPCs[i].Instances[j]
+			if withVPC {
+				out = append(out, in.Ref())
+			} else {
+				out = append(out, in.Name)
+			}
+		}
+	}
+	return out
 }
 
 // Ref is the instance's name with its VPC's: vpc1/ecs1. It is unique in the

@@ -116,7 +116,7 @@ type InstanceService struct {
 // ServerGroup is a set of backends (target group at AWS).
 type ServerGroup struct {
 	Name        string
-	ID          string
+	ID          string // rsp-…, sgp-…, or targetgroup/NAME/… at AWS
 	VPC         string
 	Protocol    string // tcp or udp
 	Scheduler   string // rr or wrr
@@ -126,7 +126,7 @@ type ServerGroup struct {
 
 // Server is one backend (target) of a server group.
 type Server struct {
-	Instance string
+	Instance string // VPC/NAME
 	IP       netip.Addr
 	Port     uint16
 	Weight   int // 0 to 100; 0 takes no new sessions
@@ -145,7 +145,7 @@ type HealthCheck struct {
 // LoadBalancer has one node in each of its zones.
 type LoadBalancer struct {
 	Name      string
-	ID        string // lb-…
+	ID        string // lb-…, nlb-…, or net/NAME/… at AWS
 	Type      string // clb or nlb
 	VPC       string
 	Nodes     []Node
@@ -196,7 +196,7 @@ type EndpointService struct {
 	Resources    []Resource
 	AutoAccept   bool
 	ZoneAffinity bool
-	Bandwidth    int      // Mbit/s of a connection
+	Bandwidth    int      // Mbit/s of a connection; 0: not limited
 	Whitelist    []string // accounts, the owner always among them
 }
 
@@ -230,7 +230,7 @@ type EndpointZone struct {
 // Accept and Reject is set.
 type Check struct {
 	Name    string
-	From    string // instance; "" for accept and reject
+	From    string // instance as VPC/NAME; "" for accept and reject
 	Get     string // an http URL, references replaced
 	Connect string // tcp HOST:PORT, references replaced
 	Resolve string // a name, references replaced
@@ -263,9 +263,11 @@ type Profile struct {
 	UDPIdle    time.Duration
 	MTU        int
 	NameTTL    time.Duration
-	NATPorts   int // per NAT IP and target
-	Bandwidth  int // Mbit/s of a connection
-	HealthTCP  HealthCheck
-	LowReserve int // addresses at the start of a subnet that nobody gets
-	TopReserve int // and at its end
+	NATPorts   int         // per NAT IP and target
+	Bandwidth  int         // Mbit/s of a connection; 0: not limited
+	HealthTCP  HealthCheck // default of a server group
+	HealthNLB  HealthCheck // the same, where an nlb uses the group
+	LowReserve int         // addresses at the start of a subnet that nobody gets
+	TopReserve int         // and at its end
+	Gateway    int         // the gateway's place in a subnet: 1 is the second address, -1 the last
 }

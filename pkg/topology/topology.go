@@ -1,9 +1,31 @@
 // Package topology reads a topology file and decides everything about the lab
 // that it describes.
+//
+// A file says what a user wants: VPCs, instances, load balancers, services,
+// endpoints. A Plan says what will be: every identifier, domain name, address,
+// MAC and device. Load goes from one to the other in two passes that a reader
+// of the code can take one after the other:
+//
+//   - read: the YAML nodes are walked beside the raw structs of raw.go. What
+//     is checked here needs no other part of the file: keys, types, numbers.
+//   - build: the raw structs become the Plan, in the order VPCs, load
+//     balancers, services, endpoints, checks, each of which may refer to what
+//     came before. What is checked here is how the parts fit together.
+//
+// Both passes go on after a problem and say everything that is wrong at once.
+// One cause gives one Problem: whoever refers to an object that is there but
+// broken is not blamed for it.
+//
+// Nothing is drawn by lot. What the file leaves open is derived from a hash of
+// the lab's and the object's name, so the same file gives the same Plan on
+// every machine, and an object keeps its address when others come and go.
+//
+// The package is pure: it touches neither kernel nor network, and Load alone
+// reads a file.
 package topology
 
 import (
-	"errors"
+	"bytes"
 	"os"
 )
 
@@ -18,16 +40,18 @@ func Load(file string) (*Plan, error) {
 }
 
 // Parse checks and plans a topology. Name is what problems call the file. The
-// error is Problems.
+// error is Problems, in the order of the file.
 func Parse(name string, text []byte) (*Plan, error) {
-	return nil, errors.New("not built yet")
+	src := newSource(name, text)
+	var raw rawTopology
+	if read(src, text, &raw) {
+		b := newBuilder(src, &raw)
+		b.build()
+		if len(src.problems) == 0 {
+			b.plan.File, b.plan.Source = name, bytes.Clone(text)
+			b.plan.Warnings = inOrder(src.warnings)
+			return b.plan, nil
+		}
+	}
+	return nil, inOrder(src.problems)
 }
-
-// Schema is a JSON Schema of the topology file, for editors.
-func Schema() ([]byte, error) { return nil, errors.New("not built yet") }
-
-// Expand replaces every ${reference} in text by what it stands for.
-func (p *Plan) Expand(text string) (string, error) { return "", errors.New("not built yet") }
-
-// Lookup is what one bare reference, such as ep1@eu-central-1b.ip, stands for.
-func (p *Plan) Lookup(ref string) (string, error) { return "", errors.New("not built yet") }

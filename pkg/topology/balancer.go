@@ -1,0 +1,246 @@
+package topology
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+func (b *builder) serverGroups() {
+	// What a group is called and how it is probed by default depends on who
+	// uses it.
+	for _, lb := range b.raw.LoadBalancers.Entries {
+		for _, l := range lb.Value.Listeners.Items {
+			if b.balancerOf[l.ServerGroup.V] == "" {
+				b.balancerOf[l.ServerGroup.V] = lb.Value.Type.V
+			}
+		}
+	}
+	for i := range b.raw.ServerGroups.Entries {
+		e := &b.raw.ServerGroups.Entries[i]
+		b.object("server group", e.Name, func() { b.serverGroup(e) })
+	}
+}
+
+func (b *builder) serverGroup(e *entry[rawServerGroup]) {
+	who := fmt.Sprintf("server group %q", e.Name)
+	group := ServerGroup{
+		Name:      e.Name,
+		ID:        b.ids.serverGroup(e.Name, b.balancerOf[e.Name]),
+		VPC:       e.Value.VPC.V,
+		Protocol:  e.Value.Protocol.or("tcp"),
+		Scheduler: e.Value.Scheduler.or("wrr"),
+	}
+	group.HealthCheck = b.healthCheck(group, e.Value.HealthCheck)
+	weights := 0
+	vpc := refer(b, who, e.Value.VPC, b.plan.VPC)
+	for _, raw := range e.Value.Servers.Items {
+		server := Server{Port: uint16(raw.Port.V), Weight: raw.Weight.or(100)}
+		weights += server.Weight
+		in := b.serverInstance(who, vpc, raw.Instance)
+		if in == nil {
+			continue
+		}
+		server.Instance = in.Ref()
+		for _, other := range group.Servers {
+			if other.Instance == server.Instance && other.Port == server.Port && raw.Port.given() {
+				b.problem(raw.Node, "remove one of them", "%s: server %s port %d is named twice", who, raw.Instance.V, server.Port)
+			}
+		}
+		group.Servers = append(group.Servers, server)
+	}
+	if n := e.Value.Servers.Node; n != nil && n.Kind == yaml.SequenceNode && (len(n.Content) == 0 || weights == 0) {
+		b.warn(n, "add a server with a weight above 0", "%s: no server takes new sessions", who)
+	}
+	b.plan.ServerGroups = append(b.plan.ServerGroups, group)
+}
+
+// serverInstance finds a server's instance, which must be in the group's VPC:
+// a name alone means the one there.
+func (b *builder) serverInstance(who string, vpc *VPC, ref value[string]) *Instance {
+	if vpc == nil || !ref.given() {
+		return nil
+	}
+	for i := range vpc.Instances {
+		if in := &vpc.Instances[i]; in.Name == ref.V || in.Ref() == ref.V {
+			return in
+		}
+	}
+	if in, err := b.plan.Instance(ref.V); err == nil {
+		b.problem(ref.Node, "servers are in the vpc of their group", "%s: server %s is in vpc %q, and the group in vpc %q", who, ref.V, in.VPC, vpc.Name)
+		return nil
+	}
+	known := names(vpc.Instances, func(i *Instance) string { return i.Name })
+	b.problem(ref.Node, suggest(ref.V, known), "%s: vpc %q has no instance %q", who, vpc.Name, ref.V)
+	return nil
+}
+
+// healthCheck is the cloud's default with what the file says about it. Only
+// TCP is probed: servers of a UDP group count as healthy unless the file asks
+// for a TCP probe.
+func (b *builder) healthCheck(group ServerGroup, raw rawHealthCheck) HealthCheck {
+	check := b.plan.Profile.HealthTCP
+	if b.balancerOf[group.Name] == "nlb" {
+		check = b.plan.Profile.HealthNLB
+	}
+	if group.Protocol == "udp" {
+		check.Protocol = "none"
+	}
+	check.Protocol = raw.Protocol.or(check.Protocol)
+	check.Port = uint16(raw.Port.V)
+	check.Interval = b.span("health check", "interval", raw.Interval, check.Interval, 10*time.Millisecond, 5*time.Minute)
+	check.Timeout = b.span("health check", "timeout", raw.Timeout, check.Timeout, 10*time.Millisecond, 5*time.Minute)
+	check.Healthy = raw.Healthy.or(check.Healthy)
+	check.Unhealthy = raw.Unhealthy.or(check.Unhealthy)
+	return check
+}
+
+// span is a duration within bounds, or the default where none was given.
+func (b *builder) span(who, key string, v value[time.Duration], otherwise, least, most time.Duration) time.Duration {
+	if v.given() && (v.V < least || v.V > most) {
+		b.problem(v.Node, fmt.Sprintf("write a duration from %s to %s", short(least), short(most)), "%s: %s %s is outside %s to %s", who, key, short(v.V), short(least), short(most))
+	}
+	return v.or(otherwise)
+}
+
+// short writes a duration without the zero units that Go adds: 15m, not 15m0s.
+func short(d time.Duration) string {
+	switch {
+	case d >= time.Hour && d%time.Hour == 0:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	case d >= time.Minute && d%time.Minute == 0:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	}
+	return d.String()
+}
+
+func (b *builder) loadBalancers() {
+	for i := range b.raw.LoadBalancers.Entries {
+		e := &b.raw.LoadBalancers.Entries[i]
+		b.object("load balancer", e.Name, func() { b.loadBalancer(e) })
+	}
+}
+
+func (b *builder) loadBalancer(e *entry[rawLoadBalancer]) {
+	who := fmt.Sprintf("load balancer %q", e.Name)
+	lb := LoadBalancer{
+		Name:      e.Name,
+		ID:        b.ids.loadBalancer(e.Name, e.Value.Type.V),
+		Type:      e.Value.Type.V,
+		VPC:       e.Value.VPC.V,
+		CrossZone: e.Value.CrossZone.V,
+	}
+	if lb.Type == "clb" && !b.sizes.clb {
+		b.problem(e.Value.Type.Node, "write type: nlb", "%s: cloud %s has no clb", who, b.plan.Cloud)
+	}
+	if vpc := refer(b, who, e.Value.VPC, b.plan.VPC); vpc != nil {
+		for _, p := range b.placed(who, e.Key, vpc, e.Value.Subnets) {
+			lb.Nodes = append(lb.Nodes, Node{
+				Zone:   p.subnet.Zone,
+				Subnet: p.subnet.Name,
+				ENI:    b.eni("node", e.Name, vpc, p),
+			})
+		}
+		if items := e.Value.Subnets.Items; lb.Type == "clb" && len(items) > 1 {
+			b.problem(items[1].Subnet.Node, "keep one subnet, or write type: nlb", "%s: a clb is in one zone, and this is its second subnet", who)
+		}
+	}
+	for _, raw := range e.Value.Listeners.Items {
+		b.listener(who, &lb, raw)
+	}
+	if n := e.Value.Listeners.Node; n != nil && len(e.Value.Listeners.Items) == 0 && n.Kind != yaml.MappingNode {
+		b.warn(n, "add one: {protocol: tcp, port: 80, server_group: ...}", "%s has no listeners and accepts nothing", who)
+	}
+	b.plan.LoadBalancers = append(b.plan.LoadBalancers, lb)
+}
+
+func (b *builder) listener(who string, lb *LoadBalancer, raw rawListener) {
+	if raw.Node == nil {
+		return
+	}
+	l := Listener{Protocol: raw.Protocol.V, Port: uint16(raw.Port.V), ServerGroup: raw.ServerGroup.V}
+	l.IdleTimeout = b.idleTimeout(who, l.Protocol, raw.IdleTimeout)
+	for _, other := range lb.Listeners {
+		if raw.Port.given() && raw.Protocol.given() && other.Protocol == l.Protocol && other.Port == l.Port {
+			b.problem(raw.Node, "give one of them another port", "%s: two listeners on %s port %d", who, l.Protocol, l.Port)
+		}
+	}
+	lb.Listeners = append(lb.Listeners, l)
+	group := refer(b, who, raw.ServerGroup, b.plan.ServerGroup)
+	if group == nil || b.bad["server group "+group.Name] {
+		return
+	}
+	if raw.Protocol.given() && group.Protocol != l.Protocol {
+		b.problem(raw.ServerGroup.Node, fmt.Sprintf("use a server group with protocol: %s", l.Protocol),
+			"%s: listener %s port %d leads to server group %q, which is for %s", who, l.Protocol, l.Port, group.Name, group.Protocol)
+	}
+	if lb.VPC != "" && group.VPC != lb.VPC {
+		b.problem(raw.ServerGroup.Node, "a load balancer serves its own vpc", "%s is in vpc %q, and server group %q in vpc %q", who, lb.VPC, group.Name, group.VPC)
+	}
+}
+
+// idleTimeout takes any timeout from a second on, so that a test need not wait
+// for what the cloud would at least ask for, and warns.
+func (b *builder) idleTimeout(who, protocol string, v value[time.Duration]) time.Duration {
+	otherwise := b.plan.Profile.TCPIdle
+	if protocol == "udp" {
+		otherwise = b.plan.Profile.UDPIdle
+	}
+	idle := b.span(who, "idle_timeout", v, otherwise, time.Second, 24*time.Hour)
+	least, most := b.sizes.tcpIdleMin, b.sizes.tcpIdleMax
+	if v.given() && protocol == "tcp" && most > 0 && (idle < least || idle > most) {
+		b.warn(v.Node, "it is used as it is", "%s: idle_timeout %s is outside what %s takes, %s to %s", who, short(idle), b.plan.Cloud, short(least), short(most))
+	}
+	return idle
+}
+
+// place is a subnet to put an ENI in, and its address if one was given.
+type place struct {
+	subnet *Subnet
+	ip     netip.Addr
+}
+
+// placed finds the subnets that someone wants to be in: each once, and no two
+// in one zone.
+func (b *builder) placed(who string, key *yaml.Node, vpc *VPC, want placements) []place {
+	var out []place
+	if want.Node != nil && len(want.Items) == 0 && (isNull(want.Node) || len(want.Node.Content) == 0) {
+		b.problem(key, "name a subnet of vpc "+vpc.Name, "%s is in no subnet", who)
+	}
+	for _, p := range want.Items {
+		subnet := refer(b, who, p.Subnet, vpc.Subnet)
+		if subnet == nil {
+			continue
+		}
+		if clash := sameZone(out, subnet); clash != "" {
+			b.problem(p.Subnet.Node, "name one subnet for each zone", "%s: subnets %q and %q are both in zone %s", who, clash, subnet.Name, subnet.Zone)
+			continue
+		}
+		b.address(who, p.IP, vpc, subnet)
+		out = append(out, place{subnet, p.IP.V})
+	}
+	return out
+}
+
+func sameZone(places []place, subnet *Subnet) string {
+	for _, p := range places {
+		if p.subnet.Zone == subnet.Zone && subnet.Zone != "" {
+			return p.subnet.Name
+		}
+	}
+	return ""
+}
+
+// eni is an interface whose address may not be known yet.
+func (b *builder) eni(kind, owner string, vpc *VPC, p place) ENI {
+	return ENI{
+		Name:   owner + "@" + p.subnet.Zone,
+		ID:     b.ids.id("eni", kind+"/"+owner+"/"+p.subnet.Zone),
+		VPC:    vpc.Name,
+		Subnet: p.subnet.Name,
+		Zone:   p.subnet.Zone,
+		IP:     p.ip,
+	}
+}

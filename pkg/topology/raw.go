@@ -1,0 +1,168 @@
+package topology
+
+import (
+	"net/netip"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// The raw structs mirror the file, key by key, and drive both the reader and
+// the JSON Schema. They share no type with the Plan: the file may change its
+// look while the Plan keeps its shape, and the other way round.
+//
+// Tags: yaml is the key, "required" where it must be there; doc is the text of
+// the schema and of hints; enum are the only values; later are values that the
+// clouds know and plinksim refuses; range bounds a number.
+
+type rawTopology struct {
+	Name          value[string]             `yaml:"name,required" doc:"the name of the lab"`
+	Cloud         value[string]             `yaml:"cloud,required" doc:"whose names, defaults and behaviour" enum:"alibaba|aws|rfc"`
+	Region        value[string]             `yaml:"region,required" doc:"the region that all of it is in, such as eu-central-1"`
+	Accounts      sequence[value[string]]   `yaml:"accounts" doc:"the accounts that own what is below; one where none is named"`
+	VPCs          named[rawVPC]             `yaml:"vpcs,required" doc:"virtual private clouds by name; their addresses may overlap"`
+	ServerGroups  named[rawServerGroup]     `yaml:"server_groups" doc:"backends by name of the group (target groups at AWS)"`
+	LoadBalancers named[rawLoadBalancer]    `yaml:"load_balancers" doc:"load balancers by name"`
+	Services      named[rawEndpointService] `yaml:"endpoint_services" doc:"endpoint services by name: load balancers offered to endpoints"`
+	Endpoints     named[rawEndpoint]        `yaml:"endpoints" doc:"endpoints by name: ways from a VPC to a service"`
+	Checks        sequence[rawCheck]        `yaml:"checks" doc:"verification steps, done in this order"`
+}
+
+type rawVPC struct {
+	Account        value[string]           `yaml:"account" doc:"its owner; may be left out where there is one account"`
+	CIDR           value[netip.Prefix]     `yaml:"cidr,required" doc:"the VPC's addresses, such as 10.0.0.0/16"`
+	Subnets        named[rawSubnet]        `yaml:"subnets,required" doc:"subnets by name (vSwitches at Alibaba Cloud)"`
+	SecurityGroups named[rawSecurityGroup] `yaml:"security_groups" doc:"security groups by name"`
+	Instances      named[rawInstance]      `yaml:"instances" doc:"servers by name"`
+	Node           *yaml.Node
+}
+
+type rawSubnet struct {
+	Zone value[string]       `yaml:"zone,required" doc:"the zone it is in, such as eu-central-1b"`
+	CIDR value[netip.Prefix] `yaml:"cidr,required" doc:"its part of the VPC's addresses, such as 10.0.0.0/24"`
+}
+
+type rawSecurityGroup struct {
+	Ingress sequence[rawIngressRule] `yaml:"ingress" doc:"what may come to the members; nothing where it is empty"`
+	Egress  sequence[rawEgressRule]  `yaml:"egress" doc:"what members may send; everything where the key is missing"`
+}
+
+type rawIngressRule struct {
+	Protocol value[string]       `yaml:"protocol,required" doc:"what the rule is about" enum:"tcp|udp|icmp|all"`
+	Ports    value[ports]        `yaml:"ports" doc:"a destination port such as 80 or a range such as 8000-8080; all where it is missing"`
+	Source   value[netip.Prefix] `yaml:"source,required" doc:"where it comes from, such as 10.0.0.0/16 or 0.0.0.0/0"`
+	Action   value[string]       `yaml:"action" doc:"allow where it is missing" enum:"allow|deny"`
+	Priority value[int]          `yaml:"priority" doc:"rules with 1 are asked first; 1 where it is missing" range:"1..100"`
+	Node     *yaml.Node
+}
+
+type rawEgressRule struct {
+	Protocol    value[string]       `yaml:"protocol,required" doc:"what the rule is about" enum:"tcp|udp|icmp|all"`
+	Ports       value[ports]        `yaml:"ports" doc:"a destination port such as 80 or a range such as 8000-8080; all where it is missing"`
+	Destination value[netip.Prefix] `yaml:"destination,required" doc:"where it goes, such as 10.0.0.0/16 or 0.0.0.0/0"`
+	Action      value[string]       `yaml:"action" doc:"allow where it is missing" enum:"allow|deny"`
+	Priority    value[int]          `yaml:"priority" doc:"rules with 1 are asked first; 1 where it is missing" range:"1..100"`
+	Node        *yaml.Node
+}
+
+type rawInstance struct {
+	Subnet         value[string]                `yaml:"subnet,required" doc:"the subnet it is in"`
+	IP             value[netip.Addr]            `yaml:"ip" doc:"its address in the subnet; chosen where it is missing"`
+	SecurityGroups sequence[value[string]]      `yaml:"security_groups" doc:"groups of its VPC; nothing is filtered where there is none"`
+	Services       sequence[rawInstanceService] `yaml:"services" doc:"what answers on it"`
+}
+
+type rawInstanceService struct {
+	HTTP    value[int]    `yaml:"http" doc:"port of a web server that answers every request with the body" range:"1..65535"`
+	Echo    value[int]    `yaml:"echo" doc:"port, TCP and UDP, that sends back what it receives" range:"1..65535"`
+	TCP     value[int]    `yaml:"tcp" doc:"port that sends the body to whoever connects" range:"1..65535"`
+	UDP     value[int]    `yaml:"udp" doc:"port that answers every datagram with the body" range:"1..65535"`
+	Command words         `yaml:"command" doc:"a program to run in the instance, with its arguments"`
+	Body    value[string] `yaml:"body" doc:"what http, tcp and udp answer; the instance's name where it is missing"`
+	Node    *yaml.Node
+}
+
+type rawServerGroup struct {
+	VPC         value[string]       `yaml:"vpc,required" doc:"the VPC of its servers"`
+	Protocol    value[string]       `yaml:"protocol" doc:"tcp where it is missing" enum:"tcp|udp" later:"http|https|tls|tcpssl"`
+	Scheduler   value[string]       `yaml:"scheduler" doc:"round robin, weighted (wrr, where it is missing) or not (rr)" enum:"wrr|rr" later:"wlc|sch|tch|qch"`
+	Servers     sequence[rawServer] `yaml:"servers,required" doc:"the backends"`
+	HealthCheck rawHealthCheck      `yaml:"health_check" doc:"how servers are probed; the cloud's defaults where it is missing"`
+}
+
+type rawServer struct {
+	Instance value[string] `yaml:"instance,required" doc:"an instance of the group's VPC"`
+	Port     value[int]    `yaml:"port,required" doc:"the port that it serves on" range:"1..65535"`
+	Weight   value[int]    `yaml:"weight" doc:"its share of the sessions; 100 where it is missing, 0 takes no new ones" range:"0..100"`
+	Node     *yaml.Node
+}
+
+type rawHealthCheck struct {
+	Protocol  value[string]        `yaml:"protocol" doc:"tcp probes by connecting; none counts every server as healthy" enum:"tcp|none" later:"http|https|udp"`
+	Port      value[int]           `yaml:"port" doc:"the port to probe; the server's where it is missing" range:"1..65535"`
+	Interval  value[time.Duration] `yaml:"interval" doc:"time between two probes, such as 2s"`
+	Timeout   value[time.Duration] `yaml:"timeout" doc:"how long a probe waits, such as 5s"`
+	Healthy   value[int]           `yaml:"healthy" doc:"successes in a row that make a server healthy" range:"1..10"`
+	Unhealthy value[int]           `yaml:"unhealthy" doc:"failures in a row that make it unhealthy" range:"1..10"`
+}
+
+type rawLoadBalancer struct {
+	Type      value[string]         `yaml:"type,required" doc:"clb is in one zone, nlb in one or more" enum:"clb|nlb" later:"alb|gwlb"`
+	VPC       value[string]         `yaml:"vpc,required" doc:"the VPC that it is in"`
+	Subnets   placements            `yaml:"subnets,required" doc:"a subnet for each of its zones"`
+	Listeners sequence[rawListener] `yaml:"listeners,required" doc:"the ports that it accepts sessions on"`
+	CrossZone value[bool]           `yaml:"cross_zone" doc:"a node may pick servers of other zones; false where it is missing"`
+}
+
+type rawListener struct {
+	Protocol    value[string]        `yaml:"protocol,required" doc:"what it accepts" enum:"tcp|udp" later:"http|https|quic|tls|tcpssl"`
+	Port        value[int]           `yaml:"port,required" doc:"the port" range:"1..65535"`
+	ServerGroup value[string]        `yaml:"server_group,required" doc:"where sessions go"`
+	IdleTimeout value[time.Duration] `yaml:"idle_timeout" doc:"how long a session may be silent, such as 900s; the cloud's default where it is missing"`
+	Node        *yaml.Node
+}
+
+type rawEndpointService struct {
+	Account      value[string]           `yaml:"account" doc:"its owner; that of its load balancers where it is missing"`
+	Resources    sequence[value[string]] `yaml:"resources,required" doc:"the load balancers that it offers"`
+	AutoAccept   value[bool]             `yaml:"auto_accept" doc:"connect endpoints without asking the owner; false where it is missing"`
+	ZoneAffinity value[bool]             `yaml:"zone_affinity" doc:"an endpoint's name leads to the asker's zone first; false where it is missing"`
+	Bandwidth    value[int]              `yaml:"bandwidth" doc:"Mbit/s of a connection" range:"100..10240"`
+	Whitelist    sequence[value[string]] `yaml:"whitelist" doc:"accounts that may make endpoints; the owner always may"`
+	Node         *yaml.Node
+}
+
+type rawEndpoint struct {
+	Service        value[string]           `yaml:"service,required" doc:"the endpoint service that it leads to"`
+	VPC            value[string]           `yaml:"vpc,required" doc:"the VPC that it is in; its account owns the endpoint"`
+	Subnets        placements              `yaml:"subnets,required" doc:"a subnet for each of its zones"`
+	SecurityGroups sequence[value[string]] `yaml:"security_groups" doc:"groups of its VPC; nothing is filtered where there is none"`
+}
+
+type rawCheck struct {
+	Name    value[string]        `yaml:"name,required" doc:"a sentence that says what must be true"`
+	From    value[string]        `yaml:"from" doc:"the instance that does it: ecs1, or vpc1/ecs1"`
+	Get     value[string]        `yaml:"get" doc:"an http URL to fetch"`
+	Connect value[string]        `yaml:"connect" doc:"a HOST:PORT to connect to by TCP"`
+	Resolve value[string]        `yaml:"resolve" doc:"a name to ask the VPC's DNS server for"`
+	Accept  *rawConnection       `yaml:"accept" doc:"the owner of the service accepts this connection"`
+	Reject  *rawConnection       `yaml:"reject" doc:"the owner of the service rejects this connection"`
+	Times   value[int]           `yaml:"times" doc:"how often; 1 where it is missing" range:"1..10000"`
+	Timeout value[time.Duration] `yaml:"timeout" doc:"of one try; 5s where it is missing"`
+	Expect  rawExpect            `yaml:"expect" doc:"what must come out; success where it is missing"`
+	Node    *yaml.Node
+}
+
+type rawConnection struct {
+	Service  value[string] `yaml:"service,required" doc:"the endpoint service"`
+	Endpoint value[string] `yaml:"endpoint,required" doc:"the endpoint"`
+	Node     *yaml.Node
+}
+
+type rawExpect struct {
+	Status    value[int]              `yaml:"status" doc:"the HTTP status of every answer" range:"100..599"`
+	Bodies    sequence[value[string]] `yaml:"bodies" doc:"each answer is one of these, and each of these comes at least once"`
+	Error     value[string]           `yaml:"error" doc:"the way in which every try must fail" enum:"timeout|refused|any"`
+	Addresses sequence[value[string]] `yaml:"addresses" doc:"exactly these addresses, in any order"`
+	Node      *yaml.Node
+}

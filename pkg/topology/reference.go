@@ -1,0 +1,134 @@
+package topology
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Expand replaces every ${reference} in text by what it stands for, see
+// Lookup. The error names the first reference that stands for nothing.
+func (p *Plan) Expand(text string) (string, error) {
+	out, errs := p.expand(text)
+	if len(errs) > 0 {
+		return "", errs[0]
+	}
+	return out, nil
+}
+
+// referenceError says which reference of a text is wrong.
+type referenceError struct {
+	text string // with ${ and }
+	err  error
+}
+
+func (e *referenceError) Error() string { return fmt.Sprintf("%s: %s", e.text, e.err) }
+func (e *referenceError) Unwrap() error { return e.err }
+
+var errNoEnd = errors.New(`"${" has no "}" that ends it`)
+
+// expand goes on after a wrong reference and returns all errors.
+func (p *Plan) expand(text string) (string, []*referenceError) {
+	var out strings.Builder
+	var errs []*referenceError
+	for {
+		before, rest, found := strings.Cut(text, "${")
+		out.WriteString(before)
+		if !found {
+			return out.String(), errs
+		}
+		ref, after, closed := strings.Cut(rest, "}")
+		if !closed {
+			return out.String(), append(errs, &referenceError{"${" + rest, errNoEnd})
+		}
+		value, err := p.Lookup(ref)
+		if err != nil {
+			errs = append(errs, &referenceError{"${" + ref + "}", err})
+		}
+		out.WriteString(value)
+		text = after
+	}
+}
+
+// Lookup is what one bare reference stands for:
+//
+//	ep1             the domain name of the endpoint
+//	ep1@zone        its domain name in a zone
+//	ep1.ip          the address of its ENI, of the first one if it has several
+//	ep1@zone.ip     the address of its ENI in a zone
+//	clb1.ip         the address of the load balancer's node, and so on as above
+//	ecs1, vpc1/ecs1 the domain name of the instance
+//	ecs1.ip         its address
+func (p *Plan) Lookup(ref string) (string, error) {
+	path, address := strings.CutSuffix(ref, ".ip")
+	name, zone, zoned := strings.Cut(path, "@")
+	endpoint, isEndpoint := p.Endpoint(name)
+	balancer, isBalancer := p.LoadBalancer(name)
+	switch {
+	case isEndpoint == nil:
+		return endpoint.lookup(zone, zoned, address)
+	case isBalancer == nil:
+		return balancer.lookup(zone, zoned, address)
+	}
+	instance, err := p.Instance(name)
+	var missing *NotFoundError
+	switch {
+	case errors.As(err, &missing):
+		known := names(p.Endpoints, func(e *Endpoint) string { return e.Name })
+		known = append(known, names(p.LoadBalancers, func(l *LoadBalancer) string { return l.Name })...)
+		return "", &NotFoundError{"endpoint, load balancer or instance", name, append(known, missing.Known...)}
+	case err != nil:
+		return "", err
+	case zoned:
+		return "", fmt.Errorf("instance %q is in one place: write %s", name, strings.Replace(ref, "@"+zone, "", 1))
+	case address:
+		return addressText(instance.IP), nil
+	}
+	return instance.DNSName, nil
+}
+
+func (e *Endpoint) lookup(zone string, zoned, address bool) (string, error) {
+	if !zoned && !address {
+		return e.Domain, nil
+	}
+	if !zoned {
+		if len(e.Zones) == 0 {
+			return "", fmt.Errorf("endpoint %q is in no zone", e.Name)
+		}
+		zone = e.Zones[0].Zone
+	}
+	z, err := e.Zone(zone)
+	if err != nil {
+		return "", err
+	}
+	if address {
+		return addressText(z.ENI.IP), nil
+	}
+	return z.Domain, nil
+}
+
+func (l *LoadBalancer) lookup(zone string, zoned, address bool) (string, error) {
+	if !address {
+		return "", fmt.Errorf("load balancer %q has no domain name: write %s.ip", l.Name, l.Name)
+	}
+	if !zoned {
+		if len(l.Nodes) == 0 {
+			return "", fmt.Errorf("load balancer %q is in no zone", l.Name)
+		}
+		zone = l.Nodes[0].Zone
+	}
+	n, err := l.Node(zone)
+	if err != nil {
+		return "", err
+	}
+	return addressText(n.ENI.IP), nil
+}
+
+// addressText is empty for an address that a plan with problems does not have.
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}

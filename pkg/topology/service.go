@@ -1,0 +1,202 @@
+package topology
+
+import (
+	"fmt"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+func (b *builder) services() {
+	for i := range b.raw.Services.Entries {
+		e := &b.raw.Services.Entries[i]
+		b.object("endpoint service", e.Name, func() { b.service(e) })
+	}
+}
+
+func (b *builder) service(e *entry[rawEndpointService]) {
+	who := fmt.Sprintf("endpoint service %q", e.Name)
+	id := b.ids.service(e.Name)
+	s := EndpointService{
+		Name:         e.Name,
+		ID:           id,
+		ServiceName:  b.ids.serviceName(id),
+		Domain:       b.ids.serviceDomain(id),
+		AutoAccept:   e.Value.AutoAccept.V,
+		ZoneAffinity: e.Value.ZoneAffinity.V,
+		Bandwidth:    e.Value.Bandwidth.or(b.plan.Profile.Bandwidth),
+	}
+	if s.ZoneAffinity && b.plan.Cloud == "aws" {
+		b.problem(e.Value.ZoneAffinity.Node, "remove it, and use the zone's name where the zone matters", "%s: names of aws endpoints have no zone affinity", who)
+	}
+	balancers := b.offered(who, e.Value.Resources)
+	s.Account = b.serviceOwner(who, e, balancers)
+	for _, lb := range balancers {
+		for _, node := range lb.Nodes {
+			s.Resources = append(s.Resources, Resource{LoadBalancer: lb.Name, Zone: node.Zone})
+		}
+	}
+	s.Whitelist = b.whitelist(who, s.Account, e.Value.Whitelist)
+	b.plan.Services = append(b.plan.Services, s)
+}
+
+// offered are the load balancers of a service: one at least, each once, all of
+// one type.
+func (b *builder) offered(who string, refs sequence[value[string]]) []*LoadBalancer {
+	var out []*LoadBalancer
+	if refs.Node != nil && len(refs.Items) == 0 && (isNull(refs.Node) || refs.Node.Kind == yaml.SequenceNode) {
+		b.problem(refs.Node, "name a load balancer", "%s has no resources", who)
+	}
+	for _, ref := range refs.Items {
+		lb := refer(b, who, ref, b.plan.LoadBalancer)
+		switch {
+		case lb == nil:
+		case slices.Contains(out, lb):
+			b.problem(ref.Node, "remove it: a load balancer is offered in all of its zones", "%s: load balancer %q is named twice", who, lb.Name)
+		case len(out) > 0 && lb.Type != out[0].Type && lb.Type != "" && out[0].Type != "":
+			b.problem(ref.Node, "make a service for each type", "%s: load balancer %q is a %s, and %q a %s", who, lb.Name, lb.Type, out[0].Name, out[0].Type)
+		default:
+			out = append(out, lb)
+		}
+	}
+	return out
+}
+
+// serviceOwner is the account that owns the load balancers, which must be one.
+func (b *builder) serviceOwner(who string, e *entry[rawEndpointService], balancers []*LoadBalancer) string {
+	var owner string
+	if e.Value.Account.given() {
+		if a := refer(b, who, e.Value.Account, b.plan.Account); a != nil {
+			owner = a.Name
+		}
+	}
+	for i, lb := range balancers {
+		vpc, err := b.plan.VPC(lb.VPC)
+		if err != nil || vpc.Account == "" {
+			continue
+		}
+		if owner == "" {
+			owner = vpc.Account
+		}
+		if vpc.Account != owner {
+			b.problem(e.Value.Resources.Items[i].Node, "a service offers what its owner has", "%s of account %q offers load balancer %q, which belongs to account %q", who, owner, lb.Name, vpc.Account)
+		}
+	}
+	return owner
+}
+
+// whitelist is the owner and whom the owner names. PrivateLink API 2020-04-15:
+// the owner's account is added by itself.
+func (b *builder) whitelist(who, owner string, refs sequence[value[string]]) []string {
+	var out []string
+	if owner != "" {
+		out = append(out, owner)
+	}
+	named := map[string]bool{}
+	for _, ref := range refs.Items {
+		a := refer(b, who, ref, b.plan.Account)
+		if a == nil {
+			continue
+		}
+		if named[a.Name] {
+			b.problem(ref.Node, "remove it", "%s: account %q is whitelisted twice", who, a.Name)
+		}
+		named[a.Name] = true
+		if !slices.Contains(out, a.Name) {
+			out = append(out, a.Name)
+		}
+	}
+	return out
+}
+
+func (b *builder) endpoints() {
+	for i := range b.raw.Endpoints.Entries {
+		e := &b.raw.Endpoints.Entries[i]
+		b.object("endpoint", e.Name, func() { b.endpoint(e) })
+	}
+}
+
+func (b *builder) endpoint(e *entry[rawEndpoint]) {
+	who := fmt.Sprintf("endpoint %q", e.Name)
+	id := b.ids.endpoint(e.Name)
+	ep := Endpoint{Name: e.Name, ID: id, VPC: e.Value.VPC.V, Service: e.Value.Service.V}
+	if _, err := b.plan.LoadBalancer(e.Name); err == nil {
+		// Both would have an ENI NAME@ZONE.
+		b.problem(e.Key, "give one of them another name", "%s has the name of a load balancer", who)
+	}
+	vpc := refer(b, who, e.Value.VPC, b.plan.VPC)
+	if vpc != nil {
+		ep.Account = vpc.Account
+	}
+	service := b.visible(who, ep.Account, e.Value.Service)
+	if service != nil {
+		ep.Domain = b.ids.endpointDomain(id, service.ID)
+	}
+	if vpc != nil {
+		for _, p := range b.placed(who, e.Key, vpc, e.Value.Subnets) {
+			zone := EndpointZone{Zone: p.subnet.Zone, Subnet: p.subnet.Name, ENI: b.eni("endpoint", e.Name, vpc, p)}
+			if service != nil {
+				zone.Domain = b.ids.zoneDomain(id, zone.Zone, service.ID)
+				b.offers(who, e.Value.Subnets, p, service)
+			}
+			ep.Zones = append(ep.Zones, zone)
+		}
+		ep.SecurityGroups = b.groups(who, vpc, e.Value.SecurityGroups)
+		b.countGroups(who, e.Value.SecurityGroups)
+	}
+	b.plan.Endpoints = append(b.plan.Endpoints, ep)
+}
+
+// maxGroups is how many security groups an endpoint may have: PrivateLink API
+// 2020-04-15, CreateVpcEndpoint, SecurityGroupId.
+const maxGroups = 10
+
+func (b *builder) countGroups(who string, refs sequence[value[string]]) {
+	if len(refs.Items) > maxGroups {
+		b.problem(refs.Node, fmt.Sprintf("keep at most %d", maxGroups), "%s has %d security groups", who, len(refs.Items))
+	}
+}
+
+// visible is the service of an endpoint. For an account that is not on its
+// whitelist the service is not there at all.
+func (b *builder) visible(who, account string, ref value[string]) *EndpointService {
+	service := refer(b, who, ref, b.plan.Service)
+	if service == nil || b.bad["endpoint service "+service.Name] {
+		return service
+	}
+	if account != "" && !slices.Contains(service.Whitelist, account) {
+		b.problem(ref.Node, fmt.Sprintf("let account %q use it: whitelist: [%s] in %s", account, account, service.Name),
+			"%s: account %q sees no endpoint service %q", who, account, ref.V)
+	}
+	return service
+}
+
+// offers notes a zone in which the service has nothing to connect to.
+func (b *builder) offers(who string, want placements, p place, service *EndpointService) {
+	if b.bad["endpoint service "+service.Name] || p.subnet.Zone == "" {
+		return
+	}
+	var zones []string
+	for _, r := range service.Resources {
+		if r.Zone == p.subnet.Zone {
+			return
+		}
+		if b.bad["load balancer "+r.LoadBalancer] {
+			return
+		}
+		if !slices.Contains(zones, r.Zone) {
+			zones = append(zones, r.Zone)
+		}
+	}
+	if len(zones) == 0 {
+		return
+	}
+	node := want.Node
+	for _, item := range want.Items {
+		if item.Subnet.V == p.subnet.Name {
+			node = item.Subnet.Node
+		}
+	}
+	b.problem(node, fmt.Sprintf("%q is in %s; use a subnet there, or give its load balancer a subnet in %s", service.Name, list(zones), p.subnet.Zone),
+		"%s asks for zone %s, which endpoint service %q does not offer", who, p.subnet.Zone, service.Name)
+}
