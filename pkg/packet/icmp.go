@@ -1,0 +1,126 @@
+package packet
+
+import "encoding/binary"
+
+// Types of ICMP errors that quote the packet that caused them (RFC 792).
+const (
+	ICMPUnreachable      = 3
+	ICMPTimeExceeded     = 11
+	ICMPParameterProblem = 12
+)
+
+// IsICMPError says whether p is an ICMP error, a message that quotes a packet
+// and must never be answered by another error.
+func (p *Packet) IsICMPError() bool {
+	if p.Kind != ICMP {
+		return false
+	}
+	switch p.ICMPType {
+	case ICMPUnreachable, ICMPTimeExceeded, ICMPParameterProblem:
+		return true
+	}
+	return false
+}
+
+// ParseQuote fills q with the TCP or UDP packet that the ICMP error p quotes;
+// its offsets are those in data, and its End is where the quotation ends,
+// which is usually before the packet did. It returns false where a session
+// cannot be found from the quotation, and where the checksum of the message
+// or of the quoted IPv4 header is wrong (RFC 5508, REQ-3). The checksum of
+// the quoted TCP or UDP header is not looked at: its payload is not there.
+func ParseQuote(data []byte, p, q *Packet) bool {
+	if Sum(data[p.L4:p.End]) != 0xffff {
+		return false
+	}
+	quote := data[p.Payload:p.End]
+	if len(quote) < ipv4HeaderLen {
+		return false
+	}
+	headerLen := int(quote[0]&0x0f) * 4
+	// RFC 792 promises 64 bits behind the header, and they hold the ports.
+	if quote[0]>>4 != 4 || headerLen < ipv4HeaderLen || len(quote) < headerLen+8 {
+		return false
+	}
+	if Sum(quote[:headerLen]) != 0xffff {
+		return false
+	}
+	const offset = 0x1fff
+	if binary.BigEndian.Uint16(quote[6:8])&offset != 0 {
+		return false
+	}
+	*q = Packet{
+		Protocol: quote[9], TTL: quote[8],
+		L4:      p.Payload + uint16(headerLen),
+		Payload: p.Payload + uint16(headerLen) + 8,
+		End:     p.End,
+		Src:     binary.BigEndian.Uint32(quote[12:16]),
+		Dst:     binary.BigEndian.Uint32(quote[16:20]),
+		SrcPort: binary.BigEndian.Uint16(quote[headerLen:]),
+		DstPort: binary.BigEndian.Uint16(quote[headerLen+2:]),
+	}
+	switch q.Protocol {
+	case ProtocolTCP:
+		q.Kind = TCP
+	case ProtocolUDP:
+		q.Kind = UDP
+	default:
+		return false
+	}
+	return true
+}
+
+// ApplyError edits the ICMP error p that quotes q: r is the translation of
+// packets that go where the error goes, so the quoted packet went the other
+// way. The outer source becomes r.Src also where a router on the path speaks,
+// for whom the receiver's side has no address (RFC 5508, REQ-5). Type, code
+// and MTU stay.
+func (r *Rewrite) ApplyError(data []byte, p, q *Packet) {
+	outer := NewRewrite(&Packet{Src: p.Src, Dst: p.Dst}, r.Src, r.Dst, 0, 0)
+	outer.applyIPv4(data, p)
+
+	changed := r.applyQuote(data, p, q)
+	field := data[p.L4+icmpChecksum : p.L4+icmpChecksum+2]
+	binary.BigEndian.PutUint16(field, Update(binary.BigEndian.Uint16(field), changed))
+}
+
+// applyQuote edits the quoted packet and returns by how much the sum of its
+// bytes changed. A header of which the checksum follows the change sums up to
+// what it was, so the addresses alone make no difference; they count again
+// where they are part of the quoted TCP or UDP checksum.
+func (r *Rewrite) applyQuote(data []byte, p, q *Packet) uint32 {
+	h := data[p.Payload:q.L4]
+	addrs := Difference(q.Src, r.Dst) + Difference(q.Dst, r.Src)
+	checksum := binary.BigEndian.Uint16(h[ipv4Checksum:])
+	binary.BigEndian.PutUint16(h[ipv4Checksum:], Update(checksum, addrs))
+	binary.BigEndian.PutUint32(h[12:16], r.Dst)
+	binary.BigEndian.PutUint32(h[16:20], r.Src)
+
+	l4 := data[q.L4:q.End]
+	ports := Difference(
+		uint32(q.SrcPort)<<16|uint32(q.DstPort),
+		uint32(r.DstPort)<<16|uint32(r.SrcPort))
+	binary.BigEndian.PutUint32(l4[0:4], uint32(r.DstPort)<<16|uint32(r.SrcPort))
+	return ports + updateQuotedChecksum(l4, q.Kind, addrs+ports)
+}
+
+// updateQuotedChecksum lets the quoted checksum follow, where the quotation
+// reaches it, and returns by how much it changed.
+func updateQuotedChecksum(l4 []byte, kind Kind, difference uint32) uint32 {
+	at := tcpChecksum
+	if kind == UDP {
+		at = udpChecksum
+	}
+	if len(l4) < at+2 {
+		return 0
+	}
+	old := binary.BigEndian.Uint16(l4[at:])
+	if kind == UDP && old == 0 {
+		return 0
+	}
+	updated := Update(old, difference)
+	if kind == UDP && updated == 0 {
+		updated = 0xffff
+	}
+	binary.BigEndian.PutUint16(l4[at:], updated)
+	return uint32(^old) + uint32(updated)
+}

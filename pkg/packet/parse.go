@@ -1,0 +1,176 @@
+package packet
+
+import "encoding/binary"
+
+// IANA protocol numbers.
+const (
+	ProtocolICMP = 1
+	ProtocolTCP  = 6
+	ProtocolUDP  = 17
+)
+
+// Flags of a TCP header (RFC 9293, 3.1).
+const (
+	FlagFIN = 0x01
+	FlagSYN = 0x02
+	FlagRST = 0x04
+	FlagPSH = 0x08
+	FlagACK = 0x10
+	FlagURG = 0x20
+	FlagECE = 0x40
+	FlagCWR = 0x80
+)
+
+// EtherTypes (IEEE 802 numbers at IANA).
+const (
+	EtherTypeIPv4 = 0x0800
+	EtherTypeARP  = 0x0806
+)
+
+// L3 is where the header of an IP packet starts: behind an Ethernet header
+// without a VLAN tag.
+const L3 = 14
+
+const (
+	ipv4HeaderLen = 20
+	tcpHeaderLen  = 20
+	udpHeaderLen  = 8
+	icmpHeaderLen = 8
+)
+
+// Kind says what a frame carries, as far as translating it is concerned.
+type Kind uint8
+
+// Only TCP, UDP and ICMP have an L4 header that Parse has checked.
+const (
+	Malformed Kind = iota // lengths or addresses that contradict the frame or each other
+	NotIP                 // neither IPv4 nor ARP: IPv6, VLAN tags, 802.3 and the rest
+	ARP
+	TCP
+	UDP
+	ICMP
+	Fragment      // a piece of an IPv4 packet, the first included
+	OtherProtocol // IPv4 that carries something else
+)
+
+// Packet is what Parse learns of a frame. Addresses and ports are in host
+// order.
+type Packet struct {
+	Kind     Kind
+	Protocol uint8 // of the IPv4 header
+	TTL      uint8
+	Flags    uint8 // of the TCP header
+
+	// ICMPType and ICMPCode are those of an ICMP message.
+	ICMPType, ICMPCode uint8
+
+	L4      uint16 // offset of the L4 header in the frame
+	Payload uint16 // offset of the L4 payload in the frame
+	End     uint32 // offset of the first byte behind the IP packet; Ethernet padding follows
+
+	Src, Dst         uint32
+	SrcPort, DstPort uint16
+}
+
+// Length is how many bytes the IP packet has, its header included.
+func (p *Packet) Length() int { return int(p.End) - L3 }
+
+// PayloadLength is how many bytes follow the L4 header.
+func (p *Packet) PayloadLength() int { return int(p.End) - int(p.Payload) }
+
+// Parse fills p from a frame and returns p.Kind. It accepts any data. For the
+// kinds without IPv4 (Malformed, NotIP, ARP) the rest of p means nothing.
+func Parse(data []byte, p *Packet) Kind {
+	p.Kind = parse(data, p)
+	return p.Kind
+}
+
+func parse(data []byte, p *Packet) Kind {
+	if len(data) < L3 {
+		return Malformed
+	}
+	switch binary.BigEndian.Uint16(data[12:14]) {
+	case EtherTypeIPv4:
+		return parseIPv4(data, p)
+	case EtherTypeARP:
+		return ARP
+	}
+	return NotIP
+}
+
+func parseIPv4(data []byte, p *Packet) Kind {
+	if len(data) < L3+ipv4HeaderLen {
+		return Malformed
+	}
+	h := data[L3 : L3+ipv4HeaderLen]
+	headerLen := int(h[0]&0x0f) * 4
+	length := int(binary.BigEndian.Uint16(h[2:4]))
+	if h[0]>>4 != 4 || headerLen < ipv4HeaderLen || length < headerLen || length > len(data)-L3 {
+		return Malformed
+	}
+	p.TTL, p.Protocol = h[8], h[9]
+	p.Src, p.Dst = binary.BigEndian.Uint32(h[12:16]), binary.BigEndian.Uint32(h[16:20])
+	p.L4, p.End = uint16(L3+headerLen), uint32(L3+length)
+	p.Payload = p.L4
+	p.Flags, p.ICMPType, p.ICMPCode, p.SrcPort, p.DstPort = 0, 0, 0, 0, 0
+	if !mayBeSource(p.Src) {
+		return Malformed
+	}
+	const moreFragmentsOrOffset = 0x3fff
+	if binary.BigEndian.Uint16(h[6:8])&moreFragmentsOrOffset != 0 {
+		return Fragment
+	}
+	l4 := data[p.L4:p.End]
+	switch p.Protocol {
+	case ProtocolTCP:
+		return parseTCP(l4, p)
+	case ProtocolUDP:
+		return parseUDP(l4, p)
+	case ProtocolICMP:
+		return parseICMP(l4, p)
+	}
+	return OtherProtocol
+}
+
+// mayBeSource refuses what RFC 1812, 5.3.7 forbids a router to forward:
+// 0.0.0.0/8, loopback, multicast and broadcast.
+func mayBeSource(addr uint32) bool {
+	first := addr >> 24
+	return first != 0 && first != 127 && first>>4 != 0xe && addr != 0xffffffff
+}
+
+func parseTCP(l4 []byte, p *Packet) Kind {
+	if len(l4) < tcpHeaderLen {
+		return Malformed
+	}
+	headerLen := int(l4[12]>>4) * 4
+	if headerLen < tcpHeaderLen || headerLen > len(l4) {
+		return Malformed
+	}
+	p.SrcPort, p.DstPort = binary.BigEndian.Uint16(l4[0:2]), binary.BigEndian.Uint16(l4[2:4])
+	p.Flags = l4[13]
+	p.Payload = p.L4 + uint16(headerLen)
+	return TCP
+}
+
+func parseUDP(l4 []byte, p *Packet) Kind {
+	if len(l4) < udpHeaderLen {
+		return Malformed
+	}
+	length := int(binary.BigEndian.Uint16(l4[4:6]))
+	if length < udpHeaderLen || length > len(l4) {
+		return Malformed
+	}
+	p.SrcPort, p.DstPort = binary.BigEndian.Uint16(l4[0:2]), binary.BigEndian.Uint16(l4[2:4])
+	p.Payload = p.L4 + udpHeaderLen
+	return UDP
+}
+
+func parseICMP(l4 []byte, p *Packet) Kind {
+	if len(l4) < icmpHeaderLen {
+		return Malformed
+	}
+	p.ICMPType, p.ICMPCode = l4[0], l4[1]
+	p.Payload = p.L4 + icmpHeaderLen
+	return ICMP
+}
