@@ -1,0 +1,238 @@
+package dns
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	// idleTCP is how long a connection may be silent. RFC 7766, 6.2.3, leaves
+	// it to the server and speaks of a few seconds.
+	idleTCP = 10 * time.Second
+	// maxTCP limits the connections of one listener; more of them wait.
+	maxTCP = 1000
+	// headerLen is what every message has (RFC 1035, 4.1.1).
+	headerLen = 12
+)
+
+// Server answers from one view at a time. Its methods may be called from any
+// goroutine. The zero value refuses every name.
+type Server struct {
+	view  atomic.Pointer[View]
+	turn  atomic.Uint32
+	count counters
+}
+
+// SetView swaps the view. Questions that come later are answered from it.
+func (s *Server) SetView(v *View) { s.view.Store(v) }
+
+// Serve answers on both sockets, either of which may be nil, until parent ends or
+// one of them fails. It closes them and returns when nothing runs any more:
+// nil after parent ended. It may run for several pairs of sockets at a time.
+func (s *Server) Serve(parent context.Context, pc net.PacketConn, ln net.Listener) error {
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	var running sync.WaitGroup
+	if pc != nil {
+		context.AfterFunc(ctx, func() { pc.Close() })
+		running.Go(func() { cancel(s.serveUDP(ctx, pc)) })
+	}
+	if ln != nil {
+		context.AfterFunc(ctx, func() { ln.Close() })
+		running.Go(func() { cancel(s.serveTCP(ctx, ln)) })
+	}
+	<-ctx.Done()
+	running.Wait()
+	if parent.Err() != nil {
+		return nil
+	}
+	return context.Cause(ctx)
+}
+
+func (s *Server) serveUDP(ctx context.Context, pc net.PacketConn) error {
+	packet := make([]byte, dns.MaxMsgSize)
+	for {
+		n, from, err := pc.ReadFrom(packet)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		s.count.udp.Add(1)
+		if reply := s.reply(packet[:n], addrOf(from), true); reply != nil {
+			// An asker that cannot be reached any more is no matter.
+			_, _ = pc.WriteTo(reply, from)
+		}
+	}
+}
+
+func (s *Server) serveTCP(ctx context.Context, ln net.Listener) error {
+	var conns sync.WaitGroup
+	defer conns.Wait()
+	slots := make(chan struct{}, maxTCP)
+	for {
+		conn, err := ln.Accept()
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				conn.Close()
+			}
+			return nil
+		case passes(err):
+			pause(ctx, 10*time.Millisecond)
+			continue
+		case err != nil:
+			return err
+		}
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			conn.Close()
+			return nil
+		}
+		conns.Go(func() {
+			defer func() { <-slots }()
+			s.serveConn(ctx, conn)
+		})
+	}
+}
+
+// passes reports whether an error of Accept is worth another try.
+func passes(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ECONNABORTED)
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// serveConn answers the questions of one connection in their order, as many as
+// come (RFC 7766, 6.2.1.1).
+func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	for {
+		_ = conn.SetDeadline(time.Now().Add(idleTCP))
+		packet, err := readTCP(conn)
+		if err != nil {
+			return
+		}
+		s.count.tcp.Add(1)
+		reply := s.reply(packet, addrOf(conn.RemoteAddr()), false)
+		if reply == nil || writeTCP(conn, reply) != nil {
+			return
+		}
+	}
+}
+
+func readTCP(r io.Reader) ([]byte, error) {
+	var length [2]byte
+	if _, err := io.ReadFull(r, length[:]); err != nil {
+		return nil, err
+	}
+	packet := make([]byte, binary.BigEndian.Uint16(length[:]))
+	_, err := io.ReadFull(r, packet)
+	return packet, err
+}
+
+// writeTCP sends length and message in one write (RFC 7766, 8).
+func writeTCP(w io.Writer, reply []byte) error {
+	out := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(reply)), uint16(len(reply)))
+	_, err := w.Write(append(out, reply...))
+	return err
+}
+
+// reply answers one message as it came from the wire; nil where it gets no
+// answer.
+func (s *Server) reply(packet []byte, asker netip.Addr, udp bool) []byte {
+	m, req := s.answer(packet, asker)
+	if m == nil {
+		s.count.unanswered.Add(1)
+		return nil
+	}
+	m.Truncate(limit(req, udp))
+	if m.Truncated {
+		s.count.truncated.Add(1)
+	}
+	out, err := m.Pack()
+	if err != nil {
+		m, out = serverFailure(packet)
+	}
+	s.count.rcode(m.Rcode)
+	return out
+}
+
+func (s *Server) answer(packet []byte, asker netip.Addr) (m, req *dns.Msg) {
+	if len(packet) < headerLen || isResponse(packet) {
+		return nil, nil
+	}
+	req = new(dns.Msg)
+	if err := req.Unpack(packet); err != nil {
+		m = bare(packet)
+		m.Rcode = dns.RcodeFormatError
+		return m, m
+	}
+	view := s.view.Load()
+	if view == nil {
+		view = &View{}
+	}
+	return view.Answer(req, asker, s.turn.Add(1)), req
+}
+
+// limit is how long a reply may be: what the asker's EDNS record says, at most
+// our own, and 512 bytes without one (RFC 6891, 6.2.3; RFC 1035, 4.2.1).
+func limit(req *dns.Msg, udp bool) int {
+	if !udp {
+		return dns.MaxMsgSize
+	}
+	if opt := req.IsEdns0(); opt != nil {
+		return min(max(int(opt.UDPSize()), dns.MinMsgSize), payload)
+	}
+	return dns.MinMsgSize
+}
+
+// bare is the reply to a message of which only the header can be read.
+func bare(packet []byte) *dns.Msg {
+	m := new(dns.Msg)
+	m.Id = binary.BigEndian.Uint16(packet)
+	m.Response = true
+	m.Opcode = int(packet[2]>>3) & 0xf
+	return m
+}
+
+func serverFailure(packet []byte) (*dns.Msg, []byte) {
+	m := bare(packet)
+	m.Rcode = dns.RcodeServerFailure
+	out, _ := m.Pack() // a header alone always fits
+	return m, out
+}
+
+func isResponse(packet []byte) bool { return packet[2]&0x80 != 0 }
+
+// addrOf gives the address of a peer without its port, the zero Addr for what
+// is not an IP socket.
+func addrOf(a net.Addr) netip.Addr {
+	switch a := a.(type) {
+	case *net.UDPAddr:
+		return a.AddrPort().Addr().Unmap()
+	case *net.TCPAddr:
+		return a.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
