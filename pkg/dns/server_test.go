@@ -20,10 +20,7 @@ import (
 
 // serve runs a server on loopback until the test ends and gives its address.
 func serve(t testing.TB, s *dns.Server) string {
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	require.NoError(t, err)
-	ln, err := net.Listen("tcp", pc.LocalAddr().String())
-	require.NoError(t, err)
+	pc, ln := listen(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, pc, ln) }()
@@ -32,6 +29,22 @@ func serve(t testing.TB, s *dns.Server) string {
 		require.NoError(t, <-done)
 	})
 	return pc.LocalAddr().String()
+}
+
+// listen finds a port that is free for both protocols: where TCP has a free
+// one, UDP may not.
+func listen(t testing.TB) (net.PacketConn, net.Listener) {
+	for range 100 {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		pc, err := net.ListenPacket("udp", ln.Addr().String())
+		if err == nil {
+			return pc, ln
+		}
+		require.NoError(t, ln.Close())
+	}
+	t.Fatal("no port is free for UDP and TCP")
+	return nil, nil
 }
 
 func exchange(t testing.TB, network, addr string, req *miekg.Msg) *miekg.Msg {
