@@ -3,7 +3,6 @@ package topology
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -121,7 +120,7 @@ func (b *builder) owner(who string, ref value[string], node *yaml.Node) string {
 	}
 	if len(b.plan.Accounts) != 1 {
 		known := names(b.plan.Accounts, func(a *Account) string { return a.Name })
-		b.problem(node, "add account: "+strings.Join(known, " or "), "%s has no account, and there are several", who)
+		b.problem(node, "add account: "+either(known), "%s has no account, and there are several", who)
 		return ""
 	}
 	return b.plan.Accounts[0].Name

@@ -83,7 +83,7 @@ func (p *Plan) LoadBalancer(name string) (*LoadBalancer, error) {
 // Node finds the load balancer's node in a zone. The error is a
 // *NotFoundError.
 func (l *LoadBalancer) Node(zone string) (*Node, error) {
-	return find("zone of "+l.Name, zone, l.Nodes, func(n *Node) string { return n.Zone })
+	return find("zone", zone, l.Nodes, func(n *Node) string { return n.Zone })
 }
 
 // Service finds an endpoint service by name. The error is a *NotFoundError.
@@ -99,5 +99,5 @@ func (p *Plan) Endpoint(name string) (*Endpoint, error) {
 // Zone finds the endpoint's presence in a zone. The error is a
 // *NotFoundError.
 func (e *Endpoint) Zone(zone string) (*EndpointZone, error) {
-	return find("zone of "+e.Name, zone, e.Zones, func(z *EndpointZone) string { return z.Zone })
+	return find("zone", zone, e.Zones, func(z *EndpointZone) string { return z.Zone })
 }

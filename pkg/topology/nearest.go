@@ -40,12 +40,14 @@ func list(names []string) string {
 }
 
 // nearest is the known name that takes the fewest slips of the keyboard to get
-// from, or "" where none is near. Of equally near ones the first is taken.
+// from, at most one for three letters, or "" where none is near. Of equally
+// near ones the first is taken.
 func nearest(name string, known []string) string {
-	best, distance := "", 1+max(1, len(name)/3)
+	best, fewest := "", 0
 	for _, k := range known {
-		if d := slips(strings.ToLower(name), strings.ToLower(k)); d < distance {
-			best, distance = k, d
+		d := slips(strings.ToLower(name), strings.ToLower(k))
+		if d <= max(len(name), len(k))/3 && (best == "" || d < fewest) {
+			best, fewest = k, d
 		}
 	}
 	return best

@@ -15,8 +15,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// read turns a file's text into into, a pointer to a raw struct, and notes
-// every key and value that does not fit. It returns false where there is
+// read turns a file's text into a raw struct and notes every key and value
+// that does not fit. It returns false where there is
 // nothing to go on with.
 func read(src *source, text []byte, into any) bool {
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
@@ -41,28 +41,42 @@ func read(src *source, text []byte, into any) bool {
 	}
 	r := reader{source: src}
 	r.read(document.Content[0], into, tag{})
-	return true
+	return r.nodes <= maxNodes
 }
 
 var syntaxError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
 
+// partError are the errors of the parser above the scanner. It counts lines
+// from 0, and names the start of the mapping or list that it was in.
+var partError = regexp.MustCompile(`^did not find expected (<|node content|'-' indicator|key|',' or)`)
+
 // notYAML notes an error of the YAML parser, which knows the line at best.
 func (s *source) notYAML(err error) {
 	node := &yaml.Node{}
-	message := err.Error()
+	message, hint := err.Error(), ""
 	if m := syntaxError.FindStringSubmatch(message); m != nil {
 		message = m[2]
 		if line, err := strconv.Atoi(m[1]); err == nil {
+			if partError.MatchString(message) {
+				line, hint = line+1, "what is wrong may be further down: this is where the part that holds it starts"
+			}
 			// A file that stops too early is wrong in its last line.
 			node.Line, node.Column = min(line, len(s.lines)), 1
 		}
 	}
-	s.problem(node, "", "this is not YAML: %s", message)
+	if node.Line > 0 && strings.Contains(indentation(s.lines[node.Line-1]), "\t") {
+		hint = "indent with spaces: YAML takes no tabs there"
+	}
+	s.problem(node, hint, "this is not YAML: %s", message)
+}
+
+func indentation(line string) string {
+	return line[:len(line)-len(strings.TrimLeft(line, " \t"))]
 }
 
 // maxNodes bounds the work that a file can ask for: aliases inside anchors
 // multiply.
-const maxNodes = 1_000_000
+const maxNodes = 200_000
 
 // reader walks the nodes of a document and the raw structs side by side.
 type reader struct {
@@ -164,17 +178,25 @@ func (r *reader) object(node *yaml.Node, into reflect.Value, t tag) {
 		self.Set(reflect.ValueOf(node))
 	}
 	given := map[string]bool{}
-	for _, p := range r.pairs(node) {
-		field, ok := fields[p.key.Value]
-		switch {
-		case ok:
-			given[p.key.Value] = true
-			r.read(p.value, field.Addr().Interface(), tags[p.key.Value])
-		case t.path == "" && strings.HasPrefix(p.key.Value, "x-"):
-			// Keys of the user's own, a place for anchors.
-		default:
-			r.problem(p.key, suggest(p.key.Value, keys), "unknown key %q%s", p.key.Value, inside(t.path))
+	pairs := r.pairs(node)
+	for _, p := range pairs {
+		given[p.key.Value] = true
+	}
+	for _, p := range pairs {
+		key := p.key.Value
+		if _, ok := fields[key]; !ok {
+			if t.path == "" && strings.HasPrefix(key, "x-") {
+				continue // the user's own, a place for anchors
+			}
+			r.problem(p.key, suggest(key, keys), "unknown key %q%s", key, inside(t.path))
+			// Going on with what was meant saves the user from hearing what
+			// is missing because of it.
+			if key = nearest(key, keys); key == "" || given[key] {
+				continue
+			}
+			given[key] = true
 		}
+		r.read(p.value, fields[key].Addr().Interface(), tags[key])
 	}
 	for _, key := range keys {
 		if tags[key].required && !given[key] {
@@ -185,7 +207,7 @@ func (r *reader) object(node *yaml.Node, into reflect.Value, t tag) {
 
 func hintFor(key string, t tag) string {
 	if len(t.enum) > 0 {
-		return fmt.Sprintf("add %s: %s", key, strings.Join(t.enum, " or "))
+		return fmt.Sprintf("add %s: %s", key, either(t.enum))
 	}
 	return fmt.Sprintf("add %s: %s", key, t.doc)
 }
@@ -344,11 +366,11 @@ func (r *reader) name(node *yaml.Node, path string) {
 	case len(name) > maxName:
 		r.problem(node, fmt.Sprintf("use at most %d characters", maxName), "name %q%s has %d characters", name, inside(path), len(name))
 	case !goodName.MatchString(name):
-		hint := "use a-z, 0-9 and - inside the name"
+		hint := "choose a name such as web-1"
 		if better := strings.ReplaceAll(strings.ToLower(name), "_", "-"); goodName.MatchString(better) {
 			hint = fmt.Sprintf("write %s", better)
 		}
-		r.problem(node, hint, "name %q%s has other characters than a-z, 0-9 and - inside", name, inside(path))
+		r.problem(node, hint, "name %q%s must be of a-z and 0-9, with - inside", name, inside(path))
 	}
 }
 
@@ -452,7 +474,7 @@ func parse(node *yaml.Node, t tag, into any) (hint string, err error) {
 func parseWord(text string, t tag) (hint string, err error) {
 	for _, l := range t.later {
 		if text == l {
-			return "write " + strings.Join(t.enum, " or "), fmt.Errorf("is %s, which is not supported yet; %s", text, areSupported(t.enum))
+			return "write " + either(t.enum), fmt.Errorf("is %s, which is not supported yet; %s", text, areSupported(t.enum))
 		}
 	}
 	if len(t.enum) == 0 {
@@ -463,7 +485,16 @@ func parseWord(text string, t tag) (hint string, err error) {
 			return "", nil
 		}
 	}
-	return suggest(text, t.enum), fmt.Errorf("is %q, not %s", text, strings.Join(t.enum, " or "))
+	return suggest(text, t.enum), fmt.Errorf("is %q, not %s", text, either(t.enum))
+}
+
+// either writes a choice: a, b or c.
+func either(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
 func areSupported(words []string) string {

@@ -106,12 +106,13 @@ func (s *source) within(node *yaml.Node, part string) *yaml.Node {
 }
 
 // inOrder sorts by place and drops repetitions: what is wrong behind an anchor
-// is wrong wherever it is used, and is said once.
+// is wrong wherever it is used, and is said once. One place and one remedy is
+// one cause.
 func inOrder(ps Problems) Problems {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Hint, b.Hint))
 	})
 	return slices.CompactFunc(ps, func(a, b Problem) bool {
-		return a.Line == b.Line && a.Column == b.Column && a.Message == b.Message
+		return a.Line == b.Line && a.Column == b.Column && a.Hint == b.Hint && (a.Hint != "" || a.Message == b.Message)
 	})
 }

@@ -41,8 +41,11 @@ func (b *builder) vpc(e *entry[rawVPC]) {
 		MTU:       b.plan.Profile.MTU,
 	}
 	if cidr.IsValid() {
-		b.vpcBlock(who, e.Value.CIDR.Node, cidr)
 		vpc.Resolvers = resolvers(b.plan.Cloud, cidr)
+		if !b.vpcBlock(who, e.Value.CIDR.Node, cidr) {
+			// What is inside the block need not be moved twice.
+			vpc.CIDR = netip.Prefix{}
+		}
 	}
 	if n := e.Value.Subnets.Node; n != nil && isNull(n) || n != nil && n.Kind == yaml.MappingNode && len(n.Content) == 0 {
 		b.problem(n, "add one: vsw1: {zone: "+b.plan.Region+"a, cidr: 10.0.0.0/24}", "%s has no subnets", who)
@@ -59,24 +62,29 @@ func (b *builder) vpc(e *entry[rawVPC]) {
 }
 
 // vpcBlock applies the cloud's rules for a VPC's addresses.
-func (b *builder) vpcBlock(who string, node *yaml.Node, cidr netip.Prefix) {
+func (b *builder) vpcBlock(who string, node *yaml.Node, cidr netip.Prefix) bool {
 	for _, f := range b.sizes.forbidden {
 		if f.Overlaps(cidr) {
 			b.problem(node, "use a block of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16", "%s: cidr %s overlaps %s, which a vpc cannot have", who, cidr, f)
-			return
+			return false
 		}
 	}
-	b.mask(who, node, cidr, b.sizes.vpcWidest, b.sizes.vpcNarrowest)
-	if cidr.Bits() >= b.sizes.vpcWidest && cidr.Bits() < b.sizes.vpcUsual {
+	if !b.mask(who, node, cidr, b.sizes.vpcWidest, b.sizes.vpcNarrowest) {
+		return false
+	}
+	if cidr.Bits() < b.sizes.vpcUsual {
 		b.warn(node, fmt.Sprintf("a mask from /%d to /%d is what %s recommends", b.sizes.vpcUsual, b.sizes.vpcNarrowest, b.plan.Cloud),
 			"%s: cidr %s is wider than usual", who, cidr)
 	}
+	return true
 }
 
-func (b *builder) mask(who string, node *yaml.Node, cidr netip.Prefix, widest, narrowest int) {
+func (b *builder) mask(who string, node *yaml.Node, cidr netip.Prefix, widest, narrowest int) bool {
 	if cidr.Bits() < widest || cidr.Bits() > narrowest {
 		b.problem(node, fmt.Sprintf("use a mask from /%d to /%d", widest, narrowest), "%s: cidr %s has a mask that %s does not take", who, cidr, b.plan.Cloud)
+		return false
 	}
+	return true
 }
 
 func (b *builder) subnet(vpc *VPC, e *entry[rawSubnet]) {

@@ -1,0 +1,216 @@
+package topology
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// small is a topology without a fault, for tests that put one in.
+const small = `name: small
+cloud: alibaba
+region: cn-hangzhou
+accounts: [a, b]
+vpcs:
+  vpc1:
+    account: a
+    cidr: 10.0.0.0/16
+    subnets:
+      h1: {zone: cn-hangzhou-h, cidr: 10.0.0.0/24}
+      i1: {zone: cn-hangzhou-i, cidr: 10.0.1.0/24}
+    security_groups:
+      web: {ingress: [{protocol: tcp, ports: 80, source: 0.0.0.0/0}]}
+    instances:
+      ecs1: {subnet: h1, ip: 10.0.0.10}
+  vpc2:
+    account: b
+    cidr: 192.168.0.0/16
+    subnets:
+      h2: {zone: cn-hangzhou-h, cidr: 192.168.0.0/24}
+      i2: {zone: cn-hangzhou-i, cidr: 192.168.1.0/24}
+    instances:
+      ecs2: {subnet: h2, ip: 192.168.0.20, services: [{http: 80}]}
+      ecs3: {subnet: i2, ip: 192.168.1.30, services: [{http: 80}]}
+server_groups:
+  rs1: {vpc: vpc2, servers: [{instance: ecs2, port: 80}, {instance: ecs3, port: 80}]}
+load_balancers:
+  nlb1: {type: nlb, vpc: vpc2, subnets: [h2], listeners: [{protocol: tcp, port: 80, server_group: rs1}]}
+endpoint_services:
+  svc1: {resources: [nlb1], whitelist: [a]}
+endpoints:
+  ep1: {service: svc1, vpc: vpc1, subnets: [h1], security_groups: [web]}
+checks:
+  - {name: ecs1 gets an answer, from: ecs1, get: "http://${ep1}/"}
+`
+
+func TestTheSmallTopologyHasNoFault(t *testing.T) {
+	plan, err := Parse("small.yaml", []byte(small))
+	require.NoError(t, err)
+	require.Empty(t, plan.Warnings)
+}
+
+// TestMessages puts faults into the small topology, one in each row, and keeps
+// what is said about them in a golden file. A row may expect another number of
+// problems than one only where the user has made that many mistakes.
+func TestMessages(t *testing.T) {
+	var catalogue strings.Builder
+	catalogue.WriteString("What is said about faults in a topology file: the fault, then the text.\n")
+	for _, tt := range []struct {
+		name     string
+		old, new string // what is replaced in the small topology; old "" replaces all
+		aws      bool   // instead of alibaba
+		problems int    // 0 means 1
+	}{
+		// The form of the file.
+		{name: "the file is empty"},
+		{name: "the file has a comment alone", new: "# nothing yet\n"},
+		{name: "the file is not YAML", old: "accounts: [a, b]", new: "accounts: [a, b"},
+		{name: "tabs indent a line", old: "  vpc1:\n", new: "\tvpc1:\n"},
+		{name: "a list stands where the topology should", new: "- name: small\n"},
+		{name: "a second document follows", old: "checks:", new: "---\nchecks:"},
+		{name: "a key is misspelled", old: "    subnets:\n      h1", new: "    subents:\n      h1"},
+		{name: "a key is not known at all", old: "accounts:", new: "horses: 3\naccounts:"},
+		{name: "a key is given twice", old: "accounts:", new: "region: cn-beijing\naccounts:"},
+		{name: "a name is given twice", old: "      i1: {zone", new: "      h1: {zone"},
+		{name: "a required key is missing", old: "zone: cn-hangzhou-h, cidr: 10.0.0.0/24", new: "cidr: 10.0.0.0/24"},
+		{name: "a key has no value", old: "region: cn-hangzhou", new: "region:"},
+		{name: "text stands where a number should", old: "port: 80, server_group", new: `port: "80", server_group`},
+		{name: "a port is too large", old: "port: 80, server_group", new: "port: 80000, server_group"},
+		{name: "a weight is too large", old: "{instance: ecs2, port: 80}", new: "{instance: ecs2, port: 80, weight: 101}"},
+		{name: "a word stands where true or false should", old: "resources: [nlb1],", new: "resources: [nlb1], auto_accept: maybe,"},
+		{name: "a list stands where a mapping should", old: "{ingress: [{protocol: tcp, ports: 80, source: 0.0.0.0/0}]}", new: "[80]"},
+		{name: "a word stands where a list should", old: "resources: [nlb1]", new: "resources: nlb1"},
+		{name: "a mapping stands where a value should", old: "region: cn-hangzhou", new: "region: {is: cn-hangzhou}"},
+		{name: "a duration has no unit", old: "server_group: rs1}", new: "server_group: rs1, idle_timeout: 900}"},
+		{name: "a cloud is not known", old: "cloud: alibaba", new: "cloud: alibab"},
+		{name: "a merge names no mapping", old: "{subnet: h1, ip: 10.0.0.10}", new: "{subnet: h1, ip: 10.0.0.10, <<: 3}"},
+		{name: "an anchor is merged into itself", old: "{subnet: h1, ip: 10.0.0.10}", new: "&x {subnet: h1, ip: 10.0.0.10, <<: *x}"},
+		{name: "a fault behind an anchor is said once", problems: 1,
+			old: "ecs2: {subnet: h2, ip: 192.168.0.20, services: [{http: 80}]}\n      ecs3: {subnet: i2, ip: 192.168.1.30, services: [{http: 80}]}",
+			new: "ecs2: {subnet: h2, services: &web [{htp: 80}]}\n      ecs3: {subnet: i2, services: *web}"},
+
+		// Names and accounts.
+		{name: "the lab has capitals in its name", old: "name: small", new: "name: Small"},
+		{name: "a name has an underscore", old: "      ecs1:", new: "      ecs_1:", problems: 2},
+		{name: "a name is too long", old: "accounts: [a, b]", new: "accounts: [a, b, an-account-with-a-name-of-forty-letters]"},
+		{name: "an account is named twice", old: "accounts: [a, b]", new: "accounts: [a, b, a]"},
+		{name: "an account is left out where there are several", old: "    account: a\n", new: ""},
+		{name: "an account is not known", old: "    account: a\n", new: "    account: c\n"},
+
+		// Addresses.
+		{name: "a vpc's block has host bits", old: "cidr: 10.0.0.0/16", new: "cidr: 10.0.5.0/16"},
+		{name: "a block has no mask", old: "cidr: 10.0.0.0/16", new: "cidr: 10.0.0.0"},
+		{name: "a mask is too long", old: "cidr: 10.0.0.0/16", new: "cidr: 10.0.0.0/33"},
+		{name: "a vpc is too narrow", old: "cidr: 10.0.0.0/16", new: "cidr: 10.0.0.0/29"},
+		{name: "a vpc takes the shared block", old: "cidr: 192.168.0.0/16", new: "cidr: 100.64.0.0/10"},
+		{name: "a vpc has IPv6 addresses", old: "cidr: 10.0.0.0/16", new: "cidr: fd00::/16"},
+		{name: "a subnet is outside its vpc", old: "cidr: 10.0.1.0/24", new: "cidr: 10.1.1.0/24"},
+		{name: "two subnets overlap", old: "cidr: 10.0.1.0/24", new: "cidr: 10.0.0.128/25"},
+		{name: "a subnet is too small", old: "cidr: 10.0.1.0/24", new: "cidr: 10.0.1.0/30"},
+		{name: "an instance is outside its vpc", old: "ip: 10.0.0.10", new: "ip: 192.168.0.20"},
+		{name: "an instance is outside its subnet", old: "ip: 10.0.0.10", new: "ip: 10.0.1.10"},
+		{name: "an instance has a reserved address", old: "ip: 10.0.0.10", new: "ip: 10.0.0.254"},
+		{name: "an instance has the gateway's address", old: "ip: 10.0.0.10", new: "ip: 10.0.0.253"},
+		{name: "two instances have one address", old: "ecs1: {", new: "ecs0: {subnet: h1, ip: 10.0.0.10}\n      ecs1: {"},
+		{name: "an endpoint takes an instance's address", old: "subnets: [h1], security", new: "subnets: {h1: {ip: 10.0.0.10}}, security"},
+		{name: "an address is IPv6", old: "ip: 10.0.0.10", new: `ip: "fd00::1"`},
+		{name: "an address is none", old: "ip: 10.0.0.10", new: "ip: 10.0.0.300"},
+		{name: "a subnet is full", old: "ecs1: {subnet: h1, ip: 10.0.0.10}\n  vpc2:", new: "ecs1: {subnet: h1, ip: 10.0.0.10}\n" +
+			"  vpc3:\n    account: a\n    cidr: 10.0.0.0/16\n    subnets: {t: {zone: cn-hangzhou-h, cidr: 10.0.0.0/29}}\n" +
+			"    instances: {t1: {subnet: t}, t2: {subnet: t}, t3: {subnet: t}, t4: {subnet: t}, t5: {subnet: t}}\n  vpc2:"},
+		{name: "a subnet is not known", old: "ecs1: {subnet: h1,", new: "ecs1: {subnet: h2,"},
+
+		// Security groups and services of instances.
+		{name: "a rule's source has host bits", old: "source: 0.0.0.0/0", new: "source: 10.0.0.10/16"},
+		{name: "a rule's ports end before they start", old: "ports: 80,", new: "ports: 90-80,"},
+		{name: "a rule's port is a word", old: "ports: 80,", new: "ports: http,"},
+		{name: "a rule for icmp has ports", old: "protocol: tcp, ports: 80, source", new: "protocol: icmp, ports: 80, source"},
+		{name: "a security group is not known", old: "security_groups: [web]", new: "security_groups: [wep]"},
+		{name: "a security group is of another vpc", old: "services: [{http: 80}]}\n      ecs3", new: "security_groups: [web]}\n      ecs3"},
+		{name: "a service has two kinds", old: "services: [{http: 80}]}\n      ecs3", new: "services: [{http: 80, tcp: 81}]}\n      ecs3"},
+		{name: "a service has no kind", old: "services: [{http: 80}]}\n      ecs3", new: "services: [{body: hello}]}\n      ecs3"},
+		{name: "two services want one port", old: "services: [{http: 80}]}\n      ecs3", new: "services: [{http: 80}, {echo: 80}]}\n      ecs3"},
+		{name: "a command has a body", old: "services: [{http: 80}]}\n      ecs3", new: "services: [{command: nginx, body: hello}]}\n      ecs3"},
+
+		// Load balancers.
+		{name: "a server is not known", old: "{instance: ecs2,", new: "{instance: ecs9,"},
+		{name: "a server is in another vpc", old: "{instance: ecs2,", new: "{instance: vpc1/ecs1,"},
+		{name: "a server is named twice", old: "{instance: ecs3,", new: "{instance: ecs2,"},
+		{name: "a scheduler is not supported", old: "rs1: {vpc: vpc2,", new: "rs1: {vpc: vpc2, scheduler: wlc,"},
+		{name: "an alb is not supported", old: "type: nlb", new: "type: alb"},
+		{name: "a listener's protocol is not supported", old: "{protocol: tcp, port: 80, server_group", new: "{protocol: http, port: 80, server_group"},
+		{name: "a listener's protocol is not its group's", old: "{protocol: tcp, port: 80, server_group", new: "{protocol: udp, port: 80, server_group"},
+		{name: "two listeners have one port", old: "listeners: [", new: "listeners: [{protocol: tcp, port: 80, server_group: rs1}, "},
+		{name: "a server group is not known", old: "server_group: rs1", new: "server_group: rs2"},
+		{name: "a server group is in another vpc", old: "vpc: vpc2, subnets: [h2]", new: "vpc: vpc1, subnets: [h1]", problems: 1},
+		{name: "a clb is in two zones", old: "type: nlb, vpc: vpc2, subnets: [h2]", new: "type: clb, vpc: vpc2, subnets: [h2, i2]"},
+		{name: "two subnets are in one zone", old: "subnets: [h2]", new: "subnets: [h2, h2]"},
+		{name: "a load balancer is in no subnet", old: "subnets: [h2]", new: "subnets: []"},
+		{name: "an idle timeout is too short", old: "server_group: rs1}", new: "server_group: rs1, idle_timeout: 1ms}"},
+
+		// What AWS does not have.
+		{name: "aws has no clb", aws: true, old: "type: nlb", new: "type: clb"},
+		{name: "aws has no zone affinity", aws: true, old: "resources: [nlb1]", new: "resources: [nlb1], zone_affinity: true"},
+		{name: "aws has no rule that denies", aws: true, old: "protocol: tcp, ports: 80, source", new: "action: deny, protocol: tcp, ports: 80, source"},
+		{name: "aws has no priorities", aws: true, old: "protocol: tcp, ports: 80, source", new: "priority: 2, protocol: tcp, ports: 80, source"},
+		{name: "aws keeps the first four addresses", aws: true, old: "ip: 10.0.0.10", new: "ip: 10.0.0.3"},
+		{name: "aws has its gateway at the second address", aws: true, old: "ip: 10.0.0.10", new: "ip: 10.0.0.1"},
+		{name: "aws has no vpc wider than /16", aws: true, old: "cidr: 10.0.0.0/16", new: "cidr: 10.0.0.0/15"},
+
+		// Endpoint services and endpoints.
+		{name: "a load balancer is not known", old: "resources: [nlb1]", new: "resources: [nbl1]"},
+		{name: "a load balancer is offered twice", old: "resources: [nlb1]", new: "resources: [nlb1, nlb1]"},
+		{name: "a service has no resources", old: "resources: [nlb1]", new: "resources: []"},
+		{name: "a service offers what another account owns", old: "resources: [nlb1]", new: "account: a, resources: [nlb1]"},
+		{name: "a bandwidth is too small", old: "resources: [nlb1]", new: "bandwidth: 10, resources: [nlb1]"},
+		{name: "an account is whitelisted twice", old: "whitelist: [a]", new: "whitelist: [a, a]"},
+		{name: "an account that is not whitelisted sees no service", old: ", whitelist: [a]", new: ""},
+		{name: "a service is not known", old: "service: svc1,", new: "service: svc,"},
+		{name: "an endpoint asks for a zone that is not offered", old: "subnets: [h1], security", new: "subnets: [h1, i1], security"},
+		{name: "an endpoint has the name of a load balancer", old: "  ep1: {", new: "  nlb1: {", problems: 2},
+		{name: "a vpc is not known", old: "service: svc1, vpc: vpc1", new: "service: svc1, vpc: vpc3"},
+
+		// Checks.
+		{name: "a check does nothing", old: `from: ecs1, get: "http://${ep1}/"`, new: "from: ecs1"},
+		{name: "a check does two things", old: "from: ecs1, get", new: "from: ecs1, resolve: x, get"},
+		{name: "a check says not from where", old: "from: ecs1, get", new: "get"},
+		{name: "a check is from an unknown instance", old: "from: ecs1, get", new: "from: ecs4, get"},
+		{name: "a check refers to an unknown endpoint", old: "${ep1}", new: "${ep2}"},
+		{name: "a check refers to an unknown zone", old: "${ep1}", new: "${ep1@cn-hangzhou-i}"},
+		{name: "a reference does not end", old: "${ep1}/", new: "${ep1"},
+		{name: "a check has no URL", old: "http://${ep1}/", new: "${ep1}"},
+		{name: "a check speaks https", old: "http://${ep1}/", new: "https://${ep1}/"},
+		{name: "a check connects without a port", old: `get: "http://${ep1}/"`, new: `connect: "${ep1}"`},
+		{name: "a check expects a status of a name", old: `get: "http://${ep1}/"`, new: `resolve: "${ep1}", expect: {status: 200}`},
+		{name: "a check expects an error and an answer", old: `/"}`, new: `/", expect: {error: timeout, status: 200}}`},
+		{name: "a check expects more bodies than it has tries", old: `/"}`, new: `/", expect: {bodies: [ecs2, ecs3]}}`},
+		{name: "a check expects an address that is none", old: `get: "http://${ep1}/"`, new: `resolve: "${ep1}", expect: {addresses: [here]}`},
+		{name: "an accept has an instance", old: `get: "http://${ep1}/"`, new: "accept: {service: svc1, endpoint: ep1}"},
+		{name: "a check accepts an unknown endpoint", old: `from: ecs1, get: "http://${ep1}/"`, new: "accept: {service: svc1, endpoint: ep}"},
+		{name: "a check waits for too long", old: `/"}`, new: `/", timeout: 1h}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text := tt.new
+			if tt.old != "" {
+				require.Equal(t, 1, strings.Count(small, tt.old), "the row must say clearly what it replaces")
+				text = strings.Replace(small, tt.old, tt.new, 1)
+			}
+			if tt.aws {
+				text = strings.Replace(text, "cloud: alibaba", "cloud: aws", 1)
+			}
+			_, err := Parse("topology.yaml", []byte(text))
+			var problems Problems
+			require.ErrorAs(t, err, &problems)
+			require.Len(t, problems, max(tt.problems, 1), "%s", err)
+			fmt.Fprintf(&catalogue, "\n== %s\n", tt.name)
+			for _, p := range problems {
+				fmt.Fprintln(&catalogue, p.String())
+			}
+		})
+	}
+	if !t.Failed() {
+		golden(t, "testdata/messages.txt", catalogue.String())
+	}
+}
