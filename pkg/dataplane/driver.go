@@ -2,6 +2,9 @@ package dataplane
 
 import "github.com/plinksim/plinksim/pkg/packet"
 
+// Burst is how many frames are read and written at once.
+const Burst = 64
+
 // Driver moves frames between the engine and every ENI of a lab. Read and
 // Write may run at the same time, each from one goroutine.
 type Driver interface {
@@ -10,14 +13,18 @@ type Driver interface {
 	// valid until the next Read; it may be edited in place. After Close it
 	// returns an error that is os.ErrClosed.
 	Read(frames []packet.Frame) (n int, err error)
-	// Write sends frames and has finished with them when it returns. If
+	// Write sends frames and has finished with them when it returns. A frame
+	// that cannot be sent alone (its ENI is down or gone, it is too long, the
+	// kernel has no memory) is counted in SendErrors and passed over. If
 	// n < len(frames), err says why, and the rest was not sent.
 	Write(frames []packet.Frame) (n int, err error)
-	// Wake lets a blocked Read return at once. It may be called from any
-	// goroutine.
+	// Wake lets a blocked Read, or else the next one that finds no frame,
+	// return at once. It may be called from any goroutine.
 	Wake()
 	// Stats is a copy of the driver's counters, from any goroutine.
 	Stats() DriverStats
+	// Close ends a blocked Read and gives all memory back, the data of the
+	// last Read too: nobody may be looking at it. A second Close does nothing.
 	Close() error
 }
 
@@ -28,5 +35,6 @@ type DriverStats struct {
 	SuperframesRead           uint64 // frames with GSOSize > 0
 	RingDrops                 uint64 // frames that the kernel had no slot for
 	CopyDrops                 uint64 // superframes whose whole copy did not arrive
-	SendErrors                uint64 // frames that the kernel refused
+	SendErrors                uint64 // frames that could not be sent
+	Foreign                   uint64 // frames from interfaces that are no ENI, or with a VLAN tag
 }

@@ -1,0 +1,32 @@
+// Package dataplane carries packets between the ENIs of a lab and the FullNAT
+// core.
+//
+// An [Engine] is the loop around one fullnat.Table: it reads a burst of frames
+// from a [Driver], answers ARP for the addresses that the lab owns, lets the
+// table judge and edit the rest, and writes what was forwarded. The table has
+// no clock, no goroutine and no I/O; the engine gives it all three:
+//
+//	ring, err := dataplane.OpenRing(dataplane.RingConfig{ENIs: map[int]packet.ENI{7: 1, 9: 2}})
+//	engine, err := dataplane.NewEngine(dataplane.EngineConfig{Driver: ring})
+//	go engine.Run(ctx)
+//	err = engine.Configure(dataplane.Config{NAT: cfg, Owned: owned})
+//	…
+//	err = engine.Close() // closes the ring and the table too
+//
+// A [Ring] is the driver for real packets: one AF_PACKET socket that sees every
+// interface of the network namespace of the thread that opened it. The
+// namespace should hold nothing but ENIs. Their devices need no addresses, but
+// they must be up, have IPv6 off, and have another MAC than the one that ARP
+// answers for the ENI: a packet socket gets a copy, and the kernel drops the
+// original at once only if its destination MAC is not the device's own. The
+// devices outlive the ring, and a new ring takes over where the last one ended.
+//
+// A [Memory] is the driver for tests: frames are injected and collected by the
+// test, which needs no privileges and no clock.
+//
+// Everything here moves superframes: a frame may be up to 64 KiB long, with
+// only a pseudo-header sum where its checksum should be, and is cut into
+// packets by whoever receives it. Nothing here cuts or joins frames; the
+// Offload beside a frame's data says what it is, and the two must travel
+// together.
+package dataplane
