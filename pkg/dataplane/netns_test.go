@@ -1,0 +1,123 @@
+package dataplane
+
+import (
+	"os"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+)
+
+// namespace is a network namespace without a name: it goes away with the
+// last thing in it.
+type namespace struct {
+	ns     netns.NsHandle
+	handle *netlink.Handle
+}
+
+// newNamespace makes a namespace in which no device speaks IPv6.
+func newNamespace(t testing.TB) *namespace {
+	t.Helper()
+	needRoot(t)
+	n := &namespace{}
+	onThread(t, func() error {
+		origin, err := netns.Get()
+		if err != nil {
+			return err
+		}
+		defer origin.Close()
+		if n.ns, err = netns.New(); err != nil {
+			return err
+		}
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0); err != nil && !os.IsNotExist(err) {
+			return err
+		}
+		return netns.Set(origin)
+	})
+	var err error
+	n.handle, err = netlink.NewHandleAt(n.ns)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		n.handle.Close()
+		require.NoError(t, n.ns.Close())
+	})
+	return n
+}
+
+// do runs f on a thread that is in the namespace.
+func (n *namespace) do(t testing.TB, f func() error) {
+	t.Helper()
+	onThread(t, func() error {
+		origin, err := netns.Get()
+		if err != nil {
+			return err
+		}
+		defer origin.Close()
+		if err := netns.Set(n.ns); err != nil {
+			return err
+		}
+		if err := f(); err != nil {
+			_ = netns.Set(origin)
+			return err
+		}
+		return netns.Set(origin)
+	})
+}
+
+// onThread runs f locked to a thread that ends with it if f fails, because it
+// may then be in the wrong namespace.
+func onThread(t testing.TB, f func() error) {
+	t.Helper()
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		err := f()
+		if err == nil {
+			runtime.UnlockOSThread()
+		}
+		result <- err
+	}()
+	require.NoError(t, <-result)
+}
+
+// veth makes a pair of devices, here in n and there in peer, and takes both
+// up. It returns their interface indexes.
+func (n *namespace) veth(t testing.TB, here string, peer *namespace, there string) (int, int) {
+	t.Helper()
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = here
+	pair := netlink.NewVeth(attrs)
+	pair.PeerName, pair.PeerNamespace = there, netlink.NsFd(peer.ns)
+	require.NoError(t, n.handle.LinkAdd(pair))
+	return n.up(t, here), peer.up(t, there)
+}
+
+func (n *namespace) up(t testing.TB, name string) int {
+	t.Helper()
+	link, err := n.handle.LinkByName(name)
+	require.NoError(t, err)
+	require.NoError(t, n.handle.LinkSetUp(link))
+	return link.Attrs().Index
+}
+
+func (n *namespace) address(t testing.TB, name, cidr string) {
+	t.Helper()
+	link, err := n.handle.LinkByName(name)
+	require.NoError(t, err)
+	addr, err := netlink.ParseAddr(cidr)
+	require.NoError(t, err)
+	require.NoError(t, n.handle.AddrAdd(link, addr))
+}
+
+// openRing opens a ring in the namespace.
+func (n *namespace) openRing(t testing.TB, cfg RingConfig) *Ring {
+	t.Helper()
+	var ring *Ring
+	n.do(t, func() (err error) {
+		ring, err = OpenRing(cfg)
+		return err
+	})
+	return ring
+}
