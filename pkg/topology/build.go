@@ -44,10 +44,9 @@ func newBuilder(src *source, raw *rawTopology) *builder {
 }
 
 func (b *builder) build() {
-	r := reader{source: b.source}
 	for _, v := range []value[string]{b.raw.Name, b.raw.Region} {
 		if v.given() {
-			r.name(v.Node, "")
+			b.name(v.Node, "", maxName)
 		}
 	}
 	b.accounts()
@@ -89,12 +88,11 @@ func refer[T any](b *builder, who string, ref value[string], lookup func(string)
 }
 
 func (b *builder) accounts() {
-	r := reader{source: b.source}
 	for _, name := range b.raw.Accounts.Items {
 		if !name.given() {
 			continue
 		}
-		r.name(name.Node, "accounts")
+		b.name(name.Node, "accounts", maxName)
 		if _, err := b.plan.Account(name.V); err == nil {
 			b.problem(name.Node, "remove it", "account %q is named twice", name.V)
 			continue

@@ -95,6 +95,7 @@ func TestMessages(t *testing.T) {
 		{name: "the lab has capitals in its name", old: "name: small", new: "name: Small"},
 		{name: "a name has an underscore", old: "      ecs1:", new: "      ecs_1:", problems: 2},
 		{name: "a name is too long", old: "accounts: [a, b]", new: "accounts: [a, b, an-account-with-a-name-of-forty-letters]"},
+		{name: "a zone is too long for a domain name", old: "zone: cn-hangzhou-i, cidr: 10.0.1.0/24", new: "zone: cn-hangzhou-availability-i, cidr: 10.0.1.0/24"},
 		{name: "an account is named twice", old: "accounts: [a, b]", new: "accounts: [a, b, a]"},
 		{name: "an account is left out where there are several", old: "    account: a\n", new: ""},
 		{name: "an account is not known", old: "    account: a\n", new: "    account: c\n"},

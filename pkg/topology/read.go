@@ -341,7 +341,7 @@ func (m *named[T]) read(r *reader, node *yaml.Node, t tag) {
 		return
 	}
 	for _, p := range r.pairs(node) {
-		r.name(p.key, t.path)
+		r.name(p.key, t.path, maxName)
 		e := entry[T]{Name: p.key.Value, Key: p.key}
 		r.read(p.value, &e.Value, tag{path: join(t.path, e.Name)})
 		m.Entries = append(m.Entries, e)
@@ -352,25 +352,29 @@ func (m *named[T]) names() []string {
 	return names(m.Entries, func(e *entry[T]) string { return e.Name })
 }
 
-// maxName is the length of a name: what is made of several of them still is a
-// label of a domain name and the name of a file.
-const maxName = 32
+// What is made of several names must still be a label of a domain name, at
+// most 63 characters (RFC 1035, 2.3.4): a zone follows an endpoint's
+// identifier there.
+const (
+	maxName = 32
+	maxZone = 24
+)
 
 var goodName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
 
 // name notes a name that cannot stand in domain names, file names and
 // commands.
-func (r *reader) name(node *yaml.Node, path string) {
+func (s *source) name(node *yaml.Node, path string, longest int) {
 	name := node.Value
 	switch {
-	case len(name) > maxName:
-		r.problem(node, fmt.Sprintf("use at most %d characters", maxName), "name %q%s has %d characters", name, inside(path), len(name))
+	case len(name) > longest:
+		s.problem(node, fmt.Sprintf("use at most %d characters", longest), "name %q%s has %d characters", name, inside(path), len(name))
 	case !goodName.MatchString(name):
 		hint := "choose a name such as web-1"
 		if better := strings.ReplaceAll(strings.ToLower(name), "_", "-"); goodName.MatchString(better) {
 			hint = fmt.Sprintf("write %s", better)
 		}
-		r.problem(node, hint, "name %q%s must be of a-z and 0-9, with - inside", name, inside(path))
+		s.problem(node, hint, "name %q%s must be of a-z and 0-9, with - inside", name, inside(path))
 	}
 }
 

@@ -60,6 +60,9 @@ func (p *Plan) expand(text string) (string, []*referenceError) {
 //	clb1.ip         the address of the load balancer's node, and so on as above
 //	ecs1, vpc1/ecs1 the domain name of the instance
 //	ecs1.ip         its address
+//
+// Where an endpoint and an instance have one name, it is the endpoint's;
+// VPC/NAME always is an instance.
 func (p *Plan) Lookup(ref string) (string, error) {
 	path, address := strings.CutSuffix(ref, ".ip")
 	name, zone, zoned := strings.Cut(path, "@")

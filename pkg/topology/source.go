@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -20,9 +21,17 @@ type source struct {
 func newSource(file string, text []byte) *source {
 	lines := strings.Split(string(text), "\n")
 	for i := range lines {
-		lines[i] = strings.TrimSuffix(lines[i], "\r")
+		lines[i] = strings.Map(printable, strings.TrimSuffix(lines[i], "\r"))
 	}
 	return &source{file: file, lines: lines}
+}
+
+// printable keeps what a file contains from commanding the terminal.
+func printable(r rune) rune {
+	if unicode.IsControl(r) && r != '\t' {
+		return unicode.ReplacementChar
+	}
+	return r
 }
 
 // problem notes that the file cannot be used because of what stands at node.

@@ -116,8 +116,7 @@ func (b *builder) subnetPrefix() string {
 // zone notes a zone that cannot be part of a domain name, and warns of one
 // that seems to be in another region.
 func (b *builder) zone(who string, zone value[string]) {
-	r := reader{source: b.source}
-	r.name(zone.Node, who)
+	b.name(zone.Node, who, maxZone)
 	if b.plan.Cloud != "rfc" && b.plan.Region != "" && !strings.HasPrefix(zone.V, b.plan.Region) {
 		b.warn(zone.Node, "zones of a region begin with its name", "%s: zone %s does not look like one of region %s", who, zone.V, b.plan.Region)
 	}
