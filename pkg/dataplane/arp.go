@@ -1,0 +1,70 @@
+package dataplane
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+// Owned are the addresses for which an ENI answers ARP.
+type Owned struct {
+	ENI   packet.ENI
+	Addrs []netip.Addr
+}
+
+// ARPStats counts ARP frames.
+type ARPStats struct {
+	Answered uint64 // requests for an owned address
+	Ignored  uint64 // everything else: other addresses, replies, announcements, malformed frames
+}
+
+// responder answers ARP requests. Everybody's MAC follows from the address
+// (packet.MACOf), so it has nothing to learn, and announcements of others
+// change nothing.
+type responder struct {
+	owned map[ownedAddr]struct{}
+	stats ARPStats
+
+	asked packet.ENI // the ENI of the frame that is being answered
+}
+
+type ownedAddr struct {
+	eni  packet.ENI
+	addr netip.Addr
+}
+
+// newOwned checks and indexes owned.
+func newOwned(owned []Owned) (map[ownedAddr]struct{}, error) {
+	index := map[ownedAddr]struct{}{}
+	for _, o := range owned {
+		for _, addr := range o.Addrs {
+			if !addr.IsValid() || addr.Zone() != "" {
+				return nil, fmt.Errorf("ENI %d cannot own the address %q: give it a plain IP address", o.ENI, addr)
+			}
+			index[ownedAddr{o.ENI, addr.Unmap()}] = struct{}{}
+		}
+	}
+	return index, nil
+}
+
+// answer turns an ARP frame into the reply to it, in place, or returns false
+// if there is nothing to say. The reply goes out where the request came from.
+func (r *responder) answer(f *packet.Frame) bool {
+	r.asked = f.ENI
+	reply, ok := packet.ARPReply(f.Data, r.owner)
+	if !ok {
+		r.stats.Ignored++
+		return false
+	}
+	r.stats.Answered++
+	f.Data, f.Offload = reply, packet.Offload{}
+	return true
+}
+
+func (r *responder) owner(addr netip.Addr) (packet.MAC, bool) {
+	if _, ok := r.owned[ownedAddr{r.asked, addr}]; !ok {
+		return packet.MAC{}, false
+	}
+	return packet.MACOf(addr), true
+}

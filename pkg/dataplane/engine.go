@@ -1,0 +1,239 @@
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/plinksim/plinksim/pkg/fullnat"
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+// EngineConfig is what an Engine keeps for life.
+type EngineConfig struct {
+	// Driver moves the frames. It belongs to the engine, which closes it.
+	Driver Driver
+	// Table are the options of the session table.
+	Table fullnat.Options
+	// Clock is the time that the table sees; it never goes back. nil means
+	// the time since NewEngine.
+	Clock func() time.Duration
+	// Tick is how often an idle engine looks for sessions that timed out;
+	// 0 means 100 ms.
+	Tick time.Duration
+	// ExpireBudget limits how much the table may clean up between two bursts;
+	// 0 means 256 steps.
+	ExpireBudget int
+}
+
+const (
+	defaultTick         = 100 * time.Millisecond
+	defaultExpireBudget = 256
+)
+
+// Config is everything that may change while an Engine runs. It is built
+// whole and swapped in; nobody changes it afterwards.
+type Config struct {
+	NAT *fullnat.Config
+	// Owned are the addresses that answer ARP: those of endpoint ENIs and the
+	// NAT IPs of nodes.
+	Owned []Owned
+}
+
+// EngineStats is a copy of every counter of an Engine.
+type EngineStats struct {
+	Driver DriverStats
+	Table  fullnat.Stats
+	ARP    ARPStats
+}
+
+// Engine moves packets through one table. Its methods may be called from any
+// goroutine; they wait for the burst that is being worked on, and no longer.
+type Engine struct {
+	driver Driver
+	clock  func() time.Duration
+	tick   time.Duration
+	budget int
+
+	mu       sync.Mutex // held for the length of a burst
+	table    *fullnat.Table
+	arp      responder
+	verdicts [Burst]fullnat.Verdict
+	out      [Burst]packet.Frame
+	closed   bool
+}
+
+var errEngineClosed = fmt.Errorf("data plane engine: %w", os.ErrClosed)
+
+// NewEngine makes an engine that translates nothing yet: Configure tells it
+// what to do, Run does it. If it fails, the driver is still the caller's.
+func NewEngine(cfg EngineConfig) (*Engine, error) {
+	if cfg.Driver == nil {
+		return nil, errors.New("an engine needs a driver")
+	}
+	table, err := fullnat.New(cfg.Table)
+	if err != nil {
+		return nil, fmt.Errorf("make the session table: %w", err)
+	}
+	e := &Engine{driver: cfg.Driver, clock: cfg.Clock, tick: cfg.Tick, budget: cfg.ExpireBudget, table: table}
+	if e.clock == nil {
+		start := time.Now()
+		e.clock = func() time.Duration { return time.Since(start) }
+	}
+	if e.tick == 0 {
+		e.tick = defaultTick
+	}
+	if e.budget == 0 {
+		e.budget = defaultExpireBudget
+	}
+	return e, nil
+}
+
+// Configure swaps cfg in and returns when it holds: the next packet is judged
+// by it. It may be called before Run. An error changes nothing.
+func (e *Engine) Configure(cfg Config) error {
+	owned, err := newOwned(cfg.Owned)
+	if err != nil {
+		return err
+	}
+	if cfg.NAT == nil {
+		return errors.New("a data plane configuration needs a NAT configuration, if only an empty one")
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return errEngineClosed
+	}
+	if err := e.table.Configure(cfg.NAT, e.clock()); err != nil {
+		return fmt.Errorf("configure the session table: %w", err)
+	}
+	e.arp.owned = owned
+	return nil
+}
+
+// Run moves packets until ctx ends or the engine is closed, and then returns
+// nil. Any other end is an error. One goroutine runs an engine at a time.
+func (e *Engine) Run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, e.driver.Wake)()
+	defer e.tickUntilStopped()()
+	var frames [Burst]packet.Frame
+	for ctx.Err() == nil {
+		n, err := e.driver.Read(frames[:])
+		if err == nil {
+			err = e.work(frames[:n])
+		}
+		if errors.Is(err, os.ErrClosed) && e.isClosed() {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("data plane engine: %w", err)
+		}
+	}
+	return nil
+}
+
+// tickUntilStopped wakes the worker from time to time, so that sessions end
+// where no packet comes. The function it returns stops that, and waits.
+func (e *Engine) tickUntilStopped() (stop func()) {
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(e.tick)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				e.driver.Wake()
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(quit)
+		<-done
+	}
+}
+
+// work takes one burst through the table and cleans up a little.
+func (e *Engine) work(frames []packet.Frame) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return errEngineClosed // and the frames are gone
+	}
+	now := e.clock()
+	if out := e.judge(frames, now); len(out) > 0 {
+		if _, err := e.driver.Write(out); err != nil {
+			return err
+		}
+	}
+	if more := e.table.Expire(now, e.budget); more {
+		e.driver.Wake()
+	}
+	return nil
+}
+
+// judge returns the frames that leave: replies to ARP requests, and what the
+// table forwards, in the order in which it came.
+func (e *Engine) judge(frames []packet.Frame, now time.Duration) []packet.Frame {
+	out := e.out[:0]
+	rest := frames[:0]
+	for i := range frames {
+		switch f := &frames[i]; {
+		case !packet.IsARP(f.Data):
+			rest = append(rest, *f)
+		case e.arp.answer(f):
+			out = append(out, *f)
+		}
+	}
+	e.table.Forward(rest, e.verdicts[:len(rest)], now)
+	for i := range rest {
+		if e.verdicts[i] == fullnat.Forwarded {
+			out = append(out, rest[i])
+		}
+	}
+	return out
+}
+
+// Stats is a copy of the counters of driver, table and ARP.
+func (e *Engine) Stats() EngineStats {
+	driver := e.driver.Stats()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return EngineStats{Driver: driver, ARP: e.arp.stats}
+	}
+	return EngineStats{Driver: driver, Table: e.table.Stats(), ARP: e.arp.stats}
+}
+
+// Sessions is a copy of every session. The packets wait while it is made.
+func (e *Engine) Sessions() []fullnat.Session {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil
+	}
+	return e.table.Sessions(nil, e.clock())
+}
+
+// Close ends Run and gives the driver and the table back. A second Close does
+// nothing.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil
+	}
+	e.closed = true
+	return errors.Join(e.driver.Close(), e.table.Close())
+}
+
+func (e *Engine) isClosed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.closed
+}
