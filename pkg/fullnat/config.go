@@ -107,16 +107,16 @@ type Counters [NumVerdicts]uint64
 
 // LinkStats is what a link has done since the table was made.
 type LinkStats struct {
-	Name                      string
-	Verdicts                  Counters
-	Sessions                  int    // now
-	SessionsOpened            uint64 // ever
-	PacketsToProvider         uint64
-	BytesToProvider           uint64 // of IP packets
-	PacketsToConsumer         uint64
-	BytesToConsumer           uint64
-	Superframes               uint64 // frames with GSOSize > 0, both directions
-	Segments                  uint64 // packets after superframes are segmented, both directions
+	Name              string
+	Verdicts          Counters
+	Sessions          int    // now
+	SessionsOpened    uint64 // ever
+	PacketsToProvider uint64
+	BytesToProvider   uint64 // of IP packets
+	PacketsToConsumer uint64
+	BytesToConsumer   uint64
+	Superframes       uint64 // frames with GSOSize > 0, both directions
+	Segments          uint64 // packets after superframes are segmented, both directions
 }
 
 // Stats is a copy of a table's counters.

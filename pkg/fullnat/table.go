@@ -1,19 +1,20 @@
-// Package fullnat translates the packets of a lab: both ends of every flow.
 package fullnat
 
 import (
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"time"
-
-	"github.com/plinksim/plinksim/pkg/packet"
 )
 
 // Options are what a Table keeps for life. The zero value is usable.
 type Options struct {
-	// MaxSessions limits the table; 0 means DefaultMaxSessions.
+	// MaxSessions limits the table; 0 means DefaultMaxSessions. Memory is
+	// reserved for all of them, 245 bytes each, and used as they come.
 	MaxSessions int
-	// Seed makes the hash key and the first NAT port of every pool
-	// reproducible. 0 draws a random one.
+	// Seed makes the hash key and the first NAT port of every target
+	// reproducible. 0 draws a random one, which is what keeps a stranger from
+	// guessing ports (RFC 6056) and from filling one corner of the table.
 	Seed uint64
 	// Timers limit sessions that are not established; a zero field means the
 	// value of DefaultTimers.
@@ -21,38 +22,156 @@ type Options struct {
 }
 
 // DefaultMaxSessions is the size of a table whose Options name none.
-const DefaultMaxSessions = 1 << 20
+const DefaultMaxSessions = 1 << 18
 
-// Timers say how long a TCP session may be silent in a state that is not
+// Timers say how long a TCP session is kept in a state that is not
 // established; Link.Idle is the limit of established ones.
 type Timers struct {
-	Opening time.Duration // SYN seen, handshake not finished
-	Closing time.Duration // FIN seen from one end or both
-	Closed  time.Duration // both FINs acknowledged, or RST
+	Opening time.Duration // of silence after a SYN that nobody answered with one
+	Closing time.Duration // of silence after one end's FIN
+	Closed  time.Duration // after both FINs or a RST, whatever comes
 }
 
-// Table translates packets. It belongs to one goroutine.
-type Table struct{}
+// DefaultTimers are used where Options name none. Four minutes is the least
+// that RFC 5382, REQ-5 allows a connection that opens or closes. A closed one
+// keeps its NAT port out of use for a minute, so that 55,000 ports serve the
+// 55,000 connections per minute to a target that AWS states (Elastic Load
+// Balancing user guide for Network Load Balancers, "Target groups").
+var DefaultTimers = Timers{
+	Opening: 4 * time.Minute,
+	Closing: 4 * time.Minute,
+	Closed:  time.Minute,
+}
 
-// New makes an empty table.
-func New(opts Options) (*Table, error) { return &Table{}, nil }
+// Table is the FullNAT core: it knows the sessions and judges packets. It
+// belongs to one goroutine.
+type Table struct {
+	clock    clock
+	timers   [numStates]uint32 // ticks, for states that have one of their own
+	random   *rand.Rand
+	way      routes
+	links    links
+	flows    flows
+	sessions sessions
+	wheel    wheel
+	hops     hops
+	ports    ports
+	verdicts Counters
+	burst    [burstSize]work
+}
 
-// Configure swaps the whole configuration in. An error changes nothing.
-func (t *Table) Configure(cfg *Config, now time.Duration) error { return errors.New("not yet") }
+// New makes an empty table, which drops everything until it is configured.
+func New(opts Options) (*Table, error) {
+	if opts.MaxSessions == 0 {
+		opts.MaxSessions = DefaultMaxSessions
+	}
+	if opts.MaxSessions < 0 || opts.MaxSessions > maxSessions {
+		return nil, fmt.Errorf("a session table for %d sessions: want 1 to %d", opts.MaxSessions, maxSessions)
+	}
+	timers, err := opts.Timers.ticks()
+	if err != nil {
+		return nil, err
+	}
+	if opts.Seed == 0 {
+		opts.Seed = rand.Uint64()
+	}
+	t := &Table{timers: timers, random: rand.New(rand.NewPCG(opts.Seed, 0))}
+	t.wheel.init()
+	t.ports.init()
+	t.hops.init()
+	if err := t.flows.init(opts.MaxSessions, t.random); err != nil {
+		return nil, err
+	}
+	if err := t.sessions.init(opts.MaxSessions); err != nil {
+		return nil, errors.Join(err, t.flows.close())
+	}
+	return t, nil
+}
 
-// Forward judges frames and edits them in place; verdicts has the length of
-// frames at least.
-func (t *Table) Forward(frames []packet.Frame, verdicts []Verdict, now time.Duration) {}
+func (timers Timers) ticks() (perState [numStates]uint32, err error) {
+	for _, timer := range []struct {
+		name  string
+		state state
+		given time.Duration
+		usual time.Duration
+	}{
+		{"opening", synSent, timers.Opening, DefaultTimers.Opening},
+		{"closing", closing, timers.Closing, DefaultTimers.Closing},
+		{"closed", closed, timers.Closed, DefaultTimers.Closed},
+	} {
+		d := timer.given
+		if d == 0 {
+			d = timer.usual
+		}
+		if d < 0 || d > maxTimeout {
+			return perState, fmt.Errorf("the %s timer is %s: want more than 0 and at most %s", timer.name, d, maxTimeout)
+		}
+		perState[timer.state] = ticksOf(d)
+	}
+	return perState, nil
+}
 
-// Expire does at most budget steps of removing what timed out, and says
-// whether there is more to do.
-func (t *Table) Expire(now time.Duration, budget int) (more bool) { return false }
+// Stats is a copy of the counters. Links are in the order of the Config.
+func (t *Table) Stats() Stats {
+	s := Stats{
+		Verdicts: t.verdicts,
+		Sessions: t.sessions.used - t.links.orphans,
+		Links:    make([]LinkStats, 0, len(t.links.order)),
+	}
+	for _, l := range t.links.order {
+		stats := *l.stats
+		stats.Sessions = l.sessions
+		s.Links = append(s.Links, stats)
+	}
+	return s
+}
 
-// Stats is a copy of the counters.
-func (t *Table) Stats() Stats { return Stats{} }
+// Sessions appends a copy of every session that lives at now to dst. It walks
+// the whole table.
+func (t *Table) Sessions(dst []Session, now time.Duration) []Session {
+	t.clock.advance(now)
+	for id := range t.sessions.reached {
+		s := t.sessions.at(id)
+		if s.state == free || !t.links.at(s.link).live || t.timedOut(s) {
+			continue
+		}
+		dst = append(dst, t.describe(s))
+	}
+	return dst
+}
 
-// Sessions appends a copy of every session to dst.
-func (t *Table) Sessions(dst []Session, now time.Duration) []Session { return dst }
+func (t *Table) describe(s *session) Session {
+	there, back := t.flows.at(s.slots[toProvider]), t.flows.at(s.slots[toConsumer])
+	src, dst := there.key.ends()
+	idle := t.idle(s)
+	return Session{
+		Link:              t.links.at(s.link).Name,
+		Protocol:          there.key.protocol(),
+		State:             s.state.nameFor(there.key.protocol()),
+		Consumer:          src,
+		Endpoint:          dst,
+		Local:             addrPort(there.rewrite.Src, there.rewrite.SrcPort),
+		Target:            addrPort(there.rewrite.Dst, there.rewrite.DstPort),
+		PacketsToProvider: there.packets,
+		BytesToProvider:   there.bytes,
+		PacketsToConsumer: back.packets,
+		BytesToConsumer:   back.bytes,
+		Idle:              durationOf(idle),
+		Expires:           durationOf(t.timeout(s) - idle),
+	}
+}
 
-// Close gives the memory back. The table must not be used afterwards.
-func (t *Table) Close() error { return nil }
+// Close gives the memory back. Nothing but Close may be called afterwards.
+func (t *Table) Close() error {
+	return errors.Join(t.flows.close(), t.sessions.close())
+}
+
+// direction is where a packet goes, seen from the session that carries it.
+type direction uint8
+
+const (
+	toProvider direction = iota
+	toConsumer
+)
+
+func (d direction) other() direction { return d ^ 1 }

@@ -1,0 +1,199 @@
+package fullnat
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+// Configure puts cfg in force, whole and at once, in a time that does not
+// depend on the number of sessions. Sessions go on if their link's Name is
+// still there between the same interfaces and Connected; a new Idle holds for
+// them too. All that is wrong with cfg is reported together, and then nothing
+// has changed. The table keeps what cfg refers to, so do not change it after.
+func (t *Table) Configure(cfg *Config, now time.Duration) error {
+	t.clock.advance(now)
+	r, order, err := compile(cfg)
+	if err != nil {
+		return err
+	}
+	t.replaceLinks(r, order)
+	t.way = *r
+	return nil
+}
+
+// replaceLinks gives the links of a new configuration the sessions and
+// counters of those that they continue.
+func (t *Table) replaceLinks(r *routes, order []*link) {
+	byName := make(map[string]*link, len(order))
+	for i, l := range order {
+		old := t.links.byName[l.Name]
+		switch {
+		case old == nil:
+			l.stats = &LinkStats{Name: l.Name}
+			t.links.add(l)
+		case l.continues(old):
+			l.stats, l.number, l.sessions = old.stats, old.number, old.sessions
+			t.links.all[l.number] = l
+		default:
+			l.stats = old.stats
+			t.links.retire(old)
+			t.links.add(l)
+		}
+		l.toProviderHop.link, l.toConsumerHop.link = l.number, l.number
+		byName[l.Name] = order[i]
+	}
+	for name, old := range t.links.byName {
+		if byName[name] == nil {
+			t.links.retire(old)
+		}
+	}
+	t.links.byName, t.links.order = byName, order
+}
+
+// continues says whether the sessions of old are l's.
+func (l *link) continues(old *link) bool {
+	return l.Connected && l.toProviderHop.sameWay(old.toProviderHop) && l.toConsumerHop.sameWay(old.toConsumerHop)
+}
+
+func (k hopKey) sameWay(other hopKey) bool {
+	return k.eni == other.eni && k.src == other.src
+}
+
+// compile checks cfg and builds what packets are judged by.
+func compile(cfg *Config) (*routes, []*link, error) {
+	c := compiler{
+		enis:  map[packet.ENI]*Interface{},
+		names: map[string]bool{},
+		routes: &routes{
+			links: map[match]*link{},
+			owned: map[address]owner{},
+			limit: cfg.PortsPerTarget,
+		},
+	}
+	switch {
+	case cfg.PortsPerTarget == 0:
+		c.routes.limit = defaultPortsPerTarget
+	case cfg.PortsPerTarget < 0 || cfg.PortsPerTarget > numNATPorts:
+		c.errorf("%d ports per target: want 1 to %d, or 0 for %d", cfg.PortsPerTarget, numNATPorts, defaultPortsPerTarget)
+	}
+	for i := range cfg.ENIs {
+		c.addInterface(&cfg.ENIs[i])
+	}
+	order := make([]*link, 0, len(cfg.Links))
+	for i := range cfg.Links {
+		order = append(order, c.addLink(&cfg.Links[i]))
+	}
+	return c.routes, order, errors.Join(c.errs...)
+}
+
+type compiler struct {
+	enis   map[packet.ENI]*Interface
+	names  map[string]bool
+	routes *routes
+	errs   []error
+}
+
+func (c *compiler) errorf(format string, args ...any) {
+	c.errs = append(c.errs, fmt.Errorf(format, args...))
+}
+
+func (c *compiler) addInterface(i *Interface) {
+	switch {
+	case i.ENI == 0:
+		c.errorf("an interface has no ENI number: number them from 1")
+	case c.enis[i.ENI] != nil:
+		c.errorf("ENI %d is listed twice", i.ENI)
+	case i.NextHop == nil:
+		c.errorf("ENI %d has no NextHop", i.ENI)
+	}
+	c.enis[i.ENI] = i
+}
+
+func (c *compiler) addLink(spec *Link) *link {
+	before := len(c.errs)
+	c.checkLink(spec)
+	l := &link{Link: *spec, live: spec.Connected}
+	if len(c.errs) > before {
+		return l
+	}
+	l.idle = ticksOf(spec.Idle)
+	l.match = number(spec.Match.Addr())
+	l.ingress, l.egress = c.enis[spec.Ingress], c.enis[spec.Egress]
+	l.toProviderHop = hopKey{eni: spec.Egress, src: l.egress.MAC, direction: toProvider}
+	l.toConsumerHop = hopKey{eni: spec.Ingress, src: l.ingress.MAC, direction: toConsumer}
+	for _, addr := range spec.Local {
+		l.local = append(l.local, number(addr))
+		c.own(spec.Egress, number(addr), natIP)
+	}
+	c.own(spec.Ingress, l.match, matched)
+	m := match{address{l.match, spec.Ingress}, spec.Match.Port(), spec.Protocol}
+	if other := c.routes.links[m]; other != nil {
+		c.errorf("link %q matches %s on ENI %d, and so does link %q", spec.Name, spec.Match, spec.Ingress, other.Name)
+	}
+	c.routes.links[m] = l
+	return l
+}
+
+func (c *compiler) own(eni packet.ENI, addr uint32, as owner) {
+	a := address{addr, eni}
+	c.routes.owned[a] = max(c.routes.owned[a], as)
+}
+
+func (c *compiler) checkLink(l *Link) {
+	wrong := func(format string, args ...any) {
+		c.errorf("link %q: %w", l.Name, fmt.Errorf(format, args...))
+	}
+	if l.Name == "" {
+		c.errorf("the link that matches %s has no name", l.Match)
+	} else if c.names[l.Name] {
+		wrong("the name is used twice")
+	}
+	c.names[l.Name] = true
+	if c.enis[l.Ingress] == nil {
+		wrong("its ingress, ENI %d, is not among the interfaces", l.Ingress)
+	}
+	if c.enis[l.Egress] == nil {
+		wrong("its egress, ENI %d, is not among the interfaces", l.Egress)
+	}
+	if !l.Match.Addr().Is4() || l.Match.Port() == 0 {
+		wrong("it matches %s: want an IPv4 address and a port", l.Match)
+	}
+	if l.Protocol != packet.ProtocolTCP && l.Protocol != packet.ProtocolUDP {
+		wrong("protocol %d: want TCP (%d) or UDP (%d)", l.Protocol, packet.ProtocolTCP, packet.ProtocolUDP)
+	}
+	if len(l.Local) == 0 {
+		wrong("it has no NAT IP")
+	}
+	for _, addr := range l.Local {
+		if !addr.Is4() {
+			wrong("NAT IP %s: want an IPv4 address", addr)
+		}
+	}
+	if l.Pick == nil {
+		wrong("it has no Pick")
+	}
+	if l.Idle <= 0 || l.Idle > maxTimeout {
+		wrong("it is idle after %s: want more than 0 and at most %s", l.Idle, maxTimeout)
+	}
+}
+
+// number is an IPv4 address as packets are compared by.
+func number(addr netip.Addr) uint32 {
+	a := addr.As4()
+	return binary.BigEndian.Uint32(a[:])
+}
+
+func addrOf(addr uint32) netip.Addr {
+	var a [4]byte
+	binary.BigEndian.PutUint32(a[:], addr)
+	return netip.AddrFrom4(a)
+}
+
+func addrPort(addr uint32, port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(addrOf(addr), port)
+}

@@ -1,0 +1,157 @@
+package fullnat
+
+import (
+	"time"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+// burstSize is how many packets hide each other's wait for memory. Measured
+// with 64-byte frames, 8 and 32 do the same.
+const burstSize = 8
+
+// work is what Forward keeps of a packet between its two passes.
+type work struct {
+	packet packet.Packet
+	key    key
+	home   uint32
+}
+
+// Forward judges frames one after the other and edits those that it forwards
+// in place: addresses, ports, checksums, TTL and MACs; Frame.ENI becomes the
+// one that the frame leaves by. Dropped frames are as they were. verdicts
+// needs room for as many as there are frames. Offloads stay, and superframes
+// are not segmented. Frames that carry ARP are not for the table: answer them
+// before.
+func (t *Table) Forward(frames []packet.Frame, verdicts []Verdict, now time.Duration) {
+	t.clock.advance(now)
+	verdicts = verdicts[:len(frames)]
+	for len(frames) > burstSize {
+		t.forwardBurst(frames[:burstSize], verdicts)
+		frames, verdicts = frames[burstSize:], verdicts[burstSize:]
+	}
+	t.forwardBurst(frames, verdicts)
+}
+
+// forwardBurst parses all packets and asks for their flows before it looks at
+// the first one.
+func (t *Table) forwardBurst(frames []packet.Frame, verdicts []Verdict) {
+	for i := range frames {
+		w := &t.burst[i]
+		switch packet.Parse(frames[i].Data, &w.packet) {
+		case packet.TCP, packet.UDP:
+			p := &w.packet
+			w.key = newKey(frames[i].ENI, p.Protocol, p.Src, p.Dst, p.SrcPort, p.DstPort)
+			w.home = t.flows.home(w.key)
+			t.flows.prefetch(w.home)
+		}
+	}
+	for i := range frames {
+		v := t.judge(&frames[i], &t.burst[i])
+		t.verdicts[v]++
+		verdicts[i] = v
+	}
+}
+
+func (t *Table) judge(f *packet.Frame, w *work) Verdict {
+	switch w.packet.Kind {
+	case packet.TCP, packet.UDP:
+		return t.translate(f, w)
+	case packet.ICMP:
+		return t.translateICMP(f, &w.packet)
+	case packet.Malformed:
+		return Malformed
+	case packet.NotIP, packet.ARP:
+		return NotIP
+	}
+	if t.way.ownerOf(f.ENI, w.packet.Dst) == nobody {
+		return NotOurs
+	}
+	return Unsupported
+}
+
+// beyondData are the flags of segments that may change a session's state.
+const beyondData = packet.FlagSYN | packet.FlagFIN | packet.FlagRST
+
+// translate is the way of nearly all packets: an established session that
+// needs no more than its counters and clock touched.
+func (t *Table) translate(f *packet.Frame, w *work) Verdict {
+	e := t.flows.find(w.key, w.home)
+	if e == nil {
+		return t.open(f, w)
+	}
+	l := t.links.at(t.hops.all[e.hop].link)
+	if e.state != established || w.packet.Flags&beyondData != 0 || w.packet.TTL <= 1 ||
+		t.clock.now-e.last >= l.idle || !l.live {
+		return t.reconsider(f, w, e, l)
+	}
+	e.last = t.clock.now
+	return t.send(f, w, e, l)
+}
+
+// reconsider is for packets of a session that may end, change its state or
+// be too old.
+func (t *Table) reconsider(f *packet.Frame, w *work, e *flow, l *link) Verdict {
+	if !l.live || t.timedOut(t.sessions.at(e.session)) {
+		t.remove(e.session)
+		return t.open(f, w)
+	}
+	if w.packet.TTL <= 1 {
+		return l.count(TTLExpired)
+	}
+	switch t.track(e, &w.packet) {
+	case reopen:
+		t.remove(e.session)
+		return t.open(f, w)
+	case refuse:
+		return l.count(NoSession)
+	}
+	return t.send(f, w, e, l)
+}
+
+// send rewrites a packet and counts it.
+func (t *Table) send(f *packet.Frame, w *work, e *flow, l *link) Verdict {
+	e.rewrite.Apply(f, &w.packet)
+	t.leave(f, &w.packet, e, l)
+	return Forwarded
+}
+
+// leave addresses a finished frame to the next hop and counts it.
+func (t *Table) leave(f *packet.Frame, p *packet.Packet, e *flow, l *link) {
+	hop := &t.hops.all[e.hop]
+	copy(f.Data[0:6], hop.dst[:])
+	copy(f.Data[6:12], hop.src[:])
+	f.ENI = hop.eni
+
+	bytes := uint64(p.Length())
+	e.packets++
+	e.bytes += bytes
+	s := l.stats
+	s.Verdicts[Forwarded]++
+	if e.direction == toProvider {
+		s.PacketsToProvider++
+		s.BytesToProvider += bytes
+	} else {
+		s.PacketsToConsumer++
+		s.BytesToConsumer += bytes
+	}
+	s.Segments += segments(f, p)
+	if f.Offload.GSOSize > 0 {
+		s.Superframes++
+	}
+}
+
+// segments is how many packets a frame stands for.
+func segments(f *packet.Frame, p *packet.Packet) uint64 {
+	size := int(f.Offload.GSOSize)
+	payload := p.PayloadLength()
+	if size == 0 || payload <= size {
+		return 1
+	}
+	return uint64((payload + size - 1) / size)
+}
+
+func (l *link) count(v Verdict) Verdict {
+	l.stats.Verdicts[v]++
+	return v
+}

@@ -1,0 +1,255 @@
+package fullnat
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+// message is a packet as stories write it:
+//
+//	tcp 10.0.1.10:40000 > 10.0.1.200:5432 SA len=100 ttl=1
+//	udp 10.0.1.10:40000 > 10.0.1.200:53
+//	icmp 10.0.9.1 > 10.0.9.11 3/4 quoting tcp 10.0.9.11:1024 > 10.0.1.10:5432 S
+//	gre 10.0.1.10 > 10.0.1.200
+//
+// "frag" at the end marks a fragment.
+type message struct {
+	protocol   string
+	src, dst   netip.AddrPort
+	flags      string // or type/code of ICMP
+	len        int
+	ttl        uint8
+	fragment   bool
+	quoted     *message
+	partial    bool // the sender left the checksum to the device
+	gsoSize    uint16
+	noChecksum bool
+}
+
+var protocolNumbers = map[string]uint8{"tcp": 6, "udp": 17, "icmp": 1, "gre": 47}
+
+const flagLetters = "FSRPAUEC"
+
+func parseMessage(s string) (m message, err error) {
+	head, quoted, quotes := strings.Cut(s, " quoting ")
+	words := strings.Fields(head)
+	if len(words) < 4 || words[2] != ">" || protocolNumbers[words[0]] == 0 {
+		return m, fmt.Errorf("%q is no packet: want PROTOCOL SOURCE > DESTINATION", s)
+	}
+	m = message{protocol: words[0], ttl: 64}
+	if m.src, err = parseEnd(words[1]); err != nil {
+		return m, err
+	}
+	if m.dst, err = parseEnd(words[3]); err != nil {
+		return m, err
+	}
+	for _, word := range words[4:] {
+		name, value, _ := strings.Cut(word, "=")
+		n, _ := strconv.Atoi(value)
+		switch name {
+		case "len":
+			m.len = n
+		case "ttl":
+			m.ttl = uint8(n)
+		case "gso":
+			m.gsoSize = uint16(n)
+		case "frag":
+			m.fragment = true
+		case "partial":
+			m.partial = true
+		case "nosum":
+			m.noChecksum = true
+		default:
+			m.flags = name
+		}
+	}
+	if quotes {
+		inner, err := parseMessage(quoted)
+		m.quoted = &inner
+		return m, err
+	}
+	return m, nil
+}
+
+func parseEnd(s string) (netip.AddrPort, error) {
+	if !strings.Contains(s, ":") {
+		addr, err := netip.ParseAddr(s)
+		return netip.AddrPortFrom(addr, 0), err
+	}
+	return netip.ParseAddrPort(s)
+}
+
+func (m message) String() string {
+	b := &strings.Builder{}
+	if m.protocol == "tcp" || m.protocol == "udp" {
+		fmt.Fprintf(b, "%s %s > %s", m.protocol, m.src, m.dst)
+	} else {
+		fmt.Fprintf(b, "%s %s > %s", m.protocol, m.src.Addr(), m.dst.Addr())
+	}
+	if m.flags != "" {
+		b.WriteString(" " + m.flags)
+	}
+	if m.len > 0 {
+		fmt.Fprintf(b, " len=%d", m.len)
+	}
+	if m.ttl != 64 {
+		fmt.Fprintf(b, " ttl=%d", m.ttl)
+	}
+	if m.gsoSize > 0 {
+		fmt.Fprintf(b, " gso=%d", m.gsoSize)
+	}
+	if m.partial {
+		b.WriteString(" partial")
+	}
+	if m.noChecksum {
+		b.WriteString(" nosum")
+	}
+	if m.fragment {
+		b.WriteString(" frag")
+	}
+	if m.quoted != nil {
+		b.WriteString(" quoting " + m.quoted.String())
+	}
+	return b.String()
+}
+
+// frame builds the message as a host with MACs of MACOf would send it.
+func (m message) frame(eni packet.ENI) packet.Frame {
+	src, dst := packet.MACOf(m.src.Addr()), packet.MACOf(m.dst.Addr())
+	data := append(append(append([]byte(nil), dst[:]...), src[:]...), 0x08, 0x00)
+	f := packet.Frame{ENI: eni, Data: append(data, m.ipv4()...)}
+	if m.partial {
+		f.Offload = packet.Offload{NeedsCsum: true, CsumStart: 34, CsumOffset: 16}
+		if m.protocol == "udp" {
+			f.Offload.CsumOffset = 6
+		}
+	}
+	if m.gsoSize > 0 {
+		f.Offload.GSOType, f.Offload.GSOSize = packet.GSOTCPv4, m.gsoSize
+	}
+	return f
+}
+
+func (m message) ipv4() []byte {
+	l4 := m.l4()
+	h := make([]byte, 20, 20+len(l4))
+	h[0], h[8], h[9] = 0x45, m.ttl, protocolNumbers[m.protocol]
+	binary.BigEndian.PutUint16(h[2:], uint16(20+len(l4)))
+	if m.fragment {
+		h[6] = 0x20
+	}
+	copy(h[12:], m.src.Addr().AsSlice())
+	copy(h[16:], m.dst.Addr().AsSlice())
+	binary.BigEndian.PutUint16(h[10:], ^sumOf(h))
+	return append(h, l4...)
+}
+
+func (m message) l4() []byte {
+	var h []byte
+	at := -1
+	switch m.protocol {
+	case "tcp":
+		h, at = make([]byte, 20), 16
+		h[12] = 5 << 4
+		for i, letter := range flagLetters {
+			if strings.ContainsRune(m.flags, letter) {
+				h[13] |= 1 << i
+			}
+		}
+	case "udp":
+		h, at = make([]byte, 8), 6
+		binary.BigEndian.PutUint16(h[4:], uint16(8+m.len))
+	case "icmp":
+		h = make([]byte, 8)
+		fmt.Sscanf(m.flags, "%d/%d", &h[0], &h[1])
+		if m.quoted != nil {
+			h = append(h, m.quoted.ipv4()...)
+		}
+	}
+	if at >= 0 {
+		binary.BigEndian.PutUint16(h[0:], m.src.Port())
+		binary.BigEndian.PutUint16(h[2:], m.dst.Port())
+	}
+	for i := range m.len {
+		h = append(h, byte(i*7))
+	}
+	switch {
+	case m.noChecksum:
+	case m.protocol == "icmp":
+		binary.BigEndian.PutUint16(h[2:], ^sumOf(h))
+	case at >= 0 && m.partial:
+		binary.BigEndian.PutUint16(h[at:], sumOf(m.pseudo(len(h))))
+	case at >= 0:
+		sum := ^sumOf(append(m.pseudo(len(h)), h...))
+		if sum == 0 && m.protocol == "udp" {
+			sum = 0xffff
+		}
+		binary.BigEndian.PutUint16(h[at:], sum)
+	}
+	return h
+}
+
+func (m message) pseudo(length int) []byte {
+	b := append(m.src.Addr().AsSlice(), m.dst.Addr().AsSlice()...)
+	return append(b, 0, protocolNumbers[m.protocol], byte(length>>8), byte(length))
+}
+
+func sumOf(data []byte) uint16 {
+	var sum uint32
+	for i, b := range data {
+		if i%2 == 0 {
+			sum += uint32(b) << 8
+		} else {
+			sum += uint32(b)
+		}
+		sum = sum&0xffff + sum>>16
+	}
+	return uint16(sum)
+}
+
+// read tells what a frame says, and whether it is to the last byte what its
+// sender would have built: payload, lengths and all checksums.
+func read(f packet.Frame) (m message, exact bool) {
+	m = readIPv4(f.Data[packet.L3:])
+	m.partial = f.Offload.NeedsCsum
+	m.gsoSize = f.Offload.GSOSize
+	m.noChecksum = m.protocol == "udp" && !m.partial && f.Data[40] == 0 && f.Data[41] == 0
+	built := m.ipv4()
+	return m, string(built) == string(f.Data[packet.L3:])
+}
+
+func readIPv4(h []byte) message {
+	m := message{ttl: h[8]}
+	for name, number := range protocolNumbers {
+		if number == h[9] {
+			m.protocol = name
+		}
+	}
+	src, dst := netip.AddrFrom4([4]byte(h[12:16])), netip.AddrFrom4([4]byte(h[16:20]))
+	l4 := h[20:]
+	if m.protocol == "icmp" {
+		m.src, m.dst = netip.AddrPortFrom(src, 0), netip.AddrPortFrom(dst, 0)
+		m.flags = fmt.Sprintf("%d/%d", l4[0], l4[1])
+		inner := readIPv4(l4[8:])
+		m.quoted = &inner
+		return m
+	}
+	m.src = netip.AddrPortFrom(src, binary.BigEndian.Uint16(l4[0:]))
+	m.dst = netip.AddrPortFrom(dst, binary.BigEndian.Uint16(l4[2:]))
+	if m.protocol == "udp" {
+		m.len = len(l4) - 8
+		return m
+	}
+	m.len = len(l4) - 20
+	for _, letter := range "SFRPAUEC" {
+		if l4[13]&(1<<strings.IndexRune(flagLetters, letter)) != 0 {
+			m.flags += string(letter)
+		}
+	}
+	return m
+}

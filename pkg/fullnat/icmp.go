@@ -1,0 +1,45 @@
+package fullnat
+
+import "github.com/plinksim/plinksim/pkg/packet"
+
+// translateICMP forwards an error to the end of the session whose packet
+// caused it, with the packet that it quotes as that end sent it. An error
+// neither refreshes nor ends a session (RFC 5508, REQ-6; RFC 5382, REQ-10).
+func (t *Table) translateICMP(f *packet.Frame, p *packet.Packet) Verdict {
+	if t.way.ownerOf(f.ENI, p.Dst) == nobody {
+		return NotOurs
+	}
+	if !p.IsICMPError() {
+		return Unsupported
+	}
+	var quoted packet.Packet
+	if !packet.ParseQuote(f.Data, p, &quoted) || quoted.Src != p.Dst {
+		return BadICMP
+	}
+	e := t.flowAgainst(f.ENI, &quoted)
+	if e == nil {
+		return BadICMP
+	}
+	l := t.links.at(t.hops.all[e.hop].link)
+	if p.TTL <= 1 {
+		return l.count(TTLExpired)
+	}
+	e.rewrite.ApplyError(f.Data, p, &quoted)
+	t.leave(f, p, e, l)
+	return Forwarded
+}
+
+// flowAgainst finds the live flow that goes the other way than a packet that
+// the table sent out of eni.
+func (t *Table) flowAgainst(eni packet.ENI, sent *packet.Packet) *flow {
+	k := newKey(eni, sent.Protocol, sent.Dst, sent.Src, sent.DstPort, sent.SrcPort)
+	e := t.flows.find(k, t.flows.home(k))
+	if e == nil {
+		return nil
+	}
+	s := t.sessions.at(e.session)
+	if !t.links.at(s.link).live || t.timedOut(s) {
+		return nil
+	}
+	return e
+}

@@ -1,0 +1,101 @@
+package fullnat
+
+import "github.com/plinksim/plinksim/pkg/packet"
+
+// link is a Link in force. It is live until the Config no longer has a
+// connected Link of that name between the same ENIs; then its sessions are
+// orphans: no packet uses them any more, and Expire removes them in its own
+// time. If the name comes back, that is another link.
+type link struct {
+	Link
+	number   uint32
+	live     bool
+	sessions int
+	stats    *LinkStats // handed on to the next link of the name
+
+	idle            uint32 // ticks
+	match           uint32
+	local           []uint32
+	nextLocal       int
+	ingress, egress *Interface
+	toProviderHop   hopKey // without the neighbour's MAC
+	toConsumerHop   hopKey
+}
+
+// links numbers links. A number is good while a session uses it.
+type links struct {
+	all     []*link
+	free    []uint32
+	byName  map[string]*link
+	order   []*link // as in the Config
+	orphans int     // sessions of links that are not live
+	sweep   uint32  // the session that the search for orphans looks at next
+}
+
+func (l *links) at(n uint32) *link { return l.all[n] }
+
+func (l *links) add(link *link) {
+	if last := len(l.free) - 1; last >= 0 {
+		link.number, l.free = l.free[last], l.free[:last]
+		l.all[link.number] = link
+		return
+	}
+	link.number = uint32(len(l.all))
+	l.all = append(l.all, link)
+}
+
+func (l *links) retire(link *link) {
+	link.live = false
+	l.orphans += link.sessions
+	l.sweep = 0
+	l.releaseIfUnused(link)
+}
+
+// leave is told of every session that ends.
+func (l *links) leave(n uint32) {
+	link := l.all[n]
+	link.sessions--
+	if !link.live {
+		l.orphans--
+		l.releaseIfUnused(link)
+	}
+}
+
+func (l *links) releaseIfUnused(link *link) {
+	if !link.live && link.sessions == 0 {
+		l.all[link.number] = nil
+		l.free = append(l.free, link.number)
+	}
+}
+
+// routes finds the link for an address, port and protocol of an ENI, and
+// knows which addresses are ours. It is built whole for each Config.
+type routes struct {
+	links map[match]*link
+	owned map[address]owner
+	limit int // NAT ports per NAT IP and target
+}
+
+type address struct {
+	addr uint32
+	eni  packet.ENI
+}
+
+type match struct {
+	address
+	port     uint16
+	protocol uint8
+}
+
+// owner says what an address is for. One that is both is matched.
+type owner uint8
+
+const (
+	nobody  owner = iota
+	natIP         // NAT IP of a link
+	matched       // some link matches it
+)
+
+func (r *routes) ownerOf(eni packet.ENI, addr uint32) owner {
+	return r.owned[address{addr, eni}]
+}

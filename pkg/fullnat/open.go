@@ -1,0 +1,161 @@
+package fullnat
+
+import "github.com/plinksim/plinksim/pkg/packet"
+
+// open judges a packet that no session knows. If it may start one, it is the
+// first packet of it.
+func (t *Table) open(f *packet.Frame, w *work) Verdict {
+	l, v := t.linkFor(f.ENI, &w.packet)
+	if l == nil {
+		return v
+	}
+	if v := l.admit(&w.packet); v != Forwarded {
+		return l.count(v)
+	}
+	if t.sessions.full() {
+		return l.count(TableFull)
+	}
+	target, ok := l.pick(&w.packet)
+	if !ok {
+		return l.count(NoBackend)
+	}
+	source, ok := t.takePort(l, w.key, target)
+	if !ok {
+		return l.count(NoNATPort)
+	}
+	return t.send(f, w, t.start(l, w, source, target), l)
+}
+
+// linkFor finds the link that a packet from eni uses, or says why there is
+// none.
+func (t *Table) linkFor(eni packet.ENI, p *packet.Packet) (*link, Verdict) {
+	m := match{address{p.Dst, eni}, p.DstPort, p.Protocol}
+	if l := t.way.links[m]; l != nil {
+		return l, Forwarded
+	}
+	switch t.way.ownerOf(eni, p.Dst) {
+	case matched:
+		return nil, NoListener
+	case natIP:
+		return nil, NoSession
+	}
+	return nil, NotOurs
+}
+
+// admit says whether the link takes a new session, as far as it can be said
+// without a target.
+func (l *link) admit(p *packet.Packet) Verdict {
+	switch {
+	case !l.Connected:
+		return NotConnected
+	case p.Kind == packet.TCP && !isFirst(p.Flags):
+		return NoSession
+	case p.TTL <= 1:
+		return TTLExpired
+	case l.Admit != nil && !l.Admit(tupleOf(p)):
+		return Denied
+	}
+	return Forwarded
+}
+
+func tupleOf(p *packet.Packet) Tuple {
+	return Tuple{Src: addrPort(p.Src, p.SrcPort), Dst: addrPort(p.Dst, p.DstPort), Protocol: p.Protocol}
+}
+
+// end is one end of a flow.
+type end struct {
+	addr uint32
+	port uint16
+}
+
+// pick asks the link for a target. One that no packet can be sent to is none.
+func (l *link) pick(p *packet.Packet) (target end, ok bool) {
+	picked, ok := l.Pick(tupleOf(p))
+	if addr := picked.Addr().Unmap(); ok && addr.Is4() && picked.Port() != 0 {
+		return end{number(addr), picked.Port()}, true
+	}
+	return end{}, false
+}
+
+// portTries bounds the search for another port where the pool's next one is of
+// no use: if a NAT IP is also an address that consumers send to, a consumer's
+// five-tuple may look just like the reply.
+const portTries = 8
+
+// takePort takes a NAT port towards target from the link's NAT IPs in turn,
+// for the flow with key first.
+func (t *Table) takePort(l *link, first key, target end) (source natPort, ok bool) {
+	for range l.local {
+		l.nextLocal = (l.nextLocal + 1) % len(l.local)
+		source.addr = l.local[l.nextLocal]
+		source.pool = t.ports.pool(poolKey{
+			local: source.addr, target: target.addr, port: target.port,
+			eni: l.Egress, protocol: l.Protocol,
+		}, t.random, t.clock.now)
+		for range portTries {
+			source.port, ok = t.ports.at(source.pool).take(t.way.limit)
+			if !ok {
+				break
+			}
+			if reply := l.replyKey(source, target); reply != first && !t.flows.has(reply) {
+				return source, true
+			}
+			t.ports.giveBack(source.pool, source.port, t.clock.now)
+		}
+	}
+	return natPort{}, false
+}
+
+// natPort is the end of a session that the target sees, and whose it is.
+type natPort struct {
+	end
+	pool uint32
+}
+
+func (l *link) replyKey(source natPort, target end) key {
+	return newKey(l.Egress, l.Protocol, target.addr, source.addr, target.port, source.port)
+}
+
+// start enters a session and returns its flow to the provider.
+func (t *Table) start(l *link, w *work, source natPort, target end) *flow {
+	p := &w.packet
+	id := t.sessions.add()
+	s := t.sessions.at(id)
+	s.link, s.pool = l.number, source.pool
+	s.state = established
+	if p.Kind == packet.TCP {
+		s.state = synSent
+	}
+	reply := packet.Packet{Src: target.addr, Dst: source.addr, SrcPort: target.port, DstPort: source.port}
+	there := t.addFlow(id, toProvider, w.key,
+		packet.NewRewrite(p, source.addr, target.addr, source.port, target.port),
+		l.hopToProvider(target.addr))
+	t.addFlow(id, toConsumer, l.replyKey(source, target),
+		packet.NewRewrite(&reply, p.Dst, p.Src, p.DstPort, p.SrcPort),
+		l.hopToConsumer(p.Src))
+	t.wheel.link(&t.sessions, id, t.deadline(s))
+	l.sessions++
+	l.stats.SessionsOpened++
+	return there
+}
+
+func (t *Table) addFlow(id uint32, d direction, k key, r packet.Rewrite, h hopKey) *flow {
+	s := t.sessions.at(id)
+	e, slot := t.flows.insert(k)
+	s.slots[d] = slot
+	e.rewrite, e.hop, e.session, e.direction, e.state = r, t.hops.acquire(h), id, d, s.state
+	e.last = t.clock.now
+	return e
+}
+
+func (l *link) hopToProvider(target uint32) hopKey {
+	h := l.toProviderHop
+	h.dst = l.egress.NextHop(addrOf(target))
+	return h
+}
+
+func (l *link) hopToConsumer(consumer uint32) hopKey {
+	h := l.toConsumerHop
+	h.dst = l.ingress.NextHop(addrOf(consumer))
+	return h
+}

@@ -1,0 +1,8 @@
+//go:build !amd64 && !arm64
+
+package fullnat
+
+import "unsafe"
+
+// prefetch does nothing where nobody wrote down the instruction.
+func prefetch(unsafe.Pointer) {}

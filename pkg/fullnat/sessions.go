@@ -1,0 +1,125 @@
+package fullnat
+
+import "github.com/plinksim/plinksim/pkg/packet"
+
+// maxSessions keeps slot numbers, two flows at three of five, in 32 bits and
+// leaves one bit of a session's number to the wheel.
+const maxSessions = 1 << 30
+
+// session is what the two flows of a session share and established packets do
+// not need.
+type session struct {
+	slots      [2]uint32 // where the flows are, by direction
+	prev, next uint32    // neighbours in a slot of the wheel; next is also the free list
+	link       uint32
+	pool       uint32
+	state      state
+	fins       uint8 // bit n: a FIN went in direction n
+	_          [6]byte
+}
+
+// none is the number of no session, link, hop or pool.
+const none = ^uint32(0)
+
+// sessions gives out numbers for sessions, the last returned first: what is
+// in use stays together in few pages.
+type sessions struct {
+	memory[session]
+	used    int
+	reached uint32 // numbers from here on were never given out
+	free    uint32 // head of the list of returned ones
+}
+
+func (s *sessions) init(n int) error {
+	s.free = none
+	return s.memory.init(n)
+}
+
+func (s *sessions) at(id uint32) *session { return &s.all[id] }
+
+func (s *sessions) full() bool { return s.used == len(s.all) }
+
+// add must not be called while full.
+func (s *sessions) add() (id uint32) {
+	s.used++
+	if s.free == none {
+		s.reached++
+		return s.reached - 1
+	}
+	id = s.free
+	s.free = s.all[id].next
+	return id
+}
+
+func (s *sessions) drop(id uint32) {
+	s.used--
+	s.all[id] = session{next: s.free}
+	s.free = id
+}
+
+// state is how far a session is. UDP is established from its first packet.
+type state uint8
+
+const (
+	free        state = iota // no session
+	synSent                  // a SYN went to the provider
+	established              // SYNs went both ways
+	closing                  // a FIN went one way
+	closed                   // FINs went both ways, or a RST went any way
+	numStates
+)
+
+var stateNames = [numStates]string{"free", "syn-sent", "established", "closing", "closed"}
+
+func (s state) nameFor(protocol uint8) string {
+	if protocol == packet.ProtocolUDP {
+		return "open"
+	}
+	return stateNames[s]
+}
+
+// timeout is how many ticks of silence s outlives in its state.
+func (t *Table) timeout(s *session) uint32 {
+	if s.state == established {
+		return t.links.at(s.link).idle
+	}
+	return t.timers[s.state]
+}
+
+// idle is how many ticks ago a packet last refreshed s.
+func (t *Table) idle(s *session) uint32 {
+	return min(
+		t.clock.now-t.flows.at(s.slots[toProvider]).last,
+		t.clock.now-t.flows.at(s.slots[toConsumer]).last)
+}
+
+func (t *Table) timedOut(s *session) bool { return t.idle(s) >= t.timeout(s) }
+
+// enter brings a session into a state, and its deadline with it.
+func (t *Table) enter(id uint32, next state) {
+	s := t.sessions.at(id)
+	s.state = next
+	for _, slot := range s.slots {
+		e := t.flows.at(slot)
+		e.state, e.last = next, t.clock.now
+	}
+	t.wheel.move(&t.sessions, id, t.deadline(s))
+}
+
+// remove forgets a session at once; its NAT port goes to the end of the queue.
+func (t *Table) remove(id uint32) {
+	s := t.sessions.at(id)
+	t.ports.giveBack(s.pool, t.flows.at(s.slots[toProvider]).rewrite.SrcPort, t.clock.now)
+	for d := range s.slots {
+		t.hops.release(t.flows.at(s.slots[d]).hop)
+		// The first removal may move the other flow, which updates s.slots.
+		t.flows.remove(s.slots[d], t.moved)
+	}
+	t.wheel.unlink(&t.sessions, id)
+	t.links.leave(s.link)
+	t.sessions.drop(id)
+}
+
+func (t *Table) moved(e *flow, to uint32) {
+	t.sessions.at(e.session).slots[e.direction] = to
+}

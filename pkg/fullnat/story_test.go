@@ -1,0 +1,241 @@
+package fullnat
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+var update = flag.Bool("update", false, "rewrite the stories with what happens now")
+
+// TestStories plays testdata/stories. A line of a story is a comment, or one
+// of
+//
+//	link NAME tcp ENI ADDRESS:PORT -> ENI NATIP[,NATIP] -> TARGET[,TARGET] idle 15m
+//	disconnect NAME | connect NAME | deny NAME | remove NAME
+//	time 15m                            the clock says this from now on
+//	ENI < PACKET                        the packet arrives
+//
+// or what follows from it:
+//
+//	ENI > PACKET                        the packet leaves
+//	drop VERDICT
+//	LINK PROTOCOL STATE …               after "sessions": who is there
+//	VERDICT=N …                         after "count NAME": the link's counters
+//
+// TTLs are 64 when packets arrive and 63 when they leave, unless they are
+// written down. Every packet that leaves is checked byte by byte.
+func TestStories(t *testing.T) {
+	files, err := filepath.Glob("testdata/stories/*.txt")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			want, err := os.ReadFile(file)
+			require.NoError(t, err)
+			got := newStory(t).play(string(want))
+			if *update {
+				require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
+				return
+			}
+			require.Equal(t, string(want), got)
+		})
+	}
+}
+
+type story struct {
+	t     *testing.T
+	table *Table
+	now   time.Duration
+	enis  map[string]packet.ENI
+	names []string
+	links []Link
+	out   strings.Builder
+}
+
+func newStory(t *testing.T) *story {
+	table, err := New(Options{MaxSessions: 1000, Seed: 1})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, table.Close()) })
+	table.random = rand.New(lowest{}) // NAT ports are easier to read from 1024 on
+	return &story{t: t, table: table, enis: map[string]packet.ENI{}, names: []string{"?"}}
+}
+
+// lowest draws the lowest number always. It is not 0 in either half, which
+// rand rejects for ever.
+type lowest struct{}
+
+func (lowest) Uint64() uint64 { return 1<<32 | 1 }
+
+func (s *story) play(text string) string {
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\n")
+		words := strings.Fields(line)
+		if isOutcome(words) {
+			continue
+		}
+		s.tell("%s", line)
+		if len(words) > 0 && !strings.HasPrefix(line, "#") {
+			s.step(line, words)
+		}
+	}
+	return s.out.String()
+}
+
+func isOutcome(words []string) bool {
+	return len(words) > 1 && words[1] == ">" || len(words) > 0 && (words[0] == "drop" || words[0] == "is:")
+}
+
+func (s *story) tell(format string, args ...any) { fmt.Fprintf(&s.out, format+"\n", args...) }
+
+func (s *story) step(line string, words []string) {
+	switch words[0] {
+	case "link":
+		s.addLink(line, words)
+	case "disconnect", "connect", "deny", "remove":
+		s.change(words[0], words[1])
+	case "time":
+		var err error
+		s.now, err = time.ParseDuration(words[1])
+		require.NoError(s.t, err)
+		for s.table.Expire(s.now, 100) {
+		}
+	case "sessions":
+		s.sessions()
+	case "count":
+		s.count(words[1])
+	default:
+		require.Equal(s.t, "<", words[1], "the line %q", line)
+		m, err := parseMessage(strings.Join(words[2:], " "))
+		require.NoError(s.t, err)
+		s.arrive(words[0], m)
+	}
+}
+
+func (s *story) addLink(line string, words []string) {
+	require.Len(s.t, words, 12, "the line %q", line)
+	targets := strings.Split(words[9], ",")
+	next := -1
+	l := Link{
+		Name:      words[1],
+		Protocol:  protocolNumbers[words[2]],
+		Ingress:   s.eni(words[3]),
+		Match:     netip.MustParseAddrPort(words[4]),
+		Egress:    s.eni(words[6]),
+		Connected: true,
+		Pick: func(Tuple) (netip.AddrPort, bool) {
+			next++
+			target := targets[next%len(targets)]
+			return netip.MustParseAddrPort(target), true
+		},
+	}
+	if targets[0] == "nobody" {
+		l.Pick = func(Tuple) (netip.AddrPort, bool) { return netip.AddrPort{}, false }
+	}
+	for _, addr := range strings.Split(words[7], ",") {
+		l.Local = append(l.Local, netip.MustParseAddr(addr))
+	}
+	var err error
+	l.Idle, err = time.ParseDuration(words[11])
+	require.NoError(s.t, err)
+	s.links = append(s.links, l)
+	s.configure()
+}
+
+func (s *story) change(verb, name string) {
+	for i := range s.links {
+		l := &s.links[i]
+		if l.Name != name {
+			continue
+		}
+		switch verb {
+		case "disconnect", "connect":
+			l.Connected = verb == "connect"
+		case "deny":
+			l.Admit = func(Tuple) bool { return false }
+		case "remove":
+			s.links = append(s.links[:i:i], s.links[i+1:]...)
+		}
+		s.configure()
+		return
+	}
+	require.Fail(s.t, "no link "+name)
+}
+
+func (s *story) configure() {
+	cfg := &Config{Links: append([]Link(nil), s.links...)}
+	for name, eni := range s.enis {
+		cfg.ENIs = append(cfg.ENIs, Interface{ENI: eni, MAC: macOf(name), MTU: 1500, NextHop: packet.MACOf})
+	}
+	require.NoError(s.t, s.table.Configure(cfg, s.now))
+}
+
+func (s *story) eni(name string) packet.ENI {
+	if s.enis[name] == 0 {
+		s.enis[name] = packet.ENI(len(s.names))
+		s.names = append(s.names, name)
+	}
+	return s.enis[name]
+}
+
+// macOf is some MAC that tells the ENIs of a story apart.
+func macOf(name string) packet.MAC { return packet.MAC(append([]byte(name), 0, 0, 0, 0, 0, 0)) }
+
+func (s *story) arrive(eni string, m message) {
+	frames := []packet.Frame{m.frame(s.enis[eni])}
+	before := string(frames[0].Data)
+	var verdicts [1]Verdict
+	s.table.Forward(frames, verdicts[:], s.now)
+	if verdicts[0] != Forwarded {
+		require.Equal(s.t, before, string(frames[0].Data), "a dropped frame was edited")
+		s.tell("drop %s", verdicts[0])
+		return
+	}
+	left, exact := read(frames[0])
+	require.True(s.t, exact, "%s left with other bytes than its sender would have built", left)
+	name := s.names[frames[0].ENI]
+	require.Equal(s.t, packet.MACOf(left.dst.Addr()), packet.MAC(frames[0].Data[0:6]))
+	require.Equal(s.t, macOf(name), packet.MAC(frames[0].Data[6:12]))
+	if left.ttl == 63 {
+		left.ttl = 64
+	}
+	s.tell("%s > %s", name, left)
+}
+
+func (s *story) sessions() {
+	live := s.table.Sessions(nil, s.now)
+	for _, session := range live {
+		s.tell("is: %s %s %s > %s as %s > %s, %d there, %d back, %s left", session.Link, session.State,
+			session.Consumer, session.Endpoint, session.Local, session.Target,
+			session.PacketsToProvider, session.PacketsToConsumer, session.Expires)
+	}
+	if len(live) == 0 {
+		s.tell("is: nobody")
+	}
+}
+
+func (s *story) count(name string) {
+	for _, l := range s.table.Stats().Links {
+		if l.Name != name {
+			continue
+		}
+		s.out.WriteString("is:")
+		for v, n := range l.Verdicts {
+			if n > 0 {
+				fmt.Fprintf(&s.out, " %s=%d", Verdict(v), n)
+			}
+		}
+		s.tell(" opened=%d sessions=%d there=%d/%d back=%d/%d superframes=%d segments=%d", l.SessionsOpened, l.Sessions,
+			l.PacketsToProvider, l.BytesToProvider, l.PacketsToConsumer, l.BytesToConsumer, l.Superframes, l.Segments)
+	}
+}
