@@ -1,0 +1,49 @@
+package host
+
+import (
+	"fmt"
+	"os"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// Namespace is a network namespace of a lab that one can be in. Its methods
+// may be called from any goroutine. It stays usable when the lab is removed,
+// and keeps the namespace alive until it is closed.
+type Namespace struct {
+	name string
+	file *os.File
+	// turn counts the resolver's queries, so that each goes to the next server.
+	turn atomic.Uint32
+}
+
+// Open opens the namespace that the lab in dir has under a name, such as
+// vpc1.ecs1. The caller closes it.
+func Open(dir, name string) (*Namespace, error) {
+	file, err := openNamespace(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	return &Namespace{name: name, file: file}, nil
+}
+
+// Name is the name that the namespace was opened by.
+func (n *Namespace) Name() string { return n.name }
+
+// Close lets go of the namespace. Sockets that were made in it stay in it.
+func (n *Namespace) Close() error { return n.file.Close() }
+
+// Do runs f in the namespace, on a thread that ends with it, and returns what
+// f returns. Only f's own goroutine is in the namespace: whatever starts
+// another one, such as net/http, a net.Dialer with a host name or a
+// net.Resolver, is not. Sockets stay in the namespace that they were made in,
+// and may be used from anywhere.
+func (n *Namespace) Do(f func() error) error {
+	return onThread(func() error {
+		if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("enter namespace %s: %w", n.name, err)
+		}
+		return f()
+	})
+}

@@ -1,0 +1,381 @@
+package host
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
+	"golang.org/x/sys/unix"
+
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// Firewall is the step that puts an instance behind its security groups: an
+// nftables table in the instance's namespace. Replies pass, as security groups
+// are stateful, and what is dropped is counted for each direction.
+type Firewall struct {
+	Namespace string
+	Ingress   []topology.Rule // in the order of asking
+	Egress    []topology.Rule
+	// FiltersEgress is false where members may send everything.
+	FiltersEgress bool
+	// Resolvers may always be asked on port 53: security groups do not filter
+	// that (Amazon VPC user guide, "Security groups for your VPC").
+	Resolvers []netip.Addr
+	// HealthSource may always come in, if it is valid: health checks from
+	// 100.64.0.0/10 need no rule (Alibaba Cloud, CLB health check FAQ).
+	HealthSource netip.Addr
+}
+
+// firewallOf joins the security groups of an instance. A flow passes if the
+// first rule that matches it allows it: rules are asked by priority, and those
+// that deny before those that allow.
+func firewallOf(vpc *topology.VPC, inst *topology.Instance) Firewall {
+	f := Firewall{Namespace: inst.Namespace, Resolvers: vpc.Resolvers, FiltersEgress: true}
+	if carrierNAT.Contains(vpc.HealthSource) {
+		f.HealthSource = vpc.HealthSource
+	}
+	open := false
+	for _, group := range vpc.SecurityGroups {
+		if !slices.Contains(inst.SecurityGroups, group.Name) {
+			continue
+		}
+		f.Ingress = append(f.Ingress, group.Ingress...)
+		f.Egress = append(f.Egress, group.Egress...)
+		open = open || group.Egress == nil
+	}
+	slices.SortStableFunc(f.Ingress, compareRules)
+	slices.SortStableFunc(f.Egress, compareRules)
+	switch {
+	case open && len(f.Egress) == 0:
+		f.FiltersEgress = false
+	case open:
+		// Everything, after what the other groups deny.
+		f.Egress = append(f.Egress, topology.Rule{Protocol: "all", LastPort: 65535})
+	}
+	return f
+}
+
+// carrierNAT is the shared address space (RFC 6598, 7).
+var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
+
+func compareRules(a, b topology.Rule) int {
+	if c := cmp.Compare(a.Priority, b.Priority); c != 0 {
+		return c
+	}
+	switch {
+	case a.Deny == b.Deny:
+		return 0
+	case a.Deny:
+		return -1
+	}
+	return 1
+}
+
+// Drops counts the packets that security groups kept from starting a flow. A
+// client that tries again is counted again.
+type Drops struct {
+	Ingress, Egress uint64
+}
+
+// SecurityGroupDrops reads how many packets the security groups of the
+// instance in this namespace have dropped. It is zero where there are none.
+func (n *Namespace) SecurityGroupDrops() (Drops, error) {
+	var drops Drops
+	err := n.Do(func() error {
+		conn, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		objects, err := conn.GetObjects(firewallTable())
+		if err != nil {
+			return fmt.Errorf("read the security group counters of %s: %w", n.name, err)
+		}
+		for _, o := range objects {
+			switch c, _ := o.(*nftables.CounterObj); {
+			case c == nil:
+			case c.Name == ingressSide.counter:
+				drops.Ingress = c.Packets
+			case c.Name == egressSide.counter:
+				drops.Egress = c.Packets
+			}
+		}
+		return nil
+	})
+	return drops, err
+}
+
+func (f Firewall) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "ip netns exec %s nft -f - <<'EOF'\n", f.Namespace)
+	b.WriteString("table inet plinksim {\n")
+	chains := f.chains()
+	for _, c := range chains {
+		fmt.Fprintf(&b, "\tcounter %s { }\n", c.side.counter)
+	}
+	for _, c := range chains {
+		fmt.Fprintf(&b, "\tchain %s {\n\t\ttype filter hook %s priority filter; policy drop;\n", c.side.chain, c.side.hook)
+		for _, r := range c.rules {
+			fmt.Fprintf(&b, "\t\t%s\n", r.text)
+		}
+		b.WriteString("\t}\n")
+	}
+	b.WriteString("}\nEOF")
+	return b.String()
+}
+
+func (f Firewall) replaces() string { return "firewall " + f.Namespace }
+
+func (f Firewall) do(k *kernel) (bool, error) {
+	if err := k.enter(f.Namespace); err != nil {
+		return false, err
+	}
+	conn, err := nftables.New()
+	if err != nil {
+		return false, err
+	}
+	mark := f.mark()
+	if markOf(conn) == mark {
+		return false, nil
+	}
+	// Added, deleted and added in one transaction: it works whether the table
+	// is there or not, and no packet sees the time in between.
+	table := firewallTable()
+	conn.AddTable(table)
+	conn.DelTable(table)
+	conn.AddTable(table)
+	for _, c := range f.chains() {
+		c.write(conn, table, mark)
+	}
+	return true, conn.Flush()
+}
+
+func (f Firewall) undo(k *kernel) error {
+	if err := k.enter(f.Namespace); err != nil {
+		return ignoreGone(err)
+	}
+	conn, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	table := firewallTable()
+	conn.AddTable(table)
+	conn.DelTable(table)
+	return conn.Flush()
+}
+
+func firewallTable() *nftables.Table {
+	return &nftables.Table{Name: "plinksim", Family: nftables.TableFamilyINet}
+}
+
+// mark is a comment on the table's first rule, by which a table that is right
+// is known.
+func (f Firewall) mark() string {
+	sum := sha256.Sum256([]byte(f.String()))
+	return "plinksim " + hex.EncodeToString(sum[:8])
+}
+
+// markOf is the mark of the table that is there, or "".
+func markOf(conn *nftables.Conn) string {
+	table := firewallTable()
+	rules, err := conn.GetRules(table, &nftables.Chain{Name: ingressSide.chain, Table: table})
+	if err != nil || len(rules) == 0 {
+		return "" // no such table, as a rule; if not, writing it says what is wrong
+	}
+	mark, _ := userdata.GetString(rules[0].UserData, userdata.TypeComment)
+	return mark
+}
+
+// side is what differs between the two directions.
+type side struct {
+	chain, hook, counter string
+	hooknum              *nftables.ChainHook
+	device               string // of the packet, in nft's words
+	deviceKey            expr.MetaKey
+	peer                 string // the other side's address, in nft's words
+	peerOffset           uint32 // in the IPv4 header (RFC 791, 3.1)
+}
+
+var (
+	ingressSide = side{
+		chain: "ingress", hook: "input", counter: "ingress_drops", hooknum: nftables.ChainHookInput,
+		device: "iif", deviceKey: expr.MetaKeyIIF, peer: "ip saddr", peerOffset: 12,
+	}
+	egressSide = side{
+		chain: "egress", hook: "output", counter: "egress_drops", hooknum: nftables.ChainHookOutput,
+		device: "oif", deviceKey: expr.MetaKeyOIF, peer: "ip daddr", peerOffset: 16,
+	}
+)
+
+// chain is one direction of a table.
+type chain struct {
+	side  side
+	rules []nftRule
+}
+
+// nftRule is a rule twice: for people and for the kernel.
+type nftRule struct {
+	text  string
+	exprs []expr.Any
+}
+
+func (f Firewall) chains() []chain {
+	ingress := ingressSide.chainOf(f.Ingress, func(c *chain) {
+		if f.HealthSource.IsValid() {
+			c.append(allow(c.side.matchPeer(host(f.HealthSource))))
+		}
+	})
+	if !f.FiltersEgress {
+		return []chain{ingress}
+	}
+	egress := egressSide.chainOf(f.Egress, func(c *chain) {
+		for _, r := range f.Resolvers {
+			c.append(allow(c.side.matchPeer(host(r)), matchPorts("udp", 53, 53)))
+			c.append(allow(c.side.matchPeer(host(r)), matchPorts("tcp", 53, 53)))
+		}
+	})
+	return []chain{ingress, egress}
+}
+
+func (s side) chainOf(rules []topology.Rule, always func(*chain)) chain {
+	c := chain{side: s}
+	c.append(allow(matchReplies()))
+	c.append(allow(s.matchLoopback()))
+	always(&c)
+	for _, r := range rules {
+		c.append(s.ruleOf(r))
+	}
+	c.append(s.drop())
+	return c
+}
+
+func (c *chain) append(r nftRule) { c.rules = append(c.rules, r) }
+
+func (c *chain) write(conn *nftables.Conn, table *nftables.Table, mark string) {
+	conn.AddObj(&nftables.CounterObj{Table: table, Name: c.side.counter})
+	policy := nftables.ChainPolicyDrop
+	nft := conn.AddChain(&nftables.Chain{
+		Name: c.side.chain, Table: table, Type: nftables.ChainTypeFilter,
+		Hooknum: c.side.hooknum, Priority: nftables.ChainPriorityFilter, Policy: &policy,
+	})
+	for i, r := range c.rules {
+		rule := &nftables.Rule{Table: table, Chain: nft, Exprs: r.exprs}
+		if i == 0 {
+			rule.UserData = userdata.AppendString(nil, userdata.TypeComment, mark)
+		}
+		conn.AddRule(rule)
+	}
+}
+
+func (s side) ruleOf(r topology.Rule) nftRule {
+	matches := []nftRule{s.matchPeer(r.Peer), matchPorts(r.Protocol, r.FirstPort, r.LastPort)}
+	if r.Deny {
+		return s.drop(matches...)
+	}
+	return allow(matches...)
+}
+
+// allow accepts what matches everything.
+func allow(matches ...nftRule) nftRule {
+	return join(append(matches, nftRule{"accept", []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}}})...)
+}
+
+// drop counts and drops what matches everything.
+func (s side) drop(matches ...nftRule) nftRule {
+	return join(append(matches, nftRule{
+		fmt.Sprintf("counter name %q drop", s.counter),
+		[]expr.Any{
+			&expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: s.counter},
+			&expr.Verdict{Kind: expr.VerdictDrop},
+		},
+	})...)
+}
+
+func join(parts ...nftRule) nftRule {
+	var texts []string
+	var exprs []expr.Any
+	for _, p := range parts {
+		if p.text != "" {
+			texts = append(texts, p.text)
+		}
+		exprs = append(exprs, p.exprs...)
+	}
+	return nftRule{strings.Join(texts, " "), exprs}
+}
+
+func matchReplies() nftRule {
+	states := binary.NativeEndian.AppendUint32(nil, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED)
+	return nftRule{"ct state established,related", []expr.Any{
+		&expr.Ct{Key: expr.CtKeySTATE, Register: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: states, Xor: make([]byte, 4)},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: make([]byte, 4)},
+	}}
+}
+
+func (s side) matchLoopback() nftRule {
+	return nftRule{s.device + ` "lo"`, []expr.Any{
+		&expr.Meta{Key: s.deviceKey, Register: 1},
+		equal(binary.NativeEndian.AppendUint32(nil, 1)),
+	}}
+}
+
+// matchPeer matches the other side's address; every address where p is zero.
+func (s side) matchPeer(p netip.Prefix) nftRule {
+	if !p.IsValid() {
+		return nftRule{}
+	}
+	exprs := []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
+		equal([]byte{unix.NFPROTO_IPV4}),
+	}
+	if p.Bits() == 0 {
+		return nftRule{"meta nfproto ipv4", exprs}
+	}
+	text := p.Masked().String()
+	if p.IsSingleIP() {
+		text = p.Addr().String()
+	}
+	return nftRule{s.peer + " " + text, append(exprs,
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: s.peerOffset, Len: 4},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: net.CIDRMask(p.Bits(), 32), Xor: make([]byte, 4)},
+		equal(p.Masked().Addr().AsSlice()),
+	)}
+}
+
+// matchPorts matches a protocol and, where it has some, destination ports.
+func matchPorts(protocol string, first, last uint16) nftRule {
+	numbers := map[string]byte{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP, "icmp": unix.IPPROTO_ICMP}
+	number, ok := numbers[protocol]
+	if !ok {
+		return nftRule{} // all
+	}
+	exprs := []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, equal([]byte{number})}
+	if protocol == "icmp" || first == 0 && last == 65535 {
+		return nftRule{"meta l4proto " + protocol, exprs}
+	}
+	// The destination port has the same place in TCP and UDP (RFC 9293, 3.1;
+	// RFC 768).
+	exprs = append(exprs, &expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2})
+	from, to := binary.BigEndian.AppendUint16(nil, first), binary.BigEndian.AppendUint16(nil, last)
+	if first == last {
+		return nftRule{fmt.Sprintf("%s dport %d", protocol, first), append(exprs, equal(from))}
+	}
+	return nftRule{fmt.Sprintf("%s dport %d-%d", protocol, first, last),
+		append(exprs, &expr.Range{Op: expr.CmpOpEq, Register: 1, FromData: from, ToData: to})}
+}
+
+func equal(data []byte) *expr.Cmp {
+	return &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: data}
+}
+
+// host is the prefix that holds addr alone.
+func host(addr netip.Addr) netip.Prefix { return netip.PrefixFrom(addr, addr.BitLen()) }

@@ -1,0 +1,266 @@
+package host
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// Steps lists everything that a lab is in the kernel, in the order of making.
+// The same plan gives the same steps on every machine.
+func Steps(plan *topology.Plan) []Step {
+	var steps []Step
+	for _, t := range tasks(plan) {
+		steps = append(steps, t.Step)
+	}
+	return steps
+}
+
+// Script writes the steps down as a shell script, for people to read. On a
+// machine with iproute2, nftables and procps it makes the same namespaces by
+// hand.
+func Script(plan *topology.Plan) string {
+	var b strings.Builder
+	b.WriteString("#!/bin/sh -e\n")
+	what := ""
+	for _, t := range tasks(plan) {
+		if t.what != what {
+			what = t.what
+			fmt.Fprintf(&b, "\n# %s\n", what)
+		}
+		fmt.Fprintln(&b, t.Step)
+	}
+	return b.String()
+}
+
+// task is a step with what it is for, in the user's words.
+type task struct {
+	what string
+	Step
+}
+
+// group is a list of tasks in the order of making. The first group of a lab
+// comes before the others, which do not depend on each other.
+type group []task
+
+func (g *group) add(what string, steps ...Step) {
+	for _, s := range steps {
+		*g = append(*g, task{what, s})
+	}
+}
+
+func tasks(plan *topology.Plan) []task {
+	return slices.Concat(groups(plan)...)
+}
+
+func groups(plan *topology.Plan) []group {
+	enis, nodes := enisOf(plan), nodesOf(plan)
+	gs := []group{dataplaneGroup(plan)}
+	for i := range plan.VPCs {
+		gs = append(gs, vpcGroup(plan, &plan.VPCs[i], nodes, enis))
+	}
+	return gs
+}
+
+// withoutIPv6 comes before any device is up, so that none gets an address. It
+// holds for the devices to come, too (Linux, ip-sysctl: conf/all/disable_ipv6).
+const withoutIPv6 = "net.ipv6.conf.all.disable_ipv6=1"
+
+// A new namespace inherits the host's IPv4 parameters, whatever they are, so
+// every one that matters is set.
+const (
+	// The frames that arrive are for the packet socket alone: the kernel
+	// answers no ARP and forwards nothing.
+	dataplaneSettings = "net.ipv4.ip_forward=0 net.ipv4.conf.all.arp_ignore=8 " + withoutIPv6
+	// The VPC is the router between its subnets. Reverse path filters would
+	// drop what a load balancer's node sends from its NAT IPs.
+	vpcSettings = "net.ipv4.ip_forward=1" +
+		" net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.default.send_redirects=0" +
+		" net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 " + withoutIPv6 +
+		" net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-arptables=0"
+	instanceSettings = "net.ipv4.ip_forward=0 " + withoutIPv6
+)
+
+func dataplaneGroup(plan *topology.Plan) group {
+	var g group
+	g.add("the data plane, where every ENI ends",
+		Netns{plan.Dataplane},
+		Sysctl{plan.Dataplane, dataplaneSettings},
+	)
+	return g
+}
+
+func vpcGroup(plan *topology.Plan, vpc *topology.VPC, nodes []*topology.Node, enis []*topology.ENI) group {
+	var g group
+	addVPC(&g, vpc)
+	for i := range vpc.Subnets {
+		addSubnet(&g, vpc, &vpc.Subnets[i], nodes)
+	}
+	for i := range vpc.Instances {
+		addInstance(&g, vpc, &vpc.Instances[i], nodes)
+	}
+	for _, eni := range enis {
+		if eni.VPC == vpc.Name {
+			addENI(&g, plan, vpc, eni)
+		}
+	}
+	return g
+}
+
+func addVPC(g *group, vpc *topology.VPC) {
+	ns := vpc.Namespace
+	what := fmt.Sprintf("VPC %s", vpc.Name)
+	g.add(what,
+		Netns{ns},
+		Sysctl{ns, vpcSettings},
+		LinkUp{ns, "lo"},
+	)
+	for _, addr := range ownAddresses(vpc) {
+		g.add(what, Address{ns, "lo", host(addr)})
+	}
+}
+
+// ownAddresses are where the VPC's DNS server answers, and where its health
+// checks come from.
+func ownAddresses(vpc *topology.VPC) []netip.Addr {
+	addrs := slices.Clone(vpc.Resolvers)
+	if vpc.HealthSource.IsValid() && !slices.Contains(addrs, vpc.HealthSource) {
+		addrs = append(addrs, vpc.HealthSource)
+	}
+	return addrs
+}
+
+func addSubnet(g *group, vpc *topology.VPC, sub *topology.Subnet, nodes []*topology.Node) {
+	ns := vpc.Namespace
+	what := fmt.Sprintf("subnet %s of VPC %s", sub.Name, vpc.Name)
+	g.add(what,
+		Bridge{ns, sub.Bridge, sub.MAC, vpc.MTU},
+		Address{ns, sub.Bridge, netip.PrefixFrom(sub.Gateway, sub.CIDR.Bits())},
+	)
+	// Whoever answers a session from a NAT IP must find the node behind it.
+	for _, local := range natIPs(nodes, vpc, sub) {
+		g.add(what, Route{Namespace: ns, Device: sub.Bridge, Dst: host(local)})
+	}
+}
+
+func addInstance(g *group, vpc *topology.VPC, inst *topology.Instance, nodes []*topology.Node) {
+	sub := subnetOf(vpc, inst.Subnet)
+	ns, dev := inst.Namespace, inst.Device
+	what := fmt.Sprintf("instance %s of VPC %s", inst.Name, vpc.Name)
+	g.add(what,
+		Netns{ns},
+		Sysctl{ns, instanceSettings},
+		LinkUp{ns, "lo"},
+		Veth{
+			Namespace: vpc.Namespace, Port: inst.Port, PortMAC: portMAC(inst.MAC), Bridge: sub.Bridge, MTU: vpc.MTU,
+			PeerNamespace: ns, Peer: dev, PeerMAC: inst.MAC,
+		},
+		Address{ns, dev, netip.PrefixFrom(inst.IP, sub.CIDR.Bits())},
+		Route{Namespace: ns, Device: dev, Dst: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Via: sub.Gateway},
+	)
+	// Straight to a node in the same subnet, without the router.
+	for _, local := range natIPs(nodes, vpc, sub) {
+		g.add(what, Route{Namespace: ns, Device: dev, Dst: host(local)})
+	}
+	g.add(what,
+		File{ns, "resolv.conf", resolvConf(vpc)},
+		File{ns, "hosts", hosts(inst)},
+		File{ns, "nsswitch.conf", nsswitch},
+	)
+	if len(inst.SecurityGroups) > 0 {
+		g.add(what, firewallOf(vpc, inst))
+	}
+}
+
+func addENI(g *group, plan *topology.Plan, vpc *topology.VPC, eni *topology.ENI) {
+	g.add(fmt.Sprintf("ENI %s in VPC %s", eni.Name, vpc.Name), Veth{
+		Namespace: vpc.Namespace, Port: eni.Port, PortMAC: portMAC(eni.MAC),
+		Bridge: subnetOf(vpc, eni.Subnet).Bridge, MTU: vpc.MTU,
+		PeerNamespace: plan.Dataplane, Peer: eni.Device, PeerMAC: deviceMAC(eni.MAC),
+	})
+}
+
+// deviceMAC is the address of an ENI's device. It differs from the ENI's own,
+// so that the kernel takes every frame for another host's and leaves it alone.
+func deviceMAC(eni packet.MAC) packet.MAC {
+	eni[0] |= 4
+	return eni
+}
+
+// portMAC is the address of a veth's end on the bridge, of its own as every
+// address on a bridge must be. Nothing is ever sent to it.
+func portMAC(owner packet.MAC) packet.MAC {
+	owner[0] |= 8
+	return owner
+}
+
+func resolvConf(vpc *topology.VPC) string {
+	var b strings.Builder
+	for _, r := range vpc.Resolvers {
+		fmt.Fprintf(&b, "nameserver %s\n", r)
+	}
+	fmt.Fprintf(&b, "search %s.internal\n", vpc.Name)
+	return b.String()
+}
+
+func hosts(inst *topology.Instance) string {
+	return fmt.Sprintf("127.0.0.1\tlocalhost\n%s\t%s %s\n", inst.IP, inst.DNSName, inst.Name)
+}
+
+// nsswitch keeps name service modules of the host, which may ask outside of
+// the lab, away from the names of hosts.
+const nsswitch = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"
+
+// natIPs are the NAT IPs of the load balancer nodes in a subnet, without those
+// that its CIDR leads to anyway.
+func natIPs(nodes []*topology.Node, vpc *topology.VPC, sub *topology.Subnet) []netip.Addr {
+	var addrs []netip.Addr
+	for _, n := range nodes {
+		if n.ENI.VPC != vpc.Name || n.Subnet != sub.Name {
+			continue
+		}
+		for _, local := range n.Local {
+			if !sub.CIDR.Contains(local) && !slices.Contains(addrs, local) {
+				addrs = append(addrs, local)
+			}
+		}
+	}
+	return addrs
+}
+
+func subnetOf(vpc *topology.VPC, name string) *topology.Subnet {
+	for i := range vpc.Subnets {
+		if vpc.Subnets[i].Name == name {
+			return &vpc.Subnets[i]
+		}
+	}
+	// A plan is checked before anybody gets to see it.
+	panic(fmt.Sprintf("host: the plan has no subnet %s in VPC %s", name, vpc.Name))
+}
+
+func nodesOf(plan *topology.Plan) []*topology.Node {
+	var nodes []*topology.Node
+	for i := range plan.LoadBalancers {
+		for j := range plan.LoadBalancers[i].Nodes {
+			nodes = append(nodes, &plan.LoadBalancers[i].Nodes[j])
+		}
+	}
+	return nodes
+}
+
+func enisOf(plan *topology.Plan) []*topology.ENI {
+	var enis []*topology.ENI
+	for i := range plan.Endpoints {
+		for j := range plan.Endpoints[i].Zones {
+			enis = append(enis, &plan.Endpoints[i].Zones[j].ENI)
+		}
+	}
+	for _, n := range nodesOf(plan) {
+		enis = append(enis, &n.ENI)
+	}
+	return enis
+}

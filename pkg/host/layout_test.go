@@ -1,0 +1,97 @@
+package host
+
+import (
+	"flag"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func TestScriptIsWhatTheGoldenFileSays(t *testing.T) {
+	plan := twoVPCs()
+	web := topology.SecurityGroup{Name: "web", Ingress: []topology.Rule{
+		rule("tcp", 80, 80, "10.10.0.0/16"),
+		rule("icmp", 0, 65535, "0.0.0.0/0"),
+	}}
+	strict := topology.SecurityGroup{
+		Name:    "strict",
+		Ingress: []topology.Rule{{Deny: true, Priority: 1, Protocol: "tcp", FirstPort: 1, LastPort: 1023, Peer: rule("all", 0, 0, "10.10.2.9/32").Peer}},
+		Egress:  []topology.Rule{rule("udp", 0, 65535, "10.10.3.0/24")},
+	}
+	vpc := &plan.VPCs[1]
+	vpc.SecurityGroups = []topology.SecurityGroup{web, strict}
+	vpc.Instances[0].SecurityGroups = []string{"web"}
+	vpc.Instances[1].SecurityGroups = []string{"strict"}
+
+	const golden = "testdata/two-vpcs.txt"
+	got := Script(plan)
+	if *update {
+		require.NoError(t, os.WriteFile(golden, []byte(got), 0o644))
+	}
+	want, err := os.ReadFile(golden)
+	require.NoError(t, err)
+	require.Equal(t, string(want), got, "run the test with -update and read the difference")
+	require.Equal(t, got, Script(plan), "a plan always gives the same script")
+}
+
+func TestStepsAreAllDifferent(t *testing.T) {
+	seen := map[string]bool{}
+	for _, s := range Steps(twoVPCs()) {
+		require.False(t, seen[s.String()], s.String())
+		seen[s.String()] = true
+	}
+}
+
+func TestSecurityGroupsOfAnInstanceAreJoined(t *testing.T) {
+	allow := func(priority int) topology.Rule { return topology.Rule{Priority: priority, Protocol: "tcp"} }
+	deny := func(priority int) topology.Rule {
+		return topology.Rule{Priority: priority, Protocol: "tcp", Deny: true}
+	}
+	everything := topology.Rule{Protocol: "all", LastPort: 65535}
+	for _, tt := range []struct {
+		name          string
+		groups        []topology.SecurityGroup
+		ingress       []topology.Rule
+		egress        []topology.Rule
+		filtersEgress bool
+	}{
+		{
+			"rules are ordered by priority over all groups",
+			[]topology.SecurityGroup{{Ingress: []topology.Rule{allow(3), allow(1)}}, {Ingress: []topology.Rule{deny(2)}}},
+			[]topology.Rule{allow(1), deny(2), allow(3)}, nil, false,
+		},
+		{
+			"of the same priority those that deny come first",
+			[]topology.SecurityGroup{{Ingress: []topology.Rule{allow(1), deny(1)}}},
+			[]topology.Rule{deny(1), allow(1)}, nil, false,
+		},
+		{
+			"an egress list without rules lets nothing out",
+			[]topology.SecurityGroup{{Egress: []topology.Rule{}}}, nil, nil, true,
+		},
+		{
+			"a group without an egress list opens what the others do not deny",
+			[]topology.SecurityGroup{{Egress: []topology.Rule{deny(9)}}, {}}, nil, []topology.Rule{deny(9), everything}, true,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			vpc := &topology.VPC{}
+			inst := &topology.Instance{}
+			for i, g := range tt.groups {
+				g.Name = string(rune('a' + i))
+				vpc.SecurityGroups = append(vpc.SecurityGroups, g)
+				inst.SecurityGroups = append(inst.SecurityGroups, g.Name)
+			}
+			vpc.SecurityGroups = append(vpc.SecurityGroups, topology.SecurityGroup{Name: "of another", Ingress: []topology.Rule{allow(1)}})
+			f := firewallOf(vpc, inst)
+			require.Equal(t, tt.ingress, f.Ingress)
+			require.Equal(t, tt.egress, f.Egress)
+			require.Equal(t, tt.filtersEgress, f.FiltersEgress)
+		})
+	}
+}
