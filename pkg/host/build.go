@@ -1,0 +1,248 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// Progress hears of each step that is done, one call at a time. What names the
+// thing that the step was for.
+type Progress func(done, total int, what string)
+
+// Build makes the lab of a plan in dir. On a lab that is up it makes what is
+// missing. When it fails or ctx ends it undoes what it made.
+func Build(ctx context.Context, dir string, plan *topology.Plan, progress Progress) error {
+	return Change(ctx, dir, nil, plan, progress)
+}
+
+// Change makes the lab of a plan out of the lab of an old one: what the new
+// plan does not have is undone first, the latest first, and processes in
+// instances that go are ended. Then the whole new plan is done, as what went
+// may have taken something along. When Change fails or ctx ends, it goes back
+// to the old plan. An old plan of nil is an empty one.
+func Change(ctx context.Context, dir string, old, plan *topology.Plan, progress Progress) error {
+	if err := checkDir(dir); err != nil {
+		return err
+	}
+	had, err := Namespaces(dir)
+	if err != nil {
+		return err
+	}
+	_, statErr := os.Stat(dir)
+	if err := makeTrees(dir); err != nil {
+		return errors.Join(err, abandon(dir, statErr != nil))
+	}
+	if old != nil {
+		if err := undoAll(dir, missingIn(tasks(old), tasks(plan))); err != nil {
+			return errors.Join(err, restore(ctx, dir, old))
+		}
+	}
+	made, err := doAll(ctx, dir, groups(plan), progress)
+	if err == nil {
+		return nil
+	}
+	if len(had) == 0 {
+		return errors.Join(err, abandon(dir, statErr != nil))
+	}
+	return errors.Join(err, undoAll(dir, made), restore(ctx, dir, old))
+}
+
+// Remove takes away everything of the lab in dir, and dir. Processes that are
+// in the lab's namespaces are asked to end, and killed if they do not. Remove
+// succeeds where there is nothing, needs no plan, and works on what a crash
+// left behind.
+func Remove(ctx context.Context, dir string) error {
+	if err := checkDir(dir); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := killInside(dir); err != nil {
+		return err
+	}
+	if err := removeTrees(dir); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
+}
+
+// checkDir refuses what is certainly no lab's directory, for Remove removes it.
+func checkDir(dir string) error {
+	if !filepath.IsAbs(dir) || filepath.Dir(filepath.Clean(dir)) == "/" {
+		return fmt.Errorf("%q cannot be a lab's directory: give an absolute path such as /run/plinksim/LAB", dir)
+	}
+	return nil
+}
+
+// abandon removes what this package made in dir, and dir if it was made too.
+func abandon(dir string, made bool) error {
+	err := errors.Join(killInside(dir), removeTrees(dir))
+	if made {
+		_ = os.Remove(dir) // unless the caller has put something there meanwhile
+	}
+	return err
+}
+
+func restore(ctx context.Context, dir string, old *topology.Plan) error {
+	if old == nil {
+		return nil
+	}
+	if _, err := doAll(context.WithoutCancel(ctx), dir, groups(old), nil); err != nil {
+		return fmt.Errorf("go back to the old plan: %w", err)
+	}
+	return nil
+}
+
+// missingIn lists the old tasks that must be undone before the new are done,
+// the latest first.
+func missingIn(old, plan []task) []Step {
+	wanted := map[string]bool{}
+	for _, t := range plan {
+		wanted[t.String()] = true
+		wanted[t.replaces()] = true
+	}
+	delete(wanted, "")
+	var gone []Step
+	for _, t := range slices.Backward(old) {
+		if !wanted[t.String()] && !wanted[t.replaces()] {
+			gone = append(gone, t.Step)
+		}
+	}
+	return gone
+}
+
+// undoAll undoes steps in the order that they are given in. It goes on when
+// one fails, so that as little as possible is left.
+func undoAll(dir string, steps []Step) error {
+	return onThread(func() error {
+		k := newKernel(dir)
+		defer k.close()
+		var errs []error
+		for _, s := range steps {
+			if err := s.undo(k); err != nil {
+				errs = append(errs, fmt.Errorf("undo %s: %w", s, err))
+			}
+			k.trim()
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// doAll does the first group, then the others side by side. It returns the
+// steps that it made, in the order in which they can be undone.
+func doAll(ctx context.Context, dir string, gs []group, progress Progress) (made []Step, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	run := &run{ctx: ctx, dir: dir, progress: progress}
+	for _, g := range gs {
+		run.total += len(g)
+	}
+	first, err := run.groups(gs[:1], new(atomic.Int64))
+	if err != nil {
+		slices.Reverse(first)
+		return first, err
+	}
+	others := gs[1:]
+	var next atomic.Int64
+	var wait sync.WaitGroup
+	var mu sync.Mutex
+	var errs []error
+	for range min(len(others), workers()) {
+		wait.Go(func() {
+			m, err := run.groups(others, &next)
+			slices.Reverse(m)
+			mu.Lock()
+			defer mu.Unlock()
+			made = append(made, m...)
+			if err != nil {
+				errs = append(errs, err)
+				cancel(err)
+			}
+		})
+	}
+	wait.Wait()
+	slices.Reverse(first)
+	return append(made, first...), firstCause(ctx, errs)
+}
+
+// firstCause is the error that made the other workers stop.
+func firstCause(ctx context.Context, errs []error) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	return context.Cause(ctx)
+}
+
+// workers is how many threads build. The kernel serialises most of the work,
+// so more than a few only wait for each other.
+func workers() int { return min(runtime.GOMAXPROCS(0), 4) }
+
+// run is one doAll.
+type run struct {
+	ctx      context.Context
+	dir      string
+	total    int
+	mu       sync.Mutex
+	done     int
+	progress Progress
+}
+
+// groups does one group after the other on one thread, taking the next one
+// that nobody has taken.
+func (r *run) groups(gs []group, next *atomic.Int64) (made []Step, err error) {
+	err = onThread(func() error {
+		k := newKernel(r.dir)
+		defer k.close()
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= len(gs) {
+				return nil
+			}
+			for _, t := range gs[i] {
+				if err := context.Cause(r.ctx); err != nil {
+					return err
+				}
+				ok, err := t.do(k)
+				if ok {
+					made = append(made, t.Step)
+				}
+				if err != nil {
+					return stepError(t, err)
+				}
+				r.report(t.what)
+				k.trim()
+			}
+		}
+	})
+	return made, err
+}
+
+func (r *run) report(what string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.done++
+	if r.progress != nil {
+		r.progress(r.done, r.total, what)
+	}
+}
+
+func stepError(t task, err error) error {
+	if errors.Is(err, unix.EPERM) {
+		err = fmt.Errorf("%w: it needs root", err)
+	}
+	command, _, _ := strings.Cut(t.String(), "\n")
+	return fmt.Errorf("%s: %s: %w", t.what, command, err)
+}
