@@ -43,7 +43,8 @@ type Tuple struct {
 // ingress ENI is brought to a target behind the egress ENI. Forward and
 // reverse access are both links; only who owns the ENIs differs.
 //
-// A session lives as long as a link of the same Name exists.
+// A session lives as long as the Config has a connected link of the same Name
+// between the same ENIs.
 type Link struct {
 	Name    string // unique in the Config, stable over swaps: ep1@zone tcp/80
 	Ingress packet.ENI

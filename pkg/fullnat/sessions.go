@@ -1,6 +1,10 @@
 package fullnat
 
-import "github.com/plinksim/plinksim/pkg/packet"
+import (
+	"unsafe"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+)
 
 // maxSessions keeps slot numbers, two flows at three of five, in 32 bits and
 // leaves one bit of a session's number to the wheel.
@@ -17,6 +21,8 @@ type session struct {
 	fins       uint8 // bit n: a FIN went in direction n
 	_          [6]byte
 }
+
+var _ [32]byte = [unsafe.Sizeof(session{})]byte{}
 
 // none is the number of no session, link, hop or pool.
 const none = ^uint32(0)

@@ -1,0 +1,329 @@
+package fullnat
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+// twin does what a Table does for one TCP and one UDP link in the plainest
+// way: a slice of sessions that is searched from the front. The NAT port of a
+// new session is the table's choice; the twin only knows whether there is one
+// and that nobody else has it.
+type twin struct {
+	sessions  []*twinSession
+	max       int
+	ports     int
+	connected bool
+}
+
+type twinSession struct {
+	protocol          string
+	consumer          netip.AddrPort
+	port              uint16
+	state             string
+	since             time.Duration
+	finThere, finBack bool
+}
+
+const (
+	twinTCPIdle = 100 * time.Second
+	twinUDPIdle = 20 * time.Second
+)
+
+var (
+	twinEndpoint = netip.MustParseAddrPort("10.0.1.200:80")
+	twinTarget   = netip.MustParseAddrPort("10.0.1.10:8080")
+	twinLocal    = netip.MustParseAddr("10.0.9.11")
+	twinTimers   = Timers{Opening: 30 * time.Second, Closing: 40 * time.Second, Closed: 10 * time.Second}
+)
+
+func (s *twinSession) timeout() time.Duration {
+	switch s.state {
+	case "open":
+		return twinUDPIdle
+	case "syn-sent":
+		return twinTimers.Opening
+	case "established":
+		return twinTCPIdle
+	case "closing":
+		return twinTimers.Closing
+	}
+	return twinTimers.Closed
+}
+
+func (w *twin) expire(now time.Duration) {
+	var live []*twinSession
+	for _, s := range w.sessions {
+		if now-s.since < s.timeout() {
+			live = append(live, s)
+		}
+	}
+	w.sessions = live
+}
+
+func (w *twin) drop(gone *twinSession) {
+	for i, s := range w.sessions {
+		if s == gone {
+			w.sessions = append(w.sessions[:i:i], w.sessions[i+1:]...)
+			return
+		}
+	}
+}
+
+// toProvider says what becomes of the consumer's packet.
+func (w *twin) toProvider(m message, now time.Duration) string {
+	w.expire(now)
+	for _, s := range w.sessions {
+		if s.protocol == m.protocol && s.consumer == m.src {
+			if m.flags == "S" && (s.state == "closing" || s.state == "closed") {
+				w.drop(s)
+				break
+			}
+			w.observe(s, m, now, &s.finThere, false)
+			return w.leaves("lb", m, netip.AddrPortFrom(twinLocal, s.port), twinTarget)
+		}
+	}
+	switch {
+	case !w.connected:
+		return "NotConnected"
+	case m.protocol == "tcp" && m.flags != "S":
+		return "NoSession"
+	case len(w.sessions) == w.max:
+		return "TableFull"
+	}
+	if w.portsInUse(m.protocol) == w.ports {
+		return "NoNATPort"
+	}
+	s := &twinSession{protocol: m.protocol, consumer: m.src, state: "open", since: now}
+	if m.protocol == "tcp" {
+		s.state = "syn-sent"
+	}
+	w.sessions = append(w.sessions, s)
+	return opens
+}
+
+// opens stands for a packet that leaves with a NAT port of the table's choice.
+const opens = "opens a session"
+
+// opened tells the twin of the NAT port of the session that it opened last,
+// and says whether nobody else has it.
+func (w *twin) opened(port uint16) bool {
+	last := w.sessions[len(w.sessions)-1]
+	for _, s := range w.sessions {
+		if s.protocol == last.protocol && s.port == port {
+			return false
+		}
+	}
+	last.port = port
+	return true
+}
+
+func (w *twin) portsInUse(protocol string) (n int) {
+	for _, s := range w.sessions {
+		if s.protocol == protocol {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *twin) toConsumer(m message, now time.Duration) string {
+	w.expire(now)
+	for _, s := range w.sessions {
+		if s.protocol == m.protocol && s.port == m.dst.Port() {
+			if m.flags == "S" && (s.state == "closing" || s.state == "closed") {
+				return "NoSession"
+			}
+			w.observe(s, m, now, &s.finBack, m.flags == "S" || m.flags == "SA")
+			return w.leaves("ep", m, twinEndpoint, s.consumer)
+		}
+	}
+	return "NoSession"
+}
+
+func (w *twin) leaves(eni string, m message, src, dst netip.AddrPort) string {
+	return fmt.Sprintf("%s > %s %s > %s", eni, m.protocol, src, dst)
+}
+
+func (w *twin) observe(s *twinSession, m message, now time.Duration, fin *bool, answered bool) {
+	before := s.state
+	switch m.flags {
+	case "R":
+		s.state = "closed"
+		if before != "closed" {
+			s.since = now
+		}
+		return
+	case "FA":
+		*fin = true
+	}
+	switch {
+	case s.state == "open":
+	case s.finThere && s.finBack:
+		s.state = "closed"
+	case s.state == "closed" && (m.len == 0 || m.flags == "S" || m.flags == "SA"):
+	case s.finThere || s.finBack:
+		s.state = "closing"
+	case s.state == "closed", answered:
+		s.state = "established"
+	}
+	if s.state != "closed" || before != "closed" {
+		s.since = now
+	}
+}
+
+// FuzzTable plays the same packets to a Table and to its twin. Each byte is a
+// step: who sends what, or time that goes by.
+func FuzzTable(f *testing.F) {
+	f.Add([]byte{0, 64, 128, 1, 65, 2, 66, 3, 67, 4, 68})
+	f.Add([]byte("a consumer opens, talks, closes, and comes again after a while \xf0\xf1\xff\xfe\xfd"))
+	f.Fuzz(func(t *testing.T, steps []byte) {
+		s := newTwinStory(t)
+		for _, step := range steps {
+			s.step(step)
+		}
+	})
+}
+
+func TestTableDoesWhatItsTwinDoes(t *testing.T) {
+	for seed := range uint64(20) {
+		s := newTwinStory(t)
+		random := rand.New(rand.NewPCG(seed, 0))
+		for range 3000 {
+			s.step(byte(random.Uint32()))
+		}
+		if seed == 0 {
+			require.Positive(t, s.table.verdicts[NoNATPort])
+			require.Positive(t, s.table.verdicts[TableFull])
+			require.Positive(t, s.table.verdicts[NotConnected])
+		}
+	}
+}
+
+type twinStory struct {
+	*story
+	twin *twin
+	used []uint16 // the NAT ports that were seen last
+}
+
+func newTwinStory(t *testing.T) *twinStory {
+	table, err := New(Options{MaxSessions: 7, Seed: 1, Timers: twinTimers})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, table.Close()) })
+	s := &twinStory{
+		story: &story{t: t, table: table},
+		twin: &twin{
+			max: 7, ports: 5, connected: true,
+		},
+		used: []uint16{firstNATPort},
+	}
+	s.configure()
+	return s
+}
+
+func (s *twinStory) configure() {
+	cfg := &Config{PortsPerTarget: s.twin.ports}
+	for eni := range packet.ENI(2) {
+		cfg.ENIs = append(cfg.ENIs, Interface{ENI: eni + 1, NextHop: packet.MACOf})
+	}
+	for protocol, idle := range map[string]time.Duration{"tcp": twinTCPIdle, "udp": twinUDPIdle} {
+		cfg.Links = append(cfg.Links, Link{
+			Name: protocol, Ingress: 1, Match: twinEndpoint, Protocol: protocolNumbers[protocol],
+			Egress: 2, Local: []netip.Addr{twinLocal}, Connected: s.twin.connected, Idle: idle,
+			Pick: func(Tuple) (netip.AddrPort, bool) { return twinTarget, true },
+		})
+	}
+	require.NoError(s.t, s.table.Configure(cfg, s.now))
+}
+
+func (s *twinStory) step(step byte) {
+	switch n := int(step); {
+	// Whole seconds, at which the table gives memory and ports back as well.
+	case n >= 249:
+		s.now += time.Duration(n-248) * 5 * time.Second
+	case n >= 243:
+		s.now += time.Duration(n-242) * time.Second
+	case n == 242:
+		s.reconnect()
+	case n >= 121:
+		s.consumerSends(n - 121)
+	default:
+		s.providerSends(n)
+	}
+}
+
+// reconnect lets Expire finish, for the twin has no sessions that linger.
+func (s *twinStory) reconnect() {
+	s.twin.connected = !s.twin.connected
+	if !s.twin.connected {
+		s.twin.expire(s.now)
+		for len(s.twin.sessions) > 0 {
+			s.twin.drop(s.twin.sessions[0])
+		}
+	}
+	s.configure()
+	for s.table.Expire(s.now, 10) {
+	}
+}
+
+var twinSegments = []message{
+	{flags: "S"}, {flags: "SA"}, {flags: "A"}, {flags: "A", len: 3}, {flags: "FA"}, {flags: "R"},
+}
+
+func (s *twinStory) message(n int) (m message, rest int) {
+	m = message{protocol: "udp", len: 3}
+	if kind := n % 7; kind < len(twinSegments) {
+		m = twinSegments[kind]
+		m.protocol = "tcp"
+	}
+	m.ttl = 64
+	return m, n / 7
+}
+
+func (s *twinStory) consumerSends(n int) {
+	m, who := s.message(n)
+	m.src = netip.AddrPortFrom(netip.MustParseAddr("10.0.1.10"), 40000+uint16(who))
+	m.dst = twinEndpoint
+	s.compare(1, m, s.twin.toProvider(m, s.now))
+}
+
+func (s *twinStory) providerSends(n int) {
+	m, who := s.message(n)
+	m.src = twinTarget
+	m.dst = netip.AddrPortFrom(twinLocal, s.used[who%len(s.used)])
+	s.compare(2, m, s.twin.toConsumer(m, s.now))
+}
+
+func (s *twinStory) compare(eni packet.ENI, m message, want string) {
+	for s.table.Expire(s.now, 10) {
+	}
+	frames := []packet.Frame{m.frame(eni)}
+	var verdicts [1]Verdict
+	s.table.Forward(frames, verdicts[:], s.now)
+	got := verdicts[0].String()
+	if verdicts[0] == Forwarded {
+		left, exact := read(frames[0])
+		require.True(s.t, exact, "%s left with other bytes than its sender would have built", left)
+		got = fmt.Sprintf("%s > %s %s > %s", [...]string{1: "ep", 2: "lb"}[frames[0].ENI], left.protocol, left.src, left.dst)
+		if want == opens {
+			require.True(s.t, s.twin.opened(left.src.Port()), "NAT port %d is in use", left.src.Port())
+			require.GreaterOrEqual(s.t, left.src.Port(), uint16(firstNATPort))
+			s.remember(left.src.Port())
+			want = s.twin.leaves("lb", m, netip.AddrPortFrom(twinLocal, left.src.Port()), twinTarget)
+		}
+	}
+	require.Equal(s.t, want, got, "%s at %s", m, s.now)
+	require.Len(s.t, s.table.Sessions(nil, s.now), len(s.twin.sessions))
+}
+
+func (s *twinStory) remember(port uint16) {
+	s.used = append(s.used, port)
+	s.used = s.used[max(0, len(s.used)-17):]
+}
