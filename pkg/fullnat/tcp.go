@@ -28,8 +28,8 @@ const (
 // own. A closed session refuses a SYN from the provider, who could otherwise
 // open a connection to the consumer through it.
 //
-// Packets refresh the session, except a RST (RFC 7857, 2.3) and except those
-// after its end.
+// Packets refresh the session until it is closed, which a RST is the first to
+// make it (RFC 7857, 2.3).
 func (t *Table) track(e *flow, p *packet.Packet) ruling {
 	if p.Kind != packet.TCP {
 		e.last = t.clock.now
@@ -45,7 +45,7 @@ func (t *Table) track(e *flow, p *packet.Packet) ruling {
 	}
 	if next := t.next(e, p); next != e.state {
 		t.enter(e.session, next)
-	} else if e.state != closed && p.Flags&packet.FlagRST == 0 {
+	} else if e.state != closed {
 		e.last = t.clock.now
 	}
 	return pass
