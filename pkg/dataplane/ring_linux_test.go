@@ -19,10 +19,9 @@ import (
 
 // enis are two ENIs in the namespace plane, whose other ends are in far.
 type enis struct {
-	plane, far         *namespace
-	index              map[int]packet.ENI // in plane
-	farIndex           map[int]packet.ENI
-	farFirst, farOther string
+	plane, far *namespace
+	index      map[int]packet.ENI // in plane
+	farIndex   map[int]packet.ENI
 }
 
 func newENIs(t testing.TB) enis {

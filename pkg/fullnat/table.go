@@ -173,5 +173,3 @@ const (
 	toProvider direction = iota
 	toConsumer
 )
-
-func (d direction) other() direction { return d ^ 1 }

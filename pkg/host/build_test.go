@@ -238,9 +238,8 @@ func TestRemoveWorksOnWhatACrashLeaves(t *testing.T) {
 			require.NoError(t, makeTrees(dir))
 			require.NoError(t, os.WriteFile(netnsFile(dir, "vpc1"), nil, 0o444))
 		}},
-		{"namespaces and a foreign file", func(t *testing.T, dir string) {
+		{"namespaces", func(t *testing.T, dir string) {
 			require.NoError(t, Build(t.Context(), dir, twoVPCs(), nil))
-			require.NoError(t, os.WriteFile(filepath.Join(dir, "state.json"), nil, 0o644))
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -251,6 +250,19 @@ func TestRemoveWorksOnWhatACrashLeaves(t *testing.T) {
 			require.NoError(t, Build(t.Context(), dir, twoVPCs(), nil), "the name is free again")
 		})
 	}
+}
+
+func TestRemoveLeavesWhatTheCallerKeeps(t *testing.T) {
+	dir := labDir(t)
+	require.NoError(t, Build(t.Context(), dir, twoVPCs(), nil))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "lock"), nil, 0o600))
+	require.NoError(t, Remove(t.Context(), dir))
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, entries, 1, "nothing but the caller's file")
+	require.NoError(t, os.Remove(filepath.Join(dir, "lock")))
+	require.NoError(t, Remove(t.Context(), dir))
+	require.NoDirExists(t, dir)
 }
 
 func TestRemoveRefusesWhatIsNoLab(t *testing.T) {

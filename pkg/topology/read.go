@@ -348,10 +348,6 @@ func (m *named[T]) read(r *reader, node *yaml.Node, t tag) {
 	}
 }
 
-func (m *named[T]) names() []string {
-	return names(m.Entries, func(e *entry[T]) string { return e.Name })
-}
-
 // What is made of several names must still be a label of a domain name, at
 // most 63 characters (RFC 1035, 2.3.4): a zone follows an endpoint's
 // identifier there.
