@@ -1,0 +1,249 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"sort"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// CheckResult is how one check of the topology file ended.
+type CheckResult struct {
+	Number  int     `json:"number"` // from 1
+	Of      int     `json:"of"`
+	Name    string  `json:"name"`
+	Does    string  `json:"does"` // ecs1: get http://… (20 times)
+	Expect  string  `json:"expect"`
+	Got     string  `json:"got"`
+	Passed  bool    `json:"passed"`
+	Seconds float64 `json:"seconds"`
+}
+
+// Check runs the checks of the file in their order and reports each when it
+// has ended. Connections that need acceptance are put back to waiting first,
+// so that the checks start from what the file says however often they run. It
+// returns an error when it could not go on, not when a check failed.
+func (l *Lab) Check(ctx context.Context, report func(CheckResult)) error {
+	plan := l.Plan()
+	if len(plan.Checks) == 0 {
+		return nil
+	}
+	if err := l.plane.WaitApplied(ctx, l.plane.ResetAcceptance()); err != nil {
+		return err
+	}
+	for i, check := range plan.Checks {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		result := CheckResult{
+			Number: i + 1, Of: len(plan.Checks), Name: check.Name,
+			Does: describe(check), Expect: expectation(check),
+		}
+		start := time.Now()
+		result.Got, result.Passed = l.runCheck(ctx, check)
+		result.Seconds = time.Since(start).Seconds()
+		report(result)
+	}
+	return nil
+}
+
+func (l *Lab) runCheck(ctx context.Context, check topology.Check) (got string, passed bool) {
+	switch {
+	case check.Accept != nil:
+		return l.decide(ctx, *check.Accept, l.plane.Accept, control.Connected)
+	case check.Reject != nil:
+		return l.decide(ctx, *check.Reject, l.plane.Reject, control.Disconnected)
+	}
+	client, err := l.Client(check.From)
+	if err != nil {
+		return err.Error(), false
+	}
+	switch {
+	case check.Resolve != "":
+		return tryResolve(ctx, client, check)
+	case check.Connect != "":
+		return tryEach(ctx, check, func(ctx context.Context) (answer, error) {
+			conn, err := client.DialContext(ctx, "tcp", check.Connect)
+			if err != nil {
+				return answer{}, err
+			}
+			return answer{}, conn.Close()
+		})
+	default:
+		return tryEach(ctx, check, func(ctx context.Context) (answer, error) {
+			return get(ctx, client, check.Get)
+		})
+	}
+}
+
+// decide accepts or rejects as the service's owner and waits for the result.
+func (l *Lab) decide(ctx context.Context, ref topology.ConnectionRef, act func(account, service, endpoint string) error, want control.State) (string, bool) {
+	if err := act("", ref.Service, ref.Endpoint); err != nil {
+		return err.Error(), false
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := l.plane.Wait(ctx, ref.Service, ref.Endpoint, want); err != nil {
+		return err.Error(), false
+	}
+	return string(want), true
+}
+
+type answer struct {
+	status int
+	body   string
+}
+
+func get(ctx context.Context, client *Client, url string) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return answer{}, err
+	}
+	// net/http goes on connecting when a request has timed out, for the next
+	// one; here that would reach a service once it is accepted.
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
+		return client.DialContext(ctx, network, address)
+	}}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	return answer{resp.StatusCode, strings.TrimSpace(string(body))}, err
+}
+
+// tryEach tries as often as the check says and stops at the first answer that
+// the check does not expect.
+func tryEach(ctx context.Context, check topology.Check, try func(context.Context) (answer, error)) (got string, passed bool) {
+	seen := map[string]int{}
+	for range check.Times {
+		tryCtx, cancel := context.WithTimeout(ctx, check.Timeout)
+		a, err := try(tryCtx)
+		cancel()
+		if text, ok := judge(check.Expect, a, err); !ok {
+			return text, false
+		}
+		if err == nil {
+			seen[a.body]++
+		}
+	}
+	if check.Expect.Error != "" {
+		return fmt.Sprintf("error: %s", check.Expect.Error), true
+	}
+	for _, body := range check.Expect.Bodies {
+		if seen[body] == 0 {
+			return fmt.Sprintf("%s, but never %q", tally(seen), body), false
+		}
+	}
+	if check.Connect != "" {
+		return "connected", true
+	}
+	return tally(seen), true
+}
+
+// judge says whether one answer is as expected, and what it was.
+func judge(want topology.Expect, a answer, err error) (text string, ok bool) {
+	switch {
+	case err != nil && want.Error != "":
+		kind := errorKind(err)
+		return "error: " + kind + ": " + err.Error(), want.Error == "any" || want.Error == kind
+	case err != nil:
+		return "error: " + errorKind(err) + ": " + err.Error(), false
+	case want.Error != "":
+		return fmt.Sprintf("an answer: %s", shorten(a.body)), false
+	case want.Status != 0 && a.status != want.Status, want.Status == 0 && a.status >= 400:
+		return fmt.Sprintf("status %d", a.status), false
+	case len(want.Bodies) > 0 && !slices.Contains(want.Bodies, a.body):
+		return fmt.Sprintf("the answer %q", shorten(a.body)), false
+	}
+	return "", true
+}
+
+// errorKind names an error as topology files do.
+func errorKind(err error) string {
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "refused"
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return "timeout"
+	}
+	return "other"
+}
+
+func tally(seen map[string]int) string {
+	var parts []string
+	for _, body := range slices.Sorted(maps.Keys(seen)) {
+		parts = append(parts, fmt.Sprintf("%s %dx", shorten(body), seen[body]))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func shorten(text string) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) > 40 {
+		return text[:37] + "..."
+	}
+	return text
+}
+
+func tryResolve(ctx context.Context, client *Client, check topology.Check) (got string, passed bool) {
+	ctx, cancel := context.WithTimeout(ctx, check.Timeout)
+	defer cancel()
+	found, err := client.resolver.LookupHost(ctx, check.Resolve)
+	if err != nil {
+		return "error: " + err.Error(), check.Expect.Error != ""
+	}
+	want := slices.Clone(check.Expect.Addresses)
+	sort.Strings(found)
+	sort.Strings(want)
+	return strings.Join(found, ", "), check.Expect.Error == "" && (len(want) == 0 || slices.Equal(found, want))
+}
+
+func describe(c topology.Check) string {
+	times := ""
+	if c.Times > 1 {
+		times = fmt.Sprintf(" (%d times)", c.Times)
+	}
+	switch {
+	case c.Accept != nil:
+		return fmt.Sprintf("%s accepts %s", c.Accept.Service, c.Accept.Endpoint)
+	case c.Reject != nil:
+		return fmt.Sprintf("%s rejects %s", c.Reject.Service, c.Reject.Endpoint)
+	case c.Resolve != "":
+		return fmt.Sprintf("%s resolves %s", c.From, c.Resolve)
+	case c.Connect != "":
+		return fmt.Sprintf("%s connects to %s%s", c.From, c.Connect, times)
+	}
+	return fmt.Sprintf("%s gets %s%s", c.From, c.Get, times)
+}
+
+func expectation(c topology.Check) string {
+	switch e := c.Expect; {
+	case c.Accept != nil:
+		return string(control.Connected)
+	case c.Reject != nil:
+		return string(control.Disconnected)
+	case e.Error != "":
+		return "error: " + e.Error
+	case len(e.Addresses) > 0:
+		return strings.Join(e.Addresses, ", ")
+	case len(e.Bodies) > 0:
+		return strings.Join(e.Bodies, " and ") + ", nothing else"
+	case e.Status != 0:
+		return fmt.Sprintf("status %d", e.Status)
+	}
+	return "an answer"
+}

@@ -1,0 +1,53 @@
+package lab
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+)
+
+// Client opens connections as a program on an instance would: its sockets are
+// in the instance's namespace and its names come from the VPC's resolver.
+type Client struct {
+	dial     func(ctx context.Context, network, address string) (net.Conn, error)
+	listen   func(ctx context.Context, network, address string) (net.Listener, error)
+	resolver *net.Resolver
+}
+
+// Resolver asks the VPC's resolvers from the instance.
+func (c *Client) Resolver() *net.Resolver { return c.resolver }
+
+// DialContext is as net.Dialer's, from the instance.
+func (c *Client) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	name, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := netip.ParseAddr(name); err == nil {
+		return c.dial(ctx, network, address)
+	}
+	addrs, err := c.resolver.LookupHost(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	var last error
+	for _, addr := range addrs {
+		conn, err := c.dial(ctx, network, net.JoinHostPort(addr, port))
+		if err == nil {
+			return conn, nil
+		}
+		last = err
+	}
+	return nil, last
+}
+
+// Listen is as net.ListenConfig's, on the instance.
+func (c *Client) Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	return c.listen(ctx, network, address)
+}
+
+// HTTP is a client that opens a connection of its own for every request.
+func (c *Client) HTTP() *http.Client {
+	return &http.Client{Transport: &http.Transport{DialContext: c.DialContext, DisableKeepAlives: true}}
+}

@@ -1,0 +1,261 @@
+package lab
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/dataplane"
+	"github.com/plinksim/plinksim/pkg/dns"
+	"github.com/plinksim/plinksim/pkg/fullnat"
+	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/secgroup"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// Desired is what a lab should do at one revision of its control plane: whole
+// configurations, each to be swapped in.
+type Desired struct {
+	Dataplane dataplane.Config
+	DNS       map[string]dns.Config // by VPC
+}
+
+// Numbers gives every ENI, by the name of its device, its number in the data
+// plane. A number is never given to another ENI while sessions may remember
+// it.
+type Numbers map[string]packet.ENI
+
+// Pick makes the function that chooses a target for the sessions of one link
+// among the servers of a group for which eligible is true.
+type Pick func(link, group string, eligible func(topology.Server) bool) func(fullnat.Tuple) (netip.AddrPort, bool)
+
+// Compile decides what the lab should do from what the file says and what the
+// control plane has decided. It is pure: the same arguments give the same
+// Desired, and nothing in the kernel or the data plane is asked.
+func Compile(plan *topology.Plan, state control.Snapshot, numbers Numbers, pick Pick) Desired {
+	c := compiler{plan: plan, state: state, numbers: numbers, pick: pick, nat: &fullnat.Config{PortsPerTarget: plan.Profile.NATPorts}}
+	for _, ep := range plan.Endpoints {
+		c.endpoint(ep)
+	}
+	for _, balancer := range plan.LoadBalancers {
+		for _, node := range balancer.Nodes {
+			c.eni(node.ENI, node.Local)
+		}
+	}
+	return Desired{
+		Dataplane: dataplane.Config{NAT: c.nat, Owned: c.owned},
+		DNS:       c.names(),
+	}
+}
+
+type compiler struct {
+	plan    *topology.Plan
+	state   control.Snapshot
+	numbers Numbers
+	pick    Pick
+
+	nat   *fullnat.Config
+	owned []dataplane.Owned
+}
+
+// eni makes an ENI known: the core can translate to it, and ARP is answered
+// for its address and for the extra ones.
+func (c *compiler) eni(eni topology.ENI, extra []netip.Addr) {
+	number := c.numbers[eni.Device]
+	vpc, subnet := c.subnet(eni)
+	c.nat.ENIs = append(c.nat.ENIs, fullnat.Interface{
+		ENI: number, MAC: eni.MAC, MTU: vpc.MTU,
+		NextHop: func(addr netip.Addr) packet.MAC {
+			if subnet.CIDR.Contains(addr) {
+				return packet.MACOf(addr)
+			}
+			return subnet.MAC
+		},
+	})
+	addrs := []netip.Addr{eni.IP}
+	for _, addr := range extra {
+		if addr != eni.IP {
+			addrs = append(addrs, addr)
+		}
+	}
+	c.owned = append(c.owned, dataplane.Owned{ENI: number, Addrs: addrs})
+}
+
+func (c *compiler) subnet(eni topology.ENI) (*topology.VPC, *topology.Subnet) {
+	vpc, err := c.plan.VPC(eni.VPC)
+	if err != nil {
+		panic("a plan names every VPC that its ENIs are in: " + err.Error())
+	}
+	subnet, err := vpc.Subnet(eni.Subnet)
+	if err != nil {
+		panic("a plan names every subnet that its ENIs are in: " + err.Error())
+	}
+	return vpc, subnet
+}
+
+// endpoint makes the links of one endpoint: one for each of its zones and each
+// listener of the load balancer that the zone is connected to.
+func (c *compiler) endpoint(ep topology.Endpoint) {
+	connection, _ := c.state.Connection(ep.Service, ep.Name)
+	admit := c.admit(ep)
+	for _, zone := range ep.Zones {
+		c.eni(zone.ENI, nil)
+		state := zoneOf(connection, zone.Zone)
+		balancer, node := c.resource(ep.Service, zone.Zone, state.LoadBalancer)
+		if node == nil {
+			continue
+		}
+		for _, listener := range balancer.Listeners {
+			name := fmt.Sprintf("%s %s/%d", zone.ENI.Name, listener.Protocol, listener.Port)
+			c.nat.Links = append(c.nat.Links, fullnat.Link{
+				Name:      name,
+				Ingress:   c.numbers[zone.ENI.Device],
+				Match:     netip.AddrPortFrom(zone.ENI.IP, listener.Port),
+				Protocol:  protocolNumber(listener.Protocol),
+				Egress:    c.numbers[node.ENI.Device],
+				Local:     node.Local,
+				Connected: state.State.Open(),
+				Admit:     admit,
+				Pick:      c.pick(name, listener.ServerGroup, c.eligible(balancer, node)),
+				Idle:      listener.IdleTimeout,
+			})
+		}
+	}
+}
+
+// admit is the endpoint's security groups as the core asks them.
+func (c *compiler) admit(ep topology.Endpoint) func(fullnat.Tuple) bool {
+	if len(ep.SecurityGroups) == 0 {
+		return nil
+	}
+	vpc, err := c.plan.VPC(ep.VPC)
+	if err != nil {
+		panic("a plan names every VPC that its endpoints are in: " + err.Error())
+	}
+	var groups []topology.SecurityGroup
+	for _, name := range ep.SecurityGroups {
+		group, err := vpc.SecurityGroup(name)
+		if err != nil {
+			panic("a plan names every security group of its endpoints: " + err.Error())
+		}
+		groups = append(groups, *group)
+	}
+	set := secgroup.Compile(groups)
+	return func(t fullnat.Tuple) bool {
+		return set.Ingress(secgroup.Flow{Protocol: t.Protocol, Src: t.Src, Dst: t.Dst}).Allowed
+	}
+}
+
+// resource finds the load balancer, and its node in the zone, that carries the
+// zone: the one that the connection was given, or before that the first that
+// the service offers there, so that the ENI knows its ports from the start.
+func (c *compiler) resource(service, zone, pinned string) (*topology.LoadBalancer, *topology.Node) {
+	if pinned == "" {
+		svc, err := c.plan.Service(service)
+		if err != nil {
+			return nil, nil
+		}
+		for _, r := range svc.Resources {
+			if r.Zone == zone {
+				pinned = r.LoadBalancer
+				break
+			}
+		}
+	}
+	balancer, err := c.plan.LoadBalancer(pinned)
+	if err != nil {
+		return nil, nil
+	}
+	for i := range balancer.Nodes {
+		if balancer.Nodes[i].Zone == zone {
+			return balancer, &balancer.Nodes[i]
+		}
+	}
+	return nil, nil
+}
+
+// eligible says which servers a node may pick: without cross-zone balancing
+// only those of its own zone. A CLB has one node and serves its whole VPC.
+func (c *compiler) eligible(balancer *topology.LoadBalancer, node *topology.Node) func(topology.Server) bool {
+	if balancer.CrossZone || balancer.Type == "clb" {
+		return nil
+	}
+	return func(s topology.Server) bool {
+		instance, err := c.plan.Instance(s.Instance)
+		return err == nil && instance.Zone == node.Zone
+	}
+}
+
+// names makes the configuration of every VPC's resolver. The names of
+// endpoints are public and the same in every VPC; the names of instances are
+// known in their own VPC alone.
+func (c *compiler) names() map[string]dns.Config {
+	var public []dns.Name
+	for _, ep := range c.plan.Endpoints {
+		public = append(public, c.endpointNames(ep)...)
+	}
+	out := map[string]dns.Config{}
+	for _, vpc := range c.plan.VPCs {
+		cfg := dns.Config{TTL: c.plan.Profile.NameTTL}
+		for _, subnet := range vpc.Subnets {
+			cfg.Subnets = append(cfg.Subnets, dns.Subnet{Prefix: subnet.CIDR, Zone: subnet.Zone})
+		}
+		for _, instance := range vpc.Instances {
+			cfg.Names = append(cfg.Names, dns.Name{
+				FQDN:  instance.DNSName,
+				Addrs: []dns.Address{{IP: instance.IP, Zone: instance.Zone, Up: true}},
+			})
+		}
+		// After the VPC's own: where an address is known twice, because another
+		// VPC has it too, it is the instance here that a reverse look-up means.
+		cfg.Names = append(cfg.Names, public...)
+		for _, svc := range c.plan.Services {
+			cfg.Zones = append(cfg.Zones, svc.Domain)
+		}
+		if len(vpc.Instances) > 0 {
+			cfg.Zones = append(cfg.Zones, parent(vpc.Instances[0].DNSName))
+		}
+		out[vpc.Name] = cfg
+	}
+	return out
+}
+
+func (c *compiler) endpointNames(ep topology.Endpoint) []dns.Name {
+	connection, _ := c.state.Connection(ep.Service, ep.Name)
+	affinity := false
+	if svc, err := c.plan.Service(ep.Service); err == nil {
+		affinity = svc.ZoneAffinity
+	}
+	all := dns.Name{FQDN: ep.Domain, Affinity: affinity}
+	var names []dns.Name
+	for _, zone := range ep.Zones {
+		addr := dns.Address{IP: zone.ENI.IP, Zone: zone.Zone, Up: zoneOf(connection, zone.Zone).State == control.Connected}
+		all.Addrs = append(all.Addrs, addr)
+		names = append(names, dns.Name{FQDN: zone.Domain, Addrs: []dns.Address{addr}})
+	}
+	return append([]dns.Name{all}, names...)
+}
+
+func zoneOf(connection control.Connection, zone string) control.Zone {
+	for _, z := range connection.Zones {
+		if z.Zone == zone {
+			return z
+		}
+	}
+	return control.Zone{Zone: zone, State: control.Wait}
+}
+
+func parent(name string) string {
+	_, rest, _ := strings.Cut(name, ".")
+	return rest
+}
+
+func protocolNumber(name string) uint8 {
+	if name == "udp" {
+		return unix.IPPROTO_UDP
+	}
+	return unix.IPPROTO_TCP
+}

@@ -1,0 +1,188 @@
+package lab
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/fullnat"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// Status is a copy of everything that people ask about a lab.
+func (l *Lab) Status() Status {
+	plan, state := l.Plan(), l.plane.State()
+	s := Status{
+		Schema: Schema, Lab: plan.Name, Cloud: plan.Cloud, Region: plan.Region, File: plan.File,
+		Dir: string(l.dir), PID: os.Getpid(), Started: l.started,
+	}
+	for _, vpc := range plan.VPCs {
+		s.VPCs = append(s.VPCs, l.vpcStatus(plan, vpc))
+	}
+	for _, svc := range plan.Services {
+		s.Services = append(s.Services, serviceStatus(svc, state))
+	}
+	for _, ep := range plan.Endpoints {
+		s.Endpoints = append(s.Endpoints, endpointStatus(plan, ep, state))
+	}
+	for _, balancer := range plan.LoadBalancers {
+		s.LoadBalancers = append(s.LoadBalancers, balancerStatus(balancer))
+	}
+	for _, sg := range plan.ServerGroups {
+		s.ServerGroups = append(s.ServerGroups, l.groupStatus(sg))
+	}
+	stats := l.engine.Stats()
+	for _, link := range stats.Table.Links {
+		s.Links = append(s.Links, linkStatus(link))
+	}
+	s.Dataplane = DataplaneStatus{
+		Sessions: stats.Table.Sessions, Verdicts: verdicts(stats.Table.Verdicts),
+		FramesRead: stats.Driver.FramesRead, FramesSent: stats.Driver.FramesWritten,
+		Superframes: stats.Driver.SuperframesRead, RingDrops: stats.Driver.RingDrops,
+		CopyDrops: stats.Driver.CopyDrops, SendErrors: stats.Driver.SendErrors,
+	}
+	return s
+}
+
+func (l *Lab) vpcStatus(plan *topology.Plan, vpc topology.VPC) VPCStatus {
+	out := VPCStatus{Name: vpc.Name, ID: vpc.ID, Account: vpc.Account, CIDR: vpc.CIDR, Resolvers: vpc.Resolvers}
+	for _, instance := range vpc.Instances {
+		i := InstanceStatus{
+			Name: shortName(plan, instance), ID: instance.ID, Subnet: instance.Subnet, Zone: instance.Zone,
+			IP: instance.IP, DNSName: instance.DNSName, Services: []InstanceServiceStatus{},
+		}
+		if len(instance.SecurityGroups) > 0 {
+			// A count that cannot be read stays 0: the rest is still worth showing.
+			if ns, err := l.namespace(instance.Namespace); err == nil {
+				drops, _ := ns.SecurityGroupDrops()
+				i.Denied = drops.Ingress + drops.Egress
+			}
+		}
+		for _, spec := range instance.Services {
+			state := "stopped"
+			if running := l.service(serviceKey(instance, spec)); running != nil {
+				state = running.State()
+			}
+			i.Services = append(i.Services, InstanceServiceStatus{Kind: spec.Kind, Port: spec.Port, State: state})
+		}
+		out.Instances = append(out.Instances, i)
+	}
+	return out
+}
+
+// shortName is the instance's name alone where no other VPC has one of that
+// name, else VPC/NAME: what commands take.
+func shortName(plan *topology.Plan, instance topology.Instance) string {
+	if found, err := plan.Instance(instance.Name); err == nil && found.VPC == instance.VPC {
+		return instance.Name
+	}
+	return instance.VPC + "/" + instance.Name
+}
+
+func serviceStatus(svc topology.EndpointService, state control.Snapshot) ServiceStatus {
+	out := ServiceStatus{
+		Name: svc.Name, ID: svc.ID, ServiceName: svc.ServiceName, Account: svc.Account,
+		AutoAccept: svc.AutoAccept, ZoneAffinity: svc.ZoneAffinity, Bandwidth: svc.Bandwidth, Whitelist: svc.Whitelist,
+	}
+	for _, r := range svc.Resources {
+		out.Resources = append(out.Resources, r.LoadBalancer+"@"+r.Zone)
+	}
+	for _, c := range state.Connections {
+		if c.Service == svc.Name {
+			out.Connections++
+		}
+	}
+	return out
+}
+
+func endpointStatus(plan *topology.Plan, ep topology.Endpoint, state control.Snapshot) EndpointStatus {
+	connection, _ := state.Connection(ep.Service, ep.Name)
+	out := EndpointStatus{
+		Name: ep.Name, ID: ep.ID, Account: ep.Account, VPC: ep.VPC, Service: ep.Service, Domain: ep.Domain,
+		State: connection.Status, Since: connection.Since, SecurityGroups: ep.SecurityGroups,
+	}
+	if svc, err := plan.Service(ep.Service); err == nil {
+		out.Bandwidth = svc.Bandwidth
+	}
+	for _, zone := range ep.Zones {
+		z := zoneOf(connection, zone.Zone)
+		out.Zones = append(out.Zones, ZoneStatus{
+			Zone: zone.Zone, State: z.Status, Subnet: zone.Subnet, ENI: zone.ENI.ID, IP: zone.ENI.IP,
+			Domain: zone.Domain, LoadBalancer: z.LoadBalancer,
+		})
+	}
+	return out
+}
+
+func balancerStatus(balancer topology.LoadBalancer) LoadBalancerStatus {
+	out := LoadBalancerStatus{Name: balancer.Name, ID: balancer.ID, Type: balancer.Type, VPC: balancer.VPC}
+	for _, node := range balancer.Nodes {
+		out.Nodes = append(out.Nodes, NodeStatus{Zone: node.Zone, IP: node.ENI.IP, NATIPs: node.Local})
+	}
+	for _, listener := range balancer.Listeners {
+		out.Listeners = append(out.Listeners, ListenerStatus{Protocol: listener.Protocol, Port: listener.Port, ServerGroup: listener.ServerGroup})
+	}
+	return out
+}
+
+func (l *Lab) groupStatus(sg topology.ServerGroup) ServerGroupStatus {
+	out := ServerGroupStatus{Name: sg.Name}
+	l.mu.Lock()
+	running := l.groups[sg.Name]
+	l.mu.Unlock()
+	if running == nil {
+		return out
+	}
+	for _, h := range running.group.Health() {
+		out.Servers = append(out.Servers, ServerStatus{
+			Instance: h.Instance, Address: h.Server, Weight: h.Weight, Healthy: h.Healthy, Reason: h.Reason, Since: h.Since,
+		})
+	}
+	return out
+}
+
+func linkStatus(link fullnat.LinkStats) LinkStatus {
+	return LinkStatus{
+		Name: link.Name, Sessions: link.Sessions, SessionsOpened: link.SessionsOpened,
+		PacketsToProvider: link.PacketsToProvider, BytesToProvider: link.BytesToProvider,
+		PacketsToConsumer: link.PacketsToConsumer, BytesToConsumer: link.BytesToConsumer,
+		Superframes: link.Superframes, Segments: link.Segments, Verdicts: verdicts(link.Verdicts),
+	}
+}
+
+// verdicts leaves out what never happened.
+func verdicts(counters fullnat.Counters) map[string]uint64 {
+	out := map[string]uint64{}
+	for v, n := range counters {
+		if n > 0 {
+			out[fullnat.Verdict(v).String()] = n
+		}
+	}
+	return out
+}
+
+// Sessions is a copy of the session table.
+func (l *Lab) Sessions() []SessionStatus {
+	out := []SessionStatus{}
+	for _, s := range l.engine.Sessions() {
+		out = append(out, SessionStatus{
+			Link: s.Link, Protocol: protocolName(s.Protocol), State: s.State,
+			Consumer: s.Consumer, Endpoint: s.Endpoint, NAT: s.Local, Target: s.Target,
+			PacketsToProvider: s.PacketsToProvider, BytesToProvider: s.BytesToProvider,
+			PacketsToConsumer: s.PacketsToConsumer, BytesToConsumer: s.BytesToConsumer,
+			IdleSeconds: s.Idle.Seconds(), ExpiresSeconds: s.Expires.Seconds(),
+		})
+	}
+	return out
+}
+
+func protocolName(number uint8) string {
+	switch number {
+	case unix.IPPROTO_UDP:
+		return "udp"
+	case unix.IPPROTO_ICMP:
+		return "icmp"
+	}
+	return "tcp"
+}

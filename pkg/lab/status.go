@@ -1,0 +1,183 @@
+package lab
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Schema is the version of everything that is printed as JSON. It changes
+// when a field is removed or changes its meaning.
+const Schema = "plinksim/v1"
+
+// Status is a lab as people and scripts read it.
+type Status struct {
+	Schema  string    `json:"schema"`
+	Lab     string    `json:"lab"`
+	Cloud   string    `json:"cloud"`
+	Region  string    `json:"region"`
+	File    string    `json:"file"`
+	Dir     string    `json:"dir"`
+	PID     int       `json:"pid"`
+	Started time.Time `json:"started"`
+
+	VPCs          []VPCStatus          `json:"vpcs"`
+	Services      []ServiceStatus      `json:"endpoint_services"`
+	Endpoints     []EndpointStatus     `json:"endpoints"`
+	LoadBalancers []LoadBalancerStatus `json:"load_balancers"`
+	ServerGroups  []ServerGroupStatus  `json:"server_groups"`
+	Links         []LinkStatus         `json:"links"`
+	Dataplane     DataplaneStatus      `json:"data_plane"`
+}
+
+// VPCStatus is one VPC with what is in it.
+type VPCStatus struct {
+	Name      string           `json:"name"`
+	ID        string           `json:"id"`
+	Account   string           `json:"account"`
+	CIDR      netip.Prefix     `json:"cidr"`
+	Resolvers []netip.Addr     `json:"resolvers"`
+	Instances []InstanceStatus `json:"instances"`
+}
+
+// InstanceStatus is one instance.
+type InstanceStatus struct {
+	Name     string                  `json:"name"` // as commands take it
+	ID       string                  `json:"id"`
+	Subnet   string                  `json:"subnet"`
+	Zone     string                  `json:"zone"`
+	IP       netip.Addr              `json:"ip"`
+	DNSName  string                  `json:"dns_name"`
+	Services []InstanceServiceStatus `json:"services"`
+	// Denied counts the packets that the instance's security groups dropped.
+	Denied uint64 `json:"denied_packets"`
+}
+
+// InstanceServiceStatus is one program on an instance.
+type InstanceServiceStatus struct {
+	Kind  string `json:"kind"`
+	Port  uint16 `json:"port,omitempty"`
+	State string `json:"state"`
+}
+
+// ServiceStatus is one endpoint service as its provider sees it.
+type ServiceStatus struct {
+	Name         string   `json:"name"`
+	ID           string   `json:"id"`
+	ServiceName  string   `json:"service_name"`
+	Account      string   `json:"account"`
+	Resources    []string `json:"resources"` // clb1@zone
+	AutoAccept   bool     `json:"auto_accept"`
+	ZoneAffinity bool     `json:"zone_affinity"`
+	Bandwidth    int      `json:"bandwidth_mbit"`
+	Whitelist    []string `json:"whitelist"`
+	Connections  int      `json:"connections"`
+}
+
+// EndpointStatus is one endpoint and its connection.
+type EndpointStatus struct {
+	Name           string       `json:"name"`
+	ID             string       `json:"id"`
+	Account        string       `json:"account"`
+	VPC            string       `json:"vpc"`
+	Service        string       `json:"service"`
+	State          string       `json:"state"` // in the words of the cloud
+	Since          time.Time    `json:"since"`
+	Domain         string       `json:"domain"`
+	Bandwidth      int          `json:"bandwidth_mbit"`
+	SecurityGroups []string     `json:"security_groups"`
+	Zones          []ZoneStatus `json:"zones"`
+}
+
+// ZoneStatus is one zone of an endpoint.
+type ZoneStatus struct {
+	Zone         string     `json:"zone"`
+	State        string     `json:"state"`
+	Subnet       string     `json:"subnet"`
+	ENI          string     `json:"eni"`
+	IP           netip.Addr `json:"ip"`
+	Domain       string     `json:"domain"`
+	LoadBalancer string     `json:"load_balancer,omitempty"`
+}
+
+// LoadBalancerStatus is one load balancer.
+type LoadBalancerStatus struct {
+	Name      string           `json:"name"`
+	ID        string           `json:"id"`
+	Type      string           `json:"type"`
+	VPC       string           `json:"vpc"`
+	Nodes     []NodeStatus     `json:"nodes"`
+	Listeners []ListenerStatus `json:"listeners"`
+}
+
+// NodeStatus is a load balancer's node in one zone.
+type NodeStatus struct {
+	Zone   string       `json:"zone"`
+	IP     netip.Addr   `json:"ip"`
+	NATIPs []netip.Addr `json:"nat_ips"`
+}
+
+// ListenerStatus is one listener.
+type ListenerStatus struct {
+	Protocol    string `json:"protocol"`
+	Port        uint16 `json:"port"`
+	ServerGroup string `json:"server_group"`
+}
+
+// ServerGroupStatus is one server group with the health of its servers.
+type ServerGroupStatus struct {
+	Name    string         `json:"name"`
+	Servers []ServerStatus `json:"servers"`
+}
+
+// ServerStatus is one server of a group.
+type ServerStatus struct {
+	Instance string         `json:"instance"`
+	Address  netip.AddrPort `json:"address"`
+	Weight   int            `json:"weight"`
+	Healthy  bool           `json:"healthy"`
+	Reason   string         `json:"reason,omitempty"`
+	Since    time.Time      `json:"since"`
+}
+
+// LinkStatus counts what passed one listener through one ENI.
+type LinkStatus struct {
+	Name              string            `json:"name"` // ep1@zone tcp/80
+	Sessions          int               `json:"sessions"`
+	SessionsOpened    uint64            `json:"sessions_opened"`
+	PacketsToProvider uint64            `json:"packets_to_provider"`
+	BytesToProvider   uint64            `json:"bytes_to_provider"`
+	PacketsToConsumer uint64            `json:"packets_to_consumer"`
+	BytesToConsumer   uint64            `json:"bytes_to_consumer"`
+	Superframes       uint64            `json:"superframes"`
+	Segments          uint64            `json:"segments"`
+	Verdicts          map[string]uint64 `json:"verdicts"`
+}
+
+// DataplaneStatus counts what the whole lab's data plane did.
+type DataplaneStatus struct {
+	Sessions    int               `json:"sessions"`
+	Verdicts    map[string]uint64 `json:"verdicts"`
+	FramesRead  uint64            `json:"frames_read"`
+	FramesSent  uint64            `json:"frames_sent"`
+	Superframes uint64            `json:"superframes_read"`
+	RingDrops   uint64            `json:"ring_drops"`
+	CopyDrops   uint64            `json:"copy_drops"`
+	SendErrors  uint64            `json:"send_errors"`
+}
+
+// SessionStatus is one session with both sides of its translation.
+type SessionStatus struct {
+	Link              string         `json:"link"`
+	Protocol          string         `json:"protocol"`
+	State             string         `json:"state"`
+	Consumer          netip.AddrPort `json:"consumer"` // before: consumer > endpoint
+	Endpoint          netip.AddrPort `json:"endpoint"`
+	NAT               netip.AddrPort `json:"nat"` // after: nat > target
+	Target            netip.AddrPort `json:"target"`
+	PacketsToProvider uint64         `json:"packets_to_provider"`
+	BytesToProvider   uint64         `json:"bytes_to_provider"`
+	PacketsToConsumer uint64         `json:"packets_to_consumer"`
+	BytesToConsumer   uint64         `json:"bytes_to_consumer"`
+	IdleSeconds       float64        `json:"idle_seconds"`
+	ExpiresSeconds    float64        `json:"expires_seconds"`
+}
