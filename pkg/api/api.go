@@ -1,0 +1,50 @@
+// Package api is how everything outside of a lab's daemon speaks to it: JSON
+// over HTTP on a Unix socket in the lab's directory. Serve is the daemon's
+// side; Client is everybody else's.
+//
+// What the server answers is the lab's own types (lab.Status, lab.CheckResult
+// and so on), whose JSON is versioned by lab.Schema. Answers that take time
+// are streams of JSON values, one a line. An error is {"error": …, "hint": …}
+// with a status that says whose fault it is.
+package api
+
+import (
+	"net/http"
+
+	"github.com/plinksim/plinksim/pkg/control"
+)
+
+// Error is a refusal as it travels, and as people read it.
+type Error struct {
+	Text string `json:"error"`
+	Hint string `json:"hint,omitempty"`
+}
+
+func (e *Error) Error() string { return e.Text }
+
+// Decision is what the provider says to a connection.
+type Decision struct {
+	Account  string `json:"account,omitempty"` // who says it; empty: the service's owner
+	Service  string `json:"service"`
+	Endpoint string `json:"endpoint"`
+	// WaitSeconds is how long the answer may take until the decision is in
+	// force; 0: the answer comes at once.
+	WaitSeconds float64 `json:"wait_seconds,omitempty"`
+}
+
+// Progress is one line of a long answer; the last has Done or an Error.
+type Progress struct {
+	Done    int    `json:"step,omitempty"`
+	Total   int    `json:"of,omitempty"`
+	What    string `json:"what,omitempty"`
+	End     bool   `json:"end,omitempty"`
+	Changed bool   `json:"changed,omitempty"` // with End: whether anything was changed
+	Err     *Error `json:"failed,omitempty"`  // with End
+}
+
+var statusOf = map[control.Code]int{
+	control.NotFound:       http.StatusNotFound,
+	control.NotOwner:       http.StatusForbidden,
+	control.NotWhitelisted: http.StatusForbidden,
+	control.WrongState:     http.StatusConflict,
+}

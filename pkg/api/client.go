@@ -1,0 +1,166 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/lab"
+)
+
+// Client speaks to the daemon of one lab. It may be used from any goroutine.
+type Client struct {
+	lab  string
+	http *http.Client
+}
+
+// NewClient makes a client of the lab in dir. Nothing is opened yet.
+func NewClient(dir lab.Dir) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", dir.Socket())
+	}
+	return &Client{lab: dir.Name(), http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
+}
+
+// Status is a copy of everything about the lab.
+func (c *Client) Status(ctx context.Context) (lab.Status, error) {
+	var s lab.Status
+	return s, c.call(ctx, "GET", "/v1/status", nil, &s)
+}
+
+// Sessions is a copy of the session table.
+func (c *Client) Sessions(ctx context.Context) ([]lab.SessionStatus, error) {
+	var s []lab.SessionStatus
+	return s, c.call(ctx, "GET", "/v1/sessions", nil, &s)
+}
+
+// Accept lets a connection come up.
+func (c *Client) Accept(ctx context.Context, d Decision) (control.Connection, error) {
+	var conn control.Connection
+	return conn, c.call(ctx, "POST", "/v1/accept", d, &conn)
+}
+
+// Reject refuses or ends a connection.
+func (c *Client) Reject(ctx context.Context, d Decision) (control.Connection, error) {
+	var conn control.Connection
+	return conn, c.call(ctx, "POST", "/v1/reject", d, &conn)
+}
+
+// Events calls each for the kept events after since and, with follow, for
+// every later one until ctx ends.
+func (c *Client) Events(ctx context.Context, since uint64, follow bool, each func(control.Event) error) error {
+	query := url.Values{"since": {strconv.FormatUint(since, 10)}}
+	if follow {
+		query.Set("follow", "1")
+	}
+	return readLines(ctx, c, "GET", "/v1/events?"+query.Encode(), nil, each)
+}
+
+// Check runs the checks of the lab's file and calls each for every result.
+func (c *Client) Check(ctx context.Context, each func(lab.CheckResult) error) error {
+	return readLines(ctx, c, "POST", "/v1/check", nil, func(line checkLine) error {
+		if line.Text != "" {
+			return &line.Error
+		}
+		return each(line.CheckResult)
+	})
+}
+
+// checkLine is a result or, as the last line, why there are no more.
+type checkLine struct {
+	lab.CheckResult
+	Error
+}
+
+// Apply makes the lab what a changed file says.
+func (c *Client) Apply(ctx context.Context, file string, text []byte, progress lab.Progress) (changed bool, err error) {
+	path := "/v1/topology?" + url.Values{"file": {file}}.Encode()
+	ended := false
+	err = readLines(ctx, c, "POST", path, text, func(p Progress) error {
+		if !p.End {
+			progress(p.Done, p.Total, p.What)
+			return nil
+		}
+		ended, changed = true, p.Changed
+		if p.Err != nil {
+			return p.Err
+		}
+		return nil
+	})
+	if err == nil && !ended {
+		err = fmt.Errorf("lab %q: its daemon ended before it had applied the change", c.lab)
+	}
+	return changed, err
+}
+
+// Down asks the daemon to take its lab down and returns before it has.
+func (c *Client) Down(ctx context.Context) error {
+	return c.call(ctx, "POST", "/v1/down", nil, nil)
+}
+
+func (c *Client) call(ctx context.Context, method, path string, request, reply any) error {
+	var body []byte
+	if request != nil {
+		var err error
+		if body, err = json.Marshal(request); err != nil {
+			return err
+		}
+	}
+	resp, err := c.do(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if reply == nil {
+		return nil
+	}
+	return json.NewDecoder(resp.Body).Decode(reply)
+}
+
+// readLines reads an answer of one JSON value a line.
+func readLines[T any](ctx context.Context, c *Client, method, path string, body []byte, each func(T) error) error {
+	resp, err := c.do(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	for dec := json.NewDecoder(resp.Body); ; {
+		var value T
+		if err := dec.Decode(&value); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("lab %q: read its daemon's answer: %w", c.lab, err)
+		}
+		if err := each(value); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *Client) do(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://plinksim"+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("lab %q: its daemon does not answer: %w", c.lab, err)
+	}
+	if resp.StatusCode < 300 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	refused := &Error{}
+	if err := json.NewDecoder(resp.Body).Decode(refused); err != nil || refused.Text == "" {
+		return nil, fmt.Errorf("lab %q: its daemon answers %s", c.lab, resp.Status)
+	}
+	return nil, refused
+}
