@@ -1,0 +1,157 @@
+// Plinksim runs PrivateLink topologies on one Linux machine: VPCs as network
+// namespaces, endpoints, load balancers and resolvers between them, and a NAT
+// in userspace that carries every packet.
+//
+// Data goes to standard output, everything else to standard error. The exit
+// code is 0 when it was done, 1 when it failed and 2 when the command line was
+// wrong; "plinksim exec" has the exit code of its program.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/plinksim/plinksim/pkg/api"
+	"github.com/plinksim/plinksim/pkg/lab"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == lab.EnterCommand {
+		os.Exit(enter(os.Args[2:], os.Stderr))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the program without its process.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	var code exitCode
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &code):
+		return int(code)
+	}
+	printError(stderr, err)
+	var usage *usageError
+	if errors.As(err, &usage) {
+		return 2
+	}
+	return 1
+}
+
+// exitCode ends the program with a code and without a message.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
+// usageError is a command line that cannot be understood.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+
+// hinted is an error with what to do about it.
+type hinted struct {
+	err  error
+	hint string
+}
+
+func (e *hinted) Error() string { return e.err.Error() }
+func (e *hinted) Unwrap() error { return e.err }
+
+func withHint(err error, hint string, args ...any) error {
+	return &hinted{err, fmt.Sprintf(hint, args...)}
+}
+
+func printError(w io.Writer, err error) {
+	fmt.Fprintf(w, "plinksim: %v\n", err)
+	var known *hinted
+	if errors.As(err, &known) {
+		fmt.Fprintf(w, "plinksim: hint: %s\n", known.hint)
+	}
+	var refused *api.Error
+	if errors.As(err, &refused) && refused.Hint != "" {
+		fmt.Fprintf(w, "plinksim: hint: %s\n", refused.Hint)
+	}
+	var usage *usageError
+	if errors.As(err, &usage) {
+		fmt.Fprintf(w, "plinksim: hint: \"plinksim help\" lists the commands, \"plinksim COMMAND --help\" explains one\n")
+	}
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "plinksim",
+		Short: "Run PrivateLink topologies on one Linux machine, with real packets",
+		Long: strings.TrimSpace(`
+Plinksim builds VPCs as network namespaces and gives them endpoints, load
+balancers and resolvers, so that an instance in one VPC reaches a service in
+another through PrivateLink, with real packets and no cloud account.
+
+  sudo plinksim up testdata/topologies/alibaba-clb.yaml
+  sudo plinksim accept svc1 ep1
+  sudo plinksim exec ecs1 -- curl -s "http://$(sudo plinksim name ep1)/"
+  sudo plinksim check
+  sudo plinksim down`),
+		SilenceErrors: true, SilenceUsage: true,
+		Args: unknownCommand,
+		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
+	}
+	root.SuggestionsMinimumDistance = 2
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.AddGroup(
+		&cobra.Group{ID: "lab", Title: "Run a lab:"},
+		&cobra.Group{ID: "use", Title: "Use a lab:"},
+		&cobra.Group{ID: "see", Title: "Look into a lab:"},
+		&cobra.Group{ID: "file", Title: "Work on a topology file, without root:"},
+	)
+	add(root, "lab", newUp(), newDown(), newList())
+	add(root, "use", newExec(), newAccept(), newReject(), newCheck())
+	add(root, "see", newStatus(), newSessions(), newEvents(), newName())
+	add(root, "file", newValidate(), newPlan(), newSchema())
+	root.AddCommand(newVersion(), newDaemon())
+	return root
+}
+
+func add(root *cobra.Command, group string, commands ...*cobra.Command) {
+	for _, c := range commands {
+		c.GroupID = group
+		root.AddCommand(c)
+	}
+}
+
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("unknown command %q", args[0])
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		err = fmt.Errorf("unknown command %q: did you mean %q?", args[0], near[0])
+	}
+	return &usageError{err}
+}
+
+// takes wraps what cobra says of a wrong number of arguments.
+func takes(check cobra.PositionalArgs, want string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if check(cmd, args) != nil {
+			return &usageError{fmt.Errorf("%q takes %s", cmd.CommandPath(), want)}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/plinksim/plinksim/pkg/api"
+)
+
+func addOutput(cmd *cobra.Command, output *string) {
+	cmd.Flags().StringVarP(output, "output", "o", "table", "table or json")
+	cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func checkOutput(output string) error {
+	if output == "table" || output == "json" {
+		return nil
+	}
+	return &usageError{fmt.Errorf("output %q: want table or json", output)}
+}
+
+func addLab(cmd *cobra.Command, name *string) {
+	cmd.Flags().StringVarP(name, "lab", "l", "", "the lab that is meant, where several are up")
+	cmd.RegisterFlagCompletionFunc("lab", completeLabs)
+}
+
+// target is what the commands that show a running lab have in common.
+type target struct{ lab, output string }
+
+func (t *target) addFlags(cmd *cobra.Command) {
+	addLab(cmd, &t.lab)
+	addOutput(cmd, &t.output)
+}
+
+// client speaks to the lab that is meant; name is the command's argument for
+// it, or "".
+func (t *target) client(name string) (*api.Client, error) {
+	if err := checkOutput(t.output); err != nil {
+		return nil, err
+	}
+	if name == "" {
+		name = t.lab
+	}
+	dir, err := findLab(name)
+	if err != nil {
+		return nil, err
+	}
+	return api.NewClient(dir), nil
+}
+
+// first is the first argument, or "".
+func first(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
+func printJSON(w io.Writer, value any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(value)
+}
+
+// table lines up columns.
+type table struct{ w *tabwriter.Writer }
+
+func newTable(w io.Writer, header ...any) table {
+	t := table{tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)}
+	if len(header) > 0 {
+		t.row(header...)
+	}
+	return t
+}
+
+func (t table) row(cells ...any) {
+	text := make([]string, len(cells))
+	for i, c := range cells {
+		text[i] = fmt.Sprint(c)
+	}
+	fmt.Fprintln(t.w, strings.Join(text, "\t"))
+}
+
+func (t table) flush() { t.w.Flush() }
+
+// progress shows what is being done: one line that changes on a terminal, a
+// line for each stage elsewhere.
+type progress struct {
+	w        io.Writer
+	terminal bool
+	shown    bool // on a terminal: there is a line to clear
+	building bool // elsewhere: the line about the steps is out
+}
+
+func newProgress(w io.Writer) *progress {
+	p := &progress{w: w}
+	if f, ok := w.(*os.File); ok {
+		_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+		p.terminal = err == nil
+	}
+	return p
+}
+
+// show has the form of lab.Progress.
+func (p *progress) show(done, total int, what string) {
+	switch {
+	case p.terminal && total > 0:
+		fmt.Fprintf(p.w, "\r\x1b[K[%d/%d] %s", done, total, what)
+		p.shown = true
+	case p.terminal:
+		fmt.Fprintf(p.w, "\r\x1b[K%s", what)
+		p.shown = true
+	case total > 0:
+		if !p.building {
+			p.building = true
+			fmt.Fprintf(p.w, "plinksim: make namespaces, interfaces and addresses (%d steps)\n", total)
+		}
+	default:
+		fmt.Fprintf(p.w, "plinksim: %s\n", what)
+	}
+}
+
+// say is a line that stays.
+func (p *progress) say(text string) {
+	p.end()
+	fmt.Fprintf(p.w, "plinksim: %s\n", text)
+}
+
+// end leaves a clean line on a terminal.
+func (p *progress) end() {
+	if p.shown {
+		fmt.Fprint(p.w, "\r\x1b[K")
+		p.shown = false
+	}
+}
+
+// took is a duration as a person would say it.
+func took(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files in the scripts")
+
+// The scripts in testdata/scripts are stories of what a user types and sees.
+// They run the program as it is built, each with a state directory of its own.
+// Those that need root say so in their first line: "[!root] stop".
+func TestScripts(t *testing.T) {
+	bin := buildProgram(t)
+	if os.Geteuid() != 0 {
+		t.Log("the scripts that make namespaces end at once: they need root")
+		require.NotEqual(t, "1", os.Getenv("PLINKSIM_MUST_RUN"), "the scripts that make namespaces need root")
+	}
+	topologies, err := filepath.Abs("../../testdata/topologies")
+	require.NoError(t, err)
+	testscript.Run(t, testscript.Params{
+		Dir:           "../../testdata/scripts",
+		UpdateScripts: *update,
+		Condition: func(cond string) (bool, error) {
+			return cond == "root" && os.Geteuid() == 0, nil
+		},
+		Setup: func(env *testscript.Env) error {
+			// Not below the work directory: a socket's path must be short.
+			state, err := os.MkdirTemp("", "plinksim")
+			if err != nil {
+				return err
+			}
+			env.Defer(func() { clean(t, bin, state) })
+			env.Setenv("PATH", filepath.Dir(bin)+string(filepath.ListSeparator)+env.Getenv("PATH"))
+			env.Setenv("PLINKSIM_STATE_DIR", filepath.Join(state, "run"))
+			env.Setenv("TOPOLOGIES", topologies)
+			return nil
+		},
+	})
+}
+
+// clean takes down what a script that failed left, and fails where one that
+// passed left anything.
+func clean(t *testing.T, bin, state string) {
+	cmd := exec.Command(bin, "down", "--all")
+	cmd.Env = append(os.Environ(), "PLINKSIM_STATE_DIR="+filepath.Join(state, "run"))
+	out, err := cmd.CombinedOutput()
+	if os.Geteuid() == 0 {
+		require.NoError(t, err, "%s", out)
+		if !t.Failed() {
+			require.Contains(t, string(out), "no lab is up", "a script must take its labs down")
+		}
+	}
+	require.NoError(t, os.RemoveAll(state))
+}
+
+func buildProgram(t *testing.T) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "plinksim")
+	out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput()
+	require.NoError(t, err, strings.TrimSpace(string(out)))
+	return bin
+}

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/lab"
+)
+
+func newStatus() *cobra.Command {
+	var on target
+	cmd := &cobra.Command{
+		Use: "status [LAB]", Aliases: []string{"inspect"},
+		Short:             "Show everything about a lab: objects, states, addresses, health and counters",
+		Args:              takes(cobra.MaximumNArgs(1), "at most one lab"),
+		ValidArgsFunction: completeLabs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := on.client(first(args))
+			if err != nil {
+				return err
+			}
+			status, err := client.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if on.output == "json" {
+				return printJSON(cmd.OutOrStdout(), status)
+			}
+			printStatus(cmd.OutOrStdout(), status)
+			return nil
+		},
+	}
+	on.addFlags(cmd)
+	return cmd
+}
+
+func printStatus(w io.Writer, s lab.Status) {
+	fmt.Fprintf(w, "lab %s (%s, %s), up since %s, from %s\n\n", s.Lab, s.Cloud, s.Region, s.Started.Local().Format("2006-01-02 15:04:05"), s.File)
+	printEndpoints(w, s)
+	fmt.Fprintln(w)
+	printServices(w, s)
+	fmt.Fprintln(w)
+	printInstances(w, s)
+	fmt.Fprintln(w)
+	printServers(w, s)
+	fmt.Fprintln(w)
+	printLinks(w, s)
+	fmt.Fprintf(w, "\ndata plane: %d sessions, %d frames read, %d sent, %d superframes; lost: %d ring, %d copy, %d send\n",
+		s.Dataplane.Sessions, s.Dataplane.FramesRead, s.Dataplane.FramesSent, s.Dataplane.Superframes,
+		s.Dataplane.RingDrops, s.Dataplane.CopyDrops, s.Dataplane.SendErrors)
+	fmt.Fprintf(w, "verdicts: %s\n", verdictText(s.Dataplane.Verdicts))
+}
+
+func printEndpoints(w io.Writer, s lab.Status) {
+	t := newTable(w, "ENDPOINT", "VPC", "SERVICE", "STATE", "ZONE", "ZONE STATE", "ADDRESS", "NAME")
+	for _, ep := range s.Endpoints {
+		t.row(ep.Name, ep.VPC, ep.Service, ep.State, "(all)", "", "", ep.Domain)
+		for _, z := range ep.Zones {
+			t.row("", "", "", "", z.Zone, z.State, z.IP, z.Domain)
+		}
+	}
+	t.flush()
+}
+
+func printServices(w io.Writer, s lab.Status) {
+	t := newTable(w, "ENDPOINT SERVICE", "OWNER", "RESOURCES", "AUTO ACCEPT", "ZONE AFFINITY", "BANDWIDTH", "SERVICE NAME")
+	for _, svc := range s.Services {
+		t.row(svc.Name, svc.Account, strings.Join(svc.Resources, ","), yesNo(svc.AutoAccept), yesNo(svc.ZoneAffinity),
+			fmt.Sprintf("%d Mbit/s", svc.Bandwidth), svc.ServiceName)
+	}
+	t.flush()
+}
+
+func printInstances(w io.Writer, s lab.Status) {
+	t := newTable(w, "INSTANCE", "VPC", "ZONE", "ADDRESS", "DENIED", "SERVICES")
+	for _, vpc := range s.VPCs {
+		for _, i := range vpc.Instances {
+			var services []string
+			for _, svc := range i.Services {
+				text := svc.Kind + " " + svc.State
+				if svc.Port != 0 {
+					text = fmt.Sprintf("%s %d %s", svc.Kind, svc.Port, svc.State)
+				}
+				services = append(services, text)
+			}
+			t.row(i.Name, vpc.Name, i.Zone, i.IP, i.Denied, strings.Join(services, ", "))
+		}
+	}
+	t.flush()
+}
+
+func printServers(w io.Writer, s lab.Status) {
+	t := newTable(w, "SERVER GROUP", "SERVER", "ADDRESS", "WEIGHT", "HEALTH", "REASON")
+	for _, group := range s.ServerGroups {
+		for _, server := range group.Servers {
+			health := "unhealthy"
+			if server.Healthy {
+				health = "healthy"
+			}
+			t.row(group.Name, server.Instance, server.Address, server.Weight, health, server.Reason)
+		}
+	}
+	t.flush()
+}
+
+func printLinks(w io.Writer, s lab.Status) {
+	t := newTable(w, "LINK", "SESSIONS", "OPENED", "TO PROVIDER", "TO CONSUMER", "SUPERFRAMES", "VERDICTS")
+	for _, l := range s.Links {
+		t.row(l.Name, l.Sessions, l.SessionsOpened,
+			fmt.Sprintf("%d packets, %d bytes", l.PacketsToProvider, l.BytesToProvider),
+			fmt.Sprintf("%d packets, %d bytes", l.PacketsToConsumer, l.BytesToConsumer),
+			l.Superframes, verdictText(l.Verdicts))
+	}
+	t.flush()
+}
+
+func verdictText(verdicts map[string]uint64) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(verdicts)) {
+		parts = append(parts, fmt.Sprintf("%s %d", name, verdicts[name]))
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func yesNo(v bool) string {
+	if v {
+		return "yes"
+	}
+	return "no"
+}
+
+func newSessions() *cobra.Command {
+	var on target
+	cmd := &cobra.Command{
+		Use:   "sessions",
+		Short: "Show the NAT sessions, both sides of each translation",
+		Args:  takes(cobra.NoArgs, "no arguments"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := on.client("")
+			if err != nil {
+				return err
+			}
+			sessions, err := client.Sessions(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if on.output == "json" {
+				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": lab.Schema, "sessions": sessions})
+			}
+			t := newTable(cmd.OutOrStdout(), "LINK", "STATE", "AS THE CONSUMER SENDS IT", "AS THE BACKEND SEES IT", "TO PROVIDER", "TO CONSUMER", "EXPIRES")
+			for _, s := range sessions {
+				t.row(s.Link, s.State,
+					fmt.Sprintf("%s > %s", s.Consumer, s.Endpoint), fmt.Sprintf("%s > %s", s.NAT, s.Target),
+					fmt.Sprintf("%d B", s.BytesToProvider), fmt.Sprintf("%d B", s.BytesToConsumer),
+					"in "+time.Duration(s.ExpiresSeconds*float64(time.Second)).Round(time.Second).String())
+			}
+			t.flush()
+			return nil
+		},
+	}
+	on.addFlags(cmd)
+	return cmd
+}
+
+func newEvents() *cobra.Command {
+	var on target
+	var follow bool
+	cmd := &cobra.Command{
+		Use:   "events",
+		Short: "Show what happened to connections and servers, and with --follow what happens",
+		Args:  takes(cobra.NoArgs, "no arguments"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := on.client("")
+			if err != nil {
+				return err
+			}
+			lines := json.NewEncoder(cmd.OutOrStdout())
+			err = client.Events(cmd.Context(), 0, follow, func(e control.Event) error {
+				if on.output == "json" {
+					return lines.Encode(e)
+				}
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s  %-10s  %s\n", e.Time.Local().Format("15:04:05.000"), e.Kind, e.Text)
+				return err
+			})
+			if cmd.Context().Err() != nil {
+				return nil // ctrl-C is how one stops following
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens, until ctrl-C")
+	on.addFlags(cmd)
+	cmd.Flags().Lookup("output").Usage = "table, or json: one object a line"
+	return cmd
+}
+
+func newName() *cobra.Command {
+	var labName string
+	cmd := &cobra.Command{
+		Use:   "name REFERENCE",
+		Short: "Print the domain name or the address of an endpoint, for scripts",
+		Long: `Print what a reference stands for, as the checks of a topology file write it
+between ${ and }.
+
+  ep1                      the domain name of endpoint ep1
+  ep1@eu-central-1b        its name in one zone
+  ep1.ip                   the address of its ENI in its first zone
+  ep1@eu-central-1b.ip     the address of its ENI in that zone`,
+		Example: "  curl_url=http://$(plinksim name ep1)/",
+		Args:    takes(cobra.ExactArgs(1), "one reference"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, plan, err := labPlan(labName)
+			if err != nil {
+				return err
+			}
+			text, err := plan.Lookup(args[0])
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), text)
+			return nil
+		},
+	}
+	addLab(cmd, &labName)
+	return cmd
+}
