@@ -1,0 +1,108 @@
+package plinksim
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/plinktest"
+)
+
+func TestMain(m *testing.M) { plinktest.Main(m) }
+
+var fence = regexp.MustCompile("(?ms)^```([a-z]+)\n(.*?)^```$")
+
+// blocks are the code blocks of one language in a Markdown file.
+func blocks(t *testing.T, file, language string) []string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var found []string
+	for _, m := range fence.FindAllStringSubmatch(string(text), -1) {
+		if m[1] == language {
+			found = append(found, m[2])
+		}
+	}
+	return found
+}
+
+func markdown(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("*.md")
+	require.NoError(t, err)
+	more, err := filepath.Glob("docs/*.md")
+	require.NoError(t, err)
+	return append(files, more...)
+}
+
+// Every "sh" block of every document is run, those of one document in their
+// order by one shell. Those that
+// run this test again, and lint, which is run beside it, are left out.
+func TestTheCommandsOfTheDocumentsWork(t *testing.T) {
+	plinktest.Require(t)
+	for _, file := range markdown(t) {
+		commands := strings.Join(blocks(t, file, "sh"), "")
+		commands = regexp.MustCompile(`(?m)^make (test|lint|golden|race|fuzz|bench).*$`).ReplaceAllString(commands, "")
+		if strings.TrimSpace(commands) == "" {
+			continue
+		}
+		t.Run(file, func(t *testing.T) {
+			state, err := os.MkdirTemp("", "plinksim")
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, os.RemoveAll(state)) })
+			// The test is root already, and a machine may have no sudo program.
+			script := "set -eux\nsudo() { \"$@\"; }\n" + commands
+			cmd := exec.CommandContext(t.Context(), "bash", "-c", script)
+			cmd.Env = append(os.Environ(), "PLINKSIM_STATE_DIR="+filepath.Join(state, "run"))
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, err, "%s", out)
+			require.NoDirExists(t, filepath.Join(state, "run"), "a document takes down what it brings up:\n%s", out)
+		})
+	}
+}
+
+// Every "yaml" block of every document is a whole topology; it is brought up
+// and its checks are run.
+func TestTheTopologiesOfTheDocumentsWork(t *testing.T) {
+	for _, file := range markdown(t) {
+		for _, text := range blocks(t, file, "yaml") {
+			t.Run(file, func(t *testing.T) {
+				l := plinktest.UpText(t, text)
+				require.NoError(t, l.Check(t.Context(), func(r lab.CheckResult) {
+					require.True(t, r.Passed, "%+v", r)
+				}))
+			})
+		}
+	}
+}
+
+// The tables of ARCHITECTURE.md are the code's.
+func TestTheArchitectureDocumentIsTrue(t *testing.T) {
+	text, err := os.ReadFile("ARCHITECTURE.md")
+	require.NoError(t, err)
+	_, rest, _ := strings.Cut(string(text), "<!-- transitions -->\n")
+	table, _, found := strings.Cut(rest, "\n<!-- /transitions -->")
+	require.True(t, found)
+	require.Equal(t, strings.TrimSpace(control.TransitionTable()), strings.TrimSpace(table))
+
+	rows := regexp.MustCompile("(?m)^\\| (\\d) \\| `([a-z/]+)` \\|").FindAllStringSubmatch(string(text), -1)
+	written := map[string]string{}
+	for _, row := range rows {
+		written[row[2]] = row[1]
+	}
+	want := map[string]string{}
+	for line, names := range layers {
+		for _, name := range strings.Fields(names) {
+			want[name] = strconv.Itoa(line)
+		}
+	}
+	require.Equal(t, want, written)
+}
