@@ -166,15 +166,25 @@ func (e *Engine) work(frames []packet.Frame) error {
 		return errEngineClosed // and the frames are gone
 	}
 	now := e.clock()
-	if out := e.judge(frames, now); len(out) > 0 {
-		if _, err := e.driver.Write(out); err != nil {
-			return err
-		}
+	out := e.judge(frames, now)
+	if err := e.write(e.table.Pending()); err != nil {
+		return err
+	}
+	if err := e.write(out); err != nil {
+		return err
 	}
 	if more := e.table.Expire(now, e.budget); more {
 		e.driver.Wake()
 	}
-	return nil
+	return e.write(e.table.Pending())
+}
+
+func (e *Engine) write(frames []packet.Frame) error {
+	if len(frames) == 0 {
+		return nil
+	}
+	_, err := e.driver.Write(frames)
+	return err
 }
 
 // judge returns the frames that leave: replies to ARP requests, and what the

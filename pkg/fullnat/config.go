@@ -124,6 +124,7 @@ type LinkStats struct {
 type Stats struct {
 	Verdicts Counters
 	Sessions int
+	Unsent   uint64 // frames of the table's own for which Pending had no room
 	Links    []LinkStats
 }
 

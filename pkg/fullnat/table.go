@@ -56,6 +56,7 @@ type Table struct {
 	wheel    wheel
 	hops     hops
 	ports    ports
+	pending  pending
 	verdicts Counters
 	burst    [burstSize]work
 }
@@ -116,6 +117,7 @@ func (t *Table) Stats() Stats {
 	s := Stats{
 		Verdicts: t.verdicts,
 		Sessions: t.sessions.used - t.links.orphans,
+		Unsent:   t.pending.refused,
 		Links:    make([]LinkStats, 0, len(t.links.order)),
 	}
 	for _, l := range t.links.order {

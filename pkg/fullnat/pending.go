@@ -1,0 +1,56 @@
+package fullnat
+
+import "github.com/plinksim/plinksim/pkg/packet"
+
+// maxPending bounds what the table may want to send between two calls of
+// Pending: a flood of packets that each ask for an answer must not become a
+// flood of memory. What is beyond it is dropped and counted.
+const (
+	maxPendingFrames = 256
+	maxPendingBytes  = 512 << 10
+)
+
+// pending is what the table itself wants to send: it was asked for by packets
+// or by time, and is not one of the frames of a burst.
+type pending struct {
+	frames  []packet.Frame
+	bytes   []byte // what the latest frames are made of
+	used    int    // bytes of all frames
+	taken   bool   // Pending has given the frames away: the next one starts anew
+	refused uint64 // frames that had no room
+}
+
+// Pending takes the frames that the table itself wants to send, the oldest
+// first. Ask after every Forward and Expire, and send them before the frames
+// of the burst. The frames and their data are the table's: they are valid
+// until its next Forward or Expire.
+func (t *Table) Pending() []packet.Frame {
+	p := &t.pending
+	if p.taken {
+		return nil
+	}
+	p.taken = true
+	return p.frames
+}
+
+// add makes room for a frame of size bytes that leaves by eni and returns its
+// data, all zero, for the caller to fill; nil where there is no room.
+func (p *pending) add(eni packet.ENI, size int) []byte {
+	if p.taken {
+		p.frames, p.bytes, p.used, p.taken = p.frames[:0], p.bytes[:0], 0, false
+	}
+	if len(p.frames) == maxPendingFrames || p.used+size > maxPendingBytes {
+		p.refused++
+		return nil
+	}
+	start := len(p.bytes)
+	if start+size > cap(p.bytes) {
+		// Earlier frames keep the memory that they are in.
+		p.bytes, start = make([]byte, 0, max(2*cap(p.bytes), size, 16<<10)), 0
+	}
+	p.bytes, p.used = p.bytes[:start+size], p.used+size
+	data := p.bytes[start : start+size : start+size]
+	clear(data)
+	p.frames = append(p.frames, packet.Frame{ENI: eni, Data: data})
+	return data
+}
