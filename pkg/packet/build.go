@@ -1,0 +1,205 @@
+package packet
+
+import "encoding/binary"
+
+// Codes of the ICMP errors that a translator sends (RFC 792; RFC 1812, 5.2.7.1
+// for the last one).
+const (
+	ICMPCodeTTLInTransit   = 0  // of ICMPTimeExceeded
+	ICMPCodeFragNeeded     = 4  // of ICMPUnreachable
+	ICMPCodeAdmProhibited  = 13 // of ICMPUnreachable
+	icmpRedirect           = 5
+	icmpRouterAdvert       = 9
+	icmpRouterSolicitation = 10
+)
+
+// What is sent by whoever builds a packet here. The TTL is the one that IANA
+// recommends (IP parameters, "IP Time to Live"). Packets are atomic in the
+// sense of RFC 6864, 4: with Don't Fragment set their IPv4 ID means nothing,
+// and so nobody has to count it.
+const (
+	builtTTL      = 64
+	dontFragment  = 0x4000
+	icmpErrorSize = 576 // bytes of the longest ICMP error (RFC 1812, 4.3.2.3)
+)
+
+// internetworkControl is the precedence of ICMP errors (RFC 1812, 4.3.2.5).
+const internetworkControl = 6 << 5
+
+// ICMPError is an ICMP message about a packet, to be sent to where the packet
+// came from.
+type ICMPError struct {
+	Type, Code uint8
+	// Rest is the word behind the checksum: for ICMPCodeFragNeeded the MTU of
+	// the next hop in its lower half (RFC 1191, 4), else 0.
+	Rest uint32
+	// Src is who speaks: an address that the packet's sender can route to.
+	Src uint32
+}
+
+// MayReport says whether an ICMP error may be sent about the packet p in data
+// (RFC 1122, 3.2.2; RFC 1812, 4.3.2.7): never about another error, about a
+// fragment that is not the first, nor about what was sent to more than one
+// host. p has any Kind that comes with an IPv4 header, and its source is one
+// host, or Parse would have called it Malformed.
+func MayReport(data []byte, p *Packet) bool {
+	switch p.Kind {
+	case Malformed, NotIP, ARP:
+		return false
+	}
+	if isGroup := data[0]&1 != 0; isGroup {
+		return false
+	}
+	if class := p.Dst >> 28; class >= 0xe { // multicast, reserved and broadcast
+		return false
+	}
+	const offset = 0x1fff
+	if binary.BigEndian.Uint16(data[L3+6:])&offset != 0 {
+		return false
+	}
+	return p.Protocol != ProtocolICMP || mayBeReportedICMP(data, p)
+}
+
+// mayBeReportedICMP looks at the type itself: a first fragment has no
+// ICMPType, and may end before it.
+func mayBeReportedICMP(data []byte, p *Packet) bool {
+	if int(p.End) <= int(p.L4) {
+		return false
+	}
+	switch data[p.L4] {
+	case ICMPUnreachable, ICMPTimeExceeded, ICMPParameterProblem, 4, // source quench
+		icmpRedirect, icmpRouterAdvert, icmpRouterSolicitation:
+		return false
+	}
+	return true
+}
+
+// ICMPErrorSize is how many bytes the frame of an ICMP error about p has. It
+// quotes as much as fits in 576 bytes, which RFC 1812, 4.3.2.3 recommends.
+func ICMPErrorSize(p *Packet) int {
+	return L3 + min(ipv4HeaderLen+icmpHeaderLen+p.Length(), icmpErrorSize)
+}
+
+// Build writes the error about the packet p in data to frame, which has
+// ICMPErrorSize bytes and shares none with data, complete with all checksums.
+// It goes back to the Ethernet address that the packet came from. The packet
+// is quoted as it is: call Build before anything is translated. If the sender
+// left a checksum to the device (Offload.NeedsCsum), then so it is quoted;
+// nobody can check one under a quotation that has been cut.
+func (e ICMPError) Build(frame, data []byte, p *Packet) {
+	putEthernet(frame, data)
+	putIPv4(frame, internetworkControl, ProtocolICMP, e.Src, p.Src)
+	l4 := frame[L3+ipv4HeaderLen:]
+	l4[0], l4[1] = e.Type, e.Code
+	binary.BigEndian.PutUint16(l4[icmpChecksum:], 0)
+	binary.BigEndian.PutUint32(l4[4:8], e.Rest)
+	copy(l4[icmpHeaderLen:], data[L3:p.End])
+	binary.BigEndian.PutUint16(l4[icmpChecksum:], ^Sum(l4))
+}
+
+// ResetSize is how many bytes the frame of a RST has.
+const ResetSize = L3 + ipv4HeaderLen + tcpHeaderLen
+
+// BuildReset writes the RST that a host would answer the TCP segment p in data
+// with if it knew nothing of the connection (RFC 9293, 3.10.7.1): its sequence
+// number is what the sender waits for. frame has ResetSize bytes and shares
+// none with data. A RST is never answered: then frame is as it was, and the
+// result is false.
+func BuildReset(frame, data []byte, p *Packet) bool {
+	if p.Kind != TCP || p.Flags&FlagRST != 0 {
+		return false
+	}
+	h := data[p.L4:p.Payload]
+	var seq, ack uint32
+	flags := uint8(FlagRST)
+	if p.Flags&FlagACK != 0 {
+		seq = binary.BigEndian.Uint32(h[8:12])
+	} else {
+		flags |= FlagACK
+		ack = binary.BigEndian.Uint32(h[4:8]) + p.SegmentLength()
+	}
+	putEthernet(frame, data)
+	putIPv4(frame, 0, ProtocolTCP, p.Dst, p.Src)
+	Segment{
+		Src: p.Dst, Dst: p.Src, SrcPort: p.DstPort, DstPort: p.SrcPort,
+		Seq: seq, Ack: ack, Flags: flags,
+	}.put(frame)
+	return true
+}
+
+// Segment is a TCP segment without options, payload and window.
+type Segment struct {
+	SrcMAC, DstMAC   MAC
+	Src, Dst         uint32
+	SrcPort, DstPort uint16
+	Seq, Ack         uint32
+	Flags            uint8
+}
+
+// Build writes s to frame, which has ResetSize bytes, complete with all
+// checksums.
+func (s Segment) Build(frame []byte) {
+	copy(frame[0:6], s.DstMAC[:])
+	copy(frame[6:12], s.SrcMAC[:])
+	binary.BigEndian.PutUint16(frame[12:], EtherTypeIPv4)
+	putIPv4(frame, 0, ProtocolTCP, s.Src, s.Dst)
+	s.put(frame)
+}
+
+func (s Segment) put(frame []byte) {
+	l4 := frame[L3+ipv4HeaderLen : ResetSize]
+	clear(l4)
+	binary.BigEndian.PutUint16(l4[0:], s.SrcPort)
+	binary.BigEndian.PutUint16(l4[2:], s.DstPort)
+	binary.BigEndian.PutUint32(l4[4:], s.Seq)
+	binary.BigEndian.PutUint32(l4[8:], s.Ack)
+	l4[12], l4[13] = tcpHeaderLen/4<<4, s.Flags
+	sum := uint32(PseudoSum(s.Src, s.Dst, ProtocolTCP, tcpHeaderLen)) + uint32(Sum(l4))
+	binary.BigEndian.PutUint16(l4[tcpChecksum:], ^Fold(sum))
+}
+
+// SegmentLength is how much of the sequence space a TCP segment takes: its
+// payload, and one each for SYN and FIN (RFC 9293, 3.4).
+func (p *Packet) SegmentLength() uint32 {
+	n := uint32(p.PayloadLength())
+	if p.Flags&FlagSYN != 0 {
+		n++
+	}
+	if p.Flags&FlagFIN != 0 {
+		n++
+	}
+	return n
+}
+
+// IntactTCP says whether the checksums of the TCP segment p in f are right, as
+// far as they are there: who answers must not answer what was damaged. It
+// reads the whole segment.
+func IntactTCP(f *Frame, p *Packet) bool {
+	if Sum(f.Data[L3:p.L4]) != 0xffff {
+		return false
+	}
+	if f.Offload.NeedsCsum && f.Offload.CsumStart == p.L4 {
+		return true
+	}
+	l4 := f.Data[p.L4:p.End]
+	return Fold(uint32(PseudoSum(p.Src, p.Dst, ProtocolTCP, uint16(len(l4))))+uint32(Sum(l4))) == 0xffff
+}
+
+// putEthernet addresses frame to where data came from.
+func putEthernet(frame, data []byte) {
+	copy(frame[0:6], data[6:12])
+	copy(frame[6:12], data[0:6])
+	binary.BigEndian.PutUint16(frame[12:], EtherTypeIPv4)
+}
+
+// putIPv4 writes the header of a packet that fills frame.
+func putIPv4(frame []byte, tos, protocol uint8, src, dst uint32) {
+	h := frame[L3 : L3+ipv4HeaderLen]
+	clear(h)
+	h[0], h[1], h[8], h[9] = 0x45, tos, builtTTL, protocol
+	binary.BigEndian.PutUint16(h[2:], uint16(len(frame)-L3))
+	binary.BigEndian.PutUint16(h[6:], dontFragment)
+	binary.BigEndian.PutUint32(h[12:], src)
+	binary.BigEndian.PutUint32(h[16:], dst)
+	binary.BigEndian.PutUint16(h[ipv4Checksum:], ^Sum(h))
+}
