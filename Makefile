@@ -5,7 +5,7 @@ SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 TOOL    := go tool -modfile=tools/go.mod
 # Test binaries that make namespaces run as root, the compiler as the user.
-EXEC    := $(if $(SUDO),-exec "sudo -E")
+EXEC    := $(if $(SUDO),-exec "sudo -E env PATH=$(PATH)")
 DEMO    := testdata/topologies/alibaba-clb.yaml
 
 .PHONY: help build demo test race fuzz bench lint golden tools clean

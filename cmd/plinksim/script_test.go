@@ -64,7 +64,12 @@ func clean(t *testing.T, bin, state string) {
 func buildProgram(t *testing.T) string {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), "plinksim")
-	out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput()
+	build := exec.Command("go", "build", "-o", bin, ".")
+	if os.Getenv("SUDO_UID") != "" {
+		// The user's build cache must not get files of root.
+		build.Env = append(os.Environ(), "GOCACHE="+t.TempDir())
+	}
+	out, err := build.CombinedOutput()
 	require.NoError(t, err, strings.TrimSpace(string(out)))
 	return bin
 }
