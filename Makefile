@@ -8,10 +8,10 @@ TOOL    := go tool -modfile=tools/go.mod
 EXEC    := $(if $(SUDO),-exec "sudo -E env PATH=$(PATH)")
 DEMO    := testdata/topologies/alibaba-clb.yaml
 
-.PHONY: help build demo test race fuzz bench lint golden tools clean
+.PHONY: help build demo test race fuzz bench bench-core lint golden tools clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 build: ## build bin/plinksim
 	go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/plinksim ./cmd/plinksim
@@ -30,6 +30,9 @@ fuzz: ## run every fuzz target for FUZZTIME (default 30s)
 
 bench: ## run the benchmarks of the packages
 	go test -run '^$$' -bench . -benchmem ./pkg/...
+
+bench-core: ## the NAT core alone, COUNT times (default 10), as benchstat reads it
+	@go test -run '^$$' -bench '^Benchmark(Core|Open)$$' -benchmem -count $(or $(COUNT),10) -timeout 60m ./pkg/fullnat
 
 lint: ## gofmt, go vet and staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt wants to change:"; gofmt -l .; exit 1; }
