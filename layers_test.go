@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -60,6 +61,23 @@ func TestLayers(t *testing.T) {
 	for name := range line {
 		require.DirExists(t, name, "layers_test.go has a line for a package that is not there")
 	}
+}
+
+// The table of packages in ARCHITECTURE.md is the one above.
+func TestTheTableOfPackagesIsTrue(t *testing.T) {
+	text, err := os.ReadFile("ARCHITECTURE.md")
+	require.NoError(t, err)
+	written := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (\\d) \\| `([a-z0-9/]+)` \\|").FindAllStringSubmatch(string(text), -1) {
+		written[row[2]] = row[1]
+	}
+	want := map[string]string{}
+	for line, names := range layers {
+		for _, name := range strings.Fields(names) {
+			want[name] = strconv.Itoa(line)
+		}
+	}
+	require.Equal(t, want, written)
 }
 
 // TestPackageDocs wants exactly one package comment for each package.
