@@ -65,6 +65,8 @@ type Link struct {
 	Pick func(Tuple) (netip.AddrPort, bool)
 	// Idle is how long an established session may be silent.
 	Idle time.Duration
+	// Behaviour is what differs between clouds.
+	Behaviour Behaviour
 }
 
 // Verdict says what became of a packet. Every way to drop one has its own
@@ -85,6 +87,7 @@ const (
 	NoBackend            // no healthy server could take the session
 	NoNATPort            // every NAT port to this target is in use
 	TableFull            // the session table is full
+	LinkFull             // the link has as many sessions as it may have
 	TTLExpired           // the packet may not be forwarded once more
 	BadICMP              // an ICMP error that quotes no session of ours or has a wrong checksum
 	NumVerdicts          // how many there are; not a verdict
@@ -92,7 +95,7 @@ const (
 
 var verdictNames = [NumVerdicts]string{
 	"Forwarded", "NotIP", "Malformed", "Unsupported", "NotOurs", "NoListener", "NotConnected",
-	"Denied", "NoSession", "NoBackend", "NoNATPort", "TableFull", "TTLExpired", "BadICMP",
+	"Denied", "NoSession", "NoBackend", "NoNATPort", "TableFull", "LinkFull", "TTLExpired", "BadICMP",
 }
 
 // String is the verdict's name as it stands in counters and stories.
@@ -125,6 +128,7 @@ type Stats struct {
 	Verdicts Counters
 	Sessions int
 	Unsent   uint64 // frames of the table's own for which Pending had no room
+	Answers  Answers
 	Links    []LinkStats
 }
 

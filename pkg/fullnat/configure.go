@@ -70,9 +70,10 @@ func compile(cfg *Config) (*routes, []*link, error) {
 		enis:  map[packet.ENI]*Interface{},
 		names: map[string]bool{},
 		routes: &routes{
-			links: map[match]*link{},
-			owned: map[address]owner{},
-			limit: cfg.PortsPerTarget,
+			links:  map[match]*link{},
+			owned:  map[address]owner{},
+			resets: map[address]bool{},
+			limit:  cfg.PortsPerTarget,
 		},
 	}
 	switch {
@@ -122,6 +123,7 @@ func (c *compiler) addLink(spec *Link) *link {
 		return l
 	}
 	l.idle = ticksOf(spec.Idle)
+	l.timers, _ = spec.Behaviour.check()
 	l.match = number(spec.Match.Addr())
 	l.ingress, l.egress = c.enis[spec.Ingress], c.enis[spec.Egress]
 	l.toProviderHop = hopKey{eni: spec.Egress, src: l.egress.MAC, direction: toProvider}
@@ -129,6 +131,9 @@ func (c *compiler) addLink(spec *Link) *link {
 	for _, addr := range spec.Local {
 		l.local = append(l.local, number(addr))
 		c.own(spec.Egress, number(addr), natIP)
+		if spec.Behaviour.ResetStray {
+			c.routes.resets[address{number(addr), spec.Egress}] = true
+		}
 	}
 	c.own(spec.Ingress, l.match, matched)
 	m := match{address{l.match, spec.Ingress}, spec.Match.Port(), spec.Protocol}
@@ -179,6 +184,9 @@ func (c *compiler) checkLink(l *Link) {
 	}
 	if l.Idle <= 0 || l.Idle > maxTimeout {
 		wrong("it is idle after %s: want more than 0 and at most %s", l.Idle, maxTimeout)
+	}
+	if _, err := l.Behaviour.check(); err != nil {
+		wrong("%w", err)
 	}
 }
 

@@ -97,14 +97,14 @@ func (t *Table) reconsider(f *packet.Frame, w *work, e *flow, l *link) Verdict {
 		return t.open(f, w)
 	}
 	if w.packet.TTL <= 1 {
-		return l.count(TTLExpired)
+		return t.refuse(f, &w.packet, l, TTLExpired)
 	}
 	switch t.track(e, &w.packet) {
 	case reopen:
 		t.remove(e.session)
 		return t.open(f, w)
 	case refuse:
-		return l.count(NoSession)
+		return t.refuse(f, &w.packet, l, NoSession)
 	}
 	return t.send(f, w, e, l)
 }

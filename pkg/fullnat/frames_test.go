@@ -12,12 +12,13 @@ import (
 
 // message is a packet as stories write it:
 //
-//	tcp 10.0.1.10:40000 > 10.0.1.200:5432 SA len=100 ttl=1
+//	tcp 10.0.1.10:40000 > 10.0.1.200:5432 SA seq=1000 ack=1 len=100 ttl=1
 //	udp 10.0.1.10:40000 > 10.0.1.200:53
 //	icmp 10.0.9.1 > 10.0.9.11 3/4 quoting tcp 10.0.9.11:1024 > 10.0.1.10:5432 S
 //	gre 10.0.1.10 > 10.0.1.200
 //
-// "frag" at the end marks a fragment.
+// "frag" at the end marks a fragment, "df" one that must not become any,
+// "control" the precedence of ICMP errors, and "bad" a damaged checksum.
 type message struct {
 	protocol   string
 	src, dst   netip.AddrPort
@@ -29,6 +30,10 @@ type message struct {
 	partial    bool // the sender left the checksum to the device
 	gsoSize    uint16
 	noChecksum bool
+	seq, ack   uint32
+	df         bool
+	control    bool
+	bad        bool
 }
 
 var protocolNumbers = map[string]uint8{"tcp": 6, "udp": 17, "icmp": 1, "gre": 47}
@@ -52,6 +57,16 @@ func parseMessage(s string) (m message, err error) {
 		name, value, _ := strings.Cut(word, "=")
 		n, _ := strconv.Atoi(value)
 		switch name {
+		case "seq":
+			m.seq = uint32(n)
+		case "ack":
+			m.ack = uint32(n)
+		case "df":
+			m.df = true
+		case "control":
+			m.control = true
+		case "bad":
+			m.bad = true
 		case "len":
 			m.len = n
 		case "ttl":
@@ -94,6 +109,12 @@ func (m message) String() string {
 	if m.flags != "" {
 		b.WriteString(" " + m.flags)
 	}
+	if m.seq > 0 {
+		fmt.Fprintf(b, " seq=%d", m.seq)
+	}
+	if m.ack > 0 {
+		fmt.Fprintf(b, " ack=%d", m.ack)
+	}
 	if m.len > 0 {
 		fmt.Fprintf(b, " len=%d", m.len)
 	}
@@ -111,6 +132,12 @@ func (m message) String() string {
 	}
 	if m.fragment {
 		b.WriteString(" frag")
+	}
+	if m.df {
+		b.WriteString(" df")
+	}
+	if m.control {
+		b.WriteString(" control")
 	}
 	if m.quoted != nil {
 		b.WriteString(" quoting " + m.quoted.String())
@@ -143,6 +170,12 @@ func (m message) ipv4() []byte {
 	if m.fragment {
 		h[6] = 0x20
 	}
+	if m.df {
+		h[6] |= 0x40
+	}
+	if m.control {
+		h[1] = 0xc0
+	}
 	copy(h[12:], m.src.Addr().AsSlice())
 	copy(h[16:], m.dst.Addr().AsSlice())
 	binary.BigEndian.PutUint16(h[10:], ^sumOf(h))
@@ -156,6 +189,8 @@ func (m message) l4() []byte {
 	case "tcp":
 		h, at = make([]byte, 20), 16
 		h[12] = 5 << 4
+		binary.BigEndian.PutUint32(h[4:], m.seq)
+		binary.BigEndian.PutUint32(h[8:], m.ack)
 		for i, letter := range flagLetters {
 			if strings.ContainsRune(m.flags, letter) {
 				h[13] |= 1 << i
@@ -191,6 +226,9 @@ func (m message) l4() []byte {
 		}
 		binary.BigEndian.PutUint16(h[at:], sum)
 	}
+	if m.bad {
+		h[at] ^= 0x55
+	}
 	return h
 }
 
@@ -224,7 +262,7 @@ func read(f packet.Frame) (m message, exact bool) {
 }
 
 func readIPv4(h []byte) message {
-	m := message{ttl: h[8]}
+	m := message{ttl: h[8], df: h[6]&0x40 != 0, control: h[1] == 0xc0}
 	for name, number := range protocolNumbers {
 		if number == h[9] {
 			m.protocol = name
@@ -246,6 +284,7 @@ func readIPv4(h []byte) message {
 		return m
 	}
 	m.len = len(l4) - 20
+	m.seq, m.ack = binary.BigEndian.Uint32(l4[4:]), binary.BigEndian.Uint32(l4[8:])
 	for _, letter := range "SFRPAUEC" {
 		if l4[13]&(1<<strings.IndexRune(flagLetters, letter)) != 0 {
 			m.flags += string(letter)

@@ -13,7 +13,8 @@ type link struct {
 	sessions int
 	stats    *LinkStats // handed on to the next link of the name
 
-	idle            uint32 // ticks
+	idle            uint32            // ticks
+	timers          [numStates]uint32 // ticks; 0: the table's
 	match           uint32
 	local           []uint32
 	nextLocal       int
@@ -71,9 +72,10 @@ func (l *links) releaseIfUnused(link *link) {
 // routes finds the link for an address, port and protocol of an ENI, and
 // knows which addresses are ours. It is built whole for each Config.
 type routes struct {
-	links map[match]*link
-	owned map[address]owner
-	limit int // NAT ports per NAT IP and target
+	links  map[match]*link
+	owned  map[address]owner
+	resets map[address]bool // NAT IPs where stray segments are answered
+	limit  int              // NAT ports per NAT IP and target
 }
 
 type address struct {

@@ -7,13 +7,13 @@ import "github.com/plinksim/plinksim/pkg/packet"
 func (t *Table) open(f *packet.Frame, w *work) Verdict {
 	l, v := t.linkFor(f.ENI, &w.packet)
 	if l == nil {
-		return v
+		return t.refuseUnmatched(f, &w.packet, v)
 	}
 	if v := l.admit(&w.packet); v != Forwarded {
-		return l.count(v)
+		return t.refuse(f, &w.packet, l, v)
 	}
-	if t.sessions.full() {
-		return l.count(TableFull)
+	if v := t.roomFor(l); v != Forwarded {
+		return t.refuse(f, &w.packet, l, v)
 	}
 	target, ok := l.pick(&w.packet)
 	if !ok {
@@ -21,9 +21,20 @@ func (t *Table) open(f *packet.Frame, w *work) Verdict {
 	}
 	source, ok := t.takePort(l, w.key, target)
 	if !ok {
-		return l.count(NoNATPort)
+		return t.refuse(f, &w.packet, l, NoNATPort)
 	}
 	return t.send(f, w, t.start(l, w, source, target), l)
+}
+
+// roomFor says whether the link may have one session more.
+func (t *Table) roomFor(l *link) Verdict {
+	switch {
+	case l.Behaviour.MaxSessions > 0 && l.sessions >= l.Behaviour.MaxSessions:
+		return LinkFull
+	case t.sessions.full():
+		return TableFull
+	}
+	return Forwarded
 }
 
 // linkFor finds the link that a packet from eni uses, or says why there is

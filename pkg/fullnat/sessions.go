@@ -86,8 +86,12 @@ func (s state) nameFor(protocol uint8) string {
 
 // timeout is how many ticks of silence s outlives in its state.
 func (t *Table) timeout(s *session) uint32 {
-	if s.state == established {
-		return t.links.at(s.link).idle
+	l := t.links.at(s.link)
+	switch {
+	case s.state == established:
+		return l.idle
+	case l.timers[s.state] > 0:
+		return l.timers[s.state]
 	}
 	return t.timers[s.state]
 }

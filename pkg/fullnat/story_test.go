@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,17 +20,23 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the stories with what happens now")
 
+// natItem is a comment of a story that says which item of a checklist of NAT
+// behaviour follows.
+var natItem = regexp.MustCompile(`(?m)^# (nat [0-9].*)$`)
+
 // TestStories plays testdata/stories. A line of a story is a comment, or one
 // of
 //
 //	link NAME tcp ENI ADDRESS:PORT -> ENI NATIP[,NATIP] -> TARGET[,TARGET] idle 15m
+//	behave NAME SETTING[=VALUE] …       sets fields of the link's Behaviour
+//	ports 2                             is PortsPerTarget
 //	disconnect NAME | connect NAME | deny NAME | remove NAME
 //	time 15m                            the clock says this from now on
 //	ENI < PACKET                        the packet arrives
 //
 // or what follows from it:
 //
-//	ENI > PACKET                        the packet leaves
+//	ENI > PACKET                        the packet leaves, or one of the table's own
 //	drop VERDICT
 //	LINK PROTOCOL STATE …               after "sessions": who is there
 //	VERDICT=N …                         after "count NAME": the link's counters
@@ -43,6 +51,9 @@ func TestStories(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			want, err := os.ReadFile(file)
 			require.NoError(t, err)
+			for _, item := range natItem.FindAllString(string(want), -1) {
+				t.Log(item)
+			}
 			got := newStory(t).play(string(want))
 			if *update {
 				require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
@@ -60,6 +71,7 @@ type story struct {
 	enis  map[string]packet.ENI
 	names []string
 	links []Link
+	ports int
 	out   strings.Builder
 }
 
@@ -104,12 +116,19 @@ func (s *story) step(line string, words []string) {
 		s.addLink(line, words)
 	case "disconnect", "connect", "deny", "remove":
 		s.change(words[0], words[1])
+	case "behave":
+		s.behave(words[1], words[2:])
+	case "ports":
+		_, err := fmt.Sscan(words[1], &s.ports)
+		require.NoError(s.t, err)
+		s.configure()
 	case "time":
 		var err error
 		s.now, err = time.ParseDuration(words[1])
 		require.NoError(s.t, err)
 		for s.table.Expire(s.now, 100) {
 		}
+		s.pending()
 	case "sessions":
 		s.sessions()
 	case "count":
@@ -172,8 +191,42 @@ func (s *story) change(verb, name string) {
 	require.Fail(s.t, "no link "+name)
 }
 
+// behave sets fields of a link's Behaviour by the names that they have in
+// stories.
+func (s *story) behave(name string, settings []string) {
+	i := slices.IndexFunc(s.links, func(l Link) bool { return l.Name == name })
+	require.GreaterOrEqual(s.t, i, 0, "no link %s", name)
+	b := &s.links[i].Behaviour
+	for _, setting := range settings {
+		field, value, _ := strings.Cut(setting, "=")
+		var err error
+		switch field {
+		case "reset-stray":
+			b.ResetStray = true
+		case "report-ttl":
+			b.ReportTTL = true
+		case "report-exhaustion":
+			b.ReportExhaustion = true
+		case "max-sessions":
+			_, err = fmt.Sscan(value, &b.MaxSessions)
+		case "max-half-open":
+			_, err = fmt.Sscan(value, &b.MaxHalfOpen)
+		case "opening":
+			b.Timers.Opening, err = time.ParseDuration(value)
+		case "closing":
+			b.Timers.Closing, err = time.ParseDuration(value)
+		case "closed":
+			b.Timers.Closed, err = time.ParseDuration(value)
+		default:
+			require.Fail(s.t, "no setting "+setting)
+		}
+		require.NoError(s.t, err, setting)
+	}
+	s.configure()
+}
+
 func (s *story) configure() {
-	cfg := &Config{Links: append([]Link(nil), s.links...)}
+	cfg := &Config{PortsPerTarget: s.ports, Links: append([]Link(nil), s.links...)}
 	for name, eni := range s.enis {
 		cfg.ENIs = append(cfg.ENIs, Interface{ENI: eni, MAC: macOf(name), MTU: 1500, NextHop: packet.MACOf})
 	}
@@ -196,6 +249,7 @@ func (s *story) arrive(eni string, m message) {
 	before := string(frames[0].Data)
 	var verdicts [1]Verdict
 	s.table.Forward(frames, verdicts[:], s.now)
+	s.pending()
 	if verdicts[0] != Forwarded {
 		require.Equal(s.t, before, string(frames[0].Data), "a dropped frame was edited")
 		s.tell("drop %s", verdicts[0])
@@ -210,6 +264,16 @@ func (s *story) arrive(eni string, m message) {
 		left.ttl = 64
 	}
 	s.tell("%s > %s", name, left)
+}
+
+// pending tells what the table itself sends.
+func (s *story) pending() {
+	for _, f := range s.table.Pending() {
+		m, exact := read(f)
+		require.True(s.t, exact, "%s has other bytes than its sender would have built", m)
+		require.Equal(s.t, packet.MACOf(m.dst.Addr()), packet.MAC(f.Data[0:6]))
+		s.tell("%s > %s", s.names[f.ENI], m)
+	}
 }
 
 func (s *story) sessions() {

@@ -19,6 +19,9 @@ type Options struct {
 	// Timers limit sessions that are not established; a zero field means the
 	// value of DefaultTimers.
 	Timers Timers
+	// ICMPRate and ResetRate limit the ICMP errors and the RSTs that the table
+	// sends per second, all links together; 0 means 1,000 and 10,000.
+	ICMPRate, ResetRate int
 }
 
 // DefaultMaxSessions is the size of a table whose Options name none.
@@ -57,6 +60,7 @@ type Table struct {
 	hops     hops
 	ports    ports
 	pending  pending
+	answers  answers
 	verdicts Counters
 	burst    [burstSize]work
 }
@@ -69,17 +73,21 @@ func New(opts Options) (*Table, error) {
 	if opts.MaxSessions < 0 || opts.MaxSessions > maxSessions {
 		return nil, fmt.Errorf("a session table for %d sessions: want 1 to %d", opts.MaxSessions, maxSessions)
 	}
-	timers, err := opts.Timers.ticks()
+	timers, err := opts.Timers.ticks(DefaultTimers)
 	if err != nil {
 		return nil, err
 	}
 	if opts.Seed == 0 {
 		opts.Seed = rand.Uint64()
 	}
+	if opts.ICMPRate < 0 || opts.ResetRate < 0 {
+		return nil, fmt.Errorf("limits of %d ICMP errors and %d RSTs per second: want 1 or more, or 0 for what is usual", opts.ICMPRate, opts.ResetRate)
+	}
 	t := &Table{timers: timers, random: rand.New(rand.NewPCG(opts.Seed, 0))}
 	t.wheel.init()
 	t.ports.init()
 	t.hops.init()
+	t.answers.init(&opts)
 	if err := t.flows.init(opts.MaxSessions, t.random); err != nil {
 		return nil, err
 	}
@@ -89,16 +97,17 @@ func New(opts Options) (*Table, error) {
 	return t, nil
 }
 
-func (timers Timers) ticks() (perState [numStates]uint32, err error) {
+// ticks is the timers by state, those of usual where timers has none.
+func (timers Timers) ticks(usual Timers) (perState [numStates]uint32, err error) {
 	for _, timer := range []struct {
 		name  string
 		state state
 		given time.Duration
 		usual time.Duration
 	}{
-		{"opening", synSent, timers.Opening, DefaultTimers.Opening},
-		{"closing", closing, timers.Closing, DefaultTimers.Closing},
-		{"closed", closed, timers.Closed, DefaultTimers.Closed},
+		{"opening", synSent, timers.Opening, usual.Opening},
+		{"closing", closing, timers.Closing, usual.Closing},
+		{"closed", closed, timers.Closed, usual.Closed},
 	} {
 		d := timer.given
 		if d == 0 {
@@ -118,6 +127,7 @@ func (t *Table) Stats() Stats {
 		Verdicts: t.verdicts,
 		Sessions: t.sessions.used - t.links.orphans,
 		Unsent:   t.pending.refused,
+		Answers:  t.answers.sent,
 		Links:    make([]LinkStats, 0, len(t.links.order)),
 	}
 	for _, l := range t.links.order {
