@@ -22,7 +22,7 @@ func (p *Packet) IsICMPError() bool {
 	return false
 }
 
-// ParseQuote fills q with the TCP or UDP packet that the ICMP error p quotes;
+// ParseQuote fills q with the TCP or UDP packet or the echo that the ICMP error p quotes;
 // its offsets are those in data, and its End is where the quotation ends,
 // which is usually before the packet did. It returns false where a session
 // cannot be found from the quotation, and where the checksum of the message
@@ -52,7 +52,7 @@ func ParseQuote(data []byte, p, q *Packet) bool {
 		Protocol: quote[9], TTL: quote[8],
 		L4:      p.Payload + uint16(headerLen),
 		Payload: p.Payload + uint16(headerLen) + 8,
-		End:     p.End,
+		End:     uint32(p.Payload) + uint32(quoteEnd(data, p, quote, headerLen)),
 		Src:     binary.BigEndian.Uint32(quote[12:16]),
 		Dst:     binary.BigEndian.Uint32(quote[16:20]),
 		SrcPort: binary.BigEndian.Uint16(quote[headerLen:]),
@@ -63,10 +63,29 @@ func ParseQuote(data []byte, p, q *Packet) bool {
 		q.Kind = TCP
 	case ProtocolUDP:
 		q.Kind = UDP
+	case ProtocolICMP:
+		q.Kind = ICMP
+		q.ICMPType, q.ICMPCode = quote[headerLen], quote[headerLen+1]
+		q.SrcPort, q.DstPort = echoPorts(quote[headerLen:])
+		return q.IsEcho()
 	default:
 		return false
 	}
 	return true
+}
+
+// quoteEnd is where the quoted packet ends in quote. Behind it there may be
+// padding and extensions: the length attribute of RFC 4884, 4 says where they
+// start at the latest, and the packet's own length ends it before the padding.
+// The length attribute is a byte in the middle of the word that is 0 or the
+// pointer or the MTU otherwise.
+func quoteEnd(data []byte, p *Packet, quote []byte, headerLen int) int {
+	end := len(quote)
+	if words := int(data[p.L4+5]); words > 0 {
+		end = min(end, words*4)
+	}
+	end = min(end, int(binary.BigEndian.Uint16(quote[2:4])))
+	return max(end, headerLen+8)
 }
 
 // ApplyError edits the ICMP error p that quotes q: r is the translation of
@@ -96,6 +115,12 @@ func (r *Rewrite) applyQuote(data []byte, p, q *Packet) uint32 {
 	binary.BigEndian.PutUint32(h[16:20], r.Src)
 
 	l4 := data[q.L4:q.End]
+	if q.Kind == ICMP {
+		putEchoPorts(l4, r.DstPort, r.SrcPort)
+		// The quoted checksum follows the identifier, and the sum of both is
+		// what it was.
+		return 0
+	}
 	ports := Difference(
 		uint32(q.SrcPort)<<16|uint32(q.DstPort),
 		uint32(r.DstPort)<<16|uint32(r.SrcPort))

@@ -177,14 +177,26 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var p, q packet.Packet
 		r := packet.Rewrite{Src: 1, Dst: 2, SrcPort: 3, DstPort: 4}
-		switch packet.Parse(data, &p) {
+		kind := packet.Parse(data, &p)
+		if kind == packet.Fragment && p.FragmentOffset() == 0 {
+			kind = packet.ParseFirst(data, &p)
+		}
+		switch kind {
 		case packet.TCP, packet.UDP:
+			if packet.OptionsOf(data, &p) != packet.MalformedOptions && packet.CanSplit(&p, 68) && p.Length() > 68 {
+				split := append([]byte(nil), data...)
+				last := packet.Split(split, &p, 68, func(n int) []byte { return make([]byte, n) })
+				require.Contains(t, []packet.Kind{packet.Fragment, packet.Malformed}, packet.Parse(last, new(packet.Packet)))
+			}
+			if kind == packet.TCP {
+				packet.ClampMSS(&packet.Frame{Data: data}, &p, 536)
+			}
 			require.LessOrEqual(t, int(p.End), len(data))
 			require.GreaterOrEqual(t, p.PayloadLength(), 0)
 			r.Apply(&packet.Frame{Data: data, Offload: packet.Offload{NeedsCsum: true, CsumStart: p.L4}}, &p)
 		case packet.ICMP:
 			if packet.ParseQuote(data, &p, &q) {
-				require.True(t, q.Kind == packet.TCP || q.Kind == packet.UDP)
+				require.True(t, q.Kind == packet.TCP || q.Kind == packet.UDP || q.IsEcho())
 				r.ApplyError(data, &p, &q)
 			}
 		case packet.ARP:

@@ -64,11 +64,18 @@ type Packet struct {
 	// ICMPType and ICMPCode are those of an ICMP message.
 	ICMPType, ICMPCode uint8
 
+	// Frag is the word of the IPv4 header with Don't Fragment, More Fragments
+	// and the offset: see Atomic, MayBeFragmented and FragmentOffset.
+	Frag uint16
+
 	L4      uint16 // offset of the L4 header in the frame
 	Payload uint16 // offset of the L4 payload in the frame
 	End     uint32 // offset of the first byte behind the IP packet; Ethernet padding follows
 
-	Src, Dst         uint32
+	Src, Dst uint32
+	// SrcPort and DstPort of an ICMP echo are the identifier at the side that
+	// asks and 0 at the side that answers (RFC 5508, 3.1: the identifier is
+	// what a NAT takes for the port). Other ICMP messages have none.
 	SrcPort, DstPort uint16
 }
 
@@ -116,10 +123,14 @@ func parseIPv4(data []byte, p *Packet) Kind {
 	if !mayBeSource(p.Src) {
 		return Malformed
 	}
-	const moreFragmentsOrOffset = 0x3fff
-	if binary.BigEndian.Uint16(h[6:8])&moreFragmentsOrOffset != 0 {
+	p.Frag = binary.BigEndian.Uint16(h[6:8])
+	if p.Frag&(moreFragments|fragmentOffset) != 0 {
 		return Fragment
 	}
+	return parseL4(data, p)
+}
+
+func parseL4(data []byte, p *Packet) Kind {
 	l4 := data[p.L4:p.End]
 	switch p.Protocol {
 	case ProtocolTCP:
@@ -172,5 +183,6 @@ func parseICMP(l4 []byte, p *Packet) Kind {
 	}
 	p.ICMPType, p.ICMPCode = l4[0], l4[1]
 	p.Payload = p.L4 + icmpHeaderLen
+	p.SrcPort, p.DstPort = echoPorts(l4)
 	return ICMP
 }

@@ -32,11 +32,16 @@ const (
 	icmpChecksum = 2
 )
 
-// Apply edits the TCP or UDP packet p that Parse found in f: addresses, ports,
-// one from the TTL, and both checksums. The TTL must be at least 1.
+// Apply edits the TCP or UDP packet or the ICMP echo p that Parse found in f:
+// addresses, ports, one from the TTL, and both checksums. The TTL must be at
+// least 1. Of a datagram in pieces, p is the first one as ParseFirst left it.
 func (r *Rewrite) Apply(f *Frame, p *Packet) {
 	r.applyIPv4(f.Data, p)
 	l4 := f.Data[p.L4:p.End]
+	if p.Kind == ICMP {
+		putEchoPorts(l4, r.SrcPort, r.DstPort)
+		return
+	}
 	binary.BigEndian.PutUint32(l4[0:4], uint32(r.SrcPort)<<16|uint32(r.DstPort))
 	partial := f.Offload.NeedsCsum && f.Offload.CsumStart == p.L4
 	if p.Kind == TCP {
