@@ -20,32 +20,37 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// newDaemon is how "up" starts a lab's daemon: the topology on standard input,
-// api.Progress lines to file descriptor 3 until the lab is up.
+// The files that a daemon inherits from "up", beside the topology on standard
+// input and the log on standard error.
+const (
+	reportsFile = 3 // api.Progress lines until the lab is up
+	lockFile    = 4 // the lab's lock, which both hold until then
+)
+
+// newDaemon is how "up" starts a lab's daemon.
 func newDaemon() *cobra.Command {
 	var name, file string
 	cmd := &cobra.Command{
 		Use: "__daemon", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			reports := os.NewFile(3, "reports")
-			tell := func(p api.Progress) { json.NewEncoder(reports).Encode(p) }
+			lock := lab.InheritLock(os.NewFile(lockFile, "lock"))
+			defer lock.Release()
+			reports := os.NewFile(reportsFile, "reports")
+			ctx, cancel := context.WithCancel(cmd.Context())
+			defer cancel()
+			// A lab of which nobody heard that it is up is not wanted any more.
+			tell := func(p api.Progress) {
+				if json.NewEncoder(reports).Encode(p) != nil {
+					cancel()
+				}
+			}
 			up := false
-			err := func() error {
-				source, err := io.ReadAll(os.Stdin)
-				if err != nil {
-					return err
-				}
-				plan, err := topology.Parse(file, source)
-				if err != nil {
-					return err
-				}
-				progress := func(done, total int, what string) { tell(api.Progress{Done: done, Total: total, What: what}) }
-				return serve(cmd.Context(), plan, textLogger(os.Stderr), progress, func() {
-					up = true
-					tell(api.Progress{End: true, Changed: true})
-					reports.Close()
-				})
-			}()
+			ready := func() {
+				tell(api.Progress{End: true, Changed: true})
+				up = true
+				reports.Close()
+			}
+			err := daemon(ctx, file, lock, tell, ready)
 			if err != nil && !up {
 				tell(api.Progress{End: true, Err: &api.Error{Text: err.Error()}})
 			}
@@ -57,23 +62,32 @@ func newDaemon() *cobra.Command {
 	return cmd
 }
 
-// serve runs a lab until ctx ends or a client takes it down, and removes it.
-// It calls ready once, when the lab is up and its socket answers.
-func serve(ctx context.Context, plan *topology.Plan, log *slog.Logger, progress lab.Progress, ready func()) error {
-	dir := lab.DirOf(plan.Name)
-	lock, err := dir.Lock()
-	if errors.Is(err, lab.ErrLocked) {
-		return fmt.Errorf("lab %q is just being built or taken down by another process", plan.Name)
-	}
+func daemon(ctx context.Context, file string, lock *lab.Lock, tell func(api.Progress), ready func()) error {
+	source, err := io.ReadAll(os.Stdin)
 	if err != nil {
 		return err
 	}
-	defer lock.Release()
+	plan, err := topology.Parse(file, source)
+	if err != nil {
+		return err
+	}
+	progress := func(done, total int, what string) { tell(api.Progress{Done: done, Total: total, What: what}) }
+	return serve(ctx, plan, lock, textLogger(os.Stderr), progress, ready)
+}
+
+// serve runs a lab until ctx ends or a client takes it down, and removes it.
+// It calls ready once, when the lab is up and its socket answers. The caller
+// holds the lab's lock, and keeps it.
+func serve(ctx context.Context, plan *topology.Plan, lock *lab.Lock, log *slog.Logger, progress lab.Progress, ready func()) error {
+	dir := lab.DirOf(plan.Name)
 	defer dir.Erase()
 	if err := os.WriteFile(dir.Path("pid"), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
 		return err
 	}
 	running, err := lab.Start(ctx, dir, plan, log, progress)
+	if err != nil && ctx.Err() != nil {
+		return errInterrupted
+	}
 	if err != nil {
 		return err
 	}
@@ -81,7 +95,7 @@ func serve(ctx context.Context, plan *topology.Plan, log *slog.Logger, progress 
 	// takes the lab down still gets its answer.
 	ctx, down := context.WithCancel(ctx)
 	defer down()
-	serverCtx, stopServer := context.WithCancel(context.WithoutCancel(ctx))
+	serverCtx, stopServer := context.WithCancelCause(context.WithoutCancel(ctx))
 	var server sync.WaitGroup
 	var serveErr error
 	ln, err := api.Listen(dir.Socket())
@@ -93,12 +107,14 @@ func serve(ctx context.Context, plan *topology.Plan, log *slog.Logger, progress 
 		ready()
 		<-ctx.Done()
 	}
-	stopServer()
+	stopServer(errors.New("the lab was taken down meanwhile"))
 	server.Wait()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	return errors.Join(err, serveErr, running.Close(closing))
 }
+
+var errInterrupted = errors.New("interrupted: what had been made is removed")
 
 func textLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 

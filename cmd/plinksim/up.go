@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -45,30 +47,26 @@ A problem in the file is found before anything is created.`,
 			if err != nil {
 				return err
 			}
+			// The daemon is in another directory, and other commands show it.
+			if absolute, err := filepath.Abs(plan.File); err == nil && plan.File != "-" {
+				plan.File = absolute
+			}
 			if err := needRoot("up"); err != nil {
 				return err
 			}
 			for _, warning := range plan.Warnings {
 				fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: warning: %s\n", warning.String())
 			}
-			if foreground {
-				return upForeground(cmd, plan)
-			}
+			up := &up{plan: plan, dir: lab.DirOf(plan.Name), progress: newProgress(cmd.ErrOrStderr())}
 			start := time.Now()
-			if err := upDaemon(cmd.Context(), plan, newProgress(cmd.ErrOrStderr())); err != nil {
+			show := func() error { return showUp(cmd, plan, output, time.Since(start), foreground) }
+			if foreground {
+				return up.foreground(cmd.Context(), cmd.ErrOrStderr(), show)
+			}
+			if err := up.background(cmd.Context()); err != nil {
 				return err
 			}
-			status, err := api.NewClient(lab.DirOf(plan.Name)).Status(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if output == "json" {
-				return printJSON(cmd.OutOrStdout(), status)
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "lab %s is up (%s)\n\n", plan.Name, took(time.Since(start)))
-			printEndpoints(cmd.OutOrStdout(), status)
-			printNext(cmd.OutOrStdout(), plan, status)
-			return nil
+			return show()
 		},
 	}
 	cmd.Flags().BoolVarP(&foreground, "foreground", "f", false, "stay attached, and take the lab down on ctrl-C")
@@ -76,110 +74,206 @@ A problem in the file is found before anything is created.`,
 	return cmd
 }
 
-// upDaemon changes a lab that runs, or starts a daemon for it.
-func upDaemon(ctx context.Context, plan *topology.Plan, progress *progress) error {
-	defer progress.end()
-	dir := lab.DirOf(plan.Name)
-	if dir.Running() {
-		changed, err := api.NewClient(dir).Apply(ctx, plan.File, plan.Source, progress.show)
-		if err == nil && !changed {
-			progress.say("the lab is up already, and the file has not changed")
-		}
+// showUp prints what was made.
+func showUp(cmd *cobra.Command, plan *topology.Plan, output string, after time.Duration, foreground bool) error {
+	status, err := api.NewClient(lab.DirOf(plan.Name)).Status(cmd.Context())
+	if err != nil {
 		return err
 	}
-	return startDaemon(ctx, dir, plan, progress)
+	out := cmd.OutOrStdout()
+	if output == "json" {
+		return printJSON(out, status)
+	}
+	fmt.Fprintf(out, "lab %s is up (%s)\n", plan.Name, took(after))
+	printEndpoints(out, status)
+	printNext(out, plan, status, foreground)
+	return nil
 }
 
-// startDaemon runs this program again as the lab's daemon and listens to it
-// until the lab is up. When ctx ends before, the daemon takes back what it
-// made and this returns when it has.
-func startDaemon(ctx context.Context, dir lab.Dir, plan *topology.Plan, progress *progress) error {
-	if err := os.MkdirAll(dir.Path("log"), 0o700); err != nil {
+// up is one run of the command.
+type up struct {
+	plan     *topology.Plan
+	dir      lab.Dir
+	progress *progress
+}
+
+// background changes a lab that runs, or starts a daemon for it.
+func (u *up) background(ctx context.Context) error {
+	defer u.progress.end()
+	if err := u.dir.CheckSocket(); err != nil {
 		return err
 	}
-	log, err := os.OpenFile(dir.Path("log", "daemon.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	lock, err := u.turn(ctx)
 	if err != nil {
 		return err
 	}
-	defer log.Close()
-	reports, write, err := os.Pipe()
+	if lock != nil {
+		return u.start(ctx, lock)
+	}
+	changed, err := api.NewClient(u.dir).Apply(ctx, u.plan.File, u.plan.Source, u.progress.show)
+	if ctx.Err() != nil {
+		return errors.New("interrupted: the lab stays what it was")
+	}
+	if err == nil && !changed {
+		u.progress.say("the lab is up already, and the file has not changed")
+	}
+	return err
+}
+
+// turnTimeout is how long "up" waits for who is building or removing the lab.
+const turnTimeout = time.Minute
+
+// turn gives the lab's lock, or nil where a daemon runs the lab and answers.
+// It waits while somebody builds the lab or takes it down.
+func (u *up) turn(ctx context.Context) (*lab.Lock, error) {
+	deadline := time.Now().Add(turnTimeout)
+	for said := false; ; {
+		lock, err := u.dir.Lock()
+		if !errors.Is(err, lab.ErrLocked) {
+			return lock, err
+		}
+		if api.NewClient(u.dir).Answers(ctx) {
+			return nil, nil
+		}
+		if !said {
+			said = true
+			u.progress.say("wait for another process, which is just building the lab or taking it down")
+		}
+		if time.Now().After(deadline) {
+			return nil, withHint(fmt.Errorf("lab %q: another process holds it, and its daemon has not answered for %s", u.plan.Name, turnTimeout),
+				"\"plinksim down %s\" ends it", u.plan.Name)
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, errors.New("interrupted: nothing was changed")
+		}
+	}
+}
+
+// start runs this program again as the lab's daemon and listens to it until
+// the lab is up. When that fails, or ctx ends before, nothing of the lab is
+// left when this returns, however the daemon ended: the lock is held here, too.
+func (u *up) start(ctx context.Context, lock *lab.Lock) error {
+	defer lock.Release()
+	daemon, reports, err := u.daemon(lock)
 	if err != nil {
-		return err
+		return errors.Join(err, u.dir.Erase())
 	}
 	defer reports.Close()
+	stop := context.AfterFunc(ctx, func() { daemon.Process.Signal(syscall.SIGTERM) })
+	defer stop()
+	ended := u.listen(reports)
+	if ended != nil && ended.Err == nil && stop() {
+		return daemon.Process.Release()
+	}
+	daemon.Wait()
+	words := lastWords(u.dir)
+	if err := u.dir.Clear(context.WithoutCancel(ctx), lock); err != nil {
+		return fmt.Errorf("lab %q: remove what had been made: %w", u.plan.Name, err)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return errInterrupted
+	case ended != nil && ended.Err != nil:
+		return ended.Err
+	}
+	return fmt.Errorf("lab %q: its daemon ended before the lab was up (%s); what had been made is removed%s", u.plan.Name, daemon.ProcessState, words)
+}
+
+// daemon starts the daemon, and gives the pipe that it reports to.
+func (u *up) daemon(lock *lab.Lock) (daemon *exec.Cmd, reports *os.File, err error) {
+	if err := os.MkdirAll(u.dir.Path("log"), 0o700); err != nil {
+		return nil, nil, err
+	}
+	log, err := os.OpenFile(u.dir.Path("log", "daemon.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer log.Close()
 	self, err := os.Executable()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	file := plan.File
-	if absolute, err := filepath.Abs(file); err == nil && file != "-" {
-		file = absolute
+	reports, write, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
 	}
-	daemon := exec.Command(self, "__daemon", "--name", plan.Name, "--file", file)
+	defer write.Close()
+	daemon = exec.Command(self, "__daemon", "--name", u.plan.Name, "--file", u.plan.File)
 	daemon.Dir = "/"
+	// It is in another directory, where a relative path would be another one.
+	daemon.Env = append(os.Environ(), lab.RootVariable+"="+lab.Root())
 	daemon.Stdout, daemon.Stderr = log, log
-	daemon.ExtraFiles = []*os.File{write}
+	daemon.ExtraFiles = []*os.File{reportsFile - 3: write, lockFile - 3: lock.File()}
 	// A session of its own: ctrl-C on the terminal is for us, and we tell it.
 	daemon.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	source, err := daemon.StdinPipe()
-	if err != nil {
-		write.Close()
-		return err
+	if err == nil {
+		err = daemon.Start()
 	}
-	err = daemon.Start()
-	write.Close()
 	if err != nil {
-		return fmt.Errorf("start the lab's daemon: %w", err)
+		reports.Close()
+		return nil, nil, fmt.Errorf("start the lab's daemon: %w", err)
 	}
 	go func() {
 		defer source.Close()
-		source.Write(plan.Source)
+		source.Write(u.plan.Source)
 	}()
-	stop := context.AfterFunc(ctx, func() { daemon.Process.Signal(syscall.SIGTERM) })
-	defer stop()
-
-	for dec := json.NewDecoder(reports); ; {
-		var p api.Progress
-		if err := dec.Decode(&p); err != nil {
-			break
-		}
-		if !p.End {
-			progress.show(p.Done, p.Total, p.What)
-			continue
-		}
-		if p.Err == nil {
-			return daemon.Process.Release()
-		}
-		daemon.Wait()
-		if ctx.Err() != nil {
-			return errors.New("interrupted: what had been made is removed")
-		}
-		return p.Err
-	}
-	daemon.Wait()
-	if ctx.Err() != nil {
-		return errors.New("interrupted: what had been made is removed")
-	}
-	return withHint(fmt.Errorf("lab %q: its daemon ended before the lab was up: %s", plan.Name, daemon.ProcessState),
-		"its last words are in %s; \"plinksim down %s\" removes what is left", log.Name(), plan.Name)
+	return daemon, reports, nil
 }
 
-// upForeground is the daemon without a daemon.
-func upForeground(cmd *cobra.Command, plan *topology.Plan) error {
-	progress := newProgress(cmd.ErrOrStderr())
-	return serve(cmd.Context(), plan, textLogger(io.Discard), progress.show, func() {
-		progress.end()
-		status, err := api.NewClient(lab.DirOf(plan.Name)).Status(cmd.Context())
-		if err != nil {
-			return
+// listen shows what the daemon reports, and returns its last report, or nil
+// where it ended without one.
+func (u *up) listen(reports io.Reader) *api.Progress {
+	for dec := json.NewDecoder(reports); ; {
+		var p api.Progress
+		if dec.Decode(&p) != nil {
+			return nil
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "lab %s is up; ctrl-C takes it down\n\n", plan.Name)
-		printEndpoints(cmd.OutOrStdout(), status)
+		if p.End {
+			return &p
+		}
+		u.progress.show(p.Done, p.Total, p.What)
+	}
+}
+
+// lastWords is the end of a daemon's log, for a message.
+func lastWords(dir lab.Dir) string {
+	text, err := os.ReadFile(dir.Path("log", "daemon.log"))
+	if err != nil || len(text) == 0 {
+		return ""
+	}
+	const most = 2000
+	return "; its last words:\n" + strings.TrimSpace(string(text[max(0, len(text)-most):]))
+}
+
+// foreground is the daemon without a daemon. What happens goes to stderr.
+func (u *up) foreground(ctx context.Context, stderr io.Writer, show func() error) error {
+	defer u.progress.end()
+	if err := u.dir.CheckSocket(); err != nil {
+		return err
+	}
+	lock, err := u.dir.Lock()
+	if errors.Is(err, lab.ErrLocked) {
+		return withHint(fmt.Errorf("lab %q is up already, or just being built or taken down", u.plan.Name),
+			"without --foreground, \"plinksim up\" changes a lab that is up; \"plinksim down %s\" removes it", u.plan.Name)
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+	return serve(ctx, u.plan, lock, log, u.progress.show, func() {
+		u.progress.end()
+		if err := show(); err != nil {
+			log.Error("what was made cannot be shown", "error", err)
+		}
 	})
 }
 
 // printNext names the commands that make sense now.
-func printNext(w io.Writer, plan *topology.Plan, status lab.Status) {
+func printNext(w io.Writer, plan *topology.Plan, status lab.Status, foreground bool) {
 	fmt.Fprintln(w, "\nNext:")
 	t := newTable(w)
 	for _, ep := range status.Endpoints {
@@ -194,7 +288,11 @@ func printNext(w io.Writer, plan *topology.Plan, status lab.Status) {
 		t.row("  plinksim check "+plan.Name, fmt.Sprintf("run the %d checks of the file", n))
 	}
 	t.row("  plinksim status "+plan.Name, "everything about the lab")
-	t.row("  plinksim down "+plan.Name, "remove the lab")
+	if foreground {
+		t.row("  ctrl-C", "remove the lab")
+	} else {
+		t.row("  plinksim down "+plan.Name, "remove the lab")
+	}
 	t.flush()
 }
 

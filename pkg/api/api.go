@@ -10,6 +10,7 @@ package api
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/plinksim/plinksim/pkg/control"
 )
@@ -30,6 +31,10 @@ type Decision struct {
 	// WaitSeconds is how long the answer may take until the decision is in
 	// force; 0: the answer comes at once.
 	WaitSeconds float64 `json:"wait_seconds,omitempty"`
+}
+
+func (d Decision) wait() time.Duration {
+	return time.Duration(d.WaitSeconds * float64(time.Second))
 }
 
 // Progress is one line of a long answer; the last has Done or an Error.

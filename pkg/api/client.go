@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/lab"
@@ -19,15 +20,32 @@ import (
 // Client speaks to the daemon of one lab. It may be used from any goroutine.
 type Client struct {
 	lab  string
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
 	http *http.Client
 }
+
+// answerTimeout is how long a daemon may take to begin an answer, beside what
+// the request itself wants to wait for.
+const answerTimeout = 10 * time.Second
 
 // NewClient makes a client of the lab in dir. Nothing is opened yet.
 func NewClient(dir lab.Dir) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", dir.Socket())
 	}
-	return &Client{lab: dir.Name(), http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
+	transport := &http.Transport{DialContext: dial, DisableKeepAlives: true}
+	return &Client{lab: dir.Name(), dial: dial, http: &http.Client{Transport: transport}}
+}
+
+// Answers says whether a daemon listens. A lab that is just being built or
+// taken down has none.
+func (c *Client) Answers(ctx context.Context) bool {
+	conn, err := c.dial(ctx, "", "")
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
 }
 
 // Status is a copy of everything about the lab.
@@ -45,13 +63,17 @@ func (c *Client) Sessions(ctx context.Context) ([]lab.SessionStatus, error) {
 // Accept lets a connection come up.
 func (c *Client) Accept(ctx context.Context, d Decision) (control.Connection, error) {
 	var conn control.Connection
-	return conn, c.call(ctx, "POST", "/v1/accept", d, &conn)
+	return conn, c.decide(ctx, "/v1/accept", d, &conn)
 }
 
 // Reject refuses or ends a connection.
 func (c *Client) Reject(ctx context.Context, d Decision) (control.Connection, error) {
 	var conn control.Connection
-	return conn, c.call(ctx, "POST", "/v1/reject", d, &conn)
+	return conn, c.decide(ctx, "/v1/reject", d, &conn)
+}
+
+func (c *Client) decide(ctx context.Context, path string, d Decision, conn *control.Connection) error {
+	return c.callWithin(ctx, answerTimeout+d.wait(), "POST", path, d, conn)
 }
 
 // Events calls each for the kept events after since and, with follow, for
@@ -107,6 +129,12 @@ func (c *Client) Down(ctx context.Context) error {
 }
 
 func (c *Client) call(ctx context.Context, method, path string, request, reply any) error {
+	return c.callWithin(ctx, answerTimeout, method, path, request, reply)
+}
+
+func (c *Client) callWithin(ctx context.Context, limit time.Duration, method, path string, request, reply any) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errSilent(limit))
+	defer cancel()
 	var body []byte
 	if request != nil {
 		var err error
@@ -122,12 +150,19 @@ func (c *Client) call(ctx context.Context, method, path string, request, reply a
 	if reply == nil {
 		return nil
 	}
-	return json.NewDecoder(resp.Body).Decode(reply)
+	if err := json.NewDecoder(resp.Body).Decode(reply); err != nil {
+		return fmt.Errorf("lab %q: read its daemon's answer: %w", c.lab, err)
+	}
+	return nil
 }
 
 // readLines reads an answer of one JSON value a line.
 func readLines[T any](ctx context.Context, c *Client, method, path string, body []byte, each func(T) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	late := time.AfterFunc(answerTimeout, func() { cancel(errSilent(answerTimeout)) })
 	resp, err := c.do(ctx, method, path, body)
+	late.Stop()
 	if err != nil {
 		return err
 	}
@@ -152,7 +187,7 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (*htt
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("lab %q: its daemon does not answer: %w", c.lab, err)
+		return nil, fmt.Errorf("lab %q: its daemon does not answer: %w", c.lab, whyNot(ctx, err))
 	}
 	if resp.StatusCode < 300 {
 		return resp, nil
@@ -163,4 +198,19 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (*htt
 		return nil, fmt.Errorf("lab %q: its daemon answers %s", c.lab, resp.Status)
 	}
 	return nil, refused
+}
+
+func errSilent(limit time.Duration) error { return fmt.Errorf("nothing came for %s", limit) }
+
+// whyNot leaves out of an error what only a programmer wants to know: method,
+// URL and that a context has ended.
+func whyNot(ctx context.Context, err error) error {
+	var of *url.Error
+	if errors.As(err, &of) {
+		err = of.Err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }

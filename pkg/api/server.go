@@ -94,7 +94,7 @@ func (s *Server) decide(act func(account, service, endpoint string) error, want 
 			return
 		}
 		if d.WaitSeconds > 0 {
-			ctx, cancel := context.WithTimeout(r.Context(), time.Duration(d.WaitSeconds*float64(time.Second)))
+			ctx, cancel := context.WithTimeout(r.Context(), d.wait())
 			defer cancel()
 			if err := s.Lab.Plane().Wait(ctx, d.Service, d.Endpoint, want); err != nil {
 				refuse(w, http.StatusGatewayTimeout, err)
