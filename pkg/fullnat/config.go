@@ -129,6 +129,8 @@ type Stats struct {
 	Sessions int
 	Unsent   uint64 // frames of the table's own for which Pending had no room
 	Answers  Answers
+	Rekeys   uint64 // how often a search was so long that the table changed its secret
+	Bytes    uint64 // of memory reserved for the sessions of now, or of a while ago
 	Links    []LinkStats
 }
 

@@ -74,7 +74,7 @@ func (t *Table) deadline(s *session) int64 {
 func (t *Table) Expire(now time.Duration, budget int) (more bool) {
 	t.clock.advance(now)
 	for ; budget > 0; budget-- {
-		if !t.expireStep() && !t.sweepStep() && !t.ports.forget(t.clock.now) {
+		if !t.expireStep() && !t.sweepStep() && !t.ports.forget(t.clock.now) && !t.shrinkStep() {
 			return false
 		}
 	}
@@ -117,3 +117,6 @@ func (t *Table) sweepStep() bool {
 	}
 	return true
 }
+
+// shrinkStep does a little of giving memory back.
+func (t *Table) shrinkStep() bool { return t.flows.tidy(t.moved) || t.sessions.trim() }

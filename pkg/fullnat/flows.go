@@ -47,40 +47,40 @@ type flow struct {
 
 var _ [64]byte = [unsafe.Sizeof(flow{})]byte{}
 
-// flows finds flows by key: open addressing, linear probing, at most three
-// slots of five in use. What is removed leaves no trace, as those behind it
-// move up; therefore a slot's number is good until the next removal only, and
-// sessions are told of moves.
-type flows struct {
+// arena is an array of flows that finds them by key: open addressing, linear
+// probing. What is removed leaves no trace, as those behind it move up.
+type arena struct {
 	memory[flow]
 	secret [4]uint64
 }
 
-func (f *flows) init(sessions int, random *rand.Rand) error {
-	for i := range f.secret {
-		f.secret[i] = random.Uint64()
+// slotsFor is how many slots a number of sessions get: two flows at three
+// slots of five, the fullest at which the longest search of millions is still
+// short. Some slots more, so that a search in a very small arena ends as well.
+func slotsFor(sessions int) int { return 2*sessions*5/3 + 8 }
+
+func (a *arena) init(sessions int, random *rand.Rand) error {
+	for i := range a.secret {
+		a.secret[i] = random.Uint64()
 	}
-	// Some slots more, so that a search in a very small table ends as well.
-	return f.memory.init(2*sessions*5/3 + 8)
+	return a.memory.init(slotsFor(sessions))
 }
 
 // home is where the search for k starts. It folds two 128-bit products with a
 // secret key: who does not know the key cannot choose flows that share a home.
-func (f *flows) home(k key) uint32 {
-	high, low := bits.Mul64(k.addrs^f.secret[0], k.rest^f.secret[1])
-	high, low = bits.Mul64(high^low^f.secret[2], f.secret[3]|1)
-	slot, _ := bits.Mul64(high^low, uint64(len(f.all)))
+func (a *arena) home(k key) uint32 {
+	high, low := bits.Mul64(k.addrs^a.secret[0], k.rest^a.secret[1])
+	high, low = bits.Mul64(high^low^a.secret[2], a.secret[3]|1)
+	slot, _ := bits.Mul64(high^low, uint64(len(a.all)))
 	return uint32(slot)
 }
 
 // prefetch starts loading the slot, so that a later find need not wait.
-func (f *flows) prefetch(slot uint32) { prefetch(unsafe.Pointer(&f.all[slot])) }
-
-func (f *flows) at(slot uint32) *flow { return &f.all[slot] }
+func (a *arena) prefetch(slot uint32) { prefetch(unsafe.Pointer(&a.all[slot])) }
 
 // find returns the flow with k, or nil. home is home(k).
-func (f *flows) find(k key, home uint32) *flow {
-	all := f.all
+func (a *arena) find(k key, home uint32) *flow {
+	all := a.all
 	for i := int(home); ; i++ {
 		if i >= len(all) {
 			i = 0
@@ -93,44 +93,43 @@ func (f *flows) find(k key, home uint32) *flow {
 	}
 }
 
-func (f *flows) has(k key) bool { return f.find(k, f.home(k)) != nil }
-
-// insert takes the first empty slot for k, which must not be in the table.
-func (f *flows) insert(k key) (e *flow, slot uint32) {
-	slot = f.home(k)
-	for f.all[slot].key.rest != 0 {
-		slot = f.after(slot)
+// insert takes the first empty slot for k, which must not be there, and says
+// how many it had to pass.
+func (a *arena) insert(k key) (slot, passed uint32) {
+	slot = a.home(k)
+	for a.all[slot].key.rest != 0 {
+		slot = a.after(slot)
+		passed++
 	}
-	e = &f.all[slot]
-	e.key = k
-	return e, slot
+	a.all[slot].key = k
+	return slot, passed
 }
 
 // remove empties a slot and closes the gap: a flow behind it moves up if its
 // home is not between the gap and itself.
-func (f *flows) remove(slot uint32, moved func(e *flow, to uint32)) {
+func (a *arena) remove(slot uint32, moved func(e *flow, to uint32)) {
 	gap := slot
-	for i := f.after(gap); f.all[i].key.rest != 0; i = f.after(i) {
-		if f.distance(f.home(f.all[i].key), i) < f.distance(gap, i) {
+	for i := a.after(gap); a.all[i].key.rest != 0; i = a.after(i) {
+		if a.distance(a.home(a.all[i].key), i) < a.distance(gap, i) {
 			continue
 		}
-		f.all[gap] = f.all[i]
-		moved(&f.all[gap], gap)
+		a.all[gap] = a.all[i]
+		moved(&a.all[gap], gap)
 		gap = i
 	}
-	f.all[gap] = flow{}
+	a.all[gap] = flow{}
 }
 
-func (f *flows) after(slot uint32) uint32 {
-	if slot++; int(slot) == len(f.all) {
+func (a *arena) after(slot uint32) uint32 {
+	if slot++; int(slot) == len(a.all) {
 		return 0
 	}
 	return slot
 }
 
-func (f *flows) distance(from, to uint32) uint32 {
+func (a *arena) distance(from, to uint32) uint32 {
 	if to >= from {
 		return to - from
 	}
-	return to + uint32(len(f.all)) - from
+	return to + uint32(len(a.all)) - from
 }

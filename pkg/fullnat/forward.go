@@ -36,6 +36,7 @@ func (t *Table) Forward(frames []packet.Frame, verdicts []Verdict, now time.Dura
 // forwardBurst parses all packets and asks for their flows before it looks at
 // the first one.
 func (t *Table) forwardBurst(frames []packet.Frame, verdicts []Verdict) {
+	t.flows.swap()
 	for i := range frames {
 		w := &t.burst[i]
 		switch packet.Parse(frames[i].Data, &w.packet) {
@@ -44,6 +45,7 @@ func (t *Table) forwardBurst(frames []packet.Frame, verdicts []Verdict) {
 			w.key = newKey(frames[i].ENI, p.Protocol, p.Src, p.Dst, p.SrcPort, p.DstPort)
 			w.home = t.flows.home(w.key)
 			t.flows.prefetch(w.home)
+			t.flows.prefetchOther(w.key)
 		}
 	}
 	for i := range frames {

@@ -31,7 +31,7 @@ func (t *Table) roomFor(l *link) Verdict {
 	switch {
 	case l.Behaviour.MaxSessions > 0 && l.sessions >= l.Behaviour.MaxSessions:
 		return LinkFull
-	case t.sessions.full():
+	case t.sessions.full(), !t.flows.makeRoom(t.moved):
 		return TableFull
 	}
 	return Forwarded

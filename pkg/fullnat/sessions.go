@@ -6,15 +6,16 @@ import (
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
-// maxSessions keeps slot numbers, two flows at three of five, in 32 bits and
-// leaves one bit of a session's number to the wheel.
-const maxSessions = 1 << 30
+// maxSessions keeps slot numbers, two flows at three of five, in 31 bits, and
+// leaves one bit of them to flows and one bit of a session's number to the
+// wheel.
+const maxSessions = 1 << 29
 
 // session is what the two flows of a session share and established packets do
 // not need.
 type session struct {
 	slots      [2]uint32 // where the flows are, by direction
-	prev, next uint32    // neighbours in a slot of the wheel; next is also the free list
+	prev, next uint32    // neighbours in a slot of the wheel, or in the free list
 	link       uint32
 	pool       uint32
 	state      state
@@ -32,7 +33,8 @@ const none = ^uint32(0)
 type sessions struct {
 	memory[session]
 	used    int
-	reached uint32 // numbers from here on were never given out
+	reached uint32 // numbers from here on are not given out, nor in the free list
+	touched uint32 // elements from here on have no memory
 	free    uint32 // head of the list of returned ones
 }
 
@@ -50,17 +52,57 @@ func (s *sessions) add() (id uint32) {
 	s.used++
 	if s.free == none {
 		s.reached++
+		s.touched = max(s.touched, s.reached)
 		return s.reached - 1
 	}
 	id = s.free
-	s.free = s.all[id].next
+	s.unlinkFree(id)
 	return id
 }
 
 func (s *sessions) drop(id uint32) {
 	s.used--
-	s.all[id] = session{next: s.free}
+	s.all[id] = session{prev: none, next: s.free}
+	if s.free != none {
+		s.all[s.free].prev = id
+	}
 	s.free = id
+}
+
+func (s *sessions) unlinkFree(id uint32) {
+	e := &s.all[id]
+	if e.prev == none {
+		s.free = e.next
+	} else {
+		s.all[e.prev].next = e.next
+	}
+	if e.next != none {
+		s.all[e.next].prev = e.prev
+	}
+}
+
+// trim forgets the last number if it is free, or returns a huge page of
+// memory that is behind all numbers, and says whether it did.
+func (s *sessions) trim() bool {
+	if last := s.reached - 1; s.reached > 0 && s.all[last].state == free {
+		s.unlinkFree(last)
+		s.all[last] = session{}
+		s.reached--
+		return true
+	}
+	const perPiece = hugePage / uint32(unsafe.Sizeof(session{}))
+	if s.touched <= perPiece {
+		return false
+	}
+	// Half a piece of distance, so that sessions that come and go do not make
+	// memory come and go with them.
+	from := (s.touched - 1) / perPiece * perPiece
+	if s.reached+perPiece/2 > from {
+		return false
+	}
+	s.release(int(from), int(s.touched))
+	s.touched = from
+	return true
 }
 
 // state is how far a session is. UDP is established from its first packet.

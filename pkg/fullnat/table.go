@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+	"unsafe"
 )
 
 // Options are what a Table keeps for life. The zero value is usable.
 type Options struct {
-	// MaxSessions limits the table; 0 means DefaultMaxSessions. Memory is
-	// reserved for all of them, 245 bytes each, and used as they come.
+	// MaxSessions limits the table; 0 means DefaultMaxSessions. The table
+	// grows to 245 bytes for each of them, and shrinks when they are gone.
 	MaxSessions int
 	// Seed makes the hash key and the first NAT port of every target
 	// reproducible. 0 draws a random one, which is what keeps a stranger from
@@ -88,7 +89,7 @@ func New(opts Options) (*Table, error) {
 	t.ports.init()
 	t.hops.init()
 	t.answers.init(&opts)
-	if err := t.flows.init(opts.MaxSessions, t.random); err != nil {
+	if err := t.flows.init(opts.MaxSessions, smallestSize, longestProbe, t.random); err != nil {
 		return nil, err
 	}
 	if err := t.sessions.init(opts.MaxSessions); err != nil {
@@ -128,6 +129,8 @@ func (t *Table) Stats() Stats {
 		Sessions: t.sessions.used - t.links.orphans,
 		Unsent:   t.pending.refused,
 		Answers:  t.answers.sent,
+		Rekeys:   t.flows.rekeys,
+		Bytes:    t.bytes(),
 		Links:    make([]LinkStats, 0, len(t.links.order)),
 	}
 	for _, l := range t.links.order {
@@ -136,6 +139,12 @@ func (t *Table) Stats() Stats {
 		s.Links = append(s.Links, stats)
 	}
 	return s
+}
+
+// bytes is an upper bound: a page that nobody has touched yet is in it, too.
+func (t *Table) bytes() uint64 {
+	flows := len(t.flows.arena.all) + len(t.flows.other.all)
+	return uint64(flows)*uint64(unsafe.Sizeof(flow{})) + uint64(t.sessions.touched)*uint64(unsafe.Sizeof(session{}))
 }
 
 // Sessions appends a copy of every session that lives at now to dst. It walks

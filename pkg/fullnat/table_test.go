@@ -323,7 +323,7 @@ func TestNewRefuses(t *testing.T) {
 		opts Options
 		want string
 	}{
-		{Options{MaxSessions: -1}, "a session table for -1 sessions: want 1 to 1073741824"},
+		{Options{MaxSessions: -1}, "a session table for -1 sessions: want 1 to 536870912"},
 		{Options{Timers: Timers{Closing: -1}}, "the closing timer is -1ns: want more than 0 and at most 576h0m0s"},
 	} {
 		_, err := New(tt.opts)
