@@ -21,6 +21,11 @@
 // original at once only if its destination MAC is not the device's own. The
 // devices outlive the ring, and a new ring takes over where the last one ended.
 //
+// [Shaping] degrades what the table forwards: a bandwidth, delay, jitter, loss,
+// reordering, duplication and corruption for each link and direction, and
+// interfaces that are down. It stands between the table and the driver, holds
+// copies of what waits, and wakes the engine when the next one is due.
+//
 // A [Memory] is the driver for tests: frames are injected and collected by the
 // test, which needs no privileges and no clock.
 //

@@ -41,6 +41,8 @@ type Config struct {
 	// Owned are the addresses that answer ARP: those of endpoint ENIs and the
 	// NAT IPs of nodes.
 	Owned []Owned
+	// Shaping degrades what the table forwards.
+	Shaping Shaping
 }
 
 // EngineStats is a copy of every counter of an Engine.
@@ -48,6 +50,7 @@ type EngineStats struct {
 	Driver DriverStats
 	Table  fullnat.Stats
 	ARP    ARPStats
+	Shaped ShapingStats
 }
 
 // Engine moves packets through one table. Its methods may be called from any
@@ -63,6 +66,11 @@ type Engine struct {
 	arp      responder
 	verdicts [Burst]fullnat.Verdict
 	out      [Burst]packet.Frame
+	came     [Burst]packet.ENI   // where the frames of a burst came from
+	outCame  [Burst]packet.ENI   // the same of out
+	due      [Burst]packet.Frame // frames that waited and leave now
+	shaper   shaper
+	alarm    alarm
 	closed   bool
 }
 
@@ -111,6 +119,7 @@ func (e *Engine) Configure(cfg Config) error {
 		return fmt.Errorf("configure the session table: %w", err)
 	}
 	e.arp.owned = owned
+	e.shaper.configure(cfg.Shaping)
 	return nil
 }
 
@@ -166,17 +175,29 @@ func (e *Engine) work(frames []packet.Frame) error {
 		return errEngineClosed // and the frames are gone
 	}
 	now := e.clock()
-	out := e.judge(frames, now)
-	if err := e.write(e.table.Pending()); err != nil {
+	if err := e.writeDue(now); err != nil {
 		return err
 	}
-	if err := e.write(out); err != nil {
+	out := e.judge(e.shaper.arrive(frames), now)
+	if err := e.writePending(now); err != nil {
+		return err
+	}
+	if err := e.write(e.shaper.depart(out, e.outCame[:len(out)], now)); err != nil {
 		return err
 	}
 	if more := e.table.Expire(now, e.budget); more {
 		e.driver.Wake()
 	}
-	return e.write(e.table.Pending())
+	if err := e.writePending(now); err != nil {
+		return err
+	}
+	e.setAlarm(now)
+	return nil
+}
+
+// writePending sends what the table itself wants to say.
+func (e *Engine) writePending(now time.Duration) error {
+	return e.write(e.shaper.depart(e.table.Pending(), nil, now))
 }
 
 func (e *Engine) write(frames []packet.Frame) error {
@@ -200,9 +221,13 @@ func (e *Engine) judge(frames []packet.Frame, now time.Duration) []packet.Frame 
 			out = append(out, *f)
 		}
 	}
+	for i := range rest {
+		e.came[i] = rest[i].ENI
+	}
 	e.table.Forward(rest, e.verdicts[:len(rest)], now)
 	for i := range rest {
 		if e.verdicts[i] == fullnat.Forwarded {
+			e.outCame[len(out)] = e.came[i]
 			out = append(out, rest[i])
 		}
 	}
@@ -215,9 +240,9 @@ func (e *Engine) Stats() EngineStats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
-		return EngineStats{Driver: driver, ARP: e.arp.stats}
+		return EngineStats{Driver: driver, ARP: e.arp.stats, Shaped: e.shaper.snapshot()}
 	}
-	return EngineStats{Driver: driver, Table: e.table.Stats(), ARP: e.arp.stats}
+	return EngineStats{Driver: driver, Table: e.table.Stats(), ARP: e.arp.stats, Shaped: e.shaper.snapshot()}
 }
 
 // Sessions is a copy of every session. The packets wait while it is made.
@@ -239,6 +264,7 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	e.closed = true
+	e.alarm.stop()
 	return errors.Join(e.driver.Close(), e.table.Close())
 }
 

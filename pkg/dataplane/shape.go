@@ -1,0 +1,407 @@
+package dataplane
+
+import (
+	"hash/fnv"
+	"math/rand/v2"
+	"time"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+// Impairment is what happens to frames that go one way. The zero value leaves
+// them alone. Every share is a probability from 0 to 1 and counts frames: a
+// superframe is lost, delayed, duplicated or corrupted as a whole.
+//
+// A frame meets them in this order: Loss, Corrupt, Duplicate, Bandwidth,
+// Delay and Jitter, Reorder.
+type Impairment struct {
+	// Bandwidth is in bit/s; 0 does not limit. It counts Ethernet frames, and
+	// a superframe counts as the packets that it is cut into, each with its
+	// headers. What exceeds it waits, at most queueTime of it, and more than
+	// that is dropped.
+	Bandwidth int64
+	// Delay is added to every frame, and up to Jitter more or less, evenly
+	// distributed. Frames stay in order all the same: one that would overtake
+	// leaves together with the one before it.
+	Delay, Jitter time.Duration
+	// Loss is the share that vanishes.
+	Loss float64
+	// Reorder is the share that leaves reorderBy later than it should, while
+	// those behind it do not wait.
+	Reorder float64
+	// Duplicate is the share that leaves twice.
+	Duplicate float64
+	// Corrupt is the share that leaves with one bit flipped, which the
+	// receiver's checksum will tell it.
+	Corrupt float64
+}
+
+// Shaping is what an Engine does to frames between the session table and the
+// driver. The zero value does nothing and costs nothing.
+type Shaping struct {
+	Links  []ShapedLink
+	Faults map[packet.ENI]Fault // of single interfaces; NoFault where one is missing
+}
+
+// ShapedLink is a set of interfaces on the consumer's side whose frames are
+// impaired together: they share one bandwidth in each direction. It keeps its
+// queue, its bandwidth's balance, its randomness and its counters as long as a
+// Config has a link of its name with the same seed.
+type ShapedLink struct {
+	Name string
+	ENIs []packet.ENI
+	// Seed makes what is random: the same seed and the same frames give the
+	// same losses. Each fault, direction and name has randomness of its own,
+	// so neither another link's traffic nor a changed delay moves the losses.
+	Seed                   uint64
+	ToProvider, ToConsumer Impairment
+}
+
+// Fault is what is wrong with a whole interface.
+type Fault uint8
+
+const (
+	NoFault   Fault = iota
+	Blackhole       // packets from and to it vanish; ARP is answered
+	Down            // nothing comes from it and nothing goes there, ARP neither
+)
+
+// ShapingStats counts what shaping did. Dropped frames were forwarded by the
+// table, or never reached it, so no verdict tells of them.
+type ShapingStats struct {
+	Links      []ShapedLinkStats // in the order of the Config
+	Blackholed uint64            // frames from and to interfaces with that fault
+	Down       uint64            // the same
+	HeldBytes  int               // memory of the frames that wait now
+}
+
+// ShapedLinkStats counts frames of one link, since it was first configured.
+type ShapedLinkStats struct {
+	Name                   string
+	ToProvider, ToConsumer ShapedStats
+}
+
+// ShapedStats counts frames of one direction.
+type ShapedStats struct {
+	Passed     uint64 // left, at once or later, duplicates too
+	Delayed    uint64 // had to wait, of those that left or will leave
+	Waiting    int    // now
+	Reordered  uint64
+	Duplicated uint64
+	Corrupted  uint64
+
+	// Each of these is a drop.
+	Lost      uint64 // by Loss
+	QueueFull uint64 // too many waited for the bandwidth
+	NoRoom    uint64 // too much memory is taken by frames that wait
+	Cut       uint64 // waited, and then the interface was down or a blackhole
+}
+
+const (
+	// queueTime is how long a frame may wait for the bandwidth, within
+	// minQueue and maxQueue bytes.
+	queueTime = 100 * time.Millisecond
+	minQueue  = 128 << 10
+	maxQueue  = 8 << 20
+	// reorderBy is long enough that at a few hundred packets per second the
+	// next one overtakes.
+	reorderBy = 5 * time.Millisecond
+	// What waits is copied, so that memory is bounded for each direction of a
+	// link and for all of them.
+	maxHeldOneWay = 16 << 20
+	maxHeld       = 64 << 20
+)
+
+// shaper holds frames back, drops and damages them as Shaping says. Time is
+// an argument; it belongs to one goroutine.
+type shaper struct {
+	active bool // there is something to do
+	links  map[string]*shapedLink
+	order  []*shapedLink
+	byENI  map[packet.ENI]*shapedLink
+	faults map[packet.ENI]Fault
+
+	queue   dueQueue
+	pool    bufferPool
+	leaving []dueFrame // what release handed out
+	stats   ShapingStats
+}
+
+type shapedLink struct {
+	name                   string
+	seed                   uint64
+	toProvider, toConsumer *way
+}
+
+// way is one direction of a link.
+type way struct {
+	Impairment
+	bucket bucket
+	last   time.Duration // when the newest frame leaves that keeps its place
+	inLine int           // waiting frames that keep their place
+	held   int           // bytes
+	dice   [numDice]*rand.Rand
+	stats  ShapedStats
+}
+
+// Each fault has dice of its own.
+const (
+	lossDice = iota
+	corruptDice
+	duplicateDice
+	jitterDice
+	reorderDice
+	numDice
+)
+
+func newWay(link string, seed uint64, direction string) *way {
+	w := &way{}
+	for i := range w.dice {
+		h := fnv.New64a()
+		_, _ = h.Write([]byte{byte(i)})
+		_, _ = h.Write([]byte(direction + " " + link))
+		w.dice[i] = rand.New(rand.NewPCG(seed, h.Sum64()))
+	}
+	return w
+}
+
+// rolls decides for one frame. What never happens takes no number.
+func (w *way) rolls(dice int, share float64) bool {
+	return share > 0 && w.dice[dice].Float64() < share
+}
+
+// configure puts cfg in force. Frames that wait leave when they would have
+// left before.
+func (s *shaper) configure(cfg Shaping) {
+	before := s.links
+	s.links, s.order = map[string]*shapedLink{}, nil
+	s.byENI, s.faults = map[packet.ENI]*shapedLink{}, cfg.Faults
+	s.active = len(cfg.Faults) > 0
+	for _, spec := range cfg.Links {
+		l := before[spec.Name]
+		if l == nil || l.seed != spec.Seed {
+			l = l.anew(spec)
+		}
+		l.toProvider.become(spec.ToProvider)
+		l.toConsumer.become(spec.ToConsumer)
+		s.links[spec.Name] = l
+		s.order = append(s.order, l)
+		if !l.toProvider.busy() && !l.toConsumer.busy() {
+			continue
+		}
+		s.active = true
+		for _, eni := range spec.ENIs {
+			s.byENI[eni] = l
+		}
+	}
+}
+
+// anew is a link with fresh randomness; l is the one before it, or nil.
+func (l *shapedLink) anew(spec ShapedLink) *shapedLink {
+	fresh := &shapedLink{
+		name: spec.Name, seed: spec.Seed,
+		toProvider: newWay(spec.Name, spec.Seed, "to provider"),
+		toConsumer: newWay(spec.Name, spec.Seed, "to consumer"),
+	}
+	if l == nil {
+		return fresh
+	}
+	// The frames that wait know their way by its address.
+	l.seed = spec.Seed
+	l.toProvider.dice, l.toConsumer.dice = fresh.toProvider.dice, fresh.toConsumer.dice
+	return l
+}
+
+func (w *way) become(i Impairment) {
+	w.Impairment = i
+	w.bucket.setRate(i.Bandwidth)
+}
+
+// busy says whether a frame of this direction may not simply pass.
+func (w *way) busy() bool { return w.Impairment != Impairment{} || w.stats.Waiting > 0 }
+
+// arrive drops frames that an interface's fault keeps from coming, in place.
+func (s *shaper) arrive(frames []packet.Frame) []packet.Frame {
+	if len(s.faults) == 0 {
+		return frames
+	}
+	kept := frames[:0]
+	for _, f := range frames {
+		if !s.cut(&f) {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
+
+// cut says whether a fault of the frame's interface swallows it, and counts.
+func (s *shaper) cut(f *packet.Frame) bool {
+	switch s.faults[f.ENI] {
+	case Down:
+		s.stats.Down++
+		return true
+	case Blackhole:
+		if packet.IsARP(f.Data) {
+			return false
+		}
+		s.stats.Blackholed++
+		return true
+	}
+	return false
+}
+
+// depart takes frames that are ready to leave and keeps, in place, those that
+// leave now; what waits was copied. sources are the interfaces that the frames
+// came from; none for frames of the table's own, of which only those to a
+// consumer belong to a link.
+func (s *shaper) depart(frames []packet.Frame, sources []packet.ENI, now time.Duration) []packet.Frame {
+	if !s.active {
+		return frames
+	}
+	kept := frames[:0]
+	for i := range frames {
+		f := frames[i]
+		if s.cut(&f) {
+			continue
+		}
+		var source packet.ENI
+		if sources != nil {
+			source = sources[i]
+		}
+		w := s.wayOf(&f, source)
+		if w == nil || s.admit(w, &f, now) {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
+
+// wayOf finds the direction of the link that a frame belongs to; nil where it
+// is of none. Neighbours ask each other outside of every link.
+func (s *shaper) wayOf(f *packet.Frame, source packet.ENI) *way {
+	if packet.IsARP(f.Data) {
+		return nil
+	}
+	if l := s.byENI[source]; l != nil {
+		return l.toProvider
+	}
+	if l := s.byENI[f.ENI]; l != nil {
+		return l.toConsumer
+	}
+	return nil
+}
+
+// admit returns true if the frame leaves now. Otherwise it waits or is gone.
+func (s *shaper) admit(w *way, f *packet.Frame, now time.Duration) bool {
+	if w.rolls(lossDice, w.Loss) {
+		w.stats.Lost++
+		return false
+	}
+	if w.rolls(corruptDice, w.Corrupt) {
+		corrupt(f, w.dice[corruptDice])
+		w.stats.Corrupted++
+	}
+	twice := w.rolls(duplicateDice, w.Duplicate)
+	leaves := s.enter(w, f, now, false)
+	if twice {
+		w.stats.Duplicated++
+		s.enter(w, f, now, true)
+	}
+	return leaves
+}
+
+// enter decides when a frame leaves. With mustWait it never leaves at once.
+func (s *shaper) enter(w *way, f *packet.Frame, now time.Duration, mustWait bool) bool {
+	if w.bucket.full(now) {
+		w.stats.QueueFull++
+		return false
+	}
+	due := w.bucket.take(now, wireLength(f)) + w.delay()
+	inLine := !w.rolls(reorderDice, w.Reorder)
+	if inLine {
+		due = max(due, w.last)
+		w.last = due
+	} else {
+		w.stats.Reordered++
+		due += reorderBy
+	}
+	if inLine && due <= now && w.inLine == 0 && !mustWait {
+		w.stats.Passed++
+		return true
+	}
+	s.hold(w, f, due, inLine)
+	return false
+}
+
+// delay is that of one frame.
+func (w *way) delay() time.Duration {
+	if w.Jitter == 0 {
+		return w.Delay
+	}
+	u := 2*w.dice[jitterDice].Float64() - 1
+	return max(0, w.Delay+time.Duration(u*float64(w.Jitter)))
+}
+
+func (s *shaper) hold(w *way, f *packet.Frame, due time.Duration, inLine bool) {
+	size := bufferSize(len(f.Data))
+	if w.held+size > maxHeldOneWay || s.stats.HeldBytes+size > maxHeld {
+		w.stats.NoRoom++
+		return
+	}
+	copied := *f
+	copied.Data = append(s.pool.get(size), f.Data...)
+	w.held += size
+	s.stats.HeldBytes += size
+	if inLine {
+		w.inLine++
+	}
+	w.stats.Delayed++
+	w.stats.Waiting++
+	s.queue.push(dueFrame{due: due, way: w, inLine: inLine, frame: copied})
+}
+
+// release fills out with frames that are due, the earliest first, and returns
+// how many. They are the shaper's again after recycle.
+func (s *shaper) release(out []packet.Frame, now time.Duration) (n int) {
+	for n < len(out) && s.queue.ready(now) {
+		d := s.queue.pop()
+		if d.inLine {
+			d.way.inLine--
+		}
+		d.way.stats.Waiting--
+		s.leaving = append(s.leaving, d)
+		if s.cut(&d.frame) {
+			d.way.stats.Cut++
+			continue
+		}
+		d.way.stats.Passed++
+		out[n] = d.frame
+		n++
+	}
+	return n
+}
+
+// recycle takes back the memory of what release handed out.
+func (s *shaper) recycle() {
+	for i := range s.leaving {
+		d := &s.leaving[i]
+		size := cap(d.frame.Data)
+		d.way.held -= size
+		s.stats.HeldBytes -= size
+		s.pool.put(d.frame.Data)
+		*d = dueFrame{}
+	}
+	s.leaving = s.leaving[:0]
+}
+
+// next is when the next frame is due; false where none waits.
+func (s *shaper) next() (time.Duration, bool) { return s.queue.first() }
+
+// snapshot is a copy of the counters.
+func (s *shaper) snapshot() ShapingStats {
+	out := s.stats
+	for _, l := range s.order {
+		out.Links = append(out.Links, ShapedLinkStats{l.name, l.toProvider.stats, l.toConsumer.stats})
+	}
+	return out
+}

@@ -1,0 +1,56 @@
+package dataplane
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+// corrupt flips one bit of a frame in place, so that its receiver finds a
+// checksum that is wrong.
+//
+// A frame whose checksum is left to the device gets it first: whoever receives
+// it without a device between would trust it. A superframe has no checksum
+// before it is cut, so it is the header checksum of its IPv4 header that
+// breaks.
+func corrupt(f *packet.Frame, dice *rand.Rand) {
+	var p packet.Packet
+	switch packet.Parse(f.Data, &p) {
+	case packet.TCP, packet.UDP, packet.ICMP:
+	default:
+		if len(f.Data) > packet.L3 {
+			flip(f.Data[packet.L3:], dice)
+		}
+		return
+	}
+	if f.Offload.GSOSize > 0 {
+		const checksum = packet.L3 + 10 // RFC 791, 3.1
+		flip(f.Data[checksum:checksum+2], dice)
+		return
+	}
+	completeChecksum(f, &p)
+	flip(f.Data[p.L4:p.End], dice)
+}
+
+func flip(data []byte, dice *rand.Rand) {
+	bit := dice.IntN(8 * len(data))
+	data[bit/8] ^= 1 << (bit % 8)
+}
+
+// completeChecksum does what a device would do for a frame with NeedsCsum
+// (virtio 1.2, 5.1.6.2.1).
+func completeChecksum(f *packet.Frame, p *packet.Packet) {
+	o := f.Offload
+	field := int(o.CsumStart) + int(o.CsumOffset)
+	if !o.NeedsCsum || field+2 > int(p.End) || int(o.CsumStart) >= int(p.End) {
+		return
+	}
+	// The field holds the pseudo-header's sum, so it is part of the sum.
+	checksum := ^packet.Sum(f.Data[o.CsumStart:p.End])
+	if checksum == 0 && p.Protocol == packet.ProtocolUDP {
+		checksum = 0xffff // RFC 768: 0 would mean that there is none
+	}
+	binary.BigEndian.PutUint16(f.Data[field:], checksum)
+	f.Offload = packet.Offload{}
+}

@@ -1,0 +1,45 @@
+package dataplane
+
+import "time"
+
+// alarm wakes the worker when the next frame that waits is due.
+type alarm struct {
+	timer *time.Timer
+	at    time.Duration // what the timer is set to; 0: it is not
+}
+
+func (a *alarm) stop() {
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+}
+
+// setAlarm sees to it that the worker looks again when a frame is due.
+func (e *Engine) setAlarm(now time.Duration) {
+	due, waits := e.shaper.next()
+	switch {
+	case !waits:
+		return
+	case due <= now:
+		e.driver.Wake()
+	case e.alarm.timer == nil:
+		e.alarm.timer = time.AfterFunc(due-now, e.driver.Wake)
+		e.alarm.at = due
+	case due != e.alarm.at || now >= e.alarm.at:
+		e.alarm.timer.Reset(due - now)
+		e.alarm.at = due
+	}
+}
+
+// writeDue sends the frames whose time has come.
+func (e *Engine) writeDue(now time.Duration) error {
+	for e.shaper.queue.ready(now) {
+		n := e.shaper.release(e.due[:], now)
+		err := e.write(e.due[:n])
+		e.shaper.recycle()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
