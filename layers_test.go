@@ -25,7 +25,7 @@ var layers = []string{
 	2: "pkg/secgroup pkg/lb pkg/fullnat pkg/control",
 	3: "pkg/dns pkg/dataplane pkg/host",
 	4: "pkg/lab",
-	5: "pkg/api pkg/plinktest",
+	5: "pkg/api pkg/plinktest pkg/bench",
 	6: "cmd/plinksim",
 }
 

@@ -20,12 +20,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/plinksim/plinksim/pkg/api"
+	"github.com/plinksim/plinksim/pkg/bench"
 	"github.com/plinksim/plinksim/pkg/lab"
 )
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == lab.EnterCommand {
 		os.Exit(enter(os.Args[2:], os.Stderr))
+	}
+	if len(os.Args) == 2 && os.Args[1] == bench.GeneratorCommand {
+		os.Exit(bench.Generate(os.Stdin, os.Stdout))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
@@ -124,7 +128,7 @@ another through PrivateLink, with real packets and no cloud account.
 	add(root, "use", newExec(), newAccept(), newReject(), newCheck())
 	add(root, "see", newStatus(), newSessions(), newEvents(), newName())
 	add(root, "file", newValidate(), newPlan(), newSchema())
-	root.AddCommand(newVersion(), newDaemon())
+	root.AddCommand(newBench(), newVersion(), newDaemon())
 	return root
 }
 

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/plinksim/plinksim/pkg/bench"
+)
+
+func newBench() *cobra.Command {
+	var quick bool
+	var only, jsonFile, reportFile, output string
+	var options bench.Options
+	cmd := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure the data plane against the kernel's NAT on this machine",
+		Long: `Build the same topology twice, one through plinksim's data plane and one
+through a router that does SNAT and DNAT with nftables, and run the same loads
+through both in turn: bulk TCP, small UDP packets, request/response,
+short connections, and 100,000 packets per second that must all arrive. The
+generators are part of this program. Everything is removed afterwards.
+
+The figures depend on what else the machine does: --quiet 30s waits before
+each measurement until it does nothing, but no longer than that.`,
+		Example: "  sudo plinksim bench --quick\n  sudo plinksim bench --rounds 9 --json bench.json --report bench.html",
+		Args:    takes(cobra.NoArgs, "no arguments"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkOutput(output); err != nil {
+				return err
+			}
+			if err := checkBench(cmd, quick, only, reportFile, &options); err != nil {
+				return err
+			}
+			if err := needRoot("bench"); err != nil {
+				return err
+			}
+			progress := newProgress(cmd.ErrOrStderr())
+			defer progress.end()
+			options.Progress = benchProgress(progress)
+			progress.say(fmt.Sprintf("this takes about %s", took(options.Estimate().Round(time.Second))))
+			report, err := bench.Run(cmd.Context(), options)
+			progress.end()
+			if err != nil {
+				return err
+			}
+			return writeBench(cmd.OutOrStdout(), report, output, jsonFile, reportFile)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&quick, "quick", false, "3 rounds of half a second: a look in less than a minute")
+	flags.IntVar(&options.Rounds, "rounds", 5, "how often each load runs through each topology")
+	flags.Float64Var(&options.Seconds, "seconds", 2, "how long each load runs")
+	flags.DurationVar(&options.Quiet, "quiet", 0, "wait so long, at most, before each measurement until the machine is quiet")
+	flags.StringVar(&only, "only", "", "run the loads whose name this regular expression matches")
+	flags.StringSliceVar(&options.Paths, "path", nil, "core or kernel; both where it is missing")
+	flags.StringVar(&jsonFile, "json", "", "write everything that was measured to this file")
+	flags.StringVar(&reportFile, "report", "", "write a report with plots to this file, .html or .svg")
+	addOutput(cmd, &output)
+	return cmd
+}
+
+// checkBench completes the options, so that a wrong one is found at once and
+// not after minutes.
+func checkBench(cmd *cobra.Command, quick bool, only, reportFile string, o *bench.Options) error {
+	if quick {
+		if !cmd.Flags().Changed("rounds") {
+			o.Rounds = 3
+		}
+		if !cmd.Flags().Changed("seconds") {
+			o.Seconds = 0.5
+		}
+	}
+	if only != "" {
+		match, err := regexp.Compile(only)
+		if err != nil {
+			return &usageError{fmt.Errorf("--only: %w", err)}
+		}
+		o.Only = match
+	}
+	if reportFile != "" && !strings.HasSuffix(reportFile, ".html") && !strings.HasSuffix(reportFile, ".svg") {
+		return &usageError{fmt.Errorf("--report %q: want a name that ends in .html or .svg", reportFile)}
+	}
+	if err := o.Check(); err != nil {
+		return &usageError{err}
+	}
+	return nil
+}
+
+// benchProgress keeps the lines apart where there is no terminal: one for
+// each round is enough there.
+func benchProgress(p *progress) func(done, total int, what string) {
+	round := ""
+	return func(done, total int, what string) {
+		if p.terminal {
+			p.show(done, total, what)
+			return
+		}
+		now, _, _ := strings.Cut(what, ", ")
+		if now != round {
+			round = now
+			p.say(what)
+		}
+	}
+}
+
+func writeBench(stdout io.Writer, report *bench.Report, output, jsonFile, reportFile string) error {
+	if jsonFile != "" {
+		if err := writeTo(jsonFile, report.WriteJSON); err != nil {
+			return err
+		}
+	}
+	if reportFile != "" {
+		write := report.WriteHTML
+		if strings.HasSuffix(reportFile, ".svg") {
+			write = report.WriteSVG
+		}
+		if err := writeTo(reportFile, write); err != nil {
+			return err
+		}
+	}
+	if output == "json" {
+		return report.WriteJSON(stdout)
+	}
+	return report.WriteTable(stdout)
+}
+
+func writeTo(name string, write func(io.Writer) error) error {
+	file, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	if err := write(file); err != nil {
+		file.Close()
+		return err
+	}
+	return file.Close()
+}

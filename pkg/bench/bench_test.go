@@ -1,0 +1,170 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/pkg/host"
+	"github.com/plinksim/plinksim/pkg/lab"
+)
+
+// The generators are further runs of the test binary.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 4 && os.Args[1] == lab.EnterCommand {
+		fmt.Fprintln(os.Stderr, host.Exec(os.Args[2], os.Args[3], os.Args[4:], os.Environ()))
+		os.Exit(127)
+	}
+	if len(os.Args) == 2 && os.Args[1] == GeneratorCommand {
+		os.Exit(Generate(os.Stdin, os.Stdout))
+	}
+	os.Exit(m.Run())
+}
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		require.NotEqual(t, "1", os.Getenv("PLINKSIM_MUST_RUN"), "it makes network namespaces, and that needs root")
+		t.Skip("it makes network namespaces, and that needs root: run it with sudo")
+	}
+	dir, err := os.MkdirTemp("", "bench")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	t.Setenv("PLINKSIM_STATE_DIR", dir+"/run")
+	t.Cleanup(func() { require.NoDirExists(t, dir+"/run", "a benchmark leaves nothing") })
+}
+
+func TestEveryWorkloadPassesBothPaths(t *testing.T) {
+	needRoot(t)
+	report, err := Run(t.Context(), Options{Rounds: 1, Seconds: 0.1})
+	require.NoError(t, err)
+	require.Len(t, report.Runs, 2*len(workloads()))
+	for _, f := range report.Figures {
+		require.Len(t, f.Core, 1, f.Workload)
+		require.Len(t, f.Kernel, 1, f.Workload)
+		if f.Metric == "lost" || f.Metric == "out of order" || f.Metric == "CPU time" {
+			continue // may be nothing
+		}
+		require.Positive(t, f.CoreMedian, "%s: %s through the core", f.Workload, f.Metric)
+		require.Positive(t, f.KernelMedian, "%s: %s through the kernel", f.Workload, f.Metric)
+	}
+	// What the core forwarded went through the core.
+	require.Greater(t, report.Dataplane["bulk TCP, 1 stream"].FramesRead, uint64(100))
+}
+
+func TestAnInterruptedRunLeavesNothing(t *testing.T) {
+	needRoot(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	interrupted := errors.New("interrupted")
+	_, err := Run(ctx, Options{Rounds: 100, Seconds: 10, Progress: func(done, total int, what string) {
+		if done > 0 {
+			time.AfterFunc(50*time.Millisecond, func() { cancel(interrupted) })
+		}
+	}})
+	require.ErrorIs(t, err, interrupted)
+}
+
+func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		options Options
+		want    string
+	}{
+		{"fewer than no rounds", Options{Rounds: -1}, "-1 rounds"},
+		{"measurements of an hour", Options{Seconds: 3600}, "3600 seconds"},
+		{"no workload of that name", Options{Only: regexp.MustCompile("^x$")}, "no workload"},
+		{"no path of that name", Options{Paths: []string{"up"}}, `no path "up"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := Run(t.Context(), tt.options)
+			require.ErrorContains(t, err, tt.want)
+		})
+	}
+}
+
+func TestQuickTakesLessThanAMinute(t *testing.T) {
+	require.Less(t, Options{Rounds: 3, Seconds: 0.5}.Estimate(), 50*time.Second)
+}
+
+func TestMedian(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		values []float64
+		want   float64
+	}{
+		{"of nothing is nothing", nil, 0},
+		{"of an odd number is the middle", []float64{9, 1, 5}, 5},
+		{"of an even number is between the middle two", []float64{4, 1, 2, 100}, 3},
+	} {
+		t.Run(tt.name, func(t *testing.T) { require.Equal(t, tt.want, median(tt.values)) })
+	}
+}
+
+// A ratio is made within a round: a machine that was slow in one of them was
+// slow for both paths.
+func TestTheRatioIsThatOfTheMedianRound(t *testing.T) {
+	f := Figure{Core: []float64{10, 100, 30}, Kernel: []float64{10, 50, 20}}
+	f.summarise()
+	require.Equal(t, 1.5, f.Ratio)
+	require.Equal(t, "1.50 better", f.ratio())
+	f.Lower = true
+	require.Equal(t, "1.50 worse", f.ratio())
+	f = Figure{Core: []float64{0}, Kernel: []float64{0}}
+	f.summarise()
+	require.Equal(t, "-", f.ratio())
+}
+
+func aReport() *Report {
+	r := newReport(Options{Rounds: 3, Seconds: 1, Paths: []string{core, kernel}})
+	for i := range r.Figures {
+		f := &r.Figures[i]
+		f.Core, f.Kernel = []float64{1, 2, 3}, []float64{2, 2, 2}
+		f.summarise()
+	}
+	return r
+}
+
+func TestReportsAreWholeDocuments(t *testing.T) {
+	r := aReport()
+	var table, svg, page, js bytes.Buffer
+	require.NoError(t, r.WriteTable(&table))
+	require.Regexp(t, `throughput +Gbit/s +2.00 +2.00 +1.00`, table.String())
+	require.NoError(t, r.WriteSVG(&svg))
+	wellFormed(t, svg.String())
+	require.NoError(t, r.WriteHTML(&page))
+	require.Equal(t, len(r.Figures), strings.Count(page.String(), "<svg "))
+	require.NotRegexp(t, `(src|href)=`, page.String(), "the page needs nothing else")
+	require.NoError(t, r.WriteJSON(&js))
+	var again Report
+	require.NoError(t, json.Unmarshal(js.Bytes(), &again))
+	require.Equal(t, r.Figures, again.Figures)
+}
+
+func wellFormed(t *testing.T, text string) {
+	t.Helper()
+	for dec := xml.NewDecoder(strings.NewReader(text)); ; {
+		_, err := dec.Token()
+		if err == io.EOF {
+			return
+		}
+		require.NoError(t, err)
+	}
+}
+
+// What a generator does not know it says, and goes on.
+func TestAGeneratorRefusesStrangeOrders(t *testing.T) {
+	var out bytes.Buffer
+	require.Zero(t, Generate(strings.NewReader(`{"do":"dance"}{"do":"count"}`), &out))
+	require.Equal(t, `{"error":"an order that nobody knows: \"dance\""}`+"\n"+`{"error":"count what? serve comes first"}`+"\n", out.String())
+}

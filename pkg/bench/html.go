@@ -1,0 +1,129 @@
+package bench
+
+import (
+	"fmt"
+	"html/template"
+	"io"
+	"strings"
+)
+
+// WriteHTML writes the report as one page that needs nothing else: a table,
+// and a plot for every figure with one point for each round.
+func (r *Report) WriteHTML(w io.Writer) error {
+	return page.Execute(w, r)
+}
+
+// WriteSVG writes the plots alone, one below the other.
+func (r *Report) WriteSVG(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif">`+"\n", plotWidth, (plotHeight+plotTitle)*len(r.Figures))
+	for i, f := range r.Figures {
+		fmt.Fprintf(&b, `<g transform="translate(0 %d)"><text x="4" y="16" font-size="13">%s: %s, %s</text><g transform="translate(0 %d)">%s</g></g>`+"\n",
+			i*(plotHeight+plotTitle), template.HTMLEscapeString(f.Workload), f.Metric, f.Unit, plotTitle, plotBody(f))
+	}
+	b.WriteString("</svg>\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// The size of a plot, in pixels.
+const (
+	plotWidth  = 640
+	plotHeight = 84
+	plotTitle  = 24
+	plotLeft   = 60
+	plotRight  = 600
+)
+
+// plot is a figure as a whole SVG element.
+func plot(f Figure) template.HTML {
+	return template.HTML(fmt.Sprintf(`<svg width="%d" height="%d" role="img" font-family="sans-serif"><title>%s: %s in %s</title>%s</svg>`,
+		plotWidth, plotHeight, template.HTMLEscapeString(f.Workload), f.Metric, f.Unit, plotBody(f)))
+}
+
+// plotBody draws a line for each path, from zero, with a point for each round
+// and a bar at the median.
+func plotBody(f Figure) string {
+	top := axisEnd(f)
+	x := func(v float64) float64 { return plotLeft + (plotRight-plotLeft)*v/top }
+	var b strings.Builder
+	for i := range 5 {
+		v := top * float64(i) / 4
+		fmt.Fprintf(&b, `<line x1="%.1f" y1="4" x2="%.1f" y2="62" stroke="#ddd"/><text x="%.1f" y="78" font-size="11" text-anchor="middle" fill="#555">%.4g</text>`, x(v), x(v), x(v), v)
+	}
+	for _, row := range []struct {
+		name, colour string
+		y            int
+		all          []float64
+		median       float64
+	}{
+		{core, "#1b6ca8", 20, f.Core, f.CoreMedian},
+		{kernel, "#b85c00", 46, f.Kernel, f.KernelMedian},
+	} {
+		fmt.Fprintf(&b, `<text x="4" y="%d" font-size="12">%s</text>`, row.y+4, row.name)
+		if len(row.all) == 0 {
+			continue
+		}
+		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%.1f" height="12" fill="%s" opacity="0.25"/>`, plotLeft, row.y-6, x(row.median)-plotLeft, row.colour)
+		fmt.Fprintf(&b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="%s" stroke-width="2"/>`, x(row.median), row.y-9, x(row.median), row.y+9, row.colour)
+		for _, v := range row.all {
+			fmt.Fprintf(&b, `<circle cx="%.1f" cy="%d" r="3" fill="%s" opacity="0.7"/>`, x(v), row.y, row.colour)
+		}
+	}
+	return b.String()
+}
+
+// axisEnd is a round number that no value exceeds.
+func axisEnd(f Figure) float64 {
+	highest := 0.0
+	for _, v := range append(append([]float64{}, f.Core...), f.Kernel...) {
+		highest = max(highest, v)
+	}
+	end := 1e-6
+	for end < highest {
+		for _, step := range []float64{1, 2, 4, 8} {
+			if end*step >= highest {
+				return end * step
+			}
+		}
+		end *= 10
+	}
+	if highest == 0 {
+		return 1
+	}
+	return end
+}
+
+var page = template.Must(template.New("report").Funcs(template.FuncMap{"plot": plot, "number": number}).Parse(`<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>plinksim bench</title>
+<style>
+body { font-family: sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222 }
+table { border-collapse: collapse }
+td, th { padding: 0.2em 0.8em; border-bottom: 1px solid #ddd; text-align: left }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
+</style>
+</head>
+<body>
+<h1>plinksim bench</h1>
+<p>The same topology twice: <b>core</b> has plinksim's data plane between its two VPCs, <b>kernel</b> a router
+with nftables SNAT and DNAT on the same devices. Medians of {{.Rounds}} rounds of {{.Seconds}} s in turn; the
+ratio is the median of the rounds' ratios.</p>
+<p>{{.Machine.CPU}}, {{.Machine.CPUs}} CPUs, {{.Machine.MemoryMB}} MB, Linux {{.Machine.Kernel}} ({{.Machine.Arch}}),
+{{.Started.Format "2006-01-02 15:04 MST"}}.</p>
+<table>
+<tr><th>workload<th>metric<th>unit<th class="n">core<th class="n">kernel<th class="n">core/kernel</tr>
+{{- range .Figures}}
+<tr><td>{{.Workload}}<td>{{.Metric}}<td>{{.Unit}}<td class="n">{{number .Core .CoreMedian}}<td class="n">{{number .Kernel .KernelMedian}}<td class="n">{{if .Ratio}}{{printf "%.2f" .Ratio}}{{else}}-{{end}}</tr>
+{{- end}}
+</table>
+{{- range .Figures}}
+<h3>{{.Workload}}: {{.Metric}}, {{.Unit}} ({{if .Lower}}less{{else}}more{{end}} is better)</h3>
+<p>{{.Doc}}</p>
+{{plot .}}
+{{- end}}
+</body>
+</html>
+`))

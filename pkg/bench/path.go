@@ -1,0 +1,144 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/plinksim/plinksim/pkg/host"
+	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// path is one of the two topologies, with a generator at both ends.
+type path struct {
+	name           string
+	dir            lab.Dir
+	plan           *topology.Plan
+	client, server *process
+	lab            *lab.Lab // of the core's
+	closers        []func(context.Context) error
+}
+
+// The names of the two.
+const (
+	core   = "core"
+	kernel = "kernel"
+)
+
+// open builds a topology and starts what belongs in its middle and its ends.
+func open(ctx context.Context, name string) (*path, error) {
+	plan, err := topologyOf("bench-" + name)
+	if err != nil {
+		return nil, err
+	}
+	p := &path{name: name, dir: lab.DirOf(plan.Name), plan: plan}
+	if err := p.start(ctx); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	return p, nil
+}
+
+func (p *path) start(ctx context.Context) error {
+	lock, err := p.dir.Lock()
+	if errors.Is(err, lab.ErrLocked) {
+		return errors.New("another benchmark is running: wait until it has ended")
+	}
+	if err != nil {
+		return err
+	}
+	p.closers = append(p.closers, func(context.Context) error {
+		err := p.dir.Erase()
+		lock.Release()
+		return err
+	})
+	middle := p.startKernel
+	if p.name == core {
+		middle = p.startCore
+	}
+	if err := middle(ctx); err != nil {
+		return fmt.Errorf("build the topology of the %s: %w", p.name, err)
+	}
+	if p.server, err = p.generator("provider", "server"); err != nil {
+		return err
+	}
+	if p.client, err = p.generator("consumer", "client"); err != nil {
+		return err
+	}
+	if _, err := p.server.do(ctx, order{Do: "serve"}); err != nil {
+		return err
+	}
+	return p.reachable(ctx)
+}
+
+func (p *path) startCore(ctx context.Context) error {
+	running, err := lab.Start(ctx, p.dir, p.plan, slog.New(slog.NewTextHandler(io.Discard, nil)), func(int, int, string) {})
+	if err != nil {
+		return err
+	}
+	p.lab = running
+	p.closers = append(p.closers, running.Close)
+	return nil
+}
+
+func (p *path) startKernel(ctx context.Context) error {
+	dir := string(p.dir)
+	p.closers = append(p.closers, func(ctx context.Context) error { return host.Remove(ctx, dir) })
+	// What a benchmark that was killed left behind is not looked at.
+	if err := host.Remove(ctx, dir); err != nil {
+		return err
+	}
+	if err := host.Build(ctx, dir, p.plan, func(int, int, string) {}); err != nil {
+		return err
+	}
+	return translateInKernel(dir, p.plan)
+}
+
+func (p *path) generator(vpc, instance string) (*process, error) {
+	i, err := p.plan.Instance(vpc + "/" + instance)
+	if err != nil {
+		return nil, err
+	}
+	g, err := startProcess(p.dir, i.Namespace)
+	if err != nil {
+		return nil, fmt.Errorf("start a generator on %s: %w", instance, err)
+	}
+	p.closers = append(p.closers, func(context.Context) error { return g.close() })
+	return g, nil
+}
+
+// endpoint is the address that the client loads.
+func (p *path) endpoint() netip.Addr { return p.plan.Endpoints[0].Zones[0].ENI.IP }
+
+// reachable waits until a request is answered.
+func (p *path) reachable(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		_, err := p.client.do(ctx, order{Do: "request", To: p.endpoint(), For: time.Millisecond})
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("nothing gets through the %s: %w", p.name, err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// close removes everything, the latest first.
+func (p *path) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	var errs []error
+	for i := len(p.closers) - 1; i >= 0; i-- {
+		errs = append(errs, p.closers[i](ctx))
+	}
+	p.closers = nil
+	return errors.Join(errs...)
+}

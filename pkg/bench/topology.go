@@ -1,0 +1,52 @@
+package bench
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// topologyOf is the file of both topologies. The addresses of the two VPCs
+// differ, so that a router can do what the core does.
+func topologyOf(name string) (*topology.Plan, error) {
+	var groups, listeners strings.Builder
+	listen := func(protocol string, port int) {
+		fmt.Fprintf(&groups, "  %s-%d: {vpc: provider, protocol: %s, health_check: {protocol: none}, servers: [{instance: server, port: %d}]}\n", protocol, port, protocol, port)
+		fmt.Fprintf(&listeners, "      - {protocol: %s, port: %d, server_group: %s-%d}\n", protocol, port, protocol, port)
+	}
+	for _, port := range tcpPorts() {
+		listen("tcp", port)
+	}
+	listen("udp", countPort)
+	text := fmt.Sprintf(`name: %s
+cloud: alibaba
+region: bench
+accounts: [a]
+vpcs:
+  consumer:
+    cidr: 10.1.0.0/16
+    subnets: {left: {zone: z1, cidr: 10.1.0.0/24}}
+    instances: {client: {subnet: left, ip: 10.1.0.10}}
+  provider:
+    cidr: 10.2.0.0/16
+    subnets: {right: {zone: z1, cidr: 10.2.0.0/24}}
+    instances: {server: {subnet: right, ip: 10.2.0.10}}
+server_groups:
+%sload_balancers:
+  clb:
+    type: clb
+    vpc: provider
+    subnets: [right]
+    listeners:
+%sendpoint_services:
+  service: {resources: [clb], auto_accept: true, bandwidth: 10240}
+endpoints:
+  endpoint: {service: service, vpc: consumer, subnets: [left]}
+`, name, groups.String(), listeners.String())
+	plan, err := topology.Parse(name+".yaml", []byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("the topology of the benchmark: %w", err)
+	}
+	return plan, nil
+}
