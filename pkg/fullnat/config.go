@@ -67,6 +67,9 @@ type Link struct {
 	Idle time.Duration
 	// Behaviour is what differs between clouds.
 	Behaviour Behaviour
+	// Identity is how the targets learn who the consumer is; nil is not at
+	// all.
+	Identity *Identity
 }
 
 // Verdict says what became of a packet. Every way to drop one has its own
@@ -90,12 +93,15 @@ const (
 	LinkFull             // the link has as many sessions as it may have
 	TTLExpired           // the packet may not be forwarded once more
 	BadICMP              // an ICMP error that quotes no session of ours or has a wrong checksum
+	SignedTCP            // a TCP connection with signatures, which the link's Identity would break
+	Straddling           // a TCP segment from before the PROXY header to behind it
 	NumVerdicts          // how many there are; not a verdict
 )
 
 var verdictNames = [NumVerdicts]string{
 	"Forwarded", "NotIP", "Malformed", "Unsupported", "NotOurs", "NoListener", "NotConnected",
 	"Denied", "NoSession", "NoBackend", "NoNATPort", "TableFull", "LinkFull", "TTLExpired", "BadICMP",
+	"SignedTCP", "Straddling",
 }
 
 // String is the verdict's name as it stands in counters and stories.
@@ -121,6 +127,7 @@ type LinkStats struct {
 	BytesToConsumer   uint64
 	Superframes       uint64 // frames with GSOSize > 0, both directions
 	Segments          uint64 // packets after superframes are segmented, both directions
+	WithoutTOA        uint64 // segments that had no room for the TOA option that they should have had
 }
 
 // Stats is a copy of a table's counters.

@@ -185,6 +185,9 @@ func (c *compiler) checkLink(l *Link) {
 	if l.Idle <= 0 || l.Idle > maxTimeout {
 		wrong("it is idle after %s: want more than 0 and at most %s", l.Idle, maxTimeout)
 	}
+	if err := l.Identity.check(l.Protocol); err != nil {
+		wrong("%w", err)
+	}
 	if _, err := l.Behaviour.check(); err != nil {
 		wrong("%w", err)
 	}

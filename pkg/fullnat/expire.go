@@ -74,7 +74,7 @@ func (t *Table) deadline(s *session) int64 {
 func (t *Table) Expire(now time.Duration, budget int) (more bool) {
 	t.clock.advance(now)
 	for ; budget > 0; budget-- {
-		if !t.expireStep() && !t.sweepStep() && !t.ports.forget(t.clock.now) && !t.shrinkStep() {
+		if !t.expireStep() && !t.sweepStep() && !t.resendStep() && !t.ports.forget(t.clock.now) && !t.shrinkStep() {
 			return false
 		}
 	}

@@ -40,7 +40,8 @@ type flow struct {
 	last      uint32 // tick of the last packet that refreshed the session
 	direction direction
 	state     state // the session's
-	_         [2]byte
+	flags     uint8
+	_         [1]byte
 	packets   uint64
 	bytes     uint64
 }

@@ -21,10 +21,12 @@ type work struct {
 // in place: addresses, ports, checksums, TTL and MACs; Frame.ENI becomes the
 // one that the frame leaves by. Dropped frames are as they were. verdicts
 // needs room for as many as there are frames. Offloads stay, and superframes
-// are not segmented. Frames that carry ARP are not for the table: answer them
+// are not segmented. A frame that becomes longer is made in memory of the
+// table, where it is valid until the next Forward. Frames that carry ARP are not for the table: answer them
 // before.
 func (t *Table) Forward(frames []packet.Frame, verdicts []Verdict, now time.Duration) {
 	t.clock.advance(now)
+	t.conveyances.longer.reset()
 	verdicts = verdicts[:len(frames)]
 	for len(frames) > burstSize {
 		t.forwardBurst(frames[:burstSize], verdicts)
@@ -113,6 +115,12 @@ func (t *Table) reconsider(f *packet.Frame, w *work, e *flow, l *link) Verdict {
 
 // send rewrites a packet and counts it.
 func (t *Table) send(f *packet.Frame, w *work, e *flow, l *link) Verdict {
+	if e.flags&conveys != 0 {
+		return t.sendConveyed(f, w, e, l)
+	}
+	if e.direction == toProvider && hasTCPOptions(&w.packet) {
+		scrub(f, &w.packet)
+	}
 	e.rewrite.Apply(f, &w.packet)
 	t.leave(f, &w.packet, e, l)
 	return Forwarded

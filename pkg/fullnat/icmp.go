@@ -25,6 +25,9 @@ func (t *Table) translateICMP(f *packet.Frame, p *packet.Packet) Verdict {
 		return l.count(TTLExpired)
 	}
 	e.rewrite.ApplyError(f.Data, p, &quoted)
+	if e.flags&conveys != 0 {
+		t.quoteConveyed(f.Data, p, &quoted, e)
+	}
 	t.leave(f, p, e, l)
 	return Forwarded
 }

@@ -15,6 +15,9 @@ func (t *Table) open(f *packet.Frame, w *work) Verdict {
 	if v := t.roomFor(l); v != Forwarded {
 		return t.refuse(f, &w.packet, l, v)
 	}
+	if !l.mayConvey(f, &w.packet) {
+		return l.count(SignedTCP)
+	}
 	target, ok := l.pick(&w.packet)
 	if !ok {
 		return l.count(NoBackend)
@@ -23,7 +26,9 @@ func (t *Table) open(f *packet.Frame, w *work) Verdict {
 	if !ok {
 		return t.refuse(f, &w.packet, l, NoNATPort)
 	}
-	return t.send(f, w, t.start(l, w, source, target), l)
+	e := t.start(l, w, source, target)
+	t.convey(e.session, l, f, &w.packet)
+	return t.send(f, w, e, l)
 }
 
 // roomFor says whether the link may have one session more.

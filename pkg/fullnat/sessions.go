@@ -161,6 +161,7 @@ func (t *Table) enter(id uint32, next state) {
 // remove forgets a session at once; its NAT port goes to the end of the queue.
 func (t *Table) remove(id uint32) {
 	s := t.sessions.at(id)
+	t.forgetConveyance(id)
 	t.ports.giveBack(s.pool, t.flows.at(s.slots[toProvider]).rewrite.SrcPort, t.clock.now)
 	for d := range s.slots {
 		t.hops.release(t.flows.at(s.slots[d]).hop)

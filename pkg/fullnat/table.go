@@ -50,20 +50,21 @@ var DefaultTimers = Timers{
 // Table is the FullNAT core: it knows the sessions and judges packets. It
 // belongs to one goroutine.
 type Table struct {
-	clock    clock
-	timers   [numStates]uint32 // ticks, for states that have one of their own
-	random   *rand.Rand
-	way      routes
-	links    links
-	flows    flows
-	sessions sessions
-	wheel    wheel
-	hops     hops
-	ports    ports
-	pending  pending
-	answers  answers
-	verdicts Counters
-	burst    [burstSize]work
+	clock       clock
+	timers      [numStates]uint32 // ticks, for states that have one of their own
+	random      *rand.Rand
+	way         routes
+	links       links
+	flows       flows
+	sessions    sessions
+	wheel       wheel
+	hops        hops
+	ports       ports
+	pending     pending
+	answers     answers
+	conveyances conveyances
+	verdicts    Counters
+	burst       [burstSize]work
 }
 
 // New makes an empty table, which drops everything until it is configured.

@@ -1,0 +1,225 @@
+package fullnat
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+// Identity is how the targets of a link learn who the consumer is, whose
+// address the NAT takes away. It may be shared by links and is never changed.
+// A session keeps what it started with.
+type Identity struct {
+	// Header is the PROXY protocol header that goes before what the consumer
+	// sends: once in a TCP connection, and in the first datagram of a UDP
+	// session.
+	Header Layout
+	// Placement says when the header of a TCP connection goes.
+	Placement Placement
+	// VPC, Endpoint and Service are the identifiers that the header tells; an
+	// empty one is left out. LayoutAWS has room for the endpoint's alone.
+	VPC, Endpoint, Service string
+	// TOA writes the consumer's address and port into a TCP option of the
+	// first segments: see toa.go. Not for UDP.
+	TOA bool
+}
+
+// Placement is the segment that the PROXY protocol header comes with. The
+// names are those of the values of the target group attribute
+// proxy_protocol_v2.client_to_server.header_placement of AWS.
+type Placement uint8
+
+const (
+	// OnFirstAckWithPayload writes it before the first bytes that the consumer
+	// sends. Where the server speaks first, both wait for each other.
+	OnFirstAckWithPayload Placement = iota
+	// OnFirstAck sends it as soon as the consumer confirms the connection.
+	OnFirstAck
+)
+
+// check says what is wrong with i for links of a protocol.
+func (i *Identity) check(protocol uint8) error {
+	if i == nil {
+		return nil
+	}
+	var errs []error
+	if i.TOA && protocol != packet.ProtocolTCP {
+		errs = append(errs, errors.New("TOA is a TCP option: it is not for other protocols"))
+	}
+	if i.Placement > OnFirstAck {
+		errs = append(errs, fmt.Errorf("placement %d of the PROXY header: want OnFirstAckWithPayload or OnFirstAck", i.Placement))
+	}
+	return errors.Join(append(errs, i.checkHeader())...)
+}
+
+// Flags of a flow that make its packets more than translated.
+const conveys = 1 << iota // the session has a conveyance
+
+// conveyance is what a session remembers in order to tell the provider who the
+// consumer is. Sequence numbers are those that the consumer uses, unless they
+// are the provider's own.
+type conveyance struct {
+	insertion
+	progress progress
+	early    bool // the header goes with the first acknowledgment
+	toa      bool
+	answered bool   // theirs is known
+	theirs   uint32 // the provider's number of its first byte
+	again    uint32 // where the stream starts if the provider accepts a SYN that came late
+	room     uint16 // bytes of the longest IP packet that the provider takes
+
+	// What a header that goes alone says of the rest of the connection.
+	ack, value, echo uint32 // acknowledgment number; timestamps, as in the option
+	window           uint16
+	stamped          bool // timestamps are in use
+
+	sent   uint32 // tick at which the header last went
+	armed  uint32 // tick at which the timer was set
+	header [maxHeader]byte
+}
+
+// progress is how far the PROXY protocol header is.
+type progress uint8
+
+const (
+	noHeader      progress = iota // there is none in this session
+	waiting                       // it is not in the stream, and no number is moved
+	unconfirmed                   // it was sent; what the consumer sends is behind it
+	confirmed                     // the provider has all of it
+	longConfirmed                 // so long ago that old numbers cannot come any more
+)
+
+// conveyances holds those of the sessions that have one, by their number, in
+// pieces that are made when they are needed. There are no pointers in a piece.
+type conveyances struct {
+	pieces [][]conveyance
+	resend resend
+	longer longer
+}
+
+const conveyancesInPiece = 1 << 8
+
+// at is the conveyance of a session that has one.
+func (c *conveyances) at(session uint32) *conveyance {
+	return &c.pieces[session/conveyancesInPiece][session%conveyancesInPiece]
+}
+
+func (c *conveyances) add(session uint32) *conveyance {
+	piece := int(session / conveyancesInPiece)
+	for len(c.pieces) <= piece {
+		c.pieces = append(c.pieces, nil)
+	}
+	if c.pieces[piece] == nil {
+		c.pieces[piece] = make([]conveyance, conveyancesInPiece)
+	}
+	v := c.at(session)
+	*v = conveyance{}
+	return v
+}
+
+// mayConvey refuses connections that the link would break: signatures cover
+// the numbers and the options (RFC 2385, 2.0; RFC 5925, 5.1).
+func (l *link) mayConvey(f *packet.Frame, p *packet.Packet) bool {
+	if l.Identity == nil || p.Kind != packet.TCP {
+		return true
+	}
+	_, md5 := p.FindOption(f.Data, packet.OptionMD5)
+	_, authenticated := p.FindOption(f.Data, packet.OptionAuthenticated)
+	return !md5 && !authenticated
+}
+
+// convey starts to tell the provider of a new session with the first packet p,
+// if the link does so.
+func (t *Table) convey(id uint32, l *link, f *packet.Frame, p *packet.Packet) {
+	identity := l.Identity
+	if identity == nil || identity.Header == NoHeader && !identity.TOA {
+		return
+	}
+	c := t.conveyances.add(id)
+	c.toa = identity.TOA && p.Kind == packet.TCP
+	c.early = identity.Placement == OnFirstAck
+	c.room = l.roomToProvider(defaultMSS)
+	if identity.Header != NoHeader {
+		c.progress = waiting
+		c.length = uint32(len(identity.appendHeader(c.header[:0], p)))
+	}
+	if p.Kind == packet.TCP {
+		c.at = p.Seq(f.Data) + 1
+	}
+	for _, slot := range t.sessions.at(id).slots {
+		t.flows.at(slot).flags |= conveys
+	}
+}
+
+// forget is told of sessions that end.
+func (t *Table) forgetConveyance(id uint32) {
+	if t.flows.at(t.sessions.at(id).slots[toProvider]).flags&conveys != 0 {
+		*t.conveyances.at(id) = conveyance{}
+	}
+}
+
+// defaultMSS is that of a host that announces none (RFC 9293, 3.7.1).
+const defaultMSS = 536
+
+// roomToProvider is the longest IP packet that the target takes in one piece
+// if it announces mss, which counts no options (RFC 6691, 2).
+func (l *link) roomToProvider(mss uint16) uint16 {
+	const headers = 40
+	room := int(mss) + headers
+	if l.egress.MTU > 0 {
+		room = min(room, l.egress.MTU)
+	}
+	return uint16(min(room, 0xffff))
+}
+
+// sendConveyed is send for the packets of sessions with a conveyance.
+func (t *Table) sendConveyed(f *packet.Frame, w *work, e *flow, l *link) Verdict {
+	p := &w.packet
+	c := t.conveyances.at(e.session)
+	switch {
+	case p.Kind == packet.UDP:
+		t.prefixDatagram(f, p, e, c)
+	case e.direction == toConsumer:
+		t.fromProvider(f, p, e, c, l)
+	case c.straddles(f, p):
+		return l.count(Straddling)
+	default:
+		if hasTCPOptions(p) {
+			scrub(f, p)
+		}
+		t.fromConsumer(f, p, e, c)
+		t.address(f, p, e, c, l)
+	}
+	if c.progress == noHeader && !c.toa {
+		t.stopConveying(e.session)
+	}
+	e.rewrite.Apply(f, p)
+	t.leave(f, p, e, l)
+	return Forwarded
+}
+
+// stopConveying makes the packets of a session ordinary.
+func (t *Table) stopConveying(id uint32) {
+	for _, slot := range t.sessions.at(id).slots {
+		t.flows.at(slot).flags &^= conveys
+	}
+}
+
+// longer is the memory of frames that became longer than what they came in.
+// What is made in one burst stays until the next.
+type longer struct {
+	bytes []byte
+	used  int
+}
+
+func (b *longer) reset() { b.used = 0 }
+
+func (b *longer) room(size int) []byte {
+	if b.used+size > len(b.bytes) {
+		// Frames that were made keep the memory that they are in.
+		b.bytes, b.used = make([]byte, max(2*len(b.bytes), size, 16<<10)), 0
+	}
+	b.used += size
+	return b.bytes[b.used-size : b.used : b.used]
+}

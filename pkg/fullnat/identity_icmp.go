@@ -1,0 +1,49 @@
+package fullnat
+
+import (
+	"encoding/binary"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+// quoteConveyed lets the ICMP error p, which has been translated and goes with
+// e, quote the numbers that its receiver knows: who gets one with others takes
+// it for a forgery (RFC 5927, 4.1), and a path MTU would never be found. q is
+// what p quotes.
+func (t *Table) quoteConveyed(data []byte, p, q *packet.Packet, e *flow) {
+	if q.Kind != packet.TCP {
+		return
+	}
+	c := t.conveyances.at(e.session)
+	if e.direction == toConsumer {
+		seq := binary.BigEndian.Uint32(data[q.L4+4:])
+		c.shrink(data, p, seq)
+		packet.SetQuotedSeq(data, p, q, c.forConsumer(seq))
+		return
+	}
+	const flags = 13
+	if q.QuotesAck() && data[int(q.L4)+flags]&packet.FlagACK != 0 {
+		packet.SetQuotedAck(data, p, q, c.forProvider(binary.BigEndian.Uint32(data[q.L4+8:])))
+	}
+}
+
+// shrink looks at the path MTU that an error to the consumer reports. A first
+// segment that only the header has made too long comes without it next time,
+// and the consumer must leave room for TOA (nothing else makes its segments
+// longer).
+func (c *conveyance) shrink(data []byte, p *packet.Packet, seq uint32) {
+	if p.ICMPType != packet.ICMPUnreachable || p.ICMPCode != packet.ICMPCodeFragNeeded {
+		return
+	}
+	field := data[p.L4+6 : p.L4+8]
+	mtu := binary.BigEndian.Uint16(field)
+	if c.progress == unconfirmed && seq == c.at && mtu >= minMTU {
+		c.room = min(c.room, mtu)
+	}
+	if c.toa && mtu >= minMTU+toaLen {
+		packet.SetQuotedMTU(data, p, mtu-toaLen)
+	}
+}
+
+// minMTU is what every link carries (RFC 791, 3.2).
+const minMTU = 68

@@ -1,0 +1,70 @@
+package fullnat
+
+import "time"
+
+// resend sends PROXY protocol headers again that nobody has acknowledged: the
+// consumer does not know of them. It waits for a second at first and then
+// twice as long each time (RFC 6298, 2.1 and 5.5), and gives up when a server
+// would have closed the connection for want of a header. Each wait has a queue
+// of its own, in which the first is the one that is due first.
+type resend struct {
+	waits [resendTries]queue[resendEntry]
+}
+
+const (
+	resendTries = 6
+	resendFirst = uint32(time.Second / tick)
+	// resendSoon is how long a header must be on its way before the provider's
+	// complaint that something is missing is one about the header.
+	resendSoon = uint32(200 * time.Millisecond / tick)
+)
+
+// resendEntry is good while armed is what it is in the conveyance.
+type resendEntry struct {
+	session, armed uint32
+}
+
+func (r *resend) arm(session uint32, c *conveyance, try int, now uint32) {
+	c.armed = now
+	r.waits[try].push(resendEntry{session, now})
+}
+
+// resendStep looks at the entry that is due first in one of the queues, and
+// says whether there was one.
+func (t *Table) resendStep() bool {
+	r := &t.conveyances.resend
+	for try := range r.waits {
+		next, ok := r.waits[try].peek()
+		if !ok || t.clock.now-next.armed < resendFirst<<try {
+			continue
+		}
+		r.waits[try].pop()
+		t.resendHeader(next, try)
+		return true
+	}
+	return false
+}
+
+func (t *Table) resendHeader(due resendEntry, try int) {
+	c := t.conveyances.at(due.session)
+	if c.progress != unconfirmed || c.armed != due.armed {
+		return
+	}
+	s := t.sessions.at(due.session)
+	if s.state == closed || !t.links.at(s.link).live || t.timedOut(s) {
+		return
+	}
+	t.sendHeader(t.flows.at(s.slots[toProvider]), c)
+	if try+1 < resendTries {
+		t.conveyances.resend.arm(due.session, c, try+1, t.clock.now)
+	}
+}
+
+// hurryHeader sends the header again at once when the provider says that it
+// has what comes behind.
+func (t *Table) hurryHeader(back *flow, c *conveyance) {
+	if c.progress != unconfirmed || t.clock.now-c.sent < resendSoon {
+		return
+	}
+	t.sendHeader(t.flows.at(t.sessions.at(back.session).slots[toProvider]), c)
+}
