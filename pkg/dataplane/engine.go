@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -245,14 +246,41 @@ func (e *Engine) Stats() EngineStats {
 	return EngineStats{Driver: driver, Table: e.table.Stats(), ARP: e.arp.stats, Shaped: e.shaper.snapshot()}
 }
 
-// Sessions is a copy of every session. The packets wait while it is made.
+// sessionsAtOnce is how many sessions are copied while the packets wait:
+// less than a tenth of a millisecond.
+const sessionsAtOnce = 256
+
+// Sessions is a copy of every session. Packets pass while it is made, so one
+// that starts or ends meanwhile may be in it or not.
 func (e *Engine) Sessions() []fullnat.Session {
+	var all []fullnat.Session
+	part := make([]fullnat.Session, 0, sessionsAtOnce)
+	for walk := (fullnat.Walk{}); !walk.Done(); {
+		part, walk = e.sessionsFrom(part[:0], walk)
+		all = append(all, part...) // grows while no packet waits
+		runtime.Gosched()
+	}
+	return all
+}
+
+func (e *Engine) sessionsFrom(dst []fullnat.Session, from fullnat.Walk) ([]fullnat.Session, fullnat.Walk) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return dst, from.End()
+	}
+	return e.table.SessionsFrom(dst, from, sessionsAtOnce, e.clock())
+}
+
+// PortUse tells of which NAT IPs most ports towards a target are in use, the
+// fullest first, at most count.
+func (e *Engine) PortUse(count int) []fullnat.PortUse {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
 		return nil
 	}
-	return e.table.Sessions(nil, e.clock())
+	return e.table.PortUse(nil, count)
 }
 
 // Close ends Run and gives the driver and the table back. A second Close does

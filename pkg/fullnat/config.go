@@ -19,7 +19,7 @@ type Config struct {
 	// PortsPerTarget limits the sessions that one NAT IP may hold to one
 	// target (address, port, protocol). 0 means 55,000, which is what AWS
 	// states: Elastic Load Balancing user guide for Network Load Balancers,
-	// "Target groups", section on client IP preservation.
+	// "Target groups", section on client IP preservation. Shards divide them.
 	PortsPerTarget int
 }
 

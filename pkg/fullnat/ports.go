@@ -30,6 +30,7 @@ const poolRest = 4 * time.Minute
 // and nothing is searched when the ports run out.
 type portPool struct {
 	key     poolKey
+	shard   shard
 	inUse   int
 	start   int
 	touched int // ports from start on that were used at least once
@@ -52,8 +53,8 @@ func (p *portPool) take(limit int) (port uint16, ok bool) {
 	if p.inUse >= limit {
 		return 0, false
 	}
-	if p.touched < numNATPorts {
-		port = uint16(firstNATPort + (p.start+p.touched)%numNATPorts)
+	if all := p.shard.ports(); p.touched < all {
+		port = p.shard.port((p.start + p.touched) % all)
 		p.touched++
 	} else if port, ok = p.back.pop(); !ok {
 		return 0, false
@@ -70,13 +71,14 @@ func (p *portPool) giveBack(port uint16) {
 // ports has a pool for every NAT IP and target that has sessions or had some
 // not long ago. Pools are named by number, as sessions hold no pointers.
 type ports struct {
+	shard   shard
 	all     []*portPool
 	free    []uint32
 	number  map[poolKey]uint32
 	resting queue[uint32] // pools that became idle, the longest first
 }
 
-func (p *ports) init() { p.number = map[poolKey]uint32{} }
+func (p *ports) init(shard shard) { p.shard, p.number = shard, map[poolKey]uint32{} }
 
 // pool returns the number of the pool for k and makes it if there is none.
 // A new pool rests from now on until somebody takes a port.
@@ -84,7 +86,7 @@ func (p *ports) pool(k poolKey, random *rand.Rand, now uint32) uint32 {
 	if n, ok := p.number[k]; ok {
 		return n
 	}
-	pool := &portPool{key: k, start: random.IntN(numNATPorts)}
+	pool := &portPool{key: k, shard: p.shard, start: random.IntN(p.shard.ports())}
 	n := uint32(len(p.all))
 	if last := len(p.free) - 1; last >= 0 {
 		n, p.free = p.free[last], p.free[:last]

@@ -49,7 +49,7 @@ func TestPortPoolIsAQueueOfAllPorts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(1, 2))
 			start := random.IntN(numNATPorts)
-			fast, slow := &portPool{start: start}, newSlowPool(start)
+			fast, slow := &portPool{shard: shard{0, 1}, start: start}, newSlowPool(start)
 			var inUse []uint16
 			for i := range tt.steps {
 				// More is taken than given back at first, then less.
@@ -76,7 +76,7 @@ func TestPortPoolIsAQueueOfAllPorts(t *testing.T) {
 
 func TestPoolsAreForgottenAfterARest(t *testing.T) {
 	var p ports
-	p.init()
+	p.init(shard{0, 1})
 	random := rand.New(rand.NewPCG(1, 2))
 	rested := ticksOf(poolRest)
 	used, idle := poolKey{local: 1, target: 2, port: 80}, poolKey{local: 1, target: 3, port: 80}

@@ -17,6 +17,10 @@ type Options struct {
 	// reproducible. 0 draws a random one, which is what keeps a stranger from
 	// guessing ports (RFC 6056) and from filling one corner of the table.
 	Seed uint64
+	// Shard is the number of this table among Shards that share the sessions
+	// of a Config, a power of two; 0 of 0 is a table alone. NewSteering tells
+	// which frames are for which.
+	Shard, Shards int
 	// Timers limit sessions that are not established; a zero field means the
 	// value of DefaultTimers.
 	Timers Timers
@@ -53,6 +57,7 @@ type Table struct {
 	clock       clock
 	timers      [numStates]uint32 // ticks, for states that have one of their own
 	random      *rand.Rand
+	shard       shard
 	way         routes
 	links       links
 	flows       flows
@@ -79,15 +84,19 @@ func New(opts Options) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
+	shard, err := newShard(opts.Shard, opts.Shards)
+	if err != nil {
+		return nil, err
+	}
 	if opts.Seed == 0 {
 		opts.Seed = rand.Uint64()
 	}
 	if opts.ICMPRate < 0 || opts.ResetRate < 0 {
 		return nil, fmt.Errorf("limits of %d ICMP errors and %d RSTs per second: want 1 or more, or 0 for what is usual", opts.ICMPRate, opts.ResetRate)
 	}
-	t := &Table{timers: timers, random: rand.New(rand.NewPCG(opts.Seed, 0))}
+	t := &Table{timers: timers, shard: shard, random: rand.New(rand.NewPCG(opts.Seed, 0))}
 	t.wheel.init()
-	t.ports.init()
+	t.ports.init(shard)
 	t.hops.init()
 	t.answers.init(&opts)
 	if err := t.flows.init(opts.MaxSessions, smallestSize, longestProbe, t.random); err != nil {
@@ -146,20 +155,6 @@ func (t *Table) Stats() Stats {
 func (t *Table) bytes() uint64 {
 	flows := len(t.flows.arena.all) + len(t.flows.other.all)
 	return uint64(flows)*uint64(unsafe.Sizeof(flow{})) + uint64(t.sessions.touched)*uint64(unsafe.Sizeof(session{}))
-}
-
-// Sessions appends a copy of every session that lives at now to dst. It walks
-// the whole table.
-func (t *Table) Sessions(dst []Session, now time.Duration) []Session {
-	t.clock.advance(now)
-	for id := range t.sessions.reached {
-		s := t.sessions.at(id)
-		if s.state == free || !t.links.at(s.link).live || t.timedOut(s) {
-			continue
-		}
-		dst = append(dst, t.describe(s))
-	}
-	return dst
 }
 
 func (t *Table) describe(s *session) Session {

@@ -185,7 +185,7 @@ func FuzzTable(f *testing.F) {
 	f.Add([]byte{0, 64, 128, 1, 65, 2, 66, 3, 67, 4, 68})
 	f.Add([]byte("a consumer opens, talks, closes, and comes again after a while \xf0\xf1\xff\xfe\xfd"))
 	f.Fuzz(func(t *testing.T, steps []byte) {
-		s := newTwinStory(t)
+		s := newTwinStory(t, twinVariants[len(steps)%len(twinVariants)])
 		for _, step := range steps {
 			s.step(step)
 		}
@@ -194,11 +194,12 @@ func FuzzTable(f *testing.F) {
 
 func TestTableDoesWhatItsTwinDoes(t *testing.T) {
 	for seed := range uint64(20) {
-		s := newTwinStory(t)
+		s := newTwinStory(t, twinVariants[seed%uint64(len(twinVariants))])
 		random := rand.New(rand.NewPCG(seed, 0))
 		for range 3000 {
 			s.step(byte(random.Uint32()))
 		}
+		require.Equal(t, s.restless, s.table.Stats().Rekeys > 0)
 		if seed == 0 {
 			require.Positive(t, s.table.verdicts[NoNATPort])
 			require.Positive(t, s.table.verdicts[TableFull])
@@ -209,12 +210,26 @@ func TestTableDoesWhatItsTwinDoes(t *testing.T) {
 
 type twinStory struct {
 	*story
+	twinVariant
 	twin *twin
 	used []uint16 // the NAT ports that were seen last
 }
 
-func newTwinStory(t *testing.T) *twinStory {
-	table, err := New(Options{MaxSessions: 7, Seed: 1, Timers: twinTimers})
+// twinVariant is what the twin need not know.
+type twinVariant struct {
+	shard
+	restless bool // flows move all the time
+}
+
+var twinVariants = []twinVariant{
+	{shard: shard{0, 1}},
+	{shard: shard{0, 1}, restless: true},
+	{shard: shard{3, 4}},
+	{shard: shard{1, 2}, restless: true},
+}
+
+func newTwinStory(t *testing.T, variant twinVariant) *twinStory {
+	table, err := New(Options{MaxSessions: 7, Seed: 1, Timers: twinTimers, Shard: variant.number, Shards: variant.of})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, table.Close()) })
 	s := &twinStory{
@@ -222,14 +237,15 @@ func newTwinStory(t *testing.T) *twinStory {
 		twin: &twin{
 			max: 7, ports: 5, connected: true,
 		},
-		used: []uint16{firstNATPort},
+		used:        []uint16{firstNATPort},
+		twinVariant: variant,
 	}
 	s.configure()
 	return s
 }
 
 func (s *twinStory) configure() {
-	cfg := &Config{PortsPerTarget: s.twin.ports}
+	cfg := &Config{PortsPerTarget: s.twin.ports * s.of}
 	for eni := range packet.ENI(2) {
 		cfg.ENIs = append(cfg.ENIs, Interface{ENI: eni + 1, NextHop: packet.MACOf})
 	}
@@ -304,6 +320,13 @@ func (s *twinStory) providerSends(n int) {
 func (s *twinStory) compare(eni packet.ENI, m message, want string) {
 	for s.table.Expire(s.now, 10) {
 	}
+	if s.restless {
+		s.table.flows.rekey()
+		s.table.flows.swap()
+		for range s.now.Milliseconds() / 1000 % 20 {
+			s.table.flows.step(s.table.moved)
+		}
+	}
 	frames := []packet.Frame{m.frame(eni)}
 	var verdicts [1]Verdict
 	s.table.Forward(frames, verdicts[:], s.now)
@@ -315,6 +338,7 @@ func (s *twinStory) compare(eni packet.ENI, m message, want string) {
 		if want == opens {
 			require.True(s.t, s.twin.opened(left.src.Port()), "NAT port %d is in use", left.src.Port())
 			require.GreaterOrEqual(s.t, left.src.Port(), uint16(firstNATPort))
+			require.Equal(s.t, s.number, int(left.src.Port())%s.of)
 			s.remember(left.src.Port())
 			want = s.twin.leaves("lb", m, netip.AddrPortFrom(twinLocal, left.src.Port()), twinTarget)
 		}

@@ -1,0 +1,116 @@
+package fullnat
+
+import (
+	"fmt"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+// shard is one of several tables that share the sessions of a Config. Each
+// hands out NAT ports of its own, those with the shard's number in their low
+// bits, and so a reply says which table knows it. DPVS and VPP split ports in
+// the same way (iqiyi/dpvs:src/sa_pool.c; FDio/vpp:src/plugins/nat/nat44-ed).
+type shard struct{ number, of int }
+
+// maxShards leaves each shard a thousand NAT ports for a target.
+const maxShards = 64
+
+func newShard(number, of int) (shard, error) {
+	if of == 0 {
+		of = 1
+	}
+	if err := checkShards(of); err != nil {
+		return shard{}, err
+	}
+	if number < 0 || number >= of {
+		return shard{}, fmt.Errorf("shard %d of %d: want 0 to %d", number, of, of-1)
+	}
+	return shard{number, of}, nil
+}
+
+func checkShards(n int) error {
+	if n < 1 || n > maxShards || n&(n-1) != 0 {
+		return fmt.Errorf("%d shards: want a power of two up to %d", n, maxShards)
+	}
+	return nil
+}
+
+// ports is how many NAT ports the shard has, and port which they are, from 0.
+func (s shard) ports() int { return numNATPorts / s.of }
+
+func (s shard) port(n int) uint16 { return uint16(firstNATPort + n*s.of + s.number) }
+
+// share is the shard's part of a limit that is for all together.
+func (s shard) share(limit int) int {
+	share := limit / s.of
+	if s.number < limit%s.of {
+		share++
+	}
+	return share
+}
+
+// steersAway says whether replies to a NAT port would be taken for packets
+// that open a session, by those who cannot see the sessions.
+func (t *Table) steersAway(l *link, source end) bool {
+	return t.shard.of > 1 && t.way.links[match{address{source.addr, l.Egress}, source.port, l.Protocol}] != nil
+}
+
+// Steering says which shard a frame is for, and knows no session. It does not
+// change and may be used by many goroutines.
+type Steering struct {
+	way    *routes
+	shards int
+}
+
+// NewSteering makes the Steering for tables that are configured with cfg and
+// have Options.Shards shards.
+func NewSteering(cfg *Config, shards int) (*Steering, error) {
+	if err := checkShards(shards); err != nil {
+		return nil, err
+	}
+	way, _, err := compile(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Steering{way: way, shards: shards}, nil
+}
+
+// Shard is the number of the shard that f is for: of a reply the low bits of
+// the NAT port, of other packets a hash of the address and port that they
+// come from, so that all packets of a session are for the same. An ICMP error
+// is for the shard of the packet that it quotes.
+//
+// Pieces of a fragmented packet follow their addresses alone, as only one of
+// them has ports: put the packets together before where replies are
+// fragmented (packet(7), PACKET_FANOUT_FLAG_DEFRAG).
+func (s *Steering) Shard(f *packet.Frame) int {
+	var p, quoted packet.Packet
+	switch packet.Parse(f.Data, &p) {
+	case packet.Malformed, packet.NotIP, packet.ARP:
+		return 0
+	case packet.ICMP:
+		if p.IsICMPError() && packet.ParseQuote(f.Data, &p, &quoted) {
+			p.Protocol = quoted.Protocol
+			p.Src, p.Dst = quoted.Dst, quoted.Src
+			p.SrcPort, p.DstPort = quoted.DstPort, quoted.SrcPort
+		}
+	}
+	if s.isReply(f.ENI, &p) {
+		return int(p.DstPort) & (s.shards - 1)
+	}
+	return spread(p.Src, p.SrcPort) & (s.shards - 1)
+}
+
+func (s *Steering) isReply(eni packet.ENI, p *packet.Packet) bool {
+	return p.DstPort >= firstNATPort &&
+		s.way.links[match{address{p.Dst, eni}, p.DstPort, p.Protocol}] == nil &&
+		s.way.ownerOf(eni, p.Dst) != nobody
+}
+
+// spread is no secret: who sends all to one shard gains what a single table
+// has to offer. The factor is Knuth's for multiplicative hashing (The Art of
+// Computer Programming 3, 6.4): 2^32 divided by the golden ratio.
+func spread(addr uint32, port uint16) int {
+	const golden = 0x9e3779b1
+	return int((addr*golden ^ uint32(port)) * golden >> 16)
+}

@@ -1,0 +1,39 @@
+package fullnat
+
+import "time"
+
+// Walk is a place in a walk through the sessions. The zero value is the start.
+type Walk struct {
+	next uint32
+	done bool
+}
+
+// Done says whether the walk has come to its end.
+func (w Walk) Done() bool { return w.done }
+
+// End is a walk that is over.
+func (w Walk) End() Walk { return Walk{next: w.next, done: true} }
+
+// SessionsFrom looks at the next count places for a session, appends a copy of
+// those that live at now to dst, and returns where to go on. Packets may pass
+// between two calls: a session that is there all the time comes exactly once,
+// one that starts or ends meanwhile once or not at all.
+func (t *Table) SessionsFrom(dst []Session, from Walk, count int, now time.Duration) ([]Session, Walk) {
+	t.clock.advance(now)
+	end := min(uint64(from.next)+uint64(max(count, 1)), uint64(t.sessions.reached))
+	for id := from.next; uint64(id) < end; id++ {
+		s := t.sessions.at(id)
+		if s.state == free || !t.links.at(s.link).live || t.timedOut(s) {
+			continue
+		}
+		dst = append(dst, t.describe(s))
+	}
+	return dst, Walk{next: uint32(end), done: end == uint64(t.sessions.reached)}
+}
+
+// Sessions appends a copy of every session that lives at now to dst. It walks
+// the whole table: SessionsFrom does so in parts.
+func (t *Table) Sessions(dst []Session, now time.Duration) []Session {
+	dst, _ = t.SessionsFrom(dst, Walk{}, len(t.sessions.all), now)
+	return dst
+}
