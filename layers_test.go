@@ -20,7 +20,7 @@ const module = "github.com/plinksim/plinksim"
 // layers is the house: a package imports only from lower lines, never from
 // its own. ARCHITECTURE.md says what each of them is for.
 var layers = []string{
-	0: "pkg/packet",
+	0: "pkg/packet pkg/pcap",
 	1: "pkg/topology",
 	2: "pkg/secgroup pkg/lb pkg/fullnat pkg/control",
 	3: "pkg/dns pkg/dataplane pkg/host",

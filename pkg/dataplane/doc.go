@@ -29,6 +29,10 @@
 // A [Memory] is the driver for tests: frames are injected and collected by the
 // test, which needs no privileges and no clock.
 //
+// A [Pcap] is the driver for simulations: frames come from packet files and go
+// to packet files, and [Engine.Replay] runs them in the virtual time that is
+// written in the files.
+//
 // Everything here moves superframes: a frame may be up to 64 KiB long, with
 // only a pseudo-header sum where its checksum should be, and is cut into
 // packets by whoever receives it. Nothing here cuts or joins frames; the

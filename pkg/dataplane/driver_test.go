@@ -17,6 +17,9 @@ type wire struct {
 	driver Driver
 	arrive func(t *testing.T, f packet.Frame) // at ENI f.ENI
 	left   func(t *testing.T) packet.Frame    // the next frame that the driver sent, its own copy
+	// finished says that an Offload does not pass: frames arrive as a capture
+	// has them, and leave as a device sends them.
+	finished bool
 }
 
 func TestMemoryIsADriver(t *testing.T) {
@@ -99,6 +102,9 @@ func testDriver(t *testing.T, open func(t *testing.T) wire) {
 		}
 	})
 	run("a superframe comes and goes whole, with its offload", func(t *testing.T, w wire) {
+		if w.finished {
+			t.Skip("the medium has no place for an Offload")
+		}
 		f := tcpSuperframe(left, right, 1448, bytes.Repeat([]byte("plinksim"), 8000))
 		f.ENI = 2
 		w.arrive(t, f)
@@ -131,6 +137,20 @@ func testDriver(t *testing.T, open func(t *testing.T) wire) {
 		got := readOne(t, w.driver)
 		got.Offload.HdrLen = 0
 		require.Equal(t, f, got)
+	})
+	run("a superframe comes and goes whole", func(t *testing.T, w wire) {
+		f := tcpSuperframe(left, right, 1448, bytes.Repeat([]byte("plinksim"), 8000))
+		f.ENI = 2
+		w.arrive(t, f)
+		got := readOne(t, w.driver)
+		require.Equal(t, f.Data, got.Data)
+		got.ENI = 1
+		_, err := w.driver.Write([]packet.Frame{got})
+		require.NoError(t, err)
+		sent := w.left(t)
+		require.Equal(t, packet.ENI(1), sent.ENI)
+		require.Len(t, sent.Data, len(f.Data))
+		require.Equal(t, f.Data[ethernetLen+ipv4Len+tcpLen:], sent.Data[ethernetLen+ipv4Len+tcpLen:])
 	})
 	run("Wake ends a blocked Read", func(t *testing.T, w wire) {
 		result := readBeside(w.driver)

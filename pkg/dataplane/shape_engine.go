@@ -4,8 +4,9 @@ import "time"
 
 // alarm wakes the worker when the next frame that waits is due.
 type alarm struct {
-	timer *time.Timer
-	at    time.Duration // what the timer is set to; 0: it is not
+	timer  *time.Timer
+	at     time.Duration // what the timer is set to; 0: it is not
+	silent bool          // whoever drives the engine asks the shaper itself
 }
 
 func (a *alarm) stop() {
@@ -18,7 +19,7 @@ func (a *alarm) stop() {
 func (e *Engine) setAlarm(now time.Duration) {
 	due, waits := e.shaper.next()
 	switch {
-	case !waits:
+	case !waits || e.alarm.silent:
 		return
 	case due <= now:
 		e.driver.Wake()

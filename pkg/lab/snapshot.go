@@ -166,15 +166,19 @@ func verdicts(counters fullnat.Counters) map[string]uint64 {
 func (l *Lab) Sessions() []SessionStatus {
 	out := []SessionStatus{}
 	for _, s := range l.engine.Sessions() {
-		out = append(out, SessionStatus{
-			Link: s.Link, Protocol: protocolName(s.Protocol), State: s.State,
-			Consumer: s.Consumer, Endpoint: s.Endpoint, NAT: s.Local, Target: s.Target,
-			PacketsToProvider: s.PacketsToProvider, BytesToProvider: s.BytesToProvider,
-			PacketsToConsumer: s.PacketsToConsumer, BytesToConsumer: s.BytesToConsumer,
-			IdleSeconds: s.Idle.Seconds(), ExpiresSeconds: s.Expires.Seconds(),
-		})
+		out = append(out, sessionStatus(s))
 	}
 	return out
+}
+
+func sessionStatus(s fullnat.Session) SessionStatus {
+	return SessionStatus{
+		Link: s.Link, Protocol: protocolName(s.Protocol), State: s.State,
+		Consumer: s.Consumer, Endpoint: s.Endpoint, NAT: s.Local, Target: s.Target,
+		PacketsToProvider: s.PacketsToProvider, BytesToProvider: s.BytesToProvider,
+		PacketsToConsumer: s.PacketsToConsumer, BytesToConsumer: s.BytesToConsumer,
+		IdleSeconds: s.Idle.Seconds(), ExpiresSeconds: s.Expires.Seconds(),
+	}
 }
 
 func protocolName(number uint8) string {

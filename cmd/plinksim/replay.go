@@ -1,0 +1,79 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/pcap"
+)
+
+func newReplay() *cobra.Command {
+	var in []string
+	opts := lab.ReplayOptions{}
+	cmd := &cobra.Command{
+		Use:   "replay FILE --in ENI=PACKETS... --out DIR",
+		Short: "Send packets from pcap files through a topology's NAT, in virtual time",
+		Long: `Send packets from pcap or pcapng files through the NAT of a topology, without
+root and without a kernel's help. The packets' own times are the clock: what
+they say passed between two packets has passed, and costs nothing.
+
+--in says which packets an ENI receives, and may be given several times; the
+packets of all files are merged by time. An ENI is called NAME@ZONE as in
+"status", NAME being an endpoint or a load balancer, or NAME alone where it is
+in one zone. What leaves each ENI is written to DIR/ENI.pcap. The verdicts,
+links and sessions are printed as JSON.
+
+Every connection is connected, unless --not-connected names it, and every
+server is healthy. Servers say what is in the file of their load balancer, and
+nothing else. The same files and the same seed give the same output, byte by
+byte.`,
+		Example: "  plinksim replay lab.yaml --in ep1=consumer.pcap --in clb1=provider.pcapng --out replayed",
+		Args:    takes(cobra.ExactArgs(1), "one topology file"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := readInputs(in, &opts); err != nil {
+				return &usageError{err}
+			}
+			plan, err := load(args[0])
+			if err != nil {
+				return err
+			}
+			summary, err := lab.Replay(cmd.Context(), plan, opts)
+			var bad *pcap.Error
+			if errors.As(err, &bad) {
+				return withHint(err, "packets are read from pcap and pcapng files of Ethernet frames, captured whole (tcpdump -s 0 -w FILE)")
+			}
+			if err != nil {
+				return err
+			}
+			return printJSON(cmd.OutOrStdout(), summary)
+		},
+	}
+	cmd.Flags().StringArrayVar(&in, "in", nil, "ENI=PACKETS: the ENI receives the packets of that file; may be given several times")
+	cmd.Flags().StringVar(&opts.Dir, "out", "", "directory for what leaves the ENIs; made if it is not there")
+	cmd.Flags().Uint64Var(&opts.Seed, "seed", 1, "chooses the NAT ports, 1 or more")
+	cmd.Flags().StringArrayVar(&opts.NotConnected, "not-connected", nil, "SERVICE/ENDPOINT: a connection that its provider has not accepted; may be given several times")
+	return cmd
+}
+
+func readInputs(in []string, opts *lab.ReplayOptions) error {
+	switch {
+	case len(in) == 0:
+		return errors.New("replay needs packets: add --in ENI=PACKETS")
+	case opts.Dir == "":
+		return errors.New("replay needs a directory for its output: add --out DIR")
+	case opts.Seed == 0:
+		return errors.New("--seed 0: want 1 or more")
+	}
+	for _, text := range in {
+		eni, file, ok := strings.Cut(text, "=")
+		if !ok || eni == "" || file == "" {
+			return fmt.Errorf("--in %q: want ENI=PACKETS, such as ep1=consumer.pcap", text)
+		}
+		opts.Inputs = append(opts.Inputs, lab.ReplayInput{ENI: eni, File: file})
+	}
+	return nil
+}

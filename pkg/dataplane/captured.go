@@ -1,0 +1,56 @@
+package dataplane
+
+import (
+	"encoding/binary"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+// Packet files have no place for an Offload. A program that captures where
+// packets are sent sees them before the device has finished them: with only a
+// pseudo-header sum where the checksum should be, and superframes whole.
+
+// checksumOffset is where the checksum is in the header of a protocol
+// (RFC 9293, 3.1; RFC 768), 0 where it has none that a device fills in.
+func checksumOffset(kind packet.Kind) int {
+	switch kind {
+	case packet.TCP:
+		return 16
+	case packet.UDP:
+		return 6
+	}
+	return 0
+}
+
+// offloadOf guesses what a captured frame was when it was sent. A complete
+// checksum looks like a pseudo-header sum once in 65,536 packets, and that does
+// no harm: it is only computed anew.
+func offloadOf(data []byte, mtu int) packet.Offload {
+	var (
+		p packet.Packet
+		o packet.Offload
+	)
+	kind := packet.Parse(data, &p)
+	offset := checksumOffset(kind)
+	if offset == 0 {
+		return o
+	}
+	sum := binary.BigEndian.Uint16(data[int(p.L4)+offset:])
+	if sum == packet.PseudoSum(p.Src, p.Dst, p.Protocol, uint16(p.End-uint32(p.L4))) {
+		o.NeedsCsum, o.CsumStart, o.CsumOffset = true, p.L4, uint16(offset)
+	}
+	if headers := int(p.Payload) - packet.L3; kind == packet.TCP && mtu > headers && p.Length() > mtu {
+		o.GSOType, o.GSOSize, o.HdrLen = packet.GSOTCPv4, uint16(mtu-headers), p.Payload
+	}
+	return o
+}
+
+// complete does to a frame what a device does when it sends it, but for
+// cutting superframes.
+func complete(f *packet.Frame) {
+	var p packet.Packet
+	packet.Parse(f.Data, &p)
+	if f.Offload.Fits(&p) {
+		packet.FinishChecksum(f, &p)
+	}
+}

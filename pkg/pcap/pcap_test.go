@@ -1,0 +1,315 @@
+package pcap_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+	"github.com/google/gopacket/pcapgo"
+	"github.com/plinksim/plinksim/pkg/pcap"
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	noon   = time.Date(2026, 11, 20, 12, 0, 0, 123456789, time.UTC).UnixNano()
+	frames = [][]byte{make([]byte, 14), bytes.Repeat([]byte{0xab}, 61), bytes.Repeat([]byte{0xcd}, 65549)}
+)
+
+// classic is a file as anybody may have written it.
+func classic(order binary.ByteOrder, magic uint32, unit int64) []byte {
+	var b bytes.Buffer
+	write := func(v ...any) {
+		for _, v := range v {
+			binary.Write(&b, order, v)
+		}
+	}
+	write(magic, uint16(2), uint16(4), uint32(0), uint32(0), uint32(65535), uint32(1))
+	for i, f := range frames {
+		at := noon + int64(i)*1e9
+		write(uint32(at/1e9), uint32(at%1e9/unit), uint32(len(f)), uint32(len(f)))
+		b.Write(f)
+	}
+	return b.Bytes()
+}
+
+func readAll(t *testing.T, file []byte) (packets []pcap.Packet, end error) {
+	t.Helper()
+	r, err := pcap.NewReader(bytes.NewReader(file))
+	if err != nil {
+		return nil, err
+	}
+	for {
+		var p pcap.Packet
+		if err := r.Next(&p); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return packets, err
+		}
+		p.Data = bytes.Clone(p.Data)
+		packets = append(packets, p)
+	}
+}
+
+func TestReaderReadsEveryKindOfClassicFile(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		order binary.ByteOrder
+		magic uint32
+		unit  int64
+	}{
+		{"microseconds, little endian", binary.LittleEndian, 0xa1b2c3d4, 1000},
+		{"microseconds, big endian", binary.BigEndian, 0xa1b2c3d4, 1000},
+		{"nanoseconds, little endian", binary.LittleEndian, 0xa1b23c4d, 1},
+		{"nanoseconds, big endian", binary.BigEndian, 0xa1b23c4d, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			packets, err := readAll(t, classic(tt.order, tt.magic, tt.unit))
+			require.NoError(t, err)
+			require.Len(t, packets, len(frames))
+			for i, p := range packets {
+				require.Equal(t, frames[i], p.Data)
+				require.Equal(t, (noon+int64(i)*1e9)/tt.unit*tt.unit, p.Time)
+			}
+		})
+	}
+}
+
+func TestWhatIsWrittenIsRead(t *testing.T) {
+	t.Run("classic", func(t *testing.T) {
+		var b bytes.Buffer
+		w, err := pcap.NewWriter(&b)
+		require.NoError(t, err)
+		for _, f := range frames {
+			require.NoError(t, w.Write(noon, f))
+		}
+		require.Error(t, w.Write(-1, nil))
+		require.NoError(t, w.Flush())
+		packets, err := readAll(t, b.Bytes())
+		require.NoError(t, err)
+		require.Len(t, packets, len(frames))
+		for i, p := range packets {
+			require.Equal(t, pcap.Packet{Time: noon, Data: frames[i]}, p)
+		}
+	})
+	t.Run("pcapng", func(t *testing.T) {
+		want := ngPackets()
+		packets, err := readAll(t, ngFile(t))
+		require.NoError(t, err)
+		require.Equal(t, want, packets)
+	})
+}
+
+func ngPackets() []pcap.Packet {
+	return []pcap.Packet{
+		{Time: noon, Data: frames[0], Interface: "ep1@zone", Direction: pcap.Received, Comment: "forwarded"},
+		{Time: noon + 1, Data: frames[1], Interface: "clb1@zone", Direction: pcap.Sent},
+		{Time: noon + 2, Data: frames[2], Interface: "ep1@zone", Comment: "Überlang"},
+	}
+}
+
+func ngFile(t *testing.T) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := pcap.NewNgWriter(&b, "plinksim")
+	require.NoError(t, err)
+	numbers := map[string]int{}
+	for _, name := range []string{"ep1@zone", "clb1@zone"} {
+		numbers[name], err = w.AddInterface(name, "what it is")
+		require.NoError(t, err)
+	}
+	for _, p := range ngPackets() {
+		require.NoError(t, w.Write(numbers[p.Interface], &p))
+	}
+	require.NoError(t, w.WriteStatistics(0, noon, 10, 3))
+	return b.Bytes()
+}
+
+// Another library reads what we write.
+func TestGopacketReadsOurPcapng(t *testing.T) {
+	r, err := pcapgo.NewNgReader(bytes.NewReader(ngFile(t)), pcapgo.DefaultNgReaderOptions)
+	require.NoError(t, err)
+	for _, want := range ngPackets() {
+		data, info, err := r.ReadPacketData()
+		require.NoError(t, err)
+		require.Equal(t, want.Data, data)
+		require.Equal(t, want.Time, info.Timestamp.UnixNano())
+		i, err := r.Interface(info.InterfaceIndex)
+		require.NoError(t, err)
+		require.Equal(t, want.Interface, i.Name)
+	}
+	_, _, err = r.ReadPacketData()
+	require.ErrorIs(t, err, io.EOF)
+}
+
+// We read what another library writes.
+func TestWeReadTheFilesOfGopacket(t *testing.T) {
+	var b bytes.Buffer
+	w, err := pcapgo.NewNgWriter(&b, layers.LinkTypeEthernet)
+	require.NoError(t, err)
+	for _, f := range frames {
+		require.NoError(t, w.WritePacket(gopacket.CaptureInfo{Timestamp: time.Unix(0, noon), CaptureLength: len(f), Length: len(f)}, f))
+	}
+	require.NoError(t, w.Flush())
+	packets, err := readAll(t, b.Bytes())
+	require.NoError(t, err)
+	require.Len(t, packets, len(frames))
+	for i, p := range packets {
+		require.Equal(t, frames[i], p.Data)
+		require.Equal(t, noon, p.Time)
+	}
+}
+
+func TestReaderReadsTimesOfEveryResolution(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		resolution byte
+		offset     int64
+		stamp      uint64
+		want       int64
+	}{
+		{"seconds", 0, 0, 7, 7e9},
+		{"milliseconds", 3, 0, 7001, 7_001_000_000},
+		{"picoseconds", 12, 0, 7_000_000_000_123, 7e9},
+		{"powers of two", 0x80 | 10, 0, 7*1024 + 512, 7_500_000_000},
+		{"an offset of whole seconds", 9, 1000, 7e9 + 5, 1007*1e9 + 5},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			packets, err := readAll(t, ngWith(tt.resolution, tt.offset, tt.stamp))
+			require.NoError(t, err)
+			require.Len(t, packets, 1)
+			require.Equal(t, tt.want, packets[0].Time)
+		})
+	}
+}
+
+// ngWith is a big endian file with one packet.
+func ngWith(resolution byte, offset int64, stamp uint64) []byte {
+	var b bytes.Buffer
+	blockOf := func(kind uint32, body []byte) {
+		length := uint32(len(body) + 12)
+		binary.Write(&b, binary.BigEndian, []uint32{kind, length})
+		b.Write(body)
+		binary.Write(&b, binary.BigEndian, length)
+	}
+	blockOf(0x0a0d0d0a, []byte{0x1a, 0x2b, 0x3c, 0x4d, 0, 1, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
+	blockOf(0xbad, make([]byte, 400<<10)) // of a kind that nobody knows
+	iface := []byte{0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, resolution, 0, 0, 0, 0, 14, 0, 8}
+	iface = binary.BigEndian.AppendUint64(iface, uint64(offset))
+	blockOf(1, append(iface, 0, 0, 0, 0))
+	p := binary.BigEndian.AppendUint32(nil, 0)
+	p = binary.BigEndian.AppendUint64(p, stamp)
+	p = append(p, 0, 0, 0, 14, 0, 0, 0, 14)
+	blockOf(6, append(p, make([]byte, 16)...))
+	return b.Bytes()
+}
+
+func TestReaderSaysWhatIsWrong(t *testing.T) {
+	good := classic(binary.LittleEndian, 0xa1b2c3d4, 1000)
+	changed := func(at int, b ...byte) []byte {
+		c := bytes.Clone(good)
+		copy(c[at:], b)
+		return c
+	}
+	ng := ngFile(t)
+	for _, tt := range []struct {
+		name string
+		file []byte
+		want string
+	}{
+		{"an empty file", nil, "is no packet file: it is shorter than any"},
+		{"a text", []byte("hello, world"), "is no packet file: it starts with 68 65 6c 6c, and not as pcap or pcapng"},
+		{"a header that is cut off", good[:20], "ends within its header"},
+		{"a version that nobody wrote", changed(4, 9), "is pcap version 9.4: want 2.4"},
+		{"another link type", changed(20, 101), "has packets of link type 101: want 1, Ethernet"},
+		{"a record header that is cut off", good[:24+10], "packet 1 is cut off: the file ends within it"},
+		{"a packet that is cut off", good[:len(good)-1], "packet 3 is cut off: the file ends within it"},
+		{"a packet that was not captured whole", changed(24+12, 15), "packet 1 was not captured whole (14 of 15 bytes): capture with a longer snapshot length"},
+		{"a length out of bounds", changed(24+8, 0xff, 0xff, 0xff, 0x7f), "packet 1 claims to be 2147483647 bytes long: want at most 262144"},
+		{"a time that is none", changed(24+4, 0xff, 0xff, 0xff, 0x7f), "packet 1 has a time that is none: 2147483647 of 1000000 parts of a second"},
+		{"a pcapng that is cut off", ng[:len(ng)-40], "packet 4 or the block before it is cut off: the file ends within it"},
+		{"a pcapng header that is cut off", ng[:14], "ends within the header of a section"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := readAll(t, tt.file)
+			var wrong *pcap.Error
+			require.ErrorAs(t, err, &wrong)
+			require.EqualError(t, err, tt.want)
+		})
+	}
+}
+
+func TestReaderDoesNotAllocatePerPacket(t *testing.T) {
+	var b bytes.Buffer
+	w, err := pcap.NewWriter(&b)
+	require.NoError(t, err)
+	for range 2000 {
+		require.NoError(t, w.Write(noon, frames[1]))
+	}
+	require.NoError(t, w.Flush())
+	r, err := pcap.NewReader(&b)
+	require.NoError(t, err)
+	var p pcap.Packet
+	require.Zero(t, testing.AllocsPerRun(1000, func() {
+		if err := r.Next(&p); err != nil {
+			t.Fatal(err)
+		}
+	}))
+}
+
+// Wireshark's own programs find nothing to complain about.
+func TestWiresharkReadsOurFiles(t *testing.T) {
+	if _, err := exec.LookPath("capinfos"); err != nil {
+		t.Skip("needs capinfos and tshark, of Wireshark")
+	}
+	var b bytes.Buffer
+	w, err := pcap.NewWriter(&b)
+	require.NoError(t, err)
+	require.NoError(t, w.Write(noon, frames[1]))
+	require.NoError(t, w.Flush())
+	for name, file := range map[string][]byte{"ours.pcap": b.Bytes(), "ours.pcapng": ngFile(t)} {
+		path := filepath.Join(t.TempDir(), name)
+		require.NoError(t, os.WriteFile(path, file, 0o600))
+		for _, args := range [][]string{{"capinfos", path}, {"tshark", "-r", path, "-T", "fields", "-e", "frame.interface_name", "-e", "frame.comment"}} {
+			var stderr bytes.Buffer
+			cmd := exec.Command(args[0], args[1:]...)
+			cmd.Stderr = &stderr
+			out, err := cmd.Output()
+			require.NoError(t, err, "%s", stderr.String())
+			require.NotContains(t, stderr.String(), path, "%v complains", args)
+			if args[0] == "tshark" && name == "ours.pcapng" {
+				require.Contains(t, string(out), "ep1@zone\tforwarded\n")
+			}
+		}
+	}
+}
+
+// A file of anybody's may be anything.
+func FuzzReader(f *testing.F) {
+	f.Add(classic(binary.LittleEndian, 0xa1b2c3d4, 1000)[:200])
+	f.Add(classic(binary.BigEndian, 0xa1b23c4d, 1)[:200])
+	f.Add(ngWith(9, 0, 7)[:100])
+	f.Fuzz(func(t *testing.T, file []byte) {
+		r, err := pcap.NewReader(bytes.NewReader(file))
+		if err != nil {
+			return
+		}
+		for count := 0; ; count++ {
+			var p pcap.Packet
+			if err := r.Next(&p); err != nil {
+				return
+			}
+			if len(p.Data) > pcap.MaxFrame || p.Time < 0 || count > len(file) {
+				t.Fatalf("packet %d has %d bytes and time %d", count, len(p.Data), p.Time)
+			}
+		}
+	})
+}
