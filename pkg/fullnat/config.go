@@ -120,6 +120,8 @@ type LinkStats struct {
 	Name              string
 	Verdicts          Counters
 	Sessions          int    // now
+	HalfOpen          int    // of them, not confirmed by the consumer
+	Evicted           uint64 // half-open ones that gave way to others
 	SessionsOpened    uint64 // ever
 	PacketsToProvider uint64
 	BytesToProvider   uint64 // of IP packets
@@ -134,6 +136,7 @@ type LinkStats struct {
 type Stats struct {
 	Verdicts Counters
 	Sessions int
+	HalfOpen int    // TCP sessions that the consumer has not confirmed
 	Unsent   uint64 // frames of the table's own for which Pending had no room
 	Answers  Answers
 	Rekeys   uint64 // how often a search was so long that the table changed its secret
@@ -145,7 +148,7 @@ type Stats struct {
 type Session struct {
 	Link     string
 	Protocol uint8
-	State    string // syn-sent, established, closing, closed; open for UDP
+	State    string // syn-sent, syn-received, established, closing, closed; open for UDP
 	// ToProvider is the five-tuple as the consumer sends it and as the
 	// backend receives it; the replies are the same with the ends exchanged.
 	Consumer, Endpoint netip.AddrPort

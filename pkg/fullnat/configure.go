@@ -37,7 +37,7 @@ func (t *Table) replaceLinks(r *routes, order []*link) {
 			l.stats = &LinkStats{Name: l.Name}
 			t.links.add(l)
 		case l.continues(old):
-			l.stats, l.number, l.sessions = old.stats, old.number, old.sessions
+			l.stats, l.number, l.sessions, l.half = old.stats, old.number, old.sessions, old.half
 			t.links.all[l.number] = l
 		default:
 			l.stats = old.stats

@@ -66,6 +66,7 @@ func (l *lab) openForBenchmark(b testing.TB, n int) {
 		} else if v := l.answer(port, "SA", 0); v != Forwarded {
 			b.Fatalf("answer to session %d: %s", i, v)
 		}
+		l.send(i, packet.FlagACK, 0)
 	}
 	drain(l.table, 0)
 }
@@ -77,7 +78,7 @@ func (l *lab) targetForBenchmark(n int) {
 
 // residentBytes is how much of a table's mapped memory has pages.
 func residentBytes(tb testing.TB, t *Table) (bytes int) {
-	for _, mapped := range [][]byte{t.flows.arena.mapped, t.flows.other.mapped, t.sessions.mapped} {
+	for _, mapped := range [][]byte{t.flows.arena.mapped, t.flows.other.mapped, t.sessions.mapped, t.half.mapped} {
 		bytes += resident(tb, mapped)
 	}
 	return bytes

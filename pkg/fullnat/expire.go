@@ -119,4 +119,4 @@ func (t *Table) sweepStep() bool {
 }
 
 // shrinkStep does a little of giving memory back.
-func (t *Table) shrinkStep() bool { return t.flows.tidy(t.moved) || t.sessions.trim() }
+func (t *Table) shrinkStep() bool { return t.flows.tidy(t.moved) || t.sessions.trim() || t.half.trim() }

@@ -42,7 +42,8 @@ type flow struct {
 	state     state // the session's
 	flags     uint8
 	_         [1]byte
-	packets   uint64
+	next      uint32 // TCP: the sequence number behind the last byte that came
+	packets   uint32 // what is beyond is in Table.laps
 	bytes     uint64
 }
 

@@ -90,6 +90,9 @@ func (t *Table) translate(f *packet.Frame, w *work) Verdict {
 		return t.reconsider(f, w, e, l)
 	}
 	e.last = t.clock.now
+	if w.packet.Kind == packet.TCP {
+		e.follow(w.packet.Seq(f.Data) + uint32(w.packet.PayloadLength()))
+	}
 	return t.send(f, w, e, l)
 }
 
@@ -103,7 +106,7 @@ func (t *Table) reconsider(f *packet.Frame, w *work, e *flow, l *link) Verdict {
 	if w.packet.TTL <= 1 {
 		return t.refuse(f, &w.packet, l, TTLExpired)
 	}
-	switch t.track(e, &w.packet) {
+	switch t.track(e, f, &w.packet) {
 	case reopen:
 		t.remove(e.session)
 		return t.open(f, w)
@@ -134,7 +137,9 @@ func (t *Table) leave(f *packet.Frame, p *packet.Packet, e *flow, l *link) {
 	f.ENI = hop.eni
 
 	bytes := uint64(p.Length())
-	e.packets++
+	if e.packets++; e.packets == 0 {
+		t.laps.count(e)
+	}
 	e.bytes += bytes
 	s := l.stats
 	s.Verdicts[Forwarded]++

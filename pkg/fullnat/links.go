@@ -11,7 +11,8 @@ type link struct {
 	number   uint32
 	live     bool
 	sessions int
-	stats    *LinkStats // handed on to the next link of the name
+	half     halfOpenList // of its sessions
+	stats    *LinkStats   // handed on to the next link of the name
 
 	idle            uint32            // ticks
 	timers          [numStates]uint32 // ticks; 0: the table's

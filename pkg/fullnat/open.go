@@ -26,7 +26,7 @@ func (t *Table) open(f *packet.Frame, w *work) Verdict {
 	if !ok {
 		return t.refuse(f, &w.packet, l, NoNATPort)
 	}
-	e := t.start(l, w, source, target)
+	e := t.start(f, l, w, source, target)
 	t.convey(e.session, l, f, &w.packet)
 	return t.send(f, w, e, l)
 }
@@ -36,7 +36,7 @@ func (t *Table) roomFor(l *link) Verdict {
 	switch {
 	case l.Behaviour.MaxSessions > 0 && l.sessions >= l.Behaviour.MaxSessions:
 		return LinkFull
-	case t.sessions.full(), !t.flows.makeRoom(t.moved):
+	case (t.sessions.full() || !t.flows.makeRoom(t.moved)) && t.half.table.len == 0:
 		return TableFull
 	}
 	return Forwarded
@@ -133,8 +133,9 @@ func (l *link) replyKey(source natPort, target end) key {
 }
 
 // start enters a session and returns its flow to the provider.
-func (t *Table) start(l *link, w *work, source natPort, target end) *flow {
+func (t *Table) start(f *packet.Frame, l *link, w *work, source natPort, target end) *flow {
 	p := &w.packet
+	t.makeRoom(l, p.Kind)
 	id := t.sessions.add()
 	s := t.sessions.at(id)
 	s.link, s.pool = l.number, source.pool
@@ -150,6 +151,10 @@ func (t *Table) start(l *link, w *work, source natPort, target end) *flow {
 		packet.NewRewrite(&reply, p.Dst, p.Src, p.DstPort, p.SrcPort),
 		l.hopToConsumer(p.Src))
 	t.wheel.link(&t.sessions, id, t.deadline(s))
+	if s.state == synSent {
+		t.enterHalfOpen(id)
+		there.next = p.Seq(f.Data) + p.SegmentLength()
+	}
 	l.sessions++
 	l.stats.SessionsOpened++
 	return there

@@ -155,13 +155,16 @@ func (f *flows) makeRoom(moved func(e *flow, to uint32)) bool {
 		if f.used+2 > soon && f.size+1 < len(f.sizes) {
 			f.prepare(f.size + 1)
 		}
-		return f.used+2 <= f.limit(f.size)
+		return f.hasRoom()
 	}
 	for range stepsPerSession {
 		f.step(moved)
 	}
 	return true
 }
+
+// hasRoom says whether one more session fits. What is moving has room.
+func (f *flows) hasRoom() bool { return f.phase != settled || f.used+2 <= f.limit(f.size) }
 
 // rekey starts a move to an arena with another secret. If one is under way,
 // it does as well.

@@ -238,6 +238,7 @@ func TestAMillionSessionsExpireAndTheirMemoryGoesBack(t *testing.T) {
 			v, port := l.send(i, packet.FlagSYN, 0)
 			require.Equal(t, Forwarded, v)
 			require.Equal(t, Forwarded, l.answer(port, "SA", 0))
+			l.send(i, packet.FlagACK, 0)
 		}
 		requireLittleWork(t, before, l.table.flows.work, end-n, 0)
 		before = l.table.flows.work

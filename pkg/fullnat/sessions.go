@@ -20,7 +20,8 @@ type session struct {
 	pool       uint32
 	state      state
 	fins       uint8 // bit n: a FIN went in direction n
-	_          [6]byte
+	_          [2]byte
+	extra      uint32 // half-open: its number there; established: see Table.challenge
 }
 
 var _ [32]byte = [unsafe.Sizeof(session{})]byte{}
@@ -111,13 +112,14 @@ type state uint8
 const (
 	free        state = iota // no session
 	synSent                  // a SYN went to the provider
-	established              // SYNs went both ways
+	synReceived              // a SYN-ACK went to the consumer
+	established              // the consumer has confirmed it, or SYNs crossed
 	closing                  // a FIN went one way
 	closed                   // FINs went both ways, or a RST went any way
 	numStates
 )
 
-var stateNames = [numStates]string{"free", "syn-sent", "established", "closing", "closed"}
+var stateNames = [numStates]string{"free", "syn-sent", "syn-received", "established", "closing", "closed"}
 
 func (s state) nameFor(protocol uint8) string {
 	if protocol == packet.ProtocolUDP {
@@ -150,6 +152,11 @@ func (t *Table) timedOut(s *session) bool { return t.idle(s) >= t.timeout(s) }
 // enter brings a session into a state, and its deadline with it.
 func (t *Table) enter(id uint32, next state) {
 	s := t.sessions.at(id)
+	if !next.isHalfOpen() {
+		t.leaveHalfOpen(s)
+	} else if !s.state.isHalfOpen() {
+		t.enterHalfOpen(id)
+	}
 	s.state = next
 	for _, slot := range s.slots {
 		e := t.flows.at(slot)
@@ -165,9 +172,11 @@ func (t *Table) remove(id uint32) {
 	t.ports.giveBack(s.pool, t.flows.at(s.slots[toProvider]).rewrite.SrcPort, t.clock.now)
 	for d := range s.slots {
 		t.hops.release(t.flows.at(s.slots[d]).hop)
+		t.laps.forget(t.flows.at(s.slots[d]))
 		// The first removal may move the other flow, which updates s.slots.
 		t.flows.remove(s.slots[d], t.moved)
 	}
+	t.leaveHalfOpen(s)
 	t.wheel.unlink(&t.sessions, id)
 	t.links.leave(s.link)
 	t.sessions.drop(id)

@@ -1,6 +1,7 @@
 package fullnat
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -24,6 +25,10 @@ type Options struct {
 	// Timers limit sessions that are not established; a zero field means the
 	// value of DefaultTimers.
 	Timers Timers
+	// MaxHalfOpen limits the TCP sessions that the consumer has not confirmed:
+	// one more takes the place of the oldest. 0 means MaxSessions. Whatever it
+	// is, the oldest of them gives way when the table is full.
+	MaxHalfOpen int
 	// ICMPRate and ResetRate limit the ICMP errors and the RSTs that the table
 	// sends per second, all links together; 0 means 1,000 and 10,000.
 	ICMPRate, ResetRate int
@@ -35,7 +40,7 @@ const DefaultMaxSessions = 1 << 18
 // Timers say how long a TCP session is kept in a state that is not
 // established; Link.Idle is the limit of established ones.
 type Timers struct {
-	Opening time.Duration // of silence after a SYN that nobody answered with one
+	Opening time.Duration // of silence before the consumer has confirmed it
 	Closing time.Duration // of silence after one end's FIN
 	Closed  time.Duration // after both FINs or a RST, whatever comes
 }
@@ -68,6 +73,8 @@ type Table struct {
 	pending     pending
 	answers     answers
 	conveyances conveyances
+	half        halfOpens
+	laps        laps
 	verdicts    Counters
 	burst       [burstSize]work
 }
@@ -91,6 +98,9 @@ func New(opts Options) (*Table, error) {
 	if opts.Seed == 0 {
 		opts.Seed = rand.Uint64()
 	}
+	if opts.MaxHalfOpen < 0 || opts.MaxHalfOpen > maxSessions {
+		return nil, fmt.Errorf("a limit of %d half-open sessions: want 1 to %d, or 0 for as many as sessions", opts.MaxHalfOpen, maxSessions)
+	}
 	if opts.ICMPRate < 0 || opts.ResetRate < 0 {
 		return nil, fmt.Errorf("limits of %d ICMP errors and %d RSTs per second: want 1 or more, or 0 for what is usual", opts.ICMPRate, opts.ResetRate)
 	}
@@ -104,6 +114,9 @@ func New(opts Options) (*Table, error) {
 	}
 	if err := t.sessions.init(opts.MaxSessions); err != nil {
 		return nil, errors.Join(err, t.flows.close())
+	}
+	if err := t.half.init(cmp.Or(opts.MaxHalfOpen, opts.MaxSessions)); err != nil {
+		return nil, errors.Join(err, t.flows.close(), t.sessions.close())
 	}
 	return t, nil
 }
@@ -129,6 +142,7 @@ func (timers Timers) ticks(usual Timers) (perState [numStates]uint32, err error)
 		}
 		perState[timer.state] = ticksOf(d)
 	}
+	perState[synReceived] = perState[synSent]
 	return perState, nil
 }
 
@@ -137,6 +151,7 @@ func (t *Table) Stats() Stats {
 	s := Stats{
 		Verdicts: t.verdicts,
 		Sessions: t.sessions.used - t.links.orphans,
+		HalfOpen: t.half.table.len,
 		Unsent:   t.pending.refused,
 		Answers:  t.answers.sent,
 		Rekeys:   t.flows.rekeys,
@@ -145,7 +160,7 @@ func (t *Table) Stats() Stats {
 	}
 	for _, l := range t.links.order {
 		stats := *l.stats
-		stats.Sessions = l.sessions
+		stats.Sessions, stats.HalfOpen = l.sessions, l.half.len
 		s.Links = append(s.Links, stats)
 	}
 	return s
@@ -169,9 +184,9 @@ func (t *Table) describe(s *session) Session {
 		Endpoint:          dst,
 		Local:             addrPort(there.rewrite.Src, there.rewrite.SrcPort),
 		Target:            addrPort(there.rewrite.Dst, there.rewrite.DstPort),
-		PacketsToProvider: there.packets,
+		PacketsToProvider: t.laps.packets(there),
 		BytesToProvider:   there.bytes,
-		PacketsToConsumer: back.packets,
+		PacketsToConsumer: t.laps.packets(back),
 		BytesToConsumer:   back.bytes,
 		Idle:              durationOf(idle),
 		Expires:           durationOf(t.timeout(s) - idle),
@@ -180,7 +195,7 @@ func (t *Table) describe(s *session) Session {
 
 // Close gives the memory back. Nothing but Close may be called afterwards.
 func (t *Table) Close() error {
-	return errors.Join(t.flows.close(), t.sessions.close())
+	return errors.Join(t.flows.close(), t.sessions.close(), t.half.close())
 }
 
 // direction is where a packet goes, seen from the session that carries it.

@@ -60,6 +60,16 @@ func (l *lab) send(n int, flags byte, now time.Duration) (Verdict, uint16) {
 	return verdicts[0], binary.BigEndian.Uint16(l.frame.Data[34:])
 }
 
+// open lets consumer n open a session and returns the NAT port it left from.
+func (l *lab) open(t testing.TB, n int, now time.Duration) (natPort uint16) {
+	v, natPort := l.send(n, packet.FlagSYN, now)
+	require.Equal(t, Forwarded, v)
+	require.Equal(t, Forwarded, l.answer(natPort, "SA", now))
+	v, _ = l.send(n, packet.FlagACK, now)
+	require.Equal(t, Forwarded, v)
+	return natPort
+}
+
 // answer lets the provider answer what left from a NAT port.
 func (l *lab) answer(natPort uint16, flags string, now time.Duration) Verdict {
 	m := message{
@@ -123,13 +133,13 @@ func drain(table *Table, now time.Duration) {
 func TestTableFull(t *testing.T) {
 	l := newLab(t, 10)
 	for n := range 10 {
-		v, _ := l.send(n, packet.FlagSYN, 0)
-		require.Equal(t, Forwarded, v)
+		l.open(t, n, 0)
 	}
 	v, _ := l.send(10, packet.FlagSYN, 0)
 	require.Equal(t, TableFull, v)
-	drain(l.table, DefaultTimers.Opening)
-	v, _ = l.send(10, packet.FlagSYN, DefaultTimers.Opening)
+	idle := l.config.Links[0].Idle
+	drain(l.table, idle)
+	v, _ = l.send(10, packet.FlagSYN, idle)
 	require.Equal(t, Forwarded, v)
 }
 
@@ -139,9 +149,7 @@ func TestExpireGivesEverythingBack(t *testing.T) {
 	for round := range 3 {
 		now := time.Duration(round) * time.Hour
 		for n := range sessions {
-			v, port := l.send(n, packet.FlagSYN, now)
-			require.Equal(t, Forwarded, v)
-			require.Equal(t, Forwarded, l.answer(port, "SA", now))
+			l.open(t, n, now)
 		}
 		require.Equal(t, sessions, l.table.Stats().Sessions)
 		drain(l.table, now+15*time.Minute-tick)
@@ -248,9 +256,7 @@ func TestConfigureRefuses(t *testing.T) {
 func TestConfigureKeepsWhatStays(t *testing.T) {
 	open := func(t *testing.T) (*lab, uint16) {
 		l := newLab(t, 10)
-		_, port := l.send(1, packet.FlagSYN, 0)
-		require.Equal(t, Forwarded, l.answer(port, "SA", 0))
-		return l, port
+		return l, l.open(t, 1, 0)
 	}
 	for _, tt := range []struct {
 		name string

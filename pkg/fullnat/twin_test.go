@@ -19,8 +19,10 @@ import (
 type twin struct {
 	sessions  []*twinSession
 	max       int
+	halfOpen  int // most of them that are half-open
 	ports     int
 	connected bool
+	clock     int // counts sessions that become half-open
 }
 
 type twinSession struct {
@@ -30,6 +32,10 @@ type twinSession struct {
 	state             string
 	since             time.Duration
 	finThere, finBack bool
+	half              int // when it became half-open; 0: it is not
+	// TCP: what either end sends next, and what acknowledges the last SYN
+	// within the established session.
+	nextThere, nextBack, again uint32
 }
 
 const (
@@ -48,7 +54,7 @@ func (s *twinSession) timeout() time.Duration {
 	switch s.state {
 	case "open":
 		return twinUDPIdle
-	case "syn-sent":
+	case "syn-sent", "syn-received":
 		return twinTimers.Opening
 	case "established":
 		return twinTCPIdle
@@ -86,7 +92,7 @@ func (w *twin) toProvider(m message, now time.Duration) string {
 				w.drop(s)
 				break
 			}
-			w.observe(s, m, now, &s.finThere, false)
+			w.observe(s, m, now, true)
 			return w.leaves("lb", m, netip.AddrPortFrom(twinLocal, s.port), twinTarget)
 		}
 	}
@@ -95,18 +101,42 @@ func (w *twin) toProvider(m message, now time.Duration) string {
 		return "NotConnected"
 	case m.protocol == "tcp" && m.flags != "S":
 		return "NoSession"
-	case len(w.sessions) == w.max:
+	case len(w.sessions) == w.max && w.oldestHalfOpen() == nil:
 		return "TableFull"
 	}
 	if w.portsInUse(m.protocol) == w.ports {
 		return "NoNATPort"
 	}
+	if len(w.sessions) == w.max || m.protocol == "tcp" && w.halfOpens() == w.halfOpen {
+		w.drop(w.oldestHalfOpen())
+	}
 	s := &twinSession{protocol: m.protocol, consumer: m.src, state: "open", since: now}
 	if m.protocol == "tcp" {
 		s.state = "syn-sent"
+		s.nextThere = m.seq + 1
+		w.clock++
+		s.half = w.clock
 	}
 	w.sessions = append(w.sessions, s)
 	return opens
+}
+
+func (w *twin) halfOpens() (n int) {
+	for _, s := range w.sessions {
+		if s.half > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *twin) oldestHalfOpen() (oldest *twinSession) {
+	for _, s := range w.sessions {
+		if s.half > 0 && (oldest == nil || s.half < oldest.half) {
+			oldest = s
+		}
+	}
+	return oldest
 }
 
 // opens stands for a packet that leaves with a NAT port of the table's choice.
@@ -141,7 +171,7 @@ func (w *twin) toConsumer(m message, now time.Duration) string {
 			if m.flags == "S" && (s.state == "closing" || s.state == "closed") {
 				return "NoSession"
 			}
-			w.observe(s, m, now, &s.finBack, m.flags == "S" || m.flags == "SA")
+			w.observe(s, m, now, false)
 			return w.leaves("ep", m, twinEndpoint, s.consumer)
 		}
 	}
@@ -152,30 +182,88 @@ func (w *twin) leaves(eni string, m message, src, dst netip.AddrPort) string {
 	return fmt.Sprintf("%s > %s %s > %s", eni, m.protocol, src, dst)
 }
 
-func (w *twin) observe(s *twinSession, m message, now time.Duration, fin *bool, answered bool) {
+func (w *twin) observe(s *twinSession, m message, now time.Duration, there bool) {
 	before := s.state
-	switch m.flags {
-	case "R":
-		s.state = "closed"
+	own := &s.nextBack
+	if there {
+		own = &s.nextThere
+	}
+	if m.flags == "R" || m.flags == "RA" {
+		refusal := m.flags == "RA" && !there && s.again != 0 && m.ack == s.again
+		if before == "established" && m.seq != *own && !refusal {
+			return
+		}
+		s.state, s.half = "closed", 0
 		if before != "closed" {
 			s.since = now
 		}
 		return
-	case "FA":
-		*fin = true
 	}
-	switch {
-	case s.state == "open":
-	case s.finThere && s.finBack:
-		s.state = "closed"
-	case s.state == "closed" && (m.len == 0 || m.flags == "S" || m.flags == "SA"):
-	case s.finThere || s.finBack:
-		s.state = "closing"
-	case s.state == "closed", answered:
-		s.state = "established"
+	s.state = w.after(s, m, there)
+	s.number(m, before, there, own)
+	if s.state != "syn-sent" && s.state != "syn-received" {
+		s.half = 0
+	} else if s.half == 0 {
+		w.clock++
+		s.half = w.clock
 	}
 	if s.state != "closed" || before != "closed" {
 		s.since = now
+	}
+}
+
+// after is the state after a segment that is no RST.
+func (w *twin) after(s *twinSession, m message, there bool) string {
+	if m.flags == "FA" {
+		s.finThere = s.finThere || there
+		s.finBack = s.finBack || !there
+	}
+	syn := m.flags == "S" || m.flags == "SA"
+	switch {
+	case s.state == "open":
+		return "open"
+	case syn && !there && s.state == "syn-sent":
+		return map[string]string{"S": "established", "SA": "syn-received"}[m.flags]
+	case m.flags == "SA" && !there && s.restarts(m) && w.halfOpens() < w.halfOpen:
+		return "syn-received"
+	case syn && !there:
+		return s.state
+	case m.flags != "FA" && !syn && there && s.state == "syn-received":
+		return "established"
+	case s.finThere && s.finBack:
+		return "closed"
+	case s.state == "closed" && m.len == 0:
+		return "closed"
+	case s.finThere || s.finBack:
+		return "closing"
+	case s.state == "closed":
+		return "established"
+	}
+	return s.state
+}
+
+func (s *twinSession) restarts(m message) bool {
+	return s.state == "established" && s.again != 0 && m.ack == s.again
+}
+
+// number notes the sequence numbers of m. Those of the twin's packets grow.
+func (s *twinSession) number(m message, before string, there bool, own *uint32) {
+	half := before == "syn-sent" || before == "syn-received"
+	switch {
+	case m.protocol == "udp":
+	case m.flags == "S" || m.flags == "SA":
+		switch {
+		case half:
+			*own = m.seq + 1
+		case before == "established" && there && m.flags == "S":
+			s.again = m.seq + 1
+		case s.half == 0 && s.state == "syn-received":
+			s.nextThere, s.nextBack, s.again = m.ack, m.seq+1, 0
+		}
+	case m.flags == "FA":
+		*own = max(*own, m.seq+1)
+	default:
+		*own = max(*own, m.seq+uint32(m.len))
 	}
 }
 
@@ -193,6 +281,8 @@ func FuzzTable(f *testing.F) {
 }
 
 func TestTableDoesWhatItsTwinDoes(t *testing.T) {
+	var verdicts Counters
+	evicted := uint64(0)
 	for seed := range uint64(20) {
 		s := newTwinStory(t, twinVariants[seed%uint64(len(twinVariants))])
 		random := rand.New(rand.NewPCG(seed, 0))
@@ -200,12 +290,17 @@ func TestTableDoesWhatItsTwinDoes(t *testing.T) {
 			s.step(byte(random.Uint32()))
 		}
 		require.Equal(t, s.restless, s.table.Stats().Rekeys > 0)
-		if seed == 0 {
-			require.Positive(t, s.table.verdicts[NoNATPort])
-			require.Positive(t, s.table.verdicts[TableFull])
-			require.Positive(t, s.table.verdicts[NotConnected])
+		for v, n := range s.table.verdicts {
+			verdicts[v] += n
+		}
+		for _, l := range s.table.Stats().Links {
+			evicted += l.Evicted
 		}
 	}
+	require.Positive(t, verdicts[NoNATPort])
+	require.Positive(t, verdicts[TableFull])
+	require.Positive(t, verdicts[NotConnected])
+	require.Positive(t, evicted)
 }
 
 type twinStory struct {
@@ -229,13 +324,13 @@ var twinVariants = []twinVariant{
 }
 
 func newTwinStory(t *testing.T, variant twinVariant) *twinStory {
-	table, err := New(Options{MaxSessions: 7, Seed: 1, Timers: twinTimers, Shard: variant.number, Shards: variant.of})
+	table, err := New(Options{MaxSessions: 7, MaxHalfOpen: 4, Seed: 1, Timers: twinTimers, Shard: variant.number, Shards: variant.of})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, table.Close()) })
 	s := &twinStory{
 		story: &story{t: t, table: table},
 		twin: &twin{
-			max: 7, ports: 5, connected: true,
+			max: 7, halfOpen: 4, ports: 5, connected: true,
 		},
 		used:        []uint16{firstNATPort},
 		twinVariant: variant,
@@ -290,23 +385,30 @@ func (s *twinStory) reconnect() {
 }
 
 var twinSegments = []message{
-	{flags: "S"}, {flags: "SA"}, {flags: "A"}, {flags: "A", len: 3}, {flags: "FA"}, {flags: "R"},
+	{flags: "S"}, {flags: "SA"}, {flags: "A"}, {flags: "A", len: 3}, {flags: "FA"},
+	{flags: "R"}, {flags: "R", seq: 5}, {flags: "RA", ack: 1},
 }
 
 func (s *twinStory) message(n int) (m message, rest int) {
+	kinds := len(twinSegments) + 1
 	m = message{protocol: "udp", len: 3}
-	if kind := n % 7; kind < len(twinSegments) {
+	if kind := n % kinds; kind < len(twinSegments) {
 		m = twinSegments[kind]
 		m.protocol = "tcp"
 	}
 	m.ttl = 64
-	return m, n / 7
+	return m, n / kinds
 }
 
 func (s *twinStory) consumerSends(n int) {
 	m, who := s.message(n)
 	m.src = netip.AddrPortFrom(netip.MustParseAddr("10.0.1.10"), 40000+uint16(who))
 	m.dst = twinEndpoint
+	for _, session := range s.twin.sessions {
+		if session.protocol == m.protocol && session.consumer == m.src {
+			m.follow(session.nextThere)
+		}
+	}
 	s.compare(1, m, s.twin.toProvider(m, s.now))
 }
 
@@ -314,7 +416,28 @@ func (s *twinStory) providerSends(n int) {
 	m, who := s.message(n)
 	m.src = twinTarget
 	m.dst = netip.AddrPortFrom(twinLocal, s.used[who%len(s.used)])
+	for _, session := range s.twin.sessions {
+		if session.protocol == m.protocol && session.port == m.dst.Port() {
+			m.follow(session.nextBack)
+			m.ack *= session.again
+			if m.flags == "SA" {
+				m.ack = session.again
+			}
+		}
+	}
 	s.compare(2, m, s.twin.toConsumer(m, s.now))
+}
+
+// follow gives m the number that its sender is at, or one that is as far off
+// as it says. SYNs begin somewhere else.
+func (m *message) follow(next uint32) {
+	if m.protocol != "tcp" {
+		return
+	}
+	m.seq += next
+	if m.flags == "S" || m.flags == "SA" {
+		m.seq += 1000
+	}
 }
 
 func (s *twinStory) compare(eni packet.ENI, m message, want string) {

@@ -109,14 +109,13 @@ func BuildReset(frame, data []byte, p *Packet) bool {
 	if p.Kind != TCP || p.Flags&FlagRST != 0 {
 		return false
 	}
-	h := data[p.L4:p.Payload]
 	var seq, ack uint32
 	flags := uint8(FlagRST)
 	if p.Flags&FlagACK != 0 {
-		seq = binary.BigEndian.Uint32(h[8:12])
+		seq = p.Ack(data)
 	} else {
 		flags |= FlagACK
-		ack = binary.BigEndian.Uint32(h[4:8]) + p.SegmentLength()
+		ack = p.Seq(data) + p.SegmentLength()
 	}
 	putEthernet(frame, data)
 	putIPv4(frame, 0, ProtocolTCP, p.Dst, p.Src)
@@ -158,19 +157,6 @@ func (s Segment) put(frame []byte) {
 	binary.BigEndian.PutUint16(l4[tcpChecksum:], ^Fold(sum))
 }
 
-// SegmentLength is how much of the sequence space a TCP segment takes: its
-// payload, and one each for SYN and FIN (RFC 9293, 3.4).
-func (p *Packet) SegmentLength() uint32 {
-	n := uint32(p.PayloadLength())
-	if p.Flags&FlagSYN != 0 {
-		n++
-	}
-	if p.Flags&FlagFIN != 0 {
-		n++
-	}
-	return n
-}
-
 // IntactTCP says whether the checksums of the TCP segment p in f are right, as
 // far as they are there: who answers must not answer what was damaged. It
 // reads the whole segment.
@@ -178,7 +164,7 @@ func IntactTCP(f *Frame, p *Packet) bool {
 	if Sum(f.Data[L3:p.L4]) != 0xffff {
 		return false
 	}
-	if f.Offload.NeedsCsum && f.Offload.CsumStart == p.L4 {
+	if isPartial(f, p) {
 		return true
 	}
 	l4 := f.Data[p.L4:p.End]

@@ -21,6 +21,19 @@ func (p *Packet) Ack(data []byte) uint32 { return binary.BigEndian.Uint32(data[p
 // Window is the window field of the TCP segment p in data, not scaled.
 func (p *Packet) Window(data []byte) uint16 { return binary.BigEndian.Uint16(data[p.L4+tcpWindow:]) }
 
+// SegmentLength is how much of the sequence space a TCP segment takes: its
+// payload, and one each for SYN and FIN (RFC 9293, 3.4).
+func (p *Packet) SegmentLength() uint32 {
+	n := uint32(p.PayloadLength())
+	if p.Flags&FlagSYN != 0 {
+		n++
+	}
+	if p.Flags&FlagFIN != 0 {
+		n++
+	}
+	return n
+}
+
 // SetSeq gives the TCP segment p in f another sequence number.
 func SetSeq(f *Frame, p *Packet, seq uint32) { setWord(f, p, tcpSeq, seq) }
 

@@ -1,0 +1,28 @@
+package fullnat
+
+// laps is how often the packet counters of flows went around, for the few that
+// did: it keeps them half as wide in every flow.
+type laps map[lap]uint32
+
+type lap struct {
+	session   uint32
+	direction direction
+}
+
+func (l *laps) count(e *flow) {
+	if *l == nil {
+		*l = laps{}
+	}
+	(*l)[lap{e.session, e.direction}]++
+}
+
+// packets is how many packets went over e.
+func (l laps) packets(e *flow) uint64 {
+	return uint64(l[lap{e.session, e.direction}])<<32 + uint64(e.packets)
+}
+
+func (l laps) forget(e *flow) {
+	if len(l) > 0 {
+		delete(l, lap{e.session, e.direction})
+	}
+}

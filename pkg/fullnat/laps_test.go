@@ -1,0 +1,28 @@
+package fullnat
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+func TestPacketCountersGoOnBehind32Bits(t *testing.T) {
+	l := newLab(t, 10)
+	l.open(t, 1, 0)
+	for i := range l.table.flows.all {
+		if e := &l.table.flows.all[i]; e.key.rest != 0 && e.direction == toProvider {
+			e.packets = math.MaxUint32
+		}
+	}
+	l.send(1, packet.FlagACK, 0)
+	l.send(1, packet.FlagACK, 0)
+	require.EqualValues(t, 1<<32+1, l.table.Sessions(nil, 0)[0].PacketsToProvider)
+	require.EqualValues(t, 1, l.table.Sessions(nil, 0)[0].PacketsToConsumer)
+
+	drain(l.table, time.Hour)
+	require.Empty(t, l.table.laps, "a session that ends leaves nothing behind")
+}
