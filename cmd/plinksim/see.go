@@ -74,7 +74,7 @@ func printServices(w io.Writer, s lab.Status) {
 	t := newTable(w, "ENDPOINT SERVICE", "OWNER", "RESOURCES", "AUTO ACCEPT", "ZONE AFFINITY", "BANDWIDTH", "SERVICE NAME")
 	for _, svc := range s.Services {
 		t.row(svc.Name, svc.Account, strings.Join(svc.Resources, ","), yesNo(svc.AutoAccept), yesNo(svc.ZoneAffinity),
-			fmt.Sprintf("%d Mbit/s", svc.Bandwidth), svc.ServiceName)
+			bandwidthText(svc.Bandwidth), svc.ServiceName)
 	}
 	t.flush()
 }
@@ -131,6 +131,13 @@ func verdictText(verdicts map[string]uint64) string {
 		return "none"
 	}
 	return strings.Join(parts, ", ")
+}
+
+func bandwidthText(mbit int) string {
+	if mbit == 0 {
+		return "not limited"
+	}
+	return fmt.Sprintf("%d Mbit/s", mbit)
 }
 
 func yesNo(v bool) string {

@@ -73,6 +73,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("POST /v1/accept", s.decide(s.Lab.Plane().Accept, control.Connected))
 	mux.HandleFunc("POST /v1/reject", s.decide(s.Lab.Plane().Reject, control.Disconnected))
+	s.faultRoutes(mux)
 	mux.HandleFunc("POST /v1/check", s.check)
 	mux.HandleFunc("POST /v1/topology", s.apply)
 	mux.HandleFunc("POST /v1/down", func(w http.ResponseWriter, r *http.Request) {

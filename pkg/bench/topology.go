@@ -40,7 +40,7 @@ server_groups:
     subnets: [right]
     listeners:
 %sendpoint_services:
-  service: {resources: [clb], auto_accept: true, bandwidth: 10240}
+  service: {resources: [clb], auto_accept: true, bandwidth: none}
 endpoints:
   endpoint: {service: service, vpc: consumer, subnets: [left]}
 `, name, groups.String(), listeners.String())

@@ -59,6 +59,7 @@ type Lab struct {
 	pickers   map[string]*lb.Picker // by link and group: a picker keeps its turn
 	resolvers map[string]*runningResolver
 	services  map[string]*service
+	faults    *faults
 }
 
 type runningGroup struct {
@@ -86,7 +87,7 @@ func Start(ctx context.Context, dir Dir, plan *topology.Plan, log *slog.Logger, 
 	l := &Lab{
 		dir: dir, log: log, started: time.Now(), plane: plane,
 		numbers: Numbers{}, netns: map[string]*host.Namespace{}, groups: map[string]*runningGroup{}, pickers: map[string]*lb.Picker{},
-		resolvers: map[string]*runningResolver{}, services: map[string]*service{},
+		resolvers: map[string]*runningResolver{}, services: map[string]*service{}, faults: newFaults(),
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	if err := l.run(ctx, plan, progress); err != nil {
@@ -483,6 +484,7 @@ func (l *Lab) putInForce() error {
 	state := l.plane.State()
 	l.mu.Lock()
 	desired := Compile(l.plan, state, l.numbers, l.pick)
+	l.faults.impose(&desired, l.plan, l.numbers)
 	resolvers := maps.Clone(l.resolvers)
 	l.mu.Unlock()
 	if err := l.engine.Configure(desired.Dataplane); err != nil {

@@ -136,7 +136,12 @@ func (r *replay) configure() error {
 	if err != nil {
 		return err
 	}
-	return r.engine.Configure(Compile(r.plan, state, r.numbers, r.pick).Dataplane)
+	desired := Compile(r.plan, state, r.numbers, r.pick)
+	newFaults().impose(&desired, r.plan, r.numbers)
+	for i := range desired.Dataplane.Shaping.Links {
+		desired.Dataplane.Shaping.Links[i].Seed += r.opts.Seed
+	}
+	return r.engine.Configure(desired.Dataplane)
 }
 
 // connect decides about every connection and brings them to rest.

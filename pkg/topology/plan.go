@@ -216,6 +216,14 @@ type Endpoint struct {
 	Service        string
 	SecurityGroups []string
 	Zones          []EndpointZone
+	Impairments    Impairments
+}
+
+// Impairments are those of a connection, the bandwidth of its service among
+// them.
+type Impairments struct {
+	ToProvider, ToConsumer Impairment
+	Seed                   uint64 // of all that is random
 }
 
 // EndpointZone is an endpoint's presence in one zone.

@@ -127,7 +127,7 @@ type rawEndpointService struct {
 	Resources    sequence[value[string]] `yaml:"resources,required" doc:"the load balancers that it offers"`
 	AutoAccept   value[bool]             `yaml:"auto_accept" doc:"connect endpoints without asking the owner; false where it is missing"`
 	ZoneAffinity value[bool]             `yaml:"zone_affinity" doc:"an endpoint's name leads to the asker's zone first; false where it is missing"`
-	Bandwidth    value[int]              `yaml:"bandwidth" doc:"Mbit/s of a connection" range:"100..10240"`
+	Bandwidth    value[megabits]         `yaml:"bandwidth" doc:"Mbit/s of a connection in each direction, or none for no limit; the cloud's default where it is missing"`
 	Whitelist    sequence[value[string]] `yaml:"whitelist" doc:"accounts that may make endpoints; the owner always may"`
 	Node         *yaml.Node
 }
@@ -137,6 +137,32 @@ type rawEndpoint struct {
 	VPC            value[string]           `yaml:"vpc,required" doc:"the VPC that it is in; its account owns the endpoint"`
 	Subnets        placements              `yaml:"subnets,required" doc:"a subnet for each of its zones"`
 	SecurityGroups sequence[value[string]] `yaml:"security_groups" doc:"groups of its VPC; nothing is filtered where there is none"`
+	Impairments    rawImpairments          `yaml:"impairments" doc:"what goes wrong between it and its service, in both directions"`
+}
+
+type rawImpairments struct {
+	Bandwidth  value[rate]          `yaml:"bandwidth" doc:"how much passes in each direction, such as 100Mbit, or none; the service's where it is missing"`
+	Delay      value[time.Duration] `yaml:"delay" doc:"how much later packets leave, such as 10ms"`
+	Jitter     value[time.Duration] `yaml:"jitter" doc:"how much more or less than the delay, such as 2ms; packets stay in order"`
+	Loss       value[share]         `yaml:"loss" doc:"the share that vanishes, such as 1%"`
+	Reorder    value[share]         `yaml:"reorder" doc:"the share that others overtake, such as 1%"`
+	Duplicate  value[share]         `yaml:"duplicate" doc:"the share that comes twice, such as 1%"`
+	Corrupt    value[share]         `yaml:"corrupt" doc:"the share that comes with a flipped bit, such as 1%"`
+	ToProvider *rawOneWay           `yaml:"to_provider" doc:"what is different on the way to the provider"`
+	ToConsumer *rawOneWay           `yaml:"to_consumer" doc:"what is different on the way to the consumer"`
+	Seed       value[int]           `yaml:"seed" doc:"makes what is random another sequence, the same in every run; 0 where it is missing"`
+	Node       *yaml.Node
+}
+
+type rawOneWay struct {
+	Bandwidth value[rate]          `yaml:"bandwidth" doc:"how much passes, such as 100Mbit, or none"`
+	Delay     value[time.Duration] `yaml:"delay" doc:"how much later packets leave, such as 10ms"`
+	Jitter    value[time.Duration] `yaml:"jitter" doc:"how much more or less than the delay, such as 2ms; packets stay in order"`
+	Loss      value[share]         `yaml:"loss" doc:"the share that vanishes, such as 1%"`
+	Reorder   value[share]         `yaml:"reorder" doc:"the share that others overtake, such as 1%"`
+	Duplicate value[share]         `yaml:"duplicate" doc:"the share that comes twice, such as 1%"`
+	Corrupt   value[share]         `yaml:"corrupt" doc:"the share that comes with a flipped bit, such as 1%"`
+	Node      *yaml.Node
 }
 
 type rawCheck struct {

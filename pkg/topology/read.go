@@ -436,7 +436,7 @@ func (v *value[T]) read(r *reader, node *yaml.Node, t tag) {
 type ports struct{ First, Last uint16 }
 
 // parse reads one scalar into a string, int, bool, time.Duration, netip.Addr,
-// netip.Prefix or ports. The error goes on after the name of the key.
+// netip.Prefix, ports, megabits, rate or share. The error goes on after the name of the key.
 func parse(node *yaml.Node, t tag, into any) (hint string, err error) {
 	text := node.Value
 	switch v := into.(type) {
@@ -465,6 +465,16 @@ func parse(node *yaml.Node, t tag, into any) (hint string, err error) {
 		return parsePrefix(text, v)
 	case *ports:
 		return parsePorts(text, v)
+	case *megabits:
+		return parseMegabits(text, v)
+	case *rate:
+		bits, err := ParseRate(text)
+		*v = rate(bits)
+		return rateHint, err
+	case *share:
+		part, err := ParseShare(text)
+		*v = share(part)
+		return shareHint, err
 	default:
 		panic(fmt.Sprintf("topology: no way to read a %T", into))
 	}

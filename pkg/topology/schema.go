@@ -59,6 +59,11 @@ func schemaOf(typ reflect.Type, t tag) *jsonschema.Schema {
 	return s
 }
 
+// zeroOr is the schema of text that may also be the number 0.
+func zeroOr(pattern string) []*jsonschema.Schema {
+	return []*jsonschema.Schema{{Type: "string", Pattern: pattern}, {Enum: []any{0}}}
+}
+
 // nothing is the schema that no value fits.
 func nothing() *jsonschema.Schema { return &jsonschema.Schema{Not: &jsonschema.Schema{}} }
 
@@ -82,6 +87,18 @@ func (value[T]) schema(t tag) *jsonschema.Schema {
 	case ports:
 		s.Type, s.Types = "", []string{"integer", "string"}
 		s.Pattern = `^[0-9]+( *- *[0-9]+)?$`
+	case megabits:
+		s.Type = ""
+		s.AnyOf = []*jsonschema.Schema{
+			{Type: "integer", Minimum: jsonschema.Ptr(float64(minMegabits)), Maximum: jsonschema.Ptr(float64(maxMegabits))},
+			{Enum: []any{0, "none"}},
+		}
+	case rate:
+		s.Type = ""
+		s.AnyOf = zeroOr(`^(none|0|[0-9]+(\.[0-9]+)? *([kMG]?[bB]it)(/s)?)$`)
+	case share:
+		s.Type = ""
+		s.AnyOf = zeroOr(`^(0|[0-9]+(\.[0-9]+)? *%)$`)
 	}
 	for _, e := range t.enum {
 		s.Enum = append(s.Enum, e)

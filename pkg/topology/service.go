@@ -24,7 +24,7 @@ func (b *builder) service(e *entry[rawEndpointService]) {
 		Domain:       b.ids.serviceDomain(id),
 		AutoAccept:   e.Value.AutoAccept.V,
 		ZoneAffinity: e.Value.ZoneAffinity.V,
-		Bandwidth:    e.Value.Bandwidth.or(b.plan.Profile.Bandwidth),
+		Bandwidth:    int(e.Value.Bandwidth.or(megabits(b.plan.Profile.Bandwidth))),
 	}
 	if s.ZoneAffinity && b.plan.Cloud == "aws" {
 		b.problem(e.Value.ZoneAffinity.Node, "remove it, and use the zone's name where the zone matters", "%s: names of aws endpoints have no zone affinity", who)
@@ -144,6 +144,11 @@ func (b *builder) endpoint(e *entry[rawEndpoint]) {
 		ep.SecurityGroups = b.groups(who, vpc, e.Value.SecurityGroups)
 		b.countGroups(who, e.Value.SecurityGroups)
 	}
+	bandwidth := b.plan.Profile.Bandwidth
+	if service != nil {
+		bandwidth = service.Bandwidth
+	}
+	ep.Impairments = b.impairments(who, e.Value.Impairments, bandwidth)
 	b.plan.Endpoints = append(b.plan.Endpoints, ep)
 }
 

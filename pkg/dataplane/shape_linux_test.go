@@ -1,0 +1,226 @@
+package dataplane
+
+import (
+	"io"
+	"net"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+// download carries bytes for a while from the backend to the consumer and
+// returns what came, in Mbit/s of payload.
+func download(t *testing.T, r realEndpoint, l *net.TCPListener, during time.Duration) float64 {
+	t.Helper()
+	conn := dialTCP(t, r.consumer, endpoint)
+	defer conn.Close()
+	peer, err := l.AcceptTCP()
+	require.NoError(t, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer peer.Close()
+		block := make([]byte, 1<<20)
+		for {
+			if _, err := peer.Write(block); err != nil {
+				return
+			}
+		}
+	}()
+	// The first moments fill the queue.
+	time.Sleep(200 * time.Millisecond)
+	buffer, total := make([]byte, 1<<20), 0
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(10*time.Millisecond)))
+	_, _ = io.Copy(io.Discard, conn)
+	begin := time.Now()
+	require.NoError(t, conn.SetReadDeadline(begin.Add(during)))
+	for {
+		n, err := conn.Read(buffer)
+		total += n
+		if err != nil {
+			break
+		}
+	}
+	rate := float64(total) * 8 / 1e6 / time.Since(begin).Seconds()
+	conn.Close()
+	<-done
+	return rate
+}
+
+func TestAConnectionOf100MegabitsCarriesThatOfTCP(t *testing.T) {
+	r := newRealEndpoint(t)
+	l := listenTCP(t, r.provider, backend)
+	defer l.Close()
+	withShaping(t, r.engine, theLink(Impairment{Bandwidth: 100e6}, Impairment{Bandwidth: 100e6}))
+	rate := download(t, r, l, 1500*time.Millisecond)
+	stats := r.engine.Stats()
+	t.Logf("%.1f Mbit/s; %+v", rate, stats.Shaped)
+	require.Greater(t, rate, 90.0)
+	require.Less(t, rate, 100.0)
+	require.Greater(t, stats.Driver.SuperframesRead, uint64(100), "they count as what they are cut into")
+
+	// It is changed while the lab runs.
+	withShaping(t, r.engine, theLink(Impairment{}, Impairment{Bandwidth: 400e6}))
+	rate = download(t, r, l, time.Second)
+	t.Logf("%.1f Mbit/s", rate)
+	require.Greater(t, rate, 350.0)
+	require.Less(t, rate, 400.0)
+}
+
+// echoUDP answers every datagram at the backend.
+func echoUDP(t *testing.T, r realEndpoint) {
+	t.Helper()
+	var pc *net.UDPConn
+	r.provider.do(t, func() (err error) {
+		pc, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(backend))
+		return err
+	})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var b [2048]byte
+		for {
+			n, from, err := pc.ReadFromUDPAddrPort(b[:])
+			if err != nil {
+				return
+			}
+			_, _ = pc.WriteToUDPAddrPort(b[:n], from)
+		}
+	}()
+	t.Cleanup(func() {
+		pc.Close()
+		<-done
+	})
+}
+
+func dialUDP(t *testing.T, r realEndpoint) *net.UDPConn {
+	t.Helper()
+	var conn *net.UDPConn
+	r.consumer.do(t, func() (err error) {
+		conn, err = net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(endpoint))
+		return err
+	})
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// ask sends a datagram and returns how long its answer took; false if none
+// came in time.
+func ask(t *testing.T, conn *net.UDPConn, wait time.Duration) (time.Duration, bool) {
+	t.Helper()
+	begin := time.Now()
+	_, err := conn.Write([]byte("hello"))
+	require.NoError(t, err)
+	require.NoError(t, conn.SetReadDeadline(begin.Add(wait)))
+	var b [64]byte
+	_, err = conn.Read(b[:])
+	return time.Since(begin), err == nil
+}
+
+func TestADelayIsFeltByRealPackets(t *testing.T) {
+	r := newRealEndpoint(t)
+	echoUDP(t, r)
+	conn := dialUDP(t, r)
+	median := func() time.Duration {
+		var all []time.Duration
+		for range 15 {
+			d, ok := ask(t, conn, 5*time.Second)
+			require.True(t, ok)
+			all = append(all, d)
+		}
+		slices.Sort(all)
+		return all[len(all)/2]
+	}
+	ask(t, conn, time.Second) // neighbours get to know each other
+	before := median()
+	withShaping(t, r.engine, theLink(Impairment{Delay: 20 * time.Millisecond}, Impairment{Delay: 10 * time.Millisecond}))
+	after := median()
+	t.Logf("round trip %s, with 30 ms of delay %s: %s more", before, after, after-before)
+	require.Greater(t, after-before, 29500*time.Microsecond)
+	require.Less(t, after-before, 40*time.Millisecond)
+}
+
+func TestLossIsFeltByRealPackets(t *testing.T) {
+	r := newRealEndpoint(t)
+	echoUDP(t, r)
+	conn := dialUDP(t, r)
+	_, ok := ask(t, conn, 5*time.Second)
+	require.True(t, ok)
+	withShaping(t, r.engine, theLink(Impairment{Loss: 0.2}, Impairment{}))
+	const sent = 2000
+	answers := make(chan int)
+	go func() {
+		n := 0
+		var b [64]byte
+		for {
+			if _, err := conn.Read(b[:]); err != nil {
+				break
+			}
+			n++
+		}
+		answers <- n
+	}()
+	for i := range sent {
+		_, err := conn.Write([]byte("hello"))
+		require.NoError(t, err)
+		if i%20 == 0 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(300*time.Millisecond)))
+	require.InDelta(t, sent*0.8, <-answers, 90)
+	require.InDelta(t, sent*0.2, r.engine.Stats().Shaped.Links[0].ToProvider.Lost, 90)
+}
+
+// What is damaged is dropped by the receiver's kernel and sent again: the
+// bytes that arrive are right, with superframes and without.
+func TestCorruptionIsSeenByARealKernel(t *testing.T) {
+	r := newRealEndpoint(t)
+	l := listenTCP(t, r.provider, backend)
+	defer l.Close()
+	withShaping(t, r.engine, theLink(Impairment{Corrupt: 0.01}, Impairment{Corrupt: 0.01}))
+	conn := dialTCP(t, r.consumer, endpoint)
+	got, want := send(t, conn, l, 16<<20)
+	require.Equal(t, want, got)
+	stats := r.engine.Stats()
+	require.NotZero(t, stats.Shaped.Links[0].ToProvider.Corrupted)
+	require.Zero(t, stats.Driver.SendErrors)
+}
+
+func TestReorderedAndDuplicatedPacketsStillMakeAStream(t *testing.T) {
+	r := newRealEndpoint(t)
+	l := listenTCP(t, r.provider, backend)
+	defer l.Close()
+	bad := Impairment{Reorder: 0.02, Duplicate: 0.02, Delay: time.Millisecond, Jitter: time.Millisecond}
+	withShaping(t, r.engine, theLink(bad, bad))
+	conn := dialTCP(t, r.consumer, endpoint)
+	got, want := send(t, conn, l, 8<<20)
+	require.Equal(t, want, got)
+	stats := r.engine.Stats().Shaped.Links[0].ToProvider
+	require.NotZero(t, stats.Reordered)
+	require.NotZero(t, stats.Duplicated)
+}
+
+func TestAConnectionOutlivesAnInterfaceThatIsDownForAMoment(t *testing.T) {
+	r := newRealEndpoint(t)
+	echoUDP(t, r)
+	conn := dialUDP(t, r)
+	for _, fault := range []Fault{Down, Blackhole} {
+		_, ok := ask(t, conn, 5*time.Second)
+		require.True(t, ok)
+		withShaping(t, r.engine, Shaping{Faults: map[packet.ENI]Fault{endpointENI: fault}})
+		_, ok = ask(t, conn, 100*time.Millisecond)
+		require.False(t, ok)
+		withShaping(t, r.engine, Shaping{})
+	}
+	_, ok := ask(t, conn, 5*time.Second)
+	require.True(t, ok)
+	stats := r.engine.Stats()
+	require.NotZero(t, stats.Shaped.Down)
+	require.NotZero(t, stats.Shaped.Blackholed)
+	require.EqualValues(t, 1, stats.Table.Sessions)
+}

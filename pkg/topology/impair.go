@@ -1,0 +1,206 @@
+package topology
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Impairment is what happens to packets of a connection that go one way. The
+// zero value leaves them alone.
+type Impairment struct {
+	Bandwidth     int64 // bit/s; 0: not limited
+	Delay, Jitter time.Duration
+	// Shares of the packets, from 0 to 1.
+	Loss, Reorder, Duplicate, Corrupt float64
+}
+
+// maxDelay bounds what must be kept in memory on its way.
+const maxDelay = 10 * time.Second
+
+// Check says what is wrong with an impairment whose parts are each right.
+func (i Impairment) Check() error {
+	if i.Delay > maxDelay {
+		return fmt.Errorf("a delay of %s is longer than %s", i.Delay, maxDelay)
+	}
+	if i.Jitter > i.Delay {
+		return fmt.Errorf("a jitter of %s is more than the delay of %s", i.Jitter, i.Delay)
+	}
+	return nil
+}
+
+// String is the impairment as commands and files write it: "delay 10ms, loss
+// 1%"; "none" where there is none.
+func (i Impairment) String() string {
+	var parts []string
+	add := func(name, text string, given bool) {
+		if given {
+			parts = append(parts, name+" "+text)
+		}
+	}
+	add("bandwidth", FormatRate(i.Bandwidth), i.Bandwidth > 0)
+	add("delay", i.Delay.String(), i.Delay > 0)
+	add("jitter", i.Jitter.String(), i.Jitter > 0)
+	add("loss", FormatShare(i.Loss), i.Loss > 0)
+	add("reorder", FormatShare(i.Reorder), i.Reorder > 0)
+	add("duplicate", FormatShare(i.Duplicate), i.Duplicate > 0)
+	add("corrupt", FormatShare(i.Corrupt), i.Corrupt > 0)
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// rate units, in bit/s, as people write them: decimal, as networks count.
+var rateUnits = []struct {
+	name string
+	bits float64
+}{{"Gbit", 1e9}, {"Mbit", 1e6}, {"kbit", 1e3}, {"bit", 1}}
+
+const (
+	minRate = 8e3
+	maxRate = 100e9
+)
+
+// ParseRate reads a bandwidth such as 100Mbit or 2.5Gbit, in bit/s; none, and
+// 0, is 0: no limit. An "/s" at the end changes nothing.
+func ParseRate(text string) (int64, error) {
+	if text == "none" || text == "0" {
+		return 0, nil
+	}
+	number := strings.TrimSuffix(text, "/s")
+	for _, unit := range rateUnits {
+		digits, ok := cutSuffixFold(number, unit.name)
+		if !ok {
+			continue
+		}
+		v, err := strconv.ParseFloat(strings.TrimSpace(digits), 64)
+		if err != nil || math.IsNaN(v) || v < 0 {
+			break
+		}
+		if bits := v * unit.bits; bits >= minRate && bits <= maxRate {
+			return int64(math.Round(bits)), nil
+		}
+		return 0, fmt.Errorf("is %s, outside 8kbit to 100Gbit", text)
+	}
+	return 0, fmt.Errorf("is %q, not a bandwidth", text)
+}
+
+func cutSuffixFold(text, suffix string) (string, bool) {
+	at := len(text) - len(suffix)
+	if at < 0 || !strings.EqualFold(text[at:], suffix) {
+		return text, false
+	}
+	return text[:at], true
+}
+
+// FormatRate is the text that ParseRate reads.
+func FormatRate(bits int64) string {
+	if bits == 0 {
+		return "none"
+	}
+	for _, unit := range rateUnits {
+		if v := float64(bits) / unit.bits; v >= 1 {
+			return strconv.FormatFloat(v, 'f', -1, 64) + unit.name
+		}
+	}
+	return "none"
+}
+
+// ParseShare reads a share such as 1% or 0.5%, as a number from 0 to 1. A
+// number without % may only be 0: 0.5 could mean either.
+func ParseShare(text string) (float64, error) {
+	digits, percent := strings.CutSuffix(text, "%")
+	v, err := strconv.ParseFloat(strings.TrimSpace(digits), 64)
+	switch {
+	case err != nil || math.IsNaN(v) || !percent && v != 0:
+		return 0, fmt.Errorf("is %q, not a percentage", text)
+	case v < 0 || v > 100:
+		return 0, fmt.Errorf("is %s, outside 0%% to 100%%", text)
+	}
+	return v / 100, nil
+}
+
+// FormatShare is the text that ParseShare reads.
+func FormatShare(share float64) string {
+	return strconv.FormatFloat(share*100, 'g', 6, 64) + "%"
+}
+
+// share, rate and megabits are values of the file.
+type (
+	share    float64
+	rate     int64 // bit/s
+	megabits int   // Mbit/s; 0: not limited
+)
+
+const (
+	rateHint  = "write a number and a unit, such as 100Mbit or 2.5Gbit, or none"
+	shareHint = "write a percentage, such as 1% or 0.5%"
+
+	// PrivateLink API 2020-04-15, UpdateVpcEndpointConnectionAttribute,
+	// Bandwidth: 100 to 10240 Mbit/s for a CLB.
+	minMegabits, maxMegabits = 100, 10240
+)
+
+func parseMegabits(text string, v *megabits) (hint string, err error) {
+	if text == "none" {
+		*v = 0
+		return "", nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return fmt.Sprintf("write a number of Mbit/s from %d to %d, or none", minMegabits, maxMegabits), fmt.Errorf("is %q, not a whole number", text)
+	}
+	if n != 0 && (n < minMegabits || n > maxMegabits) {
+		return fmt.Sprintf("write a number from %d to %d, or none", minMegabits, maxMegabits), fmt.Errorf("is %d, outside %d to %d", n, minMegabits, maxMegabits)
+	}
+	*v = megabits(n)
+	return "", nil
+}
+
+// impairments are those of an endpoint: what is said of a direction, else what
+// is said of both, else the bandwidth of the service.
+func (b *builder) impairments(who string, raw rawImpairments, bandwidth int) (out Impairments) {
+	out.Seed = uint64(raw.Seed.V)
+	both := raw.oneWay().over(Impairment{Bandwidth: int64(bandwidth) * 1e6})
+	for _, way := range []struct {
+		name string
+		raw  *rawOneWay
+		into *Impairment
+	}{{"to the provider", raw.ToProvider, &out.ToProvider}, {"to the consumer", raw.ToConsumer, &out.ToConsumer}} {
+		*way.into = both
+		node := raw.Node
+		if way.raw != nil {
+			*way.into = way.raw.over(both)
+			node = way.raw.Node
+		} else if way.into == &out.ToConsumer && raw.ToProvider == nil {
+			continue // the same again
+		}
+		if err := way.into.Check(); err != nil && node != nil {
+			b.problem(node, "", "%s: %s, %v", who, way.name, err)
+		}
+	}
+	return out
+}
+
+// over is base with what the file says in its place.
+func (w rawOneWay) over(base Impairment) Impairment {
+	return Impairment{
+		Bandwidth: int64(w.Bandwidth.or(rate(base.Bandwidth))),
+		Delay:     w.Delay.or(base.Delay),
+		Jitter:    w.Jitter.or(base.Jitter),
+		Loss:      float64(w.Loss.or(share(base.Loss))),
+		Reorder:   float64(w.Reorder.or(share(base.Reorder))),
+		Duplicate: float64(w.Duplicate.or(share(base.Duplicate))),
+		Corrupt:   float64(w.Corrupt.or(share(base.Corrupt))),
+	}
+}
+
+func (r rawImpairments) oneWay() rawOneWay {
+	return rawOneWay{
+		Bandwidth: r.Bandwidth, Delay: r.Delay, Jitter: r.Jitter, Loss: r.Loss,
+		Reorder: r.Reorder, Duplicate: r.Duplicate, Corrupt: r.Corrupt, Node: r.Node,
+	}
+}
