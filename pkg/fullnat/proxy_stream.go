@@ -148,7 +148,11 @@ func (c *conveyance) learn(f *packet.Frame, p *packet.Packet, l *link) {
 		mss = defaultMSS
 	}
 	c.room = l.roomToProvider(mss)
-	if c.toa && ok && mss > toaLen {
+	if !c.toa {
+		return
+	}
+	c.room -= min(c.room, toaLen)
+	if ok && mss > toaLen {
 		packet.ClampMSS(f, p, mss-toaLen)
 	}
 }

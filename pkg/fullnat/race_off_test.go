@@ -1,0 +1,5 @@
+//go:build !race
+
+package fullnat
+
+const raceEnabled = false
