@@ -129,6 +129,7 @@ func (e *Engine) Configure(cfg Config) error {
 func (e *Engine) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, e.driver.Wake)()
 	defer e.tickUntilStopped()()
+	defer stayOnThread()()
 	var frames [Burst]packet.Frame
 	for ctx.Err() == nil {
 		n, err := e.driver.Read(frames[:])

@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"github.com/plinksim/plinksim/pkg/packet"
@@ -82,6 +83,7 @@ type Ring struct {
 	lent   []*unix.Tpacket2Hdr // slots that the last Read handed out
 	copies copies
 	poll   [2]unix.PollFd
+	spin   spinner
 
 	writeMu sync.Mutex // held by Write, so that Close waits for it
 	sender  sender
@@ -210,6 +212,9 @@ func (r *Ring) Read(frames []packet.Frame) (int, error) {
 	r.giveBack()
 	for {
 		n, err := r.collect(frames)
+		if n > 0 {
+			r.spin.came()
+		}
 		if n > 0 || err != nil {
 			r.counters.read(frames[:n])
 			return n, err
@@ -219,6 +224,9 @@ func (r *Ring) Read(frames []packet.Frame) (int, error) {
 		}
 		if r.waker.take() {
 			return 0, nil
+		}
+		if r.spin.spin(r.ready, time.Now) {
+			continue
 		}
 		if err := r.wait(); err != nil {
 			return 0, err
@@ -285,6 +293,11 @@ func (r *Ring) collect(frames []packet.Frame) (n int, err error) {
 		r.counters.copyDrops.Add(missing)
 	}
 	return n, nil
+}
+
+// ready says whether there is a frame or a wake, without a system call.
+func (r *Ring) ready() bool {
+	return atomic.LoadUint32(&r.slots.head().Status)&unix.TP_STATUS_USER != 0 || r.waker.pending.Load()
 }
 
 // wait blocks until there may be a frame or a wake. All slots are with the
