@@ -71,6 +71,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) { answer(w, s.Lab.Status()) })
 	mux.HandleFunc("GET /v1/sessions", func(w http.ResponseWriter, r *http.Request) { answer(w, s.Lab.Sessions()) })
 	mux.HandleFunc("GET /v1/events", s.events)
+	mux.HandleFunc("GET /v1/capture", s.capture)
 	mux.HandleFunc("POST /v1/accept", s.decide(s.Lab.Plane().Accept, control.Connected))
 	mux.HandleFunc("POST /v1/reject", s.decide(s.Lab.Plane().Reject, control.Disconnected))
 	s.faultRoutes(mux)

@@ -72,6 +72,7 @@ type Engine struct {
 	due      [Burst]packet.Frame // frames that waited and leave now
 	shaper   shaper
 	alarm    alarm
+	tap      *tap // nil while nobody captures
 	closed   bool
 }
 
@@ -206,6 +207,9 @@ func (e *Engine) write(frames []packet.Frame) error {
 	if len(frames) == 0 {
 		return nil
 	}
+	if e.tap != nil {
+		e.tap.leave(frames)
+	}
 	_, err := e.driver.Write(frames)
 	return err
 }
@@ -213,6 +217,9 @@ func (e *Engine) write(frames []packet.Frame) error {
 // judge returns the frames that leave: replies to ARP requests, and what the
 // table forwards, in the order in which it came.
 func (e *Engine) judge(frames []packet.Frame, now time.Duration) []packet.Frame {
+	if e.tap != nil {
+		e.tap.arrive(frames)
+	}
 	out := e.out[:0]
 	rest := frames[:0]
 	for i := range frames {
@@ -227,6 +234,9 @@ func (e *Engine) judge(frames []packet.Frame, now time.Duration) []packet.Frame 
 		e.came[i] = rest[i].ENI
 	}
 	e.table.Forward(rest, e.verdicts[:len(rest)], now)
+	if e.tap != nil {
+		e.tap.judged(rest, e.verdicts[:len(rest)])
+	}
 	for i := range rest {
 		if e.verdicts[i] == fullnat.Forwarded {
 			e.outCame[len(out)] = e.came[i]
@@ -294,6 +304,7 @@ func (e *Engine) Close() error {
 	}
 	e.closed = true
 	e.alarm.stop()
+	e.tap.end()
 	return errors.Join(e.driver.Close(), e.table.Close())
 }
 

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/pcap"
+)
+
+func newCapture() *cobra.Command {
+	var labName, file, host string
+	var opts lab.CaptureOptions
+	cmd := &cobra.Command{
+		Use:   "capture [ENI...]",
+		Short: "Show or record the packets that come and go at ENIs",
+		Long: `Show the packets that come (<) and go (>) at ENIs, or record them with -w in a
+file for Wireshark. An ENI is called NAME@ZONE, NAME being an endpoint or a
+load balancer, or NAME alone where it is in one zone; without any, all ENIs of
+the lab are captured.
+
+Each packet comes with what stands on no wire: what it becomes on the other
+side of the translation, what it was there, or why it was dropped. Recorded, it
+is the packet's comment.
+
+It goes on until ctrl-C or --count packets. If it cannot keep up, packets are
+missing and counted; the lab never waits.`,
+		Example: "  sudo plinksim capture ep1\n  sudo plinksim capture ep1 clb1 --port 80 -w both.pcapng\n  sudo plinksim capture -w - | wireshark -k -i -",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.ENIs = args
+			if err := readFilters(host, &opts); err != nil {
+				return &usageError{err}
+			}
+			on := target{lab: labName, output: "table"}
+			client, err := on.client("")
+			if err != nil {
+				return err
+			}
+			return client.Capture(cmd.Context(), opts, func(stream io.Reader) error {
+				fmt.Fprintln(cmd.ErrOrStderr(), "plinksim: capturing; ctrl-C ends it")
+				switch file {
+				case "":
+					return printPackets(cmd.OutOrStdout(), stream)
+				case "-":
+					return recordPackets(cmd.OutOrStdout(), stream, cmd.ErrOrStderr())
+				}
+				f, err := os.Create(file)
+				if err != nil {
+					return err
+				}
+				return errors.Join(recordPackets(f, stream, cmd.ErrOrStderr()), f.Close())
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&file, "write", "w", "", "write pcapng to this file, - is standard output")
+	cmd.Flags().IntVarP(&opts.Count, "count", "c", 0, "end after so many packets")
+	cmd.Flags().StringVar(&host, "host", "", "only packets from or to this address, on either side of the translation")
+	cmd.Flags().Uint16Var(&opts.Port, "port", 0, "only packets from or to this port, on either side of the translation")
+	addLab(cmd, &labName)
+	return cmd
+}
+
+func readFilters(host string, opts *lab.CaptureOptions) (err error) {
+	if opts.Count < 0 {
+		return fmt.Errorf("--count %d: want 1 or more", opts.Count)
+	}
+	if host != "" {
+		if opts.Host, err = netip.ParseAddr(host); err != nil {
+			return fmt.Errorf("--host %q: want an IP address", host)
+		}
+	}
+	return nil
+}
+
+func recordPackets(w io.Writer, stream io.Reader, stderr io.Writer) error {
+	dropped, err := pcap.CopyBlocks(w, stream)
+	if dropped > 0 {
+		fmt.Fprintf(stderr, "plinksim: %d packets are missing: they came faster than they could be written\n", dropped)
+	}
+	return err
+}
+
+func printPackets(w io.Writer, stream io.Reader) error {
+	r, err := pcap.NewReader(stream)
+	if err != nil {
+		return err
+	}
+	for {
+		var p pcap.Packet
+		if err := r.Next(&p); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		arrow := "<"
+		if p.Direction == pcap.Sent {
+			arrow = ">"
+		}
+		text := fmt.Sprintf("%s  %s %s %s", time.Unix(0, p.Time).Local().Format("15:04:05.000000"), p.Interface, arrow, packetText(p.Data))
+		if p.Comment != "" {
+			text += "   " + p.Comment
+		}
+		if _, err := fmt.Fprintln(w, text); err != nil {
+			return err
+		}
+	}
+}
+
+// packetText is a packet as ARCHITECTURE.md writes them.
+func packetText(data []byte) string {
+	var p packet.Packet
+	addr := func(a uint32) netip.Addr {
+		return netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), byte(a)})
+	}
+	ends := func(protocol string) string {
+		return fmt.Sprintf("%s %s:%d > %s:%d", protocol, addr(p.Src), p.SrcPort, addr(p.Dst), p.DstPort)
+	}
+	switch packet.Parse(data, &p) {
+	case packet.TCP:
+		return fmt.Sprintf("%s %s %d bytes", ends("tcp"), flagText(p.Flags), p.PayloadLength())
+	case packet.UDP:
+		return fmt.Sprintf("%s %d bytes", ends("udp"), p.PayloadLength())
+	case packet.ICMP:
+		return fmt.Sprintf("icmp %s > %s type %d code %d", addr(p.Src), addr(p.Dst), p.ICMPType, p.ICMPCode)
+	case packet.ARP:
+		return "arp"
+	case packet.NotIP, packet.Malformed:
+		return fmt.Sprintf("%d bytes that are no IPv4 packet", len(data))
+	}
+	return fmt.Sprintf("ip %s > %s protocol %d, %d bytes", addr(p.Src), addr(p.Dst), p.Protocol, p.Length())
+}
+
+func flagText(flags uint8) string {
+	var b strings.Builder
+	for _, f := range []struct {
+		bit  uint8
+		name byte
+	}{{packet.FlagSYN, 'S'}, {packet.FlagFIN, 'F'}, {packet.FlagRST, 'R'}, {packet.FlagPSH, 'P'}, {packet.FlagACK, 'A'}} {
+		if flags&f.bit != 0 {
+			b.WriteByte(f.name)
+		}
+	}
+	if b.Len() == 0 {
+		return "-"
+	}
+	return b.String()
+}

@@ -1,0 +1,61 @@
+package pcap
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+)
+
+// CopyBlocks copies what an NgWriter writes, in whole blocks: whenever the
+// source ends, w has a file that is complete. It returns how many packets the
+// writer said were missing.
+func CopyBlocks(w io.Writer, r io.Reader) (dropped uint64, err error) {
+	missing := map[uint32]uint64{} // by interface
+	var block []byte
+	for {
+		block, err = readBlock(block, r)
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return dropped, nil
+		}
+		if err != nil {
+			return dropped, err
+		}
+		if number, n, ok := droppedIn(block); ok {
+			dropped += n - missing[number]
+			missing[number] = n
+		}
+		if _, err := w.Write(block); err != nil {
+			return dropped, err
+		}
+	}
+}
+
+func readBlock(block []byte, r io.Reader) ([]byte, error) {
+	block = append(block[:0], make([]byte, 8)...)
+	if _, err := io.ReadFull(r, block); err != nil {
+		return block, err
+	}
+	length := binary.LittleEndian.Uint32(block[4:])
+	if length < 12 || length > maxBlock {
+		return block, &Error{Text: "has a block of a length that no block has"}
+	}
+	block = append(block, make([]byte, length-8)...)
+	_, err := io.ReadFull(r, block[8:])
+	return block, err
+}
+
+// droppedIn reads an interface statistics block.
+func droppedIn(block []byte) (number uint32, dropped uint64, ok bool) {
+	const optionsAt = 8 + 12
+	if binary.LittleEndian.Uint32(block) != blockStatistics || len(block) < optionsAt+4 {
+		return 0, 0, false
+	}
+	r := Reader{order: binary.LittleEndian}
+	err := r.options(block[optionsAt:len(block)-4], func(code uint16, value []byte) error {
+		if code == optDropped && len(value) == 8 {
+			dropped, ok = binary.LittleEndian.Uint64(value), true
+		}
+		return nil
+	})
+	return binary.LittleEndian.Uint32(block[8:]), dropped, ok && err == nil
+}
