@@ -64,6 +64,9 @@ nothing to do, which is no error.`,
 const downTimeout = 30 * time.Second
 
 func down(ctx context.Context, w io.Writer, name string) error {
+	if err := lab.CheckName(name); err != nil {
+		return err
+	}
 	dir, start := lab.DirOf(name), time.Now()
 	if !dir.Exists() {
 		fmt.Fprintf(w, "lab %s is not up: nothing to do\n", name)
@@ -91,9 +94,9 @@ func askDaemon(ctx context.Context, dir lab.Dir) error {
 			return fmt.Errorf("lab %q: its daemon does not answer and could not be ended: %w", dir.Name(), err)
 		}
 	}
-	for tick := time.NewTicker(10 * time.Millisecond); dir.Running(); {
+	for dir.Running() {
 		select {
-		case <-tick.C:
+		case <-time.After(10 * time.Millisecond):
 		case <-ctx.Done():
 			return withHint(fmt.Errorf("lab %q: its daemon (process %d) has not ended after %s", dir.Name(), dir.PID(), downTimeout),
 				"see %s, end the process and run \"plinksim down %s\" again", dir.Path("log", "daemon.log"), dir.Name())
@@ -141,9 +144,11 @@ func newList() *cobra.Command {
 
 // listedLab is a lab as "ls" shows it.
 type listedLab struct {
-	Schema    string    `json:"schema"`
-	Lab       string    `json:"lab"`
-	State     string    `json:"state"` // up, or left behind: its daemon was killed
+	Schema string `json:"schema"`
+	Lab    string `json:"lab"`
+	// State is up; busy while it is built or taken down; not answering, when
+	// its daemon hangs; or left behind, when its daemon was killed.
+	State     string    `json:"state"`
 	Cloud     string    `json:"cloud,omitempty"`
 	Region    string    `json:"region,omitempty"`
 	Endpoints string    `json:"endpoints,omitempty"` // connected/all
@@ -162,21 +167,34 @@ func listLabs(ctx context.Context) ([]listedLab, error) {
 		dir := lab.DirOf(name)
 		l := listedLab{Schema: lab.Schema, Lab: name, State: "left behind", Dir: string(dir)}
 		if dir.Running() {
-			l.State = "busy"
-			if s, err := api.NewClient(dir).Status(ctx); err == nil {
-				connected := 0
-				for _, ep := range s.Endpoints {
-					if isConnected(ep) {
-						connected++
-					}
-				}
-				l.State, l.Cloud, l.Region, l.File, l.Started = "up", s.Cloud, s.Region, s.File, s.Started
-				l.Endpoints = fmt.Sprintf("%d of %d connected", connected, len(s.Endpoints))
-			}
+			l.ask(ctx, api.NewClient(dir))
 		}
 		labs = append(labs, l)
 	}
 	return labs, nil
+}
+
+// ask fills in what the lab's daemon says, if it does.
+func (l *listedLab) ask(ctx context.Context, daemon *api.Client) {
+	l.State = "busy"
+	if !daemon.Answers(ctx) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	s, err := daemon.Status(ctx)
+	if err != nil {
+		l.State = "not answering"
+		return
+	}
+	connected := 0
+	for _, ep := range s.Endpoints {
+		if isConnected(ep) {
+			connected++
+		}
+	}
+	l.State, l.Cloud, l.Region, l.File, l.Started = "up", s.Cloud, s.Region, s.File, s.Started
+	l.Endpoints = fmt.Sprintf("%d of %d connected", connected, len(s.Endpoints))
 }
 
 // findLab is the lab that a command means: the one named, or the only one.
@@ -196,6 +214,9 @@ func findLab(name string) (lab.Dir, error) {
 		name = names[0]
 	}
 	dir := lab.DirOf(name)
+	if dir.Running() && !api.NewClient(dir).Answers(context.Background()) && os.Geteuid() == 0 {
+		return "", withHint(fmt.Errorf("lab %q is just being built or taken down", name), "\"plinksim ls\" says when it is up")
+	}
 	if !dir.Running() {
 		return "", withHint(fmt.Errorf("lab %q has no daemon any more: it was killed", name),
 			"\"plinksim up FILE\" takes the lab over, \"plinksim down %s\" removes it", name)
@@ -222,7 +243,7 @@ func needRoot(command string) error {
 	if os.Geteuid() == 0 {
 		return nil
 	}
-	return withHint(fmt.Errorf("%q makes network namespaces, and only root may", "plinksim "+command), "run it with sudo")
+	return withHint(fmt.Errorf("%q works on network namespaces, which only root may", "plinksim "+command), "run it with sudo")
 }
 
 func signalDaemon(dir lab.Dir) error {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -31,7 +32,11 @@ func main() {
 	if len(os.Args) == 2 && os.Args[1] == bench.GeneratorCommand {
 		os.Exit(bench.Generate(os.Stdin, os.Stdout))
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup does
+		ends = append(ends, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -39,11 +44,15 @@ func main() {
 
 // run is the program without its process.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	out := &checkedWriter{Writer: stdout}
 	root := newRoot()
 	root.SetArgs(args)
-	root.SetOut(stdout)
+	root.SetOut(out)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
+	if err == nil && out.err != nil {
+		err = out.err
+	}
 	var code exitCode
 	switch {
 	case err == nil:
@@ -87,6 +96,9 @@ func printError(w io.Writer, err error) {
 	var known *hinted
 	if errors.As(err, &known) {
 		fmt.Fprintf(w, "plinksim: hint: %s\n", known.hint)
+	}
+	if known == nil && errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
+		fmt.Fprintln(w, "plinksim: hint: labs belong to root: run it with sudo")
 	}
 	var refused *api.Error
 	if errors.As(err, &refused) && refused.Hint != "" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -71,18 +72,26 @@ func printJSON(w io.Writer, value any) error {
 	return enc.Encode(value)
 }
 
-// table lines up columns.
-type table struct{ w *tabwriter.Writer }
-
-func newTable(w io.Writer, header ...any) table {
-	t := table{tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)}
-	if len(header) > 0 {
-		t.row(header...)
-	}
-	return t
+// table lines up columns. One without rows prints nothing, not even its
+// header.
+type table struct {
+	w      *tabwriter.Writer
+	header []any
 }
 
-func (t table) row(cells ...any) {
+func newTable(w io.Writer, header ...any) *table {
+	return &table{tabwriter.NewWriter(w, 0, 4, 2, ' ', 0), header}
+}
+
+func (t *table) row(cells ...any) {
+	if len(t.header) > 0 {
+		t.line(t.header)
+		t.header = nil
+	}
+	t.line(cells)
+}
+
+func (t *table) line(cells []any) {
 	text := make([]string, len(cells))
 	for i, c := range cells {
 		text[i] = fmt.Sprint(c)
@@ -90,7 +99,31 @@ func (t table) row(cells ...any) {
 	fmt.Fprintln(t.w, strings.Join(text, "\t"))
 }
 
-func (t table) flush() { t.w.Flush() }
+func (t *table) flush() { t.w.Flush() }
+
+// section prints what f prints with an empty line before it, or nothing.
+func section(w io.Writer, f func(io.Writer)) {
+	var text bytes.Buffer
+	f(&text)
+	if text.Len() > 0 {
+		fmt.Fprintf(w, "\n%s", text.Bytes())
+	}
+}
+
+// checkedWriter remembers that something could not be written, which nobody
+// looks at line by line.
+type checkedWriter struct {
+	io.Writer
+	err error
+}
+
+func (c *checkedWriter) Write(text []byte) (int, error) {
+	n, err := c.Writer.Write(text)
+	if err != nil && c.err == nil {
+		c.err = err
+	}
+	return n, err
+}
 
 // progress shows what is being done: one line that changes on a terminal, a
 // line for each stage elsewhere.
@@ -105,7 +138,7 @@ func newProgress(w io.Writer) *progress {
 	p := &progress{w: w}
 	if f, ok := w.(*os.File); ok {
 		_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-		p.terminal = err == nil
+		p.terminal = err == nil && os.Getenv("TERM") != "dumb"
 	}
 	return p
 }

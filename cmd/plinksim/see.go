@@ -43,16 +43,10 @@ func newStatus() *cobra.Command {
 }
 
 func printStatus(w io.Writer, s lab.Status) {
-	fmt.Fprintf(w, "lab %s (%s, %s), up since %s, from %s\n\n", s.Lab, s.Cloud, s.Region, s.Started.Local().Format("2006-01-02 15:04:05"), s.File)
-	printEndpoints(w, s)
-	fmt.Fprintln(w)
-	printServices(w, s)
-	fmt.Fprintln(w)
-	printInstances(w, s)
-	fmt.Fprintln(w)
-	printServers(w, s)
-	fmt.Fprintln(w)
-	printLinks(w, s)
+	fmt.Fprintf(w, "lab %s (%s, %s), up since %s, from %s\n", s.Lab, s.Cloud, s.Region, s.Started.Local().Format("2006-01-02 15:04:05"), s.File)
+	for _, print := range []func(io.Writer, lab.Status){printEndpoints, printServices, printInstances, printServers, printLinks} {
+		section(w, func(w io.Writer) { print(w, s) })
+	}
 	fmt.Fprintf(w, "\ndata plane: %d sessions, %d frames read, %d sent, %d superframes; lost: %d ring, %d copy, %d send\n",
 		s.Dataplane.Sessions, s.Dataplane.FramesRead, s.Dataplane.FramesSent, s.Dataplane.Superframes,
 		s.Dataplane.RingDrops, s.Dataplane.CopyDrops, s.Dataplane.SendErrors)
@@ -165,6 +159,9 @@ func newSessions() *cobra.Command {
 			if on.output == "json" {
 				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": lab.Schema, "sessions": sessions})
 			}
+			if len(sessions) == 0 {
+				fmt.Fprintln(cmd.ErrOrStderr(), "no sessions: nothing has passed, or it was too long ago")
+			}
 			t := newTable(cmd.OutOrStdout(), "LINK", "STATE", "AS THE CONSUMER SENDS IT", "AS THE BACKEND SEES IT", "TO PROVIDER", "TO CONSUMER", "EXPIRES")
 			for _, s := range sessions {
 				t.row(s.Link, s.State,
@@ -226,6 +223,12 @@ between ${ and }.
   ep1@eu-central-1b.ip     the address of its ENI in that zone`,
 		Example: "  curl_url=http://$(plinksim name ep1)/",
 		Args:    takes(cobra.ExactArgs(1), "one reference"),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return references(labName), cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, plan, err := labPlan(labName)
 			if err != nil {
@@ -241,4 +244,19 @@ between ${ and }.
 	}
 	addLab(cmd, &labName)
 	return cmd
+}
+
+func references(labName string) []string {
+	_, plan, err := labPlan(labName)
+	if err != nil {
+		return nil
+	}
+	var refs []string
+	for _, ep := range plan.Endpoints {
+		refs = append(refs, ep.Name, ep.Name+".ip")
+		for _, zone := range ep.Zones {
+			refs = append(refs, ep.Name+"@"+zone.Zone, ep.Name+"@"+zone.Zone+".ip")
+		}
+	}
+	return refs
 }

@@ -80,14 +80,29 @@ func showUp(cmd *cobra.Command, plan *topology.Plan, output string, after time.D
 	if err != nil {
 		return err
 	}
+	warnOfEnded(cmd.ErrOrStderr(), status)
 	out := cmd.OutOrStdout()
 	if output == "json" {
 		return printJSON(out, status)
 	}
 	fmt.Fprintf(out, "lab %s is up (%s)\n", plan.Name, took(after))
-	printEndpoints(out, status)
+	section(out, func(w io.Writer) { printEndpoints(w, status) })
 	printNext(out, plan, status, foreground)
 	return nil
+}
+
+// warnOfEnded names the programs that have ended already: they are there, so
+// the lab came up, but they do not like something.
+func warnOfEnded(w io.Writer, status lab.Status) {
+	for _, vpc := range status.VPCs {
+		for _, instance := range vpc.Instances {
+			for _, s := range instance.Services {
+				if strings.HasPrefix(s.State, "exited") {
+					fmt.Fprintf(w, "plinksim: warning: instance %q: its %s has %s\n", instance.Name, s.Kind, s.State)
+				}
+			}
+		}
+	}
 }
 
 // up is one run of the command.
@@ -97,27 +112,48 @@ type up struct {
 	progress *progress
 }
 
+func (u *up) checkSocket() error {
+	if err := u.dir.CheckSocket(); err != nil {
+		return withHint(err, "choose a shorter directory with %s", lab.RootVariable)
+	}
+	return nil
+}
+
 // background changes a lab that runs, or starts a daemon for it.
 func (u *up) background(ctx context.Context) error {
 	defer u.progress.end()
-	if err := u.dir.CheckSocket(); err != nil {
+	if err := u.checkSocket(); err != nil {
 		return err
 	}
-	lock, err := u.turn(ctx)
-	if err != nil {
-		return err
+	for {
+		lock, err := u.turn(ctx)
+		if err != nil {
+			return err
+		}
+		if lock != nil {
+			return u.start(ctx, lock)
+		}
+		if again, err := u.change(ctx, api.NewClient(u.dir)); !again {
+			return err
+		}
 	}
-	if lock != nil {
-		return u.start(ctx, lock)
-	}
-	changed, err := api.NewClient(u.dir).Apply(ctx, u.plan.File, u.plan.Source, u.progress.show)
-	if ctx.Err() != nil {
-		return errors.New("interrupted: the lab stays what it was")
-	}
-	if err == nil && !changed {
+}
+
+// change asks a lab's daemon to apply the file. It is to be tried again where
+// the daemon ended meanwhile, as when somebody took the lab down.
+func (u *up) change(ctx context.Context, daemon *api.Client) (again bool, err error) {
+	changed, err := daemon.Apply(ctx, u.plan.File, u.plan.Source, u.progress.show)
+	switch {
+	case ctx.Err() != nil:
+		return false, errors.New("interrupted: the lab stays what it was")
+	case err != nil && !daemon.Answers(ctx):
+		return true, nil
+	case err != nil:
+		return false, withHint(err, "nothing was changed: the lab stays what it was")
+	case !changed:
 		u.progress.say("the lab is up already, and the file has not changed")
 	}
-	return err
+	return false, nil
 }
 
 // turnTimeout is how long "up" waits for who is building or removing the lab.
@@ -251,7 +287,7 @@ func lastWords(dir lab.Dir) string {
 // foreground is the daemon without a daemon. What happens goes to stderr.
 func (u *up) foreground(ctx context.Context, stderr io.Writer, show func() error) error {
 	defer u.progress.end()
-	if err := u.dir.CheckSocket(); err != nil {
+	if err := u.checkSocket(); err != nil {
 		return err
 	}
 	lock, err := u.dir.Lock()

@@ -214,7 +214,11 @@ func instanceNames(labName string) []string {
 	var names []string
 	for _, vpc := range plan.VPCs {
 		for _, i := range vpc.Instances {
-			names = append(names, i.Name)
+			name := i.Name
+			if _, err := plan.Instance(name); err != nil { // several VPCs have one
+				name = vpc.Name + "/" + name
+			}
+			names = append(names, name)
 		}
 	}
 	return names

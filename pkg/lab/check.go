@@ -39,13 +39,15 @@ func (l *Lab) Check(ctx context.Context, report func(CheckResult)) error {
 	if len(plan.Checks) == 0 {
 		return nil
 	}
+	// Two at once would accept and reject what the other waits for.
+	if !l.checking.TryLock() {
+		return errors.New("the checks of this lab are running already")
+	}
+	defer l.checking.Unlock()
 	if err := l.plane.WaitApplied(ctx, l.plane.ResetAcceptance()); err != nil {
 		return err
 	}
 	for i, check := range plan.Checks {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		result := CheckResult{
 			Number: i + 1, Of: len(plan.Checks), Name: check.Name,
 			Does: describe(check), Expect: expectation(check),
@@ -53,6 +55,9 @@ func (l *Lab) Check(ctx context.Context, report func(CheckResult)) error {
 		start := time.Now()
 		result.Got, result.Passed = l.runCheck(ctx, check)
 		result.Seconds = time.Since(start).Seconds()
+		if ctx.Err() != nil {
+			return context.Cause(ctx) // and what came says nothing
+		}
 		report(result)
 	}
 	return nil

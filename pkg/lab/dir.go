@@ -55,6 +55,15 @@ var own = []string{
 // DirOf is the directory of the lab with that name.
 func DirOf(name string) Dir { return Dir(filepath.Join(Root(), name)) }
 
+// CheckName says whether there can be a lab of that name. Whoever removes a
+// lab must know, as "../.." leads to somebody else's directory.
+func CheckName(name string) error {
+	if !filepath.IsLocal(name) || filepath.Base(name) != name || name == "." {
+		return fmt.Errorf("%q is not the name of a lab", name)
+	}
+	return nil
+}
+
 // Name is the lab's name.
 func (d Dir) Name() string { return filepath.Base(string(d)) }
 
@@ -71,8 +80,7 @@ func (d Dir) Socket() string { return d.Path("control.sock") }
 func (d Dir) CheckSocket() error {
 	const longest = 107
 	if n := len(d.Socket()); n > longest {
-		return fmt.Errorf("the path of the lab's socket, %s, has %d characters, and a socket's may have %d: choose a shorter directory with %s",
-			d.Socket(), n, longest, RootVariable)
+		return fmt.Errorf("the path of the lab's socket, %s, has %d characters, and a socket's may have %d", d.Socket(), n, longest)
 	}
 	return nil
 }
@@ -217,8 +225,8 @@ func (d Dir) Clear(ctx context.Context, lock *Lock) error {
 // Remove takes down a lab that nobody runs. Where nothing of it is left it
 // does nothing.
 func Remove(ctx context.Context, name string) error {
-	if !filepath.IsLocal(name) || filepath.Base(name) != name || name == "." {
-		return fmt.Errorf("%q is not the name of a lab", name)
+	if err := CheckName(name); err != nil {
+		return err
 	}
 	dir := DirOf(name)
 	if !dir.Exists() {

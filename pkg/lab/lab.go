@@ -14,11 +14,8 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net"
 	"net/netip"
 	"os"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -28,7 +25,6 @@ import (
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lb"
-	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -51,6 +47,7 @@ type Lab struct {
 	// change is held while the lab becomes another one, and only while ctx
 	// lives; mu while a field below is read or written.
 	change    sync.Mutex
+	checking  sync.Mutex // held while checks run
 	mu        sync.Mutex
 	plan      *topology.Plan
 	numbers   Numbers
@@ -62,16 +59,6 @@ type Lab struct {
 	faults    *faults
 }
 
-type runningGroup struct {
-	group *lb.Group
-	stop  context.CancelFunc
-}
-
-type runningResolver struct {
-	server *dns.Server
-	stop   context.CancelFunc
-}
-
 // Start builds the lab's kernel side, or adopts what is already there of it,
 // and starts everything that runs in this process. When it fails, or ctx ends
 // before it returns, nothing of the lab is left. The caller holds the lab's
@@ -81,8 +68,8 @@ func Start(ctx context.Context, dir Dir, plan *topology.Plan, log *slog.Logger, 
 	if err != nil {
 		return nil, err
 	}
-	if err := build(ctx, dir, plan, plane, progress); err != nil {
-		return nil, err
+	if err := build(ctx, dir, plan, plane, log, progress); err != nil {
+		return nil, errors.Join(err, host.Remove(context.WithoutCancel(ctx), string(dir)))
 	}
 	l := &Lab{
 		dir: dir, log: log, started: time.Now(), plane: plane,
@@ -98,25 +85,39 @@ func Start(ctx context.Context, dir Dir, plan *topology.Plan, log *slog.Logger, 
 
 // build makes the kernel side. What a daemon that was killed left behind is
 // taken over, changed where the file has changed since.
-func build(ctx context.Context, dir Dir, plan *topology.Plan, plane *control.Plane, progress Progress) error {
-	old := leftBehind(dir)
-	if old == nil {
-		// A directory without a readable topology is a lab that was never
-		// finished, or one of another version: nothing to go on with.
-		if err := host.Remove(ctx, string(dir)); err != nil {
-			return err
-		}
-		return host.Build(ctx, string(dir), plan, progress)
+func build(ctx context.Context, dir Dir, plan *topology.Plan, plane *control.Plane, log *slog.Logger, progress Progress) error {
+	restore(dir, plane, log)
+	if old := leftBehind(dir); old != nil {
+		return changeKernel(ctx, dir, old, plan, progress)
 	}
-	if saved, err := os.ReadFile(dir.Path("state.json")); err == nil {
-		if err := plane.Restore(saved); err != nil {
-			return fmt.Errorf("restore %s: %w", dir.Path("state.json"), err)
-		}
+	if err := host.Remove(ctx, string(dir)); err != nil {
+		return err
 	}
-	return host.Change(ctx, string(dir), old, plan, progress)
+	return host.Build(ctx, string(dir), plan, progress)
 }
 
+// restore goes on with who was accepted. A state that cannot be read is no
+// reason not to come up: the provider can accept again.
+func restore(dir Dir, plane *control.Plane, log *slog.Logger) {
+	saved, err := os.ReadFile(dir.Path("state.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	if err == nil {
+		err = plane.Restore(saved)
+	}
+	if err != nil {
+		log.Error("who was accepted could not be restored", "file", dir.Path("state.json"), "error", err)
+	}
+}
+
+// leftBehind is the plan of which the kernel side is there, or nil where that
+// is not known: a lab that was never finished, one that was killed while it
+// became another, or one of another version.
 func leftBehind(dir Dir) *topology.Plan {
+	if _, err := os.Stat(dir.Path("changing")); err == nil {
+		return nil
+	}
 	text, err := os.ReadFile(dir.Path("topology.yaml"))
 	if err != nil {
 		return nil
@@ -128,6 +129,26 @@ func leftBehind(dir Dir) *topology.Plan {
 	return plan
 }
 
+// changeKernel leaves a mark until keep removes it: whoever finds the mark
+// knows that the kernel is between two plans.
+func changeKernel(ctx context.Context, dir Dir, old, plan *topology.Plan, progress Progress) error {
+	if err := os.WriteFile(dir.Path("changing"), nil, 0o600); err != nil {
+		return err
+	}
+	return host.Change(ctx, string(dir), old, plan, progress)
+}
+
+// keep writes down the plan that the kernel side is of.
+func keep(dir Dir, plan *topology.Plan) error {
+	if err := writeFile(dir.Path("topology.yaml"), plan.Source); err != nil {
+		return err
+	}
+	if err := os.Remove(dir.Path("changing")); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // run starts what runs in this process, in the order in which a packet needs
 // it: programs that answer, health checks, names, the data plane.
 func (l *Lab) run(ctx context.Context, plan *topology.Plan, progress Progress) error {
@@ -136,6 +157,9 @@ func (l *Lab) run(ctx context.Context, plan *topology.Plan, progress Progress) e
 		return err
 	}
 	if err := l.become(plan, progress); err != nil {
+		return err
+	}
+	if err := l.putInForce(plan); err != nil {
 		return err
 	}
 	l.work.Go(l.follow)
@@ -167,45 +191,24 @@ func (l *Lab) openDataplane(plan *topology.Plan) error {
 	return nil
 }
 
-// namespace is one of the lab's namespaces, open as long as the lab is.
-func (l *Lab) namespace(name string) (*host.Namespace, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if ns := l.netns[name]; ns != nil {
-		return ns, nil
-	}
-	ns, err := host.Open(string(l.dir), name)
-	if err == nil {
-		l.netns[name] = ns
-	}
-	return ns, err
-}
-
-// forgetNamespaces closes those that the plan has no more.
-func (l *Lab) forgetNamespaces(plan *topology.Plan) error {
-	keep := map[string]bool{plan.Dataplane: true}
-	for _, vpc := range plan.VPCs {
-		keep[vpc.Namespace] = true
-		for _, instance := range vpc.Instances {
-			keep[instance.Namespace] = true
-		}
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var errs []error
-	for name, ns := range l.netns {
-		if !keep[name] {
-			errs = append(errs, ns.Close())
-			delete(l.netns, name)
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // Apply makes the lab what a changed plan says. Connections, sessions and
 // programs that the change does not touch go on. It says whether there was
-// anything to change.
+// anything to change. When it fails, the lab is what it was before; programs
+// that the change had stopped by then are started again.
 func (l *Lab) Apply(ctx context.Context, plan *topology.Plan, progress Progress) (changed bool, err error) {
+	changed, err = l.replace(ctx, plan, progress)
+	if err != nil || !changed {
+		return false, err
+	}
+	return true, l.settle(ctx, progress)
+}
+
+func (l *Lab) replace(ctx context.Context, plan *topology.Plan, progress Progress) (changed bool, err error) {
+	l.change.Lock()
+	defer l.change.Unlock()
+	if l.ctx.Err() != nil {
+		return false, errors.New("the lab is just being taken down")
+	}
 	old := l.Plan()
 	if plan.Name != old.Name {
 		return false, fmt.Errorf("the lab is %q, and the file describes %q", old.Name, plan.Name)
@@ -213,53 +216,56 @@ func (l *Lab) Apply(ctx context.Context, plan *topology.Plan, progress Progress)
 	if string(old.Source) == string(plan.Source) {
 		return false, nil
 	}
-	if err := l.replace(ctx, plan, progress); err != nil {
-		return true, err
+	err = changeKernel(ctx, l.dir, old, plan, progress)
+	if err != nil {
+		// The kernel is as before, but namespaces that plan has not were made
+		// again, and what ran in them is in those that are gone.
+		return false, errors.Join(err, l.retire(plan), l.goBack(old))
 	}
-	return true, l.settle(ctx, progress)
+	// The control plane is last: what it forgets of connections that plan has
+	// not, it could not take back.
+	if err = l.become(plan, progress); err == nil {
+		err = l.plane.Apply(plan)
+	}
+	if err == nil {
+		return true, l.putInForce(plan)
+	}
+	undo := host.Change(context.WithoutCancel(ctx), string(l.dir), plan, old, nil)
+	return false, errors.Join(err, undo, l.goBack(old))
 }
 
-func (l *Lab) replace(ctx context.Context, plan *topology.Plan, progress Progress) error {
-	l.change.Lock()
-	defer l.change.Unlock()
-	if l.ctx.Err() != nil {
-		return errors.New("the lab is just being taken down")
+// goBack makes everything that is not in the kernel what an old plan says
+// again.
+func (l *Lab) goBack(old *topology.Plan) error {
+	err := l.become(old, func(int, int, string) {})
+	if err == nil {
+		err = l.putInForce(old)
 	}
-	old := l.Plan()
-	if err := l.plane.Apply(plan); err != nil {
-		return err
+	if err != nil {
+		return fmt.Errorf("go back to what the lab was: %w", err)
 	}
-	if err := host.Change(ctx, string(l.dir), old, plan, progress); err != nil {
-		// The kernel is as before, so everything else must be, too.
-		return errors.Join(err, l.plane.Apply(old))
-	}
-	return l.become(plan, progress)
+	return nil
 }
 
 // become starts what plan has and the lab has not, stops what it has no more,
-// and puts the result in force. The kernel side is there already.
+// and writes plan down. The kernel side is there already, and nothing passes
+// differently until putInForce.
 func (l *Lab) become(plan *topology.Plan, progress Progress) error {
-	if err := errors.Join(l.forgetNamespaces(plan), l.numberENIs(plan)); err != nil {
+	if err := errors.Join(l.retire(plan), l.numberENIs(plan)); err != nil {
 		return err
 	}
 	progress(0, 0, "start the services of the instances")
-	if err := l.becomeServices(plan); err != nil {
+	if err := l.startServices(plan); err != nil {
 		return err
 	}
-	if err := l.becomeGroups(plan); err != nil {
+	if err := l.startGroups(plan); err != nil {
 		return err
 	}
 	progress(0, 0, "start the resolvers")
-	if err := l.becomeResolvers(plan); err != nil {
+	if err := l.startResolvers(plan); err != nil {
 		return err
 	}
-	l.mu.Lock()
-	l.plan = plan
-	l.mu.Unlock()
-	if err := l.putInForce(); err != nil {
-		return err
-	}
-	return writeFile(l.dir.Path("topology.yaml"), plan.Source)
+	return keep(l.dir, plan)
 }
 
 // settle waits until every connection that needs nobody's consent is there.
@@ -271,231 +277,28 @@ func (l *Lab) settle(ctx context.Context, progress Progress) error {
 	return l.plane.WaitApplied(ctx, l.plane.Revision())
 }
 
-// numberENIs gives every new ENI a number and tells the ring.
-func (l *Lab) numberENIs(plan *topology.Plan) error {
-	indexes, err := host.ENIIndexes(string(l.dir), plan)
-	if err != nil {
-		return err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var highest packet.ENI
-	for _, n := range l.numbers {
-		highest = max(highest, n)
-	}
-	byIndex := map[int]packet.ENI{}
-	for _, device := range slices.Sorted(maps.Keys(indexes)) {
-		if _, known := l.numbers[device]; !known {
-			highest++
-			l.numbers[device] = highest
-		}
-		byIndex[indexes[device]] = l.numbers[device]
-	}
-	return l.ring.SetENIs(byIndex)
-}
-
-func (l *Lab) becomeServices(plan *topology.Plan) error {
-	want := map[string]struct{}{}
-	type start struct {
-		key      string
-		instance topology.Instance
-		spec     topology.InstanceService
-	}
-	var starts []start
-	for _, vpc := range plan.VPCs {
-		for _, instance := range vpc.Instances {
-			for _, spec := range instance.Services {
-				key := serviceKey(instance, spec)
-				want[key] = struct{}{}
-				if l.service(key) == nil {
-					starts = append(starts, start{key, instance, spec})
-				}
-			}
-		}
-	}
-	l.mu.Lock()
-	var gone []*service
-	for key, s := range l.services {
-		if _, keep := want[key]; !keep {
-			gone = append(gone, s)
-			delete(l.services, key)
-		}
-	}
-	l.mu.Unlock()
-	for _, s := range gone {
-		s.stop()
-	}
-	for _, s := range starts {
-		ns, err := l.namespace(s.instance.Namespace)
-		if err != nil {
-			return err
-		}
-		running, err := startService(l.ctx, l.dir, ns, s.instance, s.spec)
-		if err != nil {
-			return fmt.Errorf("instance %q: service %s: %w", s.instance.Name, describeService(s.spec), err)
-		}
-		l.mu.Lock()
-		l.services[s.key] = running
-		l.mu.Unlock()
-	}
-	return nil
-}
-
-func (l *Lab) service(key string) *service {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.services[key]
-}
-
-func describeService(spec topology.InstanceService) string {
-	if spec.Kind == "command" {
-		return fmt.Sprintf("command %q", spec.Argv[0])
-	}
-	return fmt.Sprintf("%s %d", spec.Kind, spec.Port)
-}
-
-// becomeGroups keeps the health of the servers that stay.
-func (l *Lab) becomeGroups(plan *topology.Plan) error {
-	want := map[string]bool{}
-	for _, sg := range plan.ServerGroups {
-		want[sg.Name] = true
-		if err := l.becomeGroup(plan, sg); err != nil {
-			return fmt.Errorf("server group %q: %w", sg.Name, err)
-		}
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for name, running := range l.groups {
-		if !want[name] {
-			running.stop()
-			delete(l.groups, name)
-			maps.DeleteFunc(l.pickers, func(key string, _ *lb.Picker) bool { return strings.HasSuffix(key, " "+name) })
-		}
-	}
-	return nil
-}
-
-func (l *Lab) becomeGroup(plan *topology.Plan, sg topology.ServerGroup) error {
-	vpc, err := plan.VPC(sg.VPC)
-	if err != nil {
-		return err
-	}
-	ns, err := l.namespace(vpc.Namespace)
-	if err != nil {
-		return err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	running := l.groups[sg.Name]
-	if running == nil {
-		running = &runningGroup{group: lb.NewGroup(sg)}
-		l.groups[sg.Name] = running
-	} else {
-		running.stop()
-		running.group.Update(sg)
-	}
-	ctx, cancel := context.WithCancel(l.ctx)
-	running.stop = cancel
-	checker := &lb.Checker{
-		Group: running.group,
-		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return ns.DialFrom(ctx, vpc.HealthSource, network, address)
-		},
-		Changed: func(h lb.ServerHealth) { l.serverChanged(sg.Name, h) },
-	}
-	l.work.Go(func() { checker.Run(ctx) })
-	return nil
-}
-
-func (l *Lab) serverChanged(group string, h lb.ServerHealth) {
-	from, to := "healthy", "unhealthy"
-	if h.Healthy {
-		from, to = to, from
-	}
-	text := fmt.Sprintf("server %s (%s) of %s is %s", h.Instance, h.Server, group, to)
-	if h.Reason != "" {
-		text += ": " + h.Reason
-	}
-	l.plane.Observe(control.Event{Kind: "server", Name: group + "/" + h.Instance, Verb: "check", From: from, To: to, Text: text})
-}
-
-func (l *Lab) becomeResolvers(plan *topology.Plan) error {
-	want := map[string]bool{}
-	for _, vpc := range plan.VPCs {
-		want[vpc.Name] = true
-		l.mu.Lock()
-		running := l.resolvers[vpc.Name]
-		l.mu.Unlock()
-		if running != nil {
-			continue
-		}
-		running, err := l.startResolver(vpc)
-		if err != nil {
-			return fmt.Errorf("vpc %q: start its resolver: %w", vpc.Name, err)
-		}
-		l.mu.Lock()
-		l.resolvers[vpc.Name] = running
-		l.mu.Unlock()
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for name, running := range l.resolvers {
-		if !want[name] {
-			running.stop()
-			delete(l.resolvers, name)
-		}
-	}
-	return nil
-}
-
-func (l *Lab) startResolver(vpc topology.VPC) (*runningResolver, error) {
-	ctx, cancel := context.WithCancel(l.ctx)
-	running := &runningResolver{server: &dns.Server{}, stop: cancel}
-	ns, err := l.namespace(vpc.Namespace)
-	if err != nil {
-		cancel()
-		return nil, err
-	}
-	for _, addr := range vpc.Resolvers {
-		at := netip.AddrPortFrom(addr, 53).String()
-		pc, err := ns.ListenPacket(ctx, "udp", at)
-		if err != nil {
-			cancel()
-			return nil, err
-		}
-		ln, err := ns.Listen(ctx, "tcp", at)
-		if err != nil {
-			pc.Close()
-			cancel()
-			return nil, err
-		}
-		l.work.Go(func() {
-			if err := running.server.Serve(ctx, pc, ln); err != nil && ctx.Err() == nil {
-				l.log.Error("a resolver stopped", "vpc", vpc.Name, "address", at, "error", err)
-			}
-		})
-	}
-	return running, nil
-}
-
 // putInForce compiles what should be, hands it to those who do it, and tells
 // the control plane.
-func (l *Lab) putInForce() error {
+func (l *Lab) putInForce(plan *topology.Plan) error {
 	state := l.plane.State()
 	l.mu.Lock()
-	desired := Compile(l.plan, state, l.numbers, l.pick)
-	l.faults.impose(&desired, l.plan, l.numbers)
+	if l.plan != plan {
+		// Pickers ask the plan which servers they may choose.
+		l.plan, l.pickers = plan, map[string]*lb.Picker{}
+	}
+	desired := Compile(plan, state, l.numbers, l.pick)
+	l.faults.impose(&desired, plan, l.numbers)
 	resolvers := maps.Clone(l.resolvers)
 	l.mu.Unlock()
 	if err := l.engine.Configure(desired.Dataplane); err != nil {
 		return fmt.Errorf("configure the data plane: %w", err)
 	}
-	for vpc, cfg := range desired.DNS {
-		view, err := dns.NewView(cfg)
+	for _, vpc := range plan.VPCs {
+		view, err := dns.NewView(desired.DNS[vpc.Name])
 		if err != nil {
-			return fmt.Errorf("vpc %q: configure its resolver: %w", vpc, err)
+			return fmt.Errorf("vpc %q: configure its resolver: %w", vpc.Name, err)
 		}
-		resolvers[vpc].server.SetView(view)
+		resolvers[resolverKey(vpc)].server.SetView(view)
 	}
 	l.plane.Report(state.Revision)
 	return nil
@@ -536,7 +339,7 @@ func (l *Lab) catchUp() error {
 	if l.ctx.Err() != nil {
 		return nil
 	}
-	return l.putInForce()
+	return l.putInForce(l.plan)
 }
 
 // save writes down who is accepted, for a daemon that takes the lab over, and
@@ -573,17 +376,12 @@ func (l *Lab) Close(ctx context.Context) error {
 	l.stop()
 	// From here on nobody starts anything: who holds change looks at ctx first.
 	l.change.Lock()
-	services := slices.Collect(maps.Values(l.services))
-	l.change.Unlock()
-	for _, s := range services {
-		s.stop()
-	}
-	var errs []error
+	errs := []error{l.retire(&topology.Plan{})}
+	l.change.Unlock() // for those of work who wait for it
 	if l.engine != nil {
 		errs = append(errs, l.engine.Close())
 	}
 	l.work.Wait()
-	errs = append(errs, l.forgetNamespaces(&topology.Plan{}))
 	return errors.Join(append(errs, host.Remove(ctx, string(l.dir)))...)
 }
 

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,10 +15,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -46,12 +47,54 @@ func (s *service) State() string {
 	return s.state
 }
 
-// startService starts a service of an instance. It returns when the service
-// listens, or, for a command, when its process was started.
-func startService(ctx context.Context, dir Dir, ns *host.Namespace, instance topology.Instance, spec topology.InstanceService) (*service, error) {
-	if spec.Kind == "command" {
-		return startCommand(dir, instance, spec)
+// serviceSpec is a service with the instance that it is on.
+type serviceSpec struct {
+	instance topology.Instance
+	topology.InstanceService
+}
+
+func servicesOf(plan *topology.Plan) []serviceSpec {
+	var specs []serviceSpec
+	for _, vpc := range plan.VPCs {
+		for _, instance := range vpc.Instances {
+			for _, s := range instance.Services {
+				specs = append(specs, serviceSpec{instance, s})
+			}
+		}
 	}
+	return specs
+}
+
+// String is the service as people write it.
+func (s serviceSpec) String() string {
+	if s.Kind == "command" {
+		return fmt.Sprintf("command %q", s.Argv[0])
+	}
+	return fmt.Sprintf("%s %d", s.Kind, s.Port)
+}
+
+// key tells services apart over changes of the file.
+func (s serviceSpec) key() string {
+	return fmt.Sprintf("%s %s %s %d %q %q", s.instance.Namespace, s.instance.IP, s.Kind, s.Port, s.Body, s.Argv)
+}
+
+func (l *Lab) startService(plan *topology.Plan, spec serviceSpec) (*service, error) {
+	if spec.Kind == "command" {
+		name := shortName(plan, spec.instance)
+		return startCommand(l.dir, filepath.Dir(plan.File), spec, func(how string) {
+			text := fmt.Sprintf("%s of instance %s ended: %s", spec, name, how)
+			l.plane.Observe(control.Event{Kind: "program", Name: name, Verb: "end", From: "running", To: "exited", Text: text})
+		})
+	}
+	ns, err := l.namespace(spec.instance.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	return startBuiltIn(l.ctx, ns, spec)
+}
+
+// startBuiltIn returns when the service listens.
+func startBuiltIn(ctx context.Context, ns *host.Namespace, spec serviceSpec) (*service, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	s := &service{state: "listening", stop: func() { cancel(); running.Wait() }}
@@ -66,7 +109,7 @@ func startService(ctx context.Context, dir Dir, ns *host.Namespace, instance top
 		}
 		switch spec.Kind {
 		case "http":
-			serve(func() { serveHTTP(ctx, ln, instance.Name, spec.Body) })
+			serve(func() { serveHTTP(ctx, ln, spec.instance.Name, spec.Body) })
 		case "tcp":
 			serve(func() {
 				serveTCP(ctx, ln, func(c net.Conn) { io.WriteString(c, spec.Body+"\n") })
@@ -164,32 +207,33 @@ func serveUDP(ctx context.Context, pc net.PacketConn, answer func([]byte) []byte
 	}
 }
 
-// startCommand runs a program inside an instance. What it prints goes to the
-// lab's log directory. The kernel ends it when the daemon ends, however that
-// happens: the thread that starts it lives as long as the program.
-func startCommand(dir Dir, instance topology.Instance, spec topology.InstanceService) (*service, error) {
-	if err := os.MkdirAll(dir.Path("log"), 0o700); err != nil {
+// startCommand runs a program inside an instance, in the directory of the
+// topology file, so that the file can name others beside it. What it prints
+// goes to the lab's log directory, and exited hears how it ended by itself.
+// The kernel ends it when the daemon ends, however that happens.
+func startCommand(dir Dir, beside string, spec serviceSpec, exited func(how string)) (*service, error) {
+	if err := findProgram(beside, spec.Argv[0]); err != nil {
 		return nil, err
 	}
-	name := instance.Namespace + "." + filepath.Base(spec.Argv[0]) + ".log"
-	log, err := os.OpenFile(dir.Path("log", name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := openProgramLog(dir, spec)
 	if err != nil {
 		return nil, err
 	}
+	defer log.Close()
 	self, err := os.Executable()
 	if err != nil {
-		log.Close()
 		return nil, err
 	}
-	cmd := exec.Command(self, append([]string{EnterCommand, string(dir), instance.Namespace}, spec.Argv...)...)
+	cmd := exec.Command(self, append([]string{EnterCommand, string(dir), spec.instance.Namespace}, spec.Argv...)...)
+	cmd.Dir = beside
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
 
 	started, ended := make(chan error), make(chan struct{})
+	var stopping atomic.Bool
 	s := &service{state: "running"}
 	go func() {
 		defer close(ended)
-		defer log.Close()
 		// Pdeathsig is sent when the thread that forked ends, so it must not
 		// end before the program does.
 		runtime.LockOSThread()
@@ -199,22 +243,55 @@ func startCommand(dir Dir, instance topology.Instance, spec topology.InstanceSer
 		if err != nil {
 			return
 		}
-		s.set("exited: " + exitText(cmd.Wait()) + ", see " + log.Name())
+		how := exitText(cmd.Wait())
+		s.set("exited: " + how + ", see " + log.Name())
+		if !stopping.Load() {
+			exited(how)
+		}
 	}()
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start %s: %w", spec.Argv[0], err)
 	}
 	s.stop = func() {
-		group := -cmd.Process.Pid
-		unix.Kill(group, unix.SIGTERM)
-		select {
-		case <-ended:
-		case <-time.After(2 * time.Second):
-		}
-		unix.Kill(group, unix.SIGKILL)
-		<-ended
+		stopping.Store(true)
+		stopGroup(cmd.Process.Pid, ended)
 	}
 	return s, nil
+}
+
+// findProgram says beforehand what a shell would say: afterwards nobody is
+// there to hear it.
+func findProgram(beside, program string) error {
+	if strings.Contains(program, "/") && !filepath.IsAbs(program) {
+		program = filepath.Join(beside, program)
+	}
+	_, err := exec.LookPath(program)
+	return err
+}
+
+func openProgramLog(dir Dir, spec serviceSpec) (*os.File, error) {
+	if err := os.MkdirAll(dir.Path("log"), 0o700); err != nil {
+		return nil, err
+	}
+	name := spec.instance.Namespace + "." + filepath.Base(spec.Argv[0]) + ".log"
+	return os.OpenFile(dir.Path("log", name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+}
+
+// stopGroup ends a program and what it started, if it has not ended yet: its
+// number may be another's by then.
+func stopGroup(pid int, ended <-chan struct{}) {
+	select {
+	case <-ended:
+		return
+	default:
+	}
+	unix.Kill(-pid, unix.SIGTERM)
+	select {
+	case <-ended:
+	case <-time.After(2 * time.Second):
+	}
+	unix.Kill(-pid, unix.SIGKILL)
+	<-ended
 }
 
 // EnterCommand is the first argument with which the plinksim program runs
@@ -226,9 +303,4 @@ func exitText(err error) string {
 		return "exit status 0"
 	}
 	return err.Error()
-}
-
-// serviceKey tells services apart over changes of the file.
-func serviceKey(instance topology.Instance, spec topology.InstanceService) string {
-	return fmt.Sprintf("%s %s %d %q %q %s", instance.Namespace, spec.Kind, spec.Port, spec.Body, spec.Argv, netip.PrefixFrom(instance.IP, 32))
 }

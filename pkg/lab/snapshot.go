@@ -16,6 +16,9 @@ func (l *Lab) Status() Status {
 	s := Status{
 		Schema: Schema, Lab: plan.Name, Cloud: plan.Cloud, Region: plan.Region, File: plan.File,
 		Dir: string(l.dir), PID: os.Getpid(), Started: l.started,
+		// Empty, and not null, where there is nothing: programs go through them.
+		VPCs: []VPCStatus{}, Services: []ServiceStatus{}, Endpoints: []EndpointStatus{},
+		LoadBalancers: []LoadBalancerStatus{}, ServerGroups: []ServerGroupStatus{}, Links: []LinkStatus{},
 	}
 	for _, vpc := range plan.VPCs {
 		s.VPCs = append(s.VPCs, l.vpcStatus(plan, vpc))
@@ -46,7 +49,10 @@ func (l *Lab) Status() Status {
 }
 
 func (l *Lab) vpcStatus(plan *topology.Plan, vpc topology.VPC) VPCStatus {
-	out := VPCStatus{Name: vpc.Name, ID: vpc.ID, Account: vpc.Account, CIDR: vpc.CIDR, Resolvers: vpc.Resolvers}
+	out := VPCStatus{
+		Name: vpc.Name, ID: vpc.ID, Account: vpc.Account, CIDR: vpc.CIDR,
+		Resolvers: list(vpc.Resolvers), Instances: []InstanceStatus{},
+	}
 	for _, instance := range vpc.Instances {
 		i := InstanceStatus{
 			Name: shortName(plan, instance), ID: instance.ID, Subnet: instance.Subnet, Zone: instance.Zone,
@@ -61,7 +67,7 @@ func (l *Lab) vpcStatus(plan *topology.Plan, vpc topology.VPC) VPCStatus {
 		}
 		for _, spec := range instance.Services {
 			state := "stopped"
-			if running := l.service(serviceKey(instance, spec)); running != nil {
+			if running := l.service(serviceSpec{instance, spec}.key()); running != nil {
 				state = running.State()
 			}
 			i.Services = append(i.Services, InstanceServiceStatus{Kind: spec.Kind, Port: spec.Port, State: state})
@@ -83,7 +89,8 @@ func shortName(plan *topology.Plan, instance topology.Instance) string {
 func serviceStatus(svc topology.EndpointService, state control.Snapshot) ServiceStatus {
 	out := ServiceStatus{
 		Name: svc.Name, ID: svc.ID, ServiceName: svc.ServiceName, Account: svc.Account,
-		AutoAccept: svc.AutoAccept, ZoneAffinity: svc.ZoneAffinity, Bandwidth: svc.Bandwidth, Whitelist: svc.Whitelist,
+		AutoAccept: svc.AutoAccept, ZoneAffinity: svc.ZoneAffinity, Bandwidth: svc.Bandwidth, Whitelist: list(svc.Whitelist),
+		Resources: []string{},
 	}
 	for _, r := range svc.Resources {
 		out.Resources = append(out.Resources, r.LoadBalancer+"@"+r.Zone)
@@ -100,7 +107,8 @@ func endpointStatus(plan *topology.Plan, ep topology.Endpoint, state control.Sna
 	connection, _ := state.Connection(ep.Service, ep.Name)
 	out := EndpointStatus{
 		Name: ep.Name, ID: ep.ID, Account: ep.Account, VPC: ep.VPC, Service: ep.Service, Domain: ep.Domain,
-		State: connection.Status, Since: connection.Since, SecurityGroups: ep.SecurityGroups,
+		State: connection.Status, Since: connection.Since, SecurityGroups: list(ep.SecurityGroups),
+		Zones: []ZoneStatus{},
 	}
 	if svc, err := plan.Service(ep.Service); err == nil {
 		out.Bandwidth = svc.Bandwidth
@@ -116,9 +124,12 @@ func endpointStatus(plan *topology.Plan, ep topology.Endpoint, state control.Sna
 }
 
 func balancerStatus(balancer topology.LoadBalancer) LoadBalancerStatus {
-	out := LoadBalancerStatus{Name: balancer.Name, ID: balancer.ID, Type: balancer.Type, VPC: balancer.VPC}
+	out := LoadBalancerStatus{
+		Name: balancer.Name, ID: balancer.ID, Type: balancer.Type, VPC: balancer.VPC,
+		Nodes: []NodeStatus{}, Listeners: []ListenerStatus{},
+	}
 	for _, node := range balancer.Nodes {
-		out.Nodes = append(out.Nodes, NodeStatus{Zone: node.Zone, IP: node.ENI.IP, NATIPs: node.Local})
+		out.Nodes = append(out.Nodes, NodeStatus{Zone: node.Zone, IP: node.ENI.IP, NATIPs: list(node.Local)})
 	}
 	for _, listener := range balancer.Listeners {
 		out.Listeners = append(out.Listeners, ListenerStatus{Protocol: listener.Protocol, Port: listener.Port, ServerGroup: listener.ServerGroup})
@@ -127,7 +138,7 @@ func balancerStatus(balancer topology.LoadBalancer) LoadBalancerStatus {
 }
 
 func (l *Lab) groupStatus(sg topology.ServerGroup) ServerGroupStatus {
-	out := ServerGroupStatus{Name: sg.Name}
+	out := ServerGroupStatus{Name: sg.Name, Servers: []ServerStatus{}}
 	l.mu.Lock()
 	running := l.groups[sg.Name]
 	l.mu.Unlock()
@@ -149,6 +160,14 @@ func linkStatus(link fullnat.LinkStats) LinkStatus {
 		PacketsToConsumer: link.PacketsToConsumer, BytesToConsumer: link.BytesToConsumer,
 		Superframes: link.Superframes, Segments: link.Segments, Verdicts: verdicts(link.Verdicts),
 	}
+}
+
+// list is a list that is empty, and not null, in JSON.
+func list[T any](items []T) []T {
+	if items == nil {
+		return []T{}
+	}
+	return items
 }
 
 // verdicts leaves out what never happened.
