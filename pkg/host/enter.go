@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -41,9 +42,21 @@ func (n *Namespace) Close() error { return n.file.Close() }
 // and may be used from anywhere.
 func (n *Namespace) Do(f func() error) error {
 	return onThread(func() error {
-		if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
+		if err := n.enter(); err != nil {
 			return fmt.Errorf("enter namespace %s: %w", n.name, err)
 		}
 		return f()
 	})
+}
+
+// enter keeps the file from being closed meanwhile: its number may be another
+// namespace's a moment later.
+func (n *Namespace) enter() error {
+	conn, err := n.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var entered error
+	err = conn.Control(func(fd uintptr) { entered = unix.Setns(int(fd), unix.CLONE_NEWNET) })
+	return errors.Join(err, entered)
 }

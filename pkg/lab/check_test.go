@@ -1,0 +1,75 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+func TestJudge(t *testing.T) {
+	refused := &net.OpError{Op: "dial", Err: fmt.Errorf("connect: %w", syscall.ECONNREFUSED)}
+	late := &net.OpError{Op: "read", Err: context.DeadlineExceeded}
+	for _, tt := range []struct {
+		name string
+		want topology.Expect
+		came answer
+		err  error
+		ok   bool
+		text string
+	}{
+		{"an answer is what is expected where nothing is said", topology.Expect{}, answer{200, "hello"}, nil, true, ""},
+		{"an error page is no answer", topology.Expect{}, answer{503, ""}, nil, false, "status 503"},
+		{"an error page may be expected", topology.Expect{Status: 503}, answer{503, ""}, nil, true, ""},
+		{"another status is not it", topology.Expect{Status: 503}, answer{200, ""}, nil, false, "status 200"},
+		{"one of the bodies", topology.Expect{Bodies: []string{"a", "b"}}, answer{200, "b"}, nil, true, ""},
+		{"a body of nobody", topology.Expect{Bodies: []string{"a", "b"}}, answer{200, "c"}, nil, false, `the answer "c"`},
+		{"an error instead of an answer", topology.Expect{}, answer{}, refused, false, "error: refused: dial: connect: connection refused"},
+		{"the expected error", topology.Expect{Error: "timeout"}, answer{}, late, true, "error: timeout: read: context deadline exceeded"},
+		{"another error than expected", topology.Expect{Error: "timeout"}, answer{}, refused, false, "error: refused: dial: connect: connection refused"},
+		{"any error will do", topology.Expect{Error: "any"}, answer{}, errors.New("broken"), true, "error: other: broken"},
+		{"an answer instead of an error", topology.Expect{Error: "timeout"}, answer{200, "hello"}, nil, false, "an answer: hello"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text, ok := judge(tt.want, tt.came, tt.err)
+			require.Equal(t, tt.text, text)
+			require.Equal(t, tt.ok, ok)
+		})
+	}
+}
+
+func TestTryEach(t *testing.T) {
+	answers := func(bodies ...string) func(context.Context) (answer, error) {
+		next := 0
+		return func(context.Context) (answer, error) {
+			next++
+			return answer{200, bodies[(next-1)%len(bodies)]}, nil
+		}
+	}
+	for _, tt := range []struct {
+		name   string
+		check  topology.Check
+		try    func(context.Context) (answer, error)
+		got    string
+		passed bool
+	}{
+		{"every body has to come", topology.Check{Times: 4, Expect: topology.Expect{Bodies: []string{"a", "b"}}}, answers("a"), `a 4x, but never "b"`, false},
+		{"all came, and are counted", topology.Check{Times: 3, Expect: topology.Expect{Bodies: []string{"a", "b"}}}, answers("a", "b"), "a 2x, b 1x", true},
+		{"the first wrong answer ends it", topology.Check{Times: 3, Expect: topology.Expect{Bodies: []string{"a"}}}, answers("a", "c"), `the answer "c"`, false},
+		{"a connection has no body", topology.Check{Times: 2, Connect: "10.0.0.1:80"}, answers(""), "connected", true},
+		{"a long body is cut", topology.Check{Times: 1}, answers("0123456789 0123456789 0123456789 0123456789"), "0123456789 0123456789 0123456789 0123... 1x", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.check.Timeout = 1 << 40
+			got, passed := tryEach(t.Context(), tt.check, tt.try)
+			require.Equal(t, tt.got, got)
+			require.Equal(t, tt.passed, passed)
+		})
+	}
+}

@@ -1,0 +1,177 @@
+package lab_test
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/fullnat"
+	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// Each golden file is what the data plane and the resolvers are told for one
+// topology, before and after its providers have accepted.
+func TestCompile(t *testing.T) {
+	for _, name := range []string{"alibaba-clb", "alibaba-clb-overlap", "two-zones"} {
+		t.Run(name, func(t *testing.T) {
+			dir := topologies
+			if _, err := os.Stat(filepath.Join("testdata", name+".yaml")); err == nil {
+				dir = "testdata"
+			}
+			plan, err := topology.Load(filepath.Join(dir, name+".yaml"))
+			require.NoError(t, err)
+			got := "The provider has not decided yet.\n\n" + desired(t, plan, false) +
+				"\nThe provider has accepted, and everything is connected.\n\n" + desired(t, plan, true)
+			golden := filepath.Join("testdata", "compile", name+".txt")
+			if *update {
+				require.NoError(t, os.MkdirAll(filepath.Dir(golden), 0o755))
+				require.NoError(t, os.WriteFile(golden, []byte(got), 0o644))
+			}
+			want, err := os.ReadFile(golden)
+			require.NoError(t, err)
+			require.Equal(t, string(want), got, "run the test with -update and read the difference")
+		})
+	}
+}
+
+// desired writes down what Compile decides.
+func desired(t *testing.T, plan *topology.Plan, accepted bool) string {
+	t.Helper()
+	plane, err := control.NewPlane(plan, func() time.Time { return morning })
+	require.NoError(t, err)
+	if accepted {
+		for _, ep := range plan.Endpoints {
+			if service, err := plan.Service(ep.Service); err == nil && !service.AutoAccept {
+				require.NoError(t, plane.Accept("", ep.Service, ep.Name))
+			}
+		}
+		plane.Report(plane.Revision())
+	}
+	c := compiled{plan: plan, names: map[packet.ENI]string{}, groups: map[string]string{}}
+	numbers := lab.Numbers{}
+	for _, eni := range enis(plan) {
+		numbers[eni.Device] = packet.ENI(len(numbers) + 1)
+		c.names[numbers[eni.Device]] = eni.Name
+	}
+	c.Desired = lab.Compile(plan, plane.State(), numbers, c.pick)
+	var b strings.Builder
+	c.interfaces(&b)
+	c.links(&b)
+	c.resolvers(&b)
+	return b.String()
+}
+
+func enis(plan *topology.Plan) []topology.ENI {
+	var all []topology.ENI
+	for _, ep := range plan.Endpoints {
+		for _, zone := range ep.Zones {
+			all = append(all, zone.ENI)
+		}
+	}
+	for _, balancer := range plan.LoadBalancers {
+		for _, node := range balancer.Nodes {
+			all = append(all, node.ENI)
+		}
+	}
+	return all
+}
+
+// compiled is a Desired with the names that its numbers and functions stand
+// for.
+type compiled struct {
+	lab.Desired
+	plan   *topology.Plan
+	names  map[packet.ENI]string
+	groups map[string]string // what a link picks from
+}
+
+func (c *compiled) pick(link, group string, eligible func(topology.Server) bool) func(fullnat.Tuple) (netip.AddrPort, bool) {
+	sg, err := c.plan.ServerGroup(group)
+	if err != nil {
+		panic(err)
+	}
+	var servers []string
+	for _, s := range sg.Servers {
+		if eligible == nil || eligible(s) {
+			servers = append(servers, s.Instance)
+		}
+	}
+	c.groups[link] = fmt.Sprintf("%s (%s)", group, strings.Join(servers, ", "))
+	return nil
+}
+
+func (c *compiled) interfaces(b *strings.Builder) {
+	for i, eni := range c.Dataplane.NAT.ENIs {
+		owned := c.Dataplane.Owned[i]
+		fmt.Fprintf(b, "eni %s: sends as %s, frames of %d, answers ARP for %s\n", c.names[eni.ENI], eni.MAC, eni.MTU, join(owned.Addrs))
+		beside := owned.Addrs[0].Next()
+		fmt.Fprintf(b, "  next hop of %s %s, of 8.8.8.8 %s\n", beside, eni.NextHop(beside), eni.NextHop(netip.MustParseAddr("8.8.8.8")))
+	}
+}
+
+func (c *compiled) links(b *strings.Builder) {
+	for _, link := range c.Dataplane.NAT.Links {
+		state := "closed"
+		if link.Connected {
+			state = "connected"
+		}
+		fmt.Fprintf(b, "link %q: %s\n", link.Name, state)
+		fmt.Fprintf(b, "  from %s, to protocol %d %s\n", c.names[link.Ingress], link.Protocol, link.Match)
+		fmt.Fprintf(b, "  by %s, as %s, to a server of %s\n", c.names[link.Egress], join(link.Local), c.groups[link.Name])
+		fmt.Fprintf(b, "  idle for %s; admits %s\n", link.Idle, admitted(link))
+	}
+}
+
+// admitted tries a client of each of two networks.
+func admitted(link fullnat.Link) string {
+	var who []string
+	for _, client := range []string{"10.0.0.182:40000", "172.16.0.1:40000"} {
+		src := netip.MustParseAddrPort(client)
+		if link.Admit == nil || link.Admit(fullnat.Tuple{Src: src, Dst: link.Match, Protocol: link.Protocol}) {
+			who = append(who, src.Addr().String())
+		}
+	}
+	return strings.Join(who, ", ")
+}
+
+func (c *compiled) resolvers(b *strings.Builder) {
+	for _, vpc := range c.plan.VPCs {
+		cfg := c.DNS[vpc.Name]
+		fmt.Fprintf(b, "resolver of %s, TTL %s\n", vpc.Name, cfg.TTL)
+		for _, subnet := range cfg.Subnets {
+			fmt.Fprintf(b, "  %s asks from %s\n", subnet.Prefix, subnet.Zone)
+		}
+		for _, name := range cfg.Names {
+			fmt.Fprintf(b, "  %s", name.FQDN)
+			if name.Affinity {
+				b.WriteString(", the asker's zone first")
+			}
+			for _, a := range name.Addrs {
+				up := "down"
+				if a.Up {
+					up = "up"
+				}
+				fmt.Fprintf(b, "; %s in %s is %s", a.IP, a.Zone, up)
+			}
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(b, "  knows all of %s\n", strings.Join(cfg.Zones, ", "))
+	}
+}
+
+func join(addrs []netip.Addr) string {
+	text := make([]string, len(addrs))
+	for i, a := range addrs {
+		text[i] = a.String()
+	}
+	return strings.Join(text, ", ")
+}
