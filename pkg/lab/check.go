@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"sort"
@@ -115,12 +114,7 @@ func get(ctx context.Context, client *Client, url string) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	// net/http goes on connecting when a request has timed out, for the next
-	// one; here that would reach a service once it is accepted.
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
-		return client.DialContext(ctx, network, address)
-	}}
-	resp, err := transport.RoundTrip(req)
+	resp, err := roundTripper{client}.RoundTrip(req) // a redirect is the answer
 	if err != nil {
 		return answer{}, err
 	}

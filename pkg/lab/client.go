@@ -48,6 +48,16 @@ func (c *Client) Listen(ctx context.Context, network, address string) (net.Liste
 }
 
 // HTTP is a client that opens a connection of its own for every request.
-func (c *Client) HTTP() *http.Client {
-	return &http.Client{Transport: &http.Transport{DialContext: c.DialContext, DisableKeepAlives: true}}
+func (c *Client) HTTP() *http.Client { return &http.Client{Transport: roundTripper{c}} }
+
+type roundTripper struct{ client *Client }
+
+// RoundTrip gives up connecting when the request has timed out. A Transport
+// alone goes on, for the next request; here that would reach a service as soon
+// as it is accepted.
+func (r roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
+		return r.client.DialContext(req.Context(), network, address)
+	}}
+	return transport.RoundTrip(req)
 }
