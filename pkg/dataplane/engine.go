@@ -200,7 +200,8 @@ func (e *Engine) work(frames []packet.Frame) error {
 
 // writePending sends what the table itself wants to say.
 func (e *Engine) writePending(now time.Duration) error {
-	return e.write(e.shaper.depart(e.table.Pending(), nil, now))
+	frames := e.table.Pending()
+	return e.write(e.shaper.depart(frames, e.table.PendingSources(), now))
 }
 
 func (e *Engine) write(frames []packet.Frame) error {

@@ -252,8 +252,7 @@ func (s *shaper) cut(f *packet.Frame) bool {
 
 // depart takes frames that are ready to leave and keeps, in place, those that
 // leave now; what waits was copied. sources are the interfaces that the frames
-// came from; none for frames of the table's own, of which only those to a
-// consumer belong to a link.
+// came from, one each.
 func (s *shaper) depart(frames []packet.Frame, sources []packet.ENI, now time.Duration) []packet.Frame {
 	if !s.active {
 		return frames
@@ -264,11 +263,7 @@ func (s *shaper) depart(frames []packet.Frame, sources []packet.ENI, now time.Du
 		if s.cut(&f) {
 			continue
 		}
-		var source packet.ENI
-		if sources != nil {
-			source = sources[i]
-		}
-		w := s.wayOf(&f, source)
+		w := s.wayOf(&f, sources[i])
 		if w == nil || s.admit(w, &f, now) {
 			kept = append(kept, f)
 		}
@@ -277,12 +272,13 @@ func (s *shaper) depart(frames []packet.Frame, sources []packet.ENI, now time.Du
 }
 
 // wayOf finds the direction of the link that a frame belongs to; nil where it
-// is of none. Neighbours ask each other outside of every link.
+// is of none. Neighbours ask each other outside of every link. What leaves
+// where it came from is an answer of the data plane's own.
 func (s *shaper) wayOf(f *packet.Frame, source packet.ENI) *way {
 	if packet.IsARP(f.Data) {
 		return nil
 	}
-	if l := s.byENI[source]; l != nil {
+	if l := s.byENI[source]; l != nil && source != f.ENI {
 		return l.toProvider
 	}
 	if l := s.byENI[f.ENI]; l != nil {

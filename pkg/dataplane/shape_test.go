@@ -444,3 +444,26 @@ func FuzzShaperLosesNothingUncounted(f *testing.F) {
 		require.Zero(t, s.order[0].toProvider.inLine)
 	})
 }
+
+func TestAFrameBelongsToTheDirectionInWhichItGoes(t *testing.T) {
+	s := &shaper{}
+	s.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{1, 2}, ToProvider: Impairment{Delay: 1}, ToConsumer: Impairment{Delay: 2}}}})
+	l := s.order[0]
+	for _, tt := range []struct {
+		name     string
+		from, to packet.ENI
+		want     *way
+	}{
+		{"from a consumer to a provider", 1, 9, l.toProvider},
+		{"from another zone's consumer", 2, 9, l.toProvider},
+		{"from a provider to a consumer", 9, 1, l.toConsumer},
+		{"an answer to a consumer", 1, 1, l.toConsumer},
+		{"an answer to a provider", 9, 9, nil},
+		{"between others", 8, 9, nil},
+	} {
+		f := packet.Frame{ENI: tt.to, Data: numbered(0, 100)}
+		require.Same(t, tt.want, s.wayOf(&f, tt.from), tt.name)
+	}
+	arp := packet.Frame{ENI: 1, Data: arpRequest(consumer.Addr(), endpoint.Addr())}
+	require.Nil(t, s.wayOf(&arp, 9))
+}

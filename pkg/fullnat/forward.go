@@ -51,6 +51,7 @@ func (t *Table) forwardBurst(frames []packet.Frame, verdicts []Verdict) {
 		}
 	}
 	for i := range frames {
+		t.pending.came = frames[i].ENI
 		v := t.judge(&frames[i], &t.burst[i])
 		t.verdicts[v]++
 		verdicts[i] = v

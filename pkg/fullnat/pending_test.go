@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/pkg/packet"
 )
 
 func TestPendingKeepsFramesUntilTheyAreTakenAndNoLonger(t *testing.T) {
@@ -36,4 +38,17 @@ func TestPendingRefusesMoreThanItsBounds(t *testing.T) {
 	}
 	require.True(t, table.pending.add(1, 65000) == nil)
 	require.EqualValues(t, 2, table.pending.refused)
+}
+
+func TestPendingKnowsWhatEachFrameBelongsTo(t *testing.T) {
+	var table Table
+	for range 2 {
+		table.pending.came = 7
+		table.pending.add(7, 60)
+		table.pending.addFrom(8, 9, 60)
+		table.pending.came = 5
+		table.pending.add(9, 60)
+		require.Len(t, table.Pending(), 3)
+		require.Equal(t, []packet.ENI{7, 8, 5}, table.PendingSources())
+	}
 }

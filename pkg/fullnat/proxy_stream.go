@@ -204,7 +204,7 @@ func (t *Table) sendHeader(e *flow, c *conveyance) {
 		d.Options = binary.BigEndian.AppendUint32(d.Options, c.echo)
 	}
 	c.sent = t.clock.now
-	if frame := t.pending.add(hop.eni, d.Size()); frame != nil {
+	if frame := t.pending.addFrom(t.links.at(hop.link).Ingress, hop.eni, d.Size()); frame != nil {
 		d.Build(frame)
 	}
 }
