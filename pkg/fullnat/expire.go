@@ -74,7 +74,7 @@ func (t *Table) deadline(s *session) int64 {
 func (t *Table) Expire(now time.Duration, budget int) (more bool) {
 	t.clock.advance(now)
 	for ; budget > 0; budget-- {
-		if !t.expireStep() && !t.sweepStep() && !t.resendStep() && !t.ports.forget(t.clock.now) && !t.shrinkStep() {
+		if !t.expireStep() && !t.sweepStep() && !t.resendStep() && !t.ports.forget(t.clock.now) && !t.shrinkStep(&budget) {
 			return false
 		}
 	}
@@ -118,5 +118,14 @@ func (t *Table) sweepStep() bool {
 	return true
 }
 
-// shrinkStep does a little of giving memory back.
-func (t *Table) shrinkStep() bool { return t.flows.tidy(t.moved) || t.sessions.trim() || t.half.trim() }
+// stepsPerPage is how many steps take the time of getting a page, where the
+// system has to find one.
+const stepsPerPage = 8
+
+// shrinkStep does a little of giving memory back, or of taking other memory.
+func (t *Table) shrinkStep(budget *int) bool {
+	if t.flows.phase == preparing {
+		*budget -= stepsPerPage - 1
+	}
+	return t.flows.tidy(t.moved) || t.sessions.trim() || t.half.trim()
+}

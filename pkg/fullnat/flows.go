@@ -61,11 +61,11 @@ type arena struct {
 // short. Some slots more, so that a search in a very small arena ends as well.
 func slotsFor(sessions int) int { return 2*sessions*5/3 + 8 }
 
-func (a *arena) init(sessions int, random *rand.Rand) error {
+func (a *arena) init(sessions int, random *rand.Rand, backing backing) error {
 	for i := range a.secret {
 		a.secret[i] = random.Uint64()
 	}
-	return a.memory.init(slotsFor(sessions))
+	return a.memory.init(slotsFor(sessions), backing)
 }
 
 // home is where the search for k starts. It folds two 128-bit products with a

@@ -37,7 +37,7 @@ const (
 	ofLink
 )
 
-func (h *halfOpens) init(limit int) error { return h.memory.init(limit + 1) }
+func (h *halfOpens) init(limit int) error { return h.memory.init(limit+1, onTouch) }
 
 func (h *halfOpens) full() bool { return h.table.len == len(h.all)-1 }
 

@@ -7,47 +7,64 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memory is an array of n zero values outside the Go heap. Pages come as they
-// are touched. T must not hold pointers: the collector does not look here.
+// memory is an array of n zero values outside the Go heap. T must not hold
+// pointers: the collector does not look here.
 type memory[T any] struct {
-	all    []T
-	mapped []byte
+	all     []T
+	mapped  []byte
+	backing backing
 }
 
-// hugePage is the size of a transparent huge page on amd64, and on arm64 with
-// pages of 4 KiB. A table of less than a few of them gains nothing from them.
-const hugePage = 2 << 20
+// backing says when an array gets its memory.
+type backing uint8
 
-// pageSize is the step in which memory is taken and given back. Where pages
-// are larger, release asks for what the kernel refuses, or gives back less.
-const pageSize = 4096
+const (
+	// onTouch: page by page, as elements are written to. The pages are small,
+	// as a huge one comes zeroed and therefore late: 0.1 ms at best, and 5 ms
+	// on the virtual machine of docs/bench/core.md.
+	onTouch backing = iota
+	// reserved: all of it at once, in huge pages where the kernel has them. A
+	// million sessions are spread over more small pages than the processor
+	// keeps translations for.
+	reserved
+)
 
-const fewHugePages = 8 * hugePage
+const (
+	// pageSize is the step in which memory is taken and given back. Where
+	// pages are larger, a touch is often in vain, and less is given back.
+	pageSize = 4096
+	// hugePage is the size of a transparent huge page on amd64, and on arm64
+	// with pages of 4 KiB.
+	hugePage = 2 << 20
+)
 
-// init reserves the array. A large one asks for huge pages: a million
-// sessions are spread over more pages than the processor keeps translations
-// for.
-func (m *memory[T]) init(n int) error {
+func (m *memory[T]) init(n int, backing backing) error {
 	var zero T
 	size := n * int(unsafe.Sizeof(zero))
-	reserve := size
-	if size >= fewHugePages {
-		reserve += hugePage // to start at one
-	}
+	reserve := size + hugePage // to start at one
 	mapped, err := unix.Mmap(-1, 0, reserve, unix.PROT_READ|unix.PROT_WRITE,
 		unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
 	if err != nil {
 		return fmt.Errorf("reserve %d MiB for the session table: %w", size>>20, err)
 	}
-	m.mapped = mapped
-	if reserve > size {
-		offset := -uintptr(unsafe.Pointer(unsafe.SliceData(mapped))) % hugePage
-		mapped = mapped[offset:]
-		// Not for the rest at the end, and it works as well without.
-		_ = unix.Madvise(mapped[:size/hugePage*hugePage], unix.MADV_HUGEPAGE)
-	}
+	m.mapped, m.backing = mapped, backing
+	mapped = mapped[-uintptr(unsafe.Pointer(unsafe.SliceData(mapped)))%hugePage:][:size]
 	m.all = unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(mapped))), n)
+	if backing == reserved {
+		populate(mapped)
+	}
 	return nil
+}
+
+// populate gets pages for all of mapped: huge ones, but for the rest at the end.
+func populate(mapped []byte) {
+	if huge := mapped[:len(mapped)/hugePage*hugePage]; len(huge) > 0 {
+		// It works as well without.
+		_ = unix.Madvise(huge, unix.MADV_HUGEPAGE)
+	}
+	for at := 0; at < len(mapped); at += pageSize {
+		mapped[at] = 0
+	}
 }
 
 // release gives the pages of some elements back. They read as zero, and get

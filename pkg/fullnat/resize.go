@@ -73,15 +73,18 @@ const (
 	stepsPerSession = 8
 )
 
-func (f *flows) init(sessions, smallest int, longest uint32, random *rand.Rand) error {
+func (f *flows) init(sessions, smallest int, longest uint32, random *rand.Rand, backing backing) error {
 	f.random, f.longest = random, longest
+	if backing == reserved {
+		smallest = sessions
+	}
 	for n := sessions; ; n /= 2 {
 		f.sizes = append([]int{n}, f.sizes...)
 		if n/2 < smallest {
 			break
 		}
 	}
-	return f.arena.init(f.sizes[0], random)
+	return f.arena.init(f.sizes[0], random, backing)
 }
 
 func (f *flows) close() error { return errors.Join(f.arena.close(), f.other.close()) }
@@ -102,7 +105,11 @@ func (f *flows) findOther(k key) *flow {
 	if f.phase != moving {
 		return nil
 	}
-	return f.other.find(k, f.other.home(k))
+	home := f.other.home(k)
+	if int(home) < f.cursor {
+		return nil // that slot is empty, and a look would bring its page back
+	}
+	return f.other.find(k, home)
 }
 
 func (f *flows) has(k key) bool {
@@ -112,8 +119,11 @@ func (f *flows) has(k key) bool {
 
 // prefetchOther starts loading where else k may be.
 func (f *flows) prefetchOther(k key) {
-	if f.phase == moving {
-		f.other.prefetch(f.other.home(k))
+	if f.phase != moving {
+		return
+	}
+	if home := f.other.home(k); int(home) >= f.cursor {
+		f.other.prefetch(home)
 	}
 }
 
@@ -151,11 +161,20 @@ func (f *flows) removeFrom(a *arena, half, slot uint32, moved func(e *flow, to u
 // session in a move.
 func (f *flows) makeRoom(moved func(e *flow, to uint32)) bool {
 	if f.phase == settled {
-		soon := f.limit(f.size) * 5 / 6
+		// Early enough for the next arena to get its pages in time.
+		soon := f.limit(f.size) * 3 / 4
 		if f.used+2 > soon && f.size+1 < len(f.sizes) {
 			f.prepare(f.size + 1)
 		}
 		return f.hasRoom()
+	}
+	if f.phase == preparing {
+		// The next arena has less than half as many pages as this one has
+		// room for sessions. To get one takes as long as many steps.
+		if f.used&2 == 0 {
+			f.touch()
+		}
+		return true
 	}
 	for range stepsPerSession {
 		f.step(moved)
@@ -196,7 +215,7 @@ func (f *flows) tidy(moved func(e *flow, to uint32)) bool {
 // prepare maps the next arena. Where there is no memory for it, all stays as
 // it is.
 func (f *flows) prepare(size int) bool {
-	if f.other.init(f.sizes[size], f.random) != nil {
+	if f.other.init(f.sizes[size], f.random, onTouch) != nil {
 		return false
 	}
 	f.phase, f.next, f.cursor = preparing, size, 0

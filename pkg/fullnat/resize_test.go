@@ -23,7 +23,7 @@ type flowsTwin struct {
 
 func newFlowsTwin(t testing.TB, sessions int, longest uint32) *flowsTwin {
 	w := &flowsTwin{t: t, slots: map[uint32]uint32{}}
-	require.NoError(t, w.flows.init(sessions, 16, longest, rand.New(rand.NewPCG(1, 0))))
+	require.NoError(t, w.flows.init(sessions, 16, longest, rand.New(rand.NewPCG(1, 0)), onTouch))
 	t.Cleanup(func() { require.NoError(t, w.flows.close()) })
 	return w
 }

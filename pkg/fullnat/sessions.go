@@ -39,9 +39,12 @@ type sessions struct {
 	free    uint32 // head of the list of returned ones
 }
 
-func (s *sessions) init(n int) error {
+func (s *sessions) init(n int, backing backing) error {
 	s.free = none
-	return s.memory.init(n)
+	if backing == reserved {
+		s.touched = uint32(n)
+	}
+	return s.memory.init(n, backing)
 }
 
 func (s *sessions) at(id uint32) *session { return &s.all[id] }
@@ -92,7 +95,7 @@ func (s *sessions) trim() bool {
 		return true
 	}
 	const perPiece = hugePage / uint32(unsafe.Sizeof(session{}))
-	if s.touched <= perPiece {
+	if s.touched <= perPiece || s.backing == reserved {
 		return false
 	}
 	// Half a piece of distance, so that sessions that come and go do not make

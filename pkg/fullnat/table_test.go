@@ -25,7 +25,12 @@ type lab struct {
 
 func newLab(t testing.TB, sessions int) *lab {
 	t.Helper()
-	table, err := New(Options{MaxSessions: sessions, Seed: 1})
+	return newLabWith(t, Options{MaxSessions: sessions, Seed: 1})
+}
+
+func newLabWith(t testing.TB, opts Options) *lab {
+	t.Helper()
+	table, err := New(opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, table.Close()) })
 	l := &lab{table: table, target: netip.MustParseAddrPort("192.168.0.1:80")}
