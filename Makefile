@@ -32,7 +32,7 @@ bench: ## run the benchmarks of the packages
 	go test -run '^$$' -bench . -benchmem ./pkg/...
 
 bench-core: ## the NAT core alone, COUNT times (default 10), as benchstat reads it
-	@go test -run '^$$' -bench '^Benchmark(Core|Open)$$' -benchmem -count $(or $(COUNT),10) -timeout 60m ./pkg/fullnat
+	@go test -run '^$$' -bench '^Benchmark(Core|Open|LongestBurst)$$' -benchmem -count $(or $(COUNT),10) -timeout 60m ./pkg/fullnat
 
 lint: ## gofmt, go vet and staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt wants to change:"; gofmt -l .; exit 1; }
