@@ -21,6 +21,11 @@ type Config struct {
 	// states: Elastic Load Balancing user guide for Network Load Balancers,
 	// "Target groups", section on client IP preservation. Shards divide them.
 	PortsPerTarget int
+	// PortRest is how long after the last packet of its session a NAT port is
+	// used again for the same target at the earliest, which may still have the
+	// connection in TIME-WAIT and refuse the next one. 0 means a minute, which
+	// is what Linux waits: TCP_TIMEWAIT_LEN in torvalds/linux:include/net/tcp.h.
+	PortRest time.Duration
 }
 
 // Interface is what the table knows of an ENI.

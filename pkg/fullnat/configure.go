@@ -1,6 +1,7 @@
 package fullnat
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -82,6 +83,10 @@ func compile(cfg *Config) (*routes, []*link, error) {
 	case cfg.PortsPerTarget < 0 || cfg.PortsPerTarget > numNATPorts:
 		c.errorf("%d ports per target: want 1 to %d, or 0 for %d", cfg.PortsPerTarget, numNATPorts, defaultPortsPerTarget)
 	}
+	if cfg.PortRest < 0 || cfg.PortRest > poolRest {
+		c.errorf("NAT ports rest for %s: want at most %s, or 0 for %s", cfg.PortRest, poolRest, defaultPortRest)
+	}
+	c.routes.rest = ticksOf(cmp.Or(cfg.PortRest, defaultPortRest))
 	for i := range cfg.ENIs {
 		c.addInterface(&cfg.ENIs[i])
 	}

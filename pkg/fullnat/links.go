@@ -77,6 +77,7 @@ type routes struct {
 	owned  map[address]owner
 	resets map[address]bool // NAT IPs where stray segments are answered
 	limit  int              // NAT ports per NAT IP and target
+	rest   uint32           // ticks that a NAT port is out of use at least
 }
 
 type address struct {

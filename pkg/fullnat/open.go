@@ -109,14 +109,16 @@ func (t *Table) takePort(l *link, first key, target end) (source natPort, ok boo
 			eni: l.Egress, protocol: l.Protocol,
 		}, t.random, t.clock.now)
 		for range portTries {
-			source.port, ok = t.ports.at(source.pool).take(t.shard.share(t.way.limit))
+			t.ports.asked++
+			source.port, ok = t.ports.at(source.pool).take(t.shard.share(t.way.limit), t.clock.now, t.way.rest)
 			if !ok {
 				break
 			}
 			if reply := l.replyKey(source, target); reply != first && !t.flows.has(reply) && !t.steersAway(l, source.end) {
 				return source, true
 			}
-			t.ports.giveBack(source.pool, source.port, t.clock.now)
+			// Nobody used it: it needs no rest.
+			t.ports.giveBack(source.pool, source.port, t.clock.now-t.way.rest, t.clock.now)
 		}
 	}
 	return natPort{}, false

@@ -17,6 +17,9 @@ const (
 // defaultPortsPerTarget is explained at Config.PortsPerTarget.
 const defaultPortsPerTarget = 55000
 
+// defaultPortRest is explained at Config.PortRest.
+const defaultPortRest = time.Minute
+
 // poolRest is how long a pool without sessions is remembered, so that a port does
 // not come back while the target may still keep its last connection in
 // TIME-WAIT: twice the maximum segment lifetime of two minutes (RFC 9293,
@@ -26,18 +29,24 @@ const poolRest = 4 * time.Minute
 // portPool is the queue of the free ports of one NAT IP towards one target.
 // The port that was free for longest is the next: first those that were never
 // used, from a random one on (RFC 6056, 3.3.3 explains why not always from
-// the same), then those that came back, in their order. Both ends are O(1),
-// and nothing is searched when the ports run out.
+// the same), then those that came back, in their order, each after a rest.
+// Both ends are O(1), and nothing is searched when the ports run out.
 type portPool struct {
 	key     poolKey
 	shard   shard
 	inUse   int
 	start   int
 	touched int // ports from start on that were used at least once
-	back    queue[uint16]
+	back    queue[freePort]
 
 	idleSince uint32 // tick, while inUse is 0
 	resting   bool   // in the queue of ports.resting
+}
+
+// freePort is a port that came back.
+type freePort struct {
+	port  uint16
+	since uint32 // tick of the last packet of its session
 }
 
 // poolKey is what makes two uses of a port different to the target.
@@ -48,24 +57,29 @@ type poolKey struct {
 	protocol      uint8
 }
 
-// take hands out a port, unless limit of them are in use.
-func (p *portPool) take(limit int) (port uint16, ok bool) {
+// take hands out a port, unless limit of them are in use. One that came back
+// must have rested. That the next in the queue has not, but another has, is
+// rare, and not worth a search.
+func (p *portPool) take(limit int, now, rest uint32) (port uint16, ok bool) {
 	if p.inUse >= limit {
 		return 0, false
 	}
 	if all := p.shard.ports(); p.touched < all {
 		port = p.shard.port((p.start + p.touched) % all)
 		p.touched++
-	} else if port, ok = p.back.pop(); !ok {
+	} else if next, ok := p.back.peek(); !ok || now-next.since < rest {
 		return 0, false
+	} else {
+		port = next.port
+		p.back.pop()
 	}
 	p.inUse++
 	return port, true
 }
 
-func (p *portPool) giveBack(port uint16) {
+func (p *portPool) giveBack(port uint16, since uint32) {
 	p.inUse--
-	p.back.push(port)
+	p.back.push(freePort{port, since})
 }
 
 // ports has a pool for every NAT IP and target that has sessions or had some
@@ -76,6 +90,7 @@ type ports struct {
 	free    []uint32
 	number  map[poolKey]uint32
 	resting queue[uint32] // pools that became idle, the longest first
+	asked   uint64        // how often a pool was asked for a port: what openings cost is counted
 }
 
 func (p *ports) init(shard shard) { p.shard, p.number = shard, map[poolKey]uint32{} }
@@ -101,9 +116,10 @@ func (p *ports) pool(k poolKey, random *rand.Rand, now uint32) uint32 {
 
 func (p *ports) at(n uint32) *portPool { return p.all[n] }
 
-func (p *ports) giveBack(n uint32, port uint16, now uint32) {
+// giveBack returns a port of which the last packet was sent at since.
+func (p *ports) giveBack(n uint32, port uint16, since, now uint32) {
 	pool := p.all[n]
-	if pool.giveBack(port); pool.inUse == 0 {
+	if pool.giveBack(port, since); pool.inUse == 0 {
 		p.rest(n, now)
 	}
 }

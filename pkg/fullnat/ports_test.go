@@ -54,7 +54,7 @@ func TestPortPoolIsAQueueOfAllPorts(t *testing.T) {
 			for i := range tt.steps {
 				// More is taken than given back at first, then less.
 				if takes := random.IntN(100) < 80-60*i/tt.steps; takes {
-					got, ok := fast.take(tt.limit)
+					got, ok := fast.take(tt.limit, 0, 0)
 					want, wantOK := slow.take(tt.limit)
 					require.Equal(t, wantOK, ok)
 					require.Equal(t, want, got)
@@ -66,7 +66,7 @@ func TestPortPoolIsAQueueOfAllPorts(t *testing.T) {
 					port := inUse[n]
 					inUse[n] = inUse[len(inUse)-1]
 					inUse = inUse[:len(inUse)-1]
-					fast.giveBack(port)
+					fast.giveBack(port, 0)
 					slow.giveBack(port)
 				}
 			}
@@ -81,12 +81,12 @@ func TestPoolsAreForgottenAfterARest(t *testing.T) {
 	rested := ticksOf(poolRest)
 	used, idle := poolKey{local: 1, target: 2, port: 80}, poolKey{local: 1, target: 3, port: 80}
 	inUse := p.pool(used, random, 0)
-	_, ok := p.at(inUse).take(1)
+	_, ok := p.at(inUse).take(1, 0, 0)
 	require.True(t, ok)
 	n := p.pool(idle, random, 0)
-	port, ok := p.at(n).take(1)
+	port, ok := p.at(n).take(1, 0, 0)
 	require.True(t, ok)
-	p.giveBack(n, port, 1000)
+	p.giveBack(n, port, 0, 1000)
 
 	for p.forget(rested + 999) {
 	}

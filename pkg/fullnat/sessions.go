@@ -172,7 +172,7 @@ func (t *Table) enter(id uint32, next state) {
 func (t *Table) remove(id uint32) {
 	s := t.sessions.at(id)
 	t.forgetConveyance(id)
-	t.ports.giveBack(s.pool, t.flows.at(s.slots[toProvider]).rewrite.SrcPort, t.clock.now)
+	t.ports.giveBack(s.pool, t.flows.at(s.slots[toProvider]).rewrite.SrcPort, t.clock.now-t.idle(s), t.clock.now)
 	for d := range s.slots {
 		t.hops.release(t.flows.at(s.slots[d]).hop)
 		t.laps.forget(t.flows.at(s.slots[d]))

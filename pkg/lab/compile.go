@@ -121,8 +121,20 @@ func (c *compiler) endpoint(ep topology.Endpoint) {
 				Admit:     admit,
 				Pick:      c.pick(name, listener.ServerGroup, c.eligible(balancer, node)),
 				Idle:      listener.IdleTimeout,
+				Behaviour: c.behaviour(),
 			})
 		}
+	}
+}
+
+// behaviour is how the cloud treats what it does not forward.
+func (c *compiler) behaviour() fullnat.Behaviour {
+	p := c.plan.Profile
+	return fullnat.Behaviour{
+		ResetStray:       p.ResetStray,
+		ReportTTL:        p.ReportTTL,
+		ReportExhaustion: p.ReportExhaustion,
+		Timers:           fullnat.Timers{Opening: p.TCPOpening, Closing: p.TCPClosing, Closed: p.TCPClosed},
 	}
 }
 

@@ -278,4 +278,12 @@ type Profile struct {
 	LowReserve int         // addresses at the start of a subnet that nobody gets
 	TopReserve int         // and at its end
 	Gateway    int         // the gateway's place in a subnet: 1 is the second address, -1 the last
+
+	// What becomes of packets that endpoints do not forward.
+	ResetStray       bool // TCP segments that no session knows are answered with a RST
+	ReportTTL        bool // ICMP time exceeded
+	ReportExhaustion bool // ICMP administratively prohibited where there is no NAT port
+	// How long a TCP session may be silent that is not established; 0 is what
+	// is usual.
+	TCPOpening, TCPClosing, TCPClosed time.Duration
 }

@@ -44,6 +44,9 @@ var profiles = map[string]Profile{
 		LowReserve: 1,
 		TopReserve: 3,
 		Gateway:    -3,
+		// No public figure: what is dropped is dropped in silence. Whoever
+		// forwards must report a spent TTL (RFC 1812, 5.3.1).
+		ReportTTL: true,
 	},
 	"aws": {
 		Cloud: "aws",
@@ -69,6 +72,10 @@ var profiles = map[string]Profile{
 		LowReserve: 4,
 		TopReserve: 1,
 		Gateway:    1,
+		// User Guide for Network Load Balancers, "Connection idle timeout":
+		// whoever sends after it gets a RST. Nothing is sent when it elapses.
+		ResetStray: true,
+		ReportTTL:  true, // RFC 1812, 5.3.1
 	},
 	"rfc": {
 		Cloud:   "rfc",
@@ -83,6 +90,15 @@ var profiles = map[string]Profile{
 		LowReserve: 2, // the network's own address and the gateway
 		TopReserve: 1, // broadcast
 		Gateway:    1,
+		ResetStray: true, // RFC 9293, 3.10.7.1
+		ReportTTL:  true, // RFC 1812, 5.3.1
+		// RFC 5508, REQ-8
+		ReportExhaustion: true,
+		// RFC 5382, REQ-5 for what opens and closes; RFC 7857, 2 keeps a
+		// session as long after a RST.
+		TCPOpening: 4 * time.Minute,
+		TCPClosing: 4 * time.Minute,
+		TCPClosed:  4 * time.Minute,
 	},
 }
 
