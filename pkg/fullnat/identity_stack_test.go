@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"runtime/metrics"
 	"sync"
@@ -36,7 +37,8 @@ import (
 // TestTwoStacksAcrossTheTable lets a TCP stack on each side of a table talk
 // over wires that lose, double and reorder packets. What the server reads must
 // be a PROXY header that a parser of others accepts, and then exactly what the
-// client wrote, and the other way round.
+// client wrote, and the other way round. PLINKSIM_LONG=1 makes it 1,000
+// connections of each kind.
 func TestTwoStacksAcrossTheTable(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -51,9 +53,12 @@ func TestTwoStacksAcrossTheTable(t *testing.T) {
 			Header: LayoutAlibaba, VPC: "vpc-12", Endpoint: "ep-1", Service: "epsrv-1", TOA: true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			connections := 1000
-			if testing.Short() || raceEnabled || tt.identity.TOA {
-				connections = 100
+			connections := 100
+			switch {
+			case os.Getenv("PLINKSIM_LONG") != "":
+				connections = 1000
+			case testing.Short() || raceEnabled:
+				connections = 25
 			}
 			newWorld(t, tt.identity).run(connections)
 		})
