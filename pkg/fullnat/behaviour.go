@@ -24,6 +24,13 @@ type Behaviour struct {
 	// port, no place in the table or none in the link with ICMP
 	// communication administratively prohibited (RFC 5508, REQ-8).
 	ReportExhaustion bool
+	// ReportTooBig answers packets that are longer than the MTU where they
+	// would leave, and not to be fragmented, with ICMP fragmentation needed
+	// and that MTU (RFC 1191, 4). Without it the path MTU is a black hole.
+	ReportTooBig bool
+	// ClampMSS lowers the MSS that SYNs announce to what fits the MTU of both
+	// interfaces, so that TCP needs no such answer.
+	ClampMSS bool
 
 	// Timers are the link's own; a zero field means the table's.
 	Timers Timers

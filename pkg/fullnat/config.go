@@ -54,7 +54,9 @@ type Link struct {
 	Name    string // unique in the Config, stable over swaps: ep1@zone tcp/80
 	Ingress packet.ENI
 	Match   netip.AddrPort
-	// Protocol is the IANA number: TCP or UDP.
+	// Protocol is the IANA number: TCP, UDP or ICMP. A link for ICMP lets echo
+	// requests through to the target, whose port is of no interest, nor is
+	// that of Match. Without one, the address does not answer.
 	Protocol uint8
 	Egress   packet.ENI
 	// Local are the NAT IPs, addresses of the egress ENI. At least one.
@@ -83,30 +85,40 @@ type Verdict uint8
 
 // Each verdict but Forwarded drops the packet.
 const (
-	Forwarded    Verdict = iota
-	NotIP                // neither IPv4 nor ARP: not for the core
-	Malformed            // headers that contradict the frame or each other
-	Unsupported          // a protocol or a fragment that the core does not translate
-	NotOurs              // for an address that the ENI does not own
-	NoListener           // for an owned address, on a port that no link matches
-	NotConnected         // the link's connection is not accepted
-	Denied               // the endpoint's security group does not admit the session
-	NoSession            // not a first packet, and no session knows it
-	NoBackend            // no healthy server could take the session
-	NoNATPort            // every NAT port to this target is in use
-	TableFull            // the session table is full
-	LinkFull             // the link has as many sessions as it may have
-	TTLExpired           // the packet may not be forwarded once more
-	BadICMP              // an ICMP error that quotes no session of ours or has a wrong checksum
-	SignedTCP            // a TCP connection with signatures, which the link's Identity would break
-	Straddling           // a TCP segment from before the PROXY header to behind it
-	NumVerdicts          // how many there are; not a verdict
+	Forwarded       Verdict = iota
+	NotIP                   // neither IPv4 nor ARP: not for the core
+	Malformed               // headers that contradict the frame or each other
+	Unsupported             // a protocol or an ICMP message that the core does not translate
+	NotOurs                 // for an address that the ENI does not own
+	NoListener              // for an owned address, on a port that no link matches
+	NotConnected            // the link's connection is not accepted
+	Denied                  // the endpoint's security group does not admit the session
+	NoSession               // not a first packet, and no session knows it
+	NoBackend               // no healthy server could take the session
+	NoNATPort               // every NAT port to this target is in use
+	TableFull               // the session table is full
+	LinkFull                // the link has as many sessions as it may have
+	TTLExpired              // the packet may not be forwarded once more
+	BadICMP                 // an ICMP error that quotes no session of ours or has a wrong checksum
+	NoEcho                  // an ICMP echo request to an address that does not answer
+	SourceRouted            // the packet wants to choose its routers
+	TooBig                  // longer than the interface that it would leave by allows, and not to be cut
+	Held                    // a fragment kept until the first one comes; what becomes of it is counted then
+	TinyFragment            // a first fragment without the whole L4 header, or one that would overwrite it
+	FragmentOverlap         // a fragment with bytes that came before, or one of a datagram that had such
+	FragmentTooLong         // a fragment that ends behind what a datagram can have
+	FragmentLimit           // no room to remember the datagram, or to hold its fragment
+	FragmentTimeout         // a fragment that was Held until its datagram was given up
+	SignedTCP               // a TCP connection with signatures, which the link's Identity would break
+	Straddling              // a TCP segment from before the PROXY header to behind it
+	NumVerdicts             // how many there are; not a verdict
 )
 
 var verdictNames = [NumVerdicts]string{
 	"Forwarded", "NotIP", "Malformed", "Unsupported", "NotOurs", "NoListener", "NotConnected",
 	"Denied", "NoSession", "NoBackend", "NoNATPort", "TableFull", "LinkFull", "TTLExpired", "BadICMP",
-	"SignedTCP", "Straddling",
+	"NoEcho", "SourceRouted", "TooBig", "Held", "TinyFragment", "FragmentOverlap", "FragmentTooLong",
+	"FragmentLimit", "FragmentTimeout", "SignedTCP", "Straddling",
 }
 
 // String is the verdict's name as it stands in counters and stories.
@@ -139,14 +151,15 @@ type LinkStats struct {
 
 // Stats is a copy of a table's counters.
 type Stats struct {
-	Verdicts Counters
-	Sessions int
-	HalfOpen int    // TCP sessions that the consumer has not confirmed
-	Unsent   uint64 // frames of the table's own for which Pending had no room
-	Answers  Answers
-	Rekeys   uint64 // how often a search was so long that the table changed its secret
-	Bytes    uint64 // of memory reserved for the sessions of now, or of a while ago
-	Links    []LinkStats
+	Verdicts  Counters
+	Sessions  int
+	HalfOpen  int // TCP sessions that the consumer has not confirmed
+	Fragments FragmentStats
+	Unsent    uint64 // frames of the table's own for which Pending had no room
+	Answers   Answers
+	Rekeys    uint64 // how often a search was so long that the table changed its secret
+	Bytes     uint64 // of memory reserved for the sessions of now, or of a while ago
+	Links     []LinkStats
 }
 
 // Session is a copy of one session, for people to read.

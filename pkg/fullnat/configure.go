@@ -131,6 +131,8 @@ func (c *compiler) addLink(spec *Link) *link {
 	l.timers, _ = spec.Behaviour.check()
 	l.match = number(spec.Match.Addr())
 	l.ingress, l.egress = c.enis[spec.Ingress], c.enis[spec.Egress]
+	l.mtu = [2]uint32{toProvider: l.egress.mtu(), toConsumer: l.ingress.mtu()}
+	l.mss = uint16(max(0, int(min(l.mtu[toProvider], l.mtu[toConsumer]))-headersOfMSS))
 	l.toProviderHop = hopKey{eni: spec.Egress, src: l.egress.MAC, direction: toProvider}
 	l.toConsumerHop = hopKey{eni: spec.Ingress, src: l.ingress.MAC, direction: toConsumer}
 	for _, addr := range spec.Local {
@@ -142,6 +144,9 @@ func (c *compiler) addLink(spec *Link) *link {
 	}
 	c.own(spec.Ingress, l.match, matched)
 	m := match{address{l.match, spec.Ingress}, spec.Match.Port(), spec.Protocol}
+	if spec.Protocol == packet.ProtocolICMP {
+		m.port = 0
+	}
 	if other := c.routes.links[m]; other != nil {
 		c.errorf("link %q matches %s on ENI %d, and so does link %q", spec.Name, spec.Match, spec.Ingress, other.Name)
 	}
@@ -170,11 +175,14 @@ func (c *compiler) checkLink(l *Link) {
 	if c.enis[l.Egress] == nil {
 		wrong("its egress, ENI %d, is not among the interfaces", l.Egress)
 	}
-	if !l.Match.Addr().Is4() || l.Match.Port() == 0 {
+	if !l.Match.Addr().Is4() || l.Match.Port() == 0 && l.Protocol != packet.ProtocolICMP {
 		wrong("it matches %s: want an IPv4 address and a port", l.Match)
 	}
-	if l.Protocol != packet.ProtocolTCP && l.Protocol != packet.ProtocolUDP {
-		wrong("protocol %d: want TCP (%d) or UDP (%d)", l.Protocol, packet.ProtocolTCP, packet.ProtocolUDP)
+	switch l.Protocol {
+	case packet.ProtocolTCP, packet.ProtocolUDP, packet.ProtocolICMP:
+	default:
+		wrong("protocol %d: want TCP (%d), UDP (%d) or ICMP (%d)", l.Protocol,
+			packet.ProtocolTCP, packet.ProtocolUDP, packet.ProtocolICMP)
 	}
 	if len(l.Local) == 0 {
 		wrong("it has no NAT IP")

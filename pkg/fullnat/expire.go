@@ -67,14 +67,15 @@ func (t *Table) deadline(s *session) int64 {
 }
 
 // Expire removes sessions that have timed out at now and those of links that
-// are gone, and forgets ports that have rested. It does at most budget steps,
+// are gone, and forgets ports that have rested and datagrams that stay incomplete. It does at most budget steps,
 // each a microsecond or less, and says whether more is due. Packets see a
 // session end exactly in time, whenever Expire is called; what waits for it
 // is memory and the NAT port.
 func (t *Table) Expire(now time.Duration, budget int) (more bool) {
 	t.clock.advance(now)
 	for ; budget > 0; budget-- {
-		if !t.expireStep() && !t.sweepStep() && !t.resendStep() && !t.ports.forget(t.clock.now) && !t.shrinkStep(&budget) {
+		if !t.expireStep() && !t.sweepStep() && !t.resendStep() && !t.forgetFragments() &&
+			!t.ports.forget(t.clock.now) && !t.shrinkStep(&budget) {
 			return false
 		}
 	}

@@ -15,15 +15,21 @@ type work struct {
 	packet packet.Packet
 	key    key
 	home   uint32
+	// datagram is that of which packet is the first fragment; nil for others.
+	datagram *datagram
 }
 
 // Forward judges frames one after the other and edits those that it forwards
 // in place: addresses, ports, checksums, TTL and MACs; Frame.ENI becomes the
 // one that the frame leaves by. Dropped frames are as they were. verdicts
 // needs room for as many as there are frames. Offloads stay, and superframes
-// are not segmented. A frame that becomes longer is made in memory of the
-// table, where it is valid until the next Forward. Frames that carry ARP are not for the table: answer them
+// are not segmented. Frames that carry ARP are not for the table: answer them
 // before.
+//
+// Data of a frame that becomes longer is memory of the table's, and valid until
+// the next Forward. A forwarded frame may be the last of some that leave
+// together: then those before it are in Pending, and its Data is shorter than
+// before or, again, memory of the table's.
 func (t *Table) Forward(frames []packet.Frame, verdicts []Verdict, now time.Duration) {
 	t.clock.advance(now)
 	t.conveyances.longer.reset()
@@ -61,13 +67,25 @@ func (t *Table) forwardBurst(frames []packet.Frame, verdicts []Verdict) {
 func (t *Table) judge(f *packet.Frame, w *work) Verdict {
 	switch w.packet.Kind {
 	case packet.TCP, packet.UDP:
+		if w.packet.HasOptions() || f.Offload.Any() {
+			if v := inspect(f, &w.packet); v != Forwarded {
+				return v
+			}
+		}
 		return t.translate(f, w)
-	case packet.ICMP:
-		return t.translateICMP(f, &w.packet)
 	case packet.Malformed:
 		return Malformed
 	case packet.NotIP, packet.ARP:
 		return NotIP
+	}
+	if v := inspect(f, &w.packet); v != Forwarded {
+		return v
+	}
+	switch w.packet.Kind {
+	case packet.ICMP:
+		return t.translateICMP(f, w)
+	case packet.Fragment:
+		return t.translateFragment(f, w)
 	}
 	if t.way.ownerOf(f.ENI, w.packet.Dst) == nobody {
 		return NotOurs
@@ -120,10 +138,21 @@ func (t *Table) reconsider(f *packet.Frame, w *work, e *flow, l *link) Verdict {
 // send rewrites a packet and counts it.
 func (t *Table) send(f *packet.Frame, w *work, e *flow, l *link) Verdict {
 	if e.flags&conveys != 0 {
+		if v := t.mayFit(f, w, e, l); v != Forwarded {
+			return v
+		}
 		return t.sendConveyed(f, w, e, l)
 	}
 	if e.direction == toProvider && hasTCPOptions(&w.packet) {
 		scrub(f, &w.packet)
+	}
+	return t.finish(f, w, e, l)
+}
+
+// finish translates a packet with which nothing else is left to do.
+func (t *Table) finish(f *packet.Frame, w *work, e *flow, l *link) Verdict {
+	if !l.isPlain(&w.packet, e.direction) {
+		return t.finishWithCare(f, w, e, l)
 	}
 	e.rewrite.Apply(f, &w.packet)
 	t.leave(f, &w.packet, e, l)

@@ -2,6 +2,7 @@ package fullnat
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -17,15 +18,17 @@ import (
 //	icmp 10.0.9.1 > 10.0.9.11 3/4 quoting tcp 10.0.9.11:1024 > 10.0.1.10:5432 S
 //	gre 10.0.1.10 > 10.0.1.200
 //
-// "frag" at the end marks a fragment, "df" one that must not become any,
-// "control" the precedence of ICMP errors, and "bad" a damaged checksum.
+// "df" at the end marks a packet that must not become fragments, "control" the
+// precedence of ICMP errors, and "bad" a damaged checksum. "id=7 bytes=0-1480"
+// is the fragment that has these bytes of the datagram behind the IPv4 header;
+// as it leaves, it has the ports only if it is the first, and "more" says that
+// it is not the last. Echoes have "ident=77", frag-needed has "mtu=1400".
 type message struct {
 	protocol   string
 	src, dst   netip.AddrPort
 	flags      string // or type/code of ICMP
 	len        int
 	ttl        uint8
-	fragment   bool
 	quoted     *message
 	partial    bool // the sender left the checksum to the device
 	gsoSize    uint16
@@ -33,6 +36,15 @@ type message struct {
 	seq, ack   uint32
 	df         bool
 	control    bool
+	id         uint16 // told of fragments only
+	from, to   int    // bytes that a fragment has; to is 0 for what is none
+	more       bool
+	ident      uint16 // of an echo
+	mtu        uint16 // of frag-needed
+	mss        uint16
+	tos        uint8
+	options    []byte // of IPv4
+	gsoType    uint8  // 0: TCP
 	bad        bool
 }
 
@@ -73,8 +85,22 @@ func parseMessage(s string) (m message, err error) {
 			m.ttl = uint8(n)
 		case "gso":
 			m.gsoSize = uint16(n)
-		case "frag":
-			m.fragment = true
+		case "id":
+			m.id = uint16(n)
+		case "bytes":
+			fmt.Sscanf(value, "%d-%d", &m.from, &m.to)
+		case "ident":
+			m.ident = uint16(n)
+		case "mtu":
+			m.mtu = uint16(n)
+		case "mss":
+			m.mss = uint16(n)
+		case "tos":
+			m.tos = uint8(n)
+		case "options":
+			m.options, _ = hex.DecodeString(value)
+		case "gsotype":
+			m.gsoType = uint8(n)
 		case "partial":
 			m.partial = true
 		case "nosum":
@@ -101,7 +127,7 @@ func parseEnd(s string) (netip.AddrPort, error) {
 
 func (m message) String() string {
 	b := &strings.Builder{}
-	if m.protocol == "tcp" || m.protocol == "udp" {
+	if m.src.Port()|m.dst.Port() != 0 || (m.protocol == "tcp" || m.protocol == "udp") && m.from == 0 {
 		fmt.Fprintf(b, "%s %s > %s", m.protocol, m.src, m.dst)
 	} else {
 		fmt.Fprintf(b, "%s %s > %s", m.protocol, m.src.Addr(), m.dst.Addr())
@@ -130,8 +156,29 @@ func (m message) String() string {
 	if m.noChecksum {
 		b.WriteString(" nosum")
 	}
-	if m.fragment {
-		b.WriteString(" frag")
+	if m.ident > 0 {
+		fmt.Fprintf(b, " ident=%d", m.ident)
+	}
+	if m.mtu > 0 {
+		fmt.Fprintf(b, " mtu=%d", m.mtu)
+	}
+	if m.mss > 0 {
+		fmt.Fprintf(b, " mss=%d", m.mss)
+	}
+	if m.tos > 0 {
+		fmt.Fprintf(b, " tos=%d", m.tos)
+	}
+	if len(m.options) > 0 {
+		fmt.Fprintf(b, " options=%x", m.options)
+	}
+	if m.gsoType > 0 {
+		fmt.Fprintf(b, " gsotype=%d", m.gsoType)
+	}
+	if m.to > 0 {
+		fmt.Fprintf(b, " id=%d bytes=%d-%d", m.id, m.from, m.to)
+	}
+	if m.more {
+		b.WriteString(" more")
 	}
 	if m.df {
 		b.WriteString(" df")
@@ -151,7 +198,7 @@ func (m message) frame(eni packet.ENI) packet.Frame {
 	data := append(append(append([]byte(nil), dst[:]...), src[:]...), 0x08, 0x00)
 	f := packet.Frame{ENI: eni, Data: append(data, m.ipv4()...)}
 	if m.partial {
-		f.Offload = packet.Offload{NeedsCsum: true, CsumStart: 34, CsumOffset: 16}
+		f.Offload = packet.Offload{NeedsCsum: true, CsumStart: 34 + uint16(len(m.options)), CsumOffset: 16}
 		if m.protocol == "udp" {
 			f.Offload.CsumOffset = 6
 		}
@@ -159,17 +206,27 @@ func (m message) frame(eni packet.ENI) packet.Frame {
 	if m.gsoSize > 0 {
 		f.Offload.GSOType, f.Offload.GSOSize = packet.GSOTCPv4, m.gsoSize
 	}
+	if m.gsoType > 0 {
+		f.Offload.GSOType = m.gsoType
+	}
 	return f
 }
 
 func (m message) ipv4() []byte {
 	l4 := m.l4()
-	h := make([]byte, 20, 20+len(l4))
-	h[0], h[8], h[9] = 0x45, m.ttl, protocolNumbers[m.protocol]
-	binary.BigEndian.PutUint16(h[2:], uint16(20+len(l4)))
-	if m.fragment {
-		h[6] = 0x20
+	frag := uint16(m.from / 8)
+	if m.to > 0 {
+		if m.to < len(l4) || m.more {
+			frag |= 0x2000
+		}
+		l4 = l4[m.from:min(m.to, len(l4))]
 	}
+	h := make([]byte, 20+len(m.options), 20+len(m.options)+len(l4))
+	copy(h[20:], m.options)
+	h[0], h[1], h[8], h[9] = 0x40|byte(len(h)/4), m.tos, m.ttl, protocolNumbers[m.protocol]
+	binary.BigEndian.PutUint16(h[2:], uint16(len(h)+len(l4)))
+	binary.BigEndian.PutUint16(h[4:], m.id)
+	binary.BigEndian.PutUint16(h[6:], frag)
 	if m.df {
 		h[6] |= 0x40
 	}
@@ -188,7 +245,10 @@ func (m message) l4() []byte {
 	switch m.protocol {
 	case "tcp":
 		h, at = make([]byte, 20), 16
-		h[12] = 5 << 4
+		if m.mss > 0 {
+			h = append(h, 2, 4, byte(m.mss>>8), byte(m.mss))
+		}
+		h[12] = byte(len(h)) << 2
 		binary.BigEndian.PutUint32(h[4:], m.seq)
 		binary.BigEndian.PutUint32(h[8:], m.ack)
 		for i, letter := range flagLetters {
@@ -202,8 +262,14 @@ func (m message) l4() []byte {
 	case "icmp":
 		h = make([]byte, 8)
 		fmt.Sscanf(m.flags, "%d/%d", &h[0], &h[1])
+		binary.BigEndian.PutUint16(h[4:], m.ident)
+		binary.BigEndian.PutUint16(h[6:], m.mtu)
 		if m.quoted != nil {
-			h = append(h, m.quoted.ipv4()...)
+			quote := m.quoted.ipv4()
+			if m.control { // an error of the table's own has 576 bytes at most
+				quote = quote[:min(len(quote), 576-28)]
+			}
+			h = append(h, quote...)
 		}
 	}
 	if at >= 0 {
@@ -256,23 +322,56 @@ func read(f packet.Frame) (m message, exact bool) {
 	m = readIPv4(f.Data[packet.L3:])
 	m.partial = f.Offload.NeedsCsum
 	m.gsoSize = f.Offload.GSOSize
-	m.noChecksum = m.protocol == "udp" && !m.partial && f.Data[40] == 0 && f.Data[41] == 0
+	if f.Offload.GSOType != packet.GSOTCPv4 {
+		m.gsoType = f.Offload.GSOType
+	}
+	if m.to > 0 {
+		// Whether it is exact is seen when all of the datagram has come.
+		return m, sumOf(f.Data[packet.L3:packet.L3+20+len(m.options)]) == 0xffff
+	}
+	if m.quoted != nil && (m.quoted.to > 0 || m.mtu > 0) {
+		// A part of a datagram can be quoted, but not built; and what is quoted
+		// of a superframe does not say that its checksum was left to the device.
+		return m, sumOf(f.Data[packet.L3+20+len(m.options):]) == 0xffff
+	}
+	m.noChecksum = m.protocol == "udp" && !m.partial && f.Data[40+len(m.options)] == 0 && f.Data[41+len(m.options)] == 0
 	built := m.ipv4()
 	return m, string(built) == string(f.Data[packet.L3:])
 }
 
 func readIPv4(h []byte) message {
-	m := message{ttl: h[8], df: h[6]&0x40 != 0, control: h[1] == 0xc0}
+	m := message{ttl: h[8], df: h[6]&0x40 != 0, control: h[1] == 0xc0, id: binary.BigEndian.Uint16(h[4:])}
+	if !m.control {
+		m.tos = h[1]
+	}
+	headerLen, length := int(h[0]&15)*4, int(binary.BigEndian.Uint16(h[2:]))
+	m.options = append(m.options, h[20:headerLen]...)
 	for name, number := range protocolNumbers {
 		if number == h[9] {
 			m.protocol = name
 		}
 	}
 	src, dst := netip.AddrFrom4([4]byte(h[12:16])), netip.AddrFrom4([4]byte(h[16:20]))
-	l4 := h[20:]
+	l4 := h[headerLen:]
+	if frag := binary.BigEndian.Uint16(h[6:]) & 0x3fff; frag != 0 {
+		m.more = frag&0x2000 != 0
+		m.from = int(frag&0x1fff) * 8
+		m.to = m.from + length - headerLen
+		m.src, m.dst = netip.AddrPortFrom(src, 0), netip.AddrPortFrom(dst, 0)
+		if m.from == 0 && m.protocol != "icmp" {
+			m.src = netip.AddrPortFrom(src, binary.BigEndian.Uint16(l4[0:]))
+			m.dst = netip.AddrPortFrom(dst, binary.BigEndian.Uint16(l4[2:]))
+		}
+		return m
+	}
 	if m.protocol == "icmp" {
 		m.src, m.dst = netip.AddrPortFrom(src, 0), netip.AddrPortFrom(dst, 0)
 		m.flags = fmt.Sprintf("%d/%d", l4[0], l4[1])
+		m.ident, m.mtu = binary.BigEndian.Uint16(l4[4:]), binary.BigEndian.Uint16(l4[6:])
+		if l4[0] == 8 || l4[0] == 0 {
+			m.len = length - headerLen - 8
+			return m
+		}
 		inner := readIPv4(l4[8:])
 		m.quoted = &inner
 		return m
@@ -280,10 +379,13 @@ func readIPv4(h []byte) message {
 	m.src = netip.AddrPortFrom(src, binary.BigEndian.Uint16(l4[0:]))
 	m.dst = netip.AddrPortFrom(dst, binary.BigEndian.Uint16(l4[2:]))
 	if m.protocol == "udp" {
-		m.len = len(l4) - 8
+		m.len = length - headerLen - 8
 		return m
 	}
-	m.len = len(l4) - 20
+	m.len = length - headerLen - int(l4[12]>>4)*4
+	if l4[12]>>4 == 6 && l4[20] == 2 {
+		m.mss = binary.BigEndian.Uint16(l4[22:])
+	}
 	m.seq, m.ack = binary.BigEndian.Uint32(l4[4:]), binary.BigEndian.Uint32(l4[8:])
 	for _, letter := range "SFRPAUEC" {
 		if l4[13]&(1<<strings.IndexRune(flagLetters, letter)) != 0 {

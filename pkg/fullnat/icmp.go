@@ -5,12 +5,13 @@ import "github.com/plinksim/plinksim/pkg/packet"
 // translateICMP forwards an error to the end of the session whose packet
 // caused it, with the packet that it quotes as that end sent it. An error
 // neither refreshes nor ends a session (RFC 5508, REQ-6; RFC 5382, REQ-10).
-func (t *Table) translateICMP(f *packet.Frame, p *packet.Packet) Verdict {
+func (t *Table) translateICMP(f *packet.Frame, w *work) Verdict {
+	p := &w.packet
 	if t.way.ownerOf(f.ENI, p.Dst) == nobody {
 		return NotOurs
 	}
 	if !p.IsICMPError() {
-		return Unsupported
+		return t.translateEcho(f, w)
 	}
 	var quoted packet.Packet
 	if !packet.ParseQuote(f.Data, p, &quoted) || quoted.Src != p.Dst {
@@ -23,6 +24,9 @@ func (t *Table) translateICMP(f *packet.Frame, p *packet.Packet) Verdict {
 	l := t.links.at(t.hops.all[e.hop].link)
 	if p.TTL <= 1 {
 		return l.count(TTLExpired)
+	}
+	if p.Length() > int(l.mtu[e.direction]) {
+		return l.count(TooBig) // and nobody is told: it is an error itself
 	}
 	e.rewrite.ApplyError(f.Data, p, &quoted)
 	if e.flags&conveys != 0 {

@@ -194,9 +194,7 @@ func (t *Table) sendConveyed(f *packet.Frame, w *work, e *flow, l *link) Verdict
 	if c.progress == noHeader && !c.toa {
 		t.stopConveying(e.session)
 	}
-	e.rewrite.Apply(f, p)
-	t.leave(f, p, e, l)
-	return Forwarded
+	return t.finish(f, w, e, l)
 }
 
 // stopConveying makes the packets of a session ordinary.

@@ -16,6 +16,8 @@ type link struct {
 
 	idle            uint32            // ticks
 	timers          [numStates]uint32 // ticks; 0: the table's
+	mtu             [2]uint32         // of the interface that packets leave by, by direction
+	mss             uint16            // that fits both interfaces
 	match           uint32
 	local           []uint32
 	nextLocal       int

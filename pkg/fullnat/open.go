@@ -49,13 +49,15 @@ func (t *Table) linkFor(eni packet.ENI, p *packet.Packet) (*link, Verdict) {
 	if l := t.way.links[m]; l != nil {
 		return l, Forwarded
 	}
-	switch t.way.ownerOf(eni, p.Dst) {
-	case matched:
-		return nil, NoListener
-	case natIP:
+	switch owner := t.way.ownerOf(eni, p.Dst); {
+	case owner == nobody:
+		return nil, NotOurs
+	case p.Kind == packet.ICMP:
+		return nil, unmatchedEcho(p)
+	case owner == natIP:
 		return nil, NoSession
 	}
-	return nil, NotOurs
+	return nil, NoListener
 }
 
 // admit says whether the link takes a new session, as far as it can be said
@@ -64,7 +66,7 @@ func (l *link) admit(p *packet.Packet) Verdict {
 	switch {
 	case !l.Connected:
 		return NotConnected
-	case p.Kind == packet.TCP && !isFirst(p.Flags):
+	case p.Kind == packet.TCP && !isFirst(p.Flags), p.Kind == packet.ICMP && !p.IsEchoRequest():
 		return NoSession
 	case p.TTL <= 1:
 		return TTLExpired
@@ -87,6 +89,9 @@ type end struct {
 // pick asks the link for a target. One that no packet can be sent to is none.
 func (l *link) pick(p *packet.Packet) (target end, ok bool) {
 	picked, ok := l.Pick(tupleOf(p))
+	if p.Kind == packet.ICMP && ok && picked.Addr().Unmap().Is4() {
+		return end{addr: number(picked.Addr().Unmap())}, true
+	}
 	if addr := picked.Addr().Unmap(); ok && addr.Is4() && picked.Port() != 0 {
 		return end{number(addr), picked.Port()}, true
 	}

@@ -76,6 +76,9 @@ func (t *Table) insertHeader(f *packet.Frame, p *packet.Packet, e *flow, c *conv
 // segments of a superframe are cut anew.
 func (c *conveyance) fits(f *packet.Frame, p *packet.Packet) bool {
 	longer := p.Length() + int(c.length)
+	if p.MoreFragments() {
+		return false // nor do the offsets of those that follow move
+	}
 	return longer <= int(c.room) || f.IsSuperframe(p) && longer <= maxPacket
 }
 
@@ -95,7 +98,7 @@ func (c *conveyance) beginAgain(f *packet.Frame, p *packet.Packet, e *flow) {
 // the header does: its data, which then comes again after the handshake, and
 // the request to deliver data (RFC 7413, 4.1.1).
 func withoutData(f *packet.Frame, p *packet.Packet) {
-	if p.PayloadLength() > 0 {
+	if p.PayloadLength() > 0 && !p.MoreFragments() {
 		packet.CutPayload(f, p)
 	}
 	if o, ok := p.FindOption(f.Data, packet.OptionFastOpen); ok {
@@ -217,7 +220,7 @@ func (t *Table) prefixDatagram(f *packet.Frame, p *packet.Packet, e *flow, c *co
 	if e.direction != toProvider {
 		return
 	}
-	if p.Length()+len(header) <= t.mtuOf(e) && f.Offload.GSOSize == 0 {
+	if p.Length()+len(header) <= t.mtuOf(e) && f.Offload.GSOSize == 0 && !p.MoreFragments() {
 		packet.InsertPayload(f, p, t.conveyances.longer.room(int(p.End)+len(header)), header)
 		return
 	}

@@ -125,7 +125,7 @@ const (
 var stateNames = [numStates]string{"free", "syn-sent", "syn-received", "established", "closing", "closed"}
 
 func (s state) nameFor(protocol uint8) string {
-	if protocol == packet.ProtocolUDP {
+	if protocol != packet.ProtocolTCP {
 		return "open"
 	}
 	return stateNames[s]

@@ -1,6 +1,7 @@
 package fullnat
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +30,7 @@ var natItem = regexp.MustCompile(`(?m)^# (nat [0-9].*)$`)
 // of
 //
 //	link NAME tcp ENI ADDRESS:PORT -> ENI NATIP[,NATIP] -> TARGET[,TARGET] idle 15m
+//	mtu ENI 1400                        of the interface; 1500 without
 //	behave NAME SETTING[=VALUE] …       sets fields of the link's Behaviour
 //	ports 2                             is PortsPerTarget
 //	disconnect NAME | connect NAME | deny NAME | remove NAME
@@ -37,8 +40,10 @@ var natItem = regexp.MustCompile(`(?m)^# (nat [0-9].*)$`)
 // or what follows from it:
 //
 //	ENI > PACKET                        the packet leaves, or one of the table's own
+//	ENI = PACKET                        which it is the last fragment of
 //	drop VERDICT
 //	LINK PROTOCOL STATE …               after "sessions": who is there
+//	N datagrams, …                      after "held": fragments
 //	VERDICT=N …                         after "count NAME": the link's counters
 //
 // TTLs are 64 when packets arrive and 63 when they leave, unless they are
@@ -69,6 +74,8 @@ type story struct {
 	table *Table
 	now   time.Duration
 	enis  map[string]packet.ENI
+	mtu   map[packet.ENI]int
+	parts map[string][]packet.Frame // of datagrams that leave in fragments
 	names []string
 	links []Link
 	ports int
@@ -80,7 +87,7 @@ func newStory(t *testing.T) *story {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, table.Close()) })
 	table.random = rand.New(lowest{}) // NAT ports are easier to read from 1024 on
-	return &story{t: t, table: table, enis: map[string]packet.ENI{}, names: []string{"?"}}
+	return &story{t: t, table: table, enis: map[string]packet.ENI{}, mtu: map[packet.ENI]int{}, parts: map[string][]packet.Frame{}, names: []string{"?"}}
 }
 
 // lowest draws the lowest number always. It is not 0 in either half, which
@@ -105,7 +112,7 @@ func (s *story) play(text string) string {
 }
 
 func isOutcome(words []string) bool {
-	return len(words) > 1 && words[1] == ">" || len(words) > 0 && (words[0] == "drop" || words[0] == "is:")
+	return len(words) > 1 && (words[1] == ">" || words[1] == "=") || len(words) > 0 && (words[0] == "drop" || words[0] == "is:")
 }
 
 func (s *story) tell(format string, args ...any) { fmt.Fprintf(&s.out, format+"\n", args...) }
@@ -118,6 +125,16 @@ func (s *story) step(line string, words []string) {
 		s.change(words[0], words[1])
 	case "behave":
 		s.behave(words[1], words[2:])
+	case "mtu":
+		n, err := strconv.Atoi(words[2])
+		require.NoError(s.t, err)
+		s.mtu[s.eni(words[1])] = n
+		s.configure()
+	case "held":
+		stats := s.table.Stats()
+		s.tell("is: %d datagrams, %d fragments of %d bytes; %d limit, %d timeout, %d overlap", stats.Fragments.Datagrams,
+			stats.Fragments.Held, stats.Fragments.HeldBytes,
+			stats.Verdicts[FragmentLimit], stats.Verdicts[FragmentTimeout], stats.Verdicts[FragmentOverlap])
 	case "ports":
 		_, err := fmt.Sscan(words[1], &s.ports)
 		require.NoError(s.t, err)
@@ -207,6 +224,10 @@ func (s *story) behave(name string, settings []string) {
 			b.ReportTTL = true
 		case "report-exhaustion":
 			b.ReportExhaustion = true
+		case "report-too-big":
+			b.ReportTooBig = true
+		case "clamp-mss":
+			b.ClampMSS = true
 		case "max-sessions":
 			_, err = fmt.Sscan(value, &b.MaxSessions)
 		case "max-half-open":
@@ -228,7 +249,7 @@ func (s *story) behave(name string, settings []string) {
 func (s *story) configure() {
 	cfg := &Config{PortsPerTarget: s.ports, Links: append([]Link(nil), s.links...)}
 	for name, eni := range s.enis {
-		cfg.ENIs = append(cfg.ENIs, Interface{ENI: eni, MAC: macOf(name), MTU: 1500, NextHop: packet.MACOf})
+		cfg.ENIs = append(cfg.ENIs, Interface{ENI: eni, MAC: macOf(name), MTU: cmp.Or(s.mtu[eni], 1500), NextHop: packet.MACOf})
 	}
 	require.NoError(s.t, s.table.Configure(cfg, s.now))
 }
@@ -264,15 +285,20 @@ func (s *story) arrive(eni string, m message) {
 		left.ttl = 64
 	}
 	s.tell("%s > %s", name, left)
+	s.assemble(frames[0], left)
 }
 
-// pending tells what the table itself sends.
+// pending tells what the table itself sends, and packets that had to wait.
 func (s *story) pending() {
 	for _, f := range s.table.Pending() {
 		m, exact := read(f)
 		require.True(s.t, exact, "%s has other bytes than its sender would have built", m)
 		require.Equal(s.t, packet.MACOf(m.dst.Addr()), packet.MAC(f.Data[0:6]))
+		if m.to > 0 && m.ttl == 63 {
+			m.ttl = 64
+		}
 		s.tell("%s > %s", s.names[f.ENI], m)
+		s.assemble(f, m)
 	}
 }
 

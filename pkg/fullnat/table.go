@@ -76,6 +76,8 @@ type Table struct {
 	hops        hops
 	ports       ports
 	pending     pending
+	ids         ids
+	fragments   fragments
 	answers     answers
 	conveyances conveyances
 	half        halfOpens
@@ -117,6 +119,8 @@ func New(opts Options) (*Table, error) {
 	t.wheel.init()
 	t.ports.init(shard)
 	t.hops.init()
+	t.ids.init(opts.Seed)
+	t.fragments.init()
 	t.answers.init(&opts)
 	if err := t.flows.init(opts.MaxSessions, smallestSize, longestProbe, t.random, backing); err != nil {
 		return nil, err
@@ -158,14 +162,15 @@ func (timers Timers) ticks(usual Timers) (perState [numStates]uint32, err error)
 // Stats is a copy of the counters. Links are in the order of the Config.
 func (t *Table) Stats() Stats {
 	s := Stats{
-		Verdicts: t.verdicts,
-		Sessions: t.sessions.used - t.links.orphans,
-		HalfOpen: t.half.table.len,
-		Unsent:   t.pending.refused,
-		Answers:  t.answers.sent,
-		Rekeys:   t.flows.rekeys,
-		Bytes:    t.bytes(),
-		Links:    make([]LinkStats, 0, len(t.links.order)),
+		Verdicts:  t.verdicts,
+		Sessions:  t.sessions.used - t.links.orphans,
+		HalfOpen:  t.half.table.len,
+		Fragments: t.fragments.stats(),
+		Unsent:    t.pending.refused,
+		Answers:   t.answers.sent,
+		Rekeys:    t.flows.rekeys,
+		Bytes:     t.bytes(),
+		Links:     make([]LinkStats, 0, len(t.links.order)),
 	}
 	for _, l := range t.links.order {
 		stats := *l.stats

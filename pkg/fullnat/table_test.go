@@ -45,7 +45,7 @@ func newLabWith(t testing.TB, opts Options) *lab {
 	// All consumers are behind one router: what differs is the session.
 	l.config.ENIs[0].NextHop = l.config.ENIs[1].NextHop
 	require.NoError(t, table.Configure(l.config, 0))
-	m, err := parseMessage("tcp 10.0.1.10:40000 > 10.0.1.200:80 S")
+	m, err := parseMessage("tcp 10.0.1.10:40000 > 10.0.1.200:80 S df")
 	require.NoError(t, err)
 	l.frame = m.frame(1)
 	l.pristine = append([]byte(nil), l.frame.Data...)
@@ -230,7 +230,7 @@ func TestConfigureRefuses(t *testing.T) {
 		{"an unknown egress", func(c *Config) { c.Links[0].Egress = 9 }, `link "web": its egress, ENI 9, is not among the interfaces`},
 		{"a match without a port", func(c *Config) { c.Links[0].Match = netip.MustParseAddrPort("10.0.1.200:0") }, `link "web": it matches 10.0.1.200:0: want an IPv4 address and a port`},
 		{"an IPv6 match", func(c *Config) { c.Links[0].Match = netip.MustParseAddrPort("[fd00::1]:80") }, `link "web": it matches [fd00::1]:80: want an IPv4 address and a port`},
-		{"a protocol without ports", func(c *Config) { c.Links[0].Protocol = 47 }, `link "web": protocol 47: want TCP (6) or UDP (17)`},
+		{"a protocol without ports", func(c *Config) { c.Links[0].Protocol = 47 }, `link "web": protocol 47: want TCP (6), UDP (17) or ICMP (1)`},
 		{"no NAT IP", func(c *Config) { c.Links[0].Local = nil }, `link "web": it has no NAT IP`},
 		{"nobody to pick a target", func(c *Config) { c.Links[0].Pick = nil }, `link "web": it has no Pick`},
 		{"sessions that may not be idle", func(c *Config) { c.Links[0].Idle = 0 }, `link "web": it is idle after 0s: want more than 0 and at most 576h0m0s`},

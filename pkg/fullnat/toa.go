@@ -33,7 +33,8 @@ func (t *Table) address(f *packet.Frame, p *packet.Packet, e *flow, c *conveyanc
 		c.toa = int32(p.Ack(f.Data)-c.theirs) < 0
 		return
 	}
-	if int(p.Payload-p.L4)+toaLen > maxTCPHeader || f.LongestPacket(p)+toaLen > t.mtuOf(e) || p.Length()+toaLen > maxPacket {
+	if int(p.Payload-p.L4)+toaLen > maxTCPHeader || f.LongestPacket(p)+toaLen > t.mtuOf(e) ||
+		p.Length()+toaLen > maxPacket || p.MoreFragments() {
 		l.stats.WithoutTOA++
 		return
 	}
