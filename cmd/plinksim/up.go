@@ -23,7 +23,7 @@ import (
 
 func newUp() *cobra.Command {
 	var foreground bool
-	var output string
+	var output, metrics string
 	cmd := &cobra.Command{
 		Use:     "up FILE",
 		Aliases: []string{"deploy", "apply"},
@@ -59,7 +59,12 @@ A problem in the file is found before anything is created.`,
 			}
 			up := &up{plan: plan, dir: lab.DirOf(plan.Name), progress: newProgress(cmd.ErrOrStderr())}
 			start := time.Now()
-			show := func() error { return showUp(cmd, plan, output, time.Since(start), foreground) }
+			show := func() error {
+				if err := serveMetrics(cmd, up.dir, metrics); err != nil {
+					return err
+				}
+				return showUp(cmd, plan, output, time.Since(start), foreground)
+			}
 			if foreground {
 				return up.foreground(cmd.Context(), cmd.ErrOrStderr(), show)
 			}
@@ -70,6 +75,7 @@ A problem in the file is found before anything is created.`,
 		},
 	}
 	cmd.Flags().BoolVarP(&foreground, "foreground", "f", false, "stay attached, and take the lab down on ctrl-C")
+	cmd.Flags().StringVar(&metrics, "metrics", "", "also answer /metrics for Prometheus at HOST:PORT; :PORT is on the loopback interface")
 	addOutput(cmd, &output)
 	return cmd
 }

@@ -23,6 +23,8 @@ type Server struct {
 	// Down is called once when a client asks for the end of the lab. It must
 	// return at once.
 	Down func()
+
+	metrics *metrics
 }
 
 // Listen makes the daemon's socket at path, which only its owner may use.
@@ -44,6 +46,8 @@ func Listen(path string) (net.Listener, error) {
 
 // Serve answers on ln until ctx ends, and closes it.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	s.metrics = newMetrics(s.Lab)
+	defer s.metrics.stop()
 	server := &http.Server{
 		Handler: s.routes(), ReadHeaderTimeout: 10 * time.Second,
 		BaseContext: func(net.Listener) context.Context { return ctx },
@@ -68,6 +72,8 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.metrics.handler)
+	mux.HandleFunc("POST /v1/metrics", s.metrics.move)
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) { answer(w, s.Lab.Status()) })
 	mux.HandleFunc("GET /v1/sessions", func(w http.ResponseWriter, r *http.Request) { answer(w, s.Lab.Sessions()) })
 	mux.HandleFunc("GET /v1/events", s.events)

@@ -52,6 +52,7 @@ type EngineStats struct {
 	Table  fullnat.Stats
 	ARP    ARPStats
 	Shaped ShapingStats
+	ENIs   []ENIStats // those at which anything happened
 }
 
 // Engine moves packets through one table. Its methods may be called from any
@@ -72,6 +73,7 @@ type Engine struct {
 	due      [Burst]packet.Frame // frames that waited and leave now
 	shaper   shaper
 	alarm    alarm
+	enis     eniStats
 	tap      *tap // nil while nobody captures
 	closed   bool
 }
@@ -181,6 +183,7 @@ func (e *Engine) work(frames []packet.Frame) error {
 	if err := e.writeDue(now); err != nil {
 		return err
 	}
+	e.enis.received(frames)
 	out := e.judge(e.shaper.arrive(frames), now)
 	if err := e.writePending(now); err != nil {
 		return err
@@ -211,6 +214,7 @@ func (e *Engine) write(frames []packet.Frame) error {
 	if e.tap != nil {
 		e.tap.leave(frames)
 	}
+	e.enis.sent(frames)
 	_, err := e.driver.Write(frames)
 	return err
 }
@@ -253,9 +257,9 @@ func (e *Engine) Stats() EngineStats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
-		return EngineStats{Driver: driver, ARP: e.arp.stats, Shaped: e.shaper.snapshot()}
+		return EngineStats{Driver: driver, ARP: e.arp.stats, Shaped: e.shaper.snapshot(), ENIs: e.enis.used()}
 	}
-	return EngineStats{Driver: driver, Table: e.table.Stats(), ARP: e.arp.stats, Shaped: e.shaper.snapshot()}
+	return EngineStats{Driver: driver, Table: e.table.Stats(), ARP: e.arp.stats, Shaped: e.shaper.snapshot(), ENIs: e.enis.used()}
 }
 
 // sessionsAtOnce is how many sessions are copied while the packets wait:

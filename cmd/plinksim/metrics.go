@@ -1,0 +1,44 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/plinksim/plinksim/pkg/api"
+	"github.com/plinksim/plinksim/pkg/lab"
+)
+
+func newMetrics() *cobra.Command {
+	on := target{output: "table"}
+	cmd := &cobra.Command{
+		Use:   "metrics",
+		Short: "Print the lab's counters in Prometheus' text format",
+		Long: `Print the lab's counters in Prometheus' text format. "up --metrics :9100" also
+answers http://127.0.0.1:9100/metrics for a Prometheus server to scrape.`,
+		Args: takes(cobra.NoArgs, "no arguments"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := on.client("")
+			if err != nil {
+				return err
+			}
+			return client.Metrics(cmd.Context(), cmd.OutOrStdout())
+		},
+	}
+	addLab(cmd, &on.lab)
+	return cmd
+}
+
+// serveMetrics asks a running lab to answer at a TCP address, where one is
+// wanted.
+func serveMetrics(cmd *cobra.Command, lab lab.Dir, address string) error {
+	if address == "" {
+		return nil
+	}
+	at, err := api.NewClient(lab).ServeMetrics(cmd.Context(), address)
+	if err != nil {
+		return withHint(err, "the lab is up; \"up\" again with another --metrics address")
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: metrics at http://%s/metrics\n", at)
+	return nil
+}

@@ -1,0 +1,54 @@
+package dataplane
+
+import "github.com/plinksim/plinksim/pkg/packet"
+
+// ENIStats counts what came and went at one ENI. A superframe is one frame.
+type ENIStats struct {
+	ENI                           packet.ENI
+	FramesReceived, BytesReceived uint64
+	FramesSent, BytesSent         uint64
+}
+
+// eniStats are by number, of which a lab uses the lowest. The engine's mutex
+// guards them.
+type eniStats []ENIStats
+
+func (s *eniStats) at(eni packet.ENI) *ENIStats {
+	if int(eni) >= len(*s) {
+		s.grow(eni)
+	}
+	return &(*s)[eni]
+}
+
+func (s *eniStats) grow(eni packet.ENI) {
+	for n := len(*s); n <= int(eni); n++ {
+		*s = append(*s, ENIStats{ENI: packet.ENI(n)})
+	}
+}
+
+func (s *eniStats) received(frames []packet.Frame) {
+	for i := range frames {
+		e := s.at(frames[i].ENI)
+		e.FramesReceived++
+		e.BytesReceived += uint64(len(frames[i].Data))
+	}
+}
+
+func (s *eniStats) sent(frames []packet.Frame) {
+	for i := range frames {
+		e := s.at(frames[i].ENI)
+		e.FramesSent++
+		e.BytesSent += uint64(len(frames[i].Data))
+	}
+}
+
+// used is a copy of those at which anything happened.
+func (s eniStats) used() []ENIStats {
+	var out []ENIStats
+	for _, e := range s {
+		if e.FramesReceived > 0 || e.FramesSent > 0 {
+			out = append(out, e)
+		}
+	}
+	return out
+}

@@ -1,0 +1,54 @@
+package lab
+
+import (
+	"time"
+
+	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/dataplane"
+	"github.com/plinksim/plinksim/pkg/dns"
+	"github.com/plinksim/plinksim/pkg/lb"
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+// Metrics is a copy of every counter of a lab. Unlike Status it asks nothing of
+// the kernel, so it may be taken often.
+type Metrics struct {
+	Lab, Cloud, Region string
+	Started            time.Time
+	Engine             dataplane.EngineStats
+	ENIs               map[string]dataplane.ENIStats // by name, all that there are
+	Connections        []control.Connection
+	Groups             map[string][]lb.ServerHealth
+	Resolvers          map[string]dns.Stats // by VPC
+}
+
+// Metrics reads the counters.
+func (l *Lab) Metrics() Metrics {
+	plan, engine := l.Plan(), l.engine.Stats()
+	m := Metrics{
+		Lab: plan.Name, Cloud: plan.Cloud, Region: plan.Region, Started: l.started,
+		Engine: engine, ENIs: map[string]dataplane.ENIStats{},
+		Connections: l.plane.State().Connections,
+		Groups:      map[string][]lb.ServerHealth{}, Resolvers: map[string]dns.Stats{},
+	}
+	used := map[packet.ENI]dataplane.ENIStats{}
+	for _, s := range engine.ENIs {
+		used[s.ENI] = s
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, eni := range plan.ENIs() {
+		m.ENIs[eni.Name] = used[l.numbers[eni.Device]]
+	}
+	for _, group := range plan.ServerGroups {
+		if running := l.groups[group.Name]; running != nil {
+			m.Groups[group.Name] = running.group.Health()
+		}
+	}
+	for _, vpc := range plan.VPCs {
+		if running := l.resolvers[resolverKey(vpc)]; running != nil {
+			m.Resolvers[vpc.Name] = running.server.Stats()
+		}
+	}
+	return m
+}
