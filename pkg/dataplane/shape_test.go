@@ -467,3 +467,20 @@ func TestAFrameBelongsToTheDirectionInWhichItGoes(t *testing.T) {
 	arp := packet.Frame{ENI: 1, Data: arpRequest(consumer.Addr(), endpoint.Addr())}
 	require.Nil(t, s.wayOf(&arp, 9))
 }
+
+func TestACopyLeavesBeforeTheFramesBehindIt(t *testing.T) {
+	s := shapedTo(1, Impairment{Duplicate: 1})
+	var at []uint32
+	note := func(frames []packet.Frame) {
+		for _, f := range frames {
+			at = append(at, binary.BigEndian.Uint32(f.Data[ethernetLen+ipv4Len+8:]))
+		}
+	}
+	for i := range 3 { // in one burst
+		note(s.depart([]packet.Frame{{ENI: nodeENI, Data: numbered(i, 100)}}, []packet.ENI{endpointENI}, time.Second))
+	}
+	var due [Burst]packet.Frame
+	note(due[:s.release(due[:], time.Second)])
+	s.recycle()
+	require.Equal(t, []uint32{0, 0, 1, 1, 2, 2}, at)
+}
