@@ -42,7 +42,7 @@ lint: ## gofmt, go vet and staticcheck
 golden: ## rewrite the golden files; the diff is the review
 	go test $(EXEC) ./... -update
 
-tools: ## install the programs that tests use: curl, dig, ip, nft, sysctl
+tools: ## install the programs that tests use, ip, nft, sysctl
 	@scripts/install-tools
 
 clean: ## remove what was built
