@@ -4,6 +4,7 @@ import (
 	"os"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
@@ -91,7 +92,21 @@ func (n *namespace) veth(t testing.TB, here string, peer *namespace, there strin
 	pair := netlink.NewVeth(attrs)
 	pair.PeerName, pair.PeerNamespace = there, netlink.NsFd(peer.ns)
 	require.NoError(t, n.handle.LinkAdd(pair))
-	return n.up(t, here), peer.up(t, there)
+	hereIndex, thereIndex := n.up(t, here), peer.up(t, there)
+	n.awaitCarrier(t, here)
+	peer.awaitCarrier(t, there)
+	return hereIndex, thereIndex
+}
+
+// awaitCarrier waits until the kernel has noticed that the other end of a pair
+// is up. It does so in its own time, and until then drops what is sent without
+// a word (linux: net/core/link_watch.c, noop_qdisc).
+func (n *namespace) awaitCarrier(t testing.TB, name string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		link, err := n.handle.LinkByName(name)
+		return err == nil && link.Attrs().OperState == netlink.OperUp
+	}, 10*time.Second, time.Millisecond, "%s has no carrier", name)
 }
 
 func (n *namespace) up(t testing.TB, name string) int {
