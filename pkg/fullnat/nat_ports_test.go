@@ -34,7 +34,7 @@ func TestNATPortsRunOutOnAllNATIPs(t *testing.T) {
 		require.False(t, seen[end], "%s:%d twice", addrOf(end.addr), port)
 		seen[end] = true
 	}
-	t.Run("nat 4, 64: every NAT IP has 55,000 ports to a target", func(t *testing.T) {
+	t.Run("nat 4, nat 64: every NAT IP has 55,000 ports to a target", func(t *testing.T) {
 		used := map[uint32]int{}
 		for end := range seen {
 			used[end.addr]++
@@ -137,7 +137,7 @@ func TestNATPortsAreRandomAndReproducible(t *testing.T) {
 	}
 	const target, local = "192.168.0.1:80", "10.0.9.11"
 	usual := first(t, 1, target, local)
-	t.Run("nat 3, 6: the same seed gives the same ports", func(t *testing.T) {
+	t.Run("nat 3, nat 6: the same seed gives the same ports", func(t *testing.T) {
 		require.Equal(t, usual, first(t, 1, target, local))
 	})
 	t.Run("nat 6: another seed gives others", func(t *testing.T) {

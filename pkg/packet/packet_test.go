@@ -79,7 +79,7 @@ func TestParse(t *testing.T) {
 		{"a packet that ends in its TCP header", whole[:50], packet.Malformed},
 		{"nat 37: padding behind the packet", append(edit(0), 0, 0, 0, 0), packet.TCP},
 		{"IPv6", edit(12, 0x86, 0xdd), packet.NotIP},
-		{"a VLAN tag", edit(12, 0x81, 0x00), packet.NotIP},
+		{"nat 59: a VLAN tag", edit(12, 0x81, 0x00), packet.NotIP},
 		{"ARP", edit(12, 0x08, 0x06), packet.ARP},
 		{"nat 58: version 6 under an IPv4 EtherType", edit(packet.L3, 0x65), packet.Malformed},
 		{"nat 58: a header of 16 bytes", edit(packet.L3, 0x44), packet.Malformed},

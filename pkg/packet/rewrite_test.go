@@ -151,7 +151,7 @@ func TestRewriteKeepsWhatItMust(t *testing.T) {
 		f.Offload = packet.Offload{}
 		requireRightChecksums(t, &f)
 	})
-	t.Run("nat 55: DSCP, ECN, options and payload", func(t *testing.T) {
+	t.Run("nat 55, nat 60: DSCP, ECN, options and payload", func(t *testing.T) {
 		ip := ipv4(layers.IPProtocolTCP)
 		ip.TOS = 0xbb
 		ip.Options = []layers.IPv4Option{{OptionType: 148, OptionLength: 4, OptionData: []byte{0, 0}}}
@@ -194,8 +194,8 @@ func TestApplyError(t *testing.T) {
 		name string
 		data []byte
 	}{
-		{"nat 26: a whole TCP packet is quoted", quoting(t, ipv4(layers.IPProtocolTCP), 1000)},
-		{"nat 26: a whole UDP packet is quoted", quoting(t, ipv4(layers.IPProtocolUDP), 1000)},
+		{"nat 26, nat 30: a whole TCP packet is quoted", quoting(t, ipv4(layers.IPProtocolTCP), 1000)},
+		{"nat 26, nat 30: a whole UDP packet is quoted", quoting(t, ipv4(layers.IPProtocolUDP), 1000)},
 		{"nat 25: no more than eight bytes of TCP are quoted", quoting(t, ipv4(layers.IPProtocolTCP), 28)},
 		{"nat 25: no more than eight bytes of UDP are quoted", quoting(t, ipv4(layers.IPProtocolUDP), 28)},
 		{"nat 25: the quoted packet has IP options", quoting(t, withOptions, 1000)},
