@@ -19,7 +19,7 @@
 //
 // To use it well: build a Config whole and Configure it, again for every
 // change; hand frames to Forward in bursts, for it hides the latency of
-// memory behind the other packets of eight; call Expire between bursts, with
+// memory behind the other packets of sixteen; call Expire between bursts, with
 // a budget that says how long the next packet may have to wait; answer ARP
 // before. A Table belongs to one goroutine. To use two cores, make two tables
 // and keep every flow on one of them.

@@ -7,8 +7,9 @@ import (
 )
 
 // burstSize is how many packets hide each other's wait for memory. Measured
-// with 64-byte frames, 8 and 32 do the same.
-const burstSize = 8
+// with 64-byte frames, 16 are a tenth faster than 8 with a million sessions,
+// and with few sessions no slower.
+const burstSize = 16
 
 // work is what Forward keeps of a packet between its two passes.
 type work struct {
@@ -125,11 +126,13 @@ func (t *Table) translate(f *packet.Frame, w *work) Verdict {
 	if p.Kind == packet.TCP {
 		e.follow(p.Seq(f.Data) + uint32(p.PayloadLength()))
 	}
-	if e.flags != 0 || hasTCPOptions(p) || !l.isPlain(p, e.direction) {
+	if e.flags != 0 || hasTCPOptions(p) || f.Offload.GSOSize > 0 || !l.isPlain(p, e.direction) {
 		return t.send(f, w, e, l)
 	}
 	e.rewrite.Apply(f, p)
-	t.leave(f, p, e, l)
+	t.hops.all[e.hop].address(f)
+	t.laps.add(e, uint64(p.Length()))
+	l.stats.add(e.direction, uint64(p.Length()), 1)
 	return Forwarded
 }
 
@@ -179,28 +182,24 @@ func (t *Table) finish(f *packet.Frame, w *work, e *flow, l *link) Verdict {
 
 // leave addresses a finished frame to the next hop and counts it.
 func (t *Table) leave(f *packet.Frame, p *packet.Packet, e *flow, l *link) {
-	hop := &t.hops.all[e.hop]
-	copy(f.Data[0:6], hop.dst[:])
-	copy(f.Data[6:12], hop.src[:])
-	f.ENI = hop.eni
-
-	bytes := uint64(p.Length())
-	if e.packets++; e.packets == 0 {
-		t.laps.count(e)
+	t.hops.all[e.hop].address(f)
+	t.laps.add(e, uint64(p.Length()))
+	l.stats.add(e.direction, uint64(p.Length()), segments(f, p))
+	if f.Offload.GSOSize > 0 {
+		l.stats.Superframes++
 	}
-	e.bytes += bytes
-	s := l.stats
+}
+
+// add counts a frame that leaves.
+func (s *LinkStats) add(d direction, bytes, segments uint64) {
 	s.Verdicts[Forwarded]++
-	if e.direction == toProvider {
+	s.Segments += segments
+	if d == toProvider {
 		s.PacketsToProvider++
 		s.BytesToProvider += bytes
 	} else {
 		s.PacketsToConsumer++
 		s.BytesToConsumer += bytes
-	}
-	s.Segments += segments(f, p)
-	if f.Offload.GSOSize > 0 {
-		s.Superframes++
 	}
 }
 

@@ -53,3 +53,11 @@ func (h *hops) release(n uint32) {
 		h.free = append(h.free, n)
 	}
 }
+
+// address sends a frame to the neighbour.
+func (h *hop) address(f *packet.Frame) {
+	macs := f.Data[:12]
+	copy(macs[0:6], h.dst[:])
+	copy(macs[6:12], h.src[:])
+	f.ENI = h.eni
+}

@@ -9,6 +9,14 @@ type lap struct {
 	direction direction
 }
 
+// add counts a packet of a flow.
+func (l *laps) add(e *flow, bytes uint64) {
+	e.bytes += bytes
+	if e.packets++; e.packets == 0 {
+		l.count(e)
+	}
+}
+
 // count is not for the place where packets are counted: inlined there, what
 // nearly no packet needs would cost all of them.
 //
