@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -101,10 +102,7 @@ func testDriver(t *testing.T, open func(t *testing.T) wire) {
 			require.Equal(t, fmt.Sprintf("%04d", i), string(w.left(t).Data[ethernetLen+ipv4Len+8:]))
 		}
 	})
-	run("a superframe comes and goes whole, with its offload", func(t *testing.T, w wire) {
-		if w.finished {
-			t.Skip("the medium has no place for an Offload")
-		}
+	run("a superframe's offload comes and goes with it, where the medium has a place for it", func(t *testing.T, w wire) {
 		f := tcpSuperframe(left, right, 1448, bytes.Repeat([]byte("plinksim"), 8000))
 		f.ENI = 2
 		w.arrive(t, f)
@@ -115,7 +113,9 @@ func testDriver(t *testing.T, open func(t *testing.T) wire) {
 		require.Equal(t, f.Data, frames[0].Data)
 		got := frames[0].Offload
 		got.HdrLen = f.Offload.HdrLen // a hint
-		require.Equal(t, f.Offload, got)
+		if !w.finished {
+			require.Equal(t, f.Offload, got)
+		}
 		require.EqualValues(t, 1, w.driver.Stats().SuperframesRead)
 
 		// Edited in place and sent on, as the engine does.
@@ -127,8 +127,10 @@ func testDriver(t *testing.T, open func(t *testing.T) wire) {
 		f.Data[len(f.Data)-1] = '!'
 		sent := w.left(t)
 		require.Equal(t, packet.ENI(1), sent.ENI)
-		require.Equal(t, f.Data, sent.Data)
-		require.Equal(t, f.Offload.GSOSize, sent.Offload.GSOSize)
+		if !w.finished {
+			require.Equal(t, f.Data, sent.Data)
+			require.Equal(t, f.Offload.GSOSize, sent.Offload.GSOSize)
+		}
 	})
 	run("a frame with a partial checksum keeps it", func(t *testing.T, w wire) {
 		f := tcpSuperframe(left, right, 0, []byte("one segment"))
@@ -185,9 +187,12 @@ func testDriver(t *testing.T, open func(t *testing.T) wire) {
 	})
 }
 
-// readOne reads until there is a frame, and copies it.
+// readOne reads until there is a frame, and copies it. A frame that does not
+// come in a long time was lost.
 func readOne(t *testing.T, d Driver) packet.Frame {
 	t.Helper()
+	var late atomic.Bool
+	defer time.AfterFunc(30*time.Second, func() { late.Store(true); d.Wake() }).Stop()
 	var frames [1]packet.Frame
 	for {
 		n, err := d.Read(frames[:])
@@ -195,6 +200,7 @@ func readOne(t *testing.T, d Driver) packet.Frame {
 		if n == 1 {
 			return copyOf(frames[0])
 		}
+		require.False(t, late.Load(), "no frame comes: %+v", d.Stats())
 	}
 }
 

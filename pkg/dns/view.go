@@ -75,7 +75,7 @@ type View struct {
 	ttl     uint32
 	host    string
 	subnets []Subnet             // longest prefix first
-	zones   []string             // longest first
+	zones   map[string]bool      // by canonical name
 	names   map[string]*Name     // by canonical name
 	parents map[string]bool      // names that only have names below them
 	reverse map[netip.Addr]*Name // the name that an address is known by
@@ -88,6 +88,7 @@ func NewView(cfg Config) (*View, error) {
 		ttl:     seconds(cfg.TTL),
 		host:    cfg.Host,
 		subnets: slices.Clone(cfg.Subnets),
+		zones:   map[string]bool{},
 		names:   map[string]*Name{},
 		parents: map[string]bool{},
 		reverse: map[netip.Addr]*Name{},
@@ -109,25 +110,34 @@ func (v *View) addZones(zones []string) error {
 		if !isName(zone) {
 			return fmt.Errorf("zone %q is not a domain name", zone)
 		}
-		v.zones = append(v.zones, dns.CanonicalName(zone))
+		v.zones[dns.CanonicalName(zone)] = true
 	}
-	slices.SortStableFunc(v.zones, func(a, b string) int { return len(b) - len(a) })
-	for i, zone := range v.zones {
-		v.addParents(zone, v.zones[i+1:])
+	for zone := range v.zones {
+		v.addParents(zone, v.closestZone(parentOf(zone)))
 	}
 	return nil
 }
 
-// addParents notes the names between a name and the closest of the zones above
-// it: they exist, though they have no records (RFC 8020, 2).
-func (v *View) addParents(name string, zones []string) {
-	i := slices.IndexFunc(zones, func(zone string) bool { return dns.IsSubDomain(zone, name) })
-	if i < 0 || name == zones[i] {
+// addParents notes the names between a name and the zone that is closest above
+// it, if there is one: they exist, though they have no records (RFC 8020, 2).
+func (v *View) addParents(name, zone string) {
+	if zone == "" || name == zone {
 		return
 	}
-	for parent := parentOf(name); parent != zones[i]; parent = parentOf(parent) {
+	for parent := parentOf(name); parent != zone; parent = parentOf(parent) {
 		v.parents[parent] = true
 	}
+}
+
+// closestZone is the longest of our zones that a canonical name is in, or "".
+// It takes as long as the name is deep, however many zones there are.
+func (v *View) closestZone(name string) string {
+	for ; name != "."; name = parentOf(name) {
+		if v.zones[name] {
+			return name
+		}
+	}
+	return ""
 }
 
 func (v *View) addName(n Name, ttl time.Duration) error {
@@ -142,7 +152,7 @@ func (v *View) addName(n Name, ttl time.Duration) error {
 		n.TTL = ttl
 	}
 	v.names[key] = &n
-	v.addParents(key, v.zones)
+	v.addParents(key, v.closestZone(key))
 	for _, a := range n.Addrs {
 		if !a.IP.IsValid() {
 			return fmt.Errorf("name %q has an address that is none", n.FQDN)
@@ -165,10 +175,8 @@ func isName(s string) bool {
 // of ours, or the name itself where it is one that was configured outside of
 // them; "" where it is foreign.
 func (v *View) zoneOf(name string) string {
-	for _, zone := range v.zones {
-		if dns.IsSubDomain(zone, name) {
-			return zone
-		}
+	if zone := v.closestZone(name); zone != "" {
+		return zone
 	}
 	if v.names[name] != nil {
 		return name

@@ -122,9 +122,35 @@ func (c *compiler) endpoint(ep topology.Endpoint) {
 				Pick:      c.pick(name, listener.ServerGroup, c.eligible(balancer, node)),
 				Idle:      listener.IdleTimeout,
 				Behaviour: c.behaviour(),
+				Identity:  c.identity(ep, listener),
 			})
 		}
 	}
+}
+
+// identity is what the listener tells its servers of the consumer.
+func (c *compiler) identity(ep topology.Endpoint, listener topology.Listener) *fullnat.Identity {
+	if listener.ProxyProtocol == "" {
+		return nil
+	}
+	id := &fullnat.Identity{Header: fullnat.LayoutAlibaba, Endpoint: ep.ID}
+	if c.plan.Cloud == "aws" {
+		id.Header = fullnat.LayoutAWS
+	} else {
+		vpc, err := c.plan.VPC(ep.VPC)
+		if err != nil {
+			panic("a plan names every VPC that its endpoints are in: " + err.Error())
+		}
+		service, err := c.plan.Service(ep.Service)
+		if err != nil {
+			panic("a plan names every service of its endpoints: " + err.Error())
+		}
+		id.VPC, id.Service = vpc.ID, service.ID
+	}
+	if listener.ProxyProtocol == "on_first_ack" {
+		id.Placement = fullnat.OnFirstAck
+	}
+	return id
 }
 
 // behaviour is how the cloud treats what it does not forward.
@@ -134,6 +160,8 @@ func (c *compiler) behaviour() fullnat.Behaviour {
 		ResetStray:       p.ResetStray,
 		ReportTTL:        p.ReportTTL,
 		ReportExhaustion: p.ReportExhaustion,
+		ReportTooBig:     p.ReportTooBig,
+		ClampMSS:         p.ClampMSS,
 		Timers:           fullnat.Timers{Opening: p.TCPOpening, Closing: p.TCPClosing, Closed: p.TCPClosed},
 	}
 }

@@ -1,8 +1,10 @@
 package plinktest_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +17,8 @@ import (
 
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
+	"github.com/pires/go-proxyproto"
+	"github.com/pires/go-proxyproto/tlvparse"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
@@ -337,6 +341,73 @@ func TestALargeDownloadArrivesWholeAndInSuperframes(t *testing.T) {
 	require.Greater(t, link.Superframes, uint64(size/65536), "%+v", link)
 	require.Greater(t, link.Segments, link.Superframes)
 	require.Zero(t, status.Dataplane.CopyDrops)
+}
+
+// The server of the lab has no PROXY protocol; one that has is in the test.
+func TestAServerLearnsWhoTheConsumerIs(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ cloud, placement string }{
+		{"aws", "on_first_ack_with_payload"}, {"aws", "on_first_ack"},
+		{"alibaba", "on_first_ack_with_payload"}, {"alibaba", "on_first_ack"},
+	} {
+		t.Run(tt.cloud+" "+tt.placement, func(t *testing.T) {
+			l := plinktest.UpText(t, fmt.Sprintf(`
+name: identity
+cloud: %s
+region: eu-central-1
+vpcs:
+  vpc1:
+    cidr: 10.0.0.0/16
+    subnets: {a: {zone: eu-central-1a, cidr: 10.0.0.0/24}}
+    instances: {client: {subnet: a, ip: 10.0.0.10}}
+  vpc2:
+    cidr: 10.0.0.0/16
+    subnets: {a: {zone: eu-central-1a, cidr: 10.0.0.0/24}}
+    instances: {server: {subnet: a, ip: 10.0.0.10}}
+server_groups:
+  db: {vpc: vpc2, protocol: tcp, health_check: {protocol: none}, servers: [{instance: server, port: 25}]}
+load_balancers:
+  nlb1: {type: nlb, vpc: vpc2, subnets: [a], listeners: [{protocol: tcp, port: 25, server_group: db, proxy_protocol: %s}]}
+endpoint_services: {svc1: {resources: [nlb1], auto_accept: true}}
+endpoints: {ep1: {service: svc1, vpc: vpc1, subnets: [a]}}
+`, tt.cloud, tt.placement))
+			plain, err := l.Instance("vpc2/server").Listen(t.Context(), "tcp", ":25")
+			require.NoError(t, err)
+			ln := &proxyproto.Listener{Listener: plain, Policy: func(net.Addr) (proxyproto.Policy, error) { return proxyproto.REQUIRE, nil }}
+			defer ln.Close()
+			client, err := l.Instance("vpc1/client").DialContext(t.Context(), "tcp", l.Name("ep1.ip")+":25")
+			require.NoError(t, err)
+			defer client.Close()
+			server, err := ln.Accept()
+			require.NoError(t, err)
+			defer server.Close()
+			deadline := time.Now().Add(10 * time.Second)
+			require.NoError(t, errors.Join(client.SetDeadline(deadline), server.SetDeadline(deadline)))
+			if tt.placement == "on_first_ack" { // a server that speaks first is no problem
+				require.Equal(t, client.LocalAddr().String(), server.RemoteAddr().String())
+				fmt.Fprintln(server, "220 ready")
+				line, err := bufio.NewReader(client).ReadString('\n')
+				require.NoError(t, err)
+				require.Equal(t, "220 ready\n", line)
+			}
+			fmt.Fprintln(client, "HELO")
+			line, err := bufio.NewReader(server).ReadString('\n')
+			require.NoError(t, err)
+			require.Equal(t, "HELO\n", line, "the header is not part of the stream")
+			require.Equal(t, client.LocalAddr().String(), server.RemoteAddr().String())
+
+			header := server.(*proxyproto.Conn).ProxyHeader()
+			require.Equal(t, client.RemoteAddr().String(), header.DestinationAddr.String())
+			tlvs, err := header.TLVs()
+			require.NoError(t, err)
+			id := l.Plan().Endpoints[0].ID
+			if tt.cloud == "aws" {
+				require.Equal(t, id, tlvparse.FindAWSVPCEndpointID(tlvs))
+			} else {
+				require.Contains(t, tlvs, proxyproto.TLV{Type: 0xe1, Value: append([]byte{2}, id...)})
+			}
+		})
+	}
 }
 
 func TestACommandServiceRunsOnItsInstanceAndEndsWithTheLab(t *testing.T) {

@@ -160,7 +160,10 @@ func (b *builder) listener(who string, lb *LoadBalancer, raw rawListener) {
 	if raw.Node == nil {
 		return
 	}
-	l := Listener{Protocol: raw.Protocol.V, Port: uint16(raw.Port.V), ServerGroup: raw.ServerGroup.V}
+	l := Listener{Protocol: raw.Protocol.V, Port: uint16(raw.Port.V), ServerGroup: raw.ServerGroup.V, ProxyProtocol: raw.ProxyProtocol.V}
+	if l.ProxyProtocol != "" && lb.Type != "nlb" {
+		b.problem(raw.ProxyProtocol.Node, "use an nlb", "%s is a %s, and only an nlb can tell servers who the consumer is", who, lb.Type)
+	}
 	l.IdleTimeout = b.idleTimeout(who, l.Protocol, raw.IdleTimeout)
 	for _, other := range lb.Listeners {
 		if raw.Port.given() && raw.Protocol.given() && other.Protocol == l.Protocol && other.Port == l.Port {

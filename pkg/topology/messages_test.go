@@ -78,6 +78,7 @@ func TestMessages(t *testing.T) {
 		{name: "a key has no value", old: "region: cn-hangzhou", new: "region:"},
 		{name: "text stands where a number should", old: "port: 80, server_group", new: `port: "80", server_group`},
 		{name: "a port is too large", old: "port: 80, server_group", new: "port: 80000, server_group"},
+		{name: "a listener puts the PROXY header nowhere", old: "port: 80, server_group", new: "port: 80, proxy_protocol: last, server_group"},
 		{name: "a weight is too large", old: "{instance: ecs2, port: 80}", new: "{instance: ecs2, port: 80, weight: 101}"},
 		{name: "a word stands where true or false should", old: "resources: [nlb1],", new: "resources: [nlb1], auto_accept: maybe,"},
 		{name: "a list stands where a mapping should", old: "{ingress: [{protocol: tcp, ports: 80, source: 0.0.0.0/0}]}", new: "[80]"},

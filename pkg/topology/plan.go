@@ -170,6 +170,9 @@ type Listener struct {
 	Port        uint16
 	ServerGroup string
 	IdleTimeout time.Duration
+	// ProxyProtocol says where a PROXY protocol v2 header goes before what the
+	// consumer sends: on_first_ack_with_payload, on_first_ack, or "" for none.
+	ProxyProtocol string
 }
 
 // ENI is a veth pair: one end on a subnet's bridge, the other in the lab's
@@ -283,6 +286,8 @@ type Profile struct {
 	ResetStray       bool // TCP segments that no session knows are answered with a RST
 	ReportTTL        bool // ICMP time exceeded
 	ReportExhaustion bool // ICMP administratively prohibited where there is no NAT port
+	ReportTooBig     bool // ICMP fragmentation needed
+	ClampMSS         bool // SYNs announce no larger segments than both sides can carry
 	// How long a TCP session may be silent that is not established; 0 is what
 	// is usual.
 	TCPOpening, TCPClosing, TCPClosed time.Duration

@@ -72,6 +72,9 @@ var profiles = map[string]Profile{
 		LowReserve: 4,
 		TopReserve: 1,
 		Gateway:    1,
+		// AWS PrivateLink guide, "AWS PrivateLink quotas": path MTU discovery is
+		// not supported, so that TCP must be told by its MSS.
+		ClampMSS: true,
 		// User Guide for Network Load Balancers, "Connection idle timeout":
 		// whoever sends after it gets a RST. Nothing is sent when it elapses.
 		ResetStray: true,
@@ -94,6 +97,7 @@ var profiles = map[string]Profile{
 		ReportTTL:  true, // RFC 1812, 5.3.1
 		// RFC 5508, REQ-8
 		ReportExhaustion: true,
+		ReportTooBig:     true, // RFC 1191, 4
 		// RFC 5382, REQ-5 for what opens and closes; RFC 7857, 2 keeps a
 		// session as long after a RST.
 		TCPOpening: 4 * time.Minute,

@@ -119,7 +119,10 @@ type rawListener struct {
 	Port        value[int]           `yaml:"port,required" doc:"the port" range:"1..65535"`
 	ServerGroup value[string]        `yaml:"server_group,required" doc:"where sessions go"`
 	IdleTimeout value[time.Duration] `yaml:"idle_timeout" doc:"how long a session may be silent, such as 900s; the cloud's default where it is missing"`
-	Node        *yaml.Node
+	// The names of the places are the values of an attribute of AWS target
+	// groups: proxy_protocol_v2.client_to_server.header_placement.
+	ProxyProtocol value[string] `yaml:"proxy_protocol" doc:"tell servers who the consumer is, in a PROXY protocol v2 header: with the first bytes that the consumer sends, or at once; nlb only; no header where it is missing" enum:"on_first_ack_with_payload|on_first_ack"`
+	Node          *yaml.Node
 }
 
 type rawEndpointService struct {
