@@ -161,7 +161,6 @@ func doAll(ctx context.Context, dir string, gs []group, progress Progress) (made
 	var next atomic.Int64
 	var wait sync.WaitGroup
 	var mu sync.Mutex
-	var errs []error
 	for range min(len(others), workers()) {
 		wait.Go(func() {
 			m, err := run.groups(others, &next)
@@ -170,22 +169,15 @@ func doAll(ctx context.Context, dir string, gs []group, progress Progress) (made
 			defer mu.Unlock()
 			made = append(made, m...)
 			if err != nil {
-				errs = append(errs, err)
 				cancel(err)
 			}
 		})
 	}
 	wait.Wait()
 	slices.Reverse(first)
-	return append(made, first...), firstCause(ctx, errs)
-}
-
-// firstCause is the error that made the other workers stop.
-func firstCause(ctx context.Context, errs []error) error {
-	if len(errs) == 0 {
-		return nil
-	}
-	return context.Cause(ctx)
+	// The first failure made the other workers stop. Who gives up when all is
+	// done has given up all the same.
+	return append(made, first...), context.Cause(ctx)
 }
 
 // workers is how many threads build. The kernel serialises most of the work,
