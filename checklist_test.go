@@ -1,0 +1,67 @@
+package plinksim
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// docs/nat.md names the tests of every item, and each of them is there and
+// has the item's number in its text or in a story.
+func TestTheChecklistNamesItsTests(t *testing.T) {
+	tests, stories := natTests(t)
+	text, err := os.ReadFile("docs/nat.md")
+	require.NoError(t, err)
+	next := 1
+	for _, row := range regexp.MustCompile(`(?m)^\| nat (\d+) \|.*\| ([^|]+) \|$`).FindAllStringSubmatch(string(text), -1) {
+		require.Equal(t, strconv.Itoa(next), row[1], "the items are in order and none is left out")
+		next++
+		item, says := "nat "+row[1], row[2]
+		if strings.HasPrefix(says, "Not done. ") {
+			continue
+		}
+		named := regexp.MustCompile("`(Test\\w+)`|story ([a-z-]+)").FindAllStringSubmatch(says, -1)
+		require.NotEmpty(t, named, "%s names a test, or says why it is not done", item)
+		for _, n := range named {
+			body := tests[n[1]] + stories[n[2]]
+			require.Regexp(t, item+`\b`, body, "%s%s is no test of %s", n[1], n[2], item)
+		}
+	}
+	require.Equal(t, 66, next, "all items are there")
+}
+
+// natTests are the texts of the core's tests and stories, by name.
+func natTests(t *testing.T) (tests, stories map[string]string) {
+	t.Helper()
+	tests, stories = map[string]string{}, map[string]string{}
+	for _, file := range glob(t, "pkg/fullnat/*_test.go", "pkg/packet/*_test.go") {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, f := range strings.Split(string(text), "\nfunc ")[1:] {
+			name, _, _ := strings.Cut(f, "(")
+			tests[name] = f
+		}
+	}
+	for _, file := range glob(t, "pkg/fullnat/testdata/stories/*.txt") {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		stories[strings.TrimSuffix(filepath.Base(file), ".txt")] = string(text)
+	}
+	return tests, stories
+}
+
+func glob(t *testing.T, patterns ...string) (files []string) {
+	t.Helper()
+	for _, p := range patterns {
+		found, err := filepath.Glob(p)
+		require.NoError(t, err)
+		require.NotEmpty(t, found, p)
+		files = append(files, found...)
+	}
+	return files
+}
