@@ -25,7 +25,7 @@ func ENIIndexes(dir string, plan *topology.Plan) (map[string]int, error) {
 		for _, l := range links {
 			all[l.Attrs().Name] = l.Attrs().Index
 		}
-		for _, eni := range enisOf(plan) {
+		for _, eni := range plan.ENIs() {
 			i, ok := all[eni.Device]
 			if !ok {
 				return fmt.Errorf("ENI %s has no device %s in namespace %s: build the lab again", eni.Name, eni.Device, plan.Dataplane)

@@ -58,7 +58,7 @@ func tasks(plan *topology.Plan) []task {
 }
 
 func groups(plan *topology.Plan) []group {
-	enis, nodes := enisOf(plan), nodesOf(plan)
+	enis, nodes := plan.ENIs(), nodesOf(plan)
 	gs := []group{dataplaneGroup(plan)}
 	for i := range plan.VPCs {
 		gs = append(gs, vpcGroup(plan, &plan.VPCs[i], nodes, enis))
@@ -250,17 +250,4 @@ func nodesOf(plan *topology.Plan) []*topology.Node {
 		}
 	}
 	return nodes
-}
-
-func enisOf(plan *topology.Plan) []*topology.ENI {
-	var enis []*topology.ENI
-	for i := range plan.Endpoints {
-		for j := range plan.Endpoints[i].Zones {
-			enis = append(enis, &plan.Endpoints[i].Zones[j].ENI)
-		}
-	}
-	for _, n := range nodesOf(plan) {
-		enis = append(enis, &n.ENI)
-	}
-	return enis
 }

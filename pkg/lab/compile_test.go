@@ -58,7 +58,7 @@ func desired(t *testing.T, plan *topology.Plan, accepted bool) string {
 	}
 	c := compiled{plan: plan, names: map[packet.ENI]string{}, groups: map[string]string{}}
 	numbers := lab.Numbers{}
-	for _, eni := range enis(plan) {
+	for _, eni := range plan.ENIs() {
 		numbers[eni.Device] = packet.ENI(len(numbers) + 1)
 		c.names[numbers[eni.Device]] = eni.Name
 	}
@@ -68,21 +68,6 @@ func desired(t *testing.T, plan *topology.Plan, accepted bool) string {
 	c.links(&b)
 	c.resolvers(&b)
 	return b.String()
-}
-
-func enis(plan *topology.Plan) []topology.ENI {
-	var all []topology.ENI
-	for _, ep := range plan.Endpoints {
-		for _, zone := range ep.Zones {
-			all = append(all, zone.ENI)
-		}
-	}
-	for _, balancer := range plan.LoadBalancers {
-		for _, node := range balancer.Nodes {
-			all = append(all, node.ENI)
-		}
-	}
-	return all
 }
 
 // compiled is a Desired with the names that its numbers and functions stand

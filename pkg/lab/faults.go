@@ -176,9 +176,9 @@ func (f *faults) forget(plan *topology.Plan) {
 		_, err = live.over(ep.Impairments)
 		return err != nil
 	})
-	known := enisOf(plan)
+	known := plan.ENIs()
 	maps.DeleteFunc(f.enis, func(name string, _ dataplane.Fault) bool {
-		return !slices.ContainsFunc(known, func(eni topology.ENI) bool { return eni.Name == name })
+		return !slices.ContainsFunc(known, func(eni *topology.ENI) bool { return eni.Name == name })
 	})
 	zones := zonesOf(plan)
 	maps.DeleteFunc(f.zones, func(name string, _ bool) bool { return !slices.Contains(zones, name) })
@@ -191,8 +191,8 @@ func (f *faults) impose(d *Desired, plan *topology.Plan, numbers Numbers) {
 	for _, ep := range plan.Endpoints {
 		s.Links = append(s.Links, f.shapedLinks(plan.Cloud, ep, numbers)...)
 	}
-	for _, eni := range enisOf(plan) {
-		if fault := f.of(eni); fault != dataplane.NoFault {
+	for _, eni := range plan.ENIs() {
+		if fault := f.of(*eni); fault != dataplane.NoFault {
 			s.Faults[numbers[eni.Device]] = fault
 		}
 	}
@@ -243,23 +243,6 @@ func (f *faults) shapedLinks(cloud string, ep topology.Endpoint, numbers Numbers
 	return links
 }
 
-// enisOf are the interfaces that can have a fault: those of endpoints and load
-// balancers.
-func enisOf(plan *topology.Plan) []topology.ENI {
-	var out []topology.ENI
-	for _, ep := range plan.Endpoints {
-		for _, zone := range ep.Zones {
-			out = append(out, zone.ENI)
-		}
-	}
-	for _, balancer := range plan.LoadBalancers {
-		for _, node := range balancer.Nodes {
-			out = append(out, node.ENI)
-		}
-	}
-	return out
-}
-
 func zonesOf(plan *topology.Plan) []string {
 	var out []string
 	for _, vpc := range plan.VPCs {
@@ -281,7 +264,7 @@ func faulty(plan *topology.Plan, ref string) (zone string, enis []string, err er
 		return ref, nil, nil
 	}
 	known := zones
-	for _, eni := range enisOf(plan) {
+	for _, eni := range plan.ENIs() {
 		owner, _, _ := strings.Cut(eni.Name, "@")
 		if eni.Name == ref || owner == ref {
 			enis = append(enis, eni.Name)
@@ -394,7 +377,7 @@ func (l *Lab) BringUp(ref string) error {
 		for _, name := range enis {
 			delete(f.enis, name)
 		}
-		for _, eni := range enisOf(plan) {
+		for _, eni := range plan.ENIs() {
 			if slices.Contains(enis, eni.Name) && f.zones[eni.Zone] {
 				text = fmt.Sprintf("%s stays down, because its zone %s is", eni.Name, eni.Zone)
 			}

@@ -62,7 +62,7 @@ func BenchmarkPutInForce(b *testing.B) {
 	plane, err := control.NewPlane(plan, time.Now)
 	require.NoError(b, err)
 	numbers := lab.Numbers{}
-	for i, eni := range enis(plan) {
+	for i, eni := range plan.ENIs() {
 		numbers[eni.Device] = packet.ENI(i + 1)
 	}
 	pick := func(string, string, func(topology.Server) bool) func(fullnat.Tuple) (netip.AddrPort, bool) {
