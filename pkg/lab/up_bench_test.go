@@ -88,6 +88,7 @@ func BenchmarkPutInForce(b *testing.B) {
 // namespaces after that, which the next round has to wait for.
 func BenchmarkUp(b *testing.B) {
 	if os.Geteuid() != 0 {
+		require.NotEqual(b, "1", os.Getenv("PLINKSIM_MUST_RUN"), "it makes network namespaces, and that needs root")
 		b.Skip("it makes network namespaces, and that needs root: run it with sudo")
 	}
 	for _, size := range []struct{ vpcs, instances, endpoints int }{{2, 2, 1}, {100, 10, 200}} {
