@@ -79,7 +79,8 @@ func down(ctx context.Context, w io.Writer, name string) error {
 			return err
 		}
 	}
-	if err := lab.Remove(ctx, name); err != nil {
+	// Who took the lock meanwhile has found the lab gone and builds it anew.
+	if err := lab.Remove(ctx, name); err != nil && !errors.Is(err, lab.ErrLocked) {
 		return fmt.Errorf("lab %q: %w", name, err)
 	}
 	fmt.Fprintf(w, "lab %s is gone (%s)\n", name, took(time.Since(start)))
@@ -89,12 +90,14 @@ func down(ctx context.Context, w io.Writer, name string) error {
 // askDaemon asks a lab's daemon to end and waits until it has. One that does
 // not answer is told by a signal.
 func askDaemon(ctx context.Context, dir lab.Dir) error {
+	asked := dir.PID()
 	if err := api.NewClient(dir).Down(ctx); err != nil {
 		if err := signalDaemon(dir); err != nil {
 			return fmt.Errorf("lab %q: its daemon does not answer and could not be ended: %w", dir.Name(), err)
 		}
 	}
-	for dir.Running() {
+	// Another daemon may hold the lab as soon as this one has let go of it.
+	for dir.Running() && (dir.PID() == asked || dir.PID() == 0) {
 		select {
 		case <-time.After(10 * time.Millisecond):
 		case <-ctx.Done():
