@@ -60,6 +60,12 @@ func (c *Client) Sessions(ctx context.Context) ([]lab.SessionStatus, error) {
 	return s, c.call(ctx, "GET", "/v1/sessions", nil, &s)
 }
 
+// Explain says what becomes of the first packet from an instance to a place.
+func (c *Client) Explain(ctx context.Context, from, to string) (lab.Explanation, error) {
+	var e lab.Explanation
+	return e, c.call(ctx, "GET", "/v1/explain?"+url.Values{"from": {from}, "to": {to}}.Encode(), nil, &e)
+}
+
 // Accept lets a connection come up.
 func (c *Client) Accept(ctx context.Context, d Decision) (control.Connection, error) {
 	var conn control.Connection

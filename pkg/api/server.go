@@ -76,6 +76,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /v1/metrics", s.metrics.move)
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) { answer(w, s.Lab.Status()) })
 	mux.HandleFunc("GET /v1/sessions", func(w http.ResponseWriter, r *http.Request) { answer(w, s.Lab.Sessions()) })
+	mux.HandleFunc("GET /v1/explain", s.explain)
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("GET /v1/capture", s.capture)
 	mux.HandleFunc("POST /v1/accept", s.decide(s.Lab.Plane().Accept, control.Connected))
@@ -112,6 +113,15 @@ func (s *Server) decide(act func(account, service, endpoint string) error, want 
 		connection, _ := s.Lab.Plane().State().Connection(d.Service, d.Endpoint)
 		answer(w, connection)
 	}
+}
+
+func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
+	explanation, err := s.Lab.Explain(r.FormValue("from"), r.FormValue("to"))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	answer(w, explanation)
 }
 
 // events sends the kept events after ?since=, and with ?follow=1 every later

@@ -175,18 +175,22 @@ func (c *compiler) admit(ep topology.Endpoint) func(fullnat.Tuple) bool {
 	if err != nil {
 		panic("a plan names every VPC that its endpoints are in: " + err.Error())
 	}
-	var groups []topology.SecurityGroup
-	for _, name := range ep.SecurityGroups {
-		group, err := vpc.SecurityGroup(name)
-		if err != nil {
-			panic("a plan names every security group of its endpoints: " + err.Error())
-		}
-		groups = append(groups, *group)
-	}
-	set := secgroup.Compile(groups)
+	set := secgroup.Compile(securityGroups(vpc, ep.SecurityGroups))
 	return func(t fullnat.Tuple) bool {
 		return set.Ingress(secgroup.Flow{Protocol: t.Protocol, Src: t.Src, Dst: t.Dst}).Allowed
 	}
+}
+
+// securityGroups are the groups of a VPC with these names.
+func securityGroups(vpc *topology.VPC, names []string) (groups []topology.SecurityGroup) {
+	for _, name := range names {
+		group, err := vpc.SecurityGroup(name)
+		if err != nil {
+			panic("a plan names every security group of its members: " + err.Error())
+		}
+		groups = append(groups, *group)
+	}
+	return groups
 }
 
 // resource finds the load balancer, and its node in the zone, that carries the

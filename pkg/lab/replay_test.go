@@ -58,10 +58,16 @@ func (s segment) frame(t *testing.T) []byte {
 		}
 	}
 	require.NoError(t, tcp.SetNetworkLayerForChecksum(ip))
-	from, to := packet.MACOf(src.Addr()), packet.MACOf(dst.Addr())
+	return serialize(t, src.Addr(), dst.Addr(), ip, tcp, gopacket.Payload(s.payload))
+}
+
+func serialize(t *testing.T, src, dst netip.Addr, ip *layers.IPv4, above ...gopacket.SerializableLayer) []byte {
+	t.Helper()
+	from, to := packet.MACOf(src), packet.MACOf(dst)
 	eth := &layers.Ethernet{SrcMAC: net.HardwareAddr(from[:]), DstMAC: net.HardwareAddr(to[:]), EthernetType: layers.EthernetTypeIPv4}
 	b := gopacket.NewSerializeBuffer()
-	require.NoError(t, gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, eth, ip, tcp, gopacket.Payload(s.payload)))
+	frame := append([]gopacket.SerializableLayer{eth, ip}, above...)
+	require.NoError(t, gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, frame...))
 	return b.Bytes()
 }
 
