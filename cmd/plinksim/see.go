@@ -95,14 +95,18 @@ func printServers(w io.Writer, s lab.Status) {
 	t := newTable(w, "SERVER GROUP", "SERVER", "ADDRESS", "WEIGHT", "HEALTH", "REASON")
 	for _, group := range s.ServerGroups {
 		for _, server := range group.Servers {
-			health := "unhealthy"
-			if server.Healthy {
-				health = "healthy"
-			}
-			t.row(group.Name, server.Instance, server.Address, server.Weight, health, server.Reason)
+			t.row(group.Name, server.Instance, server.Address, server.Weight, server.State, reasonOf(server))
 		}
 	}
 	t.flush()
+}
+
+// reasonOf is why a server is in its state: the cloud's code and what happened.
+func reasonOf(s lab.ServerStatus) string {
+	if s.Code != "" && s.Reason != "" {
+		return s.Code + ": " + s.Reason
+	}
+	return s.Code + s.Reason
 }
 
 func printLinks(w io.Writer, s lab.Status) {

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dns"
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lb"
@@ -196,22 +195,10 @@ func (l *Lab) startGroup(plan *topology.Plan, sg topology.ServerGroup) error {
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return ns.DialFrom(ctx, vpc.HealthSource, network, address)
 		},
-		Changed: func(h lb.ServerHealth) { l.serverChanged(sg.Name, h) },
+		Changed: func(before lb.State, now lb.ServerHealth) { l.serverChanged(plan, sg.Name, before, now) },
 	}
 	l.work.Go(func() { checker.Run(ctx) })
 	return nil
-}
-
-func (l *Lab) serverChanged(group string, h lb.ServerHealth) {
-	from, to := "healthy", "unhealthy"
-	if h.Healthy {
-		from, to = to, from
-	}
-	text := fmt.Sprintf("server %s (%s) of %s is %s", h.Instance, h.Server, group, to)
-	if h.Reason != "" {
-		text += ": " + h.Reason
-	}
-	l.plane.Observe(control.Event{Kind: "server", Name: group + "/" + h.Instance, Verb: "check", From: from, To: to, Text: text})
 }
 
 // resolverKey tells resolvers apart over changes of the file.

@@ -268,13 +268,18 @@ func (l *Lab) become(plan *topology.Plan, progress Progress) error {
 	return keep(l.dir, plan)
 }
 
-// settle waits until every connection that needs nobody's consent is there.
-// follow does the work, so the caller must not hold change.
+// settle waits until every connection that needs nobody's consent is there, and
+// every server was judged. follow does the work, so the caller must not hold
+// change.
 func (l *Lab) settle(ctx context.Context, progress Progress) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	progress(0, 0, "wait for the connections")
-	return l.plane.WaitApplied(ctx, l.plane.Revision())
+	if err := l.plane.WaitApplied(ctx, l.plane.Revision()); err != nil {
+		return err
+	}
+	l.waitForHealth(ctx, progress)
+	return nil
 }
 
 // putInForce compiles what should be, hands it to those who do it, and tells

@@ -33,7 +33,7 @@ func (l *Lab) Status() Status {
 		s.LoadBalancers = append(s.LoadBalancers, balancerStatus(balancer))
 	}
 	for _, sg := range plan.ServerGroups {
-		s.ServerGroups = append(s.ServerGroups, l.groupStatus(sg))
+		s.ServerGroups = append(s.ServerGroups, l.groupStatus(plan, sg))
 	}
 	stats := l.engine.Stats()
 	for _, link := range stats.Table.Links {
@@ -133,22 +133,6 @@ func balancerStatus(balancer topology.LoadBalancer) LoadBalancerStatus {
 	}
 	for _, listener := range balancer.Listeners {
 		out.Listeners = append(out.Listeners, ListenerStatus{Protocol: listener.Protocol, Port: listener.Port, ServerGroup: listener.ServerGroup})
-	}
-	return out
-}
-
-func (l *Lab) groupStatus(sg topology.ServerGroup) ServerGroupStatus {
-	out := ServerGroupStatus{Name: sg.Name, Servers: []ServerStatus{}}
-	l.mu.Lock()
-	running := l.groups[sg.Name]
-	l.mu.Unlock()
-	if running == nil {
-		return out
-	}
-	for _, h := range running.group.Health() {
-		out.Servers = append(out.Servers, ServerStatus{
-			Instance: h.Instance, Address: h.Server, Weight: h.Weight, Healthy: h.Healthy, Reason: h.Reason, Since: h.Since,
-		})
 	}
 	return out
 }

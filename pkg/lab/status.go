@@ -134,7 +134,9 @@ type ServerStatus struct {
 	Instance string         `json:"instance"`
 	Address  netip.AddrPort `json:"address"`
 	Weight   int            `json:"weight"`
-	Healthy  bool           `json:"healthy"`
+	Healthy  bool           `json:"healthy"`               // takes sessions as far as its health goes
+	State    string         `json:"state"`                 // in the words of the cloud
+	Code     string         `json:"reason_code,omitempty"` // the same
 	Reason   string         `json:"reason,omitempty"`
 	Since    time.Time      `json:"since"`
 }

@@ -2,12 +2,8 @@ package lb
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net"
-	"net/netip"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -17,16 +13,19 @@ import (
 type Checker struct {
 	Group *Group
 	// Dial opens a probe from where the load balancer is. It must obey ctx,
-	// and ends with its deadline.
+	// and ends with its deadline. The network is tcp or udp.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Changed is told each change of a server's health, in the goroutine that
-	// probes the server, which waits for it; nil where nobody wants to know.
-	Changed func(ServerHealth)
+	// Changed is told each change of a server's state and what it was before,
+	// in the goroutine that probes the server, which waits for it; nil where
+	// nobody wants to know.
+	Changed func(before State, now ServerHealth)
 }
 
 // Run probes every server that the group has now, each at once and then at the
-// check's interval, until ctx ends. It returns when every probe has ended, and
-// at once where the group has no health check.
+// check's interval, until ctx ends. While a server is Initial, its probes
+// follow each other by a second at most, so that a lab is soon ready. Run
+// returns when every probe has ended, and at once where the group has no
+// health check.
 func (c *Checker) Run(ctx context.Context) {
 	config := c.Group.Config()
 	if config.HealthCheck.Protocol == "none" {
@@ -40,16 +39,21 @@ func (c *Checker) Run(ctx context.Context) {
 }
 
 func (c *Checker) watch(ctx context.Context, check topology.HealthCheck, s topology.Server) {
-	tick := time.NewTicker(max(check.Interval, time.Millisecond))
+	state := Initial
+	tick := time.NewTicker(pace(check, state))
 	defer tick.Stop()
 	for {
-		result := c.probe(ctx, check, s)
+		result := c.probe(ctx, patience(check, state), s)
 		if ctx.Err() != nil {
 			return // what a probe saw while it was stopped says nothing
 		}
-		now, changed := c.Group.report(addrPort(s), result, time.Now())
-		if changed && c.Changed != nil {
-			c.Changed(now)
+		before, now := c.Group.report(addrPort(s), result, time.Now())
+		if now.State != before && c.Changed != nil {
+			c.Changed(before, now)
+		}
+		if now.State != state {
+			state = now.State
+			tick.Reset(pace(check, state))
 		}
 		select {
 		case <-tick.C:
@@ -59,36 +63,20 @@ func (c *Checker) watch(ctx context.Context, check topology.HealthCheck, s topol
 	}
 }
 
-// probe opens a connection and resets it, as the layer 4 check of Alibaba
-// Cloud's CLB does: SYN, SYN-ACK, RST ("Health check overview of CLB"). The
-// server's program is not bothered, and no port stays in TIME-WAIT.
-func (c *Checker) probe(ctx context.Context, check topology.HealthCheck, s topology.Server) error {
-	ctx, cancel := context.WithTimeout(ctx, check.Timeout)
-	defer cancel()
-	port := check.Port
-	if port == 0 {
-		port = s.Port
+// pace is the time between the starts of two probes.
+func pace(check topology.HealthCheck, state State) time.Duration {
+	interval := max(check.Interval, time.Millisecond)
+	if state == Initial {
+		return min(interval, time.Second)
 	}
-	conn, err := c.Dial(ctx, "tcp", netip.AddrPortFrom(s.IP, port).String())
-	if err != nil {
-		return reason(err, check.Timeout)
-	}
-	if tcp, ok := conn.(interface{ SetLinger(sec int) error }); ok {
-		_ = tcp.SetLinger(0)
-	}
-	return conn.Close()
+	return interval
 }
 
-// reason says in few words why a probe failed.
-func reason(err error, timeout time.Duration) error {
-	var netErr net.Error
-	switch {
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
-		return fmt.Errorf("no answer within %s", timeout)
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return errors.New("connection refused")
-	case errors.Is(err, syscall.EHOSTUNREACH):
-		return errors.New("host unreachable")
+// patience is the check with the timeout that a probe has now. Where silence is
+// health, nobody who starts a lab should have to listen to all of it.
+func patience(check topology.HealthCheck, state State) topology.HealthCheck {
+	if state == Initial && check.Protocol == "udp" && check.Response == "" {
+		check.Timeout = min(check.Timeout, quietEnough)
 	}
-	return err
+	return check
 }

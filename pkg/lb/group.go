@@ -29,7 +29,8 @@ type Group struct {
 
 	mu      sync.Mutex
 	config  topology.ServerGroup
-	servers []*server // in the order of the file
+	servers []*server     // in the order of the file
+	judged  chan struct{} // closed while no server is Initial
 }
 
 // server is a server with its health, guarded by the group's mutex.
@@ -48,7 +49,7 @@ type list struct {
 // NewGroup makes the state of a server group in which no server was checked
 // yet: none takes a session, unless the group has no health check.
 func NewGroup(config topology.ServerGroup) *Group {
-	g := &Group{}
+	g := &Group{judged: make(chan struct{})}
 	g.Update(config)
 	return g
 }
@@ -75,25 +76,27 @@ func (g *Group) Update(config topology.ServerGroup) {
 }
 
 // Report tells the group how a check of a server ended: nil is a success.
-// changed is true where that changed the server's health. A server that is not
+// changed is true where that changed the server's state. A server that is not
 // in the group, because it was removed while it was checked, is ignored.
 func (g *Group) Report(server netip.AddrPort, result error, now time.Time) (changed bool) {
-	_, changed = g.report(server, result, now)
-	return changed
+	before, health := g.report(server, result, now)
+	return health.State != before
 }
 
-func (g *Group) report(addr netip.AddrPort, result error, now time.Time) (ServerHealth, bool) {
+// report also says what the server's state was. Of a server that is not in the
+// group it says nothing.
+func (g *Group) report(addr netip.AddrPort, result error, now time.Time) (before State, after ServerHealth) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := find(g.servers, addr)
 	if s == nil {
-		return ServerHealth{}, false
+		return before, after
 	}
-	changed := s.judge(g.config.HealthCheck, result, now)
-	if changed {
+	before = s.state
+	if s.judge(g.config.HealthCheck, result, now) {
 		g.publishLocked()
 	}
-	return s.copy(), changed
+	return before, s.copy()
 }
 
 // Health is a copy of what is known of every server, in the order of the file.
@@ -118,7 +121,7 @@ func (g *Group) Config() topology.ServerGroup {
 func (g *Group) publishLocked() {
 	l := &list{}
 	for _, s := range g.servers {
-		if !s.healthy || s.Weight <= 0 {
+		if !s.takes() || s.Weight <= 0 {
 			continue
 		}
 		weight := s.Weight
@@ -129,12 +132,36 @@ func (g *Group) publishLocked() {
 		l.weights = append(l.weights, weight)
 	}
 	g.candidates.Store(l)
+	g.announceLocked()
+}
+
+// announceLocked opens or closes judged.
+func (g *Group) announceLocked() {
+	initial := slices.ContainsFunc(g.servers, func(s *server) bool { return s.state == Initial })
+	select {
+	case <-g.judged:
+		if initial {
+			g.judged = make(chan struct{})
+		}
+	default:
+		if !initial {
+			close(g.judged)
+		}
+	}
+}
+
+// Judged is closed when every server that the group has now was judged: none
+// is Initial.
+func (g *Group) Judged() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.judged
 }
 
 func (s *server) copy() ServerHealth {
 	return ServerHealth{
 		Server: addrPort(s.Server), Instance: s.Instance, Weight: s.Weight,
-		Healthy: s.healthy, Since: s.since, Reason: s.reason, Checks: s.checks, Failures: s.failures,
+		State: s.state, Healthy: s.takes(), Since: s.since, Cause: s.cause, Reason: s.reason, Checks: s.checks, Failures: s.failures,
 	}
 }
 

@@ -146,20 +146,21 @@ func TestHealth(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		results string // + passed, - failed
-		healthy string // after each: H or U
+		states  string // after each: i initial, H healthy, U unhealthy
 	}{
 		{"the first success is enough", "+", "H"},
-		{"the first failure is no change", "-", "U"},
+		{"the first failures are not the end", "--", "ii"},
+		{"the third in a row is", "---", "iiU"},
+		{"nor are more of them, until the first success", "----+", "iiUUH"},
 		{"a healthy server survives two failures", "+--+--", "HHHHHH"},
 		{"three failures in a row end it", "+---", "HHHU"},
-		{"nor are more of them, until the first success", "---+", "UUUH"},
 		{"a server that was healthy needs three successes in a row", "+---++-+++", "HHHUUUUUUH"},
 		{"and then three failures again", "+---+++---", "HHHUUUHHHU"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g := lb.NewGroup(groupOf("wrr", "tcp", 1))
 			require.Equal(t, "not checked yet", g.Health()[0].Reason)
-			before := byte('U')
+			before := byte('i')
 			for i := range tt.results {
 				var result error
 				if tt.results[i] == '-' {
@@ -167,21 +168,44 @@ func TestHealth(t *testing.T) {
 				}
 				changed := g.Report(address(0), result, epoch.Add(time.Duration(i)*time.Second))
 				h := g.Health()[0]
-				require.Equal(t, tt.healthy[i] == 'H', h.Healthy, "after result %d", i+1)
-				require.Equal(t, tt.healthy[i] != before, changed, "after result %d", i+1)
+				want := map[byte]lb.State{'i': lb.Initial, 'H': lb.Healthy, 'U': lb.Unhealthy}[tt.states[i]]
+				require.Equal(t, want, h.State, "after result %d", i+1)
+				require.Equal(t, want == lb.Healthy, h.Healthy, "after result %d", i+1)
+				require.Equal(t, tt.states[i] != before, changed, "after result %d", i+1)
 				require.EqualValues(t, i+1, h.Checks)
 				_, ok := g.Picker(nil).Pick()
 				require.Equal(t, h.Healthy, ok, "only healthy servers are picked")
+				require.Equal(t, want != lb.Initial, isClosed(g.Judged()))
 				if changed {
 					require.Equal(t, epoch.Add(time.Duration(i)*time.Second), h.Since)
 				}
 				if !h.Healthy {
 					require.Equal(t, "connection refused", h.Reason)
 				}
-				before = tt.healthy[i]
+				before = tt.states[i]
 			}
 		})
 	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func TestJudgedWaitsForServersThatAreNew(t *testing.T) {
+	g := lb.NewGroup(groupOf("wrr", "tcp", 1))
+	g.Report(address(0), nil, epoch)
+	require.True(t, isClosed(g.Judged()))
+	g.Update(groupOf("wrr", "tcp", 1, 1))
+	require.False(t, isClosed(g.Judged()))
+	g.Update(groupOf("wrr", "tcp", 1))
+	require.True(t, isClosed(g.Judged()))
+	require.True(t, isClosed(lb.NewGroup(groupOf("wrr", "none", 1)).Judged()), "nobody judges without a check")
 }
 
 func TestReportOfAServerThatIsGone(t *testing.T) {
@@ -263,7 +287,7 @@ func TestChecker(t *testing.T) {
 		changes := make(chan lb.ServerHealth, 10)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		c := &lb.Checker{Group: group, Dial: h.dial, Changed: func(s lb.ServerHealth) { changes <- s }}
+		c := &lb.Checker{Group: group, Dial: h.dial, Changed: func(_ lb.State, s lb.ServerHealth) { changes <- s }}
 		start := time.Now()
 		go func() { defer close(done); c.Run(ctx) }()
 		synctest.Wait()
@@ -275,17 +299,22 @@ func TestChecker(t *testing.T) {
 		require.Equal(t, 1, h.resets, "a probe ends with a reset")
 		require.Equal(t, "connection refused", group.Health()[1].Reason)
 
-		h.set("192.168.24.0:80", errSilent)
 		second := <-changes
-		require.False(t, second.Healthy)
-		require.Equal(t, "no answer within 5s", second.Reason)
-		// Probes start at 2 s, then whenever the one before has ended and a tick is there.
-		require.Equal(t, 17*time.Second, time.Since(start))
+		require.Equal(t, "vpc2/ecs1", second.Instance)
+		require.Equal(t, lb.Unhealthy, second.State)
+		require.Equal(t, 2*time.Second, time.Since(start), "who was never healthy is probed every second until that is known")
+
+		h.set("192.168.24.0:80", errSilent)
+		third := <-changes
+		require.Equal(t, "vpc2/ecs0", third.Instance)
+		require.Equal(t, "no answer within 5s", third.Reason)
+		// Probes start at 4 s, then whenever the one before has ended and a tick is there.
+		require.Equal(t, 19*time.Second, time.Since(start))
 
 		h.set("192.168.24.1:80", nil)
-		third := <-changes
-		require.Equal(t, "vpc2/ecs1", third.Instance)
-		require.True(t, third.Healthy)
+		fourth := <-changes
+		require.Equal(t, "vpc2/ecs1", fourth.Instance)
+		require.True(t, fourth.Healthy)
 
 		cancel()
 		<-done
@@ -324,7 +353,7 @@ func TestCheckerOnRealSockets(t *testing.T) {
 	changes := make(chan lb.ServerHealth)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	c := &lb.Checker{Group: lb.NewGroup(config), Dial: (&net.Dialer{}).DialContext, Changed: func(s lb.ServerHealth) { changes <- s }}
+	c := &lb.Checker{Group: lb.NewGroup(config), Dial: (&net.Dialer{}).DialContext, Changed: func(_ lb.State, s lb.ServerHealth) { changes <- s }}
 	go func() { defer close(done); c.Run(ctx) }()
 	require.True(t, (<-changes).Healthy)
 	require.NoError(t, ln.Close())

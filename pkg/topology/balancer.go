@@ -33,7 +33,7 @@ func (b *builder) serverGroup(e *entry[rawServerGroup]) {
 		Protocol:  e.Value.Protocol.or("tcp"),
 		Scheduler: e.Value.Scheduler.or("wrr"),
 	}
-	group.HealthCheck = b.healthCheck(group, e.Value.HealthCheck)
+	group.HealthCheck = b.healthCheck(who, group, e.Value.HealthCheck)
 	weights := 0
 	vpc := refer(b, who, e.Value.VPC, b.plan.VPC)
 	for _, raw := range e.Value.Servers.Items {
@@ -75,26 +75,6 @@ func (b *builder) serverInstance(who string, vpc *VPC, ref value[string]) *Insta
 	known := names(vpc.Instances, func(i *Instance) string { return i.Name })
 	b.problem(ref.Node, suggest(ref.V, known), "%s: vpc %q has no instance %q", who, vpc.Name, ref.V)
 	return nil
-}
-
-// healthCheck is the cloud's default with what the file says about it. Only
-// TCP is probed: servers of a UDP group count as healthy unless the file asks
-// for a TCP probe.
-func (b *builder) healthCheck(group ServerGroup, raw rawHealthCheck) HealthCheck {
-	check := b.plan.Profile.HealthTCP
-	if b.balancerOf[group.Name] == "nlb" {
-		check = b.plan.Profile.HealthNLB
-	}
-	if group.Protocol == "udp" {
-		check.Protocol = "none"
-	}
-	check.Protocol = raw.Protocol.or(check.Protocol)
-	check.Port = uint16(raw.Port.V)
-	check.Interval = b.span("health check", "interval", raw.Interval, check.Interval, 10*time.Millisecond, 5*time.Minute)
-	check.Timeout = b.span("health check", "timeout", raw.Timeout, check.Timeout, 10*time.Millisecond, 5*time.Minute)
-	check.Healthy = raw.Healthy.or(check.Healthy)
-	check.Unhealthy = raw.Unhealthy.or(check.Unhealthy)
-	return check
 }
 
 // span is a duration within bounds, or the default where none was given.

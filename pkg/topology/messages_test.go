@@ -150,10 +150,18 @@ func TestMessages(t *testing.T) {
 		{name: "a clb is in two zones", old: "type: nlb, vpc: vpc2, subnets: [h2]", new: "type: clb, vpc: vpc2, subnets: [h2, i2]"},
 		{name: "two subnets are in one zone", old: "subnets: [h2]", new: "subnets: [h2, h2]"},
 		{name: "a load balancer is in no subnet", old: "subnets: [h2]", new: "subnets: []"},
+		{name: "a health check's path does not begin with a slash", old: "rs1: {vpc: vpc2,", new: "rs1: {vpc: vpc2, health_check: {protocol: http, path: health},"},
+		{name: "a health check's host is an address with a path", old: "rs1: {vpc: vpc2,", new: "rs1: {vpc: vpc2, health_check: {protocol: http, host: a.example/x},"},
+		{name: "a health check's codes are no statuses", old: "rs1: {vpc: vpc2,", new: "rs1: {vpc: vpc2, health_check: {protocol: http, codes: [http_2xx, 600]},"},
+		{name: "a health check by tcp asks for a path", old: "rs1: {vpc: vpc2,", new: "rs1: {vpc: vpc2, health_check: {path: /health},"},
+		{name: "a health check by http sends a datagram", old: "rs1: {vpc: vpc2,", new: "rs1: {vpc: vpc2, health_check: {protocol: http, request: hello},"},
+		{name: "a health check's protocol is not supported", old: "rs1: {vpc: vpc2,", new: "rs1: {vpc: vpc2, health_check: {protocol: https},"},
+		{name: "a health check waits for too long", old: "rs1: {vpc: vpc2,", new: "rs1: {vpc: vpc2, health_check: {timeout: 1h},"},
 		{name: "an idle timeout is too short", old: "server_group: rs1}", new: "server_group: rs1, idle_timeout: 1ms}"},
 
 		// What AWS does not have.
 		{name: "aws has no clb", aws: true, old: "type: nlb", new: "type: clb"},
+		{name: "aws has no health checks by udp", aws: true, old: "rs1: {vpc: vpc2,", new: "rs1: {vpc: vpc2, health_check: {protocol: udp},"},
 		{name: "aws has no zone affinity", aws: true, old: "resources: [nlb1]", new: "resources: [nlb1], zone_affinity: true"},
 		{name: "aws has no rule that denies", aws: true, old: "protocol: tcp, ports: 80, source", new: "action: deny, protocol: tcp, ports: 80, source"},
 		{name: "aws has no priorities", aws: true, old: "protocol: tcp, ports: 80, source", new: "priority: 2, protocol: tcp, ports: 80, source"},

@@ -132,16 +132,6 @@ type Server struct {
 	Weight   int // 0 to 100; 0 takes no new sessions
 }
 
-// HealthCheck says how and how often servers are probed.
-type HealthCheck struct {
-	Protocol  string // tcp, or none: servers count as healthy
-	Port      uint16 // 0: the server's own
-	Interval  time.Duration
-	Timeout   time.Duration
-	Healthy   int // successes in a row that make a server healthy
-	Unhealthy int // failures in a row that make it unhealthy
-}
-
 // LoadBalancer has one node in each of its zones.
 type LoadBalancer struct {
 	Name      string
@@ -274,13 +264,11 @@ type Profile struct {
 	UDPIdle    time.Duration
 	MTU        int
 	NameTTL    time.Duration
-	NATPorts   int         // per NAT IP and target
-	Bandwidth  int         // Mbit/s of a connection; 0: not limited
-	HealthTCP  HealthCheck // default of a server group
-	HealthNLB  HealthCheck // the same, where an nlb uses the group
-	LowReserve int         // addresses at the start of a subnet that nobody gets
-	TopReserve int         // and at its end
-	Gateway    int         // the gateway's place in a subnet: 1 is the second address, -1 the last
+	NATPorts   int // per NAT IP and target
+	Bandwidth  int // Mbit/s of a connection; 0: not limited
+	LowReserve int // addresses at the start of a subnet that nobody gets
+	TopReserve int // and at its end
+	Gateway    int // the gateway's place in a subnet: 1 is the second address, -1 the last
 
 	// What becomes of packets that endpoints do not forward.
 	ResetStray       bool // TCP segments that no session knows are answered with a RST

@@ -5,18 +5,6 @@ import (
 	"time"
 )
 
-// The health check defaults of the clouds. Alibaba Cloud: Server Load Balancer
-// API 2014-05-15, CreateLoadBalancerTCPListener (thresholds 3, timeout 5 s)
-// and the CLB user guide, "Configure health checks" (interval 2 s); Network
-// Load Balancer API 2022-04-30, CreateServerGroup (interval and timeout 5 s,
-// thresholds 2). AWS: User Guide for Network Load Balancers, "Health checks
-// for target groups".
-var (
-	clbHealth = HealthCheck{Protocol: "tcp", Interval: 2 * time.Second, Timeout: 5 * time.Second, Healthy: 3, Unhealthy: 3}
-	nlbHealth = HealthCheck{Protocol: "tcp", Interval: 5 * time.Second, Timeout: 5 * time.Second, Healthy: 2, Unhealthy: 2}
-	awsHealth = HealthCheck{Protocol: "tcp", Interval: 30 * time.Second, Timeout: 10 * time.Second, Healthy: 5, Unhealthy: 2}
-)
-
 // profiles is how each cloud behaves.
 var profiles = map[string]Profile{
 	"alibaba": {
@@ -37,8 +25,6 @@ var profiles = map[string]Profile{
 		// "PrivateLink Quick Start" (document version 20220711) shows
 		// connections of 1024 Mbps. PrivateLink API 2020-04-15 says 3072 today.
 		Bandwidth: 1024,
-		HealthTCP: clbHealth,
-		HealthNLB: nlbHealth,
 		// VPC API 2016-04-28, CreateVSwitch: the first and the last three
 		// addresses of a vSwitch are reserved; the gateway is the last but two.
 		LowReserve: 1,
@@ -65,8 +51,6 @@ var profiles = map[string]Profile{
 		// AWS PrivateLink guide, "AWS PrivateLink quotas": 10 Gbps per
 		// Availability Zone.
 		Bandwidth: 10000,
-		HealthTCP: awsHealth,
-		HealthNLB: awsHealth,
 		// Amazon VPC user guide, "Subnet CIDR blocks": the first four
 		// addresses and the last one are reserved, the second is the router.
 		LowReserve: 4,
@@ -88,8 +72,6 @@ var profiles = map[string]Profile{
 		NameTTL: 60 * time.Second,
 		// All but the well-known ports.
 		NATPorts:   65536 - 1024,
-		HealthTCP:  clbHealth,
-		HealthNLB:  clbHealth,
 		LowReserve: 2, // the network's own address and the gateway
 		TopReserve: 1, // broadcast
 		Gateway:    1,

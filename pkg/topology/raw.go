@@ -98,12 +98,18 @@ type rawServer struct {
 }
 
 type rawHealthCheck struct {
-	Protocol  value[string]        `yaml:"protocol" doc:"tcp probes by connecting; none counts every server as healthy" enum:"tcp|none" later:"http|https|udp"`
+	Protocol  value[string]        `yaml:"protocol" doc:"tcp connects, http asks for a page, udp sends a datagram and takes silence for health; none counts every server as healthy" enum:"tcp|http|udp|none" later:"https|grpc"`
 	Port      value[int]           `yaml:"port" doc:"the port to probe; the server's where it is missing" range:"1..65535"`
 	Interval  value[time.Duration] `yaml:"interval" doc:"time between two probes, such as 2s"`
 	Timeout   value[time.Duration] `yaml:"timeout" doc:"how long a probe waits, such as 5s"`
-	Healthy   value[int]           `yaml:"healthy" doc:"successes in a row that make a server healthy" range:"1..10"`
+	Healthy   value[int]           `yaml:"healthy" doc:"successes in a row that make a server healthy again" range:"1..10"`
 	Unhealthy value[int]           `yaml:"unhealthy" doc:"failures in a row that make it unhealthy" range:"1..10"`
+	Method    value[string]        `yaml:"method" doc:"of http: how it asks" enum:"GET|HEAD"`
+	Path      value[string]        `yaml:"path" doc:"of http: what it asks for, such as /health; / where it is missing"`
+	Host      value[string]        `yaml:"host" doc:"of http: the Host header; the server's address where it is missing"`
+	Codes     codes                `yaml:"codes" doc:"of http: the answers that are successes, such as 200-399 or http_2xx; the cloud's default where it is missing"`
+	Request   value[string]        `yaml:"request" doc:"of udp: what is sent"`
+	Response  value[string]        `yaml:"response" doc:"of udp: the only answer that is a success; any, and silence too, where it is missing"`
 }
 
 type rawLoadBalancer struct {

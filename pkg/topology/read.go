@@ -511,7 +511,8 @@ func areSupported(words []string) string {
 	if len(words) == 1 {
 		return words[0] + " is"
 	}
-	return strings.Join(words, " and ") + " are"
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " and " + words[last] + " are"
 }
 
 func parseInt(node *yaml.Node, t tag, v *int) (hint string, err error) {

@@ -1,0 +1,59 @@
+package lb
+
+// Words are the state of a server and the code of its reason as a cloud's API
+// says them; the code is "" where there is none. balancer is the type of load
+// balancer that uses the group, "" where none does.
+//
+// AWS: Elastic Load Balancing API, TargetHealth. Alibaba Cloud: Server Load
+// Balancer API 2014-05-15, DescribeHealthStatus; Network Load Balancer API
+// 2022-04-30 and Application Load Balancer API 2020-06-16,
+// GetListenerHealthStatus, where a server that is not listed is Healthy.
+func (h ServerHealth) Words(cloud, balancer string) (state, code string) {
+	switch {
+	case cloud == "aws":
+		return h.aws(balancer)
+	case cloud == "alibaba" && (balancer == "clb" || balancer == ""):
+		return map[State]string{Initial: "abnormal", Healthy: "normal", Unhealthy: "abnormal", Unchecked: "unavailable"}[h.State], ""
+	case cloud == "alibaba":
+		return h.alibaba()
+	}
+	return h.State.String(), ""
+}
+
+func (h ServerHealth) aws(balancer string) (state, code string) {
+	switch h.State {
+	case Initial:
+		return "initial", "Elb.InitialHealthChecking"
+	case Healthy:
+		return "healthy", ""
+	case Unchecked:
+		return "unavailable", "Target.HealthCheckDisabled"
+	}
+	// Network Load Balancers know one reason.
+	switch {
+	case balancer == "alb" && h.Cause == Mismatch:
+		return "unhealthy", "Target.ResponseCodeMismatch"
+	case balancer == "alb" && (h.Cause == ConnectTimeout || h.Cause == AnswerTimeout):
+		return "unhealthy", "Target.Timeout"
+	}
+	return "unhealthy", "Target.FailedHealthChecks"
+}
+
+func (h ServerHealth) alibaba() (state, code string) {
+	switch h.State {
+	case Initial:
+		return "Initial", ""
+	case Healthy:
+		return "Healthy", ""
+	case Unchecked:
+		return "Unavailable", ""
+	}
+	return "Unhealthy", map[Cause]string{
+		ConnectTimeout: "CONNECT_TIMEOUT",
+		ConnectFailed:  "CONNECT_FAILED",
+		AnswerTimeout:  "RECV_RESPONSE_TIMEOUT",
+		AnswerFailed:   "RECV_RESPONSE_FAILED",
+		Mismatch:       "HTTP_CODE_NOT_MATCH",
+		Malformed:      "HTTP_INVALID_HEADER",
+	}[h.Cause]
+}
