@@ -35,7 +35,7 @@ func (t *Table) replaceLinks(r *routes, order []*link) {
 		old := t.links.byName[l.Name]
 		switch {
 		case old == nil:
-			l.stats = &LinkStats{Name: l.Name}
+			l.stats = &linkStats{LinkStats: LinkStats{Name: l.Name}}
 			t.links.add(l)
 		case l.continues(old):
 			l.stats, l.number, l.sessions, l.half = old.stats, old.number, old.sessions, old.half

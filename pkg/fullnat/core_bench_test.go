@@ -150,12 +150,12 @@ func benchmarkOpen(b *testing.B, reserve bool) {
 type traffic struct {
 	frames   []packet.Frame
 	verdicts []Verdict
-	pattern  []byte
+	pattern  [64]byte
 }
 
 func newTraffic(l *lab, burst int) *traffic {
-	t := &traffic{frames: make([]packet.Frame, burst), verdicts: make([]Verdict, burst), pattern: make([]byte, 64)}
-	copy(t.pattern, l.pristine)
+	t := &traffic{frames: make([]packet.Frame, burst), verdicts: make([]Verdict, burst)}
+	copy(t.pattern[:], l.pristine)
 	buffers := make([]byte, burst*64)
 	for i := range t.frames {
 		t.frames[i].Data = buffers[i*64 : i*64+64 : i*64+64]
@@ -166,10 +166,11 @@ func newTraffic(l *lab, burst int) *traffic {
 // set makes frame i one of consumer n, who is as in lab.send.
 func (t *traffic) set(i int, n uint32, flags byte) {
 	f := &t.frames[i]
-	copy(f.Data[:64], t.pattern[:64])
-	binary.BigEndian.PutUint32(f.Data[26:], 0x0b000000+n/50000)
-	binary.BigEndian.PutUint16(f.Data[34:], uint16(10000+n%50000))
-	f.Data[47] = flags
+	data := (*[64]byte)(f.Data)
+	*data = t.pattern
+	binary.BigEndian.PutUint32(data[26:], 0x0b000000+n/50000)
+	binary.BigEndian.PutUint16(data[34:], uint16(10000+n%50000))
+	data[47] = flags
 	f.ENI = 1
 }
 

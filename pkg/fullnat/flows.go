@@ -77,8 +77,11 @@ func (a *arena) home(k key) uint32 {
 	return uint32(slot)
 }
 
-// prefetch starts loading the slot and the next, so that a later find need not wait.
-func (a *arena) prefetch(slot uint32) { prefetch(unsafe.Pointer(&a.all[slot])) }
+// prefetch starts loading slots and the one behind each, so that a later find
+// need not wait.
+func (a *arena) prefetch(slots []uint32) {
+	prefetch(unsafe.Pointer(unsafe.SliceData(a.all)), unsafe.SliceData(slots), len(slots))
+}
 
 // find returns the flow with k, or nil. home is home(k). In a full arena two
 // flows of five are behind their home, and no processor foresees which: so the

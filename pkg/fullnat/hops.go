@@ -6,6 +6,7 @@ import "github.com/plinksim/plinksim/pkg/packet"
 // neighbour share one.
 type hop struct {
 	hopKey
+	macs  [12]byte // dst and src as a frame begins
 	users int
 }
 
@@ -37,11 +38,11 @@ func (h *hops) acquire(k hopKey) uint32 {
 func (h *hops) add(k hopKey) (n uint32) {
 	if last := len(h.free) - 1; last >= 0 {
 		n, h.free = h.free[last], h.free[:last]
-		h.all[n] = hop{hopKey: k}
 	} else {
 		n = uint32(len(h.all))
-		h.all = append(h.all, hop{hopKey: k})
+		h.all = append(h.all, hop{})
 	}
+	h.all[n] = hop{hopKey: k, macs: [12]byte(append(k.dst[:], k.src[:]...))}
 	h.number[k] = n
 	return n
 }
@@ -56,8 +57,6 @@ func (h *hops) release(n uint32) {
 
 // address sends a frame to the neighbour.
 func (h *hop) address(f *packet.Frame) {
-	macs := f.Data[:12]
-	copy(macs[0:6], h.dst[:])
-	copy(macs[6:12], h.src[:])
+	*(*[12]byte)(f.Data) = h.macs
 	f.ENI = h.eni
 }

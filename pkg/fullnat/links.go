@@ -12,7 +12,7 @@ type link struct {
 	live     bool
 	sessions int
 	half     halfOpenList // of its sessions
-	stats    *LinkStats   // handed on to the next link of the name
+	stats    *linkStats   // handed on to the next link of the name
 
 	idle            uint32            // ticks
 	timers          [numStates]uint32 // ticks; 0: the table's
@@ -104,4 +104,31 @@ const (
 
 func (r *routes) ownerOf(eni packet.ENI, addr uint32) owner {
 	return r.owned[address{addr, eni}]
+}
+
+// linkStats counts what a link does. What follows from sent is filled in when
+// somebody asks.
+type linkStats struct {
+	LinkStats
+	sent [2]sent // by direction
+}
+
+// sent counts frames and the bytes of their packets.
+type sent struct{ frames, bytes uint64 }
+
+func (s *sent) add(bytes uint64) {
+	s.frames++
+	s.bytes += bytes
+}
+
+// snapshot is a copy of what l has done so far.
+func (l *link) snapshot() LinkStats {
+	s := l.stats.LinkStats
+	there, back := l.stats.sent[toProvider], l.stats.sent[toConsumer]
+	s.Sessions, s.HalfOpen = l.sessions, l.half.len
+	s.PacketsToProvider, s.BytesToProvider = there.frames, there.bytes
+	s.PacketsToConsumer, s.BytesToConsumer = back.frames, back.bytes
+	s.Verdicts[Forwarded] = there.frames + back.frames
+	s.Segments += there.frames + back.frames
+	return s
 }

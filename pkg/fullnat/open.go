@@ -86,16 +86,18 @@ type end struct {
 	port uint16
 }
 
-// pick asks the link for a target. One that no packet can be sent to is none.
+// pick asks the link for a target. One that no packet can be sent to, or come
+// from, is none.
 func (l *link) pick(p *packet.Packet) (target end, ok bool) {
 	picked, ok := l.Pick(tupleOf(p))
-	if p.Kind == packet.ICMP && ok && picked.Addr().Unmap().Is4() {
-		return end{addr: number(picked.Addr().Unmap())}, true
+	addr := picked.Addr().Unmap()
+	if !ok || !addr.Is4() || !packet.MayBeSource(number(addr)) {
+		return end{}, false
 	}
-	if addr := picked.Addr().Unmap(); ok && addr.Is4() && picked.Port() != 0 {
-		return end{number(addr), picked.Port()}, true
+	if p.Kind == packet.ICMP {
+		return end{addr: number(addr)}, true
 	}
-	return end{}, false
+	return end{number(addr), picked.Port()}, picked.Port() != 0
 }
 
 // portTries bounds the search for another port where the pool's next one is of

@@ -5,4 +5,4 @@ package fullnat
 import "unsafe"
 
 // prefetch does nothing where nobody wrote down the instruction.
-func prefetch(unsafe.Pointer) {}
+func prefetch(unsafe.Pointer, *uint32, int) {}

@@ -4,10 +4,11 @@ package fullnat
 
 import "unsafe"
 
-// prefetch asks for the cache line at p and the one behind it, where two flows
-// of five are that are not at p, and does not wait for them. A load in its
-// place gains nothing: it cannot retire before the line is there, and the
-// packets behind it wait too.
+// prefetch asks for the cache lines of n flows by their slots and those behind
+// them, where two flows of five are that are not in their slots, and does not
+// wait for them. A load in its place gains nothing: it cannot retire before the
+// line is there, and the packets behind it wait too. All slots of a burst come
+// with one call, as a call costs as much as four of them.
 //
 //go:noescape
-func prefetch(p unsafe.Pointer)
+func prefetch(flows unsafe.Pointer, slots *uint32, n int)

@@ -113,18 +113,19 @@ func (f *flows) findOther(k key) *flow {
 }
 
 func (f *flows) has(k key) bool {
-	f.prefetchOther(k)
+	if f.phase == moving {
+		f.other.prefetch([]uint32{f.other.home(k)})
+	}
 	return f.find(k, f.home(k)) != nil
 }
 
-// prefetchOther starts loading where else k may be.
-func (f *flows) prefetchOther(k key) {
-	if f.phase != moving {
-		return
+// prefetchOthers starts loading where else flows may be while they move.
+func (f *flows) prefetchOthers(burst []work) {
+	var homes [burstSize]uint32
+	for i := range burst {
+		homes[i] = f.other.home(burst[i].key)
 	}
-	if home := f.other.home(k); int(home) >= f.cursor {
-		f.other.prefetch(home)
-	}
+	f.other.prefetch(homes[:len(burst)])
 }
 
 func (f *flows) at(slot uint32) *flow {
@@ -288,7 +289,7 @@ const lookahead = 8
 func (f *flows) moveOne(from uint32, moved func(e *flow, to uint32)) {
 	if ahead := int(from) + lookahead; ahead < len(f.other.all) {
 		if k := f.other.all[ahead].key; k.rest != 0 {
-			f.arena.prefetch(f.arena.home(k))
+			f.arena.prefetch([]uint32{f.arena.home(k)})
 		}
 	}
 	e := f.other.all[from]

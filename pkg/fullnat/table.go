@@ -84,6 +84,7 @@ type Table struct {
 	laps        laps
 	verdicts    Counters
 	burst       [burstSize]work
+	homes       [burstSize]uint32 // of burst
 }
 
 // New makes an empty table, which drops everything until it is configured.
@@ -173,9 +174,7 @@ func (t *Table) Stats() Stats {
 		Links:     make([]LinkStats, 0, len(t.links.order)),
 	}
 	for _, l := range t.links.order {
-		stats := *l.stats
-		stats.Sessions, stats.HalfOpen = l.sessions, l.half.len
-		s.Links = append(s.Links, stats)
+		s.Links = append(s.Links, l.snapshot())
 	}
 	return s
 }

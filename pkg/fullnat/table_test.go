@@ -87,6 +87,15 @@ func (l *lab) answer(natPort uint16, flags string, now time.Duration) Verdict {
 	return verdicts[0]
 }
 
+func TestTargetsThatNoPacketComesFromAreNone(t *testing.T) {
+	l := newLab(t, 1)
+	for _, target := range []string{"127.0.0.1:80", "0.0.0.0:80", "224.0.0.1:80", "[2001:db8::1]:80", "192.168.0.1:0"} {
+		l.target = netip.MustParseAddrPort(target)
+		v, _ := l.send(0, packet.FlagSYN, 0)
+		require.Equal(t, NoBackend, v, target)
+	}
+}
+
 func TestNATPortsRunOut(t *testing.T) {
 	l := newLab(t, 60000)
 	ports := map[uint16]bool{}

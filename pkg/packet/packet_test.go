@@ -175,6 +175,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(quoting(f, ipv4(layers.IPProtocolTCP), 28))
 	f.Add([]byte("\xff\xff\xff\xff\xff\xff\x02\x00\x0a\x00\x01\x0a\x08\x06\x00\x01\x08\x00\x06\x04"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		requirePlain(t, data)
 		var p, q packet.Packet
 		r := packet.Rewrite{Src: 1, Dst: 2, SrcPort: 3, DstPort: 4}
 		kind := packet.Parse(data, &p)

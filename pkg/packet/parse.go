@@ -85,44 +85,9 @@ func (p *Packet) Length() int { return int(p.End) - L3 }
 // PayloadLength is how many bytes follow the L4 header.
 func (p *Packet) PayloadLength() int { return int(p.End) - int(p.Payload) }
 
-// Words of a frame with nothing unusual, and the bits of them that say so:
-// IPv4 without options; whole; TCP. What Parse does not look at there are the
-// ToS, the TTL, and the two bits of Frag that mean no fragment.
-const (
-	plainType, plainTypeMask   = EtherTypeIPv4<<16 | 0x45<<8, 0xffffff00
-	plainWhole, plainWholeMask = ProtocolTCP, (moreFragments|fragmentOffset)<<16 | 0xff
-)
-
 // Parse fills p from a frame and returns p.Kind. It accepts any data. For the
 // kinds without IPv4 (Malformed, NotIP, ARP) the rest of p means nothing.
-//
-// It does all itself for a TCP segment without IPv4 options: nearly all frames
-// are such, all fields have their places then, and one function with few
-// branches takes half the time of four.
 func Parse(data []byte, p *Packet) Kind {
-	const l4 = L3 + ipv4HeaderLen
-	if len(data) < l4+tcpHeaderLen {
-		return parseAny(data, p)
-	}
-	h := data[:l4+tcpHeaderLen]
-	whole := binary.BigEndian.Uint32(h[L3+6:])
-	length := int(binary.BigEndian.Uint16(h[L3+2:]))
-	headerLen := int(h[l4+12]>>4) * 4
-	src := binary.BigEndian.Uint32(h[L3+12:])
-	if binary.BigEndian.Uint32(h[L3-2:])&plainTypeMask != plainType || whole&plainWholeMask != plainWhole ||
-		length > len(data)-L3 || headerLen < tcpHeaderLen || ipv4HeaderLen+headerLen > length || !mayBeSource(src) {
-		return parseAny(data, p)
-	}
-	p.Kind, p.Protocol, p.TTL, p.Flags = TCP, ProtocolTCP, uint8(whole>>8), h[l4+13]
-	p.ICMPType, p.ICMPCode, p.Frag = 0, 0, uint16(whole>>16)
-	p.L4, p.Payload, p.End = l4, uint16(l4+headerLen), uint32(L3+length)
-	p.Src, p.Dst = src, binary.BigEndian.Uint32(h[L3+16:])
-	p.SrcPort, p.DstPort = binary.BigEndian.Uint16(h[l4:]), binary.BigEndian.Uint16(h[l4+2:])
-	return TCP
-}
-
-// parseAny is Parse for all frames.
-func parseAny(data []byte, p *Packet) Kind {
 	p.Kind = parse(data, p)
 	return p.Kind
 }
@@ -155,7 +120,7 @@ func parseIPv4(data []byte, p *Packet) Kind {
 	p.L4, p.End = uint16(L3+headerLen), uint32(L3+length)
 	p.Payload = p.L4
 	p.Flags, p.ICMPType, p.ICMPCode, p.SrcPort, p.DstPort = 0, 0, 0, 0, 0
-	if !mayBeSource(p.Src) {
+	if !MayBeSource(p.Src) {
 		return Malformed
 	}
 	p.Frag = binary.BigEndian.Uint16(h[6:8])
@@ -178,9 +143,9 @@ func parseL4(data []byte, p *Packet) Kind {
 	return OtherProtocol
 }
 
-// mayBeSource refuses what RFC 1812, 5.3.7 forbids a router to forward:
-// 0.0.0.0/8, loopback, multicast and broadcast.
-func mayBeSource(addr uint32) bool {
+// MayBeSource refuses what RFC 1812, 5.3.7 forbids a router to forward packets
+// from: 0.0.0.0/8, loopback, multicast and broadcast.
+func MayBeSource(addr uint32) bool {
 	first := addr >> 24
 	return first != 0 && first != 127 && first>>4 != 0xe && addr != 0xffffffff
 }

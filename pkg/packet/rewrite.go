@@ -6,11 +6,19 @@ import "encoding/binary"
 // checksums worked out. It fits every packet with the five-tuple that it was
 // made for, and no other. It has no pointer and 16 bytes.
 type Rewrite struct {
-	Src, Dst         uint32
-	SrcPort, DstPort uint16
-	addrs            uint16 // difference that the addresses make
+	Dst, Src         uint32 // in this order a processor reads them at once
+	DstPort, SrcPort uint16
+	header           uint16 // difference that addresses and one from the TTL make
 	all              uint16 // difference that addresses and ports make
 }
+
+// The TTL is the high half of its word, so one less is 0x0100 less, which in
+// ones-complement is oneHop more. backHop takes it back where the addresses
+// alone count: in a pseudo-header.
+const (
+	oneHop  = 0xffff - 0x0100
+	backHop = 0x0100
+)
 
 // NewRewrite gives packets with p's five-tuple new addresses and ports.
 func NewRewrite(p *Packet, src, dst uint32, srcPort, dstPort uint16) Rewrite {
@@ -20,7 +28,7 @@ func NewRewrite(p *Packet, src, dst uint32, srcPort, dstPort uint16) Rewrite {
 		uint32(srcPort)<<16|uint32(dstPort))
 	return Rewrite{
 		Src: src, Dst: dst, SrcPort: srcPort, DstPort: dstPort,
-		addrs: Fold(addrs), all: Fold(addrs + ports),
+		header: Fold(addrs + oneHop), all: Fold(addrs + ports),
 	}
 }
 
@@ -53,12 +61,9 @@ func (r *Rewrite) Apply(f *Frame, p *Packet) {
 
 func (r *Rewrite) applyIPv4(data []byte, p *Packet) {
 	h := data[L3 : L3+ipv4HeaderLen]
-	// The TTL is the high half of its word: one less is 0x0100 less, which in
-	// ones-complement is 0xfeff more.
-	const ttlDifference = 0xffff - 0x0100
 	checksum := binary.BigEndian.Uint16(h[ipv4Checksum:])
 	h[8] = p.TTL - 1
-	binary.BigEndian.PutUint16(h[ipv4Checksum:], Update(checksum, uint32(r.addrs)+ttlDifference))
+	binary.BigEndian.PutUint16(h[ipv4Checksum:], Update(checksum, uint32(r.header)))
 	binary.BigEndian.PutUint32(h[12:16], r.Src)
 	binary.BigEndian.PutUint32(h[16:20], r.Dst)
 }
@@ -67,7 +72,7 @@ func (r *Rewrite) applyTCP(field []byte, partial bool) {
 	checksum := binary.BigEndian.Uint16(field)
 	if partial {
 		// The sender adds ports and payload later, as they are then.
-		checksum = UpdatePartial(checksum, uint32(r.addrs))
+		checksum = UpdatePartial(checksum, uint32(r.header)+backHop)
 	} else {
 		checksum = Update(checksum, uint32(r.all))
 	}
@@ -80,7 +85,7 @@ func (r *Rewrite) applyUDP(field []byte, partial bool) {
 	checksum := binary.BigEndian.Uint16(field)
 	switch {
 	case partial:
-		checksum = UpdatePartial(checksum, uint32(r.addrs))
+		checksum = UpdatePartial(checksum, uint32(r.header)+backHop)
 	case checksum == 0:
 		return
 	default:
