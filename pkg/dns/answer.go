@@ -2,7 +2,6 @@ package dns
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -16,6 +15,11 @@ const payload = 1232
 // message. turn rotates the order of addresses: pass a number that grows. It
 // is nil for what must not be answered: a message that is itself a reply.
 func (v *View) Answer(req *dns.Msg, asker netip.Addr, turn uint32) *dns.Msg {
+	return v.answer(req, asker, turn, nil)
+}
+
+// answer also writes down in t, where that is not nil, how it came about.
+func (v *View) answer(req *dns.Msg, asker netip.Addr, turn uint32, t *Explanation) *dns.Msg {
 	if req.Response {
 		return nil
 	}
@@ -23,15 +27,16 @@ func (v *View) Answer(req *dns.Msg, asker netip.Addr, turn uint32) *dns.Msg {
 	m.SetReply(req)
 	m.Compress = true
 	m.RecursionAvailable = true // to its clients it is the VPC's resolver
+	foreign := false
 	if rcode := refusal(req); rcode != dns.RcodeSuccess {
 		m.Rcode = rcode
-	} else if !v.fill(m, asker.Unmap(), turn) {
-		m.Rcode = dns.RcodeRefused
+	} else {
+		foreign = !v.fill(m, asker.Unmap(), turn, t)
 	}
 	if len(req.Question) != 1 {
 		m.Question = nil
 	}
-	echoEDNS(m, req)
+	echoEDNS(m, req, foreign)
 	return m
 }
 
@@ -57,98 +62,68 @@ func refusal(req *dns.Msg) int {
 	return dns.RcodeSuccess
 }
 
-// fill answers the question of m, false where its name is not ours.
-func (v *View) fill(m *dns.Msg, asker netip.Addr, turn uint32) bool {
+// fill answers the question of m. It is false where its name, or the one that
+// its CNAMEs lead to, is not ours; the code is that of the last name then as
+// always (RFC 6604, 3).
+func (v *View) fill(m *dns.Msg, asker netip.Addr, turn uint32, t *Explanation) (ours bool) {
 	q := m.Question[0]
-	key := dns.CanonicalName(q.Name)
-	if addr, ok := reverseAddr(key); ok {
-		return v.fillReverse(m, key, addr)
+	for range maxChain + 1 {
+		key := dns.CanonicalName(q.Name)
+		target, ours := v.fillName(m, q, key, asker, turn, t)
+		if !ours {
+			t.step(Step{Name: q.Name, Outcome: Foreign})
+			m.Rcode = dns.RcodeRefused
+			return false
+		}
+		if target == "" {
+			return true
+		}
+		q.Name = dns.Fqdn(target)
 	}
-	zone := v.zoneOf(key)
-	if zone == "" {
-		return false
-	}
-	m.Authoritative = true
-	name, apex := v.names[key], key == zone
-	switch {
-	case name == nil && !apex && !v.parents[key]:
-		m.Rcode = dns.RcodeNameError
-	case q.Qtype == dns.TypeANY:
-		m.Answer = append(m.Answer, v.minimalANY(q.Name))
-	case apex && q.Qtype == dns.TypeSOA:
-		m.Answer = append(m.Answer, v.soa(zone))
-	case apex && q.Qtype == dns.TypeNS:
-		m.Answer = append(m.Answer, v.ns(zone))
-	case name != nil:
-		m.Answer = records(q, name, v.choose(name, asker, turn))
-	}
-	if len(m.Answer) == 0 {
-		m.Ns = append(m.Ns, v.soa(zone)) // RFC 2308, 3: negative answers carry it
-	}
+	m.Rcode = dns.RcodeServerFailure // NewView lets no such chain pass
 	return true
 }
 
-// choose gives the addresses of a name for one asker, in the order in which
-// they are to be tried.
-func (v *View) choose(n *Name, asker netip.Addr, turn uint32) []Address {
-	zone := ""
-	if n.Affinity {
-		zone = v.zoneOfAsker(asker)
+// fillName adds what one name has. Where that is a CNAME and another type is
+// asked for, target is the name to go on with.
+func (v *View) fillName(m *dns.Msg, q dns.Question, key string, asker netip.Addr, turn uint32, t *Explanation) (target string, ours bool) {
+	if ours, known := v.fillReverse(m, q, key, t); known {
+		return "", ours
 	}
-	up := slices.DeleteFunc(slices.Clone(n.Addrs), func(a Address) bool { return !a.Up })
-	if near := inZone(up, zone); len(near) > 0 {
-		return rotate(near, turn)
+	zone := v.zoneOf(key)
+	if zone == "" {
+		return "", false
 	}
-	if len(up) > 0 {
-		return rotate(up, turn)
+	if len(m.Answer) == 0 {
+		m.Authoritative = true // it is about the first name (RFC 1035, 4.1.1)
 	}
-	// Nothing is up. All are given, the asker's own zone first.
-	all := rotate(slices.Clone(n.Addrs), turn)
-	slices.SortStableFunc(all, func(a, b Address) int { return nearFirst(a, b, zone) })
-	return all
-}
-
-func inZone(addrs []Address, zone string) (near []Address) {
-	for _, a := range addrs {
-		if zone != "" && a.Zone == zone {
-			near = append(near, a)
-		}
-	}
-	return near
-}
-
-func nearFirst(a, b Address, zone string) int {
-	aNear, bNear := zone != "" && a.Zone == zone, zone != "" && b.Zone == zone
+	name, exists, wildcard := v.lookup(key, zone)
+	step := Step{Name: q.Name, Authority: zone, Wildcard: wildcard, Outcome: NoData}
+	before := len(m.Answer)
 	switch {
-	case aNear == bNear:
-		return 0
-	case aNear:
-		return -1
-	}
-	return 1
-}
-
-func rotate(addrs []Address, turn uint32) []Address {
-	if len(addrs) == 0 {
-		return addrs
-	}
-	n := int(turn % uint32(len(addrs)))
-	return slices.Concat(addrs[n:], addrs[:n])
-}
-
-// records writes addresses as A or AAAA records. Their owner is the name as it
-// was asked, in the same case: clients compare it.
-func records(q dns.Question, n *Name, addrs []Address) (out []dns.RR) {
-	for _, a := range addrs {
-		head := dns.RR_Header{Name: q.Name, Rrtype: q.Qtype, Class: dns.ClassINET, Ttl: seconds(n.TTL)}
-		switch is4 := a.IP.Unmap().Is4(); {
-		case is4 && q.Qtype == dns.TypeA:
-			out = append(out, &dns.A{Hdr: head, A: a.IP.Unmap().AsSlice()})
-		case !is4 && q.Qtype == dns.TypeAAAA:
-			out = append(out, &dns.AAAA{Hdr: head, AAAA: a.IP.AsSlice()})
+	case !exists:
+		m.Rcode, step.Outcome = dns.RcodeNameError, NoName
+	case q.Qtype == dns.TypeANY:
+		m.Answer = append(m.Answer, v.minimalANY(q.Name))
+	case key == zone && q.Qtype == dns.TypeSOA:
+		m.Answer = append(m.Answer, v.soa(q.Name, zone))
+	case key == zone && q.Qtype == dns.TypeNS:
+		m.Answer = append(m.Answer, v.ns(q.Name, zone))
+	case name != nil && name.CNAME != "":
+		m.Answer = append(m.Answer, &dns.CNAME{Hdr: header(q.Name, dns.TypeCNAME, name), Target: dns.Fqdn(name.CNAME)})
+		if q.Qtype != dns.TypeCNAME {
+			target = name.CNAME
 		}
+	case name != nil:
+		m.Answer = v.appendRecords(m.Answer, q, name, asker, turn, t, &step)
 	}
-	return out
+	if len(m.Answer) > before {
+		step.Outcome = Answered
+	} else {
+		m.Ns = append(m.Ns, v.soa(zone, zone)) // RFC 2308, 3: negative answers carry it
+	}
+	t.step(step)
+	return target, true
 }
 
 // minimalANY is the whole answer to a question for everything (RFC 8482, 4.2).
@@ -161,9 +136,9 @@ func (v *View) minimalANY(name string) dns.RR {
 
 // soa is the record of a zone. Its own TTL and its minimum are equal, so that
 // either limits how long a negative answer is kept (RFC 2308, 5).
-func (v *View) soa(zone string) dns.RR {
+func (v *View) soa(owner, zone string) dns.RR {
 	return &dns.SOA{
-		Hdr:     dns.RR_Header{Name: zone, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: v.ttl},
+		Hdr:     dns.RR_Header{Name: owner, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: v.ttl},
 		Ns:      v.hostOf(zone),
 		Mbox:    below("hostmaster", zone),
 		Serial:  1, // zones are never transferred, so nobody compares it
@@ -172,9 +147,9 @@ func (v *View) soa(zone string) dns.RR {
 	}
 }
 
-func (v *View) ns(zone string) dns.RR {
+func (v *View) ns(owner, zone string) dns.RR {
 	return &dns.NS{
-		Hdr: dns.RR_Header{Name: zone, Rrtype: dns.TypeNS, Class: dns.ClassINET, Ttl: v.ttl},
+		Hdr: dns.RR_Header{Name: owner, Rrtype: dns.TypeNS, Class: dns.ClassINET, Ttl: v.ttl},
 		Ns:  v.hostOf(zone),
 	}
 }
@@ -206,11 +181,18 @@ func countOPT(m *dns.Msg) (n int) {
 }
 
 // echoEDNS answers an OPT record with ours (RFC 6891, 7), DO bit included
-// (RFC 3225, 3). A question without one gets none.
-func echoEDNS(m, req *dns.Msg) {
+// (RFC 3225, 3). A question without one gets none. To the asker of a foreign
+// name it also says why that is refused (RFC 8914, 4.21).
+func echoEDNS(m, req *dns.Msg, foreign bool) {
 	opt := req.IsEdns0()
 	if opt == nil {
 		return
 	}
 	m.SetEdns0(payload, opt.Do())
+	if foreign {
+		ours := m.IsEdns0()
+		ours.Option = append(ours.Option, &dns.EDNS0_EDE{
+			InfoCode: dns.ExtendedErrorCodeNotAuthoritative, ExtraText: "not a name of this lab, and nothing is forwarded",
+		})
+	}
 }

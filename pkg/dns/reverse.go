@@ -8,30 +8,66 @@ import (
 	"github.com/miekg/dns"
 )
 
-// fillReverse answers a question for the name of an address. We speak for the
-// addresses that we know and for all others of our subnets.
-func (v *View) fillReverse(m *dns.Msg, key string, addr netip.Addr) bool {
+// fillReverse answers a question for the name of an address; known is false
+// where it is for another name. We speak for the addresses that we know and
+// for all others of our subnets, each in the zone of the label above it.
+func (v *View) fillReverse(m *dns.Msg, q dns.Question, key string, t *Explanation) (ours, known bool) {
+	if v.closestZone(key) != "" {
+		return false, false // a reverse zone that somebody wrote himself
+	}
+	block, known := reverseBlock(key)
+	switch {
+	case !known:
+		return false, false
+	case block.IsSingleIP():
+		return v.fillAddress(m, q, key, block.Addr(), t), true
+	case block.Bits() == zoneBits(block.Addr()) && v.touches(block):
+		v.fillReverseZone(m, q, key, t)
+		return true, true
+	}
+	return false, true
+}
+
+func (v *View) fillAddress(m *dns.Msg, q dns.Question, key string, addr netip.Addr, t *Explanation) (ours bool) {
 	name := v.reverse[addr]
 	if name == nil && !v.inSubnet(addr) {
 		return false
 	}
-	q := m.Question[0]
 	m.Authoritative = true
+	step := Step{Name: q.Name, Authority: parentOf(key), Outcome: NoData}
 	switch {
 	case name == nil:
-		m.Rcode = dns.RcodeNameError
+		m.Rcode, step.Outcome = dns.RcodeNameError, NoName
 	case q.Qtype == dns.TypePTR:
-		m.Answer = append(m.Answer, &dns.PTR{
-			Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypePTR, Class: dns.ClassINET, Ttl: seconds(name.TTL)},
-			Ptr: dns.Fqdn(name.FQDN),
-		})
+		m.Answer = append(m.Answer, &dns.PTR{Hdr: header(q.Name, dns.TypePTR, name), Ptr: dns.Fqdn(name.FQDN)})
 	case q.Qtype == dns.TypeANY:
 		m.Answer = append(m.Answer, v.minimalANY(q.Name))
 	}
 	if len(m.Answer) == 0 {
-		m.Ns = append(m.Ns, v.soa(parentOf(key)))
+		m.Ns = append(m.Ns, v.soa(parentOf(key), parentOf(key)))
+	} else {
+		step.Outcome = Answered
 	}
+	t.step(step)
 	return true
+}
+
+// fillReverseZone answers for the zone that negative answers name.
+func (v *View) fillReverseZone(m *dns.Msg, q dns.Question, key string, t *Explanation) {
+	m.Authoritative = true
+	step := Step{Name: q.Name, Authority: key, Outcome: Answered}
+	switch q.Qtype {
+	case dns.TypeSOA:
+		m.Answer = append(m.Answer, v.soa(q.Name, key))
+	case dns.TypeNS:
+		m.Answer = append(m.Answer, v.ns(q.Name, key))
+	case dns.TypeANY:
+		m.Answer = append(m.Answer, v.minimalANY(q.Name))
+	default:
+		m.Ns = append(m.Ns, v.soa(key, key))
+		step.Outcome = NoData
+	}
+	t.step(step)
 }
 
 func (v *View) inSubnet(addr netip.Addr) bool {
@@ -43,45 +79,72 @@ func (v *View) inSubnet(addr netip.Addr) bool {
 	return false
 }
 
-// reverseAddr reads a canonical reverse name of a whole address (RFC 1035,
-// 3.5, and RFC 3596, 2.5).
-func reverseAddr(key string) (netip.Addr, bool) {
-	if labels, ok := strings.CutSuffix(key, ".in-addr.arpa."); ok {
-		return reverseAddr4(strings.Split(labels, "."))
+// touches reports whether a block has addresses that we speak for.
+func (v *View) touches(block netip.Prefix) bool {
+	for _, s := range v.subnets {
+		if s.Prefix.Overlaps(block) {
+			return true
+		}
 	}
-	if labels, ok := strings.CutSuffix(key, ".ip6.arpa."); ok {
-		return reverseAddr6(strings.Split(labels, "."))
+	for addr := range v.reverse {
+		if block.Contains(addr) {
+			return true
+		}
 	}
-	return netip.Addr{}, false
+	return false
 }
 
-func reverseAddr4(labels []string) (netip.Addr, bool) {
+// zoneBits is the size of a reverse zone: the last label is a host's.
+func zoneBits(addr netip.Addr) int {
+	if addr.Is4() {
+		return 24
+	}
+	return 124
+}
+
+// reverseBlock reads a canonical reverse name: of an address, or of all that
+// begin with the labels that are there (RFC 1035, 3.5, and RFC 3596, 2.5).
+func reverseBlock(key string) (netip.Prefix, bool) {
+	if labels, ok := strings.CutSuffix(key, ".in-addr.arpa."); ok {
+		return reverseBlock4(strings.Split(labels, "."))
+	}
+	if labels, ok := strings.CutSuffix(key, ".ip6.arpa."); ok {
+		return reverseBlock6(strings.Split(labels, "."))
+	}
+	return netip.Prefix{}, false
+}
+
+func reverseBlock4(labels []string) (netip.Prefix, bool) {
 	var a [4]byte
-	if len(labels) != len(a) {
-		return netip.Addr{}, false
+	if len(labels) > len(a) {
+		return netip.Prefix{}, false
 	}
 	for i, label := range labels {
 		n, err := strconv.ParseUint(label, 10, 8)
 		if err != nil || strconv.FormatUint(n, 10) != label {
-			return netip.Addr{}, false
+			return netip.Prefix{}, false
 		}
-		a[len(a)-1-i] = byte(n)
+		a[len(labels)-1-i] = byte(n)
 	}
-	return netip.AddrFrom4(a), true
+	return netip.PrefixFrom(netip.AddrFrom4(a), 8*len(labels)), true
 }
 
-func reverseAddr6(labels []string) (netip.Addr, bool) {
+func reverseBlock6(labels []string) (netip.Prefix, bool) {
 	var a [16]byte
-	if len(labels) != 2*len(a) {
-		return netip.Addr{}, false
+	if len(labels) > 2*len(a) {
+		return netip.Prefix{}, false
 	}
 	for i, label := range labels {
 		n, err := strconv.ParseUint(label, 16, 4)
 		if err != nil || len(label) != 1 {
-			return netip.Addr{}, false
+			return netip.Prefix{}, false
 		}
 		at := len(labels) - 1 - i // the nibble, from the front of the address
 		a[at/2] |= byte(n) << (4 * (1 - at%2))
 	}
-	return netip.AddrFrom16(a).Unmap(), true
+	addr := netip.AddrFrom16(a)
+	if len(labels) == 2*len(a) {
+		addr = addr.Unmap()
+	}
+	return netip.PrefixFrom(addr, min(4*len(labels), addr.BitLen())), true
 }

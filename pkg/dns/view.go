@@ -11,8 +11,8 @@
 //	server.SetView(view)
 //	err = server.Serve(ctx, packetConn, listener)
 //
-// Nothing is ever forwarded. A name below one of our zones is answered with
-// authority, one that is elsewhere is refused.
+// A name below one of our zones is answered with authority, one that is
+// elsewhere is refused. Why an answer is what it is, View.Explain says.
 package dns
 
 import (
@@ -50,14 +50,30 @@ type Subnet struct {
 	Zone   string
 }
 
-// Name is a name with its addresses.
+// Name is a name with its records.
 type Name struct {
-	FQDN string // without a final dot
+	// FQDN is without a final dot. With "*" as its first label it stands for
+	// all names in its place that are not there themselves (RFC 4592).
+	FQDN string
 	// Affinity gives an asker the address of its own zone alone while that is
 	// up. Without it everybody gets all addresses that are up, in turns.
 	Affinity bool
 	TTL      time.Duration // 0: Config.TTL
 	Addrs    []Address
+	// CNAME is another name that this one stands for, without a final dot. A
+	// name that has it has no other records.
+	CNAME string
+	TXT   []string // the text of each record; cut into strings of 255 bytes on the wire
+	SRV   []SRV
+	// Alias is a name by which its addresses are not known: none of them has
+	// it as its reverse name.
+	Alias bool
+}
+
+// SRV is where a service is to be found (RFC 2782).
+type SRV struct {
+	Priority, Weight, Port uint16
+	Target                 string // without a final dot
 }
 
 // Address is one address of a name.
@@ -65,8 +81,14 @@ type Address struct {
 	IP   netip.Addr
 	Zone string // "" where it is in none
 	// Up is whether it may be given out. Where no address of a name is up,
-	// all are given, so that a name resolves before its endpoint is accepted.
+	// those that are only Unhealthy are given, and without such ones all, so
+	// that a name resolves before its endpoint is accepted.
 	Up bool
+	// Unhealthy is an address that is not Up because of the health of what is
+	// behind it alone.
+	Unhealthy bool
+	// Why says why it is not Up, for people.
+	Why string
 }
 
 // View answers questions. It is immutable and may be asked from any goroutine.
@@ -98,6 +120,11 @@ func NewView(cfg Config) (*View, error) {
 	}
 	for i := range cfg.Names {
 		if err := v.addName(cfg.Names[i], cfg.TTL); err != nil {
+			return nil, err
+		}
+	}
+	for i := range cfg.Names {
+		if err := v.checkChain(&cfg.Names[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -151,6 +178,9 @@ func (v *View) addName(n Name, ttl time.Duration) error {
 	if n.TTL == 0 {
 		n.TTL = ttl
 	}
+	if err := v.checkRecords(&n, key); err != nil {
+		return err
+	}
 	v.names[key] = &n
 	v.addParents(key, v.closestZone(key))
 	for _, a := range n.Addrs {
@@ -158,11 +188,76 @@ func (v *View) addName(n Name, ttl time.Duration) error {
 			return fmt.Errorf("name %q has an address that is none", n.FQDN)
 		}
 		ip := a.IP.Unmap()
+		if n.Alias {
+			continue
+		}
 		if known := v.reverse[ip]; known == nil || len(n.Addrs) < len(known.Addrs) {
 			v.reverse[ip] = &n
 		}
 	}
 	return nil
+}
+
+// checkRecords refuses what may not stand beside a CNAME (RFC 1034, 3.6.2), and
+// names of others that are none.
+func (v *View) checkRecords(n *Name, key string) error {
+	for _, s := range n.SRV {
+		if !isName(s.Target) {
+			return fmt.Errorf("name %q: the target %q of an SRV record is not a domain name", n.FQDN, s.Target)
+		}
+	}
+	switch {
+	case n.CNAME == "":
+		return nil
+	case !isName(n.CNAME):
+		return fmt.Errorf("name %q: its CNAME %q is not a domain name", n.FQDN, n.CNAME)
+	case len(n.Addrs)+len(n.TXT)+len(n.SRV) > 0:
+		return fmt.Errorf("name %q has a CNAME and other records", n.FQDN)
+	case v.zones[key]:
+		return fmt.Errorf("name %q is a zone and cannot have a CNAME", n.FQDN)
+	}
+	return nil
+}
+
+// maxChain is how many CNAMEs are followed for one question.
+const maxChain = 8
+
+// checkChain follows the CNAME of a name as an answer does.
+func (v *View) checkChain(n *Name) error {
+	chain := []string{n.FQDN}
+	for n != nil && n.CNAME != "" {
+		key := dns.CanonicalName(n.CNAME)
+		chain = append(chain, n.CNAME)
+		if len(chain) > maxChain+1 {
+			return fmt.Errorf("name %q leads nowhere by CNAME: %s", chain[0], strings.Join(chain, ", "))
+		}
+		n, _, _ = v.lookup(key, v.zoneOf(key))
+	}
+	return nil
+}
+
+// lookup finds a canonical name in its zone. Exists is true as well for names
+// that only have others below them; wildcard is the name that stands for it
+// where it is not there itself.
+func (v *View) lookup(key, zone string) (name *Name, exists bool, wildcard string) {
+	if name := v.names[key]; name != nil {
+		return name, true, ""
+	}
+	if key == zone || v.parents[key] {
+		return nil, true, ""
+	}
+	if zone == "" {
+		return nil, false, ""
+	}
+	// The closest name above that exists decides (RFC 4592, 3.3.1).
+	for above := parentOf(key); ; above = parentOf(above) {
+		if wild := v.names["*."+above]; wild != nil && dns.IsSubDomain(zone, above) {
+			return wild, true, wild.FQDN
+		}
+		if above == zone || above == "." || v.names[above] != nil || v.parents[above] {
+			return nil, false, ""
+		}
+	}
 }
 
 // isName leaves out what would need an escape: our names are host names.

@@ -150,7 +150,10 @@ func TestAnswer(t *testing.T) {
 		{"a known address has no other records", "10.1.0.10.in-addr.arpa A", inH,
 			"NOERROR aa\n; 1.0.10.in-addr.arpa. 60 IN SOA ns.1.0.10.in-addr.arpa. hostmaster.1.0.10.in-addr.arpa. 1 3600 600 86400 60"},
 		{"an address that is not ours", "1.1.1.1.in-addr.arpa PTR", inH, "REFUSED"},
-		{"no address at all", "1.0.10.in-addr.arpa PTR", inH, "REFUSED"},
+		{"the zone of reverse names", "1.0.10.in-addr.arpa NS", inH, "NOERROR aa\n1.0.10.in-addr.arpa. 60 IN NS ns.1.0.10.in-addr.arpa."},
+		{"has no names itself", "1.0.10.in-addr.arpa PTR", inH,
+			"NOERROR aa\n; 1.0.10.in-addr.arpa. 60 IN SOA ns.1.0.10.in-addr.arpa. hostmaster.1.0.10.in-addr.arpa. 1 3600 600 86400 60"},
+		{"the zone of others", "9.9.9.in-addr.arpa NS", inH, "REFUSED"},
 		{"an address with a leading zero is none", "010.1.0.10.in-addr.arpa PTR", inH, "REFUSED"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -211,7 +214,7 @@ func TestWhichAddressesAreGiven(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		affinity bool
-		addrs    string // zone and + where it is up, - where not
+		addrs    string // zone and + where it is up, ! where it is unhealthy, - where it is not up otherwise
 		asker    netip.Addr
 		turn     uint32
 		want     string // last bytes of the addresses, 1 for the first and so on
@@ -229,6 +232,9 @@ func TestWhichAddressesAreGiven(t *testing.T) {
 		{"nothing is up: the asker's zone comes first", true, "h- i-", inI, 0, "2 1"},
 		{"an asker of no zone has no affinity to addresses of none", true, "+ h+", elsewhere, 0, "1 2"},
 		{"no address at all", true, "", inH, 5, ""},
+		{"nothing is up: those that are only unhealthy", false, "h- i!", inH, 0, "2"},
+		{"nothing is up: of the unhealthy the asker's zone first", true, "h! i! j-", inI, 0, "2 1"},
+		{"one that is up is better than one that is near and unhealthy", true, "h! i+", inH, 0, "2"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := config()
@@ -236,7 +242,7 @@ func TestWhichAddressesAreGiven(t *testing.T) {
 			for i, text := range strings.Fields(tt.addrs) {
 				zone := text[:len(text)-1]
 				name.Addrs = append(name.Addrs, dns.Address{
-					IP: netip.AddrFrom4([4]byte{10, 9, 9, byte(i + 1)}), Zone: zone, Up: strings.HasSuffix(text, "+"),
+					IP: netip.AddrFrom4([4]byte{10, 9, 9, byte(i + 1)}), Zone: zone, Up: strings.HasSuffix(text, "+"), Unhealthy: strings.HasSuffix(text, "!"),
 				})
 			}
 			cfg.Names = []dns.Name{name}

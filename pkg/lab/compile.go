@@ -3,24 +3,22 @@ package lab
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dataplane"
-	"github.com/plinksim/plinksim/pkg/dns"
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/secgroup"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// Desired is what a lab should do at one revision of its control plane: whole
-// configurations, each to be swapped in.
+// Desired is what the data plane of a lab should do at one revision of its
+// control plane: a whole configuration, to be swapped in. What the resolvers
+// should answer depends on more: see CompileNames.
 type Desired struct {
 	Dataplane dataplane.Config
-	DNS       map[string]dns.Config // by VPC
 }
 
 // Numbers gives every ENI, by the name of its device, its number in the data
@@ -45,10 +43,7 @@ func Compile(plan *topology.Plan, state control.Snapshot, numbers Numbers, pick 
 			c.eni(node.ENI, node.Local)
 		}
 	}
-	return Desired{
-		Dataplane: dataplane.Config{NAT: c.nat, Owned: c.owned},
-		DNS:       c.names(),
-	}
+	return Desired{Dataplane: dataplane.Config{NAT: c.nat, Owned: c.owned}}
 }
 
 type compiler struct {
@@ -227,60 +222,15 @@ func (c *compiler) eligible(balancer *topology.LoadBalancer, node *topology.Node
 	if balancer.CrossZone || balancer.Type == "clb" {
 		return nil
 	}
+	return inZone(c.plan, node.Zone)
+}
+
+// inZone are the servers of one zone.
+func inZone(plan *topology.Plan, zone string) func(topology.Server) bool {
 	return func(s topology.Server) bool {
-		instance, err := c.plan.Instance(s.Instance)
-		return err == nil && instance.Zone == node.Zone
+		instance, err := plan.Instance(s.Instance)
+		return err == nil && instance.Zone == zone
 	}
-}
-
-// names makes the configuration of every VPC's resolver. The names of
-// endpoints are public and the same in every VPC; the names of instances are
-// known in their own VPC alone.
-func (c *compiler) names() map[string]dns.Config {
-	var public []dns.Name
-	for _, ep := range c.plan.Endpoints {
-		public = append(public, c.endpointNames(ep)...)
-	}
-	out := map[string]dns.Config{}
-	for _, vpc := range c.plan.VPCs {
-		cfg := dns.Config{TTL: c.plan.Profile.NameTTL}
-		for _, subnet := range vpc.Subnets {
-			cfg.Subnets = append(cfg.Subnets, dns.Subnet{Prefix: subnet.CIDR, Zone: subnet.Zone})
-		}
-		for _, instance := range vpc.Instances {
-			cfg.Names = append(cfg.Names, dns.Name{
-				FQDN:  instance.DNSName,
-				Addrs: []dns.Address{{IP: instance.IP, Zone: instance.Zone, Up: true}},
-			})
-		}
-		// After the VPC's own: where an address is known twice, because another
-		// VPC has it too, it is the instance here that a reverse look-up means.
-		cfg.Names = append(cfg.Names, public...)
-		for _, svc := range c.plan.Services {
-			cfg.Zones = append(cfg.Zones, svc.Domain)
-		}
-		if len(vpc.Instances) > 0 {
-			cfg.Zones = append(cfg.Zones, parent(vpc.Instances[0].DNSName))
-		}
-		out[vpc.Name] = cfg
-	}
-	return out
-}
-
-func (c *compiler) endpointNames(ep topology.Endpoint) []dns.Name {
-	connection, _ := c.state.Connection(ep.Service, ep.Name)
-	affinity := false
-	if svc, err := c.plan.Service(ep.Service); err == nil {
-		affinity = svc.ZoneAffinity
-	}
-	all := dns.Name{FQDN: ep.Domain, Affinity: affinity}
-	var names []dns.Name
-	for _, zone := range ep.Zones {
-		addr := dns.Address{IP: zone.ENI.IP, Zone: zone.Zone, Up: zoneOf(connection, zone.Zone).State == control.Connected}
-		all.Addrs = append(all.Addrs, addr)
-		names = append(names, dns.Name{FQDN: zone.Domain, Addrs: []dns.Address{addr}})
-	}
-	return append([]dns.Name{all}, names...)
 }
 
 func zoneOf(connection control.Connection, zone string) control.Zone {
@@ -290,11 +240,6 @@ func zoneOf(connection control.Connection, zone string) control.Zone {
 		}
 	}
 	return control.Zone{Zone: zone, State: control.Wait}
-}
-
-func parent(name string) string {
-	_, rest, _ := strings.Cut(name, ".")
-	return rest
 }
 
 func protocolNumber(name string) uint8 {

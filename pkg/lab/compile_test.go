@@ -12,8 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/dns"
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/lb"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -63,6 +65,7 @@ func desired(t *testing.T, plan *topology.Plan, accepted bool) string {
 		c.names[numbers[eni.Device]] = eni.Name
 	}
 	c.Desired = lab.Compile(plan, plane.State(), numbers, c.pick)
+	c.dns = lab.CompileNames(plan, plane.State(), allHealthy(plan))
 	var b strings.Builder
 	c.interfaces(&b)
 	c.links(&b)
@@ -74,6 +77,7 @@ func desired(t *testing.T, plan *topology.Plan, accepted bool) string {
 // for.
 type compiled struct {
 	lab.Desired
+	dns    map[string]dns.Config
 	plan   *topology.Plan
 	names  map[packet.ENI]string
 	groups map[string]string // what a link picks from
@@ -92,6 +96,16 @@ func (c *compiled) pick(link, group string, eligible func(topology.Server) bool)
 	}
 	c.groups[link] = fmt.Sprintf("%s (%s)", group, strings.Join(servers, ", "))
 	return nil
+}
+
+func allHealthy(plan *topology.Plan) lab.Health {
+	return lab.Health{Servers: func(group string) (health []lb.ServerHealth) {
+		sg, _ := plan.ServerGroup(group)
+		for _, s := range sg.Servers {
+			health = append(health, lb.ServerHealth{Server: netip.AddrPortFrom(s.IP, s.Port), Healthy: true})
+		}
+		return health
+	}}
 }
 
 func (c *compiled) interfaces(b *strings.Builder) {
@@ -130,7 +144,7 @@ func admitted(link fullnat.Link) string {
 
 func (c *compiled) resolvers(b *strings.Builder) {
 	for _, vpc := range c.plan.VPCs {
-		cfg := c.DNS[vpc.Name]
+		cfg := c.dns[vpc.Name]
 		fmt.Fprintf(b, "resolver of %s, TTL %s\n", vpc.Name, cfg.TTL)
 		for _, subnet := range cfg.Subnets {
 			fmt.Fprintf(b, "  %s asks from %s\n", subnet.Prefix, subnet.Zone)
@@ -141,11 +155,15 @@ func (c *compiled) resolvers(b *strings.Builder) {
 				b.WriteString(", the asker's zone first")
 			}
 			for _, a := range name.Addrs {
-				up := "down"
+				up := "down: " + a.Why
 				if a.Up {
 					up = "up"
 				}
-				fmt.Fprintf(b, "; %s in %s is %s", a.IP, a.Zone, up)
+				where := ""
+				if a.Zone != "" {
+					where = " in " + a.Zone
+				}
+				fmt.Fprintf(b, "; %s%s is %s", a.IP, where, up)
 			}
 			b.WriteString("\n")
 		}

@@ -4,8 +4,8 @@ import (
 	"net/netip"
 
 	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/dns"
 	"github.com/plinksim/plinksim/pkg/fullnat"
-	"github.com/plinksim/plinksim/pkg/lb"
 	"github.com/plinksim/plinksim/pkg/secgroup"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -60,9 +60,10 @@ func (w *Way) Stops() *Station {
 type Situation struct {
 	Plan    *topology.Plan
 	State   control.Snapshot
-	Desired Desired // what Compile made of Plan and State, with the faults
-	Numbers Numbers // that Compile was given
-	Health  func(group string) []lb.ServerHealth
+	Desired Desired               // what Compile made of Plan and State, with the faults
+	Numbers Numbers               // that Compile was given
+	Names   map[string]dns.Config // what CompileNames made of all that, by VPC
+	Health
 }
 
 // Explain follows the first packet from an instance to a place such as ep1,
@@ -112,7 +113,7 @@ func (l *Lab) situation() Situation {
 	state := l.plane.State()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := Situation{Plan: l.plan, State: state, Numbers: Numbers{}, Health: l.health}
+	s := Situation{Plan: l.plan, State: state, Numbers: Numbers{}, Health: l.healthLocked()}
 	for device, number := range l.numbers {
 		s.Numbers[device] = number
 	}
@@ -121,16 +122,6 @@ func (l *Lab) situation() Situation {
 	}
 	s.Desired = Compile(l.plan, state, l.numbers, nobody)
 	l.faults.impose(&s.Desired, l.plan, l.numbers)
+	s.Names = CompileNames(l.plan, state, s.Health)
 	return s
-}
-
-// health of a server group; of one that does not run, nothing.
-func (l *Lab) health(group string) []lb.ServerHealth {
-	l.mu.Lock()
-	running := l.groups[group]
-	l.mu.Unlock()
-	if running == nil {
-		return nil
-	}
-	return running.group.Health()
 }

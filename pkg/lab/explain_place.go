@@ -107,7 +107,7 @@ func (s Situation) resolve(from *topology.Instance, host string) ([]netip.Addr, 
 
 // ask asks the view of the VPC's resolver.
 func (s Situation) ask(from *topology.Instance, name string) (addrs []netip.Addr, text string, err error) {
-	view, err := dns.NewView(s.Desired.DNS[from.VPC])
+	view, err := dns.NewView(s.Names[from.VPC])
 	if err != nil {
 		return nil, "", err
 	}

@@ -107,18 +107,19 @@ func situationOf(t *testing.T, text []byte, state func(*testing.T, *control.Plan
 	for _, eni := range plan.ENIs() {
 		s.Numbers[eni.Device] = packet.ENI(len(s.Numbers) + 1)
 	}
-	s.Health = func(group string) (health []lb.ServerHealth) {
+	s.Servers = func(group string) (health []lb.ServerHealth) {
 		sg, err := plan.ServerGroup(group)
 		require.NoError(t, err)
 		for _, server := range sg.Servers {
 			h := lb.ServerHealth{Instance: server.Instance, Server: netip.AddrPortFrom(server.IP, server.Port), Weight: server.Weight, Healthy: true}
-			if slices.Contains(unhealthy, server.Instance) {
+			if slices.Contains(unhealthy, server.Instance) && sg.HealthCheck.Protocol != "none" {
 				h.Healthy, h.Reason = false, "it does not answer"
 			}
 			health = append(health, h)
 		}
 		return health
 	}
+	s.Names = lab.CompileNames(plan, s.State, s.Health)
 	s.Desired = lab.Compile(plan, s.State, s.Numbers, func(_, group string, eligible func(topology.Server) bool) func(fullnat.Tuple) (netip.AddrPort, bool) {
 		sg, err := plan.ServerGroup(group)
 		require.NoError(t, err)

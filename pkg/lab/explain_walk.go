@@ -241,7 +241,7 @@ func (w *walk) toServers(group string, eligible func(topology.Server) bool, node
 	}
 	var takes []topology.Server
 	var texts []string
-	for _, h := range w.Health(group) {
+	for _, h := range w.Servers(group) {
 		i := slices.IndexFunc(sg.Servers, func(s topology.Server) bool { return netip.AddrPortFrom(s.IP, s.Port) == h.Server })
 		if i < 0 {
 			continue

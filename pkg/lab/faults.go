@@ -197,15 +197,6 @@ func (f *faults) impose(d *Desired, plan *topology.Plan, numbers Numbers) {
 		}
 	}
 	d.Dataplane.Shaping = s
-	for _, cfg := range d.DNS {
-		for _, name := range cfg.Names {
-			for i := range name.Addrs {
-				if f.zones[name.Addrs[i].Zone] {
-					name.Addrs[i].Up = false
-				}
-			}
-		}
-	}
 }
 
 // of is the fault of an interface: its own, or that its zone is down.

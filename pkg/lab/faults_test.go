@@ -8,7 +8,6 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dataplane"
-	"github.com/plinksim/plinksim/pkg/dns"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -88,16 +87,13 @@ func TestABandwidthIsThatOfAConnectionAndAtAWSOfEachZone(t *testing.T) {
 	require.Equal(t, []string{"ep1@a", "ep1@b"}, names)
 }
 
-func TestAZoneThatIsDownTakesItsInterfacesAndItsAnswersWithIt(t *testing.T) {
+func TestAZoneThatIsDownTakesItsInterfacesWithIt(t *testing.T) {
 	plan, f := faultyPlan("alibaba"), newFaults()
 	f.zones["a"] = true
 	f.enis["ep1@b"] = dataplane.Blackhole
-	d := Desired{DNS: map[string]dns.Config{"vpc": {Names: []dns.Name{{Addrs: []dns.Address{{Zone: "a", Up: true}, {Zone: "b", Up: true}}}}}}}
+	var d Desired
 	f.impose(&d, plan, faultyNumbers)
 	require.Equal(t, map[packet.ENI]dataplane.Fault{1: dataplane.Down, 2: dataplane.Blackhole, 3: dataplane.Down}, d.Dataplane.Shaping.Faults)
-	addrs := d.DNS["vpc"].Names[0].Addrs
-	require.False(t, addrs[0].Up)
-	require.True(t, addrs[1].Up, "an interface's own fault is not known to the names")
 }
 
 func TestAReferenceNamesAZoneAnInterfaceOrAllOfAnOwner(t *testing.T) {

@@ -89,4 +89,8 @@ func (l *Lab) serverChanged(plan *topology.Plan, group string, before lb.State, 
 		}
 	}
 	l.plane.Observe(control.Event{Kind: "server", Name: group + "/" + now.Instance, Verb: "check", From: before.String(), To: now.State.String(), Text: text})
+	select {
+	case l.judged <- struct{}{}:
+	default: // one that follow has not seen yet says the same
+	}
 }

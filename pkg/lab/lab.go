@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/netip"
 	"os"
 	"sync"
@@ -21,7 +20,6 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dataplane"
-	"github.com/plinksim/plinksim/pkg/dns"
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lb"
@@ -46,6 +44,7 @@ type Lab struct {
 
 	// change is held while the lab becomes another one, and only while ctx
 	// lives; mu while a field below is read or written.
+	judged    chan struct{} // gets a value when the health of a server has changed
 	change    sync.Mutex
 	checking  sync.Mutex // held while checks run
 	mu        sync.Mutex
@@ -57,6 +56,7 @@ type Lab struct {
 	resolvers map[string]*runningResolver
 	services  map[string]*service
 	faults    *faults
+	answers   map[string]answerState // by name of the ENI; for who holds change
 }
 
 // Start builds the lab's kernel side, or adopts what is already there of it,
@@ -75,6 +75,7 @@ func Start(ctx context.Context, dir Dir, plan *topology.Plan, log *slog.Logger, 
 		dir: dir, log: log, started: time.Now(), plane: plane,
 		numbers: Numbers{}, netns: map[string]*host.Namespace{}, groups: map[string]*runningGroup{}, pickers: map[string]*lb.Picker{},
 		resolvers: map[string]*runningResolver{}, services: map[string]*service{}, faults: newFaults(),
+		judged: make(chan struct{}, 1),
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	if err := l.run(ctx, plan, progress); err != nil {
@@ -293,17 +294,12 @@ func (l *Lab) putInForce(plan *topology.Plan) error {
 	}
 	desired := Compile(plan, state, l.numbers, l.pick)
 	l.faults.impose(&desired, plan, l.numbers)
-	resolvers := maps.Clone(l.resolvers)
 	l.mu.Unlock()
 	if err := l.engine.Configure(desired.Dataplane); err != nil {
 		return fmt.Errorf("configure the data plane: %w", err)
 	}
-	for _, vpc := range plan.VPCs {
-		view, err := dns.NewView(desired.DNS[vpc.Name])
-		if err != nil {
-			return fmt.Errorf("vpc %q: configure its resolver: %w", vpc.Name, err)
-		}
-		resolvers[resolverKey(vpc)].server.SetView(view)
+	if err := l.publishNames(plan, state); err != nil {
+		return err
 	}
 	l.plane.Report(state.Revision)
 	return nil
@@ -324,18 +320,32 @@ func (l *Lab) pick(link, group string, eligible func(topology.Server) bool) func
 	return func(fullnat.Tuple) (netip.AddrPort, bool) { return p.Pick() }
 }
 
-// follow puts every change of the control plane in force.
+// follow puts every change of the control plane in force, and lets the
+// resolvers know what the health checks found.
 func (l *Lab) follow() {
 	for {
+		act := l.catchUp
 		select {
 		case <-l.ctx.Done():
 			return
 		case <-l.plane.Changed():
+		case <-l.judged:
+			act = l.renewNames
 		}
-		if err := l.catchUp(); err != nil && l.ctx.Err() == nil {
+		if err := act(); err != nil && l.ctx.Err() == nil {
 			l.log.Error("a change could not be put in force", "error", err)
 		}
 	}
+}
+
+// renewNames changes what the resolvers answer and nothing else.
+func (l *Lab) renewNames() error {
+	l.change.Lock()
+	defer l.change.Unlock()
+	if l.ctx.Err() != nil {
+		return nil
+	}
+	return l.publishNames(l.plan, l.plane.State())
 }
 
 func (l *Lab) catchUp() error {
