@@ -80,9 +80,14 @@ func (v *View) fill(m *dns.Msg, asker netip.Addr, turn uint32, t *Explanation) (
 		}
 		q.Name = dns.Fqdn(target)
 	}
-	m.Rcode = dns.RcodeServerFailure // NewView lets no such chain pass
+	t.step(Step{Name: q.Name, Outcome: Circle})
+	m.Rcode, m.Answer, m.Ns = dns.RcodeServerFailure, nil, nil
 	return true
 }
+
+// maxChain is how many CNAMEs are followed for one question. A chain that is
+// longer leads in a circle, or might as well.
+const maxChain = 8
 
 // fillName adds what one name has. Where that is a CNAME and another type is
 // asked for, target is the name to go on with.

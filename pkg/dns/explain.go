@@ -36,6 +36,7 @@ const (
 	NoData   Outcome = "no such record" // the name is there, a record of this type is not
 	NoName   Outcome = "no such name"   // NXDOMAIN
 	Foreign  Outcome = "foreign"        // not a name of ours
+	Circle   Outcome = "too many CNAMEs"
 )
 
 // Explain gives what Answer would at turn 0, and why. It is for people who

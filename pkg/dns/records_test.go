@@ -25,6 +25,8 @@ func private() dns.Config {
 		dns.Name{FQDN: "known.apps.corp.example", Addrs: up("10.0.1.51"), Alias: true},
 		dns.Name{FQDN: "x.deep.apps.corp.example", Addrs: up("10.0.1.52"), Alias: true},
 		dns.Name{FQDN: "*.links.corp.example", CNAME: "api.corp.example"},
+		dns.Name{FQDN: "self.corp.example", CNAME: "self.corp.example"},
+		dns.Name{FQDN: "*.round.corp.example", CNAME: "x.round.corp.example"},
 		dns.Name{FQDN: "_mysql._tcp.corp.example", SRV: []dns.SRV{{Priority: 10, Weight: 5, Port: 3306, Target: "ecs1.vpc1.internal"}}},
 		dns.Name{FQDN: "text.corp.example", TXT: []string{strings.Repeat("a", 300), `quote " and \`, ""}},
 		dns.Name{FQDN: "9.1.16.172.in-addr.arpa", CNAME: "corp.example"},
@@ -60,6 +62,9 @@ func TestPrivateZones(t *testing.T) {
 		{"its place has no records", "apps.corp.example A", "NOERROR aa" + soaCorp},
 		{"a wildcard may be a CNAME", "x.links.corp.example A",
 			"NOERROR aa\nx.links.corp.example. 60 IN CNAME api.corp.example.\napi.corp.example. 60 IN CNAME " + endpoint + ".\n" + endpoint + ". 60 IN A 10.0.1.200"},
+		{"a CNAME to itself", "self.corp.example A", "SERVFAIL aa"},
+		{"a circle through a wildcard", "z.round.corp.example A", "SERVFAIL aa"},
+		{"a circle, and only one step of it is asked for", "self.corp.example CNAME", "NOERROR aa\nself.corp.example. 60 IN CNAME self.corp.example."},
 		{"SRV", "_mysql._tcp.corp.example SRV", "NOERROR aa\n_mysql._tcp.corp.example. 60 IN SRV 10 5 3306 ecs1.vpc1.internal."},
 		{"TXT of the zone itself", "corp.example TXT", "NOERROR aa\ncorp.example. 60 IN TXT \"v=spf1 -all\""},
 		{"TXT that is long, has a backslash, is empty", "text.corp.example TXT",
@@ -91,8 +96,6 @@ func TestNewViewRefusesRecords(t *testing.T) {
 		{"a CNAME that is no name", []dns.Name{{FQDN: "a.internal", CNAME: "b b"}}, `name "a.internal": its CNAME "b b" is not a domain name`},
 		{"a CNAME of a zone", []dns.Name{{FQDN: "internal", CNAME: "a.b"}}, `name "internal" is a zone and cannot have a CNAME`},
 		{"an SRV target that is none", []dns.Name{{FQDN: "a.internal", SRV: []dns.SRV{{Target: ""}}}}, `name "a.internal": the target "" of an SRV record is not a domain name`},
-		{"a CNAME to itself", []dns.Name{{FQDN: "a.internal", CNAME: "A.internal"}}, `name "a.internal" leads nowhere by CNAME: a.internal` + strings.Repeat(", A.internal", 9)},
-		{"a circle through a wildcard", []dns.Name{{FQDN: "*.a.internal", CNAME: "x.a.internal"}}, `name "*.a.internal" leads nowhere by CNAME: *.a.internal` + strings.Repeat(", x.a.internal", 9)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := dns.NewView(dns.Config{Zones: []string{"internal"}, Names: tt.names})

@@ -123,11 +123,6 @@ func NewView(cfg Config) (*View, error) {
 			return nil, err
 		}
 	}
-	for i := range cfg.Names {
-		if err := v.checkChain(&cfg.Names[i]); err != nil {
-			return nil, err
-		}
-	}
 	slices.SortStableFunc(v.subnets, func(a, b Subnet) int { return b.Prefix.Bits() - a.Prefix.Bits() })
 	return v, nil
 }
@@ -215,23 +210,6 @@ func (v *View) checkRecords(n *Name, key string) error {
 		return fmt.Errorf("name %q has a CNAME and other records", n.FQDN)
 	case v.zones[key]:
 		return fmt.Errorf("name %q is a zone and cannot have a CNAME", n.FQDN)
-	}
-	return nil
-}
-
-// maxChain is how many CNAMEs are followed for one question.
-const maxChain = 8
-
-// checkChain follows the CNAME of a name as an answer does.
-func (v *View) checkChain(n *Name) error {
-	chain := []string{n.FQDN}
-	for n != nil && n.CNAME != "" {
-		key := dns.CanonicalName(n.CNAME)
-		chain = append(chain, n.CNAME)
-		if len(chain) > maxChain+1 {
-			return fmt.Errorf("name %q leads nowhere by CNAME: %s", chain[0], strings.Join(chain, ", "))
-		}
-		n, _, _ = v.lookup(key, v.zoneOf(key))
 	}
 	return nil
 }

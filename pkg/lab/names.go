@@ -24,17 +24,17 @@ type Health struct {
 const nameServer = "ns.internal"
 
 // CompileNames decides what every VPC's resolver should answer. The names of
-// endpoints are public and the same in every VPC; the names of instances are
-// known in their own VPC alone. It is pure, as Compile is.
+// endpoints and public zones are the same in every VPC; the names of instances
+// and private zones are known in their own VPCs alone, and hide what is public
+// below their domains. It is pure, as Compile is.
 func CompileNames(plan *topology.Plan, state control.Snapshot, health Health) map[string]dns.Config {
 	n := namer{plan: plan, state: state, health: health}
-	var public []dns.Name
 	for _, ep := range plan.Endpoints {
-		public = append(public, n.endpoint(ep)...)
+		n.endpoints = append(n.endpoints, n.endpoint(ep)...)
 	}
 	out := map[string]dns.Config{}
 	for _, vpc := range plan.VPCs {
-		out[vpc.Name] = n.resolver(vpc, public)
+		out[vpc.Name] = n.resolver(vpc)
 	}
 	return out
 }
@@ -43,9 +43,11 @@ type namer struct {
 	plan   *topology.Plan
 	state  control.Snapshot
 	health Health
+
+	endpoints []dns.Name
 }
 
-func (n *namer) resolver(vpc topology.VPC, public []dns.Name) dns.Config {
+func (n *namer) resolver(vpc topology.VPC) dns.Config {
 	cfg := dns.Config{TTL: n.plan.Profile.NameTTL, Host: nameServer}
 	for _, subnet := range vpc.Subnets {
 		cfg.Subnets = append(cfg.Subnets, dns.Subnet{Prefix: subnet.CIDR, Zone: subnet.Zone})
@@ -61,25 +63,126 @@ func (n *namer) resolver(vpc topology.VPC, public []dns.Name) dns.Config {
 			Addrs: []dns.Address{{IP: instance.IP, Zone: instance.Zone, Up: true}},
 		})
 	}
-	// After the VPC's own: where an address is known twice, because another
-	// VPC has it too, it is the instance here that a reverse look-up means.
-	cfg.Names = append(cfg.Names, public...)
-	for _, svc := range n.plan.Services {
-		cfg.Zones = append(cfg.Zones, svc.Domain)
-	}
 	if len(vpc.Instances) > 0 {
 		cfg.Zones = append(cfg.Zones, parent(vpc.Instances[0].DNSName))
 	}
+	// After the VPC's own: where an address is known twice, because another
+	// VPC has it too, it is the instance here that a reverse look-up means.
+	n.addZones(&cfg, vpc.Name)
 	return cfg
+}
+
+// addZones adds what is not of the VPC's own making.
+func (n *namer) addZones(cfg *dns.Config, vpc string) {
+	private := n.privateDomains(vpc)
+	hidden := func(name string) bool {
+		return slices.ContainsFunc(private, func(domain string) bool { return topology.Within(name, domain) })
+	}
+	public := slices.DeleteFunc(n.publicDomains(), hidden)
+	cfg.Zones = append(cfg.Zones, private...)
+	cfg.Zones = append(cfg.Zones, public...)
+	for _, name := range n.endpoints {
+		if !hidden(name.FQDN) {
+			cfg.Names = append(cfg.Names, name)
+		}
+	}
+	cfg.Names = append(cfg.Names, n.privateNames(vpc)...)
+	for _, zone := range n.plan.DNSZones {
+		domains := public
+		if slices.Contains(zone.VPCs, vpc) {
+			domains = private
+		} else if !zone.Public {
+			continue
+		}
+		for _, r := range zone.Records {
+			// A zone has no say below another one that is closer.
+			if closest(r.Name, domains) == zone.Domain && !(zone.Public && hidden(r.Name)) {
+				cfg.Names = append(cfg.Names, n.record(zone, r))
+			}
+		}
+	}
+}
+
+// privateDomains are the domains that a VPC has for itself.
+func (n *namer) privateDomains(vpc string) (domains []string) {
+	for _, zone := range n.plan.DNSZones {
+		if slices.Contains(zone.VPCs, vpc) {
+			domains = append(domains, zone.Domain)
+		}
+	}
+	for _, ep := range n.plan.Endpoints {
+		if p := n.privateName(ep); p != nil && ep.VPC == vpc {
+			domains = append(domains, p.Domain())
+		}
+	}
+	return domains
+}
+
+func (n *namer) publicDomains() (domains []string) {
+	for _, svc := range n.plan.Services {
+		domains = append(domains, svc.Domain)
+	}
+	for _, zone := range n.plan.DNSZones {
+		if zone.Public && !slices.Contains(domains, zone.Domain) {
+			domains = append(domains, zone.Domain)
+		}
+	}
+	return domains
+}
+
+func closest(name string, domains []string) (found string) {
+	for _, domain := range domains {
+		if topology.Within(name, domain) && len(domain) > len(found) {
+			found = domain
+		}
+	}
+	return found
+}
+
+func (n *namer) record(zone topology.DNSZone, r topology.Record) dns.Name {
+	name := dns.Name{FQDN: r.Name, TTL: zone.TTL, CNAME: r.CNAME, TXT: r.TXT, Alias: true}
+	for _, addr := range r.Addrs {
+		name.Addrs = append(name.Addrs, dns.Address{IP: addr, Up: true})
+	}
+	for _, s := range r.SRV {
+		name.SRV = append(name.SRV, dns.SRV(s))
+	}
+	return name
+}
+
+// privateNames are those of the endpoints in a VPC. Amazon speaks of a CNAME
+// in a hidden private zone ("Manage DNS names for VPC endpoint services"); a
+// zone itself cannot be one (RFC 1034, 3.6.2), so the addresses stand there.
+func (n *namer) privateNames(vpc string) (names []dns.Name) {
+	for _, ep := range n.plan.Endpoints {
+		p := n.privateName(ep)
+		if p == nil || ep.VPC != vpc {
+			continue
+		}
+		all := n.endpoint(ep)[0]
+		names = append(names, dns.Name{FQDN: p.Name, Addrs: all.Addrs, Alias: true})
+	}
+	return names
+}
+
+// privateName is the one that an endpoint has in its VPC, nil where it has
+// none: it can be had "only after the endpoint connection is accepted", as EC2
+// says to who tries before.
+func (n *namer) privateName(ep topology.Endpoint) *topology.PrivateName {
+	if !ep.PrivateDNS {
+		return nil
+	}
+	svc, err := n.plan.Service(ep.Service)
+	connection, _ := n.state.Connection(ep.Service, ep.Name)
+	if err != nil || svc.PrivateName == nil || svc.PrivateName.State != topology.Verified || !connection.State.Open() {
+		return nil
+	}
+	return svc.PrivateName
 }
 
 func (n *namer) endpoint(ep topology.Endpoint) []dns.Name {
 	connection, _ := n.state.Connection(ep.Service, ep.Name)
-	affinity := false
-	if svc, err := n.plan.Service(ep.Service); err == nil {
-		affinity = svc.ZoneAffinity
-	}
-	all := dns.Name{FQDN: ep.Domain, Affinity: affinity}
+	all := dns.Name{FQDN: ep.Domain, Affinity: ep.ZoneAffinity}
 	var names []dns.Name
 	for _, zone := range ep.Zones {
 		addr := n.address(zone, zoneOf(connection, zone.Zone))

@@ -59,6 +59,7 @@ func (b *builder) build() {
 		b.addresses()
 		b.devices()
 	}
+	b.dnsZones()
 	b.checks()
 }
 

@@ -45,6 +45,9 @@ checks:
   - {name: ecs1 gets an answer, from: ecs1, get: "http://${ep1}/"}
 `
 
+// zone is the small topology's beginning of checks with a private zone before.
+func zone(text string) string { return "private_zones:\n  z1: {" + text + "}\nchecks:" }
+
 func TestTheSmallTopologyHasNoFault(t *testing.T) {
 	plan, err := Parse("small.yaml", []byte(small))
 	require.NoError(t, err)
@@ -189,6 +192,27 @@ func TestMessages(t *testing.T) {
 		{name: "an endpoint asks for a zone that is not offered", old: "subnets: [h1], security", new: "subnets: [h1, i1], security"},
 		{name: "an endpoint has the name of a load balancer", old: "  ep1: {", new: "  nlb1: {", problems: 2},
 		{name: "a vpc is not known", old: "service: svc1, vpc: vpc1", new: "service: svc1, vpc: vpc3"},
+
+		// Names of one's own.
+		{name: "a private zone has no domain name", old: "checks:", new: zone("domain: Corp.Example, vpcs: [vpc1]")},
+		{name: "a private zone is where the instances are", old: "checks:", new: zone("domain: vpc1.internal, vpcs: [vpc1]")},
+		{name: "a private zone is in an unknown vpc", old: "checks:", new: zone("domain: corp.example, vpcs: [vpc9]")},
+		{name: "two private zones are one domain in one vpc", old: "checks:", new: zone("domain: corp.example, vpcs: [vpc1]}\n  z2: {domain: corp.example, vpcs: [vpc2, vpc1]")},
+		{name: "a record has nothing", old: "checks:", new: zone("domain: corp.example, vpcs: [vpc1], records: [{name: db}]")},
+		{name: "a record is a cname and has an address", old: "checks:", new: zone(`domain: corp.example, vpcs: [vpc1], records: [{name: db, cname: "${ep1}", a: [10.0.0.1]}]`)},
+		{name: "the domain itself is a cname", old: "checks:", new: zone(`domain: corp.example, vpcs: [vpc1], records: [{cname: "${ep1}"}]`)},
+		{name: "a name has two records", old: "checks:", new: zone("domain: corp.example, vpcs: [vpc1], records: [{name: db, a: [10.0.0.1]}, {name: db, txt: [x]}]")},
+		{name: "a record has the whole name with a dot", old: "checks:", new: zone("domain: corp.example, vpcs: [vpc1], records: [{name: db.corp.example., a: [10.0.0.1]}]")},
+		{name: "a wildcard is not the first label", old: "checks:", new: zone("domain: corp.example, vpcs: [vpc1], records: [{name: a.*, a: [10.0.0.1]}]")},
+		{name: "an address is a name", old: "checks:", new: zone(`domain: corp.example, vpcs: [vpc1], records: [{name: db, a: ["${ep1}"]}]`)},
+		{name: "an IPv6 address stands among the others", old: "checks:", new: zone("domain: corp.example, vpcs: [vpc1], records: [{name: db, a: [\"2001:db8::1\"]}]")},
+		{name: "a cname refers to an unknown endpoint", old: "checks:", new: zone(`domain: corp.example, vpcs: [vpc1], records: [{name: db, cname: "${ep2}"}]`)},
+		{name: "a cname is no name", old: "checks:", new: zone("domain: corp.example, vpcs: [vpc1], records: [{name: db, cname: a b}]")},
+		{name: "an srv record has no port", old: "checks:", new: zone("domain: corp.example, vpcs: [vpc1], records: [{name: _x._tcp, srv: [{target: a.b}]}]")},
+		{name: "cnames lead in a circle", old: "checks:", new: zone("domain: corp.example, vpcs: [vpc1], records: [{name: a, cname: b.corp.example}, {name: b, cname: c.corp.example}, {name: c, cname: a.corp.example}]")},
+		{name: "only aws has private DNS names", old: "resources: [nlb1]", new: "resources: [nlb1], private_dns_name: db.example.com"},
+		{name: "a private DNS name is no domain name", aws: true, old: "resources: [nlb1]", new: "resources: [nlb1], private_dns_name: db"},
+		{name: "an endpoint wants a private DNS name that its service has not", aws: true, old: "vpc: vpc1, subnets: [h1]", new: "private_dns: true, vpc: vpc1, subnets: [h1]"},
 
 		// Checks.
 		{name: "a check does nothing", old: `from: ecs1, get: "http://${ep1}/"`, new: "from: ecs1"},

@@ -25,6 +25,7 @@ type Plan struct {
 	LoadBalancers []LoadBalancer
 	Services      []EndpointService
 	Endpoints     []Endpoint
+	DNSZones      []DNSZone
 	Checks        []Check
 
 	// Dataplane names the namespace in which every ENI of the lab ends.
@@ -189,8 +190,9 @@ type EndpointService struct {
 	Resources    []Resource
 	AutoAccept   bool
 	ZoneAffinity bool
-	Bandwidth    int      // Mbit/s of a connection; 0: not limited
-	Whitelist    []string // accounts, the owner always among them
+	PrivateName  *PrivateName // nil where it has none
+	Bandwidth    int          // Mbit/s of a connection; 0: not limited
+	Whitelist    []string     // accounts, the owner always among them
 }
 
 // Resource is a load balancer in one zone, the unit that a service offers.
@@ -208,6 +210,8 @@ type Endpoint struct {
 	VPC            string
 	Service        string
 	SecurityGroups []string
+	ZoneAffinity   bool // its own, or else that of its service
+	PrivateDNS     bool // it has the private name of its service in its VPC
 	Zones          []EndpointZone
 	Impairments    Impairments
 }

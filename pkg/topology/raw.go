@@ -25,6 +25,8 @@ type rawTopology struct {
 	LoadBalancers named[rawLoadBalancer]    `yaml:"load_balancers" doc:"load balancers by name"`
 	Services      named[rawEndpointService] `yaml:"endpoint_services" doc:"endpoint services by name: load balancers offered to endpoints"`
 	Endpoints     named[rawEndpoint]        `yaml:"endpoints" doc:"endpoints by name: ways from a VPC to a service"`
+	PrivateZones  named[rawPrivateZone]     `yaml:"private_zones" doc:"domains that some VPCs know, by name of the zone"`
+	PublicZones   named[rawPublicZone]      `yaml:"public_zones" doc:"domains that every VPC knows, by name of the zone"`
 	Checks        sequence[rawCheck]        `yaml:"checks" doc:"verification steps, done in this order"`
 }
 
@@ -138,7 +140,9 @@ type rawEndpointService struct {
 	ZoneAffinity value[bool]             `yaml:"zone_affinity" doc:"an endpoint's name leads to the asker's zone first; false where it is missing"`
 	Bandwidth    value[megabits]         `yaml:"bandwidth" doc:"Mbit/s of a connection in each direction, or none for no limit; the cloud's default where it is missing"`
 	Whitelist    sequence[value[string]] `yaml:"whitelist" doc:"accounts that may make endpoints; the owner always may"`
-	Node         *yaml.Node
+	// The key is PrivateDnsName in the EC2 API.
+	PrivateDNSName value[string] `yaml:"private_dns_name" doc:"a name of its own for endpoints to use, such as db.example.com or *.example.com; aws only"`
+	Node           *yaml.Node
 }
 
 type rawEndpoint struct {
@@ -146,6 +150,8 @@ type rawEndpoint struct {
 	VPC            value[string]           `yaml:"vpc,required" doc:"the VPC that it is in; its account owns the endpoint"`
 	Subnets        placements              `yaml:"subnets,required" doc:"a subnet for each of its zones"`
 	SecurityGroups sequence[value[string]] `yaml:"security_groups" doc:"groups of its VPC; nothing is filtered where there is none"`
+	ZoneAffinity   value[bool]             `yaml:"zone_affinity" doc:"its name leads to the asker's zone first; what its service says where it is missing"`
+	PrivateDNS     value[bool]             `yaml:"private_dns" doc:"its VPC knows it by the private DNS name of its service, once it is accepted; aws only, false where it is missing"`
 	Impairments    rawImpairments          `yaml:"impairments" doc:"what goes wrong between it and its service, in both directions"`
 }
 

@@ -29,6 +29,7 @@ func (b *builder) service(e *entry[rawEndpointService]) {
 	if s.ZoneAffinity && b.plan.Cloud == "aws" {
 		b.problem(e.Value.ZoneAffinity.Node, "remove it, and use the zone's name where the zone matters", "%s: names of aws endpoints have no zone affinity", who)
 	}
+	s.PrivateName = b.privateName(who, e.Value.PrivateDNSName, e.Name)
 	balancers := b.offered(who, e.Value.Resources)
 	s.Account = b.serviceOwner(who, e, balancers)
 	for _, lb := range balancers {
@@ -131,6 +132,11 @@ func (b *builder) endpoint(e *entry[rawEndpoint]) {
 	service := b.visible(who, ep.Account, e.Value.Service)
 	if service != nil {
 		ep.Domain = b.ids.endpointDomain(id, service.ID)
+		ep.ZoneAffinity = e.Value.ZoneAffinity.or(service.ZoneAffinity)
+	}
+	ep.PrivateDNS = e.Value.PrivateDNS.V
+	if ep.ZoneAffinity && e.Value.ZoneAffinity.given() && b.plan.Cloud == "aws" {
+		b.problem(e.Value.ZoneAffinity.Node, "remove it, and use the zone's name where the zone matters", "%s: names of aws endpoints have no zone affinity", who)
 	}
 	if vpc != nil {
 		for _, p := range b.placed(who, e.Key, vpc, e.Value.Subnets) {
