@@ -32,6 +32,12 @@ func (b *builder) addresses() {
 			node.Local = []netip.Addr{b.local(lb, node, vpc)}
 		}
 	}
+	for i := range b.plan.NATGateways {
+		gw := &b.plan.NATGateways[i]
+		vpc, _ := b.plan.VPC(gw.VPC)
+		b.complete(&gw.ENI, vpc, "NAT gateway", gw.Name, b.raw.NATGateways.Entries[i].Key)
+		gw.NATIPs[0].IP = gw.ENI.IP
+	}
 	for i := range b.plan.Endpoints {
 		ep := &b.plan.Endpoints[i]
 		vpc, _ := b.plan.VPC(ep.VPC)
@@ -129,6 +135,9 @@ func (b *builder) devices() {
 		for j := range lb.Nodes {
 			name(&lb.Nodes[j].ENI, lb.Name)
 		}
+	}
+	for i := range b.plan.NATGateways {
+		name(&b.plan.NATGateways[i].ENI, b.plan.NATGateways[i].Name)
 	}
 	for i := range b.plan.Endpoints {
 		ep := &b.plan.Endpoints[i]

@@ -53,8 +53,10 @@ func (b *builder) build() {
 	b.vpcs()
 	b.serverGroups()
 	b.loadBalancers()
+	b.natGateways()
 	b.services()
 	b.endpoints()
+	b.fullNAT()
 	if len(b.problems) == 0 {
 		b.addresses()
 		b.devices()

@@ -133,7 +133,7 @@ func (b *builder) expanded(who string, v value[string]) string {
 func (b *builder) excused(ref string) bool {
 	name, _, _ := strings.Cut(strings.Trim(ref, "${}"), "@")
 	name = strings.TrimSuffix(name, ".ip")
-	return b.bad["endpoint "+name] || b.bad["load balancer "+name]
+	return b.bad["endpoint "+name] || b.bad["load balancer "+name] || b.bad["NAT gateway "+name]
 }
 
 func (b *builder) getURL(who string, v value[string], text string) {

@@ -6,7 +6,7 @@ import (
 )
 
 // ENIs are all that the lab has: those of endpoints, then those of load
-// balancers, in the order of the file.
+// balancers, then those of NAT gateways, in the order of the file.
 func (p *Plan) ENIs() []*ENI {
 	var out []*ENI
 	for i := range p.Endpoints {
@@ -19,11 +19,14 @@ func (p *Plan) ENIs() []*ENI {
 			out = append(out, &p.LoadBalancers[i].Nodes[j].ENI)
 		}
 	}
+	for i := range p.NATGateways {
+		out = append(out, &p.NATGateways[i].ENI)
+	}
 	return out
 }
 
-// ENI finds an ENI by its name, NAME@ZONE, or by the name of its endpoint or
-// load balancer where that has only one. The error is a *NotFoundError, or
+// ENI finds an ENI by its name, NAME@ZONE, or by the name of its endpoint,
+// load balancer or NAT gateway where that has only one. The error is a *NotFoundError, or
 // says between which ENIs to choose.
 func (p *Plan) ENI(ref string) (*ENI, error) {
 	all := p.ENIs()

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -66,6 +67,16 @@ func (p *Plan) instanceNames(withVPC bool) []string {
 	return out
 }
 
+// SubnetOf is the subnet of the VPC that an address is in, or nil.
+func (v *VPC) SubnetOf(addr netip.Addr) *Subnet {
+	for i := range v.Subnets {
+		if v.Subnets[i].CIDR.IsValid() && v.Subnets[i].CIDR.Contains(addr) {
+			return &v.Subnets[i]
+		}
+	}
+	return nil
+}
+
 // Ref is the instance's name with its VPC's: vpc1/ecs1. It is unique in the
 // lab.
 func (i *Instance) Ref() string { return i.VPC + "/" + i.Name }
@@ -84,6 +95,11 @@ func (p *Plan) LoadBalancer(name string) (*LoadBalancer, error) {
 // *NotFoundError.
 func (l *LoadBalancer) Node(zone string) (*Node, error) {
 	return find("zone", zone, l.Nodes, func(n *Node) string { return n.Zone })
+}
+
+// NATGateway finds a NAT gateway by name. The error is a *NotFoundError.
+func (p *Plan) NATGateway(name string) (*NATGateway, error) {
+	return find("NAT gateway", name, p.NATGateways, func(g *NATGateway) string { return g.Name })
 }
 
 // Service finds an endpoint service by name. The error is a *NotFoundError.

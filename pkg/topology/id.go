@@ -21,13 +21,18 @@ func (i ids) id(prefix, object string) string {
 	return prefix + "-" + regionCode(i.region) + random(i.lab+"/"+prefix+"/"+object, 17, alphanumeric)
 }
 
-// endpoint is like id. Published Alibaba Cloud endpoint names have an i and 16
-// hexadecimal digits behind the region's code.
-func (i ids) endpoint(name string) string {
+// endpoint is like id. Published Alibaba Cloud endpoint names have an i, or an
+// r where they are reverse endpoints, and 16 hexadecimal digits behind the
+// region's code.
+func (i ids) endpoint(name string, reverse bool) string {
 	if i.cloud == "aws" {
 		return i.id("vpce", name)
 	}
-	return "ep-" + regionCode(i.region) + "i" + random(i.lab+"/ep/"+name, 16, "0123456789abcdef")
+	kind := "i"
+	if reverse {
+		kind = "r"
+	}
+	return "ep-" + regionCode(i.region) + kind + random(i.lab+"/ep/"+name, 16, "0123456789abcdef")
 }
 
 // service is the identifier of an endpoint service.

@@ -48,13 +48,50 @@ checks:
 // zone is the small topology's beginning of checks with a private zone before.
 func zone(text string) string { return "private_zones:\n  z1: {" + text + "}\nchecks:" }
 
-func TestTheSmallTopologyHasNoFault(t *testing.T) {
-	plan, err := Parse("small.yaml", []byte(small))
-	require.NoError(t, err)
-	require.Empty(t, plan.Warnings)
+// smallReverse is the like with reverse access: a user's server behind a NAT
+// gateway of its provider.
+const smallReverse = `name: small
+cloud: alibaba
+region: cn-beijing
+accounts: [a, b]
+vpcs:
+  vpc1:
+    account: a
+    cidr: 172.16.0.0/16
+    subnets: {h1: {zone: cn-beijing-h, cidr: 172.16.0.0/24}}
+    instances:
+      ecs1: {subnet: h1, ip: 172.16.0.9}
+  vpc2:
+    account: b
+    cidr: 192.168.0.0/16
+    subnets:
+      h2: {zone: cn-beijing-h, cidr: 192.168.0.0/24}
+      i2: {zone: cn-beijing-i, cidr: 192.168.1.0/24}
+    instances:
+      db1: {subnet: h2, ip: 192.168.0.86}
+nat_gateways:
+  ngw1:
+    type: FullNat
+    vpc: vpc1
+    subnet: h1
+    nat_ips: [172.16.0.5, 172.16.0.7]
+    full_nat:
+      db1: {nat_ip: 172.16.0.5, nat_port: 3306, endpoint: ep1, access_ip: 192.168.0.86, access_port: 3306, domain: db1.com}
+endpoint_services:
+  svc1: {resources: [ngw1], auto_accept: true, whitelist: [b]}
+endpoints:
+  ep1: {service: svc1, vpc: vpc2, subnets: [h2]}
+`
+
+func TestTheSmallTopologiesHaveNoFault(t *testing.T) {
+	for _, text := range []string{small, smallReverse} {
+		plan, err := Parse("small.yaml", []byte(text))
+		require.NoError(t, err)
+		require.Empty(t, plan.Warnings)
+	}
 }
 
-// TestMessages puts faults into the small topology, one in each row, and keeps
+// TestMessages puts faults into a small topology, one in each row, and keeps
 // what is said about them in a golden file. A row may expect another number of
 // problems than one only where the user has made that many mistakes.
 func TestMessages(t *testing.T) {
@@ -63,6 +100,7 @@ func TestMessages(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		old, new string // what is replaced in the small topology; old "" replaces all
+		reverse  bool   // the small topology with reverse access
 		aws      bool   // instead of alibaba
 		problems int    // 0 means 1
 	}{
@@ -213,6 +251,40 @@ func TestMessages(t *testing.T) {
 		{name: "only aws has private DNS names", old: "resources: [nlb1]", new: "resources: [nlb1], private_dns_name: db.example.com"},
 		{name: "a private DNS name is no domain name", aws: true, old: "resources: [nlb1]", new: "resources: [nlb1], private_dns_name: db"},
 		{name: "an endpoint wants a private DNS name that its service has not", aws: true, old: "vpc: vpc1, subnets: [h1]", new: "private_dns: true, vpc: vpc1, subnets: [h1]"},
+		// NAT gateways and their entries.
+		{name: "a NAT gateway is of a type that is not supported", reverse: true, old: "type: FullNat", new: "type: Geneve"},
+		{name: "a NAT gateway is of no type", reverse: true, old: "    type: FullNat\n", new: ""},
+		{name: "a NAT gateway is in an unknown subnet", reverse: true, old: "subnet: h1\n", new: "subnet: h2\n"},
+		{name: "a NAT gateway has an instance's address", reverse: true, old: "nat_ips: [", new: "ip: 172.16.0.9\n    nat_ips: ["},
+		{name: "a NAT gateway has the name of a load balancer", reverse: true, old: "nat_gateways:", new: "server_groups: {rs1: {vpc: vpc1, servers: [{instance: ecs1, port: 80}]}}\n" +
+			"load_balancers: {ngw1: {type: clb, vpc: vpc1, subnets: [h1], listeners: [{protocol: tcp, port: 80, server_group: rs1}]}}\nnat_gateways:"},
+		{name: "a service offers a NAT gateway and a load balancer", old: "endpoint_services:", new: "nat_gateways: {ngw1: {type: FullNat, vpc: vpc2, subnet: h2}}\nendpoint_services:\n" +
+			"  svc2: {resources: [nlb1, ngw1]}"},
+		{name: "aws has no NAT gateways of that type", aws: true, reverse: true, old: "nat_ips: [172.16.0.5, 172.16.0.7]", new: "nat_ips: [172.16.0.5, 172.16.0.8]"},
+		{name: "a service offers an unknown resource", reverse: true, old: "resources: [ngw1]", new: "resources: [ngw2]"},
+		{name: "a NAT CIDR has host bits", reverse: true, old: "nat_ips: [172", new: "nat_cidr: 172.16.0.1/24\n    nat_ips: [172"},
+		{name: "a NAT CIDR is another part of the vpc", reverse: true, old: "nat_ips: [172.16.0.5, 172.16.0.7]", new: "nat_cidr: 172.16.1.0/24\n    nat_ips: [172.16.1.5, 172.16.0.7]", problems: 2},
+		{name: "a NAT CIDR is public", reverse: true, old: "nat_ips: [172.16.0.5, 172.16.0.7]", new: "nat_cidr: 8.8.8.0/24\n    nat_ips: [8.8.8.5]"},
+		{name: "a NAT IP is outside of the NAT CIDR", reverse: true, old: "172.16.0.7]", new: "172.16.1.7]"},
+		{name: "a NAT IP is reserved", reverse: true, old: "172.16.0.7]", new: "172.16.0.254]"},
+		{name: "a NAT IP is an instance's address", reverse: true, old: "172.16.0.7]", new: "172.16.0.9]"},
+		{name: "a NAT IP is named twice", reverse: true, old: "172.16.0.7]", new: "172.16.0.5]"},
+		{name: "AccessPort is misspelled", reverse: true, old: "access_port:", new: "acess_port:"},
+		{name: "AccessPort is written as in the cloud", reverse: true, old: "access_port: 3306", new: "AccessPort: 3306"},
+		{name: "AccessIp is missing", reverse: true, old: "access_ip: 192.168.0.86, ", new: ""},
+		{name: "AccessIp is in no subnet of the user", reverse: true, old: "access_ip: 192.168.0.86", new: "access_ip: 172.16.0.9"},
+		{name: "AccessDomain is no name", reverse: true, old: "domain: db1.com", new: "domain: DB1_com"},
+		{name: "AccessDomain leads to two NAT IPs", reverse: true, old: "domain: db1.com}", new: "domain: db1.com}\n" +
+			"      db2: {nat_ip: 172.16.0.7, nat_port: 3306, endpoint: ep1, access_ip: 192.168.0.86, access_port: 3306, domain: db1.com}"},
+		{name: "an entry's address is no NAT IP", reverse: true, old: "nat_ip: 172.16.0.5", new: "nat_ip: 172.16.0.6"},
+		{name: "an entry's port is that of another", reverse: true, old: "domain: db1.com}", new: "domain: db1.com}\n" +
+			"      db2: {nat_ip: 172.16.0.5, nat_port: 3306, endpoint: ep1, access_ip: 192.168.0.86, access_port: 3307}"},
+		{name: "an entry's endpoint is not known", reverse: true, old: "endpoint: ep1,", new: "endpoint: ep2,"},
+		{name: "an entry's endpoint has several ENIs", reverse: true, old: "subnets: [h2]", new: "subnets: [h2, i2]"},
+		{name: "an entry's endpoint is not in the zone", reverse: true, old: "endpoint: ep1,", new: "endpoint: ep1@cn-beijing-i,"},
+		{name: "an entry's endpoint leads elsewhere", reverse: true, old: "nat_gateways:\n", new: "nat_gateways:\n" +
+			"  ngw2: {type: FullNat, vpc: vpc1, subnet: h1, nat_ips: [172.16.0.8],\n" +
+			"    full_nat: {db1: {nat_ip: 172.16.0.8, endpoint: ep1, access_ip: 192.168.0.86, access_port: 3306}}}\n"},
 
 		// Checks.
 		{name: "a check does nothing", old: `from: ecs1, get: "http://${ep1}/"`, new: "from: ecs1"},
@@ -236,8 +308,12 @@ func TestMessages(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			text := tt.new
 			if tt.old != "" {
-				require.Equal(t, 1, strings.Count(small, tt.old), "the row must say clearly what it replaces")
-				text = strings.Replace(small, tt.old, tt.new, 1)
+				base := small
+				if tt.reverse {
+					base = smallReverse
+				}
+				require.Equal(t, 1, strings.Count(base, tt.old), "the row must say clearly what it replaces")
+				text = strings.Replace(base, tt.old, tt.new, 1)
 			}
 			if tt.aws {
 				text = strings.Replace(text, "cloud: alibaba", "cloud: aws", 1)

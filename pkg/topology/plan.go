@@ -23,6 +23,7 @@ type Plan struct {
 	VPCs          []VPC
 	ServerGroups  []ServerGroup
 	LoadBalancers []LoadBalancer
+	NATGateways   []NATGateway
 	Services      []EndpointService
 	Endpoints     []Endpoint
 	DNSZones      []DNSZone
@@ -180,7 +181,51 @@ type ENI struct {
 	Port   string     // on the bridge in the VPC's namespace, at most 15 bytes
 }
 
-// EndpointService offers load balancers to endpoints.
+// NATGateway lets instances of its VPC, the provider's, open connections to
+// servers in the VPCs of reverse endpoints: each of its entries binds one of
+// its NAT IPs and a port to an address and a port there.
+type NATGateway struct {
+	Name    string
+	ID      string // ngw-…
+	TableID string // of its FullNAT table: fulltb-…
+	Type    string // FullNat
+	Account string
+	VPC     string
+	Subnet  string
+	ENI     ENI // its address is the default NAT IP
+	// CIDR is the block of the NAT IPs. Where it is not that of the subnet, the
+	// VPC and the instances of the subnet have a route to it.
+	CIDR    netip.Prefix
+	NATIPs  []NATIP // the default one, the gateway's own address, first
+	Entries []FullNATEntry
+}
+
+// NATIP is an address of a NAT gateway that its entries can use. The gateway
+// answers ARP for it.
+type NATIP struct {
+	ID string // vpcnatip-…
+	IP netip.Addr
+}
+
+// FullNATEntry leads from an address and a port of a NAT gateway through the
+// ENI of a reverse endpoint to a server. The server sees the ENI's address.
+type FullNATEntry struct {
+	Name       string
+	ID         string // fullnat-…
+	NATIP      netip.Addr
+	NATPort    uint16
+	Protocol   string // tcp or udp
+	Endpoint   string
+	Zone       string // of the endpoint's ENI
+	AccessIP   netip.Addr
+	AccessPort uint16
+	// Domain is the name of the NAT IP in the hosts files of the gateway's VPC,
+	// "" where it has none.
+	Domain string
+}
+
+// EndpointService offers load balancers to endpoints, or a NAT gateway to
+// reverse endpoints.
 type EndpointService struct {
 	Name         string
 	ID           string // epsrv-… or vpce-svc-…
@@ -188,6 +233,7 @@ type EndpointService struct {
 	Domain       string // without a final dot
 	Account      string
 	Resources    []Resource
+	Reverse      bool // it offers NAT gateways: its endpoints are reverse endpoints
 	AutoAccept   bool
 	ZoneAffinity bool
 	PrivateName  *PrivateName // nil where it has none
@@ -195,13 +241,19 @@ type EndpointService struct {
 	Whitelist    []string     // accounts, the owner always among them
 }
 
-// Resource is a load balancer in one zone, the unit that a service offers.
+// Resource is a load balancer or a NAT gateway in one zone, the unit that a
+// service offers. One of the two names is set.
 type Resource struct {
 	LoadBalancer string
+	NATGateway   string
 	Zone         string
 }
 
-// Endpoint is a consumer's way to a service: an ENI in each of its zones.
+// String is the resource as people write it: clb1@zone.
+func (r Resource) String() string { return r.LoadBalancer + r.NATGateway + "@" + r.Zone }
+
+// Endpoint is a consumer's way to a service: an ENI in each of its zones. The
+// ENI of a reverse endpoint is the way of a service's NAT gateway to the VPC.
 type Endpoint struct {
 	Name           string
 	ID             string // ep-… or vpce-…
@@ -209,6 +261,7 @@ type Endpoint struct {
 	Account        string
 	VPC            string
 	Service        string
+	Reverse        bool // its service is
 	SecurityGroups []string
 	ZoneAffinity   bool // its own, or else that of its service
 	PrivateDNS     bool // it has the private name of its service in its VPC
@@ -273,6 +326,11 @@ type Profile struct {
 	LowReserve int // addresses at the start of a subnet that nobody gets
 	TopReserve int // and at its end
 	Gateway    int // the gateway's place in a subnet: 1 is the second address, -1 the last
+
+	// ReverseIngress says which rules of a reverse endpoint's security groups
+	// judge what a NAT gateway sends: the ingress rules, whose source is the
+	// provider's instance, or the egress rules, whose destination is the server.
+	ReverseIngress bool
 
 	// What becomes of packets that endpoints do not forward.
 	ResetStray       bool // TCP segments that no session knows are answered with a RST

@@ -30,6 +30,11 @@ var profiles = map[string]Profile{
 		LowReserve: 1,
 		TopReserve: 3,
 		Gateway:    -3,
+		// The console's dialog for reverse access wants a group of its own for
+		// the endpoint, with inbound rules that let everything pass ("私网反向访问",
+		// repository aliyun/ros-templates, detail_7). That outbound rules play no
+		// part is inferred from it.
+		ReverseIngress: true,
 		// No public figure: what is dropped is dropped in silence. Whoever
 		// forwards must report a spent TTL (RFC 1812, 5.3.1).
 		ReportTTL: true,
@@ -106,6 +111,7 @@ type sizes struct {
 	tcpIdleMin, tcpIdleMax        time.Duration  // 0: any
 	deny                          bool           // security groups can deny and have priorities
 	clb                           bool           // the cloud has clb
+	fullNAT                       bool           // and NAT gateways that serve endpoints
 }
 
 var (
@@ -124,11 +130,11 @@ var (
 // blocks"; Elastic Load Balancing API, ModifyListenerAttributes.
 var sizesOf = map[string]sizes{
 	"alibaba": {vpcWidest: 8, vpcUsual: 16, vpcNarrowest: 28, subnetWidest: 16, subnetNarrowest: 29,
-		forbidden: specialAndShared, tcpIdleMin: 10 * time.Second, tcpIdleMax: 900 * time.Second, deny: true, clb: true},
+		forbidden: specialAndShared, tcpIdleMin: 10 * time.Second, tcpIdleMax: 900 * time.Second, deny: true, clb: true, fullNAT: true},
 	"aws": {vpcWidest: 16, vpcUsual: 16, vpcNarrowest: 28, subnetWidest: 16, subnetNarrowest: 28,
 		forbidden: special, tcpIdleMin: 60 * time.Second, tcpIdleMax: 6000 * time.Second},
 	"rfc": {vpcWidest: 8, vpcUsual: 8, vpcNarrowest: 29, subnetWidest: 8, subnetNarrowest: 29,
-		forbidden: specialAndShared, deny: true, clb: true},
+		forbidden: specialAndShared, deny: true, clb: true, fullNAT: true},
 }
 
 // resolvers are the addresses of a VPC's DNS server. Alibaba Cloud: Elastic

@@ -23,7 +23,8 @@ type rawTopology struct {
 	VPCs          named[rawVPC]             `yaml:"vpcs,required" doc:"virtual private clouds by name; their addresses may overlap"`
 	ServerGroups  named[rawServerGroup]     `yaml:"server_groups" doc:"backends by name of the group (target groups at AWS)"`
 	LoadBalancers named[rawLoadBalancer]    `yaml:"load_balancers" doc:"load balancers by name"`
-	Services      named[rawEndpointService] `yaml:"endpoint_services" doc:"endpoint services by name: load balancers offered to endpoints"`
+	NATGateways   named[rawNATGateway]      `yaml:"nat_gateways" doc:"NAT gateways by name: from a provider's VPC to servers of its users"`
+	Services      named[rawEndpointService] `yaml:"endpoint_services" doc:"endpoint services by name: load balancers or a NAT gateway offered to endpoints"`
 	Endpoints     named[rawEndpoint]        `yaml:"endpoints" doc:"endpoints by name: ways from a VPC to a service"`
 	PrivateZones  named[rawPrivateZone]     `yaml:"private_zones" doc:"domains that some VPCs know, by name of the zone"`
 	PublicZones   named[rawPublicZone]      `yaml:"public_zones" doc:"domains that every VPC knows, by name of the zone"`
@@ -80,7 +81,7 @@ type rawInstanceService struct {
 	TCP     value[int]    `yaml:"tcp" doc:"port that sends the body to whoever connects" range:"1..65535"`
 	UDP     value[int]    `yaml:"udp" doc:"port that answers every datagram with the body" range:"1..65535"`
 	Command words         `yaml:"command" doc:"a program to run in the instance, with its arguments"`
-	Body    value[string] `yaml:"body" doc:"what http, tcp and udp answer; the instance's name where it is missing"`
+	Body    value[string] `yaml:"body" doc:"what http, tcp and udp answer, with the client's address where {client} stands; the instance's name where it is missing"`
 	Node    *yaml.Node
 }
 
@@ -133,9 +134,29 @@ type rawListener struct {
 	Node          *yaml.Node
 }
 
+type rawNATGateway struct {
+	Type    value[string]               `yaml:"type,required" doc:"how it serves endpoints: FullNat leads to the addresses that full_nat lists" enum:"FullNat" later:"Geneve"`
+	VPC     value[string]               `yaml:"vpc,required" doc:"the VPC that it is in, the provider's; its account owns the gateway"`
+	Subnet  value[string]               `yaml:"subnet,required" doc:"the subnet that it is in"`
+	IP      value[netip.Addr]           `yaml:"ip" doc:"its own address in the subnet, which is a NAT IP too; chosen where it is missing"`
+	NATCIDR value[netip.Prefix]         `yaml:"nat_cidr" doc:"the block of its NAT IPs; that of the subnet where it is missing"`
+	NATIPs  sequence[value[netip.Addr]] `yaml:"nat_ips" doc:"addresses that the provider's instances connect to, such as [172.16.0.5]"`
+	FullNAT named[rawFullNATEntry]      `yaml:"full_nat" doc:"FullNAT entries by name: where each NAT IP and port leads"`
+}
+
+type rawFullNATEntry struct {
+	NATIP      value[netip.Addr] `yaml:"nat_ip,required" doc:"the NAT IP that the provider's instances connect to"`
+	NATPort    value[int]        `yaml:"nat_port" doc:"and the port; a free one is chosen where it is missing" range:"1..65535"`
+	Protocol   value[string]     `yaml:"protocol" doc:"tcp where it is missing" enum:"tcp|udp"`
+	Endpoint   value[string]     `yaml:"endpoint,required" doc:"the reverse endpoint in the user's VPC: ep1, or ep1@ZONE where it is in several zones"`
+	AccessIP   value[netip.Addr] `yaml:"access_ip,required" doc:"the address of the user's server (AccessIp)"`
+	AccessPort value[int]        `yaml:"access_port,required" doc:"the port of the user's server (AccessPort)" range:"1..65535"`
+	Domain     value[string]     `yaml:"domain" doc:"a name for the NAT IP in /etc/hosts of the provider's instances, such as mysql1.com (AccessDomain)"`
+}
+
 type rawEndpointService struct {
-	Account      value[string]           `yaml:"account" doc:"its owner; that of its load balancers where it is missing"`
-	Resources    sequence[value[string]] `yaml:"resources,required" doc:"the load balancers that it offers"`
+	Account      value[string]           `yaml:"account" doc:"its owner; that of its resources where it is missing"`
+	Resources    sequence[value[string]] `yaml:"resources,required" doc:"the load balancers that it offers, or the NAT gateways"`
 	AutoAccept   value[bool]             `yaml:"auto_accept" doc:"connect endpoints without asking the owner; false where it is missing"`
 	ZoneAffinity value[bool]             `yaml:"zone_affinity" doc:"an endpoint's name leads to the asker's zone first; false where it is missing"`
 	Bandwidth    value[megabits]         `yaml:"bandwidth" doc:"Mbit/s of a connection in each direction, or none for no limit; the cloud's default where it is missing"`
@@ -202,7 +223,7 @@ type rawConnection struct {
 
 type rawExpect struct {
 	Status    value[int]              `yaml:"status" doc:"the HTTP status of every answer" range:"100..599"`
-	Bodies    sequence[value[string]] `yaml:"bodies" doc:"each answer is one of these, and each of these comes at least once"`
+	Bodies    sequence[value[string]] `yaml:"bodies" doc:"each answer is one of these, and each of these comes at least once; of connect, the server's first line"`
 	Error     value[string]           `yaml:"error" doc:"the way in which every try must fail" enum:"timeout|refused|any"`
 	Addresses sequence[value[string]] `yaml:"addresses" doc:"exactly these addresses, in any order"`
 	Node      *yaml.Node

@@ -58,6 +58,7 @@ func (p *Plan) expand(text string) (string, []*referenceError) {
 //	ep1.ip          the address of its ENI, of the first one if it has several
 //	ep1@zone.ip     the address of its ENI in a zone
 //	clb1.ip         the address of the load balancer's node, and so on as above
+//	ngw1.ip         the address of the NAT gateway
 //	ecs1, vpc1/ecs1 the domain name of the instance
 //	ecs1.ip         its address
 //
@@ -68,11 +69,16 @@ func (p *Plan) Lookup(ref string) (string, error) {
 	name, zone, zoned := strings.Cut(path, "@")
 	endpoint, isEndpoint := p.Endpoint(name)
 	balancer, isBalancer := p.LoadBalancer(name)
+	gateway, isGateway := p.NATGateway(name)
 	switch {
 	case isEndpoint == nil:
 		return endpoint.lookup(zone, zoned, address)
 	case isBalancer == nil:
 		return balancer.lookup(zone, zoned, address)
+	case isGateway == nil && !zoned && address:
+		return addressText(gateway.ENI.IP), nil
+	case isGateway == nil:
+		return "", fmt.Errorf("NAT gateway %q has an address and no domain name: write %s.ip", gateway.Name, gateway.Name)
 	}
 	instance, err := p.Instance(name)
 	var missing *NotFoundError

@@ -30,49 +30,48 @@ func (b *builder) service(e *entry[rawEndpointService]) {
 		b.problem(e.Value.ZoneAffinity.Node, "remove it, and use the zone's name where the zone matters", "%s: names of aws endpoints have no zone affinity", who)
 	}
 	s.PrivateName = b.privateName(who, e.Value.PrivateDNSName, e.Name)
-	balancers := b.offered(who, e.Value.Resources)
-	s.Account = b.serviceOwner(who, e, balancers)
-	for _, lb := range balancers {
-		for _, node := range lb.Nodes {
-			s.Resources = append(s.Resources, Resource{LoadBalancer: lb.Name, Zone: node.Zone})
-		}
+	offers := b.offered(who, e.Value.Resources)
+	s.Account = b.serviceOwner(who, e, offers)
+	for _, o := range offers {
+		s.Resources = append(s.Resources, o.resources...)
+		s.Reverse = s.Reverse || o.kind == "NAT gateway"
 	}
 	s.Whitelist = b.whitelist(who, s.Account, e.Value.Whitelist)
 	b.plan.Services = append(b.plan.Services, s)
 }
 
-// offered are the load balancers of a service: one at least, each once, all of
-// one type.
-func (b *builder) offered(who string, refs sequence[value[string]]) []*LoadBalancer {
-	var out []*LoadBalancer
+// offered are the load balancers of a service, or its NAT gateways: one at
+// least, each once, all of one type.
+func (b *builder) offered(who string, refs sequence[value[string]]) []*offer {
+	var out []*offer
 	if refs.Node != nil && len(refs.Items) == 0 && (isNull(refs.Node) || refs.Node.Kind == yaml.SequenceNode) {
 		b.problem(refs.Node, "name a load balancer", "%s has no resources", who)
 	}
 	for _, ref := range refs.Items {
-		lb := refer(b, who, ref, b.plan.LoadBalancer)
+		o := refer(b, who, ref, b.plan.offerOf)
 		switch {
-		case lb == nil:
-		case slices.Contains(out, lb):
-			b.problem(ref.Node, "remove it: a load balancer is offered in all of its zones", "%s: load balancer %q is named twice", who, lb.Name)
-		case len(out) > 0 && lb.Type != out[0].Type && lb.Type != "" && out[0].Type != "":
-			b.problem(ref.Node, "make a service for each type", "%s: load balancer %q is a %s, and %q a %s", who, lb.Name, lb.Type, out[0].Name, out[0].Type)
+		case o == nil:
+		case slices.ContainsFunc(out, func(other *offer) bool { return other.name == o.name }):
+			b.problem(ref.Node, "remove it: a "+o.kind+" is offered in all of its zones", "%s: %s %q is named twice", who, o.kind, o.name)
+		case len(out) > 0 && o.a != out[0].a && o.a != "" && out[0].a != "":
+			b.problem(ref.Node, "make a service for each type", "%s: %q is %s, and %q %s", who, o.name, o.a, out[0].name, out[0].a)
 		default:
-			out = append(out, lb)
+			out = append(out, o)
 		}
 	}
 	return out
 }
 
-// serviceOwner is the account that owns the load balancers, which must be one.
-func (b *builder) serviceOwner(who string, e *entry[rawEndpointService], balancers []*LoadBalancer) string {
+// serviceOwner is the account that owns the resources, which must be one.
+func (b *builder) serviceOwner(who string, e *entry[rawEndpointService], offers []*offer) string {
 	var owner string
 	if e.Value.Account.given() {
 		if a := refer(b, who, e.Value.Account, b.plan.Account); a != nil {
 			owner = a.Name
 		}
 	}
-	for i, lb := range balancers {
-		vpc, err := b.plan.VPC(lb.VPC)
+	for i, o := range offers {
+		vpc, err := b.plan.VPC(o.vpc)
 		if err != nil || vpc.Account == "" {
 			continue
 		}
@@ -80,7 +79,7 @@ func (b *builder) serviceOwner(who string, e *entry[rawEndpointService], balance
 			owner = vpc.Account
 		}
 		if vpc.Account != owner {
-			b.problem(e.Value.Resources.Items[i].Node, "a service offers what its owner has", "%s of account %q offers load balancer %q, which belongs to account %q", who, owner, lb.Name, vpc.Account)
+			b.problem(e.Value.Resources.Items[i].Node, "a service offers what its owner has", "%s of account %q offers %s %q, which belongs to account %q", who, owner, o.kind, o.name, vpc.Account)
 		}
 	}
 	return owner
@@ -119,17 +118,19 @@ func (b *builder) endpoints() {
 
 func (b *builder) endpoint(e *entry[rawEndpoint]) {
 	who := fmt.Sprintf("endpoint %q", e.Name)
-	id := b.ids.endpoint(e.Name)
-	ep := Endpoint{Name: e.Name, ID: id, VPC: e.Value.VPC.V, Service: e.Value.Service.V}
-	if _, err := b.plan.LoadBalancer(e.Name); err == nil {
+	ep := Endpoint{Name: e.Name, VPC: e.Value.VPC.V, Service: e.Value.Service.V}
+	if o, err := b.plan.offerOf(e.Name); err == nil {
 		// Both would have an ENI NAME@ZONE.
-		b.problem(e.Key, "give one of them another name", "%s has the name of a load balancer", who)
+		b.problem(e.Key, "give one of them another name", "%s has the name of a %s", who, o.kind)
 	}
 	vpc := refer(b, who, e.Value.VPC, b.plan.VPC)
 	if vpc != nil {
 		ep.Account = vpc.Account
 	}
 	service := b.visible(who, ep.Account, e.Value.Service)
+	ep.Reverse = service != nil && service.Reverse
+	id := b.ids.endpoint(e.Name, ep.Reverse)
+	ep.ID = id
 	if service != nil {
 		ep.Domain = b.ids.endpointDomain(id, service.ID)
 		ep.ZoneAffinity = e.Value.ZoneAffinity.or(service.ZoneAffinity)
@@ -182,9 +183,12 @@ func (b *builder) visible(who, account string, ref value[string]) *EndpointServi
 	return service
 }
 
-// offers notes a zone in which the service has nothing to connect to.
+// offers notes a zone in which the service has nothing to connect to. A
+// reverse endpoint may be in any zone: the example of the Terraform provider
+// aliyun/alicloud for alicloud_n_a_t_gateway_full_nat has its endpoint in
+// another zone than its gateway.
 func (b *builder) offers(who string, want placements, p place, service *EndpointService) {
-	if b.bad["endpoint service "+service.Name] || p.subnet.Zone == "" {
+	if b.bad["endpoint service "+service.Name] || p.subnet.Zone == "" || service.Reverse {
 		return
 	}
 	var zones []string
