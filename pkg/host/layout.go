@@ -58,10 +58,10 @@ func tasks(plan *topology.Plan) []task {
 }
 
 func groups(plan *topology.Plan) []group {
-	enis, nodes := plan.ENIs(), nodesOf(plan)
+	enis := plan.ENIs()
 	gs := []group{dataplaneGroup(plan)}
 	for i := range plan.VPCs {
-		gs = append(gs, vpcGroup(plan, &plan.VPCs[i], nodes, enis))
+		gs = append(gs, vpcGroup(plan, &plan.VPCs[i], enis))
 	}
 	return gs
 }
@@ -94,14 +94,15 @@ func dataplaneGroup(plan *topology.Plan) group {
 	return g
 }
 
-func vpcGroup(plan *topology.Plan, vpc *topology.VPC, nodes []*topology.Node, enis []*topology.ENI) group {
+func vpcGroup(plan *topology.Plan, vpc *topology.VPC, enis []*topology.ENI) group {
 	var g group
 	addVPC(&g, vpc)
 	for i := range vpc.Subnets {
-		addSubnet(&g, vpc, &vpc.Subnets[i], nodes)
+		addSubnet(&g, vpc, &vpc.Subnets[i], natBlocks(plan, vpc, &vpc.Subnets[i]))
 	}
+	names := HostNames(plan, vpc.Name)
 	for i := range vpc.Instances {
-		addInstance(&g, vpc, &vpc.Instances[i], nodes)
+		addInstance(&g, plan, vpc, &vpc.Instances[i], names)
 	}
 	for _, eni := range enis {
 		if eni.VPC == vpc.Name {
@@ -134,20 +135,21 @@ func ownAddresses(vpc *topology.VPC) []netip.Addr {
 	return addrs
 }
 
-func addSubnet(g *group, vpc *topology.VPC, sub *topology.Subnet, nodes []*topology.Node) {
+func addSubnet(g *group, vpc *topology.VPC, sub *topology.Subnet, nat []netip.Prefix) {
 	ns := vpc.Namespace
 	what := fmt.Sprintf("subnet %s of VPC %s", sub.Name, vpc.Name)
 	g.add(what,
 		Bridge{ns, sub.Bridge, sub.MAC, vpc.MTU},
 		Address{ns, sub.Bridge, netip.PrefixFrom(sub.Gateway, sub.CIDR.Bits())},
 	)
-	// Whoever answers a session from a NAT IP must find the node behind it.
-	for _, local := range natIPs(nodes, vpc, sub) {
-		g.add(what, Route{Namespace: ns, Device: sub.Bridge, Dst: host(local)})
+	// Whoever answers a session from a NAT IP must find the node behind it, and
+	// whoever connects to one the gateway.
+	for _, block := range nat {
+		g.add(what, Route{Namespace: ns, Device: sub.Bridge, Dst: block})
 	}
 }
 
-func addInstance(g *group, vpc *topology.VPC, inst *topology.Instance, nodes []*topology.Node) {
+func addInstance(g *group, plan *topology.Plan, vpc *topology.VPC, inst *topology.Instance, names []HostName) {
 	sub := subnetOf(vpc, inst.Subnet)
 	ns, dev := inst.Namespace, inst.Device
 	what := fmt.Sprintf("instance %s of VPC %s", inst.Name, vpc.Name)
@@ -162,13 +164,13 @@ func addInstance(g *group, vpc *topology.VPC, inst *topology.Instance, nodes []*
 		Address{ns, dev, netip.PrefixFrom(inst.IP, sub.CIDR.Bits())},
 		Route{Namespace: ns, Device: dev, Dst: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Via: sub.Gateway},
 	)
-	// Straight to a node in the same subnet, without the router.
-	for _, local := range natIPs(nodes, vpc, sub) {
-		g.add(what, Route{Namespace: ns, Device: dev, Dst: host(local)})
+	// Straight to a node or a gateway in the same subnet, without the router.
+	for _, block := range natBlocks(plan, vpc, sub) {
+		g.add(what, Route{Namespace: ns, Device: dev, Dst: block})
 	}
 	g.add(what,
 		File{ns, "resolv.conf", resolvConf(vpc)},
-		File{ns, "hosts", hosts(inst)},
+		File{ns, "hosts", hosts(inst, names)},
 		File{ns, "nsswitch.conf", nsswitch},
 	)
 	if len(inst.SecurityGroups) > 0 {
@@ -207,29 +209,30 @@ func resolvConf(vpc *topology.VPC) string {
 	return b.String()
 }
 
-func hosts(inst *topology.Instance) string {
-	return fmt.Sprintf("127.0.0.1\tlocalhost\n%s\t%s %s\n", inst.IP, inst.DNSName, inst.Name)
-}
-
 // nsswitch keeps name service modules of the host, which may ask outside of
 // the lab, away from the names of hosts.
 const nsswitch = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"
 
-// natIPs are the NAT IPs of the load balancer nodes in a subnet, without those
-// that its CIDR leads to anyway.
-func natIPs(nodes []*topology.Node, vpc *topology.VPC, sub *topology.Subnet) []netip.Addr {
-	var addrs []netip.Addr
-	for _, n := range nodes {
-		if n.ENI.VPC != vpc.Name || n.Subnet != sub.Name {
-			continue
+// natBlocks are the NAT IPs of the load balancer nodes and the NAT CIDRs of
+// the gateways in a subnet, without those that its own CIDR leads to anyway.
+func natBlocks(plan *topology.Plan, vpc *topology.VPC, sub *topology.Subnet) []netip.Prefix {
+	var blocks []netip.Prefix
+	add := func(eni topology.ENI, block netip.Prefix) {
+		if eni.VPC == vpc.Name && eni.Subnet == sub.Name && !sub.CIDR.Overlaps(block) && !slices.Contains(blocks, block) {
+			blocks = append(blocks, block)
 		}
-		for _, local := range n.Local {
-			if !sub.CIDR.Contains(local) && !slices.Contains(addrs, local) {
-				addrs = append(addrs, local)
+	}
+	for _, lb := range plan.LoadBalancers {
+		for _, node := range lb.Nodes {
+			for _, local := range node.Local {
+				add(node.ENI, host(local))
 			}
 		}
 	}
-	return addrs
+	for _, gw := range plan.NATGateways {
+		add(gw.ENI, gw.CIDR)
+	}
+	return blocks
 }
 
 func subnetOf(vpc *topology.VPC, name string) *topology.Subnet {
@@ -240,14 +243,4 @@ func subnetOf(vpc *topology.VPC, name string) *topology.Subnet {
 	}
 	// A plan is checked before anybody gets to see it.
 	panic(fmt.Sprintf("host: the plan has no subnet %s in VPC %s", name, vpc.Name))
-}
-
-func nodesOf(plan *topology.Plan) []*topology.Node {
-	var nodes []*topology.Node
-	for i := range plan.LoadBalancers {
-		for j := range plan.LoadBalancers[i].Nodes {
-			nodes = append(nodes, &plan.LoadBalancers[i].Nodes[j])
-		}
-	}
-	return nodes
 }

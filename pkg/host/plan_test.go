@@ -25,6 +25,15 @@ func twoVPCs() *topology.Plan {
 				Local: []netip.Addr{netip.MustParseAddr("100.64.0.16")},
 			}},
 		}},
+		NATGateways: []topology.NATGateway{{
+			Name: "ngw1", VPC: "vpc2", Subnet: "vsw3", ENI: testENI("ngw1@b", "vpc2", "vsw3", "10.10.3.240", "eni3"),
+			CIDR: netip.MustParsePrefix("10.99.0.0/24"),
+			Entries: []topology.FullNATEntry{
+				{NATIP: netip.MustParseAddr("10.99.0.5"), NATPort: 3306, Domain: "mysql1.com"},
+				{NATIP: netip.MustParseAddr("10.99.0.5"), NATPort: 3307, Domain: "mysql1.com"},
+				{NATIP: netip.MustParseAddr("10.99.0.7"), NATPort: 3306},
+			},
+		}},
 		Endpoints: []topology.Endpoint{{
 			Name: "ep1", VPC: "vpc1",
 			Zones: []topology.EndpointZone{{Zone: "b", Subnet: "vsw1", ENI: testENI("ep1@b", "vpc1", "vsw1", "10.10.2.240", "eni1")}},
