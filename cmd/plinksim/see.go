@@ -44,7 +44,7 @@ func newStatus() *cobra.Command {
 
 func printStatus(w io.Writer, s lab.Status) {
 	fmt.Fprintf(w, "lab %s (%s, %s), up since %s, from %s\n", s.Lab, s.Cloud, s.Region, s.Started.Local().Format("2006-01-02 15:04:05"), s.File)
-	for _, print := range []func(io.Writer, lab.Status){printEndpoints, printServices, printInstances, printServers, printLinks} {
+	for _, print := range []func(io.Writer, lab.Status){printEndpoints, printServices, printGateways, printInstances, printServers, printLinks} {
 		section(w, func(w io.Writer) { print(w, s) })
 	}
 	fmt.Fprintf(w, "\ndata plane: %d sessions, %d frames read, %d sent, %d superframes; lost: %d ring, %d copy, %d send\n",
@@ -166,7 +166,7 @@ func newSessions() *cobra.Command {
 			if len(sessions) == 0 {
 				fmt.Fprintln(cmd.ErrOrStderr(), "no sessions: nothing has passed, or it was too long ago")
 			}
-			t := newTable(cmd.OutOrStdout(), "LINK", "STATE", "AS THE CONSUMER SENDS IT", "AS THE BACKEND SEES IT", "TO PROVIDER", "TO CONSUMER", "EXPIRES")
+			t := newTable(cmd.OutOrStdout(), "LINK", "STATE", "AS THE CLIENT SENDS IT", "AS THE BACKEND SEES IT", "TO PROVIDER", "TO CONSUMER", "EXPIRES")
 			for _, s := range sessions {
 				t.row(s.Link, s.State,
 					fmt.Sprintf("%s > %s", s.Consumer, s.Endpoint), fmt.Sprintf("%s > %s", s.NAT, s.Target),

@@ -323,8 +323,8 @@ func printNext(w io.Writer, plan *topology.Plan, status lab.Status, foreground b
 			t.row("  plinksim accept "+ep.Service+" "+ep.Name, "let "+ep.Name+" connect: "+ep.Service+" does not accept by itself")
 		}
 	}
-	if client := firstClient(plan); client != "" && len(status.Endpoints) > 0 {
-		t.row(fmt.Sprintf("  plinksim exec %s -- curl -s http://$(plinksim name %s)/", client, status.Endpoints[0].Name), "call the service from "+client)
+	if client, endpoint := firstClient(plan); client != "" {
+		t.row(fmt.Sprintf("  plinksim exec %s -- curl -s http://$(plinksim name %s)/", client, endpoint), "call the service from "+client)
 	}
 	if n := len(plan.Checks); n > 0 {
 		t.row("  plinksim check "+plan.Name, fmt.Sprintf("run the %d checks of the file", n))
@@ -338,20 +338,21 @@ func printNext(w io.Writer, plan *topology.Plan, status lab.Status, foreground b
 	t.flush()
 }
 
-// firstClient is an instance in the VPC of the first endpoint.
-func firstClient(plan *topology.Plan) string {
-	if len(plan.Endpoints) == 0 {
-		return ""
+// firstClient is the first endpoint that can be called, and an instance in its
+// VPC.
+func firstClient(plan *topology.Plan) (client, endpoint string) {
+	for _, ep := range plan.Endpoints {
+		vpc, err := plan.VPC(ep.VPC)
+		if err != nil || len(vpc.Instances) == 0 || ep.Reverse {
+			continue
+		}
+		name := vpc.Instances[0].Name
+		if _, err := plan.Instance(name); err != nil {
+			name = vpc.Name + "/" + name
+		}
+		return name, ep.Name
 	}
-	vpc, err := plan.VPC(plan.Endpoints[0].VPC)
-	if err != nil || len(vpc.Instances) == 0 {
-		return ""
-	}
-	name := vpc.Instances[0].Name
-	if _, err := plan.Instance(name); err != nil {
-		name = vpc.Name + "/" + name
-	}
-	return name
+	return "", ""
 }
 
 func isConnected(ep lab.EndpointStatus) bool {

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -78,11 +79,7 @@ func (l *Lab) runCheck(ctx context.Context, check topology.Check) (got string, p
 		return tryResolve(ctx, client, check)
 	case check.Connect != "":
 		return tryEach(ctx, check, func(ctx context.Context) (answer, error) {
-			conn, err := client.DialContext(ctx, "tcp", check.Connect)
-			if err != nil {
-				return answer{}, err
-			}
-			return answer{}, conn.Close()
+			return connect(ctx, client, check)
 		})
 	default:
 		return tryEach(ctx, check, func(ctx context.Context) (answer, error) {
@@ -107,6 +104,29 @@ func (l *Lab) decide(ctx context.Context, ref topology.ConnectionRef, act func(a
 type answer struct {
 	status int
 	body   string
+}
+
+// connect opens a connection and, where the check expects bodies, reads the
+// line with which the server greets.
+func connect(ctx context.Context, client *Client, check topology.Check) (answer, error) {
+	conn, err := client.DialContext(ctx, "tcp", check.Connect)
+	if err != nil {
+		return answer{}, err
+	}
+	defer conn.Close()
+	if len(check.Expect.Bodies) == 0 {
+		return answer{}, nil
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := conn.SetReadDeadline(deadline); err != nil {
+			return answer{}, err
+		}
+	}
+	line, err := bufio.NewReader(io.LimitReader(conn, 1<<20)).ReadString('\n')
+	if errors.Is(err, io.EOF) && line != "" {
+		err = nil
+	}
+	return answer{body: strings.TrimSpace(line)}, err
 }
 
 func get(ctx context.Context, client *Client, url string) (answer, error) {
@@ -146,7 +166,7 @@ func tryEach(ctx context.Context, check topology.Check, try func(context.Context
 			return fmt.Sprintf("%s, but never %q", tally(seen), body), false
 		}
 	}
-	if check.Connect != "" {
+	if check.Connect != "" && len(check.Expect.Bodies) == 0 {
 		return "connected", true
 	}
 	return tally(seen), true

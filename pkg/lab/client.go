@@ -5,11 +5,15 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+
+	"github.com/plinksim/plinksim/pkg/host"
 )
 
 // Client opens connections as a program on an instance would: its sockets are
-// in the instance's namespace and its names come from the VPC's resolver.
+// in the instance's namespace, and its names come from the instance's hosts
+// file and from the VPC's resolver.
 type Client struct {
+	hosts    func() []host.HostName
 	dial     func(ctx context.Context, network, address string) (net.Conn, error)
 	listen   func(ctx context.Context, network, address string) (net.Listener, error)
 	resolver *net.Resolver
@@ -27,7 +31,7 @@ func (c *Client) DialContext(ctx context.Context, network, address string) (net.
 	if _, err := netip.ParseAddr(name); err == nil {
 		return c.dial(ctx, network, address)
 	}
-	addrs, err := c.resolver.LookupHost(ctx, name)
+	addrs, err := c.lookup(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -40,6 +44,20 @@ func (c *Client) DialContext(ctx context.Context, network, address string) (net.
 		last = err
 	}
 	return nil, last
+}
+
+// lookup asks the hosts file first, as the instance's nsswitch.conf says.
+func (c *Client) lookup(ctx context.Context, name string) ([]string, error) {
+	var addrs []string
+	for _, h := range c.hosts() {
+		if h.Name == name {
+			addrs = append(addrs, h.IP.String())
+		}
+	}
+	if len(addrs) > 0 {
+		return addrs, nil
+	}
+	return c.resolver.LookupHost(ctx, name)
 }
 
 // Listen is as net.ListenConfig's, on the instance.

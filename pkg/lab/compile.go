@@ -9,16 +9,18 @@ import (
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/fullnat"
+	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/secgroup"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// Desired is what the data plane of a lab should do at one revision of its
-// control plane: a whole configuration, to be swapped in. What the resolvers
-// should answer depends on more: see CompileNames.
+// Desired is what the data plane and the hosts files of a lab should be at one
+// revision of its control plane: whole configurations, to be swapped in. What
+// the resolvers should answer depends on more: see CompileNames.
 type Desired struct {
 	Dataplane dataplane.Config
+	Hosts     map[string][]host.HostName // of every instance of a VPC, by VPC
 }
 
 // Numbers gives every ENI, by the name of its device, its number in the data
@@ -43,7 +45,10 @@ func Compile(plan *topology.Plan, state control.Snapshot, numbers Numbers, pick 
 			c.eni(node.ENI, node.Local)
 		}
 	}
-	return Desired{Dataplane: dataplane.Config{NAT: c.nat, Owned: c.owned}}
+	for _, gw := range plan.NATGateways {
+		c.gateway(gw)
+	}
+	return Desired{Dataplane: dataplane.Config{NAT: c.nat, Owned: c.owned}, Hosts: c.hostNames()}
 }
 
 type compiler struct {

@@ -23,7 +23,7 @@ import (
 // Each golden file is what the data plane and the resolvers are told for one
 // topology, before and after its providers have accepted.
 func TestCompile(t *testing.T) {
-	for _, name := range []string{"alibaba-clb", "alibaba-clb-overlap", "two-zones"} {
+	for _, name := range []string{"alibaba-clb", "alibaba-clb-overlap", "two-zones", "alibaba-reverse"} {
 		t.Run(name, func(t *testing.T) {
 			dir := topologies
 			if _, err := os.Stat(filepath.Join("testdata", name+".yaml")); err == nil {
@@ -125,9 +125,22 @@ func (c *compiled) links(b *strings.Builder) {
 		}
 		fmt.Fprintf(b, "link %q: %s\n", link.Name, state)
 		fmt.Fprintf(b, "  from %s, to protocol %d %s\n", c.names[link.Ingress], link.Protocol, link.Match)
-		fmt.Fprintf(b, "  by %s, as %s, to a server of %s\n", c.names[link.Egress], join(link.Local), c.groups[link.Name])
+		fmt.Fprintf(b, "  by %s, as %s, to %s\n", c.names[link.Egress], join(link.Local), c.target(link))
 		fmt.Fprintf(b, "  idle for %s; admits %s\n", link.Idle, admitted(link))
 	}
+}
+
+// target is the server group that a link picks from, or the one server that
+// it leads to.
+func (c *compiled) target(link fullnat.Link) string {
+	if group, ok := c.groups[link.Name]; ok {
+		return "a server of " + group
+	}
+	server, ok := link.Pick(fullnat.Tuple{})
+	if !ok {
+		return "nobody"
+	}
+	return server.String()
 }
 
 // admitted tries a client of each of two networks.
@@ -168,6 +181,9 @@ func (c *compiled) resolvers(b *strings.Builder) {
 			b.WriteString("\n")
 		}
 		fmt.Fprintf(b, "  knows all of %s\n", strings.Join(cfg.Zones, ", "))
+		for _, name := range c.Hosts[vpc.Name] {
+			fmt.Fprintf(b, "  hosts files have %s for %s\n", name.IP, name.Name)
+		}
 	}
 }
 

@@ -81,6 +81,10 @@ func (s Situation) resolve(from *topology.Instance, host string) ([]netip.Addr, 
 		station.Text = "an address needs no resolver"
 		return []netip.Addr{addr}, station, nil
 	}
+	if addrs := s.inHosts(from, host); len(addrs) > 0 {
+		station.Text = fmt.Sprintf("the hosts file of %s has %s for %s", from.Name, addrs[0], host)
+		return addrs[:1], station, nil
+	}
 	name, err := s.Plan.Lookup(host)
 	var missing *topology.NotFoundError
 	switch {

@@ -146,8 +146,10 @@ func verdictOf(t *testing.T, s lab.Situation, e *lab.Explanation, dst netip.Addr
 	require.NoError(t, err)
 	ingress := packet.ENI(0)
 	for _, eni := range s.Plan.ENIs() {
-		if eni.IP == dst && eni.VPC == instance.VPC {
-			ingress = s.Numbers[eni.Device]
+		for _, owned := range s.Desired.Dataplane.Owned {
+			if owned.ENI == s.Numbers[eni.Device] && eni.VPC == instance.VPC && slices.Contains(owned.Addrs, dst) {
+				ingress = owned.ENI
+			}
 		}
 	}
 	frames := []packet.Frame{{ENI: ingress, Data: firstFrame(t, e.Protocol, netip.AddrPortFrom(instance.IP, 40000), netip.AddrPortFrom(dst, e.Port))}}

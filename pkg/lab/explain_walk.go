@@ -45,7 +45,9 @@ func (w *walk) follow() {
 	if err != nil {
 		panic("a plan names every VPC of its instances: " + err.Error())
 	}
-	switch eni, instance := w.eniAt(vpc.Name), w.instanceAt(vpc); {
+	switch gw, eni, instance := w.gatewayAt(vpc.Name), w.eniAt(vpc.Name), w.instanceAt(vpc); {
+	case gw != nil:
+		w.atGateway(gw)
 	case eni != nil:
 		w.atENI(eni)
 	case instance != nil:
@@ -125,6 +127,10 @@ func (w *walk) atENI(eni *topology.ENI) {
 	if ep == nil {
 		w.stops("address", fullnat.NoListener.String(), "reach the load balancer through an endpoint",
 			"%s is ENI %s, which serves endpoints and nobody else", w.addr(), eni.Name)
+		return
+	}
+	if ep.Reverse {
+		w.atReverseENI(eni, ep)
 		return
 	}
 	w.passes("address", "%s is the ENI of endpoint %s in zone %s", w.addr(), ep.Name, zone)

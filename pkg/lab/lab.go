@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -55,6 +56,7 @@ type Lab struct {
 	pickers   map[string]*lb.Picker // by link and group: a picker keeps its turn
 	resolvers map[string]*runningResolver
 	services  map[string]*service
+	hosts     map[string][]host.HostName // in the hosts files, by VPC
 	faults    *faults
 	answers   map[string]answerState // by name of the ENI; for who holds change
 }
@@ -301,6 +303,9 @@ func (l *Lab) putInForce(plan *topology.Plan) error {
 	if err := l.publishNames(plan, state); err != nil {
 		return err
 	}
+	if err := l.setHosts(plan, desired.Hosts); err != nil {
+		return err
+	}
 	l.plane.Report(state.Revision)
 	return nil
 }
@@ -415,5 +420,35 @@ func (l *Lab) Client(ref string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{dial: ns.DialContext, listen: ns.Listen, resolver: ns.Resolver(vpc.Resolvers)}, nil
+	return &Client{
+		dial: ns.DialContext, listen: ns.Listen, resolver: ns.Resolver(vpc.Resolvers),
+		hosts: func() []host.HostName {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return l.hosts[vpc.Name]
+		},
+	}, nil
+}
+
+// setHosts writes the hosts files of every instance. Those that are as the
+// plan of the kernel side made them, and were before, need no look.
+func (l *Lab) setHosts(plan *topology.Plan, names map[string][]host.HostName) error {
+	l.mu.Lock()
+	before := l.hosts
+	l.mu.Unlock()
+	for i := range plan.VPCs {
+		vpc := &plan.VPCs[i]
+		if now := names[vpc.Name]; slices.Equal(now, host.HostNames(plan, vpc.Name)) && slices.Equal(now, before[vpc.Name]) {
+			continue
+		}
+		for j := range vpc.Instances {
+			if err := host.SetHosts(string(l.dir), &vpc.Instances[j], names[vpc.Name]); err != nil {
+				return fmt.Errorf("instance %q: write its hosts file: %w", shortName(plan, vpc.Instances[j]), err)
+			}
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hosts = names
+	return nil
 }

@@ -25,6 +25,7 @@ type Metrics struct {
 // Metrics reads the counters.
 func (l *Lab) Metrics() Metrics {
 	plan, engine := l.Plan(), l.engine.Stats()
+	engine.Table.Links = turned(plan, engine.Table.Links)
 	m := Metrics{
 		Lab: plan.Name, Cloud: plan.Cloud, Region: plan.Region, Started: l.started,
 		Engine: engine, ENIs: map[string]dataplane.ENIStats{},

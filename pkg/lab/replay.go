@@ -282,14 +282,12 @@ func (r *replay) summary() ReplaySummary {
 		n := sent[r.numbers[eni.Device]]
 		s.Outputs = append(s.Outputs, ReplayFile{eni.Name, r.path(eni.Name), n.Packets, n.Bytes})
 	}
-	for _, link := range stats.Table.Links {
+	for _, link := range turned(r.plan, stats.Table.Links) {
 		s.Links = append(s.Links, linkStatus(link))
 	}
 	sessions := r.engine.Sessions()
 	s.SessionCount = len(sessions)
-	for _, session := range sessions[:min(len(sessions), maxReplaySessions)] {
-		s.Sessions = append(s.Sessions, sessionStatus(session))
-	}
+	s.Sessions = sessionsStatus(r.plan, sessions[:min(len(sessions), maxReplaySessions)])
 	return s
 }
 

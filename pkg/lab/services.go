@@ -73,6 +73,15 @@ func (s serviceSpec) String() string {
 	return fmt.Sprintf("%s %d", s.Kind, s.Port)
 }
 
+// bodyFor is what a client gets, a line; its address, without the port, stands
+// where the file has {client}.
+func (s serviceSpec) bodyFor(client string) string {
+	if host, _, err := net.SplitHostPort(client); err == nil {
+		client = host
+	}
+	return strings.ReplaceAll(s.Body, "{client}", client) + "\n"
+}
+
 // key tells services apart over changes of the file.
 func (s serviceSpec) key() string {
 	return fmt.Sprintf("%s %s %s %d %q %q", s.instance.Namespace, s.instance.IP, s.Kind, s.Port, s.Body, s.Argv)
@@ -109,10 +118,10 @@ func startBuiltIn(ctx context.Context, ns *host.Namespace, spec serviceSpec) (*s
 		}
 		switch spec.Kind {
 		case "http":
-			serve(func() { serveHTTP(ctx, ln, spec.instance.Name, spec.Body) })
+			serve(func() { serveHTTP(ctx, ln, spec) })
 		case "tcp":
 			serve(func() {
-				serveTCP(ctx, ln, func(c net.Conn) { io.WriteString(c, spec.Body+"\n") })
+				serveTCP(ctx, ln, func(c net.Conn) { io.WriteString(c, spec.bodyFor(c.RemoteAddr().String())) })
 			})
 		case "echo":
 			serve(func() { serveTCP(ctx, ln, func(c net.Conn) { io.Copy(c, c) }) })
@@ -124,9 +133,9 @@ func startBuiltIn(ctx context.Context, ns *host.Namespace, spec serviceSpec) (*s
 			s.stop()
 			return nil, err
 		}
-		answer := func(request []byte) []byte { return request }
+		answer := func(request []byte, _ net.Addr) []byte { return request }
 		if spec.Kind == "udp" {
-			answer = func([]byte) []byte { return []byte(spec.Body + "\n") }
+			answer = func(_ []byte, from net.Addr) []byte { return []byte(spec.bodyFor(from.String())) }
 		}
 		serve(func() { serveUDP(ctx, pc, answer) })
 	}
@@ -135,14 +144,14 @@ func startBuiltIn(ctx context.Context, ns *host.Namespace, spec serviceSpec) (*s
 
 // serveHTTP answers / with the body, /who with what the server sees of the
 // client, and /bytes/N with N bytes that are the same at every call.
-func serveHTTP(ctx context.Context, ln net.Listener, name, body string) {
+func serveHTTP(ctx context.Context, ln net.Listener, spec serviceSpec) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		io.WriteString(w, body+"\n")
+		io.WriteString(w, spec.bodyFor(r.RemoteAddr))
 	})
 	mux.HandleFunc("/who", func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "server %s\nlocal %s\nclient %s\n", name, r.Context().Value(http.LocalAddrContextKey), r.RemoteAddr)
+		fmt.Fprintf(w, "server %s\nlocal %s\nclient %s\n", spec.instance.Name, r.Context().Value(http.LocalAddrContextKey), r.RemoteAddr)
 		for _, h := range []string{"X-Forwarded-For", "X-Forwarded-Proto"} {
 			if v := r.Header.Get(h); v != "" {
 				fmt.Fprintf(w, "%s %s\n", strings.ToLower(h), v)
@@ -192,7 +201,7 @@ func serveTCP(ctx context.Context, ln net.Listener, handle func(net.Conn)) {
 	}
 }
 
-func serveUDP(ctx context.Context, pc net.PacketConn, answer func([]byte) []byte) {
+func serveUDP(ctx context.Context, pc net.PacketConn, answer func(request []byte, from net.Addr) []byte) {
 	stop := context.AfterFunc(ctx, func() { pc.Close() })
 	defer stop()
 	buf := make([]byte, 65535)
@@ -202,7 +211,7 @@ func serveUDP(ctx context.Context, pc net.PacketConn, answer func([]byte) []byte
 			return
 		}
 		if err == nil {
-			pc.WriteTo(answer(buf[:n]), from)
+			pc.WriteTo(answer(buf[:n], from), from)
 		}
 	}
 }

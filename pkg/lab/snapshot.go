@@ -18,7 +18,7 @@ func (l *Lab) Status() Status {
 		Dir: string(l.dir), PID: os.Getpid(), Started: l.started,
 		// Empty, and not null, where there is nothing: programs go through them.
 		VPCs: []VPCStatus{}, Services: []ServiceStatus{}, Endpoints: []EndpointStatus{},
-		LoadBalancers: []LoadBalancerStatus{}, ServerGroups: []ServerGroupStatus{}, Links: []LinkStatus{},
+		LoadBalancers: []LoadBalancerStatus{}, NATGateways: []NATGatewayStatus{}, ServerGroups: []ServerGroupStatus{}, Links: []LinkStatus{},
 	}
 	for _, vpc := range plan.VPCs {
 		s.VPCs = append(s.VPCs, l.vpcStatus(plan, vpc))
@@ -35,8 +35,11 @@ func (l *Lab) Status() Status {
 	for _, sg := range plan.ServerGroups {
 		s.ServerGroups = append(s.ServerGroups, l.groupStatus(plan, sg))
 	}
+	for _, gw := range plan.NATGateways {
+		s.NATGateways = append(s.NATGateways, gatewayStatus(plan, gw))
+	}
 	stats := l.engine.Stats()
-	for _, link := range stats.Table.Links {
+	for _, link := range turned(plan, stats.Table.Links) {
 		s.Links = append(s.Links, linkStatus(link))
 	}
 	s.Dataplane = DataplaneStatus{
@@ -93,7 +96,7 @@ func serviceStatus(svc topology.EndpointService, state control.Snapshot) Service
 		Resources: []string{},
 	}
 	for _, r := range svc.Resources {
-		out.Resources = append(out.Resources, r.LoadBalancer+"@"+r.Zone)
+		out.Resources = append(out.Resources, r.String())
 	}
 	for _, c := range state.Connections {
 		if c.Service == svc.Name {
@@ -166,10 +169,17 @@ func verdicts(counters fullnat.Counters) map[string]uint64 {
 }
 
 // Sessions is a copy of the session table.
-func (l *Lab) Sessions() []SessionStatus {
-	out := []SessionStatus{}
-	for _, s := range l.engine.Sessions() {
-		out = append(out, sessionStatus(s))
+func (l *Lab) Sessions() []SessionStatus { return sessionsStatus(l.Plan(), l.engine.Sessions()) }
+
+func sessionsStatus(plan *topology.Plan, sessions []fullnat.Session) []SessionStatus {
+	out, reverse := []SessionStatus{}, reverseLinks(plan)
+	for _, s := range sessions {
+		status := sessionStatus(s)
+		if reverse[s.Link] {
+			status.PacketsToProvider, status.PacketsToConsumer = status.PacketsToConsumer, status.PacketsToProvider
+			status.BytesToProvider, status.BytesToConsumer = status.BytesToConsumer, status.BytesToProvider
+		}
+		out = append(out, status)
 	}
 	return out
 }

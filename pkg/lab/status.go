@@ -24,6 +24,7 @@ type Status struct {
 	Services      []ServiceStatus      `json:"endpoint_services"`
 	Endpoints     []EndpointStatus     `json:"endpoints"`
 	LoadBalancers []LoadBalancerStatus `json:"load_balancers"`
+	NATGateways   []NATGatewayStatus   `json:"nat_gateways"`
 	ServerGroups  []ServerGroupStatus  `json:"server_groups"`
 	Links         []LinkStatus         `json:"links"`
 	Dataplane     DataplaneStatus      `json:"data_plane"`
@@ -123,6 +124,44 @@ type ListenerStatus struct {
 	ServerGroup string `json:"server_group"`
 }
 
+// NATGatewayStatus is one NAT gateway with its FullNAT table.
+type NATGatewayStatus struct {
+	Name    string               `json:"name"`
+	ID      string               `json:"id"`
+	TableID string               `json:"full_nat_table_id"`
+	Type    string               `json:"type"`
+	Account string               `json:"account"`
+	VPC     string               `json:"vpc"`
+	Subnet  string               `json:"subnet"`
+	Zone    string               `json:"zone"`
+	ENI     string               `json:"eni"`
+	IP      netip.Addr           `json:"ip"`
+	CIDR    netip.Prefix         `json:"nat_cidr"`
+	NATIPs  []NATIPStatus        `json:"nat_ips"` // the default one, its own address, first
+	Entries []FullNATEntryStatus `json:"full_nat"`
+}
+
+// NATIPStatus is one NAT IP of a gateway.
+type NATIPStatus struct {
+	ID      string     `json:"id"`
+	IP      netip.Addr `json:"ip"`
+	Default bool       `json:"default"`
+	Entries int        `json:"entries"` // that use it
+}
+
+// FullNATEntryStatus is one entry of a FullNAT table.
+type FullNATEntryStatus struct {
+	Name     string         `json:"name"`
+	ID       string         `json:"id"`
+	Protocol string         `json:"protocol"`
+	NAT      netip.AddrPort `json:"nat"`    // where the provider's instances connect to
+	Access   netip.AddrPort `json:"access"` // the user's server
+	Endpoint string         `json:"endpoint"`
+	ENI      string         `json:"eni"`     // ep1@zone
+	SeenAs   netip.Addr     `json:"seen_as"` // its address, which is what the server sees
+	Domain   string         `json:"domain,omitempty"`
+}
+
 // ServerGroupStatus is one server group with the health of its servers.
 type ServerGroupStatus struct {
 	Name    string         `json:"name"`
@@ -141,9 +180,10 @@ type ServerStatus struct {
 	Since    time.Time      `json:"since"`
 }
 
-// LinkStatus counts what passed one listener through one ENI.
+// LinkStatus counts what passed one listener through one ENI, or one FullNAT
+// entry.
 type LinkStatus struct {
-	Name              string            `json:"name"` // ep1@zone tcp/80
+	Name              string            `json:"name"` // ep1@zone tcp/80, or ngw1/mysql1
 	Sessions          int               `json:"sessions"`
 	SessionsOpened    uint64            `json:"sessions_opened"`
 	PacketsToProvider uint64            `json:"packets_to_provider"`
@@ -172,7 +212,7 @@ type SessionStatus struct {
 	Link              string         `json:"link"`
 	Protocol          string         `json:"protocol"`
 	State             string         `json:"state"`
-	Consumer          netip.AddrPort `json:"consumer"` // before: consumer > endpoint
+	Consumer          netip.AddrPort `json:"consumer"` // before: consumer > endpoint; of a FullNAT entry, provider > NAT IP
 	Endpoint          netip.AddrPort `json:"endpoint"`
 	NAT               netip.AddrPort `json:"nat"` // after: nat > target
 	Target            netip.AddrPort `json:"target"`

@@ -27,7 +27,13 @@ import (
 	"github.com/plinksim/plinksim/pkg/plinktest"
 )
 
-func TestMain(m *testing.M) { plinktest.Main(m) }
+func TestMain(m *testing.M) {
+	if name := os.Getenv(echoName); name != "" && len(os.Args) == 1 {
+		serveEcho(name)
+		return
+	}
+	plinktest.Main(m)
+}
 
 const (
 	clb     = "../../testdata/topologies/alibaba-clb.yaml"

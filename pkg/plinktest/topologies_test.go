@@ -1,0 +1,36 @@
+package plinktest_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/plinktest"
+)
+
+// Every topology of the documents comes up and passes its own checks, but
+// those that are printed wrong and refused.
+func TestEveryTopologyPassesItsChecks(t *testing.T) {
+	files, err := filepath.Glob("../../testdata/topologies/*.yaml")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
+		if strings.HasSuffix(name, "-as-printed") {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := plinktest.Up(t, file)
+			checks := 0
+			require.NoError(t, l.Check(t.Context(), func(r lab.CheckResult) {
+				checks++
+				require.True(t, r.Passed, "%+v", r)
+			}))
+			require.Equal(t, len(l.Plan().Checks), checks)
+		})
+	}
+}
