@@ -13,18 +13,31 @@ import (
 // from their queues; one that does not within this time is stuck.
 const sendWait = 10
 
-// sender holds what sendmmsg(2) wants, made once: for every frame of a batch
-// an address, a virtio header and two pieces of memory.
+// sender holds what sendmmsg(2) wants, made once: for every message of a batch
+// an address, a virtio header and the memory that is to be sent.
+//
+// Datagrams that follow each other in a flow are one message, as a superframe,
+// if the kernel takes that: it walks through its stack once for all of them,
+// and the receiver's socket gets them one by one as before.
 type sender struct {
 	batch *[Burst]message
 	msgs  *[Burst]mmsghdr
+	iovs  *[2 * Burst]unix.Iovec // of all messages, one after the other
+	alone bool                   // the kernel refused a superframe of datagrams
+	send  func(fd int, msgs []mmsghdr) (int, unix.Errno)
 }
 
 type message struct {
-	iov  [2]unix.Iovec
-	addr unix.RawSockaddrLinklayer
-	vnet [vnetHdrLen]byte
+	addr   unix.RawSockaddrLinklayer
+	vnet   [vnetHdrLen]byte
+	header [maxJointHeader]byte // of joined datagrams
+	next   int                  // the first frame behind it, of those given to load
+	frames int                  // that it carries
+	bytes  int                  // of them
 }
+
+// maxJointHeader holds Ethernet, IPv6 and UDP headers.
+const maxJointHeader = 14 + 40 + 8
 
 // mmsghdr is struct mmsghdr (sendmmsg(2)).
 type mmsghdr struct {
@@ -33,28 +46,77 @@ type mmsghdr struct {
 }
 
 func (s *sender) init() {
-	s.batch, s.msgs = new([Burst]message), new([Burst]mmsghdr)
+	s.batch, s.msgs, s.iovs = new([Burst]message), new([Burst]mmsghdr), new([2 * Burst]unix.Iovec)
+	s.send = sendmmsg
 	for i := range s.batch {
 		m := &s.batch[i]
 		m.addr.Family = unix.AF_PACKET
-		m.iov[0].Base = &m.vnet[0]
-		m.iov[0].SetLen(vnetHdrLen)
 		h := &s.msgs[i].hdr
 		h.Name = (*byte)(unsafe.Pointer(&m.addr))
 		h.Namelen = unix.SizeofSockaddrLinklayer
-		h.Iov = &m.iov[0]
-		h.SetIovlen(2)
 	}
 }
 
-// set makes message i out of f.
-func (s *sender) set(i int, f *packet.Frame, ifindex int32) {
-	m := &s.batch[i]
-	m.addr.Ifindex = ifindex
+// load makes messages of frames, at most Burst, and returns how many. Frames
+// that cannot be sent are in none.
+func (s *sender) load(frames []packet.Frame, enis *eniMap) (n int) {
+	const ethernetHeader = 14
+	iovs := s.iovs[:]
+	for at := 0; at < len(frames); {
+		f := &frames[at]
+		ifindex := enis.ifindex(f.ENI)
+		if ifindex == 0 || len(f.Data) < ethernetHeader {
+			at++
+			continue
+		}
+		var joint packet.Joint
+		run := 1
+		if !s.alone && at+1 < len(frames) && joint.Begin(f) {
+			for at+run < len(frames) && frames[at+run].ENI == f.ENI && joint.Add(&frames[at+run]) {
+				run++
+			}
+		}
+		used := s.set(n, frames[at:at+run], &joint, iovs)
+		s.batch[n].addr.Ifindex = ifindex
+		at += run
+		s.batch[n].next = at
+		iovs = iovs[used:]
+		n++
+	}
+	return n
+}
+
+// set makes message n of a frame, or of several that were joined, and returns
+// how many of iovs it took.
+func (s *sender) set(n int, frames []packet.Frame, joint *packet.Joint, iovs []unix.Iovec) (used int) {
+	m, f := &s.batch[n], frames[0]
 	m.addr.Protocol = *(*uint16)(unsafe.Pointer(&f.Data[12])) // the EtherType, in network order on both sides
-	writeVnetHdr(m.vnet[:], f)
-	m.iov[1].Base = &f.Data[0]
-	m.iov[1].SetLen(len(f.Data))
+	m.frames, m.bytes, used = len(frames), len(f.Data), 1
+	if len(frames) == 1 {
+		used += point(&iovs[1], f.Data)
+	} else {
+		header := m.header[:joint.Headers()]
+		f.Offload = joint.Finish(header)
+		used += point(&iovs[1], header)
+		m.bytes = 0
+		for i := range frames {
+			used += point(&iovs[used], frames[i].Data[len(header):])
+			m.bytes += len(frames[i].Data)
+		}
+	}
+	writeVnetHdr(m.vnet[:], &f, m.bytes)
+	point(&iovs[0], m.vnet[:])
+	h := &s.msgs[n].hdr
+	h.Iov = &iovs[0]
+	h.SetIovlen(used)
+	return used
+}
+
+// point lets v be data, which is not empty.
+func point(v *unix.Iovec, data []byte) (one int) {
+	v.Base = &data[0]
+	v.SetLen(len(data))
+	return 1
 }
 
 // Write implements Driver.
@@ -74,46 +136,46 @@ func (r *Ring) Write(frames []packet.Frame) (int, error) {
 
 // writeBatch sends at most Burst frames.
 func (r *Ring) writeBatch(frames []packet.Frame) error {
-	const ethernetHeader = 14
 	enis := r.enis.Load()
-	n := 0
-	for i := range frames {
-		ifindex := enis.ifindex(frames[i].ENI)
-		if ifindex == 0 || len(frames[i].Data) < ethernetHeader {
-			continue
-		}
-		r.sender.set(n, &frames[i], ifindex)
-		n++
-	}
-	refused := uint64(len(frames) - n)
 	var sent, bytes uint64
-	waited := false
-	for at := 0; at < n; {
-		ok, errno := sendmmsg(r.fd, r.sender.msgs[at:n])
-		for i := at; i < at+ok; i++ {
-			bytes += uint64(r.sender.batch[i].iov[1].Len)
+	all := uint64(len(frames))
+	for len(frames) > 0 {
+		n := r.sender.load(frames, enis)
+		next := len(frames)
+		waited := false
+		for at := 0; at < n; {
+			ok, errno := r.sender.send(r.fd, r.sender.msgs[at:n])
+			for _, m := range r.sender.batch[at : at+ok] {
+				sent += uint64(m.frames)
+				bytes += uint64(m.bytes)
+			}
+			at += ok
+			switch {
+			case ok > 0:
+				waited = false
+			case errno == unix.EINTR:
+			case errno == unix.EAGAIN && !waited:
+				waited = true
+				_, _ = unix.Poll([]unix.PollFd{{Fd: int32(r.fd), Events: unix.POLLOUT}}, sendWait)
+			case errno == unix.EBADF, errno == unix.ENOTSOCK, errno == unix.EFAULT:
+				return fmt.Errorf("send packets: %w", errno)
+			case errno == unix.EINVAL && r.sender.batch[at].frames > 1:
+				// This kernel knows no superframes of datagrams: Linux has
+				// VIRTIO_NET_HDR_GSO_UDP_L4 since 6.2. Again, one by one.
+				r.sender.alone = true
+				next = r.sender.batch[at].next - r.sender.batch[at].frames
+				n = at
+			default:
+				// This message alone: its interface is down or gone, it is
+				// too long, or there is no memory for it.
+				at++
+				waited = false
+			}
 		}
-		sent += uint64(ok)
-		at += ok
-		switch {
-		case ok > 0:
-			waited = false
-		case errno == unix.EINTR:
-		case errno == unix.EAGAIN && !waited:
-			waited = true
-			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(r.fd), Events: unix.POLLOUT}}, sendWait)
-		case errno == unix.EBADF, errno == unix.ENOTSOCK, errno == unix.EFAULT:
-			return fmt.Errorf("send packets: %w", errno)
-		default:
-			// This frame alone: its interface is down or gone, it is too
-			// long, or there is no memory for it.
-			refused++
-			at++
-			waited = false
-		}
+		frames = frames[next:]
 	}
 	r.counters.wrote(sent, bytes)
-	if refused > 0 {
+	if refused := all - sent; refused > 0 {
 		r.counters.sendErrors.Add(refused)
 	}
 	return nil

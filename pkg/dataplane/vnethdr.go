@@ -30,13 +30,14 @@ func readVnetHdr(hdr []byte) packet.Offload {
 	return o
 }
 
-// writeVnetHdr writes the header that tells the kernel what f is.
+// writeVnetHdr writes the header that tells the kernel what f is, a frame of
+// length bytes of which f.Data may be only the first part.
 //
 // The length of the headers is measured and not taken from the frame: what
 // the kernel reports for a frame that it forwarded may be the length of the
 // whole first packet. A frame whose payload fits one segment is no superframe
 // ("Too small packets are not really GSO ones", linux/virtio_net.h).
-func writeVnetHdr(hdr []byte, f *packet.Frame) {
+func writeVnetHdr(hdr []byte, f *packet.Frame, length int) {
 	_ = hdr[vnetHdrLen-1]
 	clear(hdr[:vnetHdrLen])
 	o := &f.Offload
@@ -50,7 +51,7 @@ func writeVnetHdr(hdr []byte, f *packet.Frame) {
 		return
 	}
 	headers := headersLen(f)
-	if len(f.Data) <= headers+int(o.GSOSize) {
+	if length <= headers+int(o.GSOSize) {
 		return
 	}
 	hdr[1] = o.GSOType

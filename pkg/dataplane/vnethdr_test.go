@@ -37,7 +37,7 @@ func TestVnetHdr(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			hdr := []byte("old content")
-			writeVnetHdr(hdr, &tt.frame)
+			writeVnetHdr(hdr, &tt.frame, len(tt.frame.Data))
 			require.Equal(t, tt.want, readVnetHdr(hdr))
 			require.Equal(t, byte('t'), hdr[vnetHdrLen], "only the header is written")
 		})
