@@ -48,8 +48,7 @@ func newFaultSet() *cobra.Command {
 directions or in one. What is not named stays as it is; 0 or none ends one.
 
 What is random follows a seed: with the same seed the same packets are lost.
-Naming a seed, also the same one, begins anew. A superframe, up to 64 KiB of one
-TCP connection with one header, is lost, delayed or corrupted as a whole.`,
+Naming a seed, also the same one, begins anew.`,
 		Example: "  sudo plinksim fault set ep1 --delay 10ms --jitter 2ms\n  sudo plinksim fault set ep1 --to consumer --loss 1% --seed 7\n  sudo plinksim fault set ep1 --bandwidth 100Mbit\n  sudo plinksim fault set ep1 --loss 0",
 		Args:    takes(cobra.ExactArgs(1), "one endpoint"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {

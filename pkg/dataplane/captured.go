@@ -45,8 +45,8 @@ func offloadOf(data []byte, mtu int) packet.Offload {
 	return o
 }
 
-// complete does to a frame what a device does when it sends it, but for
-// cutting superframes.
+// complete finishes the checksum that is left to a device, of superframes as if
+// they were one packet.
 func complete(f *packet.Frame) {
 	var p packet.Packet
 	packet.Parse(f.Data, &p)

@@ -35,7 +35,8 @@
 //
 // Everything here moves superframes: a frame may be up to 64 KiB long, with
 // only a pseudo-header sum where its checksum should be, and is cut into
-// packets by whoever receives it. Nothing here cuts or joins frames; the
-// Offload beside a frame's data says what it is, and the two must travel
-// together.
+// packets by whoever receives it. The Offload beside a frame's data says what
+// it is, and the two must travel together. Shaping cuts a superframe where
+// something happens to single packets, and a Pcap where it writes one; a Ring
+// joins small datagrams that leave together.
 package dataplane

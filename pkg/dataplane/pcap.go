@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,8 +62,9 @@ type pcapInput struct {
 }
 
 type pcapOutput struct {
-	writer *pcap.Writer
-	stats  PcapStats
+	writer  *pcap.Writer
+	stats   PcapStats
+	segment []byte // of a superframe
 }
 
 var errPcapClosed = fmt.Errorf("pcap driver: %w", os.ErrClosed)
@@ -220,16 +222,42 @@ func (p *Pcap) Write(frames []packet.Frame) (int, error) {
 	return len(frames), nil
 }
 
+// writeLocked does what a device does when it sends a frame: superframes are
+// cut, and checksums are finished.
 func (p *Pcap) writeLocked(f *packet.Frame) error {
 	out, err := p.outputLocked(f.ENI)
 	if err != nil {
 		return err
 	}
-	if f.Offload.NeedsCsum {
-		complete(f)
+	now := p.start + p.now.Load()
+	if f.Offload.Any() {
+		var parsed packet.Packet
+		packet.Parse(f.Data, &parsed)
+		if segments, ok := packet.SegmentsOf(f, &parsed); ok {
+			return out.writeSegments(now, &segments)
+		}
+		if f.Offload.Fits(&parsed) {
+			packet.FinishChecksum(f, &parsed)
+		}
 	}
-	out.stats.add(len(f.Data))
-	return out.writer.Write(p.start+p.now.Load(), f.Data)
+	return out.write(now, f.Data)
+}
+
+func (out *pcapOutput) write(now int64, data []byte) error {
+	out.stats.add(len(data))
+	return out.writer.Write(now, data)
+}
+
+func (out *pcapOutput) writeSegments(now int64, segments *packet.Segments) error {
+	for i := range segments.Len() {
+		size := segments.Size(i)
+		out.segment = slices.Grow(out.segment[:0], size)[:size]
+		segments.Build(i, out.segment)
+		if err := out.write(now, out.segment); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *Pcap) outputLocked(eni packet.ENI) (*pcapOutput, error) {

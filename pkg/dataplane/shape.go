@@ -9,8 +9,9 @@ import (
 )
 
 // Impairment is what happens to frames that go one way. The zero value leaves
-// them alone. Every share is a probability from 0 to 1 and counts frames: a
-// superframe is lost, delayed, duplicated or corrupted as a whole.
+// them alone. Every share is a probability from 0 to 1 and counts packets: where
+// there is one, a superframe is cut into the packets that it stands for, and
+// each has a fate of its own. Without any it is delayed as a whole.
 //
 // A frame meets them in this order: Loss, Corrupt, Duplicate, Bandwidth,
 // Delay and Jitter, Reorder.
@@ -123,7 +124,9 @@ type shaper struct {
 
 	queue   dueQueue
 	pool    bufferPool
-	leaving []dueFrame // what release handed out
+	leaving []dueFrame     // what release handed out
+	kept    []packet.Frame // what depart handed out
+	lent    [][]byte       // the memory of those of them that were cut
 	stats   ShapingStats
 }
 
@@ -250,25 +253,77 @@ func (s *shaper) cut(f *packet.Frame) bool {
 	return false
 }
 
-// depart takes frames that are ready to leave and keeps, in place, those that
-// leave now; what waits was copied. sources are the interfaces that the frames
-// came from, one each.
+// depart takes frames that are ready to leave and returns those that leave now;
+// what waits was copied. sources are the interfaces that the frames came from,
+// one each. The result is valid until the next call.
 func (s *shaper) depart(frames []packet.Frame, sources []packet.ENI, now time.Duration) []packet.Frame {
 	if !s.active {
 		return frames
 	}
-	kept := frames[:0]
+	s.takeBack()
+	kept := s.kept[:0]
 	for i := range frames {
 		f := frames[i]
 		if s.cut(&f) {
 			continue
 		}
 		w := s.wayOf(&f, sources[i])
-		if w == nil || s.admit(w, &f, now) {
+		switch {
+		case w == nil:
+			kept = append(kept, f)
+		case w.countsPackets() && f.Offload.GSOSize > 0:
+			kept = s.admitSegments(kept, w, &f, now)
+		case s.admit(w, &f, now):
 			kept = append(kept, f)
 		}
 	}
+	s.kept = kept
 	return kept
+}
+
+// countsPackets says whether something happens to single packets.
+func (w *way) countsPackets() bool {
+	return w.Loss > 0 || w.Corrupt > 0 || w.Duplicate > 0 || w.Reorder > 0
+}
+
+// maxSegments is into how many packets a superframe is cut at most: 64 KiB with
+// the least payload that Linux lets a peer ask for (TCP_MIN_SND_MSS,
+// include/net/tcp.h).
+const maxSegments = 65536 / 48
+
+// admitSegments admits the packets of a superframe one by one, and appends
+// those that leave now to kept.
+func (s *shaper) admitSegments(kept []packet.Frame, w *way, f *packet.Frame, now time.Duration) []packet.Frame {
+	var p packet.Packet
+	packet.Parse(f.Data, &p)
+	segments, ok := packet.SegmentsOf(f, &p)
+	if !ok || segments.Len() > maxSegments {
+		if s.admit(w, f, now) {
+			kept = append(kept, *f)
+		}
+		return kept
+	}
+	for i := range segments.Len() {
+		size := segments.Size(i)
+		one := packet.Frame{ENI: f.ENI, Data: s.pool.get(bufferSize(size))[:size]}
+		segments.Build(i, one.Data)
+		if s.admit(w, &one, now) {
+			kept = append(kept, one)
+			s.lent = append(s.lent, one.Data)
+		} else {
+			s.pool.put(one.Data)
+		}
+	}
+	return kept
+}
+
+// takeBack collects the memory of what depart handed out.
+func (s *shaper) takeBack() {
+	for i, data := range s.lent {
+		s.pool.put(data)
+		s.lent[i] = nil
+	}
+	s.lent = s.lent[:0]
 }
 
 // wayOf finds the direction of the link that a frame belongs to; nil where it

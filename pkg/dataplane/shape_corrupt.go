@@ -1,7 +1,6 @@
 package dataplane
 
 import (
-	"encoding/binary"
 	"math/rand/v2"
 
 	"github.com/plinksim/plinksim/pkg/packet"
@@ -29,28 +28,13 @@ func corrupt(f *packet.Frame, dice *rand.Rand) {
 		flip(f.Data[checksum:checksum+2], dice)
 		return
 	}
-	completeChecksum(f, &p)
+	if f.Offload.Fits(&p) {
+		packet.FinishChecksum(f, &p)
+	}
 	flip(f.Data[p.L4:p.End], dice)
 }
 
 func flip(data []byte, dice *rand.Rand) {
 	bit := dice.IntN(8 * len(data))
 	data[bit/8] ^= 1 << (bit % 8)
-}
-
-// completeChecksum does what a device would do for a frame with NeedsCsum
-// (virtio 1.2, 5.1.6.2.1).
-func completeChecksum(f *packet.Frame, p *packet.Packet) {
-	o := f.Offload
-	field := int(o.CsumStart) + int(o.CsumOffset)
-	if !o.NeedsCsum || field+2 > int(p.End) || int(o.CsumStart) >= int(p.End) {
-		return
-	}
-	// The field holds the pseudo-header's sum, so it is part of the sum.
-	checksum := ^packet.Sum(f.Data[o.CsumStart:p.End])
-	if checksum == 0 && p.Protocol == packet.ProtocolUDP {
-		checksum = 0xffff // RFC 768: 0 would mean that there is none
-	}
-	binary.BigEndian.PutUint16(f.Data[field:], checksum)
-	f.Offload = packet.Offload{}
 }

@@ -119,6 +119,69 @@ func TestLossTakesItsShareAndOnlyThat(t *testing.T) {
 	}
 }
 
+// A network loses packets, not what a kernel hands over at once.
+func TestEachPacketOfASuperframeHasAFateOfItsOwn(t *testing.T) {
+	const headers, mss, segments = ethernetLen + ipv4Len + tcpLen, 1000, 60
+	super := func() packet.Frame {
+		f := tcpSuperframe(consumer, endpoint, mss, make([]byte, mss*segments))
+		f.ENI = nodeENI
+		return f
+	}
+	for _, tt := range []struct {
+		name string
+		Impairment
+		count func(ShapedStats) uint64
+		want  int // packets that leave, of 6,000
+	}{
+		{"loss", Impairment{Loss: 0.1}, func(s ShapedStats) uint64 { return s.Lost }, 5400},
+		{"corruption", Impairment{Corrupt: 0.1}, func(s ShapedStats) uint64 { return s.Corrupted }, 6000},
+		{"duplication", Impairment{Duplicate: 0.1}, func(s ShapedStats) uint64 { return s.Duplicated }, 6600},
+		{"reordering", Impairment{Reorder: 0.1}, func(s ShapedStats) uint64 { return s.Reordered }, 6000},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := shapedTo(1, tt.Impairment)
+			var due [Burst]packet.Frame
+			left, wrong := 0, 0
+			note := func(frames []packet.Frame) {
+				for _, f := range frames {
+					left++
+					require.Zero(t, f.Offload)
+					require.Len(t, f.Data, headers+mss)
+					if !checksumsAreRight(f.Data) {
+						wrong++
+					}
+				}
+			}
+			for i := range 100 {
+				now := time.Duration(i) * time.Second
+				for n := s.release(due[:], now); n > 0; n = s.release(due[:], now) {
+					note(due[:n])
+					s.recycle()
+				}
+				note(s.depart([]packet.Frame{super()}, []packet.ENI{endpointENI}, now))
+			}
+			for n := s.release(due[:], time.Hour); n > 0; n = s.release(due[:], time.Hour) {
+				note(due[:n])
+				s.recycle()
+			}
+			require.InDelta(t, 600, tt.count(s.order[0].toProvider.stats), 100)
+			require.InDelta(t, tt.want, left, 100)
+			if tt.Corrupt > 0 {
+				require.EqualValues(t, tt.count(s.order[0].toProvider.stats), wrong)
+			} else {
+				require.Zero(t, wrong)
+			}
+		})
+	}
+	t.Run("a delay is that of the whole", func(t *testing.T) {
+		s := shapedTo(1, Impairment{Delay: time.Millisecond, Bandwidth: 1e9})
+		require.Empty(t, s.depart([]packet.Frame{super()}, []packet.ENI{endpointENI}, 0))
+		var due [2]packet.Frame
+		require.Equal(t, 1, s.release(due[:], time.Second))
+		require.Equal(t, super(), due[0])
+	})
+}
+
 func TestTheSameSeedGivesTheSameLosses(t *testing.T) {
 	loss := Impairment{Loss: 0.1}
 	first := numbers(run(t, shapedTo(7, loss), 5000, 100, time.Millisecond))
@@ -214,15 +277,6 @@ func TestCorruptionIsSeenByWhoeverLeavesChecksumsToTheDevice(t *testing.T) {
 		require.Equal(t, uint16(1448), super.Offload.GSOSize)
 		require.NotEqual(t, uint16(0xffff), packet.Sum(super.Data[ethernetLen:ethernetLen+ipv4Len]), "the header's checksum is wrong")
 	}
-}
-
-func TestACompletedChecksumIsRight(t *testing.T) {
-	partial := tcpSuperframe(consumer, endpoint, 0, []byte("hello"))
-	partial.Offload.GSOType, partial.Offload.GSOSize = packet.GSONone, 0
-	var p packet.Packet
-	require.Equal(t, packet.TCP, packet.Parse(partial.Data, &p))
-	completeChecksum(&partial, &p)
-	require.True(t, checksumsAreRight(partial.Data))
 }
 
 // checksumsAreRight verifies an IPv4 frame's two checksums.
@@ -390,7 +444,7 @@ func FuzzShaperLosesNothingUncounted(f *testing.F) {
 		for i := 0; i+1 < len(commands); i += 2 {
 			arg := commands[i+1]
 			share := float64(arg) / 255
-			switch commands[i] % 12 {
+			switch commands[i] % 13 {
 			case 0, 1, 2:
 				for range 1 + arg%32 {
 					sent++
@@ -422,6 +476,14 @@ func FuzzShaperLosesNothingUncounted(f *testing.F) {
 				impairment.Corrupt = share
 			case 11:
 				fault = Fault(arg % 3)
+			case 12:
+				super := tcpSuperframe(consumer, endpoint, 100, make([]byte, 101+int(arg)*40))
+				super.ENI = nodeENI
+				sent++
+				if w := s.order[0].toProvider; w.countsPackets() && fault == NoFault {
+					sent += uint64(100+int(arg)*40) / 100
+				}
+				gone += uint64(len(s.depart([]packet.Frame{super}, []packet.ENI{endpointENI}, now)))
 			}
 			s.configure(Shaping{
 				Links:  []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{endpointENI}, ToProvider: impairment}},

@@ -50,7 +50,8 @@ type ImpairmentStatus struct {
 	Frames ShapedFrames `json:"frames"`
 }
 
-// ShapedFrames counts frames; a superframe is one. Those that were dropped
+// ShapedFrames counts frames. A superframe is one, or its packets where loss,
+// corruption, duplication or reordering is asked for. Those that were dropped
 // have the verdict Forwarded.
 type ShapedFrames struct {
 	Passed     uint64 `json:"passed"`
