@@ -16,8 +16,8 @@ func newFault() *cobra.Command {
 		Use:   "fault",
 		Short: "Degrade connections and let interfaces and zones fail",
 		Long: `Degrade the connection of an endpoint, or let an interface or a zone fail, while
-the lab runs. It lasts until "fault clear", "fault up", or the end of the lab's
-daemon. What a lab shall start with stands in its topology file: impairments: of
+the lab runs. It lasts until "fault clear", "fault up" or the end of the lab;
+"up" of a lab whose daemon was killed goes on with it. What a lab shall start with stands in its topology file: impairments: of
 an endpoint, bandwidth: of an endpoint service.`,
 		Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },

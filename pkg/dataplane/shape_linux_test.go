@@ -3,7 +3,6 @@ package dataplane
 import (
 	"io"
 	"net"
-	"slices"
 	"testing"
 	"time"
 
@@ -57,7 +56,7 @@ func TestAConnectionOf100MegabitsCarriesThatOfTCP(t *testing.T) {
 	defer l.Close()
 	withShaping(t, r.engine, theLink(Impairment{Bandwidth: 100e6}, Impairment{Bandwidth: 100e6}))
 	var rate float64
-	for range 3 { // a machine that is busy elsewhere may be slower
+	for range 6 { // a machine that is busy elsewhere may be slower
 		if rate = download(t, r, l, 1500*time.Millisecond); rate > 90 {
 			break
 		}
@@ -130,20 +129,20 @@ func TestADelayIsFeltByRealPackets(t *testing.T) {
 	r := newRealEndpoint(t)
 	echoUDP(t, r)
 	conn := dialUDP(t, r)
-	median := func() time.Duration {
-		var all []time.Duration
+	// The shortest is what it takes on a machine that is busy elsewhere, too.
+	shortest := func() time.Duration {
+		least := time.Hour
 		for range 15 {
 			d, ok := ask(t, conn, 5*time.Second)
 			require.True(t, ok)
-			all = append(all, d)
+			least = min(least, d)
 		}
-		slices.Sort(all)
-		return all[len(all)/2]
+		return least
 	}
 	ask(t, conn, time.Second) // neighbours get to know each other
-	before := median()
+	before := shortest()
 	withShaping(t, r.engine, theLink(Impairment{Delay: 20 * time.Millisecond}, Impairment{Delay: 10 * time.Millisecond}))
-	after := median()
+	after := shortest()
 	t.Logf("round trip %s, with 30 ms of delay %s: %s more", before, after, after-before)
 	require.Greater(t, after-before, 29500*time.Microsecond)
 	require.Less(t, after-before, 40*time.Millisecond)

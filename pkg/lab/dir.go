@@ -41,7 +41,7 @@ func Root() string {
 //	control.sock the daemon's API
 //	lock         held by the daemon while it lives; says that this is a lab
 //	pid          the daemon's process id
-//	topology.yaml, state.json   what a restarted daemon goes on with
+//	topology.yaml, state.json, faults.json   what a restarted daemon goes on with
 //	changing     there while the kernel is between two topologies
 type Dir string
 
@@ -50,6 +50,7 @@ type Dir string
 var own = []string{
 	"netns", "etc", "log", "control.sock", "pid", "changing",
 	"topology.yaml", "topology.yaml.next", "state.json", "state.json.next",
+	"faults.json", "faults.json.next",
 }
 
 // DirOf is the directory of the lab with that name.

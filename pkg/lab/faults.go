@@ -390,7 +390,11 @@ func (l *Lab) changeFaults(change func(*faults, *topology.Plan) error) error {
 	if err != nil {
 		return err
 	}
-	return l.catchUp()
+	if err := l.catchUp(); err != nil {
+		return err
+	}
+	l.saveFaults()
+	return nil
 }
 
 func endpointOf(plan *topology.Plan, name string) (*topology.Endpoint, error) {

@@ -92,11 +92,7 @@ func (l *Lab) Faults() FaultStatus {
 	}
 	out.ZonesDown = append(out.ZonesDown, slices.Sorted(maps.Keys(l.faults.zones))...)
 	for _, name := range slices.Sorted(maps.Keys(l.faults.enis)) {
-		fault := "down"
-		if l.faults.enis[name] == dataplane.Blackhole {
-			fault = "blackhole"
-		}
-		out.ENIs = append(out.ENIs, ENIFaultStatus{name, fault})
+		out.ENIs = append(out.ENIs, ENIFaultStatus{name, faultNames[l.faults.enis[name]]})
 	}
 	return out
 }

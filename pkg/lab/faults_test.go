@@ -118,6 +118,26 @@ func TestAReferenceNamesAZoneAnInterfaceOrAllOfAnOwner(t *testing.T) {
 	require.Equal(t, []string{"a", "b", "ep1@a", "ep1@b", "lb1@a"}, refused.Known)
 }
 
+func TestFaultsThatWereSavedAreSetAgain(t *testing.T) {
+	plan, f := faultyPlan("alibaba"), newFaults()
+	seed := uint64(9)
+	require.NoError(t, f.change(plan.Endpoints[0], FaultChange{To: ToConsumer, Set: map[string]string{"delay": "1s", "loss": "2%"}, Seed: &seed}))
+	f.zones["b"], f.enis["ep1@a"], f.enis["lb1@a"] = true, dataplane.Blackhole, dataplane.Down
+	text, err := f.save()
+	require.NoError(t, err)
+	again, err := loadFaults(text)
+	require.NoError(t, err)
+	require.Equal(t, shapingOf(f, plan), shapingOf(again, plan))
+	require.NoError(t, again.change(plan.Endpoints[0], FaultChange{Set: map[string]string{"delay": "2s"}}), "and changed")
+	for _, bad := range []string{"", "{", `{"version": 2}`} {
+		_, err := loadFaults([]byte(bad))
+		require.Error(t, err, bad)
+	}
+	odd, err := loadFaults([]byte(`{"version": 1, "endpoints": {"ep1": {"to_provider": {"horses": "1"}}}, "enis": {"ep1@a": "on fire"}}`))
+	require.NoError(t, err)
+	require.Equal(t, shapingOf(newFaults(), plan), shapingOf(odd, plan), "what cannot be is forgotten")
+}
+
 func TestFaultsOfWhatAChangedFileHasNoMoreAreForgotten(t *testing.T) {
 	plan, f := faultyPlan("alibaba"), newFaults()
 	require.NoError(t, f.change(plan.Endpoints[0], FaultChange{Set: map[string]string{"delay": "1s", "jitter": "500ms"}}))

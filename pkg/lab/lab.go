@@ -76,7 +76,7 @@ func Start(ctx context.Context, dir Dir, plan *topology.Plan, log *slog.Logger, 
 	l := &Lab{
 		dir: dir, log: log, started: time.Now(), plane: plane,
 		numbers: Numbers{}, netns: map[string]*host.Namespace{}, groups: map[string]*runningGroup{}, pickers: map[string]*lb.Picker{},
-		resolvers: map[string]*runningResolver{}, services: map[string]*service{}, faults: newFaults(),
+		resolvers: map[string]*runningResolver{}, services: map[string]*service{}, faults: restoreFaults(dir, log),
 		judged: make(chan struct{}, 1),
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
