@@ -167,16 +167,7 @@ func (t *target) fault(cmd *cobra.Command, endpoint string, act func(*api.Client
 }
 
 func printFaults(w io.Writer, s lab.FaultStatus, endpoint string) {
-	t := newTable(w, "ENDPOINT", "TO", "IMPAIRMENT", "PASSED", "WHAT IT DID")
-	for _, l := range s.Links {
-		owner, _, _ := strings.Cut(l.Name, "@")
-		if endpoint != "" && owner != endpoint {
-			continue
-		}
-		t.row(l.Name, "provider", l.ToProvider.Text, l.ToProvider.Frames.Passed, framesText(l.ToProvider.Frames))
-		t.row("", "consumer", l.ToConsumer.Text, l.ToConsumer.Frames.Passed, framesText(l.ToConsumer.Frames))
-	}
-	t.flush()
+	printShaped(w, s.Links, endpoint)
 	for _, zone := range s.ZonesDown {
 		fmt.Fprintf(w, "zone %s is down\n", zone)
 	}
@@ -186,6 +177,21 @@ func printFaults(w io.Writer, s lab.FaultStatus, endpoint string) {
 	if n := s.DroppedDown + s.DroppedBlackholed; n > 0 {
 		fmt.Fprintf(w, "dropped: %d down, %d blackholed\n", s.DroppedDown, s.DroppedBlackholed)
 	}
+}
+
+// printShaped prints what is done to the packets of connections, of one
+// endpoint or of all where it is empty.
+func printShaped(w io.Writer, links []lab.ShapedStatus, endpoint string) {
+	t := newTable(w, "ENDPOINT", "TO", "IMPAIRMENT", "PASSED", "WHAT IT DID")
+	for _, l := range links {
+		owner, _, _ := strings.Cut(l.Name, "@")
+		if endpoint != "" && owner != endpoint {
+			continue
+		}
+		t.row(l.Name, "provider", l.ToProvider.Text, l.ToProvider.Frames.Passed, framesText(l.ToProvider.Frames))
+		t.row("", "consumer", l.ToConsumer.Text, l.ToConsumer.Frames.Passed, framesText(l.ToConsumer.Frames))
+	}
+	t.flush()
 }
 
 // framesText leaves out what never happened.

@@ -44,7 +44,7 @@ func newStatus() *cobra.Command {
 
 func printStatus(w io.Writer, s lab.Status) {
 	fmt.Fprintf(w, "lab %s (%s, %s), up since %s, from %s\n", s.Lab, s.Cloud, s.Region, s.Started.Local().Format("2006-01-02 15:04:05"), s.File)
-	for _, print := range []func(io.Writer, lab.Status){printEndpoints, printServices, printGateways, printInstances, printServers, printLinks} {
+	for _, print := range []func(io.Writer, lab.Status){printEndpoints, printServices, printGateways, printInstances, printServers, printLinks, printShaping} {
 		section(w, func(w io.Writer) { print(w, s) })
 	}
 	fmt.Fprintf(w, "\ndata plane: %d sessions, %d frames read, %d sent, %d superframes; lost: %d ring, %d copy, %d send\n",
@@ -118,6 +118,19 @@ func printLinks(w io.Writer, s lab.Status) {
 			l.Superframes, verdictText(l.Verdicts))
 	}
 	t.flush()
+}
+
+// printShaping leaves out connections of which nothing is impaired and nothing
+// was dropped.
+func printShaping(w io.Writer, s lab.Status) {
+	var shaped []lab.ShapedStatus
+	isPlain := func(i lab.ImpairmentStatus) bool { return i.Text == "none" && framesText(i.Frames) == "nothing" }
+	for _, l := range s.Shaping {
+		if !isPlain(l.ToProvider) || !isPlain(l.ToConsumer) {
+			shaped = append(shaped, l)
+		}
+	}
+	printShaped(w, shaped, "")
 }
 
 func verdictText(verdicts map[string]uint64) string {

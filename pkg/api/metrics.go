@@ -153,6 +153,9 @@ var (
 	descTableBytes = desc("session_table_bytes", "Memory that is reserved for sessions.")
 	descUnsent     = desc("table_unsent_frames_total", "Frames that the session table wanted to send and had no room for.")
 
+	descPortsInUse = desc("nat_ports_in_use", "NAT ports of a NAT IP that sessions to a target hold; of the hundred NAT IPs and targets with most of them.", "eni", "nat_ip", "protocol", "target")
+	descPortsLimit = desc("nat_ports_limit", "NAT ports that a NAT IP has for a target.", "eni", "nat_ip", "protocol", "target")
+
 	descWorkerFrames      = desc("worker_frames_total", "Frames that a worker received or sent.", "worker", "direction")
 	descWorkerBytes       = desc("worker_bytes_total", "Bytes of the frames that a worker received or sent.", "worker", "direction")
 	descWorkerSuperframes = desc("worker_superframes_total", "Superframes that a worker received.", "worker")
@@ -193,6 +196,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	to.table(m.Engine.Table)
 	for _, l := range m.Engine.Table.Links {
 		to.link(l)
+	}
+	for _, use := range m.NATPorts {
+		labels := []string{use.ENI, use.NATIP.String(), use.Protocol, use.Target.String()}
+		to.gauge(descPortsInUse, float64(use.InUse), labels...)
+		to.gauge(descPortsLimit, float64(use.Limit), labels...)
 	}
 	to.driver("0", m.Engine.Driver)
 	to.shaping(m.Engine.Shaped)

@@ -33,6 +33,9 @@ func someMetrics() lab.Metrics {
 	m.Engine.Table = fullnat.Stats{Sessions: 4, Links: []fullnat.LinkStats{link}}
 	m.Engine.Table.Verdicts[fullnat.Denied] = 8
 	m.Engine.Driver.RingDrops = 12
+	m.NATPorts = []lab.NATPortUse{{
+		ENI: "clb1@z", Protocol: "tcp", NATIP: netip.MustParseAddr("100.64.0.1"), Target: netip.MustParseAddrPort("192.0.2.1:80"), InUse: 4, Limit: 55000,
+	}}
 	m.Engine.Shaped.Links = []dataplane.ShapedLinkStats{{Name: "ep1", ToConsumer: dataplane.ShapedStats{Lost: 13}}}
 	return m
 }
@@ -60,6 +63,8 @@ func TestMetricsTellWhatWasCounted(t *testing.T) {
 		`plinksim_link_verdicts_total{link="ep1@z tcp/80",verdict="Denied"} 6`,
 		`plinksim_verdicts_total{verdict="Denied"} 8`,
 		`plinksim_verdicts_total{verdict="Malformed"} 0`,
+		`plinksim_nat_ports_in_use{eni="clb1@z",nat_ip="100.64.0.1",protocol="tcp",target="192.0.2.1:80"} 4`,
+		`plinksim_nat_ports_limit{eni="clb1@z",nat_ip="100.64.0.1",protocol="tcp",target="192.0.2.1:80"} 55000`,
 		`plinksim_worker_dropped_frames_total{reason="ring",worker="0"} 12`,
 		`plinksim_shaping_dropped_frames_total{direction="to_consumer",link="ep1",reason="lost"} 13`,
 		`plinksim_connection_connected{endpoint="ep1",service="svc1"} 1`,

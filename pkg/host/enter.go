@@ -29,9 +29,6 @@ func Open(dir, name string) (*Namespace, error) {
 	return &Namespace{name: name, file: file}, nil
 }
 
-// Name is the name that the namespace was opened by.
-func (n *Namespace) Name() string { return n.name }
-
 // Close lets go of the namespace. Sockets that were made in it stay in it.
 func (n *Namespace) Close() error { return n.file.Close() }
 

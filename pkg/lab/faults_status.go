@@ -71,28 +71,38 @@ type ShapedFrames struct {
 func (l *Lab) Faults() FaultStatus {
 	stats := l.engine.Stats().Shaped
 	out := FaultStatus{
-		Schema: Schema, Links: []ShapedStatus{}, ZonesDown: []string{}, ENIs: []ENIFaultStatus{},
+		Schema: Schema, ZonesDown: []string{}, ENIs: []ENIFaultStatus{},
 		DroppedDown: stats.Down, DroppedBlackholed: stats.Blackholed, HeldBytes: stats.HeldBytes,
 	}
+	out.Links = l.shapedStatus(stats)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	out.ZonesDown = append(out.ZonesDown, slices.Sorted(maps.Keys(l.faults.zones))...)
+	for _, name := range slices.Sorted(maps.Keys(l.faults.enis)) {
+		out.ENIs = append(out.ENIs, ENIFaultStatus{name, faultNames[l.faults.enis[name]]})
+	}
+	return out
+}
+
+// shapedStatus is what is done to the packets of every connection, and what
+// that did.
+func (l *Lab) shapedStatus(stats dataplane.ShapingStats) []ShapedStatus {
+	out := []ShapedStatus{}
 	counted := map[string]dataplane.ShapedLinkStats{}
 	for _, s := range stats.Links {
 		counted[s.Name] = s
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, ep := range l.plan.Endpoints {
 		for _, link := range l.faults.shapedLinks(l.plan.Cloud, ep, l.numbers) {
 			c := counted[link.Name]
-			out.Links = append(out.Links, ShapedStatus{
+			out = append(out, ShapedStatus{
 				Name: link.Name, Seed: link.Seed, Live: l.faults.ways[ep.Name] != nil,
 				ToProvider: impairmentStatus(link.ToProvider, c.ToProvider),
 				ToConsumer: impairmentStatus(link.ToConsumer, c.ToConsumer),
 			})
 		}
-	}
-	out.ZonesDown = append(out.ZonesDown, slices.Sorted(maps.Keys(l.faults.zones))...)
-	for _, name := range slices.Sorted(maps.Keys(l.faults.enis)) {
-		out.ENIs = append(out.ENIs, ENIFaultStatus{name, faultNames[l.faults.enis[name]]})
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/control"
@@ -17,14 +18,29 @@ type Metrics struct {
 	Started            time.Time
 	Engine             dataplane.EngineStats
 	ENIs               map[string]dataplane.ENIStats // by name, all that there are
+	NATPorts           []NATPortUse                  // the fullest pools
 	Connections        []control.Connection
 	Groups             map[string][]lb.ServerHealth
 	Resolvers          map[string]dns.Stats // by VPC
 }
 
+// NATPortUse is how many of its ports towards a target a NAT IP uses.
+type NATPortUse struct {
+	ENI      string // by name
+	Protocol string
+	NATIP    netip.Addr
+	Target   netip.AddrPort
+	InUse    int
+	Limit    int
+}
+
+// maxNATPortUse bounds how many pools Metrics tells of: there is one for each
+// NAT IP and target.
+const maxNATPortUse = 100
+
 // Metrics reads the counters.
 func (l *Lab) Metrics() Metrics {
-	plan, engine := l.Plan(), l.engine.Stats()
+	plan, engine, ports := l.Plan(), l.engine.Stats(), l.engine.PortUse(maxNATPortUse)
 	engine.Table.Links = turned(plan, engine.Table.Links)
 	m := Metrics{
 		Lab: plan.Name, Cloud: plan.Cloud, Region: plan.Region, Started: l.started,
@@ -38,8 +54,13 @@ func (l *Lab) Metrics() Metrics {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	names := map[packet.ENI]string{}
 	for _, eni := range plan.ENIs() {
 		m.ENIs[eni.Name] = used[l.numbers[eni.Device]]
+		names[l.numbers[eni.Device]] = eni.Name
+	}
+	for _, use := range ports {
+		m.NATPorts = append(m.NATPorts, NATPortUse{names[use.ENI], protocolName(use.Protocol), use.Local, use.Target, use.InUse, use.Limit})
 	}
 	for _, group := range plan.ServerGroups {
 		if running := l.groups[group.Name]; running != nil {

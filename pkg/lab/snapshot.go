@@ -39,6 +39,7 @@ func (l *Lab) Status() Status {
 		s.NATGateways = append(s.NATGateways, gatewayStatus(plan, gw))
 	}
 	stats := l.engine.Stats()
+	s.Shaping = l.shapedStatus(stats.Shaped)
 	for _, link := range turned(plan, stats.Table.Links) {
 		s.Links = append(s.Links, linkStatus(link))
 	}
