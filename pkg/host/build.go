@@ -21,8 +21,9 @@ import (
 // thing that the step was for.
 type Progress func(done, total int, what string)
 
-// Build makes the lab of a plan in dir. On a lab that is up it makes what is
-// missing. When it fails or ctx ends it undoes what it made.
+// Build makes the lab of a plan in dir, and returns when packets pass. On a lab
+// that is up it makes what is missing. When it fails or ctx ends it undoes what
+// it made.
 func Build(ctx context.Context, dir string, plan *topology.Plan, progress Progress) error {
 	return Change(ctx, dir, nil, plan, progress)
 }
@@ -50,6 +51,9 @@ func Change(ctx context.Context, dir string, old, plan *topology.Plan, progress 
 		}
 	}
 	made, err := doAll(ctx, dir, groups(plan), progress)
+	if err == nil {
+		err = awaitCarriers(ctx, dir, plan)
+	}
 	if err == nil {
 		return nil
 	}

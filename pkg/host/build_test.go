@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -56,6 +57,46 @@ func TestBuildMakesTheLab(t *testing.T) {
 		"eni2 06:00:0a:0a:02:f0 mtu 1500 veth up=true master=",
 		"eni3 06:00:0a:0a:03:f0 mtu 1500 veth up=true master=",
 	}, state["dataplane"], "devices without addresses and routes")
+}
+
+// A device without a carrier drops what is sent into it.
+func TestPacketsPassWhenBuildReturns(t *testing.T) {
+	plan := twoVPCs()
+	for range 5 {
+		dir := built(t, plan)
+		for _, vpc := range plan.VPCs {
+			ns, err := Open(dir, vpc.Namespace)
+			require.NoError(t, err)
+			require.NoError(t, ns.Do(func() error {
+				links, err := netlink.LinkList()
+				for _, l := range links {
+					if l.Type() == "veth" || l.Type() == "bridge" {
+						require.Equal(t, netlink.LinkOperState(netlink.OperUp), l.Attrs().OperState, "%s in %s", l.Attrs().Name, vpc.Namespace)
+					}
+				}
+				return err
+			}))
+			require.NoError(t, ns.Close())
+		}
+	}
+}
+
+func TestBuildGivesUpOnADeviceWithoutACarrier(t *testing.T) {
+	plan := twoVPCs()
+	dir := built(t, plan)
+	instance := plan.VPCs[1].Instances[0]
+	ns, err := Open(dir, instance.Namespace)
+	require.NoError(t, err)
+	defer ns.Close()
+	require.NoError(t, ns.Do(func() error {
+		link, err := netlink.LinkByName(instance.Device)
+		require.NoError(t, err)
+		return netlink.LinkSetDown(link)
+	}))
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New("enough"))
+	defer cancel()
+	err = awaitCarriers(ctx, dir, plan)
+	require.EqualError(t, err, fmt.Sprintf("wait for the carrier of %s in namespace %s: enough", instance.Port, plan.VPCs[1].Namespace))
 }
 
 func TestNothingIsMadeInTheHostsNamespace(t *testing.T) {
