@@ -22,7 +22,7 @@ const module = "github.com/plinksim/plinksim"
 var layers = []string{
 	0: "pkg/packet pkg/pcap",
 	1: "pkg/topology",
-	2: "pkg/secgroup pkg/lb pkg/fullnat pkg/control",
+	2: "pkg/secgroup pkg/lb pkg/fullnat pkg/control pkg/graph",
 	3: "pkg/dns pkg/dataplane pkg/host",
 	4: "pkg/lab",
 	5: "pkg/api pkg/plinktest pkg/bench",

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/spf13/cobra"
+
+	"github.com/plinksim/plinksim/pkg/graph"
+	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+func newGraph() *cobra.Command {
+	var on target
+	var file string
+	cmd := &cobra.Command{
+		Use:   "graph [LAB]",
+		Short: "Draw a lab with the states of its connections and servers, or a topology file",
+		Long: `Draw VPCs, subnets, instances, endpoints, endpoint services and load balancers,
+and the ways between them. Of a lab that is up, arrows have the states of
+connections and the health of servers; with --file a topology file is drawn,
+without root.
+
+  mermaid   for GitHub, GitLab and other places that draw Mermaid in Markdown
+  dot       for Graphviz
+  svg       a picture, drawn without any other program`,
+		Example:           "  sudo plinksim graph -o svg >lab.svg\n  plinksim graph --file testdata/topologies/alibaba-clb.yaml",
+		Args:              takes(cobra.MaximumNArgs(1), "at most one lab"),
+		ValidArgsFunction: completeLabs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			write, ok := graphFormats[on.output]
+			if !ok {
+				return &usageError{fmt.Errorf("output %q: want mermaid, dot or svg", on.output)}
+			}
+			if file != "" && (on.lab != "" || len(args) > 0) {
+				return &usageError{fmt.Errorf("draw either a lab or a file")}
+			}
+			g, err := drawn(cmd, file, first(args), on.lab)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprint(cmd.OutOrStdout(), write(g))
+			return err
+		},
+	}
+	addLab(cmd, &on.lab)
+	cmd.Flags().StringVarP(&on.output, "output", "o", "mermaid", "mermaid, dot or svg")
+	cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"mermaid", "dot", "svg"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.Flags().StringVarP(&file, "file", "f", "", "a topology file instead of a lab")
+	return cmd
+}
+
+var graphFormats = map[string]func(*graph.Graph) string{
+	"mermaid": (*graph.Graph).Mermaid, "dot": (*graph.Graph).DOT, "svg": (*graph.Graph).SVG,
+}
+
+func drawn(cmd *cobra.Command, file, argument, flag string) (*graph.Graph, error) {
+	if file != "" {
+		plan, err := topology.Load(file)
+		if err != nil {
+			return nil, err
+		}
+		return graph.Of(plan, graph.Live{}), nil
+	}
+	on := target{lab: flag, output: "json"}
+	client, err := on.client(argument)
+	if err != nil {
+		return nil, err
+	}
+	status, err := client.Status(cmd.Context())
+	if err != nil {
+		return nil, err
+	}
+	_, plan, err := labPlan(status.Lab)
+	if err != nil {
+		return nil, err
+	}
+	return graph.Of(plan, liveOf(status)), nil
+}
+
+// liveOf is what a status says of states.
+func liveOf(s lab.Status) graph.Live {
+	live := graph.Live{Zones: map[string]graph.Zone{}, Servers: map[netip.AddrPort]bool{}}
+	open := map[string]bool{"Connected": true, "available": true}
+	for _, ep := range s.Endpoints {
+		for _, z := range ep.Zones {
+			live.Zones[ep.Name+"@"+z.Zone] = graph.Zone{Word: z.State, Open: open[z.State]}
+		}
+	}
+	for _, group := range s.ServerGroups {
+		for _, server := range group.Servers {
+			live.Servers[server.Address] = server.Healthy
+		}
+	}
+	return live
+}

@@ -1,0 +1,196 @@
+// Package graph draws a topology: VPCs with their subnets and what is in them,
+// the ways from endpoints over endpoint services and load balancers to servers,
+// and, where a lab runs, the state of each.
+//
+// Of makes a Graph, which knows nothing of topologies any more; Mermaid, DOT
+// and SVG write it down. All of it is pure, and the same topology in the same
+// state is the same text.
+package graph
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// Graph is boxes in boxes, nodes in the innermost of them, and arrows between
+// nodes.
+type Graph struct {
+	Title string
+	Boxes []Box
+	Nodes []Node
+	Edges []Edge
+}
+
+// Box is a VPC, or a subnet in one.
+type Box struct {
+	ID     string // letters, digits and "_", unique among boxes and nodes
+	Parent string // the ID of the box around it, or ""
+	Label  string
+}
+
+// Node is something that packets come from, go to or pass.
+type Node struct {
+	ID    string // as a Box's
+	Box   string // the ID of the box that it is in, or "" for what is in no VPC
+	Kind  Kind
+	Label []string // lines
+}
+
+// Kind tells nodes apart, so that each kind has its shape.
+type Kind uint8
+
+// What a topology has.
+const (
+	Instance Kind = iota
+	EndpointENI
+	Service
+	BalancerNode
+)
+
+// Edge is a way that packets go.
+type Edge struct {
+	From, To string // IDs of nodes
+	Label    string
+	State    State
+}
+
+// State says whether packets pass an Edge.
+type State uint8
+
+// Without a running lab nobody knows.
+const (
+	Unknown State = iota
+	Passes
+	Waits // for somebody's consent, or for the data plane
+	Fails
+)
+
+// Live is what is known of a running lab. The zero value is no lab.
+type Live struct {
+	Zones   map[string]Zone         // by ENI of the endpoint: ep1@zone
+	Servers map[netip.AddrPort]bool // whether they are healthy
+}
+
+// Zone is the state of a connection in one zone of its endpoint.
+type Zone struct {
+	Word string // as the cloud calls it
+	Open bool   // whether packets pass
+}
+
+// Of draws a plan, with the states of a running lab where live has them.
+func Of(plan *topology.Plan, live Live) *Graph {
+	d := drawing{plan: plan, live: live, Graph: &Graph{Title: plan.Name}}
+	for i := range plan.VPCs {
+		d.vpc(&plan.VPCs[i])
+	}
+	for i := range plan.Services {
+		d.service(&plan.Services[i])
+	}
+	for i := range plan.LoadBalancers {
+		d.balancer(&plan.LoadBalancers[i])
+	}
+	for i := range plan.Endpoints {
+		d.endpoint(&plan.Endpoints[i])
+	}
+	return d.Graph
+}
+
+type drawing struct {
+	*Graph
+	plan *topology.Plan
+	live Live
+}
+
+func (d *drawing) vpc(v *topology.VPC) {
+	box := id("vpc", v.Name)
+	d.Boxes = append(d.Boxes, Box{ID: box, Label: fmt.Sprintf("%s, %s (account %s)", v.Name, v.CIDR, v.Account)})
+	for _, s := range v.Subnets {
+		d.Boxes = append(d.Boxes, Box{ID: id("subnet", v.Name, s.Name), Parent: box, Label: fmt.Sprintf("%s, %s, %s", s.Name, s.Zone, s.CIDR)})
+	}
+	for _, i := range v.Instances {
+		d.Nodes = append(d.Nodes, Node{
+			ID: id("instance", v.Name, i.Name), Box: id("subnet", v.Name, i.Subnet), Kind: Instance,
+			Label: []string{i.Name, i.IP.String()},
+		})
+	}
+}
+
+func (d *drawing) service(s *topology.EndpointService) {
+	accepts := "accepts by hand"
+	if s.AutoAccept {
+		accepts = "accepts by itself"
+	}
+	d.Nodes = append(d.Nodes, Node{ID: id("service", s.Name), Kind: Service, Label: []string{s.Name, accepts}})
+	for _, r := range s.Resources {
+		d.Edges = append(d.Edges, Edge{From: id("service", s.Name), To: id("node", r.LoadBalancer, r.Zone)})
+	}
+}
+
+func (d *drawing) endpoint(ep *topology.Endpoint) {
+	for _, z := range ep.Zones {
+		eni := id("eni", ep.Name, z.Zone)
+		d.eni(Node{ID: eni, Kind: EndpointENI, Label: []string{z.ENI.Name, z.ENI.IP.String()}}, z.ENI)
+		e := Edge{From: eni, To: id("service", ep.Service)}
+		if state, ok := d.live.Zones[z.ENI.Name]; ok {
+			e.Label, e.State = state.Word, Waits
+			if state.Open {
+				e.State = Passes
+			}
+		}
+		d.Edges = append(d.Edges, e)
+	}
+}
+
+func (d *drawing) eni(n Node, eni topology.ENI) {
+	n.Box = id("subnet", eni.VPC, eni.Subnet)
+	d.Nodes = append(d.Nodes, n)
+}
+
+func (d *drawing) balancer(l *topology.LoadBalancer) {
+	for _, node := range l.Nodes {
+		from := id("node", l.Name, node.Zone)
+		d.eni(Node{ID: from, Kind: BalancerNode, Label: []string{node.ENI.Name, l.Type + " " + node.ENI.IP.String()}}, node.ENI)
+		for _, listener := range l.Listeners {
+			d.listener(l, &node, from, &listener)
+		}
+	}
+}
+
+func (d *drawing) listener(l *topology.LoadBalancer, node *topology.Node, from string, listener *topology.Listener) {
+	group, err := d.plan.ServerGroup(listener.ServerGroup)
+	if err != nil {
+		return // a listener that needs no servers
+	}
+	for _, s := range group.Servers {
+		instance, err := d.plan.Instance(s.Instance)
+		if err != nil {
+			panic("a plan names every instance of its servers: " + err.Error())
+		}
+		if l.Type != "clb" && !l.CrossZone && instance.Zone != node.Zone {
+			continue
+		}
+		e := Edge{From: from, To: id("instance", instance.VPC, instance.Name), Label: fmt.Sprintf("%s %d", listener.Protocol, listener.Port)}
+		if s.Port != listener.Port {
+			e.Label += fmt.Sprintf(" to %d", s.Port)
+		}
+		if healthy, ok := d.live.Servers[netip.AddrPortFrom(s.IP, s.Port)]; ok {
+			e.State = Fails
+			if healthy {
+				e.State = Passes
+			}
+		}
+		d.Edges = append(d.Edges, e)
+	}
+}
+
+// id is an identifier that every format takes, another one for other names:
+// names are of a to z, 0 to 9 and "-".
+func id(kind string, names ...string) string {
+	for i, name := range names {
+		names[i] = strings.ReplaceAll(name, "-", "_1")
+	}
+	return kind + "_0" + strings.Join(names, "_0")
+}

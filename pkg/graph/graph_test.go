@@ -1,0 +1,103 @@
+package graph_test
+
+import (
+	"encoding/xml"
+	"errors"
+	"flag"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/pkg/graph"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func load(t *testing.T, file string) *topology.Plan {
+	t.Helper()
+	plan, err := topology.Load(file)
+	require.NoError(t, err)
+	return plan
+}
+
+// Each golden file is one drawing of the first document's topology.
+func TestDrawings(t *testing.T) {
+	plan := load(t, "../../testdata/topologies/alibaba-clb.yaml")
+	live := graph.Live{
+		Zones: map[string]graph.Zone{"ep1@eu-central-1b": {Word: "Connected", Open: true}},
+		Servers: map[netip.AddrPort]bool{
+			netip.MustParseAddrPort("192.168.24.200:80"): true,
+			netip.MustParseAddrPort("192.168.24.2:80"):   false,
+		},
+	}
+	for name, got := range map[string]string{
+		"file.mmd":    graph.Of(plan, graph.Live{}).Mermaid(),
+		"running.mmd": graph.Of(plan, live).Mermaid(),
+		"running.dot": graph.Of(plan, live).DOT(),
+		"running.svg": graph.Of(plan, live).SVG(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			golden := filepath.Join("testdata", name)
+			if *update {
+				require.NoError(t, os.MkdirAll("testdata", 0o755))
+				require.NoError(t, os.WriteFile(golden, []byte(got), 0o644))
+			}
+			want, err := os.ReadFile(golden)
+			require.NoError(t, err)
+			require.Equal(t, string(want), got, "run the test with -update and look at the difference")
+		})
+	}
+}
+
+// What holds for the drawing of every topology of the repository.
+func TestDrawingsAreWhole(t *testing.T) {
+	files, err := filepath.Glob("../../testdata/topologies/*.yaml")
+	require.NoError(t, err)
+	files = append(files, "../lab/testdata/two-zones.yaml")
+	for _, file := range files {
+		plan, err := topology.Load(file)
+		if err != nil {
+			continue // the tables as printed are refused, which pkg/topology tests
+		}
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			g := graph.Of(plan, graph.Live{})
+			known := map[string]bool{}
+			for _, b := range g.Boxes {
+				require.False(t, known[b.ID], "two are called %s", b.ID)
+				known[b.ID] = true
+				require.True(t, b.Parent == "" || known[b.Parent], "%s is in a box that is nowhere", b.ID)
+			}
+			for _, n := range g.Nodes {
+				require.False(t, known[n.ID], "two are called %s", n.ID)
+				known[n.ID] = true
+				require.True(t, n.Box == "" || known[n.Box], "%s is in a box that is nowhere", n.ID)
+			}
+			for _, e := range g.Edges {
+				require.True(t, known[e.From] && known[e.To], "%s to %s has an end that is nowhere", e.From, e.To)
+			}
+			isXML(t, g.SVG())
+			for _, text := range []string{g.Mermaid(), g.DOT(), g.SVG()} {
+				for _, eni := range plan.ENIs() {
+					require.Contains(t, text, eni.Name)
+				}
+			}
+		})
+	}
+}
+
+func isXML(t *testing.T, text string) {
+	t.Helper()
+	for d := xml.NewDecoder(strings.NewReader(text)); ; {
+		_, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		require.NoError(t, err)
+	}
+}

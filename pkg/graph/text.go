@@ -1,0 +1,92 @@
+package graph
+
+import (
+	"fmt"
+	"html"
+	"strings"
+)
+
+// Mermaid writes the graph as a flowchart of mermaid.js, which GitHub and many
+// editors draw.
+func (g *Graph) Mermaid() string {
+	var b strings.Builder
+	b.WriteString("flowchart LR\n")
+	g.each("", "  ", &b, mermaidBox, mermaidNode, "end")
+	for i, e := range g.Edges {
+		arrow := map[State]string{Unknown: "-->", Passes: "==>", Waits: "-.->", Fails: "-.->"}[e.State]
+		label := ""
+		if e.Label != "" {
+			label = `|"` + html.EscapeString(e.Label) + `"|`
+		}
+		fmt.Fprintf(&b, "  %s %s%s %s\n", e.From, arrow, label, e.To)
+		if e.State != Unknown {
+			fmt.Fprintf(&b, "  linkStyle %d stroke:%s\n", i, e.State.colour())
+		}
+	}
+	return b.String()
+}
+
+func mermaidBox(b Box) string {
+	return fmt.Sprintf("subgraph %s[\"%s\"]", b.ID, html.EscapeString(b.Label))
+}
+
+func mermaidNode(n Node) string {
+	opening, closing := "[", "]"
+	switch n.Kind {
+	case EndpointENI:
+		opening, closing = "([", "])"
+	case Service:
+		opening, closing = "{{", "}}"
+	case BalancerNode:
+		opening, closing = "[/", "/]"
+	}
+	lines := make([]string, len(n.Label))
+	for i, l := range n.Label {
+		lines[i] = html.EscapeString(l)
+	}
+	return n.ID + opening + `"` + strings.Join(lines, "<br>") + `"` + closing
+}
+
+// DOT writes the graph for Graphviz.
+func (g *Graph) DOT() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "digraph %q {\n  rankdir=LR; node [shape=box, fontname=\"sans-serif\"]; edge [fontname=\"sans-serif\"];\n", g.Title)
+	g.each("", "  ", &b, dotBox, dotNode, "}")
+	for _, e := range g.Edges {
+		style := ""
+		if e.State == Waits || e.State == Fails {
+			style = ", style=dashed"
+		}
+		fmt.Fprintf(&b, "  %s -> %s [label=%q, color=%q%s];\n", e.From, e.To, e.Label, e.State.colour(), style)
+	}
+	b.WriteString("}\n")
+	return b.String()
+}
+
+func dotBox(b Box) string { return fmt.Sprintf("subgraph cluster_%s { label=%q;", b.ID, b.Label) }
+
+func dotNode(n Node) string {
+	shape := map[Kind]string{Instance: "box", EndpointENI: "ellipse", Service: "hexagon", BalancerNode: "parallelogram"}[n.Kind]
+	return fmt.Sprintf("%s [label=%q, shape=%s];", n.ID, strings.Join(n.Label, "\n"), shape)
+}
+
+func (s State) colour() string {
+	return map[State]string{Unknown: "#555555", Passes: "#2e7d32", Waits: "#b26a00", Fails: "#c62828"}[s]
+}
+
+// each writes the boxes in a box, what is in them, and the nodes right in it.
+func (g *Graph) each(box, indent string, b *strings.Builder, open func(Box) string, node func(Node) string, end string) {
+	for _, inner := range g.Boxes {
+		if inner.Parent != box {
+			continue
+		}
+		fmt.Fprintf(b, "%s%s\n", indent, open(inner))
+		g.each(inner.ID, indent+"  ", b, open, node, end)
+		fmt.Fprintf(b, "%s%s\n", indent, end)
+	}
+	for _, n := range g.Nodes {
+		if n.Box == box {
+			fmt.Fprintf(b, "%s%s\n", indent, node(n))
+		}
+	}
+}
