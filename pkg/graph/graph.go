@@ -46,8 +46,10 @@ type Kind uint8
 const (
 	Instance Kind = iota
 	EndpointENI
+	ReverseENI // of an endpoint that connections come out of
 	Service
 	BalancerNode
+	Gateway // a NAT gateway
 )
 
 // Edge is a way that packets go.
@@ -92,6 +94,9 @@ func Of(plan *topology.Plan, live Live) *Graph {
 	for i := range plan.LoadBalancers {
 		d.balancer(&plan.LoadBalancers[i])
 	}
+	for i := range plan.NATGateways {
+		d.gateway(&plan.NATGateways[i])
+	}
 	for i := range plan.Endpoints {
 		d.endpoint(&plan.Endpoints[i])
 	}
@@ -125,28 +130,69 @@ func (d *drawing) service(s *topology.EndpointService) {
 	}
 	d.Nodes = append(d.Nodes, Node{ID: id("service", s.Name), Kind: Service, Label: []string{s.Name, accepts}})
 	for _, r := range s.Resources {
-		d.Edges = append(d.Edges, Edge{From: id("service", s.Name), To: id("node", r.LoadBalancer, r.Zone)})
+		e := Edge{From: id("service", s.Name), To: id("node", r.LoadBalancer, r.Zone)}
+		if s.Reverse {
+			e.From, e.To = id("gateway", r.NATGateway), e.From
+		}
+		d.edge(e)
 	}
 }
 
 func (d *drawing) endpoint(ep *topology.Endpoint) {
 	for _, z := range ep.Zones {
-		eni := id("eni", ep.Name, z.Zone)
-		d.eni(Node{ID: eni, Kind: EndpointENI, Label: []string{z.ENI.Name, z.ENI.IP.String()}}, z.ENI)
-		e := Edge{From: eni, To: id("service", ep.Service)}
+		n := Node{ID: id("eni", ep.Name, z.Zone), Kind: EndpointENI, Label: []string{z.ENI.Name, z.ENI.IP.String()}}
+		e := Edge{From: n.ID, To: id("service", ep.Service)}
+		if ep.Reverse {
+			n.Kind, e.From, e.To = ReverseENI, e.To, e.From
+		}
+		d.eni(n, z.ENI)
 		if state, ok := d.live.Zones[z.ENI.Name]; ok {
 			e.Label, e.State = state.Word, Waits
 			if state.Open {
 				e.State = Passes
 			}
 		}
-		d.Edges = append(d.Edges, e)
+		d.edge(e)
 	}
 }
 
 func (d *drawing) eni(n Node, eni topology.ENI) {
 	n.Box = id("subnet", eni.VPC, eni.Subnet)
 	d.Nodes = append(d.Nodes, n)
+}
+
+// edge draws one arrow where several ways in the same state have the same ends.
+func (d *drawing) edge(e Edge) {
+	for i := range d.Edges {
+		if old := &d.Edges[i]; old.From == e.From && old.To == e.To && old.State == e.State {
+			old.Label += ", " + e.Label
+			return
+		}
+	}
+	d.Edges = append(d.Edges, e)
+}
+
+// gateway draws a NAT gateway, and a way for each of its entries from the
+// endpoint's ENI to the instance that has the address; the way from the gateway
+// to the ENI is that of the service.
+func (d *drawing) gateway(gw *topology.NATGateway) {
+	d.eni(Node{ID: id("gateway", gw.Name), Kind: Gateway, Label: []string{gw.ENI.Name, "NAT gateway " + gw.ENI.IP.String()}}, gw.ENI)
+	for _, entry := range gw.Entries {
+		ep, err := d.plan.Endpoint(entry.Endpoint)
+		if err != nil {
+			continue
+		}
+		for i := range d.plan.VPCs {
+			for _, instance := range d.plan.VPCs[i].Instances {
+				if instance.VPC == ep.VPC && instance.IP == entry.AccessIP {
+					d.edge(Edge{
+						From: id("eni", ep.Name, entry.Zone), To: id("instance", instance.VPC, instance.Name),
+						Label: fmt.Sprintf("%s:%d", entry.NATIP, entry.NATPort),
+					})
+				}
+			}
+		}
+	}
 }
 
 func (d *drawing) balancer(l *topology.LoadBalancer) {
@@ -182,7 +228,7 @@ func (d *drawing) listener(l *topology.LoadBalancer, node *topology.Node, from s
 				e.State = Passes
 			}
 		}
-		d.Edges = append(d.Edges, e)
+		d.edge(e)
 	}
 }
 

@@ -26,7 +26,7 @@ func load(t *testing.T, file string) *topology.Plan {
 	return plan
 }
 
-// Each golden file is one drawing of the first document's topology.
+// Each golden file is one drawing.
 func TestDrawings(t *testing.T) {
 	plan := load(t, "../../testdata/topologies/alibaba-clb.yaml")
 	live := graph.Live{
@@ -41,6 +41,7 @@ func TestDrawings(t *testing.T) {
 		"running.mmd": graph.Of(plan, live).Mermaid(),
 		"running.dot": graph.Of(plan, live).DOT(),
 		"running.svg": graph.Of(plan, live).SVG(),
+		"reverse.mmd": graph.Of(load(t, "../../testdata/topologies/alibaba-reverse.yaml"), graph.Live{}).Mermaid(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			golden := filepath.Join("testdata", name)

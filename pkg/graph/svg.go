@@ -102,7 +102,9 @@ func (l *layout) boxWidth() int {
 
 // serves says whether a VPC has what endpoint services lead to.
 func (l *layout) serves(vpc string) bool {
-	return slices.ContainsFunc(l.g.Nodes, func(n Node) bool { return n.Kind == BalancerNode && l.vpcOf(n) == vpc })
+	return slices.ContainsFunc(l.g.Nodes, func(n Node) bool {
+		return (n.Kind == BalancerNode || n.Kind == ReverseENI) && l.vpcOf(n) == vpc
+	})
 }
 
 func (l *layout) vpcOf(n Node) string {
@@ -147,8 +149,10 @@ func (l *layout) vpc(box Box, x, y, width int) (below int) {
 
 func (l *layout) drawNode(b *strings.Builder, n Node) {
 	p := l.at[n.ID]
-	fill := map[Kind]string{Instance: "#e3f2fd", EndpointENI: "#fff3e0", Service: "#ede7f6", BalancerNode: "#e8f5e9"}[n.Kind]
-	radius := map[Kind]int{EndpointENI: nodeHeight / 2, Service: 14}[n.Kind]
+	fill := map[Kind]string{
+		Instance: "#e3f2fd", EndpointENI: "#fff3e0", ReverseENI: "#fff3e0", Service: "#ede7f6", BalancerNode: "#e8f5e9", Gateway: "#e8f5e9",
+	}[n.Kind]
+	radius := map[Kind]int{EndpointENI: nodeHeight / 2, ReverseENI: nodeHeight / 2, Service: 14}[n.Kind]
 	fmt.Fprintf(b, `<rect x="%d" y="%d" width="%d" height="%d" rx="%d" fill="%s" stroke="#607d8b"/>`+"\n", p.x, p.y, l.node, nodeHeight, radius, fill)
 	for i, line := range n.Label {
 		fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="middle">%s</text>`+"\n", p.x+l.node/2, p.y+18+17*i, html.EscapeString(line))

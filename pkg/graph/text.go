@@ -33,11 +33,11 @@ func mermaidBox(b Box) string {
 func mermaidNode(n Node) string {
 	opening, closing := "[", "]"
 	switch n.Kind {
-	case EndpointENI:
+	case EndpointENI, ReverseENI:
 		opening, closing = "([", "])"
 	case Service:
 		opening, closing = "{{", "}}"
-	case BalancerNode:
+	case BalancerNode, Gateway:
 		opening, closing = "[/", "/]"
 	}
 	lines := make([]string, len(n.Label))
@@ -66,7 +66,9 @@ func (g *Graph) DOT() string {
 func dotBox(b Box) string { return fmt.Sprintf("subgraph cluster_%s { label=%q;", b.ID, b.Label) }
 
 func dotNode(n Node) string {
-	shape := map[Kind]string{Instance: "box", EndpointENI: "ellipse", Service: "hexagon", BalancerNode: "parallelogram"}[n.Kind]
+	shape := map[Kind]string{
+		Instance: "box", EndpointENI: "ellipse", ReverseENI: "ellipse", Service: "hexagon", BalancerNode: "parallelogram", Gateway: "parallelogram",
+	}[n.Kind]
 	return fmt.Sprintf("%s [label=%q, shape=%s];", n.ID, strings.Join(n.Label, "\n"), shape)
 }
 
