@@ -95,5 +95,5 @@ func TestTheTableOfStatesIsTheCodes(t *testing.T) {
 	_, rest, _ := strings.Cut(string(text), "<!-- transitions -->\n")
 	table, _, found := strings.Cut(rest, "\n<!-- /transitions -->")
 	require.True(t, found)
-	require.Equal(t, strings.TrimSpace(control.TransitionTable()), strings.TrimSpace(table))
+	require.Equal(t, strings.TrimSpace(control.TransitionTables()), strings.TrimSpace(table))
 }

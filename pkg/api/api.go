@@ -13,12 +13,17 @@ import (
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 // Error is a refusal as it travels, and as people read it.
 type Error struct {
 	Text string `json:"error"`
 	Hint string `json:"hint,omitempty"`
+	// Code says what kind of refusal it is, of the control plane's, and Word is
+	// what the lab's cloud calls it.
+	Code string `json:"code,omitempty"`
+	Word string `json:"cloud_code,omitempty"`
 }
 
 func (e *Error) Error() string { return e.Text }
@@ -37,6 +42,17 @@ func (d Decision) wait() time.Duration {
 	return time.Duration(d.WaitSeconds * float64(time.Second))
 }
 
+// Call is an operation of the control plane.
+type Call struct {
+	topology.Operation
+	// WaitSeconds is as that of a Decision.
+	WaitSeconds float64 `json:"wait_seconds,omitempty"`
+}
+
+func (c Call) wait() time.Duration {
+	return time.Duration(c.WaitSeconds * float64(time.Second))
+}
+
 // Progress is one line of a long answer; the last has Done or an Error.
 type Progress struct {
 	Done    int    `json:"step,omitempty"`
@@ -52,4 +68,8 @@ var statusOf = map[control.Code]int{
 	control.NotOwner:       http.StatusForbidden,
 	control.NotWhitelisted: http.StatusForbidden,
 	control.WrongState:     http.StatusConflict,
+	control.InUse:          http.StatusConflict,
+	control.Invalid:        http.StatusBadRequest,
+	control.Quota:          http.StatusTooManyRequests,
+	control.Unsupported:    http.StatusNotImplemented,
 }

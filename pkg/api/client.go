@@ -82,6 +82,12 @@ func (c *Client) decide(ctx context.Context, path string, d Decision, conn *cont
 	return c.callWithin(ctx, answerTimeout+d.wait(), "POST", path, d, conn)
 }
 
+// Do carries out an operation and returns the event that tells of it.
+func (c *Client) Do(ctx context.Context, call Call) (control.Event, error) {
+	var e control.Event
+	return e, c.callWithin(ctx, answerTimeout+call.wait(), "POST", "/v1/do", call, &e)
+}
+
 // Events calls each for the kept events after since and, with follow, for
 // every later one until ctx ends.
 func (c *Client) Events(ctx context.Context, since uint64, follow bool, each func(control.Event) error) error {

@@ -81,6 +81,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/capture", s.capture)
 	mux.HandleFunc("POST /v1/accept", s.decide(s.Lab.Plane().Accept, control.Connected))
 	mux.HandleFunc("POST /v1/reject", s.decide(s.Lab.Plane().Reject, control.Disconnected))
+	mux.HandleFunc("POST /v1/do", s.do)
 	s.faultRoutes(mux)
 	mux.HandleFunc("POST /v1/check", s.check)
 	mux.HandleFunc("POST /v1/topology", s.apply)
@@ -122,6 +123,21 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, explanation)
+}
+
+// do carries out an operation and answers with the event that tells of it.
+func (s *Server) do(w http.ResponseWriter, r *http.Request) {
+	var call Call
+	if err := json.NewDecoder(r.Body).Decode(&call); err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	event, err := s.Lab.Do(r.Context(), call.Operation, call.wait())
+	if err != nil {
+		refuse(w, http.StatusGatewayTimeout, err)
+		return
+	}
+	answer(w, event)
 }
 
 // events sends the kept events after ?since=, and with ?follow=1 every later
@@ -189,7 +205,7 @@ func refuse(w http.ResponseWriter, status int, err error) {
 func toError(err error) *Error {
 	var known *control.Error
 	if errors.As(err, &known) {
-		refused := &Error{Text: known.Text, Hint: known.Hint}
+		refused := &Error{Text: known.Text, Hint: known.Hint, Code: string(known.Code), Word: known.Word}
 		if refused.Hint == "" && len(known.Known) > 0 {
 			refused.Hint = "there is " + strings.Join(known.Known, ", ")
 		}

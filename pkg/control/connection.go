@@ -2,6 +2,8 @@ package control
 
 import (
 	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -10,8 +12,21 @@ import (
 
 // Snapshot is the state at one revision, a copy that the caller may keep.
 type Snapshot struct {
-	Revision    uint64
-	Connections []Connection // in the order of the plan's endpoints
+	Revision uint64
+	// Plan is the plan as it is now: the services and endpoints that exist,
+	// with what was changed while the lab runs. Nobody changes it.
+	Plan        *topology.Plan
+	Services    []Object     // in the order of Plan.Services
+	Endpoints   []Object     // in the order of Plan.Endpoints
+	Connections []Connection // in the order of Plan.Endpoints
+}
+
+// Object is where a service or an endpoint is in its life.
+type Object struct {
+	Name     string
+	State    State
+	Status   string // State in the words of the lab's cloud
+	Modified time.Time
 }
 
 // Connection finds the connection of an endpoint to a service.
@@ -33,7 +48,10 @@ type Connection struct {
 	State    State
 	Status   string    // State in the words of the lab's cloud
 	Since    time.Time // when it came into State
-	Zones    []Zone    // in the order of the endpoint's
+	Modified time.Time // when anything of it was changed
+	// Bandwidth is in Mbit/s, for each direction; 0: not limited.
+	Bandwidth int
+	Zones     []Zone // in the order of the endpoint's
 }
 
 // Zone is a connection's part in one zone, with a state of its own.
@@ -42,8 +60,11 @@ type Zone struct {
 	State  State
 	Status string // State in the words of the lab's cloud
 	// LoadBalancer is the resource that the zone is pinned to, "" until the
-	// connection is first accepted. Every session of the zone goes there.
+	// connection is first accepted. Every new session of the zone goes there.
 	LoadBalancer string
+	// Replaced is the resource that it had before, while sessions still go
+	// there.
+	Replaced string
 }
 
 // connection is a Connection as the plane holds it.
@@ -51,6 +72,7 @@ type connection struct {
 	Connection
 	cloud    string
 	vpc      string // the endpoint's
+	limit    *int   // Mbit/s, of this connection alone
 	revision uint64 // of the newest change to it
 }
 
@@ -67,7 +89,7 @@ func (c *connection) word(s State) string { return Word(c.cloud, KindConnection,
 
 func (c *connection) copy() Connection {
 	out := c.Connection
-	out.Zones = slices.Clone(c.Zones)
+	out.Zones = append([]Zone{}, c.Zones...) // empty, and not nil, for JSON
 	return out
 }
 
@@ -79,7 +101,7 @@ func (c *connection) clone() *connection {
 
 func newConnection(plan *topology.Plan, e *topology.Endpoint, now time.Time) *connection {
 	c := &connection{
-		Connection: Connection{Service: e.Service, Endpoint: e.Name, Account: e.Account, Since: now},
+		Connection: Connection{Service: e.Service, Endpoint: e.Name, Account: e.Account, Since: now, Modified: now},
 		cloud:      plan.Cloud,
 		vpc:        e.VPC,
 	}
@@ -90,7 +112,7 @@ func newConnection(plan *topology.Plan, e *topology.Endpoint, now time.Time) *co
 // next gives the state to which verb leads, false where it is refused. A verb
 // that would not change the word that people see is refused as well.
 func (c *connection) next(verb Verb) (State, bool) {
-	to, ok := transitions[c.State][verb]
+	to, ok := connectionLife.next[c.State][verb]
 	if ok && (verb == Accept || verb == Reject) && c.word(to) == c.word(c.State) {
 		return "", false
 	}
@@ -100,12 +122,10 @@ func (c *connection) next(verb Verb) (State, bool) {
 // follow moves every zone that the table lets follow the verb.
 func (c *connection) follow(verb Verb) (moved bool) {
 	for i := range c.Zones {
-		to, ok := transitions[c.Zones[i].State][verb]
-		if !ok {
-			continue
+		if to, ok := zoneLife.next[c.Zones[i].State][verb]; ok {
+			c.Zones[i].enter(c.cloud, to)
+			moved = true
 		}
-		c.Zones[i].enter(c.cloud, to)
-		moved = true
 	}
 	return moved
 }
@@ -116,6 +136,9 @@ func (c *connection) enter(s State) {
 
 func (z *Zone) enter(cloud string, s State) {
 	z.State, z.Status = s, Word(cloud, KindZone, s)
+	if s != Migrating && s != Migrated {
+		z.Replaced = ""
+	}
 }
 
 // setZones makes the zones those of the endpoint: the ones that stay keep
@@ -148,41 +171,43 @@ func zoneIndex(zones []Zone, name string) int {
 	return slices.IndexFunc(zones, func(z Zone) bool { return z.Zone == name })
 }
 
+// zone finds a zone of the connection, nil where it has none of that name.
+func (c *connection) zone(name string) *Zone {
+	if i := zoneIndex(c.Zones, name); i >= 0 {
+		return &c.Zones[i]
+	}
+	return nil
+}
+
 // pin gives every zone that is open a resource of the service in that zone. A
-// zone keeps the one it has while the service offers it. The cloud takes one
-// at random; the lab takes the one that the fewest zones of others use, so
-// that the same file gives the same lab.
-func (c *connection) pin(service *topology.EndpointService, others []*connection) {
+// zone keeps the one it has while the service offers it.
+func (c *connection) pin(lab string, service *topology.EndpointService) {
 	for i := range c.Zones {
 		z := &c.Zones[i]
 		held := topology.Resource{LoadBalancer: z.LoadBalancer, Zone: z.Zone}
 		if z.State.Open() && !slices.Contains(service.Resources, held) {
-			z.LoadBalancer = leastUsed(service, z.Zone, others)
+			z.LoadBalancer, z.Replaced = c.allocate(lab, service, z.Zone, ""), ""
 		}
 	}
 }
 
-func leastUsed(service *topology.EndpointService, zone string, others []*connection) string {
-	best, uses := "", 0
+// allocate chooses a resource in a zone, other than the one to leave, or "".
+// Clouds take one at random and keep it (PrivateLink API 2020-04-15,
+// EnableVpcEndpointConnection; AWS PrivateLink guide, "Share your services":
+// one load balancer of the zone, at random). Here the names of lab, endpoint
+// and zone decide, so that the same file gives the same lab, and it does not
+// matter who is accepted first.
+func (c *connection) allocate(lab string, service *topology.EndpointService, zone, leave string) string {
+	var offered []string
 	for _, r := range service.Resources {
-		if r.Zone != zone {
-			continue
-		}
-		if n := countPinned(others, service.Name, r); best == "" || n < uses {
-			best, uses = r.LoadBalancer, n
+		if r.Zone == zone && r.LoadBalancer != "" && r.LoadBalancer != leave {
+			offered = append(offered, r.LoadBalancer)
 		}
 	}
-	return best
-}
-
-func countPinned(connections []*connection, service string, r topology.Resource) (n int) {
-	for _, c := range connections {
-		if c.Service != service {
-			continue
-		}
-		if i := zoneIndex(c.Zones, r.Zone); i >= 0 && c.Zones[i].LoadBalancer == r.LoadBalancer {
-			n++
-		}
+	if len(offered) == 0 {
+		return ""
 	}
-	return n
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%s/%s/%s/%s", lab, c.Service, c.Endpoint, zone)
+	return offered[rand.New(rand.NewPCG(h.Sum64(), 0)).IntN(len(offered))]
 }

@@ -1,35 +1,78 @@
 package control
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 // Code says what kind of refusal an Error is, for callers that decide by it.
+// The codes are those that the checks of a topology file can expect.
 type Code string
 
 // The codes.
 const (
 	NotFound       Code = "not-found"       // no such account, service, endpoint or connection
-	NotOwner       Code = "not-owner"       // the caller does not own the service
-	NotWhitelisted Code = "not-whitelisted" // the endpoint's account may not use the service
-	WrongState     Code = "wrong-state"     // the connection's state does not allow the verb
+	NotOwner       Code = "not-owner"       // the caller does not own the object
+	NotWhitelisted Code = "not-whitelisted" // the account may not see the service
+	WrongState     Code = "wrong-state"     // the object's state does not allow the verb
+	InUse          Code = "in-use"          // something still depends on the object
+	Invalid        Code = "invalid"         // what is asked for makes no sense
+	Quota          Code = "quota"           // the cloud allows no more
+	Unsupported    Code = "unsupported"     // the cloud has no such operation
 )
 
 // Error is why a call was refused. Nothing was changed.
 type Error struct {
 	Code  Code
-	Kind  string   // of the object: account, endpoint service, endpoint, connection
+	Kind  string   // of the object: account, endpoint service, endpoint, connection, zone, ...
 	Name  string   // as the caller wrote it
 	Known []string // of NotFound: the names that there are, for "did you mean"
 	Text  string   // what is wrong
 	Hint  string   // what to do about it
+	// Word is the error code that the lab's cloud answers with, "" where no
+	// public source names it.
+	Word string
 }
 
 // Error is the text without the hint, which callers print on a line of its own.
 func (e *Error) Error() string { return e.Text }
+
+// cloudWords are the clouds' error codes, by the kind of the object where it
+// matters. Alibaba Cloud: the codes that its Terraform provider handles
+// (aliyun/terraform-provider-alicloud, alicloud/
+// resource_alicloud_privatelink_*.go). That who may not see a service hears
+// that it does not exist, is in the PrivateLink user guide, "Manage the
+// whitelist": who is not on it cannot query the service. AWS: Amazon EC2 API
+// Reference, "Error codes for the Amazon EC2 API".
+var cloudWords = map[string]map[Code]map[string]string{
+	"alibaba": {
+		NotFound:       {"endpoint service": "EndpointServiceNotFound", "endpoint": "EndpointNotFound", "zone": "EndpointZoneNotFound"},
+		NotOwner:       {"endpoint service": "EndpointServiceNotFound", "endpoint": "EndpointNotFound"},
+		NotWhitelisted: {"": "EndpointServiceNotFound"},
+		WrongState:     {"connection": "EndpointConnectionOperationDenied", "zone": "EndpointConnectionOperationDenied", "endpoint": "EndpointOperationDenied", "endpoint service": "EndpointServiceOperationDenied"},
+		InUse:          {"endpoint": "EndpointOperationDenied", "": "EndpointServiceConnectionDependence"},
+	},
+	"aws": {
+		NotFound:       {"endpoint service": "InvalidVpcEndpointServiceId.NotFound", "endpoint": "InvalidVpcEndpointId.NotFound", "load balancer": "NetworkLoadBalancerNotFoundException", "security group": "InvalidSecurityGroupID.NotFound"},
+		NotOwner:       {"endpoint service": "InvalidVpcEndpointServiceId.NotFound", "endpoint": "InvalidVpcEndpointId.NotFound"},
+		NotWhitelisted: {"": "InvalidServiceName"},
+		WrongState:     {"": "InvalidState"},
+		InUse:          {"": "ExistingVpcEndpointConnections"},
+		Invalid:        {"": "InvalidParameter"},
+		Quota:          {"endpoint": "VpcEndpointLimitExceeded"},
+	},
+}
+
+// in adds the cloud's word.
+func (e *Error) in(cloud string) *Error {
+	words := cloudWords[cloud][e.Code]
+	e.Word = cmp.Or(words[e.Kind], words[""])
+	return e
+}
 
 func unknown(kind, name string, known []string) *Error {
 	e := &Error{Code: NotFound, Kind: kind, Name: name, Known: known, Text: fmt.Sprintf("%s %q does not exist", kind, name)}
@@ -50,20 +93,33 @@ func quoted(names []string) string {
 	return strings.Join(out, ", ")
 }
 
-func unknownService(plan *topology.Plan, name string) *Error {
+// unknownService names the services that the caller sees.
+func unknownService(plan *topology.Plan, caller, name string) *Error {
 	var known []string
 	for _, s := range plan.Services {
-		known = append(known, s.Name)
+		if caller == "" || s.Sees(caller) {
+			known = append(known, s.Name)
+		}
 	}
-	return unknown("endpoint service", name, known)
+	return seenBy(caller, "sees", unknown("endpoint service", name, known))
 }
 
-func unknownEndpoint(plan *topology.Plan, name string) *Error {
+// seenBy does not say that the lab has nothing where the caller sees nothing.
+func seenBy(caller, verb string, e *Error) *Error {
+	if caller != "" && len(e.Known) == 0 {
+		e.Hint = fmt.Sprintf("account %q %s no %s", caller, verb, e.Kind)
+	}
+	return e
+}
+
+func unknownEndpoint(plan *topology.Plan, caller, name string) *Error {
 	var known []string
 	for _, e := range plan.Endpoints {
-		known = append(known, e.Name)
+		if caller == "" || e.Account == caller {
+			known = append(known, e.Name)
+		}
 	}
-	return unknown("endpoint", name, known)
+	return seenBy(caller, "has", unknown("endpoint", name, known))
 }
 
 func unknownAccount(plan *topology.Plan, name string) *Error {
@@ -74,6 +130,14 @@ func unknownAccount(plan *topology.Plan, name string) *Error {
 	return unknown("account", name, known)
 }
 
+// notInPlan is unknown for what a topology.Plan looks up.
+func notInPlan(err error) *Error {
+	if missing, ok := err.(*topology.NotFoundError); ok {
+		return unknown(missing.Kind, missing.Name, missing.Known)
+	}
+	return &Error{Code: NotFound, Text: err.Error()}
+}
+
 func notConnectable(service *topology.EndpointService, endpoint *topology.Endpoint) *Error {
 	return &Error{
 		Code: NotFound, Kind: "connection", Name: connectionName(service.Name, endpoint.Name),
@@ -82,40 +146,84 @@ func notConnectable(service *topology.EndpointService, endpoint *topology.Endpoi
 	}
 }
 
-func notOwner(account string, service *topology.EndpointService, verb Verb) *Error {
+func notOwner(caller, kind, name, owner string) *Error {
 	return &Error{
-		Code: NotOwner, Kind: "endpoint service", Name: service.Name,
-		Text: fmt.Sprintf("account %q may not %s connections to endpoint service %q", account, verb, service.Name),
-		Hint: fmt.Sprintf("%q belongs to account %q, and only its owner may", service.Name, service.Account),
+		Code: NotOwner, Kind: kind, Name: name,
+		Text: fmt.Sprintf("account %q may not manage %s %q", caller, kind, name),
+		Hint: fmt.Sprintf("%q belongs to account %q, and only its owner may", name, owner),
 	}
 }
 
-func notWhitelisted(service *topology.EndpointService, endpoint *topology.Endpoint) *Error {
+// notWhitelisted is what an account hears of a service that it may not see.
+func notWhitelisted(service *topology.EndpointService, account string) *Error {
 	return &Error{
-		Code: NotWhitelisted, Kind: "endpoint", Name: endpoint.Name,
-		Text: fmt.Sprintf("endpoint %q cannot use endpoint service %q: account %q is not on its whitelist", endpoint.Name, service.Name, endpoint.Account),
-		Hint: fmt.Sprintf("add %q to the whitelist of %q", endpoint.Account, service.Name),
+		Code: NotWhitelisted, Kind: "endpoint service", Name: service.Name,
+		Text: fmt.Sprintf("endpoint service %q does not exist to account %q, which is not on its whitelist", service.Name, account),
+		Hint: fmt.Sprintf("account %q may add it: plinksim service whitelist add %s %s", service.Account, service.Name, account),
 	}
+}
+
+func inUse(kind, name, hint, format string, args ...any) *Error {
+	return &Error{Code: InUse, Kind: kind, Name: name, Text: fmt.Sprintf(format, args...), Hint: hint}
+}
+
+func invalid(kind, name, hint, format string, args ...any) *Error {
+	return &Error{Code: Invalid, Kind: kind, Name: name, Text: fmt.Sprintf(format, args...), Hint: hint}
+}
+
+// pastTense is for sentences about verbs.
+var pastTense = map[Verb]string{
+	Accept: "accepted", Reject: "rejected", Bandwidth: "given another bandwidth", Delete: "deleted",
+	ZoneEnable: "enabled", ZoneDisable: "disabled", Replace: "given another load balancer", Force: "given another load balancer",
+	Release: "released",
 }
 
 // wrongState tells three cases apart: what was asked for is already so, it is
-// already on its way, or the opposite is.
+// already on its way, or the state is for something else.
 func wrongState(c *connection, verb Verb) *Error {
 	e := &Error{Code: WrongState, Kind: "connection", Name: c.name()}
 	wanted, onTheWay := Connected, Connecting
 	if verb == Reject {
 		wanted, onTheWay = Disconnected, Disconnecting
 	}
+	decision := verb == Accept || verb == Reject
 	switch {
-	case c.State == onTheWay:
-		e.Text = fmt.Sprintf("%s is already %sed: it is %s", c, verb, c.Status)
+	case decision && c.State == onTheWay:
+		e.Text = fmt.Sprintf("%s is already %s: it is %s", c, pastTense[verb], c.Status)
 		e.Hint = fmt.Sprintf("wait until it is %s", c.word(wanted))
-	case c.State == Connecting || c.State == Disconnecting:
-		e.Text = fmt.Sprintf("%s cannot be %sed while it is %s", c, verb, c.Status)
-		e.Hint = fmt.Sprintf("wait until it is %s", c.word(transitions[c.State][Report]))
-	default:
+	case decision && c.rests(wanted):
 		e.Text = fmt.Sprintf("%s is already %s", c, c.Status)
 		e.Hint = "there is nothing to do"
+	default:
+		e.Text = fmt.Sprintf("%s cannot be %s while it is %s", c, pastTense[verb], c.Status)
+		e.Hint = connectionLife.way(c.State, verb, func(s State) string { return Word(c.cloud, KindConnection, s) })
 	}
 	return e
+}
+
+func wrongZoneState(c *connection, z *Zone, verb Verb) *Error {
+	e := &Error{Code: WrongState, Kind: "zone", Name: c.name() + "@" + z.Zone}
+	word := func(s State) string { return Word(c.cloud, KindZone, s) }
+	e.Text = fmt.Sprintf("zone %q of %s cannot be %s while it is %s", z.Zone, c, pastTense[verb], z.Status)
+	if verb == ZoneEnable && z.State.Open() || verb == ZoneDisable && (z.State == Disconnected || z.State == Disconnecting) {
+		e.Text = fmt.Sprintf("zone %q of %s is already %s", z.Zone, c, z.Status)
+		e.Hint = "there is nothing to do"
+		return e
+	}
+	e.Hint = zoneLife.way(z.State, verb, word)
+	return e
+}
+
+// way says from which states a verb is possible, and whether waiting helps.
+func (l life) way(from State, verb Verb, word func(State) string) string {
+	if to := l.next[from][Report]; to != "" && l.next[to][verb] != "" {
+		return "wait until it is " + word(to)
+	}
+	var states []string
+	for _, s := range l.states {
+		if text := word(s); l.next[s][verb] != "" && !slices.Contains(states, text) {
+			states = append(states, text)
+		}
+	}
+	return "it must be " + strings.Join(states, " or ")
 }

@@ -16,7 +16,7 @@ type Event struct {
 	Seq     uint64    `json:"seq"` // 1, 2, 3, … also over restarts
 	Time    time.Time `json:"time"`
 	Kind    Kind      `json:"kind"`
-	Name    string    `json:"name"`              // of a connection: service/endpoint; of a zone: service/endpoint@zone
+	Name    string    `json:"name"`              // of a connection: service/endpoint; of its zone: service/endpoint@zone
 	Account string    `json:"account,omitempty"` // who did it; "" where nobody did
 	Verb    Verb      `json:"verb"`
 	From    string    `json:"from,omitempty"` // states in the words of the lab's cloud
@@ -45,6 +45,8 @@ func (c *connection) eventText(verb Verb, account, to string) string {
 			who = "the service itself"
 		}
 		return fmt.Sprintf("%s %sed %s", who, verb, c)
+	case Bandwidth:
+		return fmt.Sprintf("account %q gave %s a bandwidth of %s", account, c, limitText(c.Bandwidth))
 	}
 	return fmt.Sprintf("%s is %s", c, to)
 }
@@ -58,6 +60,13 @@ func (c *connection) zoneEvent(verb Verb, z Zone, from, to string) Event {
 		text = fmt.Sprintf("zone %q left %s", z.Zone, c)
 	}
 	return Event{Kind: KindZone, Name: c.name() + "@" + z.Zone, Verb: verb, From: from, To: to, Text: text}
+}
+
+func limitText(mbit int) string {
+	if mbit == 0 {
+		return "any size"
+	}
+	return fmt.Sprintf("%d Mbit/s", mbit)
 }
 
 // Events gives the kept events whose Seq is above since, oldest first.

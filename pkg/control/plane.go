@@ -13,7 +13,7 @@
 //		plane.Report(state.Revision)
 //	}
 //
-// The states and verbs are one table (see TransitionTable), the clouds' words
+// The states and verbs are tables (see TransitionTables), the clouds' words
 // are a view of it (see Word), and every change is an Event.
 package control
 
@@ -36,10 +36,12 @@ type Plane struct {
 	changed chan struct{}
 
 	mu          sync.Mutex
-	plan        *topology.Plan
-	connections []*connection // in the order of the plan's endpoints
-	revision    uint64        // of the newest change
-	applied     uint64        // the newest revision that was reported
+	plan        *topology.Plan // what the file says
+	live        live           // what was changed since
+	over        *topology.Plan // both together
+	connections []*connection  // in the order of the plan's endpoints
+	revision    uint64         // of the newest change
+	applied     uint64         // the newest revision that was reported
 	history     []Event
 	lastSeq     uint64
 	signal      chan struct{} // closed and replaced when anything above changes
@@ -53,6 +55,8 @@ func NewPlane(plan *topology.Plan, now func() time.Time) (*Plane, error) {
 		now:     now,
 		changed: make(chan struct{}, 1),
 		plan:    &topology.Plan{},
+		over:    &topology.Plan{},
+		live:    newLive(),
 		signal:  make(chan struct{}),
 	}
 	if err := p.Apply(plan); err != nil {
@@ -63,47 +67,98 @@ func NewPlane(plan *topology.Plan, now func() time.Time) (*Plane, error) {
 
 // Apply takes over a changed plan. A connection whose service and endpoint are
 // the same objects as before keeps its state, a new one starts, and one whose
-// service or endpoint is gone goes too. Auto accept and whitelist count when a
-// connection is made and leave those alone that are there.
+// service or endpoint is gone goes too. What was changed while the lab runs
+// stays changed where the plan still has the object. Auto accept and whitelist
+// count when a connection is made and leave those alone that are there.
 func (p *Plane) Apply(plan *topology.Plan) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var (
-		next   []*connection
-		events []Event
-	)
-	for i := range plan.Endpoints {
-		endpoint := &plan.Endpoints[i]
-		service := findService(plan, endpoint.Service)
-		if service == nil {
-			return unknownService(plan, endpoint.Service)
-		}
-		c := p.keptLocked(plan, service, endpoint)
-		if c == nil && !slices.Contains(service.Whitelist, endpoint.Account) && service.Account != endpoint.Account {
-			return notWhitelisted(service, endpoint)
-		}
-		c, made := p.nextLocked(plan, c, service, endpoint)
-		next, events = append(next, c), append(events, made...)
+	events, err := p.adoptLocked(plan, p.live.fitted(plan, p.plan.Cloud, p.now()))
+	if err != nil {
+		return err.in(plan.Cloud)
 	}
-	for _, c := range next {
-		c.pin(findService(plan, c.Service), next)
-	}
-	for _, c := range p.connections {
-		if !slices.ContainsFunc(next, c.same) {
-			events = append(events, c.event(Delete, "", c.Status, ""))
-		}
-	}
-	p.plan, p.connections = plan, next
 	p.commitLocked(events...)
 	return nil
 }
 
+// adoptLocked makes a plan, and what lies over it, the plane's, and the
+// connections those of its endpoints. An error changes nothing.
+func (p *Plane) adoptLocked(plan *topology.Plan, next live) ([]Event, *Error) {
+	var (
+		over        = next.over(plan)
+		connections []*connection
+		events      []Event
+	)
+	for i := range over.Endpoints {
+		endpoint := &over.Endpoints[i]
+		service := findService(over, endpoint.Service)
+		c := p.keptLocked(plan, endpoint)
+		switch {
+		case c == nil && service == nil:
+			return nil, unknownService(over, "", endpoint.Service)
+		case c == nil && !service.Sees(endpoint.Account):
+			return nil, notWhitelisted(service, endpoint.Account)
+		}
+		c, made := p.nextLocked(plan, c, service, endpoint)
+		if service != nil {
+			c.pin(plan.Name, service)
+		}
+		connections, events = append(connections, c), append(events, made...)
+	}
+	for _, c := range p.connections {
+		if !slices.ContainsFunc(connections, c.same) {
+			events = append(events, c.event(Delete, "", c.Status, ""))
+		}
+	}
+	p.plan, p.live, p.connections = plan, next, connections
+	p.overlayLocked()
+	return events, nil
+}
+
+// overlayLocked brings the plan as it is now up to date.
+func (p *Plane) overlayLocked() {
+	p.over = p.live.over(p.plan)
+	for i := range p.over.Endpoints {
+		e := &p.over.Endpoints[i]
+		c := p.findLocked(e.Service, e.Name)
+		if c == nil {
+			continue
+		}
+		if service := findService(p.over, e.Service); service != nil {
+			p.inheritLocked(c, service, e)
+		}
+		if c.limit != nil {
+			c.Bandwidth = *c.limit
+			limit(&e.Impairments, *c.limit)
+		}
+	}
+}
+
+// inheritLocked gives a connection the bandwidth of its service, and its
+// endpoint the zone affinity. What the file says of the endpoint alone comes
+// before what it says of the service, and after what was changed of the
+// service.
+func (p *Plane) inheritLocked(c *connection, service *topology.EndpointService, e *topology.Endpoint) {
+	c.Bandwidth = service.Bandwidth
+	if on := p.live.services[service.Name].ZoneAffinity; on != nil {
+		e.ZoneAffinity = *on
+	}
+	if p.live.services[service.Name].Bandwidth != nil {
+		limit(&e.Impairments, service.Bandwidth)
+	}
+}
+
+func limit(i *topology.Impairments, mbit int) {
+	i.ToProvider.Bandwidth = int64(mbit) * 1e6
+	i.ToConsumer.Bandwidth = int64(mbit) * 1e6
+}
+
 // keptLocked copies the connection that an endpoint already has, nil where it
 // is new or where one of its ends became another object.
-func (p *Plane) keptLocked(plan *topology.Plan, service *topology.EndpointService, endpoint *topology.Endpoint) *connection {
-	c := p.findLocked(service.Name, endpoint.Name)
-	before := findService(p.plan, service.Name)
-	if c == nil || before == nil || c.cloud != plan.Cloud ||
+func (p *Plane) keptLocked(plan *topology.Plan, endpoint *topology.Endpoint) *connection {
+	c := p.findLocked(endpoint.Service, endpoint.Name)
+	before, service := findService(p.plan, endpoint.Service), findService(plan, endpoint.Service)
+	if c == nil || before == nil || service == nil || c.cloud != plan.Cloud ||
 		c.vpc != endpoint.VPC || c.Account != endpoint.Account || before.Account != service.Account {
 		return nil
 	}
@@ -116,7 +171,7 @@ func (p *Plane) nextLocked(plan *topology.Plan, kept *connection, service *topol
 	if kept != nil {
 		events := kept.setZones(endpoint)
 		if len(events) > 0 {
-			kept.revision = p.revision + 1
+			kept.revision, kept.Modified = p.revision+1, p.now()
 		}
 		return kept, events
 	}
@@ -139,67 +194,83 @@ func (c *connection) same(o *connection) bool {
 // Accept lets an endpoint connect. account is the caller; "" stands for the
 // service's owner.
 func (p *Plane) Accept(account, service, endpoint string) error {
-	return p.decide(account, service, endpoint, Accept)
+	_, err := p.Do(topology.Operation{Verb: string(Accept), As: account, Service: service, Endpoint: endpoint})
+	return err
 }
 
 // Reject refuses a connection that waits or ends one that is there. account is
 // the caller; "" stands for the service's owner.
 func (p *Plane) Reject(account, service, endpoint string) error {
-	return p.decide(account, service, endpoint, Reject)
+	_, err := p.Do(topology.Operation{Verb: string(Reject), As: account, Service: service, Endpoint: endpoint})
+	return err
 }
 
-func (p *Plane) decide(account, service, endpoint string, verb Verb) error {
+// Reset puts everything back to where the plan has it and no provider has
+// decided, and returns the revision at which that is so: see WaitApplied.
+// Connections whose services accept by themselves are accepted again where
+// they were not connected any more.
+func (p *Plane) Reset() (revision uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s, c, err := p.lookupLocked(service, endpoint)
+	changed := p.live.changed()
+	events, err := p.adoptLocked(p.plan, newLive().fitted(p.plan, p.plan.Cloud, p.now()))
 	if err != nil {
-		return err
+		panic("a plan that was taken over once cannot be refused: " + err.Text)
 	}
-	if account == "" {
-		account = s.Account
-	}
-	if !slices.ContainsFunc(p.plan.Accounts, func(a topology.Account) bool { return a.Name == account }) {
-		return unknownAccount(p.plan, account)
-	}
-	if account != s.Account {
-		return notOwner(account, s, verb)
-	}
-	if _, ok := c.next(verb); !ok {
-		return wrongState(c, verb)
-	}
-	e := p.moveLocked(c, verb, account)
-	c.pin(s, p.connections)
-	p.commitLocked(e)
-	return nil
-}
-
-// ResetAcceptance puts every connection whose service does not accept by
-// itself back to where its provider has not decided, and returns the revision
-// at which that is so: see WaitApplied.
-func (p *Plane) ResetAcceptance() (revision uint64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var events []Event
 	for _, c := range p.connections {
-		if _, ok := c.next(Reset); ok && !findService(p.plan, c.Service).AutoAccept {
-			events = append(events, p.moveLocked(c, Reset, ""))
-		}
+		events = append(events, p.resetLocked(c)...)
 	}
-	if len(events) > 0 {
+	if changed || len(events) > 0 {
+		p.overlayLocked()
 		p.commitLocked(events...)
 	}
 	return p.revision
+}
+
+func (p *Plane) resetLocked(c *connection) (events []Event) {
+	service := findService(p.over, c.Service)
+	asPlanned := c.limit == nil
+	for _, z := range c.Zones {
+		asPlanned = asPlanned && z.State == c.State && z.Replaced == "" && (z.LoadBalancer == "" || z.LoadBalancer == c.allocate(p.plan.Name, service, z.Zone, ""))
+	}
+	if c.State == Wait && asPlanned || service.AutoAccept && c.State.Open() && asPlanned {
+		return nil
+	}
+	c.limit = nil
+	from := c.Status
+	c.enter(Wait)
+	for i := range c.Zones {
+		c.Zones[i].enter(c.cloud, Wait)
+		c.Zones[i].LoadBalancer = ""
+	}
+	c.Since, c.Modified, c.revision = p.now(), p.now(), p.revision+1
+	events = append(events, c.event(Reset, "", from, c.Status))
+	if service.AutoAccept {
+		events = append(events, p.moveLocked(c, Accept, ""))
+		c.pin(p.plan.Name, service)
+	}
+	return events
 }
 
 // State is a copy of every connection with its zones.
 func (p *Plane) State() Snapshot {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := Snapshot{Revision: p.revision, Connections: make([]Connection, len(p.connections))}
+	s := Snapshot{Revision: p.revision, Plan: p.over, Connections: make([]Connection, len(p.connections))}
 	for i, c := range p.connections {
 		s.Connections[i] = c.copy()
 	}
+	for _, svc := range p.over.Services {
+		s.Services = append(s.Services, p.live.services[svc.Name].view(svc.Name, p.plan.Cloud, KindService))
+	}
+	for _, ep := range p.over.Endpoints {
+		s.Endpoints = append(s.Endpoints, p.live.endpoints[ep.Name].view(ep.Name, p.plan.Cloud, KindEndpoint))
+	}
 	return s
+}
+
+func (o *object) view(name, cloud string, kind Kind) Object {
+	return Object{Name: name, State: o.State, Status: Word(cloud, kind, o.State), Modified: o.Modified}
 }
 
 // Revision is the number of the newest change; it only grows.
@@ -215,29 +286,97 @@ func (p *Plane) Changed() <-chan struct{} { return p.changed }
 
 // Report says that the data plane does what the state of revision asks for:
 // what was connecting by then is connected, what was disconnecting is
-// disconnected. If anything moved, that is a change with a revision of its
-// own, and reporting that one moves nothing.
+// disconnected, what was being deleted is gone. If anything moved, that is a
+// change with a revision of its own, and reporting that one moves nothing.
 func (p *Plane) Report(revision uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.applied = max(p.applied, min(revision, p.revision))
 	var events []Event
-	changed := false
 	for _, c := range p.connections {
-		if c.revision > revision {
-			continue
-		}
-		if _, ok := c.next(Report); ok {
-			events, changed = append(events, p.moveLocked(c, Report, "")), true
-		} else if c.follow(Report) {
-			c.revision, changed = p.revision+1, true
+		if c.revision <= revision {
+			events = append(events, p.settledLocked(c)...)
 		}
 	}
-	if changed {
+	events = append(events, p.settledObjectsLocked(revision)...)
+	if len(events) > 0 {
 		p.commitLocked(events...)
 		return
 	}
 	p.signalLocked()
+}
+
+// settledLocked moves a connection and its zones to where they rest.
+func (p *Plane) settledLocked(c *connection) (events []Event) {
+	if c.State == Deleting {
+		return nil // it goes with its endpoint
+	}
+	if _, ok := c.next(Report); ok {
+		return []Event{p.moveLocked(c, Report, "")}
+	}
+	for i := range c.Zones {
+		z := &c.Zones[i]
+		to, ok := zoneLife.next[z.State][Report]
+		if !ok || to == Gone {
+			continue
+		}
+		from := z.Status
+		z.enter(c.cloud, to)
+		c.Modified, c.revision = p.now(), p.revision+1
+		events = append(events, c.zoneEvent(Report, *z, from, z.Status))
+	}
+	return events
+}
+
+// settledObjectsLocked moves services and endpoints to where they rest, and
+// forgets those that are gone.
+func (p *Plane) settledObjectsLocked(revision uint64) (events []Event) {
+	gone := false
+	for _, planned := range p.plan.Services {
+		s := p.live.services[planned.Name]
+		events = append(events, p.settleLocked(&s.object, revision, KindService, planned.Name, &gone)...)
+	}
+	for _, planned := range p.plan.Endpoints {
+		e := p.live.endpoints[planned.Name]
+		events = append(events, p.settleLocked(&e.object, revision, KindEndpoint, planned.Name, &gone)...)
+		if c := p.findLocked(planned.Service, planned.Name); c != nil && c.revision <= revision {
+			for _, z := range c.Zones {
+				if z.State == Deleting {
+					set(&e.Zones, z.Zone, false)
+					gone = true
+				}
+			}
+		}
+	}
+	if !gone {
+		return events
+	}
+	left, err := p.adoptLocked(p.plan, p.live)
+	if err != nil {
+		panic("what is left when something goes was there before: " + err.Text)
+	}
+	return append(events, left...)
+}
+
+func (p *Plane) settleLocked(o *object, revision uint64, kind Kind, name string, gone *bool) []Event {
+	to, ok := objectLife.next[o.State][Report]
+	if !ok || o.revision > revision {
+		return nil
+	}
+	from := Word(p.plan.Cloud, kind, o.State)
+	p.enterLocked(o, to)
+	if to == Gone {
+		o.Exists, *gone = new(bool), true
+	}
+	word := Word(p.plan.Cloud, kind, to)
+	if from == word {
+		return nil
+	}
+	return []Event{objectEvent(kind, name, Report, "", from, word, fmt.Sprintf("%s %q is %s", kind.noun(), name, word))}
+}
+
+func (p *Plane) enterLocked(o *object, s State) {
+	o.State, o.Modified, o.revision = s, p.now(), p.revision+1
 }
 
 // Wait returns when the connection is in the wanted state; one that was never
@@ -263,7 +402,7 @@ func (p *Plane) Wait(ctx context.Context, service, endpoint string, want State) 
 func (p *Plane) lookAt(service, endpoint string) (*connection, <-chan struct{}, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, c, err := p.lookupLocked(service, endpoint)
+	_, c, err := p.lookupLocked("", service, endpoint)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -312,23 +451,6 @@ func (p *Plane) appliedAndSignal() (uint64, <-chan struct{}) {
 	return p.applied, p.signal
 }
 
-// lookupLocked finds what a caller named, or says which name is wrong.
-func (p *Plane) lookupLocked(service, endpoint string) (*topology.EndpointService, *connection, error) {
-	s := findService(p.plan, service)
-	if s == nil {
-		return nil, nil, unknownService(p.plan, service)
-	}
-	i := slices.IndexFunc(p.plan.Endpoints, func(e topology.Endpoint) bool { return e.Name == endpoint })
-	if i < 0 {
-		return nil, nil, unknownEndpoint(p.plan, endpoint)
-	}
-	c := p.findLocked(service, endpoint)
-	if c == nil {
-		return nil, nil, notConnectable(s, &p.plan.Endpoints[i])
-	}
-	return s, c, nil
-}
-
 func (p *Plane) findLocked(service, endpoint string) *connection {
 	for _, c := range p.connections {
 		if c.Service == service && c.Endpoint == endpoint {
@@ -350,9 +472,9 @@ func findService(plan *topology.Plan, name string) *topology.EndpointService {
 // moveLocked does what the caller found to be allowed and gives the event.
 func (p *Plane) moveLocked(c *connection, verb Verb, account string) Event {
 	from := c.Status
-	c.enter(transitions[c.State][verb])
+	c.enter(connectionLife.next[c.State][verb])
 	c.follow(verb)
-	c.Since, c.revision = p.now(), p.revision+1
+	c.Since, c.Modified, c.revision = p.now(), p.now(), p.revision+1
 	return c.event(verb, account, from, c.Status)
 }
 

@@ -2,11 +2,12 @@ package control
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
-// State is where a connection, or one zone of it, is in its life. Clouds have
-// words of their own for the same states: see Word.
+// State is where something is in its life. Clouds have words of their own for
+// the same states: see Word.
 type State string
 
 // The states of connections and of their zones.
@@ -18,100 +19,221 @@ const (
 	Connecting State = "Connecting"
 	// Connected: the data plane carries it.
 	Connected State = "Connected"
-	// Disconnecting: rejected, and the data plane may still carry it.
+	// Modifying: connected, and its bandwidth is just being changed.
+	Modifying State = "Modifying"
+	// Migrating: a zone gets another resource, and the data plane does not use
+	// it yet.
+	Migrating State = "Migrating"
+	// Migrated: new sessions of a zone go to its new resource, those that were
+	// there still to the old one.
+	Migrated State = "Migrated"
+	// Disconnecting: rejected or disabled, and the data plane may still carry
+	// it.
 	Disconnecting State = "Disconnecting"
-	// Disconnected: rejected, and nothing passes.
+	// Disconnected: rejected or disabled, and nothing passes.
 	Disconnected State = "Disconnected"
+	// ServiceDeleted: the service of the connection is gone.
+	ServiceDeleted State = "ServiceDeleted"
+)
+
+// The states of services and endpoints. Deleting is one of connections and
+// zones, too.
+const (
+	Creating State = "Creating" // the data plane does not know it yet
+	Active   State = "Active"
+	Pending  State = "Pending"  // just being changed
+	Deleting State = "Deleting" // the data plane may still know it
+	Gone     State = "Gone"     // not there, or not any more
 )
 
 // Open reports whether the data plane should carry what is in this state.
-func (s State) Open() bool { return s == Connecting || s == Connected }
+func (s State) Open() bool { return s == Connecting || s.Carried() }
 
-// Verb is what is done to a connection.
+// Carried reports whether the data plane carries what is in this state.
+func (s State) Carried() bool {
+	return s == Connected || s == Modifying || s == Migrating || s == Migrated
+}
+
+// Verb is what is done. Those of operations are named as topology.Operation
+// has them.
 type Verb string
 
-// The verbs that move a state. The others are only names of events.
+// The verbs that move a state.
 const (
-	Accept Verb = "accept" // by the provider, or by a service that accepts by itself
-	Reject Verb = "reject" // by the provider
-	Report Verb = "report" // by the lab: the data plane now does what the state says
-	Reset  Verb = "reset"  // by the lab: back to before the provider decided
+	Accept        Verb = "accept" // by the provider, or by a service that accepts by itself
+	Reject        Verb = "reject" // by the provider
+	Bandwidth     Verb = "bandwidth"
+	ZoneEnable    Verb = "zone-enable"
+	ZoneDisable   Verb = "zone-disable"
+	Replace       Verb = "replace" // a zone's resource, gracefully
+	Force         Verb = "force"   // replace it at once
+	Release       Verb = "release" // the resource that was replaced
+	ServiceDelete Verb = "service-delete"
+	Create        Verb = "create"
+	Change        Verb = "change"
+	Delete        Verb = "delete"
+	Report        Verb = "report" // by the lab: the data plane now does what the state says
+	Reset         Verb = "reset"  // by the lab: back to what the plan says
 
-	Create  Verb = "create"
-	Delete  Verb = "delete"
-	Restore Verb = "restore" // read back after a restart
+	Restore Verb = "restore" // read back after a restart; moves nothing
 )
-
-// states and verbs are in the order in which people read them.
-var (
-	states = []State{Wait, Connecting, Connected, Disconnecting, Disconnected}
-	verbs  = []Verb{Accept, Reject, Report, Reset}
-)
-
-// transitions is the life of a connection and of each of its zones. What is
-// not in it is refused: while a connection is on its way the clouds refuse
-// both verbs too. The states and the ways between them are those of the
-// PrivateLink API of Alibaba Cloud, version 2020-04-15
-// (GetVpcEndpointAttribute, ListVpcEndpointZones,
-// EnableVpcEndpointConnection, DisableVpcEndpointConnection).
-var transitions = map[State]map[Verb]State{
-	Wait:          {Accept: Connecting, Reject: Disconnected},
-	Connecting:    {Report: Connected, Reset: Wait},
-	Connected:     {Reject: Disconnecting, Reset: Wait},
-	Disconnecting: {Report: Disconnected, Reset: Wait},
-	Disconnected:  {Accept: Connecting, Reset: Wait},
-}
 
 // Kind says of what an event or a state is.
 type Kind string
 
 // The kinds that the control plane itself speaks of.
 const (
+	KindService    Kind = "service"
+	KindEndpoint   Kind = "endpoint"
 	KindConnection Kind = "connection"
 	KindZone       Kind = "zone"
 )
+
+// A life is where each verb leads from each state. What is not in it is
+// refused.
+type life struct {
+	states []State // in the order in which people read them
+	verbs  []Verb
+	next   map[State]map[Verb]State
+}
+
+// connectionLife is the life of a connection. While it is on its way the
+// clouds refuse what people ask, and so do we. The states and the ways between
+// them are those of the PrivateLink API of Alibaba Cloud, version 2020-04-15
+// (GetVpcEndpointAttribute, EnableVpcEndpointConnection,
+// DisableVpcEndpointConnection, UpdateVpcEndpointConnectionAttribute).
+var connectionLife = life{
+	states: []State{Wait, Connecting, Connected, Modifying, Disconnecting, Disconnected, ServiceDeleted, Deleting},
+	verbs:  []Verb{Accept, Reject, Bandwidth, ServiceDelete, Delete, Report, Reset},
+	next: map[State]map[Verb]State{
+		Wait:           {Accept: Connecting, Reject: Disconnected, ServiceDelete: ServiceDeleted, Delete: Deleting},
+		Connecting:     {Report: Connected, Reset: Wait},
+		Connected:      {Reject: Disconnecting, Bandwidth: Modifying, Delete: Deleting, Reset: Wait},
+		Modifying:      {Report: Connected, Reset: Wait},
+		Disconnecting:  {Report: Disconnected, Reset: Wait},
+		Disconnected:   {Accept: Connecting, ServiceDelete: ServiceDeleted, Delete: Deleting, Reset: Wait},
+		ServiceDeleted: {Delete: Deleting},
+		Deleting:       {Report: Gone},
+	},
+}
+
+// zoneLife is the life of a connection's zone. It follows its connection, and
+// its provider may enable and disable it and give it another resource
+// (PrivateLink API 2020-04-15, ListVpcEndpointZones,
+// EnableVpcEndpointZoneConnection, DisableVpcEndpointZoneConnection,
+// UpdateVpcEndpointZoneConnectionResourceAttribute).
+var zoneLife = life{
+	states: []State{Wait, Connecting, Connected, Migrating, Migrated, Disconnecting, Disconnected, Deleting},
+	verbs:  []Verb{Accept, Reject, ZoneEnable, ZoneDisable, Replace, Force, Release, Delete, Report, Reset},
+	next: map[State]map[Verb]State{
+		Wait:          {Accept: Connecting, Reject: Disconnected, Delete: Deleting},
+		Connecting:    {Report: Connected, Reset: Wait},
+		Connected:     {Reject: Disconnecting, ZoneDisable: Disconnecting, Replace: Migrating, Force: Connecting, Delete: Deleting, Reset: Wait},
+		Migrating:     {Report: Migrated, Reset: Wait},
+		Migrated:      {Reject: Disconnecting, ZoneDisable: Disconnecting, Release: Connected, Delete: Deleting, Reset: Wait},
+		Disconnecting: {Report: Disconnected, Reset: Wait},
+		Disconnected:  {Accept: Connecting, ZoneEnable: Connecting, Replace: Disconnected, Force: Disconnected, Delete: Deleting, Reset: Wait},
+		Deleting:      {Report: Gone},
+	},
+}
+
+// objectLife is the life of a service and of an endpoint (PrivateLink API
+// 2020-04-15, GetVpcEndpointServiceAttribute and GetVpcEndpointAttribute). A
+// cloud refuses a change of what is Pending; a lab, which is done with it
+// before anybody sees it, does one after the other.
+var objectLife = life{
+	states: []State{Gone, Creating, Active, Pending, Deleting},
+	verbs:  []Verb{Create, Change, Delete, Report},
+	next: map[State]map[Verb]State{
+		Gone:     {Create: Creating},
+		Creating: {Change: Creating, Report: Active},
+		Active:   {Change: Pending, Delete: Deleting},
+		Pending:  {Change: Pending, Delete: Deleting, Report: Active},
+		Deleting: {Report: Gone},
+	},
+}
 
 // Word is what a cloud calls a state. Alibaba Cloud shows a connection that
 // waits as Disconnected, as it shows one that was rejected, and only its zones
 // as Wait (PrivateLink API 2020-04-15, GetVpcEndpointAttribute). AWS has a
 // word for waiting, and none for the way to rejected ("AWS PrivateLink
-// concepts", endpoint states; values as the API returns them).
+// concepts", endpoint states; values as the API returns them; those of
+// services in CreateVpcEndpointServiceConfiguration).
 func Word(cloud string, kind Kind, s State) string {
-	if cloud == "aws" {
+	switch {
+	case cloud == "aws" && kind == KindService:
+		return awsServiceWords[s]
+	case cloud == "aws":
 		return awsWords[s]
-	}
-	if kind == KindConnection && s == Wait {
+	case kind == KindConnection && s == Wait:
 		return string(Disconnected)
+	case kind == KindConnection && s == Modifying:
+		return string(Pending)
 	}
 	return string(s)
 }
 
 var awsWords = map[State]string{
-	Wait:          "pendingAcceptance",
-	Connecting:    "pending",
-	Connected:     "available",
-	Disconnecting: "rejected",
-	Disconnected:  "rejected",
+	Wait:           "pendingAcceptance",
+	Connecting:     "pending",
+	Connected:      "available",
+	Modifying:      "pending",
+	Migrating:      "available",
+	Migrated:       "available",
+	Disconnecting:  "rejected",
+	Disconnected:   "rejected",
+	ServiceDeleted: "failed",
+	Creating:       "pending",
+	Active:         "available",
+	Pending:        "pending",
+	Deleting:       "deleting",
+	Gone:           "deleted",
 }
 
-// TransitionTable is the life of a connection as a Markdown table: a row for
-// each state, where each verb leads, and what the clouds call the state.
-func TransitionTable() string {
+var awsServiceWords = map[State]string{
+	Creating: "Pending", Active: "Available", Pending: "Available", Deleting: "Deleting", Gone: "Deleted",
+}
+
+// TransitionTables are the lives of connections, of their zones, and of
+// services and endpoints, as Markdown: a row for each state, where each verb
+// leads, and what the clouds call the state.
+func TransitionTables() string {
+	return "The connection:\n\n" + connectionLife.table(KindConnection) +
+		"\nEach of its zones:\n\n" + zoneLife.table(KindZone) +
+		"\nA service or an endpoint:\n\n" + objectLife.table(KindService, KindEndpoint)
+}
+
+func (l life) table(kinds ...Kind) string {
 	var b strings.Builder
-	b.WriteString("| state |")
-	for _, v := range verbs {
-		fmt.Fprintf(&b, " %s |", v)
+	header := []string{"state"}
+	for _, v := range l.verbs {
+		header = append(header, string(v))
 	}
-	b.WriteString(" connection (alibaba) | zone (alibaba) | aws |\n|---|")
-	b.WriteString(strings.Repeat("---|", len(verbs)+3) + "\n")
-	for _, s := range states {
-		fmt.Fprintf(&b, "| %s |", s)
-		for _, v := range verbs {
-			fmt.Fprintf(&b, " %s |", orDash(transitions[s][v]))
+	header = append(header, "alibaba")
+	for _, k := range kinds {
+		header = append(header, strings.TrimSpace("aws "+awsOf(k)))
+	}
+	b.WriteString("| " + strings.Join(header, " | ") + " |\n" + strings.Repeat("|---", len(header)) + "|\n")
+	for _, s := range l.states {
+		row := []string{string(s)}
+		for _, v := range l.verbs {
+			row = append(row, orDash(l.next[s][v]))
 		}
-		fmt.Fprintf(&b, " %s | %s | %s |\n", Word("alibaba", KindConnection, s), Word("alibaba", KindZone, s), Word("aws", KindConnection, s))
+		row = append(row, Word("alibaba", kinds[0], s))
+		for _, k := range kinds {
+			row = append(row, Word("aws", k, s))
+		}
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
 	}
 	return b.String()
+}
+
+// awsOf tells the columns of services and endpoints apart.
+func awsOf(kind Kind) string {
+	if kind == KindService || kind == KindEndpoint {
+		return string(kind)
+	}
+	return ""
 }
 
 func orDash(s State) string {
@@ -120,3 +242,5 @@ func orDash(s State) string {
 	}
 	return string(s)
 }
+
+func (l life) has(s State) bool { return slices.Contains(l.states, s) }

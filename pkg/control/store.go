@@ -7,27 +7,37 @@ import (
 	"time"
 )
 
-// saved is what survives a restart: who was accepted, and where every zone
-// goes. What the plan says is not in it.
+// savedVersion grows when what is saved changes its meaning. Version 0 had no
+// number, and nothing but connections.
+const savedVersion = 1
+
+// saved is what survives a restart: who was accepted, where every zone goes,
+// and what was changed while the lab ran. What the plan says is not in it.
 type saved struct {
-	Seq         uint64            `json:"seq"` // of the last event
-	Connections []savedConnection `json:"connections"`
+	Version     int                  `json:"version"`
+	Seq         uint64               `json:"seq"` // of the last event
+	Services    map[string]*service  `json:"services,omitempty"`
+	Endpoints   map[string]*endpoint `json:"endpoints,omitempty"`
+	Connections []savedConnection    `json:"connections"`
 }
 
 type savedConnection struct {
-	Service  string      `json:"service"`
-	Endpoint string      `json:"endpoint"`
-	Account  string      `json:"account"`
-	VPC      string      `json:"vpc"`
-	State    State       `json:"state"`
-	Since    time.Time   `json:"since"`
-	Zones    []savedZone `json:"zones"`
+	Service   string      `json:"service"`
+	Endpoint  string      `json:"endpoint"`
+	Account   string      `json:"account"`
+	VPC       string      `json:"vpc"`
+	State     State       `json:"state"`
+	Since     time.Time   `json:"since"`
+	Modified  time.Time   `json:"modified"`
+	Bandwidth *int        `json:"bandwidth,omitempty"` // Mbit/s, where it is not the service's
+	Zones     []savedZone `json:"zones"`
 }
 
 type savedZone struct {
 	Zone         string `json:"zone"`
 	State        State  `json:"state"`
 	LoadBalancer string `json:"load_balancer,omitempty"`
+	Replaced     string `json:"replaced,omitempty"`
 }
 
 // Save gives the state as JSON for Restore. It is worth saving after each
@@ -35,11 +45,17 @@ type savedZone struct {
 func (p *Plane) Save() ([]byte, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out := saved{Seq: p.lastSeq, Connections: []savedConnection{}}
+	out := saved{
+		Version: savedVersion, Seq: p.lastSeq,
+		Services: p.live.services, Endpoints: p.live.endpoints, Connections: []savedConnection{},
+	}
 	for _, c := range p.connections {
-		s := savedConnection{Service: c.Service, Endpoint: c.Endpoint, Account: c.Account, VPC: c.vpc, State: c.State, Since: c.Since}
+		s := savedConnection{
+			Service: c.Service, Endpoint: c.Endpoint, Account: c.Account, VPC: c.vpc,
+			State: c.State, Since: c.Since, Modified: c.Modified, Bandwidth: c.limit,
+		}
 		for _, z := range c.Zones {
-			s.Zones = append(s.Zones, savedZone{Zone: z.Zone, State: z.State, LoadBalancer: z.LoadBalancer})
+			s.Zones = append(s.Zones, savedZone{Zone: z.Zone, State: z.State, LoadBalancer: z.LoadBalancer, Replaced: z.Replaced})
 		}
 		out.Connections = append(out.Connections, s)
 	}
@@ -60,29 +76,77 @@ func (p *Plane) Restore(text []byte) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err := p.restoreLiveLocked(in); err != nil {
+		return fmt.Errorf("read the saved state: %w", err)
+	}
 	started := p.history
 	p.history, p.lastSeq = nil, in.Seq
 	var events []Event
+	known := map[string]bool{}
 	for _, s := range in.Connections {
+		known[connectionName(s.Service, s.Endpoint)] = true
 		c := p.findLocked(s.Service, s.Endpoint)
 		if c == nil || c.vpc != s.VPC || c.Account != s.Account {
 			continue
 		}
 		p.restoreLocked(c, s)
-		started = slices.DeleteFunc(started, func(e Event) bool { return e.Name == c.name() })
 		events = append(events, c.event(Restore, "", "", c.Status))
 	}
-	p.commitLocked(append(events, started...)...)
+	for _, e := range started {
+		if !known[e.Name] && slices.ContainsFunc(p.connections, func(c *connection) bool { return c.name() == e.Name }) {
+			events = append(events, e)
+		}
+	}
+	p.overlayLocked()
+	p.commitLocked(events...)
+	return nil
+}
+
+// restoreLiveLocked takes over what was changed, and makes a place for every
+// connection that was there: it need not be on a whitelist any more.
+func (p *Plane) restoreLiveLocked(in saved) error {
+	started := p.connections
+	for _, s := range in.Connections {
+		if p.findLocked(s.Service, s.Endpoint) == nil {
+			c := &connection{Connection: Connection{Service: s.Service, Endpoint: s.Endpoint, Account: s.Account, State: s.State}, cloud: p.plan.Cloud, vpc: s.VPC}
+			p.connections = append(p.connections, c)
+		}
+	}
+	was := live{services: in.Services, endpoints: in.Endpoints}
+	if _, err := p.adoptLocked(p.plan, was.fitted(p.plan, p.plan.Cloud, p.now())); err != nil {
+		p.connections = started
+		return err
+	}
+	// They are as new to who reads the state as everything else.
+	for _, s := range p.live.services {
+		s.revision = p.revision + 1
+	}
+	for _, e := range p.live.endpoints {
+		e.revision = p.revision + 1
+	}
 	return nil
 }
 
 func (s saved) check() error {
+	if s.Version > savedVersion {
+		return fmt.Errorf("its version is %d, and this plinksim knows %d", s.Version, savedVersion)
+	}
+	for name, o := range s.Services {
+		if o == nil || !objectLife.has(o.State) {
+			return fmt.Errorf("endpoint service %q has no state that is known", name)
+		}
+	}
+	for name, o := range s.Endpoints {
+		if o == nil || !objectLife.has(o.State) {
+			return fmt.Errorf("endpoint %q has no state that is known", name)
+		}
+	}
 	for _, c := range s.Connections {
-		if !slices.Contains(states, c.State) {
+		if !connectionLife.has(c.State) {
 			return fmt.Errorf("connection %q has no state %q", connectionName(c.Service, c.Endpoint), c.State)
 		}
 		for _, z := range c.Zones {
-			if !slices.Contains(states, z.State) {
+			if !zoneLife.has(z.State) {
 				return fmt.Errorf("zone %q of connection %q has no state %q", z.Zone, connectionName(c.Service, c.Endpoint), z.State)
 			}
 		}
@@ -94,19 +158,21 @@ func (s saved) check() error {
 // as one that joins.
 func (p *Plane) restoreLocked(c *connection, s savedConnection) {
 	c.enter(s.State)
-	c.Since, c.revision = s.Since, p.revision+1
+	c.Since, c.Modified, c.limit, c.revision = s.Since, s.Modified, s.Bandwidth, p.revision+1
 	for i := range c.Zones {
 		z := &c.Zones[i]
 		at := slices.IndexFunc(s.Zones, func(sz savedZone) bool { return sz.Zone == z.Zone })
 		switch {
 		case at >= 0:
+			z.LoadBalancer, z.Replaced = s.Zones[at].LoadBalancer, s.Zones[at].Replaced
 			z.enter(c.cloud, s.Zones[at].State)
-			z.LoadBalancer = s.Zones[at].LoadBalancer
 		case c.State.Open():
 			z.enter(c.cloud, Connecting)
 		default:
 			z.enter(c.cloud, Wait)
 		}
 	}
-	c.pin(findService(p.plan, c.Service), p.connections)
+	if service := findService(p.over, c.Service); service != nil {
+		c.pin(p.plan.Name, service)
+	}
 }

@@ -64,6 +64,11 @@ type Link struct {
 	// Connected is false while the connection is not accepted: packets get
 	// the verdict NotConnected.
 	Connected bool
+	// Draining links take no new sessions, and those that they have go on.
+	// Another link may match the same.
+	Draining bool
+	// Was is the name that a draining link had while it took sessions.
+	Was string
 	// Admit says whether a new session may start; nil admits all. It is the
 	// endpoint's security group, and must be a pure function.
 	Admit func(Tuple) bool

@@ -31,25 +31,37 @@ func (t *Table) Configure(cfg *Config, now time.Duration) error {
 // counters of those that they continue.
 func (t *Table) replaceLinks(r *routes, order []*link) {
 	byName := make(map[string]*link, len(order))
-	for i, l := range order {
+	renamed := map[*link]bool{}
+	for _, l := range order {
+		if was := t.links.byName[l.Was]; l.Was != "" && t.links.byName[l.Name] == nil && was != nil && l.continues(was) {
+			t.links.succeed(l, was)
+			l.stats.Name = l.Name
+			renamed[was] = true
+			byName[l.Name] = l
+		}
+	}
+	for _, l := range order {
+		if byName[l.Name] == l {
+			l.toProviderHop.link, l.toConsumerHop.link = l.number, l.number
+			continue
+		}
 		old := t.links.byName[l.Name]
 		switch {
-		case old == nil:
+		case old == nil || renamed[old]:
 			l.stats = &linkStats{LinkStats: LinkStats{Name: l.Name}}
 			t.links.add(l)
 		case l.continues(old):
-			l.stats, l.number, l.sessions, l.half = old.stats, old.number, old.sessions, old.half
-			t.links.all[l.number] = l
+			t.links.succeed(l, old)
 		default:
 			l.stats = old.stats
 			t.links.retire(old)
 			t.links.add(l)
 		}
 		l.toProviderHop.link, l.toConsumerHop.link = l.number, l.number
-		byName[l.Name] = order[i]
+		byName[l.Name] = l
 	}
 	for name, old := range t.links.byName {
-		if byName[name] == nil {
+		if byName[name] == nil && !renamed[old] {
 			t.links.retire(old)
 		}
 	}
@@ -146,6 +158,9 @@ func (c *compiler) addLink(spec *Link) *link {
 	m := match{address{l.match, spec.Ingress}, spec.Match.Port(), spec.Protocol}
 	if spec.Protocol == packet.ProtocolICMP {
 		m.port = 0
+	}
+	if spec.Draining {
+		return l
 	}
 	if other := c.routes.links[m]; other != nil {
 		c.errorf("link %q matches %s on ENI %d, and so does link %q", spec.Name, spec.Match, spec.Ingress, other.Name)

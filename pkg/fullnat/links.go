@@ -48,6 +48,12 @@ func (l *links) add(link *link) {
 	l.all = append(l.all, link)
 }
 
+// succeed puts a link in the place of the one whose sessions it has.
+func (l *links) succeed(link, old *link) {
+	link.stats, link.number, link.sessions, link.half = old.stats, old.number, old.sessions, old.half
+	l.all[link.number] = link
+}
+
 func (l *links) retire(link *link) {
 	link.live = false
 	l.orphans += link.sessions

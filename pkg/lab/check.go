@@ -31,9 +31,8 @@ type CheckResult struct {
 }
 
 // Check runs the checks of the file in their order and reports each when it
-// has ended. Connections that need acceptance are put back to waiting first,
-// so that the checks start from what the file says however often they run. It
-// returns an error when it could not go on, not when a check failed.
+// has ended. What was changed while the lab runs is put back first, so that the
+// checks start from what the file says however often they run. It returns an error when it could not go on, not when a check failed.
 func (l *Lab) Check(ctx context.Context, report func(CheckResult)) error {
 	plan := l.Plan()
 	if len(plan.Checks) == 0 {
@@ -44,7 +43,7 @@ func (l *Lab) Check(ctx context.Context, report func(CheckResult)) error {
 		return errors.New("the checks of this lab are running already")
 	}
 	defer l.checking.Unlock()
-	if err := l.plane.WaitApplied(ctx, l.plane.ResetAcceptance()); err != nil {
+	if err := l.plane.WaitApplied(ctx, l.plane.Reset()); err != nil {
 		return err
 	}
 	for i, check := range plan.Checks {
@@ -64,11 +63,8 @@ func (l *Lab) Check(ctx context.Context, report func(CheckResult)) error {
 }
 
 func (l *Lab) runCheck(ctx context.Context, check topology.Check) (got string, passed bool) {
-	switch {
-	case check.Accept != nil:
-		return l.decide(ctx, *check.Accept, l.plane.Accept, control.Connected)
-	case check.Reject != nil:
-		return l.decide(ctx, *check.Reject, l.plane.Reject, control.Disconnected)
+	if check.Do != nil {
+		return l.operate(ctx, check)
 	}
 	client, err := l.Client(check.From)
 	if err != nil {
@@ -88,17 +84,31 @@ func (l *Lab) runCheck(ctx context.Context, check topology.Check) (got string, p
 	}
 }
 
-// decide accepts or rejects as the service's owner and waits for the result.
-func (l *Lab) decide(ctx context.Context, ref topology.ConnectionRef, act func(account, service, endpoint string) error, want control.State) (string, bool) {
-	if err := act("", ref.Service, ref.Endpoint); err != nil {
-		return err.Error(), false
+// operate does what a check does to the control plane and waits until that is
+// in force.
+func (l *Lab) operate(ctx context.Context, check topology.Check) (string, bool) {
+	event, err := l.Do(ctx, *check.Do, 10*time.Second)
+	var refused *control.Error
+	switch {
+	case err == nil && check.Expect.Error != "":
+		return event.Text, false
+	case err == nil:
+		return outcome(*check.Do, event), true
+	case errors.As(err, &refused):
+		return fmt.Sprintf("%s: %s", refused.Code, refused.Text), check.Expect.Error == "any" || check.Expect.Error == string(refused.Code)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	if err := l.plane.Wait(ctx, ref.Service, ref.Endpoint, want); err != nil {
-		return err.Error(), false
+	return err.Error(), false
+}
+
+// outcome is the state in which a decision ends, and what happened otherwise.
+func outcome(o topology.Operation, event control.Event) string {
+	switch o.Verb {
+	case "accept":
+		return string(control.Connected)
+	case "reject":
+		return string(control.Disconnected)
 	}
-	return string(want), true
+	return event.Text
 }
 
 type answer struct {
@@ -237,10 +247,8 @@ func describe(c topology.Check) string {
 		times = fmt.Sprintf(" (%d times)", c.Times)
 	}
 	switch {
-	case c.Accept != nil:
-		return fmt.Sprintf("%s accepts %s", c.Accept.Service, c.Accept.Endpoint)
-	case c.Reject != nil:
-		return fmt.Sprintf("%s rejects %s", c.Reject.Service, c.Reject.Endpoint)
+	case c.Do != nil:
+		return c.Do.String()
 	case c.Resolve != "":
 		return fmt.Sprintf("%s resolves %s", c.From, c.Resolve)
 	case c.Connect != "":
@@ -251,10 +259,14 @@ func describe(c topology.Check) string {
 
 func expectation(c topology.Check) string {
 	switch e := c.Expect; {
-	case c.Accept != nil:
+	case c.Do != nil && e.Error != "":
+		return "refused: " + e.Error
+	case c.Do != nil && c.Do.Verb == "accept":
 		return string(control.Connected)
-	case c.Reject != nil:
+	case c.Do != nil && c.Do.Verb == "reject":
 		return string(control.Disconnected)
+	case c.Do != nil:
+		return "done"
 	case e.Error != "":
 		return "error: " + e.Error
 	case len(e.Addresses) > 0:

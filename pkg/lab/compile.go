@@ -32,8 +32,8 @@ type Numbers map[string]packet.ENI
 // among the servers of a group for which eligible is true.
 type Pick func(link, group string, eligible func(topology.Server) bool) func(fullnat.Tuple) (netip.AddrPort, bool)
 
-// Compile decides what the lab should do from what the file says and what the
-// control plane has decided. It is pure: the same arguments give the same
+// Compile decides what the lab should do from the plan as it is now, which is
+// state.Plan in a lab, and what the control plane has decided. It is pure: the same arguments give the same
 // Desired, and nothing in the kernel or the data plane is asked.
 func Compile(plan *topology.Plan, state control.Snapshot, numbers Numbers, pick Pick) Desired {
 	c := compiler{plan: plan, state: state, numbers: numbers, pick: pick, nat: &fullnat.Config{PortsPerTarget: plan.Profile.NATPorts}}
@@ -105,27 +105,48 @@ func (c *compiler) endpoint(ep topology.Endpoint) {
 		c.eni(zone.ENI, nil)
 		state := zoneOf(connection, zone.Zone)
 		balancer, node := c.resource(ep.Service, zone.Zone, state.LoadBalancer)
-		if node == nil {
+		c.links(ep, zone, balancer, node, func(l *fullnat.Link) { l.Connected, l.Admit = state.State.Open(), admit })
+		if state.Replaced == "" {
 			continue
 		}
-		for _, listener := range balancer.Listeners {
-			name := fmt.Sprintf("%s %s/%d", zone.ENI.Name, listener.Protocol, listener.Port)
-			c.nat.Links = append(c.nat.Links, fullnat.Link{
-				Name:      name,
-				Ingress:   c.numbers[zone.ENI.Device],
-				Match:     netip.AddrPortFrom(zone.ENI.IP, listener.Port),
-				Protocol:  protocolNumber(listener.Protocol),
-				Egress:    c.numbers[node.ENI.Device],
-				Local:     node.Local,
-				Connected: state.State.Open(),
-				Admit:     admit,
-				Pick:      c.pick(name, listener.ServerGroup, c.eligible(balancer, node)),
-				Idle:      listener.IdleTimeout,
-				Behaviour: c.behaviour(),
-				Identity:  c.identity(ep, listener),
-			})
-		}
+		balancer, node = c.resource(ep.Service, zone.Zone, state.Replaced)
+		c.links(ep, zone, balancer, node, func(l *fullnat.Link) {
+			l.Connected, l.Draining = true, true
+			l.Name, l.Was = drainingName(l.Name, state.Replaced), l.Name
+		})
 	}
+}
+
+// drainingName is what a link is called when its zone was given another load
+// balancer: the new one has the old name.
+func drainingName(name, balancer string) string { return name + " by " + balancer }
+
+// links makes one link for each listener of a node.
+func (c *compiler) links(ep topology.Endpoint, zone topology.EndpointZone, balancer *topology.LoadBalancer, node *topology.Node, finish func(*fullnat.Link)) {
+	if node == nil {
+		return
+	}
+	for _, listener := range balancer.Listeners {
+		name := linkName(zone, listener)
+		link := fullnat.Link{
+			Name:      name,
+			Ingress:   c.numbers[zone.ENI.Device],
+			Match:     netip.AddrPortFrom(zone.ENI.IP, listener.Port),
+			Protocol:  protocolNumber(listener.Protocol),
+			Egress:    c.numbers[node.ENI.Device],
+			Local:     node.Local,
+			Pick:      c.pick(name, listener.ServerGroup, c.eligible(balancer, node)),
+			Idle:      listener.IdleTimeout,
+			Behaviour: c.behaviour(),
+			Identity:  c.identity(ep, listener),
+		}
+		finish(&link)
+		c.nat.Links = append(c.nat.Links, link)
+	}
+}
+
+func linkName(zone topology.EndpointZone, listener topology.Listener) string {
+	return fmt.Sprintf("%s %s/%d", zone.ENI.Name, listener.Protocol, listener.Port)
 }
 
 // identity is what the listener tells its servers of the consumer.

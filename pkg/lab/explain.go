@@ -113,15 +113,15 @@ func (l *Lab) situation() Situation {
 	state := l.plane.State()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := Situation{Plan: l.plan, State: state, Numbers: Numbers{}, Health: l.healthLocked()}
+	s := Situation{Plan: state.Plan, State: state, Numbers: Numbers{}, Health: l.healthLocked()}
 	for device, number := range l.numbers {
 		s.Numbers[device] = number
 	}
 	nobody := func(string, string, func(topology.Server) bool) func(fullnat.Tuple) (netip.AddrPort, bool) {
 		return nil // no packet is sent, and pickers keep their turn
 	}
-	s.Desired = Compile(l.plan, state, l.numbers, nobody)
-	l.faults.impose(&s.Desired, l.plan, l.numbers)
-	s.Names = CompileNames(l.plan, state, s.Health)
+	s.Desired = Compile(state.Plan, state, l.numbers, nobody)
+	l.faults.impose(&s.Desired, state.Plan, l.numbers)
+	s.Names = CompileNames(state.Plan, state, s.Health)
 	return s
 }

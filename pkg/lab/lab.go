@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,12 +49,15 @@ type Lab struct {
 	judged    chan struct{} // gets a value when the health of a server has changed
 	change    sync.Mutex
 	checking  sync.Mutex // held while checks run
+	saving    sync.Mutex // held while the state is written down
+	saved     uint64     // the revision that is written down; guarded by saving
 	mu        sync.Mutex
 	plan      *topology.Plan
 	numbers   Numbers
 	netns     map[string]*host.Namespace
 	groups    map[string]*runningGroup
 	pickers   map[string]*lb.Picker // by link and group: a picker keeps its turn
+	pins      string                // the load balancer of every zone, for which pickers are
 	resolvers map[string]*runningResolver
 	services  map[string]*service
 	hosts     map[string][]host.HostName // in the hosts files, by VPC
@@ -167,6 +171,7 @@ func (l *Lab) run(ctx context.Context, plan *topology.Plan, progress Progress) e
 	}
 	l.work.Go(l.follow)
 	l.work.Go(l.save)
+	l.work.Go(l.release)
 	return l.settle(ctx, progress)
 }
 
@@ -290,17 +295,18 @@ func (l *Lab) settle(ctx context.Context, progress Progress) error {
 func (l *Lab) putInForce(plan *topology.Plan) error {
 	state := l.plane.State()
 	l.mu.Lock()
-	if l.plan != plan {
-		// Pickers ask the plan which servers they may choose.
-		l.plan, l.pickers = plan, map[string]*lb.Picker{}
+	if pins := pinsOf(state); l.plan != plan || l.pins != pins {
+		// Pickers ask the plan, and what a load balancer may, which servers they
+		// may choose.
+		l.plan, l.pins, l.pickers = plan, pins, map[string]*lb.Picker{}
 	}
-	desired := Compile(plan, state, l.numbers, l.pick)
-	l.faults.impose(&desired, plan, l.numbers)
+	desired := Compile(state.Plan, state, l.numbers, l.pick)
+	l.faults.impose(&desired, state.Plan, l.numbers)
 	l.mu.Unlock()
 	if err := l.engine.Configure(desired.Dataplane); err != nil {
 		return fmt.Errorf("configure the data plane: %w", err)
 	}
-	if err := l.publishNames(plan, state); err != nil {
+	if err := l.publishNames(state); err != nil {
 		return err
 	}
 	if err := l.setHosts(plan, desired.Hosts); err != nil {
@@ -308,6 +314,17 @@ func (l *Lab) putInForce(plan *topology.Plan) error {
 	}
 	l.plane.Report(state.Revision)
 	return nil
+}
+
+// pinsOf says where every zone goes, to see whether that has changed.
+func pinsOf(state control.Snapshot) string {
+	var b strings.Builder
+	for _, c := range state.Connections {
+		for _, z := range c.Zones {
+			fmt.Fprintln(&b, c.Endpoint, z.Zone, z.LoadBalancer)
+		}
+	}
+	return b.String()
 }
 
 // pick is called with mu held. Pickers are asked by the data plane alone.
@@ -350,7 +367,7 @@ func (l *Lab) renewNames() error {
 	if l.ctx.Err() != nil {
 		return nil
 	}
-	return l.publishNames(l.plan, l.plane.State())
+	return l.publishNames(l.plane.State())
 }
 
 func (l *Lab) catchUp() error {
@@ -362,22 +379,32 @@ func (l *Lab) catchUp() error {
 	return l.putInForce(l.plan)
 }
 
-// save writes down who is accepted, for a daemon that takes the lab over, and
-// logs what happens.
+// save writes down the state of the control plane, for a daemon that takes the
+// lab over, and logs what happens.
 func (l *Lab) save() {
 	for event := range l.plane.Subscribe(l.ctx, 0) {
 		l.log.Info(event.Text, "kind", event.Kind, "name", event.Name, "from", event.From, "to", event.To)
-		if event.Kind != "connection" {
-			continue
-		}
-		saved, err := l.plane.Save()
-		if err == nil {
-			err = writeFile(l.dir.Path("state.json"), saved)
-		}
-		if err != nil {
-			l.log.Error("the state could not be saved", "error", err)
-		}
+		l.keepState()
 	}
+}
+
+// keepState writes the state down where it is not written down yet.
+func (l *Lab) keepState() {
+	l.saving.Lock()
+	defer l.saving.Unlock()
+	revision := l.plane.Revision()
+	if revision == l.saved {
+		return
+	}
+	state, err := l.plane.Save()
+	if err == nil {
+		err = writeFile(l.dir.Path("state.json"), state)
+	}
+	if err != nil {
+		l.log.Error("the state could not be saved", "error", err)
+		return
+	}
+	l.saved = revision
 }
 
 // Plan is what the lab runs now.

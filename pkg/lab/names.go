@@ -197,7 +197,7 @@ func (n *namer) endpoint(ep topology.Endpoint) []dns.Name {
 func (n *namer) address(zone topology.EndpointZone, state control.Zone) dns.Address {
 	addr := dns.Address{IP: zone.ENI.IP, Zone: zone.Zone}
 	switch {
-	case state.State != control.Connected:
+	case !state.State.Carried():
 		addr.Why = fmt.Sprintf("its connection is %s in this zone", state.Status)
 	case n.health.ZonesDown[zone.Zone]:
 		addr.Why = fmt.Sprintf("zone %s is down", zone.Zone)
@@ -252,7 +252,8 @@ func parent(name string) string {
 
 // publishNames gives every resolver its view, and tells of the zones that left
 // the answers or came back while they were connected. The caller holds change.
-func (l *Lab) publishNames(plan *topology.Plan, state control.Snapshot) error {
+func (l *Lab) publishNames(state control.Snapshot) error {
+	plan := state.Plan
 	l.mu.Lock()
 	health := l.healthLocked()
 	resolvers := maps.Clone(l.resolvers)
@@ -298,7 +299,7 @@ func (l *Lab) tellNames(plan *topology.Plan, state control.Snapshot, health Heal
 		connection, _ := state.Connection(ep.Service, ep.Name)
 		for _, zone := range ep.Zones {
 			z := zoneOf(connection, zone.Zone)
-			if z.State != control.Connected {
+			if !z.State.Carried() {
 				continue // the connection has events of its own
 			}
 			name, addr := zone.ENI.Name, n.address(zone, z)

@@ -12,7 +12,8 @@ import (
 
 // Status is a copy of everything that people ask about a lab.
 func (l *Lab) Status() Status {
-	plan, state := l.Plan(), l.plane.State()
+	state := l.plane.State()
+	plan := state.Plan
 	s := Status{
 		Schema: Schema, Lab: plan.Name, Cloud: plan.Cloud, Region: plan.Region, File: plan.File,
 		Dir: string(l.dir), PID: os.Getpid(), Started: l.started,
@@ -114,9 +115,7 @@ func endpointStatus(plan *topology.Plan, ep topology.Endpoint, state control.Sna
 		State: connection.Status, Since: connection.Since, SecurityGroups: list(ep.SecurityGroups),
 		Zones: []ZoneStatus{},
 	}
-	if svc, err := plan.Service(ep.Service); err == nil {
-		out.Bandwidth = svc.Bandwidth
-	}
+	out.Bandwidth = connection.Bandwidth
 	for _, zone := range ep.Zones {
 		z := zoneOf(connection, zone.Zone)
 		out.Zones = append(out.Zones, ZoneStatus{

@@ -125,6 +125,17 @@ func (l *Lab) Reject(service, endpoint string) {
 	l.decide(l.Plane().Reject("", service, endpoint), service, endpoint, control.Disconnected)
 }
 
+// Do carries out an operation of the control plane and waits until it is in
+// force.
+func (l *Lab) Do(o topology.Operation) control.Event {
+	l.t.Helper()
+	event, err := l.Lab.Do(l.t.Context(), o, 10*time.Second)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return event
+}
+
 func (l *Lab) decide(err error, service, endpoint string, want control.State) {
 	l.t.Helper()
 	ctx, cancel := context.WithTimeout(l.t.Context(), 10*time.Second)

@@ -49,6 +49,7 @@ func (b *builder) build() {
 			b.name(v.Node, "", maxName)
 		}
 	}
+	b.quotas()
 	b.accounts()
 	b.vpcs()
 	b.serverGroups()
@@ -57,6 +58,7 @@ func (b *builder) build() {
 	b.services()
 	b.endpoints()
 	b.fullNAT()
+	b.withinQuotas()
 	if len(b.problems) == 0 {
 		b.addresses()
 		b.devices()

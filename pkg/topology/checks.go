@@ -48,10 +48,10 @@ func (b *builder) check(raw rawCheck) {
 		b.hostPort(who, raw.Connect, c.Connect)
 	case "resolve":
 		c.Resolve = b.expanded(who, raw.Resolve)
-	case "accept":
-		c.Accept = b.connection(who, raw.Accept)
-	case "reject":
-		c.Reject = b.connection(who, raw.Reject)
+	case "accept", "reject":
+		c.Do = b.decision(who, action, raw)
+	case "do":
+		c.Do = b.operation(who, raw.Do, raw.Expect.Error.given())
 	}
 	b.from(who, action, raw, &c)
 	b.expect(who, action, raw, &c)
@@ -70,6 +70,7 @@ func (b *builder) action(who string, raw rawCheck) (string, bool) {
 		{"resolve", raw.Resolve.given() || raw.Resolve.Bad},
 		{"accept", raw.Accept != nil},
 		{"reject", raw.Reject != nil},
+		{"do", raw.Do != nil},
 	} {
 		if a.given {
 			found = append(found, a.key)
@@ -77,7 +78,7 @@ func (b *builder) action(who string, raw rawCheck) (string, bool) {
 	}
 	switch len(found) {
 	case 0:
-		b.problem(raw.Node, "add one of get, connect, resolve, accept and reject", "%s does nothing", who)
+		b.problem(raw.Node, "add one of get, connect, resolve, accept, reject and do", "%s does nothing", who)
 		return "", false
 	case 1:
 		return found[0], true
@@ -86,13 +87,13 @@ func (b *builder) action(who string, raw rawCheck) (string, bool) {
 	return "", false
 }
 
-// from is the instance that a check runs on; accept and reject run on none.
+// from is the instance that a check runs on; operations run on none.
 func (b *builder) from(who, action string, raw rawCheck, c *Check) {
-	if action == "accept" || action == "reject" {
+	if c.Do != nil {
 		for _, extra := range []struct {
 			key  string
 			node *yaml.Node
-		}{{"from", raw.From.Node}, {"times", raw.Times.Node}, {"timeout", raw.Timeout.Node}, {"expect", raw.Expect.Node}} {
+		}{{"from", raw.From.Node}, {"times", raw.Times.Node}, {"timeout", raw.Timeout.Node}} {
 			if extra.node != nil {
 				b.problem(extra.node, "remove it", "%s: %s has no %s", who, action, extra.key)
 			}
@@ -160,21 +161,21 @@ func (b *builder) hostPort(who string, v value[string], text string) {
 	}
 }
 
-// connection is what accept and reject are about.
-func (b *builder) connection(who string, raw *rawConnection) *ConnectionRef {
-	service := refer(b, who, raw.Service, b.plan.Service)
-	endpoint := refer(b, who, raw.Endpoint, b.plan.Endpoint)
-	if service != nil && endpoint != nil && endpoint.Service != service.Name && !b.bad["endpoint "+endpoint.Name] {
-		b.problem(raw.Endpoint.Node, "write service: "+endpoint.Service, "%s: endpoint %q leads to endpoint service %q, not %q", who, endpoint.Name, endpoint.Service, service.Name)
+// decision is the operation that accept and reject are short for.
+func (b *builder) decision(who, verb string, raw rawCheck) *Operation {
+	ref := raw.Accept
+	if verb == "reject" {
+		ref = raw.Reject
 	}
-	return &ConnectionRef{Service: raw.Service.V, Endpoint: raw.Endpoint.V}
+	operation := rawOperation{Verb: value[string]{V: verb}, Service: ref.Service, Endpoint: ref.Endpoint, Node: ref.Node}
+	if !raw.Expect.Error.given() {
+		b.operationNames(who, &operation)
+	}
+	return &Operation{Verb: verb, Service: ref.Service.V, Endpoint: ref.Endpoint.V}
 }
 
 // expect reads what must come out and notes what an action cannot show.
 func (b *builder) expect(who, action string, raw rawCheck, c *Check) {
-	if action == "accept" || action == "reject" {
-		return
-	}
 	only := func(node *yaml.Node, key string, actions ...string) {
 		if node != nil && !slices.Contains(actions, action) {
 			b.problem(node, "", "%s: expect.%s is for %s, not for %s", who, key, strings.Join(actions, " and "), action)
@@ -183,6 +184,9 @@ func (b *builder) expect(who, action string, raw rawCheck, c *Check) {
 	only(raw.Expect.Status.Node, "status", "get")
 	only(raw.Expect.Bodies.Node, "bodies", "get", "connect")
 	only(raw.Expect.Addresses.Node, "addresses", "resolve")
+	if err := raw.Expect.Error; err.given() && err.V != "any" && (c.Do != nil) != slices.Contains(Refusals, err.V) {
+		b.problem(err.Node, "write "+either(errorsOf(c)), "%s: %s cannot end in %s", who, action, err.V)
+	}
 	if raw.Expect.Error.given() && (raw.Expect.Status.given() || raw.Expect.Bodies.Node != nil || raw.Expect.Addresses.Node != nil) {
 		b.problem(raw.Expect.Error.Node, "expect one or the other", "%s expects an error and an answer", who)
 	}
@@ -195,6 +199,14 @@ func (b *builder) expect(who, action string, raw rawCheck, c *Check) {
 	for _, address := range raw.Expect.Addresses.Items {
 		c.Expect.Addresses = append(c.Expect.Addresses, b.expectedAddress(who, address))
 	}
+}
+
+// errorsOf are the errors in which a check may end.
+func errorsOf(c *Check) []string {
+	if c.Do != nil {
+		return append(slices.Clone(Refusals), "any")
+	}
+	return []string{"timeout", "refused", "any"}
 }
 
 func times(n int) string {

@@ -141,7 +141,7 @@ const (
 
 	// PrivateLink API 2020-04-15, UpdateVpcEndpointConnectionAttribute,
 	// Bandwidth: 100 to 10240 Mbit/s for a CLB.
-	minMegabits, maxMegabits = 100, 10240
+	MinMegabits, MaxMegabits = 100, 10240
 )
 
 func parseMegabits(text string, v *megabits) (hint string, err error) {
@@ -151,10 +151,10 @@ func parseMegabits(text string, v *megabits) (hint string, err error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
-		return fmt.Sprintf("write a number of Mbit/s from %d to %d, or none", minMegabits, maxMegabits), fmt.Errorf("is %q, not a whole number", text)
+		return fmt.Sprintf("write a number of Mbit/s from %d to %d, or none", MinMegabits, MaxMegabits), fmt.Errorf("is %q, not a whole number", text)
 	}
-	if n != 0 && (n < minMegabits || n > maxMegabits) {
-		return fmt.Sprintf("write a number from %d to %d, or none", minMegabits, maxMegabits), fmt.Errorf("is %d, outside %d to %d", n, minMegabits, maxMegabits)
+	if n != 0 && (n < MinMegabits || n > MaxMegabits) {
+		return fmt.Sprintf("write a number from %d to %d, or none", MinMegabits, MaxMegabits), fmt.Errorf("is %d, outside %d to %d", n, MinMegabits, MaxMegabits)
 	}
 	*v = megabits(n)
 	return "", nil

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/packet"
@@ -17,6 +18,7 @@ type Plan struct {
 	Source  []byte // the file's text
 	Cloud   string // alibaba, aws or rfc
 	Profile Profile
+	Quotas  Quotas
 	Region  string
 
 	Accounts      []Account
@@ -238,7 +240,22 @@ type EndpointService struct {
 	ZoneAffinity bool
 	PrivateName  *PrivateName // nil where it has none
 	Bandwidth    int          // Mbit/s of a connection; 0: not limited
-	Whitelist    []string     // accounts, the owner always among them
+	Whitelist    []string     // accounts, the owner always among them; Everybody
+	Description  string
+	Payer        string // consumer or provider
+	// Absent: nobody has created it yet. Everything about it is decided, so
+	// that it can be created while the lab runs.
+	Absent bool
+}
+
+// Everybody stands for all accounts in a whitelist: "*", as AWS writes it
+// (ModifyVpcEndpointServicePermissions); acs:ram:*::* at Alibaba Cloud.
+const Everybody = "*"
+
+// Sees reports whether an account may see the service and make endpoints that
+// use it.
+func (s *EndpointService) Sees(account string) bool {
+	return s.Account == account || slices.Contains(s.Whitelist, account) || slices.Contains(s.Whitelist, Everybody)
 }
 
 // Resource is a load balancer or a NAT gateway in one zone, the unit that a
@@ -267,6 +284,8 @@ type Endpoint struct {
 	PrivateDNS     bool // it has the private name of its service in its VPC
 	Zones          []EndpointZone
 	Impairments    Impairments
+	Description    string
+	Absent         bool // as that of an EndpointService
 }
 
 // Impairments are those of a connection, the bandwidth of its service among
@@ -284,32 +303,25 @@ type EndpointZone struct {
 	ENI    ENI
 }
 
-// Check is one verification step. Exactly one of Get, Connect, Resolve,
-// Accept and Reject is set.
+// Check is one verification step. Exactly one of Get, Connect, Resolve and Do
+// is set.
 type Check struct {
 	Name    string
-	From    string // instance as VPC/NAME; "" for accept and reject
+	From    string // instance as VPC/NAME; "" for Do
 	Get     string // an http URL, references replaced
 	Connect string // tcp HOST:PORT, references replaced
 	Resolve string // a name, references replaced
-	Accept  *ConnectionRef
-	Reject  *ConnectionRef
+	Do      *Operation
 	Times   int           // at least 1
 	Timeout time.Duration // of one try
 	Expect  Expect
-}
-
-// ConnectionRef names a connection: it has no name of its own.
-type ConnectionRef struct {
-	Service  string
-	Endpoint string
 }
 
 // Expect is what a check must see. The zero value expects success.
 type Expect struct {
 	Status    int      // of http; 0: any below 400
 	Bodies    []string // each answer is one of them and each of them comes at least once
-	Error     string   // timeout, refused or any
+	Error     string   // timeout, refused or any; of Do one of Refusals or any
 	Addresses []string // exactly these, in any order
 }
 

@@ -81,7 +81,7 @@ func TestTheFirstDocumentIsPlannedAsItSays(t *testing.T) {
 	require.Equal(t, "http://"+ep1.Domain+"/", plan.Checks[0].Get)
 	require.Equal(t, time.Second, plan.Checks[0].Timeout)
 	require.Equal(t, "timeout", plan.Checks[0].Expect.Error)
-	require.Equal(t, &ConnectionRef{Service: "svc1", Endpoint: "ep1"}, plan.Checks[1].Accept)
+	require.Equal(t, &Operation{Verb: "accept", Service: "svc1", Endpoint: "ep1"}, plan.Checks[1].Do)
 	require.Equal(t, []string{ep1.Zones[0].ENI.IP.String()}, plan.Checks[5].Expect.Addresses)
 }
 

@@ -28,6 +28,7 @@ type rawTopology struct {
 	Endpoints     named[rawEndpoint]        `yaml:"endpoints" doc:"endpoints by name: ways from a VPC to a service"`
 	PrivateZones  named[rawPrivateZone]     `yaml:"private_zones" doc:"domains that some VPCs know, by name of the zone"`
 	PublicZones   named[rawPublicZone]      `yaml:"public_zones" doc:"domains that every VPC knows, by name of the zone"`
+	Quotas        rawQuotas                 `yaml:"quotas" doc:"how many of something there may be; the cloud's where a key is missing, 0 for no limit"`
 	Checks        sequence[rawCheck]        `yaml:"checks" doc:"verification steps, done in this order"`
 }
 
@@ -160,7 +161,10 @@ type rawEndpointService struct {
 	AutoAccept   value[bool]             `yaml:"auto_accept" doc:"connect endpoints without asking the owner; false where it is missing"`
 	ZoneAffinity value[bool]             `yaml:"zone_affinity" doc:"an endpoint's name leads to the asker's zone first; false where it is missing"`
 	Bandwidth    value[megabits]         `yaml:"bandwidth" doc:"Mbit/s of a connection in each direction, or none for no limit; the cloud's default where it is missing"`
-	Whitelist    sequence[value[string]] `yaml:"whitelist" doc:"accounts that may make endpoints; the owner always may"`
+	Whitelist    sequence[value[string]] `yaml:"whitelist" doc:"accounts that may make endpoints, or * for all; the owner always may"`
+	Description  value[string]           `yaml:"description" doc:"a text for people"`
+	Payer        value[string]           `yaml:"payer" doc:"who pays for its endpoints; consumer where it is missing" enum:"consumer|provider"`
+	Exists       value[bool]             `yaml:"exists" doc:"false: it is not there until somebody creates it, with plinksim service create; true where it is missing"`
 	// The key is PrivateDnsName in the EC2 API.
 	PrivateDNSName value[string] `yaml:"private_dns_name" doc:"a name of its own for endpoints to use, such as db.example.com or *.example.com; aws only"`
 	Node           *yaml.Node
@@ -174,6 +178,8 @@ type rawEndpoint struct {
 	ZoneAffinity   value[bool]             `yaml:"zone_affinity" doc:"its name leads to the asker's zone first; what its service says where it is missing"`
 	PrivateDNS     value[bool]             `yaml:"private_dns" doc:"its VPC knows it by the private DNS name of its service, once it is accepted; aws only, false where it is missing"`
 	Impairments    rawImpairments          `yaml:"impairments" doc:"what goes wrong between it and its service, in both directions"`
+	Description    value[string]           `yaml:"description" doc:"a text for people"`
+	Exists         value[bool]             `yaml:"exists" doc:"false: it is not there until somebody creates it, with plinksim endpoint create; true where it is missing"`
 }
 
 type rawImpairments struct {
@@ -207,8 +213,9 @@ type rawCheck struct {
 	Get     value[string]        `yaml:"get" doc:"an http URL to fetch"`
 	Connect value[string]        `yaml:"connect" doc:"a HOST:PORT to connect to by TCP"`
 	Resolve value[string]        `yaml:"resolve" doc:"a name to ask the VPC's DNS server for"`
-	Accept  *rawConnection       `yaml:"accept" doc:"the owner of the service accepts this connection"`
-	Reject  *rawConnection       `yaml:"reject" doc:"the owner of the service rejects this connection"`
+	Accept  *rawConnection       `yaml:"accept" doc:"the owner of the service accepts this connection: short for do"`
+	Reject  *rawConnection       `yaml:"reject" doc:"the owner of the service rejects this connection: short for do"`
+	Do      *rawOperation        `yaml:"do" doc:"an operation of the control plane, such as {verb: whitelist-add, service: svc1, account: a}"`
 	Times   value[int]           `yaml:"times" doc:"how often; 1 where it is missing" range:"1..10000"`
 	Timeout value[time.Duration] `yaml:"timeout" doc:"of one try; 5s where it is missing"`
 	Expect  rawExpect            `yaml:"expect" doc:"what must come out; success where it is missing"`
@@ -224,7 +231,7 @@ type rawConnection struct {
 type rawExpect struct {
 	Status    value[int]              `yaml:"status" doc:"the HTTP status of every answer" range:"100..599"`
 	Bodies    sequence[value[string]] `yaml:"bodies" doc:"each answer is one of these, and each of these comes at least once; of connect, the server's first line"`
-	Error     value[string]           `yaml:"error" doc:"the way in which every try must fail" enum:"timeout|refused|any"`
+	Error     value[string]           `yaml:"error" doc:"the way in which every try must fail; of do, the reason why it must be refused" enum:"timeout|refused|any|not-found|not-owner|not-whitelisted|wrong-state|in-use|invalid|quota|unsupported"`
 	Addresses sequence[value[string]] `yaml:"addresses" doc:"exactly these addresses, in any order"`
 	Node      *yaml.Node
 }

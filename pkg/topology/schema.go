@@ -90,7 +90,7 @@ func (value[T]) schema(t tag) *jsonschema.Schema {
 	case megabits:
 		s.Type = ""
 		s.AnyOf = []*jsonschema.Schema{
-			{Type: "integer", Minimum: jsonschema.Ptr(float64(minMegabits)), Maximum: jsonschema.Ptr(float64(maxMegabits))},
+			{Type: "integer", Minimum: jsonschema.Ptr(float64(MinMegabits)), Maximum: jsonschema.Ptr(float64(MaxMegabits))},
 			{Enum: []any{0, "none"}},
 		}
 	case rate:

@@ -1,8 +1,11 @@
 package topology
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -25,6 +28,9 @@ func (b *builder) service(e *entry[rawEndpointService]) {
 		AutoAccept:   e.Value.AutoAccept.V,
 		ZoneAffinity: e.Value.ZoneAffinity.V,
 		Bandwidth:    int(e.Value.Bandwidth.or(megabits(b.plan.Profile.Bandwidth))),
+		Description:  b.description(who, e.Value.Description),
+		Payer:        e.Value.Payer.or("consumer"),
+		Absent:       !e.Value.Exists.or(true),
 	}
 	if s.ZoneAffinity && b.plan.Cloud == "aws" {
 		b.problem(e.Value.ZoneAffinity.Node, "remove it, and use the zone's name where the zone matters", "%s: names of aws endpoints have no zone affinity", who)
@@ -94,19 +100,41 @@ func (b *builder) whitelist(who, owner string, refs sequence[value[string]]) []s
 	}
 	named := map[string]bool{}
 	for _, ref := range refs.Items {
-		a := refer(b, who, ref, b.plan.Account)
-		if a == nil {
+		if ref.V != Everybody && refer(b, who, ref, b.plan.Account) == nil {
 			continue
 		}
-		if named[a.Name] {
-			b.problem(ref.Node, "remove it", "%s: account %q is whitelisted twice", who, a.Name)
+		if named[ref.V] {
+			b.problem(ref.Node, "remove it", "%s: account %q is whitelisted twice", who, ref.V)
 		}
-		named[a.Name] = true
-		if !slices.Contains(out, a.Name) {
-			out = append(out, a.Name)
+		named[ref.V] = true
+		if !slices.Contains(out, ref.V) {
+			out = append(out, ref.V)
 		}
 	}
 	return out
+}
+
+// CheckDescription says what is wrong with the text that describes a service
+// or an endpoint. PrivateLink API 2020-04-15, CreateVpcEndpointService and
+// CreateVpcEndpoint: 2 to 256 characters, not starting with http:// or
+// https://.
+func CheckDescription(text string) error {
+	switch n := utf8.RuneCountInString(text); {
+	case text == "":
+		return nil
+	case n < 2 || n > 256:
+		return fmt.Errorf("a description has 2 to 256 characters, and this one has %d", n)
+	case strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://"):
+		return errors.New("a description does not start with http:// or https://")
+	}
+	return nil
+}
+
+func (b *builder) description(who string, v value[string]) string {
+	if err := CheckDescription(v.V); err != nil && v.given() {
+		b.problem(v.Node, "", "%s: %v", who, err)
+	}
+	return v.V
 }
 
 func (b *builder) endpoints() {
@@ -118,7 +146,10 @@ func (b *builder) endpoints() {
 
 func (b *builder) endpoint(e *entry[rawEndpoint]) {
 	who := fmt.Sprintf("endpoint %q", e.Name)
-	ep := Endpoint{Name: e.Name, VPC: e.Value.VPC.V, Service: e.Value.Service.V}
+	ep := Endpoint{
+		Name: e.Name, VPC: e.Value.VPC.V, Service: e.Value.Service.V,
+		Description: b.description(who, e.Value.Description), Absent: !e.Value.Exists.or(true),
+	}
 	if o, err := b.plan.offerOf(e.Name); err == nil {
 		// Both would have an ENI NAME@ZONE.
 		b.problem(e.Key, "give one of them another name", "%s has the name of a %s", who, o.kind)
@@ -127,7 +158,7 @@ func (b *builder) endpoint(e *entry[rawEndpoint]) {
 	if vpc != nil {
 		ep.Account = vpc.Account
 	}
-	service := b.visible(who, ep.Account, e.Value.Service)
+	service := b.visible(who, ep, e.Value.Service)
 	ep.Reverse = service != nil && service.Reverse
 	id := b.ids.endpoint(e.Name, ep.Reverse)
 	ep.ID = id
@@ -159,24 +190,26 @@ func (b *builder) endpoint(e *entry[rawEndpoint]) {
 	b.plan.Endpoints = append(b.plan.Endpoints, ep)
 }
 
-// maxGroups is how many security groups an endpoint may have: PrivateLink API
-// 2020-04-15, CreateVpcEndpoint, SecurityGroupId.
-const maxGroups = 10
-
 func (b *builder) countGroups(who string, refs sequence[value[string]]) {
-	if len(refs.Items) > maxGroups {
-		b.problem(refs.Node, fmt.Sprintf("keep at most %d", maxGroups), "%s has %d security groups", who, len(refs.Items))
+	if most := b.plan.Quotas.GroupsPerEndpoint; most > 0 && len(refs.Items) > most {
+		b.problem(refs.Node, fmt.Sprintf("keep at most %d, or write quotas: {groups_per_endpoint: %d} where yours is higher", most, len(refs.Items)), "%s has %d security groups", who, len(refs.Items))
 	}
 }
 
 // visible is the service of an endpoint. For an account that is not on its
-// whitelist the service is not there at all.
-func (b *builder) visible(who, account string, ref value[string]) *EndpointService {
+// whitelist the service is not there at all; what matters is the whitelist at
+// the time when the endpoint is created.
+func (b *builder) visible(who string, ep Endpoint, ref value[string]) *EndpointService {
+	account := ep.Account
 	service := refer(b, who, ref, b.plan.Service)
-	if service == nil || b.bad["endpoint service "+service.Name] {
+	if service == nil || ep.Absent || b.bad["endpoint service "+service.Name] {
 		return service
 	}
-	if account != "" && !slices.Contains(service.Whitelist, account) {
+	if service.Absent {
+		b.problem(ref.Node, fmt.Sprintf("write exists: false in %s, too", ep.Name), "%s leads to endpoint service %q, which does not exist yet", who, ref.V)
+		return service
+	}
+	if account != "" && !service.Sees(account) {
 		b.problem(ref.Node, fmt.Sprintf("let account %q use it: whitelist: [%s] in %s", account, account, service.Name),
 			"%s: account %q sees no endpoint service %q", who, account, ref.V)
 	}

@@ -1,0 +1,250 @@
+package control
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// The file is what is wanted, and what is changed while the lab runs lies over
+// it, value by value: what was not changed is as the file says, also when the
+// file changes. A nil pointer and a missing key are what was not changed.
+
+// service is what the plane holds of an endpoint service beside the plan.
+type service struct {
+	object
+	Description  *string         `json:"description,omitempty"`
+	AutoAccept   *bool           `json:"auto_accept,omitempty"`
+	ZoneAffinity *bool           `json:"zone_affinity,omitempty"`
+	Bandwidth    *int            `json:"bandwidth,omitempty"`
+	Whitelist    map[string]bool `json:"whitelist,omitempty"` // whether an account is on it
+	Resources    map[string]bool `json:"resources,omitempty"` // whether clb1@zone is attached
+}
+
+// endpoint is what the plane holds of an endpoint beside the plan.
+type endpoint struct {
+	object
+	Description    *string         `json:"description,omitempty"`
+	Zones          map[string]bool `json:"zones,omitempty"`           // whether it is in a zone of the plan
+	SecurityGroups map[string]bool `json:"security_groups,omitempty"` // whether it is a member
+}
+
+// object is what services and endpoints have in common.
+type object struct {
+	Owner    string    `json:"owner"` // the account, by which another object of the same name is told
+	Exists   *bool     `json:"exists,omitempty"`
+	State    State     `json:"state"`
+	Modified time.Time `json:"modified"`
+	revision uint64    // of the newest change to it
+}
+
+func (s service) clone() *service {
+	s.Whitelist, s.Resources = maps.Clone(s.Whitelist), maps.Clone(s.Resources)
+	return &s
+}
+
+func (e endpoint) clone() *endpoint {
+	e.Zones, e.SecurityGroups = maps.Clone(e.Zones), maps.Clone(e.SecurityGroups)
+	return &e
+}
+
+// set notes that something is, or is not, in a list that the plan has.
+func set(m *map[string]bool, key string, in bool) {
+	if *m == nil {
+		*m = map[string]bool{}
+	}
+	(*m)[key] = in
+}
+
+// over is the service as it is now. The plan's own is left alone.
+func (s *service) over(planned topology.EndpointService) topology.EndpointService {
+	override(&planned.Description, s.Description)
+	override(&planned.AutoAccept, s.AutoAccept)
+	override(&planned.ZoneAffinity, s.ZoneAffinity)
+	override(&planned.Bandwidth, s.Bandwidth)
+	planned.Whitelist = merge(planned.Whitelist, s.Whitelist)
+	planned.Resources = s.resources(planned.Resources)
+	planned.Absent = !s.exists(planned.Absent)
+	return planned
+}
+
+func (s *service) resources(planned []topology.Resource) []topology.Resource {
+	known := map[string]topology.Resource{}
+	var names []string
+	for _, r := range planned {
+		known[r.String()] = r
+		names = append(names, r.String())
+	}
+	var out []topology.Resource
+	for _, name := range merge(names, s.Resources) {
+		r, ok := known[name]
+		if !ok { // what was attached is a load balancer
+			r, _ = topology.ParseResource(name)
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// over is the endpoint as it is now.
+func (e *endpoint) over(planned topology.Endpoint) topology.Endpoint {
+	override(&planned.Description, e.Description)
+	planned.SecurityGroups = merge(planned.SecurityGroups, e.SecurityGroups)
+	planned.Zones = slices.DeleteFunc(slices.Clone(planned.Zones), func(z topology.EndpointZone) bool {
+		in, changed := e.Zones[z.Zone]
+		return changed && !in
+	})
+	planned.Absent = !e.exists(planned.Absent)
+	return planned
+}
+
+func (o *object) exists(absent bool) bool {
+	if o.Exists != nil {
+		return *o.Exists
+	}
+	return !absent
+}
+
+func override[T any](into *T, changed *T) {
+	if changed != nil {
+		*into = *changed
+	}
+}
+
+// merge is a list without what was taken out of it, and with what was put in
+// at the end.
+func merge(planned []string, changed map[string]bool) []string {
+	var out []string
+	for _, item := range planned {
+		if in, known := changed[item]; !known || in {
+			out = append(out, item)
+		}
+	}
+	for _, item := range slices.Sorted(maps.Keys(changed)) {
+		if changed[item] && !slices.Contains(out, item) {
+			out = append(out, item)
+		}
+	}
+	return out
+}
+
+// fit drops what a plan makes impossible: accounts, load balancers, groups and
+// zones that it has not.
+func (s *service) fit(plan *topology.Plan, name string) {
+	maps.DeleteFunc(s.Whitelist, func(name string, _ bool) bool {
+		_, err := plan.Account(name)
+		return err != nil && name != topology.Everybody
+	})
+	planned := findService(plan, name)
+	maps.DeleteFunc(s.Resources, func(text string, _ bool) bool {
+		if slices.ContainsFunc(planned.Resources, func(r topology.Resource) bool { return r.String() == text }) {
+			return false
+		}
+		r, err := topology.ParseResource(text)
+		return err != nil || !hasNode(plan, r)
+	})
+}
+
+func (e *endpoint) fit(plan *topology.Plan, planned topology.Endpoint) {
+	maps.DeleteFunc(e.Zones, func(name string, _ bool) bool {
+		_, err := planned.Zone(name)
+		return err != nil
+	})
+	vpc, err := plan.VPC(planned.VPC)
+	maps.DeleteFunc(e.SecurityGroups, func(name string, _ bool) bool {
+		if err != nil {
+			return true
+		}
+		_, missing := vpc.SecurityGroup(name)
+		return missing != nil
+	})
+}
+
+func hasNode(plan *topology.Plan, r topology.Resource) bool {
+	balancer, err := plan.LoadBalancer(r.LoadBalancer)
+	if err == nil {
+		_, err = balancer.Node(r.Zone)
+	}
+	return err == nil
+}
+
+// live is everything that lies over a plan.
+type live struct {
+	services  map[string]*service
+	endpoints map[string]*endpoint
+}
+
+func newLive() live {
+	return live{services: map[string]*service{}, endpoints: map[string]*endpoint{}}
+}
+
+// fitted is a copy of what still belongs to a changed plan, with a record for
+// every object of it.
+func (l live) fitted(plan *topology.Plan, cloud string, now time.Time) live {
+	out := newLive()
+	for _, planned := range plan.Services {
+		s := l.services[planned.Name]
+		if s == nil || s.Owner != planned.Account || cloud != plan.Cloud {
+			s = &service{object: newObject(planned.Account, planned.Absent, now)}
+		}
+		s = s.clone()
+		s.fit(plan, planned.Name)
+		out.services[planned.Name] = s
+	}
+	for _, planned := range plan.Endpoints {
+		e := l.endpoints[planned.Name]
+		owner := planned.Account + "/" + planned.VPC
+		if e == nil || e.Owner != owner || cloud != plan.Cloud {
+			e = &endpoint{object: newObject(owner, planned.Absent, now)}
+		}
+		e = e.clone()
+		e.fit(plan, planned)
+		out.endpoints[planned.Name] = e
+	}
+	return out
+}
+
+func newObject(owner string, absent bool, now time.Time) object {
+	o := object{Owner: owner, State: Active, Modified: now}
+	if absent {
+		o.State = Gone
+	}
+	return o
+}
+
+// over is the plan as it is now: the services and endpoints that exist, with
+// what was changed of them. Everything else is the plan's.
+func (l live) over(plan *topology.Plan) *topology.Plan {
+	out := *plan
+	out.Services = make([]topology.EndpointService, 0, len(plan.Services))
+	for _, planned := range plan.Services {
+		if s := l.services[planned.Name].over(planned); !s.Absent {
+			out.Services = append(out.Services, s)
+		}
+	}
+	out.Endpoints = make([]topology.Endpoint, 0, len(plan.Endpoints))
+	for _, planned := range plan.Endpoints {
+		if e := l.endpoints[planned.Name].over(planned); !e.Absent {
+			out.Endpoints = append(out.Endpoints, e)
+		}
+	}
+	return &out
+}
+
+// changed reports whether anything lies over the plan.
+func (l live) changed() bool {
+	for _, s := range l.services {
+		if s.Exists != nil || s.Description != nil || s.AutoAccept != nil || s.ZoneAffinity != nil || s.Bandwidth != nil ||
+			len(s.Whitelist)+len(s.Resources) > 0 {
+			return true
+		}
+	}
+	for _, e := range l.endpoints {
+		if e.Exists != nil || e.Description != nil || len(e.Zones)+len(e.SecurityGroups) > 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,239 @@
+package control
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// ownEndpointLocked is the endpoint that its owner wants to change, with what
+// the plane holds of it.
+func (p *Plane) ownEndpointLocked(o *topology.Operation) (*topology.Endpoint, *endpoint, *connection, *Error) {
+	e, err := p.over.Endpoint(o.Endpoint)
+	if err != nil {
+		return nil, nil, nil, unknownEndpoint(p.over, o.As, o.Endpoint)
+	}
+	if o.As == "" {
+		o.As = e.Account
+	}
+	if o.As != e.Account {
+		return nil, nil, nil, notOwner(o.As, "endpoint", e.Name, e.Account)
+	}
+	held := p.live.endpoints[e.Name]
+	if held.State == Deleting {
+		return nil, nil, nil, &Error{Code: WrongState, Kind: "endpoint", Name: e.Name,
+			Text: fmt.Sprintf("endpoint %q is being deleted", e.Name), Hint: "wait until it is gone"}
+	}
+	return e, held, p.findLocked(e.Service, e.Name), nil
+}
+
+func (p *Plane) endpointCreateLocked(o topology.Operation) ([]Event, *Error) {
+	planned, missing := p.plan.Endpoint(o.Endpoint)
+	if missing != nil {
+		return nil, notDeclared("endpoint", o.Endpoint)
+	}
+	if o.As == "" {
+		o.As = planned.Account
+	}
+	held := p.live.endpoints[planned.Name]
+	switch {
+	case o.As != planned.Account:
+		return nil, notOwner(o.As, "endpoint", planned.Name, planned.Account)
+	case held.State != Gone:
+		return nil, exists("endpoint", planned.Name)
+	}
+	s := findService(p.over, planned.Service)
+	switch {
+	case s == nil:
+		return nil, unknownService(p.over, o.As, planned.Service)
+	case !s.Sees(planned.Account):
+		return nil, notWhitelisted(s, planned.Account)
+	}
+	for _, z := range planned.Zones {
+		if err := zoneOffered(planned, s, z.Zone); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.endpointQuotaLocked(planned.VPC); err != nil {
+		return nil, err
+	}
+	there := true
+	*held = endpoint{object: held.object}
+	held.Exists = &there
+	event := p.createdLocked(&held.object, KindEndpoint, planned.Name, o.As)
+	more, err := p.adoptLocked(p.plan, p.live)
+	if err != nil {
+		panic("what adopting asks for was looked at: " + err.Text)
+	}
+	return append([]Event{event}, more...), nil
+}
+
+// zoneOffered says whether the service has something to connect to in a zone.
+func zoneOffered(e *topology.Endpoint, s *topology.EndpointService, zone string) *Error {
+	var zones []string
+	if s.Reverse {
+		return nil
+	}
+	for _, r := range s.Resources {
+		if r.Zone == zone {
+			return nil
+		}
+		if !slices.Contains(zones, r.Zone) {
+			zones = append(zones, r.Zone)
+		}
+	}
+	hint := fmt.Sprintf("%q has no load balancers", s.Name)
+	if len(zones) > 0 {
+		hint = fmt.Sprintf("%q is in %s", s.Name, strings.Join(zones, " and "))
+	}
+	return invalid("endpoint", e.Name, hint, "endpoint %q asks for zone %q, which endpoint service %q does not offer", e.Name, zone, s.Name)
+}
+
+// endpointDeleteLocked asks for what the clouds ask for. Alibaba Cloud: make
+// sure that all zones of the endpoint have been deleted (PrivateLink API
+// 2020-04-15, DeleteVpcEndpoint). AWS asks for nothing (DeleteVpcEndpoints).
+func (p *Plane) endpointDeleteLocked(o topology.Operation) ([]Event, *Error) {
+	e, held, c, err := p.ownEndpointLocked(&o)
+	if err != nil {
+		return nil, err
+	}
+	if p.plan.Cloud != "aws" && len(e.Zones) > 0 {
+		return nil, inUse("endpoint", e.Name, fmt.Sprintf("remove its zones first: plinksim endpoint zone remove %s %s", e.Name, e.Zones[0].Zone),
+			"endpoint %q cannot be deleted: it is still in zone %s", e.Name, zoneNames(e.Zones))
+	}
+	if _, ok := c.next(Delete); !ok {
+		return nil, wrongState(c, Delete)
+	}
+	for i := range c.Zones {
+		c.Zones[i].enter(c.cloud, Deleting)
+	}
+	event := p.deletingLocked(&held.object, KindEndpoint, e.Name, o.As)
+	gone := p.moveLocked(c, Delete, o.As)
+	gone.Text = fmt.Sprintf("%s ends with its endpoint", c)
+	return []Event{event, gone}, nil
+}
+
+func zoneNames(zones []topology.EndpointZone) string {
+	var out []string
+	for _, z := range zones {
+		out = append(out, z.Zone)
+	}
+	return strings.Join(out, " and ")
+}
+
+func (p *Plane) endpointSetLocked(o topology.Operation) ([]Event, *Error) {
+	e, held, _, err := p.ownEndpointLocked(&o)
+	if err != nil {
+		return nil, err
+	}
+	if o.Description == nil {
+		return nil, invalid("endpoint", e.Name, "name a description", "nothing of endpoint %q is to be changed", e.Name)
+	}
+	if err := checkDescription("endpoint", e.Name, o.Description); err != nil {
+		return nil, err
+	}
+	held.Description = o.Description
+	text := fmt.Sprintf("account %q changed endpoint %q: description %q", o.As, e.Name, *o.Description)
+	return []Event{p.changedLocked(&held.object, KindEndpoint, e.Name, o.As, text)}, nil
+}
+
+func (p *Plane) zoneAddLocked(o topology.Operation) ([]Event, *Error) {
+	e, held, c, err := p.ownEndpointLocked(&o)
+	if err != nil {
+		return nil, err
+	}
+	planned, _ := p.plan.Endpoint(e.Name)
+	if _, missing := planned.Zone(o.Zone); missing != nil {
+		refused := unknown("zone", o.Zone, splitNames(planned.Zones))
+		refused.Text = fmt.Sprintf("the topology file has no subnet in zone %q for endpoint %q", o.Zone, e.Name)
+		refused.Hint = "add it to the endpoint's subnets in the file, and run plinksim up with it"
+		return nil, refused
+	}
+	if c.zone(o.Zone) != nil {
+		return nil, &Error{Code: WrongState, Kind: "endpoint", Name: e.Name,
+			Text: fmt.Sprintf("endpoint %q is in zone %q already", e.Name, o.Zone), Hint: "there is nothing to do"}
+	}
+	if s := findService(p.over, e.Service); s == nil {
+		return nil, unknownService(p.over, o.As, e.Service)
+	} else if err := zoneOffered(e, s, o.Zone); err != nil {
+		return nil, err
+	}
+	delete(held.Zones, o.Zone)
+	text := fmt.Sprintf("account %q put endpoint %q into zone %q", o.As, e.Name, o.Zone)
+	event := p.changedLocked(&held.object, KindEndpoint, e.Name, o.As, text)
+	more, err := p.adoptLocked(p.plan, p.live)
+	if err != nil {
+		panic("a zone needs nothing that was not looked at: " + err.Text)
+	}
+	return append([]Event{event}, more...), nil
+}
+
+func splitNames(zones []topology.EndpointZone) (out []string) {
+	for _, z := range zones {
+		out = append(out, z.Zone)
+	}
+	return out
+}
+
+func (p *Plane) zoneRemoveLocked(o topology.Operation) ([]Event, *Error) {
+	e, held, c, err := p.ownEndpointLocked(&o)
+	if err != nil {
+		return nil, err
+	}
+	z := c.zone(o.Zone)
+	if z == nil {
+		return nil, p.noZone(c, o.Zone)
+	}
+	if _, ok := zoneLife.next[z.State][Delete]; !ok {
+		return nil, wrongZoneState(c, z, Delete)
+	}
+	event := p.moveZoneLocked(c, z, Delete, o.As, "")
+	event.Text = fmt.Sprintf("account %q takes endpoint %q out of zone %q", o.As, e.Name, o.Zone)
+	p.enterLocked(&held.object, objectLife.next[held.State][Change])
+	return []Event{event}, nil
+}
+
+func (p *Plane) groupAddLocked(o topology.Operation) ([]Event, *Error) {
+	e, held, _, err := p.ownEndpointLocked(&o)
+	if err != nil {
+		return nil, err
+	}
+	vpc, missing := p.plan.VPC(e.VPC)
+	if missing == nil {
+		_, missing = vpc.SecurityGroup(o.SecurityGroup)
+	}
+	if missing != nil {
+		return nil, notInPlan(missing)
+	}
+	switch {
+	case slices.Contains(e.SecurityGroups, o.SecurityGroup):
+		return nil, &Error{Code: WrongState, Kind: "endpoint", Name: e.Name,
+			Text: fmt.Sprintf("endpoint %q is in security group %q already", e.Name, o.SecurityGroup), Hint: "there is nothing to do"}
+	}
+	if err := overQuota("endpoint", fmt.Sprintf("endpoint %q", e.Name), "security groups", len(e.SecurityGroups), p.plan.Quotas.GroupsPerEndpoint, "groups_per_endpoint"); err != nil {
+		return nil, err
+	}
+	set(&held.SecurityGroups, o.SecurityGroup, true)
+	text := fmt.Sprintf("account %q put endpoint %q into security group %q", o.As, e.Name, o.SecurityGroup)
+	return []Event{p.changedLocked(&held.object, KindEndpoint, e.Name, o.As, text)}, nil
+}
+
+func (p *Plane) groupRemoveLocked(o topology.Operation) ([]Event, *Error) {
+	e, held, _, err := p.ownEndpointLocked(&o)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(e.SecurityGroups, o.SecurityGroup) {
+		refused := unknown("security group", o.SecurityGroup, e.SecurityGroups)
+		refused.Text = fmt.Sprintf("endpoint %q is not in security group %q", e.Name, o.SecurityGroup)
+		if len(e.SecurityGroups) == 0 {
+			refused.Hint = "it is in none"
+		}
+		return nil, refused
+	}
+	set(&held.SecurityGroups, o.SecurityGroup, false)
+	text := fmt.Sprintf("account %q took endpoint %q out of security group %q", o.As, e.Name, o.SecurityGroup)
+	return []Event{p.changedLocked(&held.object, KindEndpoint, e.Name, o.As, text)}, nil
+}

@@ -1,0 +1,363 @@
+package control
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// ownServiceLocked is the service that its owner wants to change, with what
+// the plane holds of it.
+func (p *Plane) ownServiceLocked(o *topology.Operation) (*topology.EndpointService, *service, *Error) {
+	s := findService(p.over, o.Service)
+	switch {
+	case s == nil:
+		return nil, nil, unknownService(p.over, o.As, o.Service)
+	case o.As == "":
+		o.As = s.Account
+	case !s.Sees(o.As):
+		return nil, nil, notWhitelisted(s, o.As)
+	}
+	if o.As != s.Account {
+		return nil, nil, notOwner(o.As, "endpoint service", s.Name, s.Account)
+	}
+	held := p.live.services[s.Name]
+	if held.State == Deleting {
+		return nil, nil, &Error{Code: WrongState, Kind: "endpoint service", Name: s.Name,
+			Text: fmt.Sprintf("endpoint service %q is being deleted", s.Name), Hint: "wait until it is gone"}
+	}
+	return s, held, nil
+}
+
+// changedLocked notes that an object was changed, and tells of it.
+func (p *Plane) changedLocked(o *object, kind Kind, name, account, text string) Event {
+	from := Word(p.plan.Cloud, kind, o.State)
+	p.enterLocked(o, objectLife.next[o.State][Change])
+	return objectEvent(kind, name, Change, account, from, Word(p.plan.Cloud, kind, o.State), text)
+}
+
+func (p *Plane) serviceShowLocked(o topology.Operation) ([]Event, *Error) {
+	s := findService(p.over, o.Service)
+	switch {
+	case s == nil:
+		return nil, unknownService(p.over, o.As, o.Service)
+	case o.As != "" && !s.Sees(o.As):
+		return nil, notWhitelisted(s, o.As)
+	}
+	who := "everybody on its whitelist"
+	if o.As != "" {
+		who = fmt.Sprintf("account %q", o.As)
+	}
+	return []Event{{Kind: KindService, Name: s.Name, Text: fmt.Sprintf("%s sees endpoint service %q", who, s.Name)}}, nil
+}
+
+func (p *Plane) serviceSetLocked(o topology.Operation) ([]Event, *Error) {
+	s, held, err := p.ownServiceLocked(&o)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkDescription("endpoint service", s.Name, o.Description); err != nil {
+		return nil, err
+	}
+	if err := checkBandwidth(o.Bandwidth, s.Name); err != nil {
+		return nil, err
+	}
+	var did []string
+	if o.Description != nil {
+		held.Description = o.Description
+		did = append(did, fmt.Sprintf("description %q", *o.Description))
+	}
+	if o.AutoAccept != nil {
+		held.AutoAccept = o.AutoAccept
+		did = append(did, "auto accept "+onOff(*o.AutoAccept))
+	}
+	if o.ZoneAffinity != nil {
+		held.ZoneAffinity = o.ZoneAffinity
+		did = append(did, "zone affinity "+onOff(*o.ZoneAffinity))
+	}
+	if o.Bandwidth != nil {
+		p.keepBandwidthsLocked(s)
+		held.Bandwidth = o.Bandwidth
+		did = append(did, "bandwidth of new connections "+limitText(*o.Bandwidth))
+	}
+	if len(did) == 0 {
+		return nil, invalid("endpoint service", s.Name, "name a description, auto accept, zone affinity or a bandwidth", "nothing of endpoint service %q is to be changed", s.Name)
+	}
+	text := fmt.Sprintf("account %q changed endpoint service %q: %s", o.As, s.Name, strings.Join(did, ", "))
+	return []Event{p.changedLocked(&held.object, KindService, s.Name, o.As, text)}, nil
+}
+
+// keepBandwidthsLocked lets connections keep what they have: a service's
+// bandwidth is for new ones.
+func (p *Plane) keepBandwidthsLocked(s *topology.EndpointService) {
+	for _, c := range p.connections {
+		if c.Service == s.Name && c.limit == nil && c.State.Open() {
+			kept := c.Bandwidth
+			c.limit = &kept
+		}
+	}
+}
+
+func onOff(v bool) string {
+	if v {
+		return "on"
+	}
+	return "off"
+}
+
+func checkDescription(kind, name string, text *string) *Error {
+	if text == nil {
+		return nil
+	}
+	if err := topology.CheckDescription(*text); err != nil {
+		return invalid(kind, name, "choose another one", "%s %q: %v", kind, name, err)
+	}
+	return nil
+}
+
+func (p *Plane) whitelistAddLocked(o topology.Operation) ([]Event, *Error) {
+	s, held, err := p.ownServiceLocked(&o)
+	if err == nil && o.Account != topology.Everybody {
+		err = p.accountLocked(o.Account)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(s.Whitelist, o.Account) {
+		return nil, &Error{Code: WrongState, Kind: "endpoint service", Name: s.Name,
+			Text: fmt.Sprintf("account %q is on the whitelist of endpoint service %q already", o.Account, s.Name), Hint: "there is nothing to do"}
+	}
+	set(&held.Whitelist, o.Account, true)
+	text := fmt.Sprintf("account %q put account %q on the whitelist of endpoint service %q", o.As, o.Account, s.Name)
+	return []Event{p.changedLocked(&held.object, KindService, s.Name, o.As, text)}, nil
+}
+
+// whitelistRemoveLocked leaves the connections alone that are there: the
+// whitelist counts when an endpoint is created (AWS PrivateLink guide,
+// "Configure an endpoint service", manage permissions).
+func (p *Plane) whitelistRemoveLocked(o topology.Operation) ([]Event, *Error) {
+	s, held, err := p.ownServiceLocked(&o)
+	switch {
+	case err != nil:
+		return nil, err
+	case o.Account == s.Account:
+		return nil, invalid("endpoint service", s.Name, "name another account", "account %q owns endpoint service %q and stays on its whitelist", o.Account, s.Name)
+	case !slices.Contains(s.Whitelist, o.Account):
+		return nil, &Error{Code: NotFound, Kind: "account", Name: o.Account, Known: s.Whitelist,
+			Text: fmt.Sprintf("account %q is not on the whitelist of endpoint service %q", o.Account, s.Name), Hint: "on it is " + quoted(s.Whitelist)}
+	}
+	set(&held.Whitelist, o.Account, false)
+	text := fmt.Sprintf("account %q took account %q off the whitelist of endpoint service %q", o.As, o.Account, s.Name)
+	return []Event{p.changedLocked(&held.object, KindService, s.Name, o.As, text)}, nil
+}
+
+func (p *Plane) attachLocked(o topology.Operation) ([]Event, *Error) {
+	s, held, err := p.ownServiceLocked(&o)
+	if err != nil {
+		return nil, err
+	}
+	add, err := p.attachableLocked(s, o.Resource, o.Zone)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.resourceQuotaLocked(s, add); err != nil {
+		return nil, err
+	}
+	for _, r := range add {
+		set(&held.Resources, r.String(), true)
+	}
+	text := fmt.Sprintf("account %q attached %s to endpoint service %q", o.As, resourceList(add), s.Name)
+	return []Event{p.changedLocked(&held.object, KindService, s.Name, o.As, text)}, nil
+}
+
+// attachableLocked are the resources that a service gets: a load balancer of
+// its owner, of the type of the others, in a zone or in all of its own.
+func (p *Plane) attachableLocked(s *topology.EndpointService, name, zone string) ([]topology.Resource, *Error) {
+	balancer, missing := p.plan.LoadBalancer(name)
+	switch {
+	case missing != nil:
+		return nil, notInPlan(missing)
+	case s.Reverse:
+		return nil, invalid("load balancer", name, "make a service for load balancers", "endpoint service %q is for reverse endpoints, and load balancer %q is not", s.Name, name)
+	}
+	if vpc, err := p.plan.VPC(balancer.VPC); err == nil && vpc.Account != s.Account {
+		return nil, invalid("load balancer", name, "a service offers what its owner has", "load balancer %q belongs to account %q, and endpoint service %q to %q", name, vpc.Account, s.Name, s.Account)
+	}
+	for _, r := range s.Resources {
+		if other, err := p.plan.LoadBalancer(r.LoadBalancer); err == nil && other.Type != balancer.Type {
+			return nil, invalid("load balancer", name, "make a service for each type", "load balancer %q is of type %s, and endpoint service %q offers %s", name, balancer.Type, s.Name, other.Type)
+		}
+	}
+	var zones, add = []string{}, []topology.Resource{}
+	for _, node := range balancer.Nodes {
+		zones = append(zones, node.Zone)
+		r := topology.Resource{LoadBalancer: name, Zone: node.Zone}
+		if (zone == "" || zone == node.Zone) && !slices.Contains(s.Resources, r) {
+			add = append(add, r)
+		}
+	}
+	switch {
+	case zone != "" && !slices.Contains(zones, zone):
+		e := unknown("zone", zone, zones)
+		e.Text = fmt.Sprintf("load balancer %q is not in zone %q", name, zone)
+		return nil, e
+	case len(add) == 0:
+		return nil, &Error{Code: WrongState, Kind: "endpoint service", Name: s.Name,
+			Text: fmt.Sprintf("load balancer %q is attached to endpoint service %q already", name, s.Name), Hint: "there is nothing to do"}
+	}
+	return add, nil
+}
+
+func (p *Plane) detachLocked(o topology.Operation) ([]Event, *Error) {
+	s, held, err := p.ownServiceLocked(&o)
+	if err != nil {
+		return nil, err
+	}
+	var remove []topology.Resource
+	for _, r := range s.Resources {
+		if r.LoadBalancer+r.NATGateway == o.Resource && (o.Zone == "" || o.Zone == r.Zone) {
+			remove = append(remove, r)
+		}
+	}
+	if len(remove) == 0 {
+		var known []string
+		for _, r := range s.Resources {
+			known = append(known, r.String())
+		}
+		e := unknown("resource", o.Resource, known)
+		e.Text = fmt.Sprintf("load balancer %q is not attached to endpoint service %q", o.Resource, s.Name)
+		if o.Zone != "" {
+			e.Text += fmt.Sprintf(" in zone %q", o.Zone)
+		}
+		if len(known) == 0 {
+			e.Hint = "it has no load balancers"
+		}
+		return nil, e
+	}
+	for _, r := range remove {
+		if c := p.userLocked(s.Name, r); c != nil {
+			hint := fmt.Sprintf("move it to another: plinksim connection replace %s %s %s, or reject it", s.Name, c.Endpoint, r.Zone)
+			if s.Reverse {
+				hint = fmt.Sprintf("reject it first: plinksim connection reject %s %s", s.Name, c.Endpoint)
+			}
+			return nil, inUse("endpoint service", s.Name, hint, "endpoint service %q cannot give up %s: endpoint %q is connected to it", s.Name, r, c.Endpoint)
+		}
+	}
+	for _, r := range remove {
+		set(&held.Resources, r.String(), false)
+	}
+	text := fmt.Sprintf("account %q detached %s from endpoint service %q", o.As, resourceList(remove), s.Name)
+	return []Event{p.changedLocked(&held.object, KindService, s.Name, o.As, text)}, nil
+}
+
+// userLocked is a connection that carries traffic through a resource, or nil.
+func (p *Plane) userLocked(service string, r topology.Resource) *connection {
+	for _, c := range p.connections {
+		if c.Service == service && r.NATGateway != "" && c.State.Open() {
+			return c
+		}
+		if z := c.zone(r.Zone); c.Service == service && r.NATGateway == "" && z != nil &&
+			(z.State.Open() && z.LoadBalancer == r.LoadBalancer || z.Replaced == r.LoadBalancer) {
+			return c
+		}
+	}
+	return nil
+}
+
+func resourceList(resources []topology.Resource) string {
+	var out []string
+	for _, r := range resources {
+		out = append(out, r.String())
+	}
+	return strings.Join(out, " and ")
+}
+
+func (p *Plane) serviceCreateLocked(o topology.Operation) ([]Event, *Error) {
+	planned := findService(p.plan, o.Service)
+	if planned == nil {
+		return nil, notDeclared("endpoint service", o.Service)
+	}
+	if o.As == "" {
+		o.As = planned.Account
+	}
+	held := p.live.services[planned.Name]
+	switch {
+	case o.As != planned.Account:
+		return nil, notOwner(o.As, "endpoint service", planned.Name, planned.Account)
+	case held.State != Gone:
+		return nil, exists("endpoint service", planned.Name)
+	}
+	if err := p.serviceQuotaLocked(planned.Account); err != nil {
+		return nil, err
+	}
+	there := true
+	*held = service{object: held.object}
+	held.Exists = &there
+	event := p.createdLocked(&held.object, KindService, planned.Name, o.As)
+	more, err := p.adoptLocked(p.plan, p.live)
+	if err != nil {
+		panic("a service takes nothing from others when it is created: " + err.Text)
+	}
+	return append([]Event{event}, more...), nil
+}
+
+func (p *Plane) createdLocked(o *object, kind Kind, name, account string) Event {
+	p.enterLocked(o, objectLife.next[Gone][Create])
+	return objectEvent(kind, name, Create, account, "", Word(p.plan.Cloud, kind, o.State), fmt.Sprintf("account %q created %s %q", account, kind.noun(), name))
+}
+
+func notDeclared(kind, name string) *Error {
+	return &Error{Code: NotFound, Kind: kind, Name: name,
+		Text: fmt.Sprintf("the topology file has no %s %q", kind, name),
+		Hint: "add it to the file, and run plinksim up with it; with exists: false it is there only after it was created"}
+}
+
+func exists(kind, name string) *Error {
+	return &Error{Code: WrongState, Kind: kind, Name: name, Text: fmt.Sprintf("%s %q exists already", kind, name), Hint: "there is nothing to do"}
+}
+
+// serviceDeleteLocked holds to what the clouds ask for first. Alibaba Cloud:
+// every endpoint disconnected and every resource removed (PrivateLink API
+// 2020-04-15, DeleteVpcEndpointService). AWS: no connection available or
+// waiting (DeleteVpcEndpointServiceConfigurations).
+func (p *Plane) serviceDeleteLocked(o topology.Operation) ([]Event, *Error) {
+	s, held, err := p.ownServiceLocked(&o)
+	if err != nil {
+		return nil, err
+	}
+	var left []*connection
+	for _, c := range p.connections {
+		if c.Service != s.Name {
+			continue
+		}
+		if _, ok := connectionLife.next[c.State][ServiceDelete]; !ok || p.plan.Cloud == "aws" && c.State == Wait {
+			return nil, inUse("endpoint service", s.Name, fmt.Sprintf("reject it first: plinksim connection reject %s %s", s.Name, c.Endpoint),
+				"endpoint service %q cannot be deleted: %s is %s", s.Name, c, c.Status)
+		}
+		left = append(left, c)
+	}
+	if p.plan.Cloud != "aws" && len(s.Resources) > 0 {
+		r := s.Resources[0]
+		return nil, &Error{Code: WrongState, Kind: "endpoint service", Name: s.Name,
+			Text: fmt.Sprintf("endpoint service %q cannot be deleted: it still has %s", s.Name, resourceList(s.Resources)),
+			Hint: fmt.Sprintf("detach them first: plinksim service detach %s %s", s.Name, r.LoadBalancer)}
+	}
+	events := []Event{p.deletingLocked(&held.object, KindService, s.Name, o.As)}
+	for _, c := range left {
+		for i := range c.Zones {
+			c.Zones[i].LoadBalancer = ""
+		}
+		e := p.moveLocked(c, ServiceDelete, o.As)
+		e.Text = fmt.Sprintf("%s has lost its service", c)
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+func (p *Plane) deletingLocked(o *object, kind Kind, name, account string) Event {
+	from := Word(p.plan.Cloud, kind, o.State)
+	p.enterLocked(o, objectLife.next[o.State][Delete])
+	return objectEvent(kind, name, Delete, account, from, Word(p.plan.Cloud, kind, o.State), fmt.Sprintf("account %q deletes %s %q", account, kind.noun(), name))
+}

@@ -1,0 +1,199 @@
+package topology
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Operation is something that an account does to the control plane of a
+// running lab, as data: commands, checks and tests say it in the same way.
+// Which fields a verb needs, operations says; the others are empty.
+type Operation struct {
+	Verb string `json:"verb"`
+	As   string `json:"as,omitempty"` // the calling account; "" stands for the one that may do it
+
+	Service       string     `json:"service,omitempty"`
+	Endpoint      string     `json:"endpoint,omitempty"`
+	Zone          string     `json:"zone,omitempty"`
+	Account       string     `json:"account,omitempty"`  // whom a whitelist is about
+	Resource      string     `json:"resource,omitempty"` // a load balancer
+	SecurityGroup string     `json:"security_group,omitempty"`
+	Resources     []Resource `json:"resources,omitempty"` // chosen by hand, a zone each
+	Bandwidth     *int       `json:"bandwidth,omitempty"` // Mbit/s; 0: not limited
+	Force         bool       `json:"force,omitempty"`
+	Description   *string    `json:"description,omitempty"`
+	AutoAccept    *bool      `json:"auto_accept,omitempty"`
+	ZoneAffinity  *bool      `json:"zone_affinity,omitempty"`
+}
+
+// operationKeys are the verbs, with the keys that each needs and may have
+// beside verb and as.
+var operationKeys = map[string]struct{ needs, may []string }{
+	"service-show":     {needs: []string{"service"}},
+	"service-set":      {needs: []string{"service"}, may: []string{"description", "auto_accept", "zone_affinity", "bandwidth"}},
+	"service-create":   {needs: []string{"service"}},
+	"service-delete":   {needs: []string{"service"}},
+	"whitelist-add":    {needs: []string{"service", "account"}},
+	"whitelist-remove": {needs: []string{"service", "account"}},
+	"attach":           {needs: []string{"service", "resource"}, may: []string{"zone"}},
+	"detach":           {needs: []string{"service", "resource"}, may: []string{"zone"}},
+	"endpoint-create":  {needs: []string{"endpoint"}},
+	"endpoint-delete":  {needs: []string{"endpoint"}},
+	"endpoint-set":     {needs: []string{"endpoint"}, may: []string{"description"}},
+	"zone-add":         {needs: []string{"endpoint", "zone"}},
+	"zone-remove":      {needs: []string{"endpoint", "zone"}},
+	"group-add":        {needs: []string{"endpoint", "security_group"}},
+	"group-remove":     {needs: []string{"endpoint", "security_group"}},
+	"accept":           {needs: []string{"service", "endpoint"}, may: []string{"bandwidth", "resources"}},
+	"reject":           {needs: []string{"service", "endpoint"}},
+	"bandwidth":        {needs: []string{"service", "endpoint", "bandwidth"}},
+	"zone-enable":      {needs: []string{"service", "endpoint", "zone"}},
+	"zone-disable":     {needs: []string{"service", "endpoint", "zone"}},
+	"replace":          {needs: []string{"service", "endpoint", "zone"}, may: []string{"resource", "force"}},
+	"release":          {needs: []string{"service", "endpoint", "zone"}},
+}
+
+// Verbs are those of operations, in alphabetical order.
+func Verbs() []string {
+	var out []string
+	for verb := range operationKeys {
+		out = append(out, verb)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Refusals are the ways in which an operation may be refused, as a check's
+// expect.error names them.
+var Refusals = []string{"not-found", "not-owner", "not-whitelisted", "wrong-state", "in-use", "invalid", "quota", "unsupported"}
+
+// String is the operation as a sentence's end: "zone-disable svc1 ep1 zone-a".
+func (o Operation) String() string {
+	parts := []string{o.Verb}
+	for _, text := range []string{o.Service, o.Endpoint, o.Zone, o.Account, o.Resource, o.SecurityGroup} {
+		if text != "" {
+			parts = append(parts, text)
+		}
+	}
+	for _, r := range o.Resources {
+		parts = append(parts, r.String())
+	}
+	if o.Bandwidth != nil {
+		parts = append(parts, FormatRate(int64(*o.Bandwidth)*1e6))
+	}
+	if o.Force {
+		parts = append(parts, "by force")
+	}
+	if o.As != "" {
+		parts = append(parts, "as "+o.As)
+	}
+	return strings.Join(parts, " ")
+}
+
+// ParseResource reads LOAD_BALANCER@ZONE.
+func ParseResource(text string) (Resource, error) {
+	balancer, zone, ok := strings.Cut(text, "@")
+	if !ok || balancer == "" || zone == "" {
+		return Resource{}, fmt.Errorf("%q is not LOAD_BALANCER@ZONE", text)
+	}
+	return Resource{LoadBalancer: balancer, Zone: zone}, nil
+}
+
+type rawOperation struct {
+	Verb          value[string]           `yaml:"verb,required" doc:"what is done" enum:"accept|reject|bandwidth|zone-enable|zone-disable|replace|release|service-show|service-set|service-create|service-delete|whitelist-add|whitelist-remove|attach|detach|endpoint-create|endpoint-delete|endpoint-set|zone-add|zone-remove|group-add|group-remove"`
+	As            value[string]           `yaml:"as" doc:"the account that does it; the one that may where it is missing"`
+	Service       value[string]           `yaml:"service" doc:"the endpoint service"`
+	Endpoint      value[string]           `yaml:"endpoint" doc:"the endpoint"`
+	Zone          value[string]           `yaml:"zone" doc:"the zone"`
+	Account       value[string]           `yaml:"account" doc:"the account that comes on the whitelist or leaves it"`
+	Resource      value[string]           `yaml:"resource" doc:"a load balancer: to attach or detach, or the new one of a zone"`
+	Resources     sequence[value[string]] `yaml:"resources" doc:"load balancers chosen by hand, such as clb1@eu-central-1b, one for a zone"`
+	SecurityGroup value[string]           `yaml:"security_group" doc:"a group of the endpoint's VPC"`
+	Bandwidth     value[megabits]         `yaml:"bandwidth" doc:"Mbit/s of a connection in each direction, or none for no limit"`
+	Force         value[bool]             `yaml:"force" doc:"replace at once: sessions through the old load balancer end"`
+	Description   value[string]           `yaml:"description" doc:"a text for people"`
+	AutoAccept    value[bool]             `yaml:"auto_accept" doc:"connect endpoints without asking the owner"`
+	ZoneAffinity  value[bool]             `yaml:"zone_affinity" doc:"an endpoint's name leads to the asker's zone first"`
+	Node          *yaml.Node
+}
+
+// operation reads what a check does to the control plane. Where it is to be
+// refused, what it names need not exist: that may be the point.
+func (b *builder) operation(who string, raw *rawOperation, refused bool) *Operation {
+	o := &Operation{
+		Verb: raw.Verb.V, As: raw.As.V, Service: raw.Service.V, Endpoint: raw.Endpoint.V, Zone: raw.Zone.V,
+		Account: raw.Account.V, Resource: raw.Resource.V, SecurityGroup: raw.SecurityGroup.V, Force: raw.Force.V,
+		Bandwidth: (*int)(pointer(raw.Bandwidth)), Description: pointer(raw.Description),
+		AutoAccept: pointer(raw.AutoAccept), ZoneAffinity: pointer(raw.ZoneAffinity),
+	}
+	for _, ref := range raw.Resources.Items {
+		r, err := ParseResource(ref.V)
+		if err != nil && ref.given() {
+			b.problem(ref.Node, "write it like clb1@eu-central-1b", "%s: %v", who, err)
+		}
+		o.Resources = append(o.Resources, r)
+	}
+	b.operationKeys(who, raw)
+	if !refused {
+		b.operationNames(who, raw)
+	}
+	return o
+}
+
+// pointer is nil for a value that was not given.
+func pointer[T any](v value[T]) *T {
+	if !v.given() {
+		return nil
+	}
+	return &v.V
+}
+
+func (b *builder) operationKeys(who string, raw *rawOperation) {
+	keys, known := operationKeys[raw.Verb.V]
+	if !known {
+		return
+	}
+	for _, k := range []struct {
+		name string
+		node *yaml.Node
+		bad  bool
+	}{
+		{"service", raw.Service.Node, raw.Service.Bad}, {"endpoint", raw.Endpoint.Node, raw.Endpoint.Bad},
+		{"zone", raw.Zone.Node, raw.Zone.Bad}, {"account", raw.Account.Node, raw.Account.Bad},
+		{"resource", raw.Resource.Node, raw.Resource.Bad}, {"resources", raw.Resources.Node, false},
+		{"security_group", raw.SecurityGroup.Node, raw.SecurityGroup.Bad}, {"bandwidth", raw.Bandwidth.Node, raw.Bandwidth.Bad},
+		{"force", raw.Force.Node, raw.Force.Bad}, {"description", raw.Description.Node, raw.Description.Bad},
+		{"auto_accept", raw.AutoAccept.Node, raw.AutoAccept.Bad}, {"zone_affinity", raw.ZoneAffinity.Node, raw.ZoneAffinity.Bad},
+	} {
+		needed := slices.Contains(keys.needs, k.name)
+		switch {
+		case k.node == nil && !k.bad && needed:
+			b.problem(raw.Node, "add "+k.name, "%s: %s needs %s", who, raw.Verb.V, k.name)
+		case k.node != nil && !needed && !slices.Contains(keys.may, k.name):
+			b.problem(k.node, "remove it", "%s: %s has no %s", who, raw.Verb.V, k.name)
+		}
+	}
+}
+
+func (b *builder) operationNames(who string, raw *rawOperation) {
+	refer(b, who, raw.As, b.plan.Account)
+	if raw.Account.V != Everybody {
+		refer(b, who, raw.Account, b.plan.Account)
+	}
+	refer(b, who, raw.Resource, b.plan.LoadBalancer)
+	service := refer(b, who, raw.Service, b.plan.Service)
+	endpoint := refer(b, who, raw.Endpoint, b.plan.Endpoint)
+	if endpoint == nil || b.bad["endpoint "+endpoint.Name] {
+		return
+	}
+	if service != nil && endpoint.Service != service.Name {
+		b.problem(raw.Endpoint.Node, "write service: "+endpoint.Service, "%s: endpoint %q leads to endpoint service %q, not %q", who, endpoint.Name, endpoint.Service, service.Name)
+	}
+	refer(b, who, raw.Zone, endpoint.Zone)
+	if vpc, err := b.plan.VPC(endpoint.VPC); err == nil {
+		refer(b, who, raw.SecurityGroup, vpc.SecurityGroup)
+	}
+}
