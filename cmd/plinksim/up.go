@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -323,7 +324,7 @@ func printNext(w io.Writer, plan *topology.Plan, status lab.Status, foreground b
 			t.row("  plinksim accept "+ep.Service+" "+ep.Name, "let "+ep.Name+" connect: "+ep.Service+" does not accept by itself")
 		}
 	}
-	if client, endpoint := firstClient(plan); client != "" {
+	if client, endpoint := firstClient(plan, status); client != "" {
 		t.row(fmt.Sprintf("  plinksim exec %s -- curl -s http://$(plinksim name %s)/", client, endpoint), "call the service from "+client)
 	}
 	if n := len(plan.Checks); n > 0 {
@@ -340,10 +341,11 @@ func printNext(w io.Writer, plan *topology.Plan, status lab.Status, foreground b
 
 // firstClient is the first endpoint that can be called, and an instance in its
 // VPC.
-func firstClient(plan *topology.Plan) (client, endpoint string) {
+func firstClient(plan *topology.Plan, status lab.Status) (client, endpoint string) {
 	for _, ep := range plan.Endpoints {
 		vpc, err := plan.VPC(ep.VPC)
-		if err != nil || len(vpc.Instances) == 0 || ep.Reverse {
+		exists := slices.ContainsFunc(status.Endpoints, func(s lab.EndpointStatus) bool { return s.Name == ep.Name })
+		if err != nil || len(vpc.Instances) == 0 || ep.Reverse || !exists {
 			continue
 		}
 		name := vpc.Instances[0].Name
