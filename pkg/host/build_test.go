@@ -93,6 +93,17 @@ func TestBuildGivesUpOnADeviceWithoutACarrier(t *testing.T) {
 		require.NoError(t, err)
 		return netlink.LinkSetDown(link)
 	}))
+	vpc, err := Open(dir, plan.VPCs[1].Namespace)
+	require.NoError(t, err)
+	defer vpc.Close()
+	require.Eventually(t, func() (down bool) {
+		require.NoError(t, vpc.Do(func() error {
+			port, err := netlink.LinkByName(instance.Port)
+			down = err == nil && port.Attrs().OperState != netlink.OperUp
+			return err
+		}))
+		return down
+	}, 10*time.Second, time.Millisecond, "the kernel notices")
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New("enough"))
 	defer cancel()
 	err = awaitCarriers(ctx, dir, plan)

@@ -304,6 +304,7 @@ func TestChecker(t *testing.T) {
 		require.Equal(t, lb.Unhealthy, second.State)
 		require.Equal(t, 2*time.Second, time.Since(start), "who was never healthy is probed every second until that is known")
 
+		synctest.Wait() // for the probe of the other server that starts now as well
 		h.set("192.168.24.0:80", errSilent)
 		third := <-changes
 		require.Equal(t, "vpc2/ecs0", third.Instance)

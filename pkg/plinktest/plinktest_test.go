@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -454,13 +455,15 @@ func TestNothingIsLeftOfALab(t *testing.T) {
 	plinktest.Require(t)
 	before, err := net.Interfaces()
 	require.NoError(t, err)
+	var dir string
 	t.Run("lab", func(t *testing.T) {
-		plinktest.Up(t, clb)
+		dir = filepath.Dir(plinktest.Up(t, clb).Status().Dir)
 		during, err := net.Interfaces()
 		require.NoError(t, err)
 		require.Equal(t, before, during, "a lab makes nothing in the host's namespace")
 	})
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	require.NoError(t, err)
-	require.NotContains(t, string(mounts), "plinktest")
+	require.NotContains(t, string(mounts), dir)
+	require.NoDirExists(t, dir)
 }
