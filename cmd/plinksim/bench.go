@@ -58,6 +58,7 @@ each measurement until it does nothing, but no longer than that.`,
 	flags.Float64Var(&options.Seconds, "seconds", 2, "how long each load runs")
 	flags.DurationVar(&options.Quiet, "quiet", 0, "wait so long, at most, before each measurement until the machine is quiet")
 	flags.StringVar(&only, "only", "", "run the loads whose name this regular expression matches")
+	flags.IntVar(&options.Workers, "workers", 1, "threads that carry the data plane's packets: 1, 2, 4, ...")
 	flags.StringSliceVar(&options.Paths, "path", nil, "core or kernel; both where it is missing")
 	flags.StringVar(&jsonFile, "json", "", "write everything that was measured to this file")
 	flags.StringVar(&reportFile, "report", "", "write a report with plots to this file, .html or .svg")

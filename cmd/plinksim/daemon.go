@@ -30,6 +30,7 @@ const (
 // newDaemon is how "up" starts a lab's daemon.
 func newDaemon() *cobra.Command {
 	var name, file string
+	var workers int
 	cmd := &cobra.Command{
 		Use: "__daemon", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -50,7 +51,7 @@ func newDaemon() *cobra.Command {
 				up = true
 				reports.Close()
 			}
-			err := daemon(ctx, file, lock, tell, ready)
+			err := daemon(ctx, file, workers, lock, tell, ready)
 			if err != nil && !up {
 				tell(api.Progress{End: true, Err: &api.Error{Text: err.Error()}})
 			}
@@ -59,10 +60,11 @@ func newDaemon() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&name, "name", "", "the lab, for people who list processes")
 	cmd.Flags().StringVar(&file, "file", "", "what the topology file is called")
+	cmd.Flags().IntVar(&workers, "workers", 1, "of the data plane")
 	return cmd
 }
 
-func daemon(ctx context.Context, file string, lock *lab.Lock, tell func(api.Progress), ready func()) error {
+func daemon(ctx context.Context, file string, workers int, lock *lab.Lock, tell func(api.Progress), ready func()) error {
 	source, err := io.ReadAll(os.Stdin)
 	if err != nil {
 		return err
@@ -72,19 +74,19 @@ func daemon(ctx context.Context, file string, lock *lab.Lock, tell func(api.Prog
 		return err
 	}
 	progress := func(done, total int, what string) { tell(api.Progress{Done: done, Total: total, What: what}) }
-	return serve(ctx, plan, lock, textLogger(os.Stderr), progress, ready)
+	return serve(ctx, plan, workers, lock, textLogger(os.Stderr), progress, ready)
 }
 
 // serve runs a lab until ctx ends or a client takes it down, and removes it.
 // It calls ready once, when the lab is up and its socket answers. The caller
 // holds the lab's lock, and keeps it.
-func serve(ctx context.Context, plan *topology.Plan, lock *lab.Lock, log *slog.Logger, progress lab.Progress, ready func()) error {
+func serve(ctx context.Context, plan *topology.Plan, workers int, lock *lab.Lock, log *slog.Logger, progress lab.Progress, ready func()) error {
 	dir := lab.DirOf(plan.Name)
 	defer dir.Erase()
 	if err := os.WriteFile(dir.Path("pid"), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
 		return err
 	}
-	running, err := lab.Start(ctx, dir, plan, log, progress)
+	running, err := lab.Start(ctx, dir, plan, log, progress, lab.Workers(workers))
 	if err != nil && ctx.Err() != nil {
 		return errInterrupted
 	}

@@ -50,6 +50,9 @@ func printStatus(w io.Writer, s lab.Status) {
 	fmt.Fprintf(w, "\ndata plane: %d sessions, %d frames read, %d sent, %d superframes; lost: %d ring, %d copy, %d send\n",
 		s.Dataplane.Sessions, s.Dataplane.FramesRead, s.Dataplane.FramesSent, s.Dataplane.Superframes,
 		s.Dataplane.RingDrops, s.Dataplane.CopyDrops, s.Dataplane.SendErrors)
+	if len(s.Dataplane.Workers) > 1 {
+		section(w, func(w io.Writer) { printWorkers(w, s) })
+	}
 	fmt.Fprintf(w, "verdicts: %s\n", verdictText(s.Dataplane.Verdicts))
 }
 
@@ -116,6 +119,15 @@ func printLinks(w io.Writer, s lab.Status) {
 			fmt.Sprintf("%d packets, %d bytes", l.PacketsToProvider, l.BytesToProvider),
 			fmt.Sprintf("%d packets, %d bytes", l.PacketsToConsumer, l.BytesToConsumer),
 			l.Superframes, verdictText(l.Verdicts))
+	}
+	t.flush()
+}
+
+func printWorkers(w io.Writer, s lab.Status) {
+	t := newTable(w, "WORKER", "SESSIONS", "READ", "SENT", "HANDED OVER", "LOST")
+	for i, worker := range s.Dataplane.Workers {
+		t.row(i, worker.Sessions, worker.FramesRead, worker.FramesSent, worker.HandedOver,
+			worker.RingDrops+worker.CopyDrops+worker.SendErrors+worker.HandedOverDrops)
 	}
 	t.flush()
 }

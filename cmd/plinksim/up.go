@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/plinksim/plinksim/pkg/api"
+	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -25,6 +27,7 @@ import (
 func newUp() *cobra.Command {
 	var foreground bool
 	var output, metrics string
+	var workers int
 	cmd := &cobra.Command{
 		Use:     "up FILE",
 		Aliases: []string{"deploy", "apply"},
@@ -44,6 +47,9 @@ A problem in the file is found before anything is created.`,
 			if err := checkOutput(output); err != nil {
 				return err
 			}
+			if err := dataplane.CheckWorkers(workers); err != nil {
+				return &usageError{fmt.Errorf("--workers: %w", err)}
+			}
 			plan, err := load(args[0])
 			if err != nil {
 				return err
@@ -58,7 +64,7 @@ A problem in the file is found before anything is created.`,
 			for _, warning := range plan.Warnings {
 				fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: warning: %s\n", warning.String())
 			}
-			up := &up{plan: plan, dir: lab.DirOf(plan.Name), progress: newProgress(cmd.ErrOrStderr())}
+			up := &up{plan: plan, dir: lab.DirOf(plan.Name), workers: workers, progress: newProgress(cmd.ErrOrStderr())}
 			start := time.Now()
 			show := func() error {
 				if err := serveMetrics(cmd, up.dir, metrics); err != nil {
@@ -77,6 +83,7 @@ A problem in the file is found before anything is created.`,
 	}
 	cmd.Flags().BoolVarP(&foreground, "foreground", "f", false, "stay attached, and take the lab down on ctrl-C")
 	cmd.Flags().StringVar(&metrics, "metrics", "", "also answer /metrics for Prometheus at HOST:PORT; :PORT is on the loopback interface")
+	cmd.Flags().IntVar(&workers, "workers", 1, "threads that carry packets: 1, 2, 4, ..., as many as there are CPUs to spare")
 	addOutput(cmd, &output)
 	return cmd
 }
@@ -88,6 +95,9 @@ func showUp(cmd *cobra.Command, plan *topology.Plan, output string, after time.D
 		return err
 	}
 	warnOfEnded(cmd.ErrOrStderr(), status)
+	if flag, has := cmd.Flags().Lookup("workers"), len(status.Dataplane.Workers); flag.Changed && flag.Value.String() != strconv.Itoa(has) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: warning: the lab has %d workers, as it came up; \"plinksim down %s\" and up again changes that\n", has, plan.Name)
+	}
 	out := cmd.OutOrStdout()
 	if output == "json" {
 		return printJSON(out, status)
@@ -116,6 +126,7 @@ func warnOfEnded(w io.Writer, status lab.Status) {
 type up struct {
 	plan     *topology.Plan
 	dir      lab.Dir
+	workers  int
 	progress *progress
 }
 
@@ -243,7 +254,7 @@ func (u *up) daemon(lock *lab.Lock) (daemon *exec.Cmd, reports *os.File, err err
 		return nil, nil, err
 	}
 	defer write.Close()
-	daemon = exec.Command(self, "__daemon", "--name", u.plan.Name, "--file", u.plan.File)
+	daemon = exec.Command(self, "__daemon", "--name", u.plan.Name, "--file", u.plan.File, "--workers", strconv.Itoa(u.workers))
 	daemon.Dir = "/"
 	// It is in another directory, where a relative path would be another one.
 	daemon.Env = append(os.Environ(), lab.RootVariable+"="+lab.Root())
@@ -307,7 +318,7 @@ func (u *up) foreground(ctx context.Context, stderr io.Writer, show func() error
 	}
 	defer lock.Release()
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	return serve(ctx, u.plan, lock, log, u.progress.show, func() {
+	return serve(ctx, u.plan, u.workers, lock, log, u.progress.show, func() {
 		u.progress.end()
 		if err := show(); err != nil {
 			log.Error("what was made cannot be shown", "error", err)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -159,7 +160,10 @@ var (
 	descWorkerFrames      = desc("worker_frames_total", "Frames that a worker received or sent.", "worker", "direction")
 	descWorkerBytes       = desc("worker_bytes_total", "Bytes of the frames that a worker received or sent.", "worker", "direction")
 	descWorkerSuperframes = desc("worker_superframes_total", "Superframes that a worker received.", "worker")
-	descWorkerDropped     = desc("worker_dropped_frames_total", "Frames that a worker's driver lost: no slot in the ring, no whole copy, not sent, or from no ENI.", "worker", "reason")
+	descWorkerDropped     = desc("worker_dropped_frames_total", "Frames that a worker's driver lost: no slot in the ring, no whole copy, not sent, from no ENI, or no room where it was handed over to.", "worker", "reason")
+
+	descWorkerSessions = desc("worker_sessions", "Sessions in a worker's table.", "worker")
+	descWorkerHanded   = desc("worker_handed_over_frames_total", "Frames that a worker received and another one's session was of.", "worker")
 
 	descShapedDropped = desc("shaping_dropped_frames_total", "Frames that shaping and faults dropped.", "link", "direction", "reason")
 	descShapedWaiting = desc("shaping_waiting_frames", "Frames that wait for their time.", "link", "direction")
@@ -202,7 +206,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		to.gauge(descPortsInUse, float64(use.InUse), labels...)
 		to.gauge(descPortsLimit, float64(use.Limit), labels...)
 	}
-	to.driver("0", m.Engine.Driver)
+	for i, w := range m.Workers {
+		to.worker(strconv.Itoa(i), w)
+	}
 	to.shaping(m.Engine.Shaped)
 	to.count(descARP, m.Engine.ARP.Answered, "answered")
 	to.count(descARP, m.Engine.ARP.Ignored, "ignored")
@@ -257,7 +263,11 @@ func (e emitter) link(l fullnat.LinkStats) {
 	}
 }
 
-func (e emitter) driver(worker string, s dataplane.DriverStats) {
+func (e emitter) worker(worker string, w dataplane.WorkerStats) {
+	s := w.Driver
+	e.gauge(descWorkerSessions, float64(w.Sessions), worker)
+	e.count(descWorkerHanded, w.HandedOver, worker)
+	e.count(descWorkerDropped, w.Refused, worker, "handed_over")
 	e.count(descWorkerFrames, s.FramesRead, worker, "received")
 	e.count(descWorkerFrames, s.FramesWritten, worker, "sent")
 	e.count(descWorkerBytes, s.BytesRead, worker, "received")

@@ -32,7 +32,7 @@ func someMetrics() lab.Metrics {
 	link.Verdicts[fullnat.Denied] = 6
 	m.Engine.Table = fullnat.Stats{Sessions: 4, Links: []fullnat.LinkStats{link}}
 	m.Engine.Table.Verdicts[fullnat.Denied] = 8
-	m.Engine.Driver.RingDrops = 12
+	m.Workers = []dataplane.WorkerStats{{Sessions: 4}, {Driver: dataplane.DriverStats{RingDrops: 12}, HandedOver: 14}}
 	m.NATPorts = []lab.NATPortUse{{
 		ENI: "clb1@z", Protocol: "tcp", NATIP: netip.MustParseAddr("100.64.0.1"), Target: netip.MustParseAddrPort("192.0.2.1:80"), InUse: 4, Limit: 55000,
 	}}
@@ -65,7 +65,9 @@ func TestMetricsTellWhatWasCounted(t *testing.T) {
 		`plinksim_verdicts_total{verdict="Malformed"} 0`,
 		`plinksim_nat_ports_in_use{eni="clb1@z",nat_ip="100.64.0.1",protocol="tcp",target="192.0.2.1:80"} 4`,
 		`plinksim_nat_ports_limit{eni="clb1@z",nat_ip="100.64.0.1",protocol="tcp",target="192.0.2.1:80"} 55000`,
-		`plinksim_worker_dropped_frames_total{reason="ring",worker="0"} 12`,
+		`plinksim_worker_dropped_frames_total{reason="ring",worker="1"} 12`,
+		`plinksim_worker_handed_over_frames_total{worker="1"} 14`,
+		`plinksim_worker_sessions{worker="0"} 4`,
 		`plinksim_shaping_dropped_frames_total{direction="to_consumer",link="ep1",reason="lost"} 13`,
 		`plinksim_connection_connected{endpoint="ep1",service="svc1"} 1`,
 		`plinksim_server_healthy{address="192.0.2.1:80",group="rs1",instance="vpc2/ecs2"} 0`,

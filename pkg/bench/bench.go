@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/lab"
 )
 
@@ -24,6 +25,8 @@ type Options struct {
 	Quiet time.Duration
 	// Paths are "core", "kernel" or both; none means both.
 	Paths []string
+	// Workers are the threads that carry the core's packets; 0 means 1.
+	Workers int
 	// Progress hears what is being done; it may be nil.
 	Progress lab.Progress
 }
@@ -34,6 +37,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Seconds == 0 {
 		o.Seconds = 2
+	}
+	if o.Workers == 0 {
+		o.Workers = 1
 	}
 	if len(o.Paths) == 0 {
 		o.Paths = []string{core, kernel}
@@ -57,6 +63,9 @@ func (o Options) Check() error {
 	}
 	if o.Seconds < minSeconds || o.Seconds > maxSeconds {
 		return fmt.Errorf("%g seconds for a measurement: want %g to %d", o.Seconds, minSeconds, maxSeconds)
+	}
+	if err := dataplane.CheckWorkers(o.Workers); err != nil {
+		return err
 	}
 	if len(o.chosen()) == 0 {
 		return fmt.Errorf("no workload has a name that matches %q", o.Only)
@@ -108,7 +117,7 @@ func Run(ctx context.Context, o Options) (_ *Report, err error) {
 	}()
 	for _, name := range o.Paths {
 		o.Progress(0, 0, fmt.Sprintf("build the topology of the %s", name))
-		p, err := open(ctx, name)
+		p, err := open(ctx, name, o.Workers)
 		if err != nil {
 			return nil, err
 		}

@@ -20,6 +20,7 @@ type path struct {
 	dir            lab.Dir
 	plan           *topology.Plan
 	client, server *process
+	workers        int      // of the core
 	lab            *lab.Lab // of the core's
 	closers        []func(context.Context) error
 }
@@ -31,12 +32,12 @@ const (
 )
 
 // open builds a topology and starts what belongs in its middle and its ends.
-func open(ctx context.Context, name string) (*path, error) {
+func open(ctx context.Context, name string, workers int) (*path, error) {
 	plan, err := topologyOf("bench-" + name)
 	if err != nil {
 		return nil, err
 	}
-	p := &path{name: name, dir: lab.DirOf(plan.Name), plan: plan}
+	p := &path{name: name, dir: lab.DirOf(plan.Name), plan: plan, workers: workers}
 	if err := p.start(ctx); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
@@ -76,7 +77,7 @@ func (p *path) start(ctx context.Context) error {
 }
 
 func (p *path) startCore(ctx context.Context) error {
-	running, err := lab.Start(ctx, p.dir, p.plan, slog.New(slog.NewTextHandler(io.Discard, nil)), func(int, int, string) {})
+	running, err := lab.Start(ctx, p.dir, p.plan, slog.New(slog.NewTextHandler(io.Discard, nil)), func(int, int, string) {}, lab.Workers(p.workers))
 	if err != nil {
 		return err
 	}

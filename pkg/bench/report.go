@@ -22,6 +22,7 @@ type Report struct {
 	Ended   time.Time `json:"ended"`
 	Machine Machine   `json:"machine"`
 	Rounds  int       `json:"rounds"`
+	Workers int       `json:"workers"` // of the core
 	Seconds float64   `json:"seconds"` // of one measurement
 	Paths   []string  `json:"paths"`
 	Figures []Figure  `json:"figures"`
@@ -63,7 +64,7 @@ type RunInfo struct {
 func newReport(o Options) *Report {
 	r := &Report{
 		Version: ReportVersion, Started: time.Now().UTC().Truncate(time.Second), Machine: thisMachine(),
-		Rounds: o.Rounds, Seconds: o.Seconds, Paths: o.Paths, Dataplane: map[string]lab.DataplaneStatus{},
+		Rounds: o.Rounds, Workers: o.Workers, Seconds: o.Seconds, Paths: o.Paths, Dataplane: map[string]lab.DataplaneStatus{},
 	}
 	for _, w := range o.chosen() {
 		for _, m := range w.metrics {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -44,13 +45,14 @@ type Captured struct {
 // Capture is what comes and goes at some ENIs while it is open. Next is for
 // one goroutine.
 type Capture struct {
-	engine *Engine
-	cfg    CaptureConfig
-	place  map[packet.ENI]int // in cfg.ENIs
-	queue  chan Captured
-	bytes  atomic.Int64 // that wait
-	counts []captureCounts
-	ended  chan struct{}
+	engines []*Engine
+	cfg     CaptureConfig
+	place   map[packet.ENI]int // in cfg.ENIs
+	queue   chan Captured
+	bytes   atomic.Int64 // that wait
+	counts  []captureCounts
+	end     sync.Once
+	ended   chan struct{}
 }
 
 type captureCounts struct{ seen, dropped atomic.Uint64 }
@@ -60,26 +62,40 @@ var errCaptureEnded = fmt.Errorf("capture: %w", os.ErrClosed)
 // Capture starts to copy frames. It costs the engine a copy of each; without
 // one, a look at a pointer for each burst.
 func (e *Engine) Capture(cfg CaptureConfig) (*Capture, error) {
+	return newCapture(cfg, e)
+}
+
+func newCapture(cfg CaptureConfig, engines ...*Engine) (*Capture, error) {
 	if cfg.Queue == 0 {
 		cfg.Queue = defaultCaptureQueue
 	}
 	c := &Capture{
-		engine: e, cfg: cfg, place: map[packet.ENI]int{},
+		engines: engines, cfg: cfg, place: map[packet.ENI]int{},
 		queue: make(chan Captured, cfg.Queue), counts: make([]captureCounts, len(cfg.ENIs)), ended: make(chan struct{}),
 	}
 	for i, eni := range cfg.ENIs {
 		c.place[eni] = i
 	}
+	for _, e := range engines {
+		if err := e.tapFor(c); err != nil {
+			c.Close()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+func (e *Engine) tapFor(c *Capture) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
-		return nil, errEngineClosed
+		return errEngineClosed
 	}
 	if e.tap == nil {
 		e.tap = &tap{others: map[side]side{}}
 	}
 	e.tap.captures = append(e.tap.captures, c)
-	return c, nil
+	return nil
 }
 
 // Next waits for a frame. It returns an error when ctx ends, and one that is
@@ -113,12 +129,17 @@ func (c *Capture) Counts(place int) (seen, dropped uint64) {
 
 // Close ends the capture. A second Close does nothing.
 func (c *Capture) Close() {
-	c.engine.mu.Lock()
-	defer c.engine.mu.Unlock()
-	t := c.engine.tap
-	t.remove(c)
-	if t != nil && len(t.captures) == 0 {
-		c.engine.tap = nil
+	for _, e := range c.engines {
+		e.untap(c)
+	}
+}
+
+func (e *Engine) untap(c *Capture) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.tap.remove(c)
+	if e.tap != nil && len(e.tap.captures) == 0 {
+		e.tap = nil
 	}
 }
 
@@ -259,7 +280,7 @@ func (t *tap) remove(c *Capture) {
 	for i := range t.captures {
 		if t.captures[i] == c {
 			t.captures = append(t.captures[:i:i], t.captures[i+1:]...)
-			close(c.ended)
+			c.end.Do(func() { close(c.ended) })
 			return
 		}
 	}

@@ -38,3 +38,16 @@ type DriverStats struct {
 	SendErrors                uint64 // frames that could not be sent
 	Foreign                   uint64 // frames from interfaces that are no ENI, or with a VLAN tag
 }
+
+// add makes s the counters of two drivers together.
+func (s *DriverStats) add(other *DriverStats) {
+	s.FramesRead += other.FramesRead
+	s.FramesWritten += other.FramesWritten
+	s.BytesRead += other.BytesRead
+	s.BytesWritten += other.BytesWritten
+	s.SuperframesRead += other.SuperframesRead
+	s.RingDrops += other.RingDrops
+	s.CopyDrops += other.CopyDrops
+	s.SendErrors += other.SendErrors
+	s.Foreign += other.Foreign
+}

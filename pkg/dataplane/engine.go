@@ -28,6 +28,8 @@ type EngineConfig struct {
 	// ExpireBudget limits how much the table may clean up between two bursts;
 	// 0 means 256 steps.
 	ExpireBudget int
+
+	shaped *shapedLinks // of all workers; nil where there is one
 }
 
 const (
@@ -78,6 +80,8 @@ type Engine struct {
 	closed   bool
 }
 
+var errNoNAT = errors.New("a data plane configuration needs a NAT configuration, if only an empty one")
+
 var errEngineClosed = fmt.Errorf("data plane engine: %w", os.ErrClosed)
 
 // NewEngine makes an engine that translates nothing yet: Configure tells it
@@ -91,6 +95,10 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 		return nil, fmt.Errorf("make the session table: %w", err)
 	}
 	e := &Engine{driver: cfg.Driver, clock: cfg.Clock, tick: cfg.Tick, budget: cfg.ExpireBudget, table: table}
+	e.shaper.shapedLinks = cfg.shaped
+	if e.shaper.shapedLinks == nil {
+		e.shaper.shapedLinks = &shapedLinks{}
+	}
 	if e.clock == nil {
 		start := time.Now()
 		e.clock = func() time.Duration { return time.Since(start) }
@@ -112,7 +120,7 @@ func (e *Engine) Configure(cfg Config) error {
 		return err
 	}
 	if cfg.NAT == nil {
-		return errors.New("a data plane configuration needs a NAT configuration, if only an empty one")
+		return errNoNAT
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()

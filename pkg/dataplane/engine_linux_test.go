@@ -23,19 +23,8 @@ type realEndpoint struct {
 
 func newRealEndpoint(t testing.TB) realEndpoint {
 	t.Helper()
-	plane, r := newNamespace(t), realEndpoint{consumer: newNamespace(t), provider: newNamespace(t)}
-	a, _ := plane.veth(t, "eni1", r.consumer, "eth0")
-	b, _ := plane.veth(t, "eni2", r.provider, "eth0")
-	for _, n := range []*namespace{r.consumer, r.provider} {
-		n.address(t, "eth0", "10.0.1.10/16")
-		// Whoever owns an address has the MAC that follows from it.
-		link, err := n.handle.LinkByName("eth0")
-		require.NoError(t, err)
-		mac := packet.MACOf(consumer.Addr())
-		require.NoError(t, n.handle.LinkSetHardwareAddr(link, net.HardwareAddr(mac[:])))
-		n.up(t, "lo")
-	}
-	r.ring = plane.openRing(t, RingConfig{ENIs: map[int]packet.ENI{a: endpointENI, b: nodeENI}})
+	r, plane, enis := newRealEnds(t)
+	r.ring = plane.openRing(t, RingConfig{ENIs: enis})
 	var err error
 	r.engine, err = NewEngine(EngineConfig{Driver: r.ring})
 	require.NoError(t, err)
@@ -47,6 +36,25 @@ func newRealEndpoint(t testing.TB) realEndpoint {
 		require.NoError(t, <-done)
 	})
 	return r
+}
+
+// newRealEnds is a realEndpoint without anything between its ends, and the
+// namespace where that belongs.
+func newRealEnds(t testing.TB) (r realEndpoint, plane *namespace, enis map[int]packet.ENI) {
+	t.Helper()
+	plane, r = newNamespace(t), realEndpoint{consumer: newNamespace(t), provider: newNamespace(t)}
+	a, _ := plane.veth(t, "eni1", r.consumer, "eth0")
+	b, _ := plane.veth(t, "eni2", r.provider, "eth0")
+	for _, n := range []*namespace{r.consumer, r.provider} {
+		n.address(t, "eth0", "10.0.1.10/16")
+		// Whoever owns an address has the MAC that follows from it.
+		link, err := n.handle.LinkByName("eth0")
+		require.NoError(t, err)
+		mac := packet.MACOf(consumer.Addr())
+		require.NoError(t, n.handle.LinkSetHardwareAddr(link, net.HardwareAddr(mac[:])))
+		n.up(t, "lo")
+	}
+	return r, plane, map[int]packet.ENI{a: endpointENI, b: nodeENI}
 }
 
 func TestEngineCarriesADownloadBetweenTwoKernels(t *testing.T) {

@@ -3,6 +3,8 @@ package dataplane
 import (
 	"hash/fnv"
 	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/packet"
@@ -113,21 +115,29 @@ const (
 	maxHeld       = 64 << 20
 )
 
-// shaper holds frames back, drops and damages them as Shaping says. Time is
-// an argument; it belongs to one goroutine.
-type shaper struct {
-	active bool // there is something to do
+// shapedLinks are what the shapers of all workers have in common: a bandwidth
+// is that of a connection, whichever worker a session belongs to.
+type shapedLinks struct {
+	active atomic.Bool // there is something to do
+
+	mu     sync.Mutex // held by a worker for the length of a burst
 	links  map[string]*shapedLink
 	order  []*shapedLink
 	byENI  map[packet.ENI]*shapedLink
 	faults map[packet.ENI]Fault
+	stats  ShapingStats
+}
+
+// shaper holds frames back, drops and damages them as Shaping says. Time is
+// an argument; it belongs to one goroutine.
+type shaper struct {
+	*shapedLinks
 
 	queue   dueQueue
 	pool    bufferPool
 	leaving []dueFrame     // what release handed out
 	kept    []packet.Frame // what depart handed out
 	lent    [][]byte       // the memory of those of them that were cut
-	stats   ShapingStats
 }
 
 type shapedLink struct {
@@ -175,11 +185,13 @@ func (w *way) rolls(dice int, share float64) bool {
 
 // configure puts cfg in force. Frames that wait leave when they would have
 // left before.
-func (s *shaper) configure(cfg Shaping) {
+func (s *shapedLinks) configure(cfg Shaping) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	before := s.links
 	s.links, s.order = map[string]*shapedLink{}, nil
 	s.byENI, s.faults = map[packet.ENI]*shapedLink{}, cfg.Faults
-	s.active = len(cfg.Faults) > 0
+	active := len(cfg.Faults) > 0
 	for _, spec := range cfg.Links {
 		l := before[spec.Name]
 		if l == nil || l.seed != spec.Seed {
@@ -192,11 +204,12 @@ func (s *shaper) configure(cfg Shaping) {
 		if !l.toProvider.busy() && !l.toConsumer.busy() {
 			continue
 		}
-		s.active = true
+		active = true
 		for _, eni := range spec.ENIs {
 			s.byENI[eni] = l
 		}
 	}
+	s.active.Store(active)
 }
 
 // anew is a link with fresh randomness; l is the one before it, or nil.
@@ -225,9 +238,11 @@ func (w *way) busy() bool { return w.Impairment != Impairment{} || w.stats.Waiti
 
 // arrive drops frames that an interface's fault keeps from coming, in place.
 func (s *shaper) arrive(frames []packet.Frame) []packet.Frame {
-	if len(s.faults) == 0 {
+	if !s.active.Load() {
 		return frames
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	kept := frames[:0]
 	for _, f := range frames {
 		if !s.cut(&f) {
@@ -257,9 +272,11 @@ func (s *shaper) cut(f *packet.Frame) bool {
 // what waits was copied. sources are the interfaces that the frames came from,
 // one each. The result is valid until the next call.
 func (s *shaper) depart(frames []packet.Frame, sources []packet.ENI, now time.Duration) []packet.Frame {
-	if !s.active {
+	if !s.active.Load() {
 		return frames
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.takeBack()
 	kept := s.kept[:0]
 	for i := range frames {
@@ -414,6 +431,8 @@ func (s *shaper) hold(w *way, f *packet.Frame, due time.Duration, inLine bool) {
 // release fills out with frames that are due, the earliest first, and returns
 // how many. They are the shaper's again after recycle.
 func (s *shaper) release(out []packet.Frame, now time.Duration) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for n < len(out) && s.queue.ready(now) {
 		d := s.queue.pop()
 		if d.inLine {
@@ -434,6 +453,8 @@ func (s *shaper) release(out []packet.Frame, now time.Duration) (n int) {
 
 // recycle takes back the memory of what release handed out.
 func (s *shaper) recycle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i := range s.leaving {
 		d := &s.leaving[i]
 		size := cap(d.frame.Data)
@@ -449,7 +470,9 @@ func (s *shaper) recycle() {
 func (s *shaper) next() (time.Duration, bool) { return s.queue.first() }
 
 // snapshot is a copy of the counters.
-func (s *shaper) snapshot() ShapingStats {
+func (s *shapedLinks) snapshot() ShapingStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	out := s.stats
 	for _, l := range s.order {
 		out.Links = append(out.Links, ShapedLinkStats{l.name, l.toProvider.stats, l.toConsumer.stats})

@@ -12,7 +12,7 @@ import (
 
 // shapedTo is a shaper with one link whose frames to the provider are impaired.
 func shapedTo(seed uint64, i Impairment) *shaper {
-	s := &shaper{}
+	s := &shaper{shapedLinks: &shapedLinks{}}
 	s.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{endpointENI}, Seed: seed, ToProvider: i}}})
 	return s
 }
@@ -205,7 +205,7 @@ func TestTheSameSeedGivesTheSameLosses(t *testing.T) {
 }
 
 func TestDirectionsAndLinksHaveLossesOfTheirOwn(t *testing.T) {
-	s := &shaper{}
+	s := &shaper{shapedLinks: &shapedLinks{}}
 	loss := Impairment{Loss: 0.5}
 	s.configure(Shaping{Links: []ShapedLink{
 		{Name: "ep1", ENIs: []packet.ENI{1}, ToProvider: loss, ToConsumer: loss},
@@ -325,11 +325,11 @@ func TestASuperframeCountsAsItsSegments(t *testing.T) {
 }
 
 func TestAnUnlimitedIdleShaperIsNotAsked(t *testing.T) {
-	s := &shaper{}
+	s := &shaper{shapedLinks: &shapedLinks{}}
 	s.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{endpointENI}}}})
-	require.False(t, s.active)
+	require.False(t, s.active.Load())
 	s.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{endpointENI}, ToConsumer: Impairment{Bandwidth: 1}}}})
-	require.True(t, s.active)
+	require.True(t, s.active.Load())
 }
 
 func TestWhatWaitsIsBoundedAndCounted(t *testing.T) {
@@ -508,7 +508,7 @@ func FuzzShaperLosesNothingUncounted(f *testing.F) {
 }
 
 func TestAFrameBelongsToTheDirectionInWhichItGoes(t *testing.T) {
-	s := &shaper{}
+	s := &shaper{shapedLinks: &shapedLinks{}}
 	s.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{1, 2}, ToProvider: Impairment{Delay: 1}, ToConsumer: Impairment{Delay: 2}}}})
 	l := s.order[0]
 	for _, tt := range []struct {

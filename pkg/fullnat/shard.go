@@ -80,14 +80,18 @@ func NewSteering(cfg *Config, shards int) (*Steering, error) {
 // come from, so that all packets of a session are for the same. An ICMP error
 // is for the shard of the packet that it quotes.
 //
-// Pieces of a fragmented packet follow their addresses alone, as only one of
-// them has ports: put the packets together before where replies are
-// fragmented (packet(7), PACKET_FANOUT_FLAG_DEFRAG).
+// Of a fragmented packet the first piece has the ports, and goes where the whole
+// one would. The others follow their addresses alone: who has seen the first
+// one knows better.
 func (s *Steering) Shard(f *packet.Frame) int {
 	var p, quoted packet.Packet
 	switch packet.Parse(f.Data, &p) {
 	case packet.Malformed, packet.NotIP, packet.ARP:
 		return 0
+	case packet.Fragment:
+		if p.FragmentOffset() == 0 {
+			packet.ParseFirst(f.Data, &p)
+		}
 	case packet.ICMP:
 		if p.IsICMPError() && packet.ParseQuote(f.Data, &p, &quoted) {
 			p.Protocol = quoted.Protocol

@@ -134,7 +134,7 @@ func (l *Lab) numberENIs(plan *topology.Plan) error {
 		}
 		byIndex[indexes[device]] = l.numbers[device]
 	}
-	return l.ring.SetENIs(byIndex)
+	return l.engine.SetENIs(byIndex)
 }
 
 func (l *Lab) startServices(plan *topology.Plan) error {

@@ -37,8 +37,7 @@ type Lab struct {
 	log     *slog.Logger
 	started time.Time
 	plane   *control.Plane
-	ring    *dataplane.Ring
-	engine  *dataplane.Engine
+	engine  *dataplane.RingWorkers
 
 	ctx  context.Context // ends when the lab is closed
 	stop context.CancelFunc
@@ -65,11 +64,24 @@ type Lab struct {
 	answers   map[string]answerState // by name of the ENI; for who holds change
 }
 
+// Option is something about how a lab runs that no topology says.
+type Option func(*options)
+
+type options struct{ workers int }
+
+// Workers lets several threads carry the packets: 1, which is what there is
+// without it, 2, 4, ... up to 64.
+func Workers(n int) Option { return func(o *options) { o.workers = n } }
+
 // Start builds the lab's kernel side, or adopts what is already there of it,
 // and starts everything that runs in this process. When it fails, or ctx ends
 // before it returns, nothing of the lab is left. The caller holds the lab's
 // lock.
-func Start(ctx context.Context, dir Dir, plan *topology.Plan, log *slog.Logger, progress Progress) (*Lab, error) {
+func Start(ctx context.Context, dir Dir, plan *topology.Plan, log *slog.Logger, progress Progress, opts ...Option) (*Lab, error) {
+	o := options{workers: 1}
+	for _, opt := range opts {
+		opt(&o)
+	}
 	plane, err := control.NewPlane(plan, time.Now)
 	if err != nil {
 		return nil, err
@@ -84,7 +96,7 @@ func Start(ctx context.Context, dir Dir, plan *topology.Plan, log *slog.Logger, 
 		judged: make(chan struct{}, 1),
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
-	if err := l.run(ctx, plan, progress); err != nil {
+	if err := l.run(ctx, plan, o, progress); err != nil {
 		return nil, errors.Join(err, l.Close(context.WithoutCancel(ctx)))
 	}
 	return l, nil
@@ -158,9 +170,9 @@ func keep(dir Dir, plan *topology.Plan) error {
 
 // run starts what runs in this process, in the order in which a packet needs
 // it: programs that answer, health checks, names, the data plane.
-func (l *Lab) run(ctx context.Context, plan *topology.Plan, progress Progress) error {
+func (l *Lab) run(ctx context.Context, plan *topology.Plan, o options, progress Progress) error {
 	progress(0, 0, "open the data plane")
-	if err := l.openDataplane(plan); err != nil {
+	if err := l.openDataplane(plan, o.workers); err != nil {
 		return err
 	}
 	if err := l.become(plan, progress); err != nil {
@@ -175,21 +187,17 @@ func (l *Lab) run(ctx context.Context, plan *topology.Plan, progress Progress) e
 	return l.settle(ctx, progress)
 }
 
-func (l *Lab) openDataplane(plan *topology.Plan) error {
+func (l *Lab) openDataplane(plan *topology.Plan, workers int) error {
 	ns, err := l.namespace(plan.Dataplane)
 	if err != nil {
 		return err
 	}
 	err = ns.Do(func() (err error) {
-		l.ring, err = dataplane.OpenRing(dataplane.RingConfig{})
+		l.engine, err = dataplane.OpenWorkers(dataplane.RingConfig{}, dataplane.EngineConfig{}, workers)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("open the packet ring: %w", err)
-	}
-	l.engine, err = dataplane.NewEngine(dataplane.EngineConfig{Driver: l.ring})
-	if err != nil {
-		return errors.Join(err, l.ring.Close())
+		return fmt.Errorf("open the data plane: %w", err)
 	}
 	l.work.Go(func() {
 		if err := l.engine.Run(l.ctx); err != nil && l.ctx.Err() == nil {

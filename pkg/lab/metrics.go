@@ -18,7 +18,8 @@ type Metrics struct {
 	Started            time.Time
 	Engine             dataplane.EngineStats
 	ENIs               map[string]dataplane.ENIStats // by name, all that there are
-	NATPorts           []NATPortUse                  // the fullest pools
+	Workers            []dataplane.WorkerStats
+	NATPorts           []NATPortUse // the fullest pools
 	Connections        []control.Connection
 	Groups             map[string][]lb.ServerHealth
 	Resolvers          map[string]dns.Stats // by VPC
@@ -44,7 +45,7 @@ func (l *Lab) Metrics() Metrics {
 	engine.Table.Links = turned(plan, engine.Table.Links)
 	m := Metrics{
 		Lab: plan.Name, Cloud: plan.Cloud, Region: plan.Region, Started: l.started,
-		Engine: engine, ENIs: map[string]dataplane.ENIStats{},
+		Engine: engine, Workers: l.engine.Each(), ENIs: map[string]dataplane.ENIStats{},
 		Connections: l.plane.State().Connections,
 		Groups:      map[string][]lb.ServerHealth{}, Resolvers: map[string]dns.Stats{},
 	}

@@ -50,6 +50,13 @@ func (l *Lab) Status() Status {
 		Superframes: stats.Driver.SuperframesRead, RingDrops: stats.Driver.RingDrops,
 		CopyDrops: stats.Driver.CopyDrops, SendErrors: stats.Driver.SendErrors,
 	}
+	for _, w := range l.engine.Each() {
+		s.Dataplane.Workers = append(s.Dataplane.Workers, WorkerStatus{
+			Sessions: w.Sessions, FramesRead: w.Driver.FramesRead, FramesSent: w.Driver.FramesWritten,
+			RingDrops: w.Driver.RingDrops, CopyDrops: w.Driver.CopyDrops, SendErrors: w.Driver.SendErrors,
+			HandedOver: w.HandedOver, HandedOverDrops: w.Refused,
+		})
+	}
 	return s
 }
 

@@ -196,6 +196,20 @@ type LinkStatus struct {
 	Verdicts          map[string]uint64 `json:"verdicts"`
 }
 
+// WorkerStatus counts what one worker of the data plane did.
+type WorkerStatus struct {
+	Sessions   int    `json:"sessions"`
+	FramesRead uint64 `json:"frames_read"`
+	FramesSent uint64 `json:"frames_sent"`
+	RingDrops  uint64 `json:"ring_drops"`
+	CopyDrops  uint64 `json:"copy_drops"`
+	SendErrors uint64 `json:"send_errors"`
+	// Frames that another worker's session was of, and those of them that it
+	// had no room for.
+	HandedOver      uint64 `json:"handed_over"`
+	HandedOverDrops uint64 `json:"handed_over_drops"`
+}
+
 // DataplaneStatus counts what the whole lab's data plane did.
 type DataplaneStatus struct {
 	Sessions    int               `json:"sessions"`
@@ -206,6 +220,7 @@ type DataplaneStatus struct {
 	RingDrops   uint64            `json:"ring_drops"`
 	CopyDrops   uint64            `json:"copy_drops"`
 	SendErrors  uint64            `json:"send_errors"`
+	Workers     []WorkerStatus    `json:"workers"`
 }
 
 // SessionStatus is one session with both sides of its translation.

@@ -1,0 +1,156 @@
+package dataplane
+
+import (
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+
+	"github.com/plinksim/plinksim/pkg/fullnat"
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+// handover is the driver of a worker among several: it keeps the frames that
+// are this worker's and hands the others on.
+type handover struct {
+	Driver
+	number   int
+	all      []*handover
+	steering *atomic.Pointer[fullnat.Steering]
+	pieces   *pieces
+	inbox    inbox
+
+	moved, refused atomic.Uint64
+}
+
+func handOver(drivers []Driver, steering *atomic.Pointer[fullnat.Steering]) []*handover {
+	all := make([]*handover, len(drivers))
+	common := &pieces{shards: map[pieceKey]int{}}
+	for i, d := range drivers {
+		all[i] = &handover{Driver: d, number: i, all: all, steering: steering, pieces: common}
+	}
+	return all
+}
+
+// Read implements Driver. What others handed on comes before what arrives.
+func (h *handover) Read(frames []packet.Frame) (int, error) {
+	if n := h.inbox.take(frames); n > 0 {
+		return n, nil
+	}
+	n, err := h.Driver.Read(frames)
+	if err != nil {
+		return n, err
+	}
+	if n = h.sort(frames[:n]); n == 0 {
+		n = h.inbox.take(frames)
+	}
+	return n, nil
+}
+
+// sort keeps the worker's own frames, in place, and returns how many.
+func (h *handover) sort(frames []packet.Frame) (kept int) {
+	steering := h.steering.Load()
+	if steering == nil {
+		return len(frames) // nothing is translated yet
+	}
+	for i := range frames {
+		f := &frames[i]
+		if packet.IsARP(f.Data) {
+			frames[kept] = *f
+			kept++
+			continue
+		}
+		shard := steering.Shard(f)
+		if isPiece(f.Data) {
+			shard = h.pieces.shard(f, shard)
+		}
+		if shard == h.number {
+			frames[kept] = *f
+			kept++
+			continue
+		}
+		h.moved.Add(1)
+		if !h.all[shard].inbox.put(f) {
+			h.refused.Add(1)
+			continue
+		}
+		h.all[shard].Wake()
+	}
+	return kept
+}
+
+// maxInbox is how many frames may wait to be taken by their worker.
+const maxInbox = 1024
+
+// inbox holds copies of frames that another worker has read.
+type inbox struct {
+	mu     sync.Mutex
+	frames []packet.Frame
+}
+
+func (b *inbox) put(f *packet.Frame) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.frames) == maxInbox {
+		return false
+	}
+	b.frames = append(b.frames, copyOf(*f))
+	return true
+}
+
+func (b *inbox) take(frames []packet.Frame) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := copy(frames, b.frames)
+	rest := copy(b.frames, b.frames[n:])
+	clear(b.frames[rest:])
+	b.frames = b.frames[:rest]
+	return n
+}
+
+// pieces remembers where the first pieces of fragmented packets went, for the
+// others have no ports. It is right for pieces that come in order, as those of
+// this machine's kernels do.
+type pieces struct {
+	mu     sync.Mutex
+	shards map[pieceKey]int
+}
+
+// pieceKey names a fragmented packet (RFC 791, 3.2).
+type pieceKey struct {
+	eni      packet.ENI
+	header   [8]byte // addresses
+	id       uint16
+	protocol uint8
+}
+
+// maxPieces bounds the memory. What is forgotten goes to the wrong worker, and
+// is dropped there when the rest does not come.
+const maxPieces = 4096
+
+// Where the word with the offset and "more fragments" is in an IPv4 frame.
+const fragWordAt = packet.L3 + 6
+
+// isPiece says whether data is a fragment of an IPv4 packet.
+func isPiece(data []byte) bool {
+	return len(data) >= packet.L3+20 && binary.BigEndian.Uint16(data[12:]) == packet.EtherTypeIPv4 &&
+		binary.BigEndian.Uint16(data[fragWordAt:])&0x3fff != 0
+}
+
+func (p *pieces) shard(f *packet.Frame, shard int) int {
+	h := f.Data[packet.L3:]
+	key := pieceKey{f.ENI, [8]byte(h[12:20]), binary.BigEndian.Uint16(h[4:]), h[9]}
+	isFirst := binary.BigEndian.Uint16(f.Data[fragWordAt:])&0x1fff == 0
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if isFirst {
+		if len(p.shards) == maxPieces {
+			clear(p.shards)
+		}
+		p.shards[key] = shard
+		return shard
+	}
+	if known, ok := p.shards[key]; ok {
+		return known
+	}
+	return shard
+}

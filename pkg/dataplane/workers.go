@@ -1,0 +1,232 @@
+package dataplane
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/plinksim/plinksim/pkg/fullnat"
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+// Workers are engines that run side by side, each with a shard of the sessions
+// and a driver of its own. They have what an Engine has, and tell of all of
+// them together. A bandwidth, and everything else that Shaping does, is that of
+// the connection and not of a worker.
+//
+// The kernel hands a frame to the worker whose session it belongs to, as far as
+// it can see that; what comes to another one is handed on.
+type Workers struct {
+	engines  []*Engine
+	handed   []*handover // one each; none where there is a single worker
+	steering atomic.Pointer[fullnat.Steering]
+	steer    func(*fullnat.Config) error // tells the kernel; may be nil
+
+	picking sync.Mutex // a Config's Pick is for one goroutine
+}
+
+// WorkerStats counts what one worker did.
+type WorkerStats struct {
+	Driver     DriverStats
+	Sessions   int
+	HandedOver uint64 // frames that were another worker's
+	Refused    uint64 // of those, dropped because that one had too many to do
+}
+
+// newWorkers makes a worker for each driver. cfg is for all together; its Driver
+// is not used.
+func newWorkers(cfg EngineConfig, drivers []Driver, steer func(*fullnat.Config) error) (*Workers, error) {
+	w := &Workers{steer: steer}
+	n := len(drivers)
+	if n > 1 {
+		w.handed = handOver(drivers, &w.steering)
+		cfg.shaped = &shapedLinks{}
+		cfg.Table.Shards = n
+		cfg.Table.MaxSessions = (cmp.Or(cfg.Table.MaxSessions, fullnat.DefaultMaxSessions) + n - 1) / n
+		cfg.Table.MaxHalfOpen = (cfg.Table.MaxHalfOpen + n - 1) / n
+	}
+	for i := range drivers {
+		cfg.Driver, cfg.Table.Shard = drivers[i], i
+		if n > 1 {
+			cfg.Driver = w.handed[i]
+		}
+		e, err := NewEngine(cfg)
+		if err != nil {
+			for _, e := range w.engines {
+				err = errors.Join(err, e.table.Close()) // the drivers stay the caller's
+			}
+			return nil, err
+		}
+		w.engines = append(w.engines, e)
+	}
+	return w, nil
+}
+
+// Configure is as that of an Engine. Worker by worker cfg comes in force, and
+// it does for all or for none.
+func (w *Workers) Configure(cfg Config) error {
+	if len(w.engines) == 1 {
+		return w.engines[0].Configure(cfg)
+	}
+	if cfg.NAT == nil {
+		return errNoNAT
+	}
+	steering, err := fullnat.NewSteering(cfg.NAT, len(w.engines))
+	if err != nil {
+		return fmt.Errorf("configure the workers: %w", err)
+	}
+	cfg.NAT = w.pickingInTurn(cfg.NAT)
+	w.steering.Store(steering)
+	for _, e := range w.engines { // what one of them refuses, the first does
+		if err := e.Configure(cfg); err != nil {
+			return err
+		}
+	}
+	if w.steer == nil {
+		return nil
+	}
+	return w.steer(cfg.NAT)
+}
+
+// pickingInTurn is cfg with functions that several goroutines may call.
+func (w *Workers) pickingInTurn(cfg *fullnat.Config) *fullnat.Config {
+	own := *cfg
+	own.Links = slices.Clone(cfg.Links)
+	for i := range own.Links {
+		if pick := own.Links[i].Pick; pick != nil {
+			own.Links[i].Pick = func(t fullnat.Tuple) (netip.AddrPort, bool) {
+				w.picking.Lock()
+				defer w.picking.Unlock()
+				return pick(t)
+			}
+		}
+	}
+	return &own
+}
+
+// Run is as that of an Engine: when one worker fails, all end.
+func (w *Workers) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	errs := make([]error, len(w.engines))
+	var running sync.WaitGroup
+	for i, e := range w.engines {
+		running.Go(func() {
+			defer cancel()
+			errs[i] = e.Run(ctx)
+		})
+	}
+	running.Wait()
+	return errors.Join(errs...)
+}
+
+// Stats adds up the counters of all workers.
+func (w *Workers) Stats() EngineStats {
+	sum := w.engines[0].Stats()
+	if len(w.engines) == 1 {
+		return sum
+	}
+	enis := map[packet.ENI]ENIStats{}
+	addENIs(enis, sum.ENIs)
+	for _, e := range w.engines[1:] {
+		s := e.Stats()
+		sum.Driver.add(&s.Driver)
+		sum.Table.Add(&s.Table)
+		sum.ARP.Answered += s.ARP.Answered
+		sum.ARP.Ignored += s.ARP.Ignored
+		addENIs(enis, s.ENIs)
+	}
+	sum.ENIs = sum.ENIs[:0]
+	for _, s := range enis {
+		sum.ENIs = append(sum.ENIs, s)
+	}
+	slices.SortFunc(sum.ENIs, func(a, b ENIStats) int { return cmp.Compare(a.ENI, b.ENI) })
+	return sum
+}
+
+func addENIs(sum map[packet.ENI]ENIStats, enis []ENIStats) {
+	for _, e := range enis {
+		s := sum[e.ENI]
+		s.ENI = e.ENI
+		s.FramesReceived += e.FramesReceived
+		s.BytesReceived += e.BytesReceived
+		s.FramesSent += e.FramesSent
+		s.BytesSent += e.BytesSent
+		sum[e.ENI] = s
+	}
+}
+
+// Each tells of the workers one by one.
+func (w *Workers) Each() []WorkerStats {
+	out := make([]WorkerStats, len(w.engines))
+	for i, e := range w.engines {
+		s := e.Stats()
+		out[i] = WorkerStats{Driver: s.Driver, Sessions: s.Table.Sessions}
+		if len(w.handed) > 0 {
+			out[i].HandedOver, out[i].Refused = w.handed[i].moved.Load(), w.handed[i].refused.Load()
+		}
+	}
+	return out
+}
+
+// Sessions is as that of an Engine.
+func (w *Workers) Sessions() (all []fullnat.Session) {
+	for _, e := range w.engines {
+		all = append(all, e.Sessions()...)
+	}
+	return all
+}
+
+// manyPools are more than there will be.
+const manyPools = 1 << 16
+
+// PortUse is as that of an Engine: a NAT IP's ports are those of all workers.
+func (w *Workers) PortUse(count int) []fullnat.PortUse {
+	if len(w.engines) == 1 {
+		return w.engines[0].PortUse(count)
+	}
+	type pool struct {
+		eni      packet.ENI
+		protocol uint8
+		local    netip.Addr
+		target   netip.AddrPort
+	}
+	sum := map[pool]fullnat.PortUse{}
+	for _, e := range w.engines {
+		for _, use := range e.PortUse(manyPools) {
+			key := pool{use.ENI, use.Protocol, use.Local, use.Target}
+			s := sum[key]
+			use.InUse += s.InUse
+			use.Limit += s.Limit
+			sum[key] = use
+		}
+	}
+	var all []fullnat.PortUse
+	for _, use := range sum {
+		all = append(all, use)
+	}
+	slices.SortFunc(all, func(a, b fullnat.PortUse) int {
+		return cmp.Or(cmp.Compare(b.InUse, a.InUse), cmp.Compare(a.ENI, b.ENI), a.Local.Compare(b.Local), a.Target.Compare(b.Target), cmp.Compare(a.Protocol, b.Protocol))
+	})
+	return all[:min(len(all), count)]
+}
+
+// Capture is as that of an Engine. Frames of different workers may come in
+// another order than they passed.
+func (w *Workers) Capture(cfg CaptureConfig) (*Capture, error) {
+	return newCapture(cfg, w.engines...)
+}
+
+// Close is as that of an Engine.
+func (w *Workers) Close() error {
+	var errs []error
+	for _, e := range w.engines {
+		errs = append(errs, e.Close())
+	}
+	return errors.Join(errs...)
+}

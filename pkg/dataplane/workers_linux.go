@@ -1,0 +1,120 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/plinksim/plinksim/pkg/fullnat"
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+// MaxWorkers leaves each a thousand NAT ports for a target.
+const MaxWorkers = 64
+
+// RingWorkers are Workers over rings of one network namespace.
+type RingWorkers struct {
+	*Workers
+	rings []*Ring
+}
+
+// OpenWorkers makes n workers, a power of two, each with a Ring of its own. As
+// OpenRing, it opens them in the network namespace of the calling thread. The
+// Driver of engine is not used.
+func OpenWorkers(ring RingConfig, engine EngineConfig, n int) (*RingWorkers, error) {
+	if err := CheckWorkers(n); err != nil {
+		return nil, err
+	}
+	w := &RingWorkers{}
+	closeAll := func(err error) error {
+		for _, r := range w.rings {
+			err = errors.Join(err, r.Close())
+		}
+		return err
+	}
+	var drivers []Driver
+	for range n {
+		r, err := OpenRing(ring)
+		if err == nil && n > 1 {
+			w.rings = append(w.rings, r)
+			err = r.joinFanout()
+		} else if err == nil {
+			w.rings = append(w.rings, r)
+		}
+		if err != nil {
+			return nil, closeAll(err)
+		}
+		drivers = append(drivers, r)
+	}
+	steer := w.steerInKernel
+	if n == 1 {
+		steer = nil
+	}
+	var err error
+	if w.Workers, err = newWorkers(engine, drivers, steer); err != nil {
+		return nil, closeAll(err)
+	}
+	return w, nil
+}
+
+// CheckWorkers says whether there can be n workers.
+func CheckWorkers(n int) error {
+	if n < 1 || n > MaxWorkers || n&(n-1) != 0 {
+		return fmt.Errorf("%d workers: want 1, 2, 4, ... up to %d", n, MaxWorkers)
+	}
+	return nil
+}
+
+// SetENIs is as that of a Ring.
+func (w *RingWorkers) SetENIs(enis map[int]packet.ENI) error {
+	for _, r := range w.rings {
+		if err := r.SetENIs(enis); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// steerInKernel gives the fanout group the program for cfg.
+func (w *RingWorkers) steerInKernel(cfg *fullnat.Config) error {
+	ingress, egress := map[packet.ENI]bool{}, map[packet.ENI]bool{}
+	for i := range cfg.Links {
+		ingress[cfg.Links[i].Ingress], egress[cfg.Links[i].Egress] = true, true
+	}
+	enis := w.rings[0].enis.Load()
+	var replies []uint32 // the interfaces at which nothing but replies arrives
+	for eni := range egress {
+		if index := enis.ifindex(eni); index != 0 && !ingress[eni] {
+			replies = append(replies, uint32(index))
+		}
+	}
+	slices.Sort(replies)
+	program := steeringProgram(replies, len(w.rings))
+	fprog := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
+	if err := unix.SetsockoptSockFprog(w.rings[0].fd, unix.SOL_PACKET, unix.PACKET_FANOUT_DATA, &fprog); err != nil {
+		return fmt.Errorf("give the workers' sockets their program: %w", err)
+	}
+	return nil
+}
+
+// fanoutGroup is the number of the group. Nobody else has packet sockets in a
+// data plane namespace.
+const fanoutGroup = 1
+
+// The group decides about outgoing frames, not its sockets (linux:
+// include/uapi/linux/if_packet.h, since 5.18).
+const fanoutIgnoreOutgoing = 0x4000
+
+func (r *Ring) joinFanout() error {
+	group := fanoutGroup | (unix.PACKET_FANOUT_CBPF|fanoutIgnoreOutgoing)<<16
+	err := unix.SetsockoptInt(r.fd, unix.SOL_PACKET, unix.PACKET_FANOUT, group)
+	if errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("join the workers' sockets: %w: several workers need Linux 5.18 or newer", err)
+	}
+	if err != nil {
+		return fmt.Errorf("join the workers' sockets: %w", err)
+	}
+	return nil
+}
