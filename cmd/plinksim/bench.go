@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -15,7 +16,7 @@ import (
 
 func newBench() *cobra.Command {
 	var quick bool
-	var only, jsonFile, reportFile, output string
+	var only, from, jsonFile, reportFile, output string
 	var options bench.Options
 	cmd := &cobra.Command{
 		Use:   "bench",
@@ -36,6 +37,13 @@ each measurement until it does nothing, but no longer than that.`,
 			}
 			if err := checkBench(cmd, quick, only, reportFile, &options); err != nil {
 				return err
+			}
+			if from != "" {
+				report, err := readBench(from)
+				if err != nil {
+					return err
+				}
+				return writeBench(cmd.OutOrStdout(), report, output, jsonFile, reportFile)
 			}
 			if err := needRoot("bench"); err != nil {
 				return err
@@ -61,7 +69,8 @@ each measurement until it does nothing, but no longer than that.`,
 	flags.IntVar(&options.Workers, "workers", 1, "threads that carry the data plane's packets: 1, 2, 4, ...")
 	flags.StringSliceVar(&options.Paths, "path", nil, "core or kernel; both where it is missing")
 	flags.StringVar(&jsonFile, "json", "", "write everything that was measured to this file")
-	flags.StringVar(&reportFile, "report", "", "write a report with plots to this file, .html or .svg")
+	flags.StringVar(&reportFile, "report", "", "write a report to this file: .html with plots, .svg the plots alone, .md tables")
+	flags.StringVar(&from, "from", "", "measure nothing: write what an earlier --json file has")
 	addOutput(cmd, &output)
 	return cmd
 }
@@ -84,8 +93,8 @@ func checkBench(cmd *cobra.Command, quick bool, only, reportFile string, o *benc
 		}
 		o.Only = match
 	}
-	if reportFile != "" && !strings.HasSuffix(reportFile, ".html") && !strings.HasSuffix(reportFile, ".svg") {
-		return &usageError{fmt.Errorf("--report %q: want a name that ends in .html or .svg", reportFile)}
+	if reportFile != "" && reportWriter(&bench.Report{}, reportFile) == nil {
+		return &usageError{fmt.Errorf("--report %q: want a name that ends in .html, .svg or .md", reportFile)}
 	}
 	if err := o.Check(); err != nil {
 		return &usageError{err}
@@ -117,11 +126,7 @@ func writeBench(stdout io.Writer, report *bench.Report, output, jsonFile, report
 		}
 	}
 	if reportFile != "" {
-		write := report.WriteHTML
-		if strings.HasSuffix(reportFile, ".svg") {
-			write = report.WriteSVG
-		}
-		if err := writeTo(reportFile, write); err != nil {
+		if err := writeTo(reportFile, reportWriter(report, reportFile)); err != nil {
 			return err
 		}
 	}
@@ -129,6 +134,33 @@ func writeBench(stdout io.Writer, report *bench.Report, output, jsonFile, report
 		return report.WriteJSON(stdout)
 	}
 	return report.WriteTable(stdout)
+}
+
+// reportWriter is what writes the form that a file's name asks for, nil where
+// there is no such form.
+func reportWriter(report *bench.Report, name string) func(io.Writer) error {
+	switch filepath.Ext(name) {
+	case ".html":
+		return report.WriteHTML
+	case ".svg":
+		return report.WriteSVG
+	case ".md":
+		return report.WriteMarkdown
+	}
+	return nil
+}
+
+// readBench reads what --json wrote.
+func readBench(name string) (*bench.Report, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	report, err := bench.ReadJSON(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s is no report of a benchmark: %w", name, err)
+	}
+	return report, nil
 }
 
 func writeTo(name string, write func(io.Writer) error) error {

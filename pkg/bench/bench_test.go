@@ -3,9 +3,9 @@ package bench
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -146,9 +146,61 @@ func TestReportsAreWholeDocuments(t *testing.T) {
 	require.Equal(t, len(r.Figures), strings.Count(page.String(), "<svg "))
 	require.NotRegexp(t, `(src|href)=`, page.String(), "the page needs nothing else")
 	require.NoError(t, r.WriteJSON(&js))
-	var again Report
-	require.NoError(t, json.Unmarshal(js.Bytes(), &again))
+	again, err := ReadJSON(js.Bytes())
+	require.NoError(t, err)
 	require.Equal(t, r.Figures, again.Figures)
+	_, err = ReadJSON([]byte(`{"version": 9}`))
+	require.EqualError(t, err, "it has version 9, and this program reads 1")
+}
+
+var update = flag.Bool("update", false, "write the figures of docs/bench/bench.json to the page beside it")
+
+// The page tells what was measured, and nothing else.
+func TestThePageHasTheFiguresOfTheMeasurement(t *testing.T) {
+	const page, begin, end = "../../docs/bench/README.md", "<!-- figures -->\n", "<!-- /figures -->"
+	js, err := os.ReadFile("../../docs/bench/bench.json")
+	require.NoError(t, err)
+	r, err := ReadJSON(js)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, r.Rounds, 5)
+	var figures bytes.Buffer
+	require.NoError(t, r.WriteMarkdown(&figures))
+	text, err := os.ReadFile(page)
+	require.NoError(t, err)
+	before, rest, found := strings.Cut(string(text), begin)
+	require.True(t, found)
+	_, after, found := strings.Cut(rest, end)
+	require.True(t, found)
+	want := before + begin + figures.String() + end + after
+	if *update {
+		require.NoError(t, os.WriteFile(page, []byte(want), 0o644))
+		var html bytes.Buffer
+		require.NoError(t, r.WriteHTML(&html))
+		require.NoError(t, os.WriteFile("../../docs/bench/bench.html", html.Bytes(), 0o644))
+		return
+	}
+	require.Equal(t, want, string(text), "\"go test ./pkg/bench -run ThePage -update\" writes the page anew")
+}
+
+func TestAGoalThatIsNotReachedIsSaid(t *testing.T) {
+	r := aReport()
+	for i := range r.Figures {
+		if f := &r.Figures[i]; f.Metric == "lost" {
+			f.Core = []float64{0, 0, 0}
+			f.summarise()
+		}
+	}
+	var page bytes.Buffer
+	require.NoError(t, r.WriteMarkdown(&page))
+	for _, line := range []string{
+		"| bulk TCP, 1 stream | throughput | Gbit/s | 2.00 | 2.00 | 1.00 |",
+		"| small packets at least 1.5 times the kernel's NAT | 1.00: **not reached** |",
+		"| connect-request-close at least 1.0 times | 1.00 |",
+		"| 100,000 packets per second arrive | all of them |",
+		"| and in order | 2.00 of them not: **not reached** |",
+	} {
+		require.Contains(t, page.String(), line+"\n")
+	}
 }
 
 func wellFormed(t *testing.T, text string) {

@@ -184,6 +184,18 @@ func number(all []float64, v float64) string {
 	}
 }
 
+// ReadJSON reads what WriteJSON wrote.
+func ReadJSON(text []byte) (*Report, error) {
+	var r Report
+	if err := json.Unmarshal(text, &r); err != nil {
+		return nil, err
+	}
+	if r.Version != ReportVersion {
+		return nil, fmt.Errorf("it has version %d, and this program reads %d", r.Version, ReportVersion)
+	}
+	return &r, nil
+}
+
 // WriteJSON writes the whole report for programs.
 func (r *Report) WriteJSON(w io.Writer) error {
 	enc := json.NewEncoder(w)
