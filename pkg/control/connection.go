@@ -18,6 +18,7 @@ type Snapshot struct {
 	Plan        *topology.Plan
 	Services    []Object     // in the order of Plan.Services
 	Endpoints   []Object     // in the order of Plan.Endpoints
+	NATGateways []NATGateway // in the order of the file, also those that are being deleted
 	Connections []Connection // in the order of Plan.Endpoints
 }
 

@@ -46,15 +46,17 @@ func (e *Error) Error() string { return e.Text }
 // (aliyun/terraform-provider-alicloud, alicloud/
 // resource_alicloud_privatelink_*.go). That who may not see a service hears
 // that it does not exist, is in the PrivateLink user guide, "Manage the
-// whitelist": who is not on it cannot query the service. AWS: Amazon EC2 API
+// whitelist": who is not on it cannot query the service. NAT gateways: the
+// error codes of the VPC API 2016-04-28, DeleteNatGateway, DeleteNatIp and
+// DeleteFullNatEntry. AWS: Amazon EC2 API
 // Reference, "Error codes for the Amazon EC2 API".
 var cloudWords = map[string]map[Code]map[string]string{
 	"alibaba": {
-		NotFound:       {"endpoint service": "EndpointServiceNotFound", "endpoint": "EndpointNotFound", "zone": "EndpointZoneNotFound"},
+		NotFound:       {"endpoint service": "EndpointServiceNotFound", "endpoint": "EndpointNotFound", "zone": "EndpointZoneNotFound", "NAT gateway": "InvalidNatGatewayId.NotFound", "FullNAT entry": "ResourceNotFound.FullNatEntry"},
 		NotOwner:       {"endpoint service": "EndpointServiceNotFound", "endpoint": "EndpointNotFound"},
 		NotWhitelisted: {"": "EndpointServiceNotFound"},
-		WrongState:     {"connection": "EndpointConnectionOperationDenied", "zone": "EndpointConnectionOperationDenied", "endpoint": "EndpointOperationDenied", "endpoint service": "EndpointServiceOperationDenied"},
-		InUse:          {"endpoint": "EndpointOperationDenied", "": "EndpointServiceConnectionDependence"},
+		WrongState:     {"connection": "EndpointConnectionOperationDenied", "zone": "EndpointConnectionOperationDenied", "endpoint": "EndpointOperationDenied", "endpoint service": "EndpointServiceOperationDenied", "NAT gateway": "IncorrectStatus.NatGateway", "NAT IP": "IncorrectStatus.NatIp", "FullNAT entry": "IncorrectStatus.FullNatEntry"},
+		InUse:          {"endpoint": "EndpointOperationDenied", "NAT IP": "DependencyViolation.NatIp", "": "EndpointServiceConnectionDependence"},
 	},
 	"aws": {
 		NotFound:       {"endpoint service": "InvalidVpcEndpointServiceId.NotFound", "endpoint": "InvalidVpcEndpointId.NotFound", "load balancer": "NetworkLoadBalancerNotFoundException", "security group": "InvalidSecurityGroupID.NotFound"},
@@ -67,10 +69,10 @@ var cloudWords = map[string]map[Code]map[string]string{
 	},
 }
 
-// in adds the cloud's word.
+// in adds the cloud's word where there is none yet.
 func (e *Error) in(cloud string) *Error {
 	words := cloudWords[cloud][e.Code]
-	e.Word = cmp.Or(words[e.Kind], words[""])
+	e.Word = cmp.Or(e.Word, words[e.Kind], words[""])
 	return e
 }
 

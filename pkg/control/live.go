@@ -59,18 +59,18 @@ func set(m *map[string]bool, key string, in bool) {
 }
 
 // over is the service as it is now. The plan's own is left alone.
-func (s *service) over(planned topology.EndpointService) topology.EndpointService {
+func (s *service) over(plan *topology.Plan, planned topology.EndpointService) topology.EndpointService {
 	override(&planned.Description, s.Description)
 	override(&planned.AutoAccept, s.AutoAccept)
 	override(&planned.ZoneAffinity, s.ZoneAffinity)
 	override(&planned.Bandwidth, s.Bandwidth)
 	planned.Whitelist = merge(planned.Whitelist, s.Whitelist)
-	planned.Resources = s.resources(planned.Resources)
+	planned.Resources = s.resources(plan, planned.Resources)
 	planned.Absent = !s.exists(planned.Absent)
 	return planned
 }
 
-func (s *service) resources(planned []topology.Resource) []topology.Resource {
+func (s *service) resources(plan *topology.Plan, planned []topology.Resource) []topology.Resource {
 	known := map[string]topology.Resource{}
 	var names []string
 	for _, r := range planned {
@@ -80,8 +80,8 @@ func (s *service) resources(planned []topology.Resource) []topology.Resource {
 	var out []topology.Resource
 	for _, name := range merge(names, s.Resources) {
 		r, ok := known[name]
-		if !ok { // what was attached is a load balancer
-			r, _ = topology.ParseResource(name)
+		if !ok {
+			r, _ = plan.Resource(name) // fit has left what there is
 		}
 		out = append(out, r)
 	}
@@ -132,18 +132,14 @@ func merge(planned []string, changed map[string]bool) []string {
 
 // fit drops what a plan makes impossible: accounts, load balancers, groups and
 // zones that it has not.
-func (s *service) fit(plan *topology.Plan, name string) {
+func (s *service) fit(plan *topology.Plan) {
 	maps.DeleteFunc(s.Whitelist, func(name string, _ bool) bool {
 		_, err := plan.Account(name)
 		return err != nil && name != topology.Everybody
 	})
-	planned := findService(plan, name)
 	maps.DeleteFunc(s.Resources, func(text string, _ bool) bool {
-		if slices.ContainsFunc(planned.Resources, func(r topology.Resource) bool { return r.String() == text }) {
-			return false
-		}
-		r, err := topology.ParseResource(text)
-		return err != nil || !hasNode(plan, r)
+		_, err := plan.Resource(text)
+		return err != nil
 	})
 }
 
@@ -162,22 +158,15 @@ func (e *endpoint) fit(plan *topology.Plan, planned topology.Endpoint) {
 	})
 }
 
-func hasNode(plan *topology.Plan, r topology.Resource) bool {
-	balancer, err := plan.LoadBalancer(r.LoadBalancer)
-	if err == nil {
-		_, err = balancer.Node(r.Zone)
-	}
-	return err == nil
-}
-
 // live is everything that lies over a plan.
 type live struct {
 	services  map[string]*service
 	endpoints map[string]*endpoint
+	gateways  map[string]*gateway
 }
 
 func newLive() live {
-	return live{services: map[string]*service{}, endpoints: map[string]*endpoint{}}
+	return live{services: map[string]*service{}, endpoints: map[string]*endpoint{}, gateways: map[string]*gateway{}}
 }
 
 // fitted is a copy of what still belongs to a changed plan, with a record for
@@ -190,7 +179,7 @@ func (l live) fitted(plan *topology.Plan, cloud string, now time.Time) live {
 			s = &service{object: newObject(planned.Account, planned.Absent, now)}
 		}
 		s = s.clone()
-		s.fit(plan, planned.Name)
+		s.fit(plan)
 		out.services[planned.Name] = s
 	}
 	for _, planned := range plan.Endpoints {
@@ -203,6 +192,7 @@ func (l live) fitted(plan *topology.Plan, cloud string, now time.Time) live {
 		e.fit(plan, planned)
 		out.endpoints[planned.Name] = e
 	}
+	out.gateways = l.fittedGateways(plan, cloud, now)
 	return out
 }
 
@@ -214,13 +204,13 @@ func newObject(owner string, absent bool, now time.Time) object {
 	return o
 }
 
-// over is the plan as it is now: the services and endpoints that exist, with
-// what was changed of them. Everything else is the plan's.
+// over is the plan as it is now: the services, endpoints and NAT gateways that
+// exist, with what was changed of them. Everything else is the plan's.
 func (l live) over(plan *topology.Plan) *topology.Plan {
 	out := *plan
 	out.Services = make([]topology.EndpointService, 0, len(plan.Services))
 	for _, planned := range plan.Services {
-		if s := l.services[planned.Name].over(planned); !s.Absent {
+		if s := l.services[planned.Name].over(plan, planned); !s.Absent {
 			out.Services = append(out.Services, s)
 		}
 	}
@@ -228,6 +218,12 @@ func (l live) over(plan *topology.Plan) *topology.Plan {
 	for _, planned := range plan.Endpoints {
 		if e := l.endpoints[planned.Name].over(planned); !e.Absent {
 			out.Endpoints = append(out.Endpoints, e)
+		}
+	}
+	out.NATGateways = make([]topology.NATGateway, 0, len(plan.NATGateways))
+	for _, planned := range plan.NATGateways {
+		if g := l.gateways[planned.Name]; g.there() {
+			out.NATGateways = append(out.NATGateways, g.over(planned))
 		}
 	}
 	return &out
@@ -243,6 +239,11 @@ func (l live) changed() bool {
 	}
 	for _, e := range l.endpoints {
 		if e.Exists != nil || e.Description != nil || len(e.Zones)+len(e.SecurityGroups) > 0 {
+			return true
+		}
+	}
+	for _, g := range l.gateways {
+		if g.changed() {
 			return true
 		}
 	}

@@ -33,6 +33,13 @@ var operations = map[string]func(*Plane, topology.Operation) ([]Event, *Error){
 	"zone-remove":      (*Plane).zoneRemoveLocked,
 	"group-add":        (*Plane).groupAddLocked,
 	"group-remove":     (*Plane).groupRemoveLocked,
+	"gateway-create":   (*Plane).gatewayCreateLocked,
+	"gateway-delete":   (*Plane).gatewayDeleteLocked,
+	"nat-ip-create":    (*Plane).natIPCreateLocked,
+	"nat-ip-delete":    (*Plane).natIPDeleteLocked,
+	"entry-create":     (*Plane).entryCreateLocked,
+	"entry-modify":     (*Plane).entryModifyLocked,
+	"entry-delete":     (*Plane).entryDeleteLocked,
 }
 
 // Do carries an operation out and returns the event that tells of it. The data
@@ -161,8 +168,15 @@ func objectEvent(kind Kind, name string, verb Verb, account, from, to, text stri
 
 // noun is how sentences name a thing of the kind.
 func (k Kind) noun() string {
-	if k == KindService {
+	switch k {
+	case KindService:
 		return "endpoint service"
+	case KindGateway:
+		return "NAT gateway"
+	case KindNATIP:
+		return "NAT IP"
+	case KindEntry:
+		return "FullNAT entry"
 	}
 	return string(k)
 }

@@ -175,6 +175,11 @@ func (p *Plane) attachLocked(o topology.Operation) ([]Event, *Error) {
 // attachableLocked are the resources that a service gets: a load balancer of
 // its owner, of the type of the others, in a zone or in all of its own.
 func (p *Plane) attachableLocked(s *topology.EndpointService, name, zone string) ([]topology.Resource, *Error) {
+	if s.Reverse {
+		if g, missing := p.over.NATGateway(name); missing == nil {
+			return p.attachableGatewayLocked(s, g, zone)
+		}
+	}
 	balancer, missing := p.plan.LoadBalancer(name)
 	switch {
 	case missing != nil:
@@ -210,6 +215,23 @@ func (p *Plane) attachableLocked(s *topology.EndpointService, name, zone string)
 	return add, nil
 }
 
+// attachableGatewayLocked is the resource that a service for reverse endpoints
+// gets.
+func (p *Plane) attachableGatewayLocked(s *topology.EndpointService, g *topology.NATGateway, zone string) ([]topology.Resource, *Error) {
+	switch {
+	case g.Account != s.Account:
+		return nil, invalid(KindGateway.noun(), g.Name, "a service offers what its owner has", "NAT gateway %q belongs to account %q, and endpoint service %q to %q", g.Name, g.Account, s.Name, s.Account)
+	case zone != "" && zone != g.ENI.Zone:
+		e := unknown("zone", zone, []string{g.ENI.Zone})
+		e.Text = fmt.Sprintf("NAT gateway %q is not in zone %q", g.Name, zone)
+		return nil, e
+	case s.OffersGateway(g.Name):
+		return nil, &Error{Code: WrongState, Kind: "endpoint service", Name: s.Name,
+			Text: fmt.Sprintf("NAT gateway %q is attached to endpoint service %q already", g.Name, s.Name), Hint: "there is nothing to do"}
+	}
+	return []topology.Resource{{NATGateway: g.Name, Zone: g.ENI.Zone}}, nil
+}
+
 func (p *Plane) detachLocked(o topology.Operation) ([]Event, *Error) {
 	s, held, err := p.ownServiceLocked(&o)
 	if err != nil {
@@ -227,7 +249,11 @@ func (p *Plane) detachLocked(o topology.Operation) ([]Event, *Error) {
 			known = append(known, r.String())
 		}
 		e := unknown("resource", o.Resource, known)
-		e.Text = fmt.Sprintf("load balancer %q is not attached to endpoint service %q", o.Resource, s.Name)
+		kind := "load balancer"
+		if s.Reverse {
+			kind = KindGateway.noun()
+		}
+		e.Text = fmt.Sprintf("%s %q is not attached to endpoint service %q", kind, o.Resource, s.Name)
 		if o.Zone != "" {
 			e.Text += fmt.Sprintf(" in zone %q", o.Zone)
 		}

@@ -266,6 +266,7 @@ func (p *Plane) State() Snapshot {
 	for _, ep := range p.over.Endpoints {
 		s.Endpoints = append(s.Endpoints, p.live.endpoints[ep.Name].view(ep.Name, p.plan.Cloud, KindEndpoint))
 	}
+	s.NATGateways = p.gatewaysLocked()
 	return s
 }
 
@@ -331,6 +332,7 @@ func (p *Plane) settledLocked(c *connection) (events []Event) {
 // settledObjectsLocked moves services and endpoints to where they rest, and
 // forgets those that are gone.
 func (p *Plane) settledObjectsLocked(revision uint64) (events []Event) {
+	events = p.settledGatewaysLocked(revision)
 	gone := false
 	for _, planned := range p.plan.Services {
 		s := p.live.services[planned.Name]

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -87,6 +88,9 @@ const (
 	KindEndpoint   Kind = "endpoint"
 	KindConnection Kind = "connection"
 	KindZone       Kind = "zone"
+	KindGateway    Kind = "gateway" // NAT gateway
+	KindNATIP      Kind = "nat-ip"
+	KindEntry      Kind = "entry" // FullNAT entry
 )
 
 // A life is where each verb leads from each state. What is not in it is
@@ -169,6 +173,8 @@ func Word(cloud string, kind Kind, s State) string {
 		return string(Disconnected)
 	case kind == KindConnection && s == Modifying:
 		return string(Pending)
+	case kind == KindGateway || kind == KindNATIP || kind == KindEntry:
+		return string(cmp.Or(natWords[s], s))
 	}
 	return string(s)
 }
@@ -189,6 +195,12 @@ var awsWords = map[State]string{
 	Deleting:       "deleting",
 	Gone:           "deleted",
 }
+
+// natWords are those of NAT gateways, their IPs and their entries, which the
+// operations' texts have: Creating, Available, Modifying, Deleting (VPC API
+// 2016-04-28, CreateFullNatEntry and ModifyFullNatEntryAttribute; that
+// ListFullNatEntries also says Pending is taken for a slip).
+var natWords = map[State]State{Active: "Available", Pending: "Modifying"}
 
 var awsServiceWords = map[State]string{
 	Creating: "Pending", Active: "Available", Pending: "Available", Deleting: "Deleting", Gone: "Deleted",

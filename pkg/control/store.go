@@ -18,6 +18,7 @@ type saved struct {
 	Seq         uint64               `json:"seq"` // of the last event
 	Services    map[string]*service  `json:"services,omitempty"`
 	Endpoints   map[string]*endpoint `json:"endpoints,omitempty"`
+	NATGateways map[string]*gateway  `json:"nat_gateways,omitempty"`
 	Connections []savedConnection    `json:"connections"`
 }
 
@@ -47,7 +48,7 @@ func (p *Plane) Save() ([]byte, error) {
 	defer p.mu.Unlock()
 	out := saved{
 		Version: savedVersion, Seq: p.lastSeq,
-		Services: p.live.services, Endpoints: p.live.endpoints, Connections: []savedConnection{},
+		Services: p.live.services, Endpoints: p.live.endpoints, NATGateways: p.live.gateways, Connections: []savedConnection{},
 	}
 	for _, c := range p.connections {
 		s := savedConnection{
@@ -112,7 +113,7 @@ func (p *Plane) restoreLiveLocked(in saved) error {
 			p.connections = append(p.connections, c)
 		}
 	}
-	was := live{services: in.Services, endpoints: in.Endpoints}
+	was := live{services: in.Services, endpoints: in.Endpoints, gateways: in.NATGateways}
 	if _, err := p.adoptLocked(p.plan, was.fitted(p.plan, p.plan.Cloud, p.now())); err != nil {
 		p.connections = started
 		return err
@@ -123,6 +124,9 @@ func (p *Plane) restoreLiveLocked(in saved) error {
 	}
 	for _, e := range p.live.endpoints {
 		e.revision = p.revision + 1
+	}
+	for _, g := range p.live.gateways {
+		g.revise(p.revision + 1)
 	}
 	return nil
 }

@@ -108,7 +108,7 @@ func (b *builder) fullNAT() {
 			entry := &gw.Entries[j]
 			if entry.NATPort == 0 && !e.Value.FullNAT.Entries[j].Value.NATPort.Bad {
 				entry.NATPort = FreeNATPort(b.plan.Name+"/"+gw.Name+"/"+entry.Name, func(port uint16) bool {
-					return gw.entryAt(entry.NATIP, port, entry.Protocol) != nil
+					return gw.EntryAt(entry.NATIP, port, entry.Protocol) != nil
 				})
 			}
 		}
@@ -145,7 +145,7 @@ func (b *builder) natSide(who string, e *entry[rawFullNATEntry], gw *NATGateway,
 		b.problem(v.NATIP.Node, fmt.Sprintf("add it to nat_ips; there is %s", list(known)), "%s: %s is not a NAT IP of NAT gateway %q", who, v.NATIP.V, gw.Name)
 	}
 	if v.NATIP.given() && v.NATPort.given() && !v.Protocol.Bad {
-		if other := gw.entryAt(out.NATIP, out.NATPort, out.Protocol); other != nil {
+		if other := gw.EntryAt(out.NATIP, out.NATPort, out.Protocol); other != nil {
 			b.problem(v.NATPort.Node, "give one of them another nat_ip or nat_port",
 				"%s: %s port %d of %s already is that of FullNAT entry %q", who, out.Protocol, out.NATPort, out.NATIP, other.Name)
 		}
@@ -183,7 +183,7 @@ func (b *builder) reverseEndpoint(who string, ref value[string], gw *NATGateway,
 	if err != nil || b.bad["endpoint service "+service.Name] {
 		return nil
 	}
-	if !service.offersGateway(gw.Name) {
+	if !service.OffersGateway(gw.Name) {
 		b.problem(ref.Node, fmt.Sprintf("name an endpoint of a service with resources: [%s]", gw.Name),
 			"%s: endpoint %q leads to endpoint service %q, not to NAT gateway %q", who, ep.Name, service.Name, gw.Name)
 		return nil
@@ -244,6 +244,85 @@ func FreeNATPort(key string, taken func(uint16) bool) uint16 {
 	return 0
 }
 
+// FreeNATIP chooses a NAT IP for a gateway of the plan: the first free one from
+// a place that the number of those that it has decides. False where there is
+// none.
+func (p *Plan) FreeNATIP(g *NATGateway, taken func(netip.Addr) bool) (netip.Addr, bool) {
+	low, top := p.natReserve(g)
+	return choose(g.CIDR, low, top, fmt.Sprintf("%s/nat/%s/%d", p.Name, g.Name, len(g.NATIPs)), func(addr netip.Addr) bool {
+		return p.addressOf(g.VPC, addr) != "" || taken(addr)
+	})
+}
+
+// natReserve is how many addresses at both ends of the NAT CIDR are kept: those
+// of a subnet, none of a block of one's own.
+func (p *Plan) natReserve(g *NATGateway) (low, top int) {
+	if vpc, err := p.VPC(g.VPC); err == nil && vpc.SubnetOf(g.CIDR.Addr()) != nil {
+		return p.Profile.LowReserve, p.Profile.TopReserve
+	}
+	return 0, 0
+}
+
+// CheckNATIP says why a gateway of the plan cannot get a NAT IP: it is not in
+// its NAT CIDR, it is reserved there, or somebody has it.
+func (p *Plan) CheckNATIP(g *NATGateway, addr netip.Addr) error {
+	low, top := p.natReserve(g)
+	if !g.CIDR.Contains(addr) {
+		return fmt.Errorf("%s is not in the NAT CIDR of NAT gateway %q (%s)", addr, g.Name, g.CIDR)
+	}
+	if at := position(g.CIDR, addr); at < low || at >= size(g.CIDR)-top {
+		return fmt.Errorf("%s is reserved in %s", addr, g.CIDR)
+	}
+	if owner := p.addressOf(g.VPC, addr); owner != "" {
+		return fmt.Errorf("%s is already that of %s", addr, owner)
+	}
+	return nil
+}
+
+// addressOf is who has an address in a VPC, NAT IPs left out.
+func (p *Plan) addressOf(name string, addr netip.Addr) string {
+	vpc, err := p.VPC(name)
+	if err != nil {
+		return ""
+	}
+	for i := range vpc.Subnets {
+		if vpc.Subnets[i].Gateway == addr {
+			return fmt.Sprintf("the gateway of subnet %q", vpc.Subnets[i].Name)
+		}
+	}
+	for i := range vpc.Instances {
+		if vpc.Instances[i].IP == addr {
+			return fmt.Sprintf("instance %q", vpc.Instances[i].Name)
+		}
+	}
+	for _, eni := range p.ENIs() {
+		if eni.VPC == name && eni.IP == addr {
+			return fmt.Sprintf("ENI %q", eni.Name)
+		}
+	}
+	return ""
+}
+
+// NewID is an identifier of the cloud's form for what is made while the lab
+// runs: prefix vpcnatip or fullnat, and the object's name.
+func (p *Plan) NewID(prefix, object string) string {
+	return ids{cloud: p.Cloud, lab: p.Name, region: p.Region}.id(prefix, object)
+}
+
+// IsName says whether text can be the name of an object of a topology.
+func IsName(text string) bool { return len(text) <= maxName && goodName.MatchString(text) }
+
+// EntryAt is the entry of the gateway that has an address, a port and a
+// protocol, or nil.
+func (g *NATGateway) EntryAt(ip netip.Addr, port uint16, protocol string) *FullNATEntry {
+	for i := range g.Entries {
+		if e := &g.Entries[i]; e.NATIP == ip && e.NATPort == port && e.Protocol == protocol {
+			return e
+		}
+	}
+	return nil
+}
+
 // HasIP says whether addr is a NAT IP of the gateway, its own address among
 // them.
 func (g *NATGateway) HasIP(addr netip.Addr) bool { return slices.Contains(g.IPs(), addr) }
@@ -259,16 +338,8 @@ func (g *NATGateway) IPs() []netip.Addr {
 	return out
 }
 
-func (g *NATGateway) entryAt(ip netip.Addr, port uint16, protocol string) *FullNATEntry {
-	for i := range g.Entries {
-		if e := &g.Entries[i]; e.NATIP == ip && e.NATPort == port && e.Protocol == protocol {
-			return e
-		}
-	}
-	return nil
-}
-
-func (s *EndpointService) offersGateway(name string) bool {
+// OffersGateway says whether a NAT gateway is a resource of the service.
+func (s *EndpointService) OffersGateway(name string) bool {
 	return slices.ContainsFunc(s.Resources, func(r Resource) bool { return r.NATGateway == name })
 }
 

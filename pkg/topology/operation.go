@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -27,6 +28,15 @@ type Operation struct {
 	Description   *string    `json:"description,omitempty"`
 	AutoAccept    *bool      `json:"auto_accept,omitempty"`
 	ZoneAffinity  *bool      `json:"zone_affinity,omitempty"`
+
+	NATGateway string     `json:"nat_gateway,omitempty"`
+	Entry      string     `json:"entry,omitempty"` // of the gateway's FullNAT table; its endpoint and zone are above
+	NATIP      netip.Addr `json:"nat_ip,omitzero"`
+	NATPort    uint16     `json:"nat_port,omitempty"`
+	Protocol   string     `json:"protocol,omitempty"`
+	AccessIP   netip.Addr `json:"access_ip,omitzero"`
+	AccessPort uint16     `json:"access_port,omitempty"`
+	Domain     *string    `json:"domain,omitempty"`
 }
 
 // operationKeys are the verbs, with the keys that each needs and may have
@@ -54,6 +64,13 @@ var operationKeys = map[string]struct{ needs, may []string }{
 	"zone-disable":     {needs: []string{"service", "endpoint", "zone"}},
 	"replace":          {needs: []string{"service", "endpoint", "zone"}, may: []string{"resource", "force"}},
 	"release":          {needs: []string{"service", "endpoint", "zone"}},
+	"gateway-create":   {needs: []string{"nat_gateway"}},
+	"gateway-delete":   {needs: []string{"nat_gateway"}},
+	"nat-ip-create":    {needs: []string{"nat_gateway"}, may: []string{"nat_ip"}},
+	"nat-ip-delete":    {needs: []string{"nat_gateway", "nat_ip"}},
+	"entry-create":     {needs: []string{"nat_gateway", "entry", "nat_ip", "endpoint", "access_ip", "access_port"}, may: []string{"zone", "nat_port", "protocol", "domain"}},
+	"entry-modify":     {needs: []string{"nat_gateway", "entry"}, may: []string{"nat_ip", "nat_port", "protocol", "endpoint", "zone", "access_ip", "access_port", "domain"}},
+	"entry-delete":     {needs: []string{"nat_gateway", "entry"}},
 }
 
 // Verbs are those of operations, in alphabetical order.
@@ -73,7 +90,7 @@ var Refusals = []string{"not-found", "not-owner", "not-whitelisted", "wrong-stat
 // String is the operation as a sentence's end: "zone-disable svc1 ep1 zone-a".
 func (o Operation) String() string {
 	parts := []string{o.Verb}
-	for _, text := range []string{o.Service, o.Endpoint, o.Zone, o.Account, o.Resource, o.SecurityGroup} {
+	for _, text := range []string{o.NATGateway, o.Entry, addressText(o.NATIP), o.Service, o.Endpoint, o.Zone, o.Account, o.Resource, o.SecurityGroup} {
 		if text != "" {
 			parts = append(parts, text)
 		}
@@ -102,8 +119,26 @@ func ParseResource(text string) (Resource, error) {
 	return Resource{LoadBalancer: balancer, Zone: zone}, nil
 }
 
+// Resource is what a text names: LOAD_BALANCER@ZONE, or NAT_GATEWAY@ZONE.
+func (p *Plan) Resource(text string) (Resource, error) {
+	r, err := ParseResource(text)
+	if err != nil {
+		return r, err
+	}
+	offer, err := p.offerOf(r.LoadBalancer)
+	if err != nil {
+		return r, err
+	}
+	for _, known := range offer.resources {
+		if known.Zone == r.Zone {
+			return known, nil
+		}
+	}
+	return r, fmt.Errorf("%s %q is not in zone %q", offer.kind, offer.name, r.Zone)
+}
+
 type rawOperation struct {
-	Verb          value[string]           `yaml:"verb,required" doc:"what is done" enum:"accept|reject|bandwidth|zone-enable|zone-disable|replace|release|service-show|service-set|service-create|service-delete|whitelist-add|whitelist-remove|attach|detach|endpoint-create|endpoint-delete|endpoint-set|zone-add|zone-remove|group-add|group-remove"`
+	Verb          value[string]           `yaml:"verb,required" doc:"what is done" enum:"accept|reject|bandwidth|zone-enable|zone-disable|replace|release|service-show|service-set|service-create|service-delete|whitelist-add|whitelist-remove|attach|detach|endpoint-create|endpoint-delete|endpoint-set|zone-add|zone-remove|group-add|group-remove|gateway-create|gateway-delete|nat-ip-create|nat-ip-delete|entry-create|entry-modify|entry-delete"`
 	As            value[string]           `yaml:"as" doc:"the account that does it; the one that may where it is missing"`
 	Service       value[string]           `yaml:"service" doc:"the endpoint service"`
 	Endpoint      value[string]           `yaml:"endpoint" doc:"the endpoint"`
@@ -117,6 +152,14 @@ type rawOperation struct {
 	Description   value[string]           `yaml:"description" doc:"a text for people"`
 	AutoAccept    value[bool]             `yaml:"auto_accept" doc:"connect endpoints without asking the owner"`
 	ZoneAffinity  value[bool]             `yaml:"zone_affinity" doc:"an endpoint's name leads to the asker's zone first"`
+	NATGateway    value[string]           `yaml:"nat_gateway" doc:"the NAT gateway"`
+	Entry         value[string]           `yaml:"entry" doc:"a FullNAT entry of the gateway"`
+	NATIP         value[netip.Addr]       `yaml:"nat_ip" doc:"a NAT IP of the gateway; one that is free where none is named for nat-ip-create"`
+	NATPort       value[int]              `yaml:"nat_port" doc:"the port of the NAT IP; a free one where none is named" range:"1..65535"`
+	Protocol      value[string]           `yaml:"protocol" doc:"tcp where it is missing" enum:"tcp|udp"`
+	AccessIP      value[netip.Addr]       `yaml:"access_ip" doc:"the address of the user's server"`
+	AccessPort    value[int]              `yaml:"access_port" doc:"the port of the user's server" range:"1..65535"`
+	Domain        value[string]           `yaml:"domain" doc:"a name for the NAT IP in /etc/hosts of the provider's instances"`
 	Node          *yaml.Node
 }
 
@@ -128,6 +171,8 @@ func (b *builder) operation(who string, raw *rawOperation, refused bool) *Operat
 		Account: raw.Account.V, Resource: raw.Resource.V, SecurityGroup: raw.SecurityGroup.V, Force: raw.Force.V,
 		Bandwidth: (*int)(pointer(raw.Bandwidth)), Description: pointer(raw.Description),
 		AutoAccept: pointer(raw.AutoAccept), ZoneAffinity: pointer(raw.ZoneAffinity),
+		NATGateway: raw.NATGateway.V, Entry: raw.Entry.V, NATIP: raw.NATIP.V, NATPort: uint16(raw.NATPort.V),
+		Protocol: raw.Protocol.V, AccessIP: raw.AccessIP.V, AccessPort: uint16(raw.AccessPort.V), Domain: pointer(raw.Domain),
 	}
 	for _, ref := range raw.Resources.Items {
 		r, err := ParseResource(ref.V)
@@ -167,6 +212,9 @@ func (b *builder) operationKeys(who string, raw *rawOperation) {
 		{"security_group", raw.SecurityGroup.Node, raw.SecurityGroup.Bad}, {"bandwidth", raw.Bandwidth.Node, raw.Bandwidth.Bad},
 		{"force", raw.Force.Node, raw.Force.Bad}, {"description", raw.Description.Node, raw.Description.Bad},
 		{"auto_accept", raw.AutoAccept.Node, raw.AutoAccept.Bad}, {"zone_affinity", raw.ZoneAffinity.Node, raw.ZoneAffinity.Bad},
+		{"nat_gateway", raw.NATGateway.Node, raw.NATGateway.Bad}, {"entry", raw.Entry.Node, raw.Entry.Bad},
+		{"nat_ip", raw.NATIP.Node, raw.NATIP.Bad}, {"nat_port", raw.NATPort.Node, raw.NATPort.Bad}, {"protocol", raw.Protocol.Node, raw.Protocol.Bad},
+		{"access_ip", raw.AccessIP.Node, raw.AccessIP.Bad}, {"access_port", raw.AccessPort.Node, raw.AccessPort.Bad}, {"domain", raw.Domain.Node, raw.Domain.Bad},
 	} {
 		needed := slices.Contains(keys.needs, k.name)
 		switch {
@@ -183,7 +231,8 @@ func (b *builder) operationNames(who string, raw *rawOperation) {
 	if raw.Account.V != Everybody {
 		refer(b, who, raw.Account, b.plan.Account)
 	}
-	refer(b, who, raw.Resource, b.plan.LoadBalancer)
+	refer(b, who, raw.NATGateway, b.plan.NATGateway)
+	refer(b, who, raw.Resource, b.plan.offerOf)
 	service := refer(b, who, raw.Service, b.plan.Service)
 	endpoint := refer(b, who, raw.Endpoint, b.plan.Endpoint)
 	if endpoint == nil || b.bad["endpoint "+endpoint.Name] {

@@ -1,0 +1,380 @@
+package control
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// ownGatewayLocked is the NAT gateway that its owner wants to change, with what
+// the plan says and the plane holds of it.
+func (p *Plane) ownGatewayLocked(o *topology.Operation) (*topology.NATGateway, *gateway, *Error) {
+	planned, missing := p.plan.NATGateway(o.NATGateway)
+	if missing != nil {
+		return nil, nil, p.unknownGatewayLocked(o.NATGateway)
+	}
+	held := p.live.gateways[planned.Name]
+	if held.State == Gone {
+		return nil, nil, p.unknownGatewayLocked(o.NATGateway)
+	}
+	if o.As == "" {
+		o.As = planned.Account
+	}
+	switch {
+	case o.As != planned.Account:
+		return nil, nil, notOwner(o.As, KindGateway.noun(), planned.Name, planned.Account)
+	case held.State == Deleting:
+		return nil, nil, &Error{Code: WrongState, Kind: KindGateway.noun(), Name: planned.Name,
+			Text: fmt.Sprintf("NAT gateway %q is being deleted", planned.Name), Hint: "wait until it is gone"}
+	}
+	return planned, held, nil
+}
+
+func (p *Plane) unknownGatewayLocked(name string) *Error {
+	var known []string
+	for _, g := range p.over.NATGateways {
+		known = append(known, g.Name)
+	}
+	return unknown(KindGateway.noun(), name, known)
+}
+
+// gatewayCreateLocked makes a gateway again that the file has and somebody
+// deleted. It has its own address and nothing else, as in the cloud.
+func (p *Plane) gatewayCreateLocked(o topology.Operation) ([]Event, *Error) {
+	planned, missing := p.plan.NATGateway(o.NATGateway)
+	if missing != nil {
+		return nil, notDeclared(KindGateway.noun(), o.NATGateway)
+	}
+	if o.As == "" {
+		o.As = planned.Account
+	}
+	held := p.live.gateways[planned.Name]
+	switch {
+	case o.As != planned.Account:
+		return nil, notOwner(o.As, KindGateway.noun(), planned.Name, planned.Account)
+	case held.State != Gone:
+		return nil, exists(KindGateway.noun(), planned.Name)
+	}
+	there := true
+	held.Exists = &there
+	own := held.NATIPs[planned.ENI.IP.String()]
+	own.State, own.Exists = Active, nil
+	return []Event{p.createdLocked(&held.object, KindGateway, planned.Name, o.As)}, nil
+}
+
+// gatewayDeleteLocked asks for what the cloud asks for: that no endpoint
+// service has the gateway and that its table is empty (VPC API 2016-04-28,
+// DeleteNatGateway, DependencyViolation.VpcEndpointService and
+// DependencyViolation.FullNatEntry). NAT IPs go with it.
+func (p *Plane) gatewayDeleteLocked(o topology.Operation) ([]Event, *Error) {
+	planned, held, err := p.ownGatewayLocked(&o)
+	if err != nil {
+		return nil, err
+	}
+	if entries := p.entriesLocked(planned, held); len(entries) > 0 {
+		refused := inUse(KindGateway.noun(), planned.Name, fmt.Sprintf("delete them first: plinksim nat entry delete %s %s", planned.Name, entries[0].Name),
+			"NAT gateway %q cannot be deleted: it still has FullNAT entry %s", planned.Name, entryNames(entries))
+		refused.Word = "DependencyViolation.FullNatEntry"
+		return nil, refused
+	}
+	for _, s := range p.over.Services {
+		if s.OffersGateway(planned.Name) {
+			refused := inUse(KindGateway.noun(), planned.Name, fmt.Sprintf("detach it first: plinksim service detach %s %s", s.Name, planned.Name),
+				"NAT gateway %q cannot be deleted: endpoint service %q has it as a resource", planned.Name, s.Name)
+			refused.Word = "DependencyViolation.VpcEndpointService"
+			return nil, refused
+		}
+	}
+	event := p.deletingLocked(&held.object, KindGateway, planned.Name, o.As)
+	for _, ip := range held.NATIPs {
+		if ip.there() {
+			p.enterLocked(&ip.object, Deleting)
+		}
+	}
+	return []Event{event}, nil
+}
+
+// entriesLocked are the entries that a gateway still has.
+func (p *Plane) entriesLocked(planned *topology.NATGateway, held *gateway) (out []topology.FullNATEntry) {
+	for _, e := range held.entries(planned) {
+		if held.Entries[e.Name].State != Gone {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func entryNames(entries []topology.FullNATEntry) string {
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name)
+	}
+	return quoted(names)
+}
+
+func (p *Plane) natIPCreateLocked(o topology.Operation) ([]Event, *Error) {
+	planned, held, err := p.ownGatewayLocked(&o)
+	if err != nil {
+		return nil, err
+	}
+	addr := o.NATIP
+	if !addr.IsValid() {
+		free, ok := p.plan.FreeNATIP(planned, func(a netip.Addr) bool { return p.natIPOfLocked(planned.VPC, a) != "" })
+		if !ok {
+			return nil, &Error{Code: Quota, Kind: KindNATIP.noun(), Name: planned.Name,
+				Text: fmt.Sprintf("the NAT CIDR of NAT gateway %q (%s) has no free address", planned.Name, planned.CIDR), Hint: "delete a NAT IP first"}
+		}
+		addr = free
+	}
+	if owner := p.natIPOfLocked(planned.VPC, addr); owner != "" {
+		return nil, &Error{Code: WrongState, Kind: KindNATIP.noun(), Name: addr.String(),
+			Text: fmt.Sprintf("%s already is a NAT IP of NAT gateway %q", addr, owner), Hint: "name another address, or none: then one is chosen"}
+	}
+	if refused := p.plan.CheckNATIP(planned, addr); refused != nil {
+		return nil, invalid(KindNATIP.noun(), addr.String(), "name another address, or none: then one is chosen", "%v", refused)
+	}
+	key, there := addr.String(), true
+	if held.NATIPs[key] == nil {
+		held.NATIPs[key] = &natIP{Made: &topology.NATIP{ID: p.plan.NewID("vpcnatip", planned.Name+"/"+key), IP: addr}}
+	}
+	held.NATIPs[key].Exists = &there
+	return []Event{p.createdLocked(&held.NATIPs[key].object, KindNATIP, planned.Name+"/"+key, o.As)}, nil
+}
+
+// natIPOfLocked is the gateway in a VPC that has a NAT IP, also one that is
+// just being deleted.
+func (p *Plane) natIPOfLocked(vpc string, addr netip.Addr) string {
+	for _, g := range p.plan.NATGateways {
+		if ip := p.live.gateways[g.Name].NATIPs[addr.String()]; g.VPC == vpc && ip != nil && ip.State != Gone {
+			return g.Name
+		}
+	}
+	return ""
+}
+
+// natIPDeleteLocked refuses what the cloud refuses: the gateway's own address,
+// and one that an entry has (VPC API 2016-04-28, DeleteNatIp,
+// OperationFailed.DefaultNatIp and DependencyViolation.NatIp).
+func (p *Plane) natIPDeleteLocked(o topology.Operation) ([]Event, *Error) {
+	planned, held, err := p.ownGatewayLocked(&o)
+	if err != nil {
+		return nil, err
+	}
+	name := planned.Name + "/" + o.NATIP.String()
+	ip := held.NATIPs[o.NATIP.String()]
+	switch {
+	case ip == nil || ip.State == Gone:
+		var known []string
+		for _, other := range held.over(*planned).NATIPs {
+			known = append(known, other.IP.String())
+		}
+		refused := unknown(KindNATIP.noun(), o.NATIP.String(), known)
+		refused.Text = fmt.Sprintf("%s is not a NAT IP of NAT gateway %q", o.NATIP, planned.Name)
+		return nil, refused
+	case o.NATIP == planned.ENI.IP:
+		refused := invalid(KindNATIP.noun(), name, "it goes with the gateway", "%s is the default NAT IP of NAT gateway %q and cannot be deleted", o.NATIP, planned.Name)
+		refused.Word = "OperationFailed.DefaultNatIp"
+		return nil, refused
+	}
+	var users []topology.FullNATEntry
+	for _, e := range p.entriesLocked(planned, held) {
+		if e.NATIP == o.NATIP {
+			users = append(users, e)
+		}
+	}
+	if len(users) > 0 {
+		return nil, inUse(KindNATIP.noun(), name, fmt.Sprintf("delete it first: plinksim nat entry delete %s %s", planned.Name, users[0].Name),
+			"NAT IP %s cannot be deleted: FullNAT entry %s uses it", o.NATIP, entryNames(users))
+	}
+	if err := p.restsLocked(&ip.object, KindNATIP, name, Delete); err != nil {
+		return nil, err
+	}
+	return []Event{p.deletingLocked(&ip.object, KindNATIP, name, o.As)}, nil
+}
+
+// restsLocked refuses a verb that an object's state does not allow.
+func (p *Plane) restsLocked(o *object, kind Kind, name string, verb Verb) *Error {
+	if _, ok := objectLife.next[o.State][verb]; ok {
+		return nil
+	}
+	return &Error{Code: WrongState, Kind: kind.noun(), Name: name,
+		Text: fmt.Sprintf("%s %q cannot be %s while it is %s", kind.noun(), name, pastTense[verb], Word(p.plan.Cloud, kind, o.State)),
+		Hint: objectLife.way(o.State, verb, func(s State) string { return Word(p.plan.Cloud, kind, s) })}
+}
+
+func (p *Plane) entryCreateLocked(o topology.Operation) ([]Event, *Error) {
+	planned, held, err := p.ownGatewayLocked(&o)
+	if err != nil {
+		return nil, err
+	}
+	name := planned.Name + "/" + o.Entry
+	if !topology.IsName(o.Entry) {
+		return nil, invalid(KindEntry.noun(), name, "choose a name such as mysql1", "%q cannot be the name of a FullNAT entry", o.Entry)
+	}
+	if e := held.Entries[o.Entry]; e != nil && e.State != Gone {
+		return nil, exists(KindEntry.noun(), name)
+	}
+	spec := topology.FullNATEntry{Name: o.Entry, ID: p.plan.NewID("fullnat", name), Protocol: "tcp"}
+	if err := p.specifyLocked(planned, held, &spec, o); err != nil {
+		return nil, err
+	}
+	if held.Entries[o.Entry] == nil {
+		held.Entries[o.Entry] = &entry{}
+	}
+	there := true
+	made := held.Entries[o.Entry]
+	made.Exists, made.Spec = &there, &spec
+	return []Event{p.createdLocked(&made.object, KindEntry, name, o.As)}, nil
+}
+
+// ownEntryLocked is an entry of the gateway, as it is now.
+func (p *Plane) ownEntryLocked(planned *topology.NATGateway, held *gateway, name string, verb Verb) (topology.FullNATEntry, *entry, *Error) {
+	entries := p.entriesLocked(planned, held)
+	i := slices.IndexFunc(entries, func(e topology.FullNATEntry) bool { return e.Name == name })
+	if i < 0 {
+		var known []string
+		for _, e := range entries {
+			known = append(known, e.Name)
+		}
+		refused := unknown(KindEntry.noun(), name, known)
+		refused.Text = fmt.Sprintf("NAT gateway %q has no FullNAT entry %q", planned.Name, name)
+		if len(known) == 0 {
+			refused.Hint = "it has none"
+		}
+		return topology.FullNATEntry{}, nil, refused
+	}
+	e := held.Entries[name]
+	return entries[i], e, p.restsLocked(&e.object, KindEntry, planned.Name+"/"+name, verb)
+}
+
+// entryModifyLocked takes what is as it was for no change, as the cloud must:
+// its Terraform provider sends every value (aliyun/terraform-provider-alicloud,
+// resource_alicloud_nat_gateway_full_nat).
+func (p *Plane) entryModifyLocked(o topology.Operation) ([]Event, *Error) {
+	planned, held, err := p.ownGatewayLocked(&o)
+	if err != nil {
+		return nil, err
+	}
+	spec, e, err := p.ownEntryLocked(planned, held, o.Entry, Change)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.specifyLocked(planned, held, &spec, o); err != nil {
+		return nil, err
+	}
+	e.Spec = &spec
+	text := fmt.Sprintf("account %q changed FullNAT entry %q: it leads from %s to %s", o.As, planned.Name+"/"+o.Entry,
+		netip.AddrPortFrom(spec.NATIP, spec.NATPort), netip.AddrPortFrom(spec.AccessIP, spec.AccessPort))
+	return []Event{p.changedLocked(&e.object, KindEntry, planned.Name+"/"+o.Entry, o.As, text)}, nil
+}
+
+// entryDeleteLocked ends the sessions of the entry with it: no public document
+// says what the cloud does with them.
+func (p *Plane) entryDeleteLocked(o topology.Operation) ([]Event, *Error) {
+	planned, held, err := p.ownGatewayLocked(&o)
+	if err != nil {
+		return nil, err
+	}
+	_, e, err := p.ownEntryLocked(planned, held, o.Entry, Delete)
+	if err != nil {
+		return nil, err
+	}
+	return []Event{p.deletingLocked(&e.object, KindEntry, planned.Name+"/"+o.Entry, o.As)}, nil
+}
+
+// specifyLocked changes an entry's values to those that an operation names, and
+// refuses what cannot be. On an error the spec may have changed.
+func (p *Plane) specifyLocked(planned *topology.NATGateway, held *gateway, spec *topology.FullNATEntry, o topology.Operation) *Error {
+	name := planned.Name + "/" + spec.Name
+	refuse := func(hint, format string, args ...any) *Error {
+		return invalid(KindEntry.noun(), name, hint, "FullNAT entry %q: "+format, append([]any{name}, args...)...)
+	}
+	spec.Protocol = cmp.Or(o.Protocol, spec.Protocol)
+	spec.NATPort = cmp.Or(o.NATPort, spec.NATPort)
+	spec.AccessPort = cmp.Or(o.AccessPort, spec.AccessPort)
+	if o.NATIP.IsValid() {
+		spec.NATIP = o.NATIP
+	}
+	if o.AccessIP.IsValid() {
+		spec.AccessIP = o.AccessIP
+	}
+	if o.Domain != nil {
+		spec.Domain = *o.Domain
+	}
+	if spec.Protocol != "tcp" && spec.Protocol != "udp" {
+		return refuse("use tcp or udp", "there is no protocol %q", spec.Protocol)
+	}
+	if spec.Domain != "" && !topology.IsHostName(spec.Domain) {
+		return refuse("use a name such as mysql1.com", "%q is not a domain name", spec.Domain)
+	}
+	if spec.AccessPort == 0 {
+		return refuse("name a port from 1 to 65535", "it leads to no port")
+	}
+	if err := p.natSideLocked(planned, held, spec, refuse); err != nil {
+		return err
+	}
+	return p.accessSideLocked(planned, spec, o, refuse)
+}
+
+type refusal func(hint, format string, args ...any) *Error
+
+// natSideLocked checks where the provider's instances connect to, and chooses a
+// port where none is named.
+func (p *Plane) natSideLocked(planned *topology.NATGateway, held *gateway, spec *topology.FullNATEntry, refuse refusal) *Error {
+	now := held.over(*planned)
+	if !now.HasIP(spec.NATIP) {
+		hint := fmt.Sprintf("make it one: plinksim nat ip create %s %s", planned.Name, spec.NATIP)
+		if !spec.NATIP.IsValid() {
+			return refuse("name one of the gateway's", "it has no NAT IP")
+		}
+		return refuse(hint, "%s is not a NAT IP of NAT gateway %q", spec.NATIP, planned.Name)
+	}
+	// One that is just being deleted still has its port.
+	now.Entries = slices.DeleteFunc(p.entriesLocked(planned, held), func(e topology.FullNATEntry) bool { return e.Name == spec.Name })
+	if spec.NATPort == 0 {
+		spec.NATPort = topology.FreeNATPort(p.plan.Name+"/"+planned.Name+"/"+spec.Name, func(port uint16) bool {
+			return now.EntryAt(spec.NATIP, port, spec.Protocol) != nil
+		})
+	}
+	if other := now.EntryAt(spec.NATIP, spec.NATPort, spec.Protocol); other != nil {
+		return refuse("name another port, or none: then one is chosen", "%s port %d of %s already is that of FullNAT entry %q", spec.Protocol, spec.NATPort, spec.NATIP, other.Name)
+	}
+	for _, g := range p.over.NATGateways {
+		for _, e := range g.Entries {
+			if g.VPC == planned.VPC && (g.Name != planned.Name || e.Name != spec.Name) && e.Domain == spec.Domain && spec.Domain != "" && e.NATIP != spec.NATIP {
+				return refuse("use another domain", "%s already leads to %s, by FullNAT entry %q", spec.Domain, e.NATIP, g.Name+"/"+e.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// accessSideLocked checks where an entry leads to, and through which ENI.
+func (p *Plane) accessSideLocked(planned *topology.NATGateway, spec *topology.FullNATEntry, o topology.Operation, refuse refusal) *Error {
+	spec.Endpoint = cmp.Or(o.Endpoint, spec.Endpoint)
+	ep, missing := p.over.Endpoint(spec.Endpoint)
+	if missing != nil {
+		return unknownEndpoint(p.over, "", spec.Endpoint)
+	}
+	service := findService(p.over, ep.Service)
+	if service == nil || !service.OffersGateway(planned.Name) {
+		return refuse("name an endpoint of a service that has the gateway", "endpoint %q leads to endpoint service %q, not to NAT gateway %q", ep.Name, ep.Service, planned.Name)
+	}
+	if o.Endpoint != "" || o.Zone != "" {
+		spec.Zone = o.Zone
+	}
+	if spec.Zone == "" && len(ep.Zones) == 1 {
+		spec.Zone = ep.Zones[0].Zone
+	}
+	if _, missing := ep.Zone(spec.Zone); missing != nil {
+		return refuse("it is in "+zoneNames(ep.Zones), "endpoint %q is not in zone %q", ep.Name, spec.Zone)
+	}
+	vpc, missing := p.plan.VPC(ep.VPC)
+	if missing != nil || vpc.SubnetOf(spec.AccessIP) == nil {
+		return refuse(fmt.Sprintf("name an address of vpc %q (%s)", ep.VPC, vpc.CIDR), "%s is in no subnet of vpc %q, where endpoint %q is", spec.AccessIP, ep.VPC, ep.Name)
+	}
+	return nil
+}
