@@ -338,6 +338,9 @@ func printNext(w io.Writer, plan *topology.Plan, status lab.Status, foreground b
 	if client, endpoint := firstClient(plan, status); client != "" {
 		t.row(fmt.Sprintf("  plinksim exec %s -- curl -s http://$(plinksim name %s)/", client, endpoint), "call the service from "+client)
 	}
+	if len(status.NATGateways) > 0 {
+		t.row("  plinksim nat entry list", "where the NAT IPs lead")
+	}
 	if n := len(plan.Checks); n > 0 {
 		t.row("  plinksim check "+plan.Name, fmt.Sprintf("run the %d checks of the file", n))
 	}

@@ -42,7 +42,7 @@ const maxNATPortUse = 100
 // Metrics reads the counters.
 func (l *Lab) Metrics() Metrics {
 	plan, engine, ports := l.Plan(), l.engine.Stats(), l.engine.PortUse(maxNATPortUse)
-	engine.Table.Links = turned(plan, engine.Table.Links)
+	engine.Table.Links = turned(l.plane.State().Plan, engine.Table.Links)
 	m := Metrics{
 		Lab: plan.Name, Cloud: plan.Cloud, Region: plan.Region, Started: l.started,
 		Engine: engine, Workers: l.engine.Each(), ENIs: map[string]dataplane.ENIStats{},

@@ -36,7 +36,7 @@ func (l *Lab) Status() Status {
 	for _, sg := range plan.ServerGroups {
 		s.ServerGroups = append(s.ServerGroups, l.groupStatus(plan, sg))
 	}
-	for _, gw := range plan.NATGateways {
+	for _, gw := range state.NATGateways {
 		s.NATGateways = append(s.NATGateways, gatewayStatus(plan, gw))
 	}
 	stats := l.engine.Stats()
@@ -176,7 +176,9 @@ func verdicts(counters fullnat.Counters) map[string]uint64 {
 }
 
 // Sessions is a copy of the session table.
-func (l *Lab) Sessions() []SessionStatus { return sessionsStatus(l.Plan(), l.engine.Sessions()) }
+func (l *Lab) Sessions() []SessionStatus {
+	return sessionsStatus(l.plane.State().Plan, l.engine.Sessions())
+}
 
 func sessionsStatus(plan *topology.Plan, sessions []fullnat.Session) []SessionStatus {
 	out, reverse := []SessionStatus{}, reverseLinks(plan)

@@ -4,35 +4,43 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-func gatewayStatus(plan *topology.Plan, gw topology.NATGateway) NATGatewayStatus {
+func gatewayStatus(plan *topology.Plan, gw control.NATGateway) NATGatewayStatus {
+	planned := gw.Planned
 	out := NATGatewayStatus{
-		Name: gw.Name, ID: gw.ID, TableID: gw.TableID, Type: gw.Type, Account: gw.Account,
-		VPC: gw.VPC, Subnet: gw.Subnet, Zone: gw.ENI.Zone, ENI: gw.ENI.ID, IP: gw.ENI.IP, CIDR: gw.CIDR,
+		Name: gw.Name, ID: planned.ID, TableID: planned.TableID, Type: planned.Type, Account: planned.Account,
+		State: gw.Status, Modified: gw.Modified,
+		VPC: planned.VPC, Subnet: planned.Subnet, Zone: planned.ENI.Zone, ENI: planned.ENI.ID, IP: planned.ENI.IP, CIDR: planned.CIDR,
 		NATIPs: []NATIPStatus{}, Entries: []FullNATEntryStatus{},
 	}
 	for _, ip := range gw.NATIPs {
-		status := NATIPStatus{ID: ip.ID, IP: ip.IP, Default: ip.IP == gw.ENI.IP}
+		status := NATIPStatus{ID: ip.ID, IP: ip.IP, State: ip.Status, Default: ip.IP == planned.ENI.IP}
 		for _, e := range gw.Entries {
-			if e.NATIP == ip.IP {
+			if e.Spec.NATIP == ip.IP {
 				status.Entries++
 			}
 		}
 		out.NATIPs = append(out.NATIPs, status)
 	}
 	for _, e := range gw.Entries {
-		status := FullNATEntryStatus{
-			Name: e.Name, ID: e.ID, Protocol: e.Protocol,
-			NAT: netip.AddrPortFrom(e.NATIP, e.NATPort), Access: netip.AddrPortFrom(e.AccessIP, e.AccessPort),
-			Endpoint: e.Endpoint, ENI: e.Endpoint + "@" + e.Zone, Domain: e.Domain,
-		}
-		if eni, err := plan.ENI(status.ENI); err == nil {
-			status.SeenAs = eni.IP
-		}
-		out.Entries = append(out.Entries, status)
+		out.Entries = append(out.Entries, entryStatus(plan, e))
+	}
+	return out
+}
+
+func entryStatus(plan *topology.Plan, e control.FullNATEntry) FullNATEntryStatus {
+	spec := e.Spec
+	out := FullNATEntryStatus{
+		Name: e.Name, ID: spec.ID, State: e.Status, Modified: e.Modified, Protocol: spec.Protocol,
+		NAT: netip.AddrPortFrom(spec.NATIP, spec.NATPort), Access: netip.AddrPortFrom(spec.AccessIP, spec.AccessPort),
+		Endpoint: spec.Endpoint, ENI: spec.Endpoint + "@" + spec.Zone, Domain: spec.Domain,
+	}
+	if eni, err := plan.ENI(out.ENI); err == nil {
+		out.SeenAs = eni.IP
 	}
 	return out
 }

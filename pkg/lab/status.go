@@ -127,25 +127,28 @@ type ListenerStatus struct {
 
 // NATGatewayStatus is one NAT gateway with its FullNAT table.
 type NATGatewayStatus struct {
-	Name    string               `json:"name"`
-	ID      string               `json:"id"`
-	TableID string               `json:"full_nat_table_id"`
-	Type    string               `json:"type"`
-	Account string               `json:"account"`
-	VPC     string               `json:"vpc"`
-	Subnet  string               `json:"subnet"`
-	Zone    string               `json:"zone"`
-	ENI     string               `json:"eni"`
-	IP      netip.Addr           `json:"ip"`
-	CIDR    netip.Prefix         `json:"nat_cidr"`
-	NATIPs  []NATIPStatus        `json:"nat_ips"` // the default one, its own address, first
-	Entries []FullNATEntryStatus `json:"full_nat"`
+	Name     string               `json:"name"`
+	ID       string               `json:"id"`
+	TableID  string               `json:"full_nat_table_id"`
+	Type     string               `json:"type"`
+	State    string               `json:"state"`
+	Modified time.Time            `json:"modified"`
+	Account  string               `json:"account"`
+	VPC      string               `json:"vpc"`
+	Subnet   string               `json:"subnet"`
+	Zone     string               `json:"zone"`
+	ENI      string               `json:"eni"`
+	IP       netip.Addr           `json:"ip"`
+	CIDR     netip.Prefix         `json:"nat_cidr"`
+	NATIPs   []NATIPStatus        `json:"nat_ips"` // the default one, its own address, first
+	Entries  []FullNATEntryStatus `json:"full_nat"`
 }
 
 // NATIPStatus is one NAT IP of a gateway.
 type NATIPStatus struct {
 	ID      string     `json:"id"`
 	IP      netip.Addr `json:"ip"`
+	State   string     `json:"state"`
 	Default bool       `json:"default"`
 	Entries int        `json:"entries"` // that use it
 }
@@ -154,6 +157,8 @@ type NATIPStatus struct {
 type FullNATEntryStatus struct {
 	Name     string         `json:"name"`
 	ID       string         `json:"id"`
+	State    string         `json:"state"`
+	Modified time.Time      `json:"modified"`
 	Protocol string         `json:"protocol"`
 	NAT      netip.AddrPort `json:"nat"`    // where the provider's instances connect to
 	Access   netip.AddrPort `json:"access"` // the user's server
