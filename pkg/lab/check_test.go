@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -70,6 +72,49 @@ func TestTryEach(t *testing.T) {
 			got, passed := tryEach(t.Context(), tt.check, tt.try)
 			require.Equal(t, tt.got, got)
 			require.Equal(t, tt.passed, passed)
+		})
+	}
+}
+
+// A connect check with bodies reads the server's first line, as a client of a
+// database or a mail server does.
+func TestConnectReadsTheGreeting(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		greet string // "" sends nothing
+		check topology.Check
+		body  string
+		err   string // a part of it
+	}{
+		{"nothing is read where no body is expected", "hello\n", topology.Check{}, "", ""},
+		{"the first line", "hello\nmore\n", topology.Check{Expect: topology.Expect{Bodies: []string{"x"}}}, "hello", ""},
+		{"a line without an end", "hello", topology.Check{Expect: topology.Expect{Bodies: []string{"x"}}}, "hello", ""},
+		{"a server that says nothing", "", topology.Check{Expect: topology.Expect{Bodies: []string{"x"}}}, "", "EOF"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			defer ln.Close()
+			go func() {
+				conn, err := ln.Accept()
+				if err == nil {
+					conn.Write([]byte(tt.greet))
+					conn.Close()
+				}
+			}()
+			client := &Client{dial: new(net.Dialer).DialContext, hosts: func() []host.HostName {
+				return []host.HostName{{IP: netip.MustParseAddr("127.0.0.1"), Name: "db.example"}}
+			}}
+			_, port, err := net.SplitHostPort(ln.Addr().String())
+			require.NoError(t, err)
+			tt.check.Connect = "db.example:" + port
+			a, err := connect(t.Context(), client, tt.check)
+			require.Equal(t, tt.body, a.body)
+			if tt.err != "" {
+				require.ErrorContains(t, err, tt.err)
+			} else {
+				require.NoError(t, err)
+			}
 		})
 	}
 }

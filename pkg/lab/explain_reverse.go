@@ -75,7 +75,7 @@ func (w *walk) noEntry(gw *topology.NATGateway) {
 			here = append(here, e)
 		}
 	}
-	remedy := "add an entry for it"
+	remedy := fmt.Sprintf("plinksim nat entry create %s NAME --nat %s:%d --access ADDRESS:PORT --endpoint ENDPOINT", gw.Name, w.addr(), w.flow.Dst.Port())
 	if len(here) > 0 {
 		remedy = "use " + orList(here, func(e topology.FullNATEntry) string { return fmt.Sprintf("%s %d", e.Protocol, e.NATPort) }) + ", or " + remedy
 	}

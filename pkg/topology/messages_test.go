@@ -2,6 +2,8 @@ package topology
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,6 +90,23 @@ func TestTheSmallTopologiesHaveNoFault(t *testing.T) {
 		plan, err := Parse("small.yaml", []byte(text))
 		require.NoError(t, err)
 		require.Empty(t, plan.Warnings)
+	}
+}
+
+// Whatever stands in the place of a word of the small topologies, and whatever
+// line is missing: it is planned or refused.
+func TestNoWordMakesParsePanic(t *testing.T) {
+	word := regexp.MustCompile(`[a-z_0-9.]+`)
+	for _, text := range []string{small, smallReverse} {
+		lines := strings.Split(text, "\n")
+		for i := range lines {
+			_, _ = Parse("x", []byte(strings.Join(slices.Concat(lines[:i], lines[i+1:]), "\n")))
+		}
+		for _, at := range word.FindAllStringIndex(text, -1) {
+			for _, other := range []string{"", "x", "1", "[]", "{}", "10.0.0.1", "null"} {
+				_, _ = Parse("x", []byte(text[:at[0]]+other+text[at[1]:]))
+			}
+		}
 	}
 }
 

@@ -176,7 +176,7 @@ func (b *builder) reverseEndpoint(who string, ref value[string], gw *NATGateway,
 		return nil
 	}
 	out.Endpoint = name
-	if b.bad["endpoint "+ep.Name] || b.bad["NAT gateway "+gw.Name] {
+	if b.bad["endpoint "+ep.Name] || b.bad["NAT gateway "+gw.Name] || len(ep.Zones) == 0 {
 		return nil
 	}
 	service, err := b.plan.Service(ep.Service)
