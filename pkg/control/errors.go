@@ -177,7 +177,7 @@ func invalid(kind, name, hint, format string, args ...any) *Error {
 var pastTense = map[Verb]string{
 	Accept: "accepted", Reject: "rejected", Bandwidth: "given another bandwidth", Delete: "deleted",
 	ZoneEnable: "enabled", ZoneDisable: "disabled", Replace: "given another load balancer", Force: "given another load balancer",
-	Release: "released",
+	Release: "released", Change: "changed",
 }
 
 // wrongState tells three cases apart: what was asked for is already so, it is

@@ -54,12 +54,16 @@ func (o *object) there() bool { return o.State != Gone && o.State != Deleting }
 func (g gateway) clone() *gateway {
 	ips, entries := map[string]*natIP{}, map[string]*entry{}
 	for key, ip := range g.NATIPs {
-		copied := *ip
-		ips[key] = &copied
+		if ip != nil { // as null in a saved state
+			copied := *ip
+			ips[key] = &copied
+		}
 	}
 	for key, e := range g.Entries {
-		copied := *e
-		entries[key] = &copied
+		if e != nil {
+			copied := *e
+			entries[key] = &copied
+		}
 	}
 	g.NATIPs, g.Entries = ips, entries
 	return &g
@@ -87,14 +91,26 @@ func (g *gateway) fit(plan *topology.Plan, planned *topology.NATGateway, now tim
 			g.Entries[e.Name] = &entry{object: newObject("", false, now)}
 		}
 	}
+	g.dropImpossible(plan, planned)
 	for _, name := range slices.Sorted(maps.Keys(g.Entries)) {
 		e := g.Entries[name]
-		if e.Spec != nil && !g.possible(plan, planned, e.Spec) {
-			e.Spec = nil
-		}
 		// One that was changed goes with the file's, one that was made stays.
 		if made := e.Exists != nil && *e.Exists && e.Spec != nil; !kept[name] && !made {
 			delete(g.Entries, name)
+		}
+	}
+}
+
+// dropImpossible makes entries the plan's again that cannot be as they were
+// changed. One that is the plan's again may have a port that another was
+// changed to, so it goes on until all that is left is possible.
+func (g *gateway) dropImpossible(plan *topology.Plan, planned *topology.NATGateway) {
+	for dropped := true; dropped; {
+		dropped = false
+		for _, e := range g.Entries {
+			if e.Spec != nil && !g.possible(plan, planned, e.Spec) {
+				e.Spec, dropped = nil, true
+			}
 		}
 	}
 }

@@ -300,6 +300,8 @@ func TestEveryRefusalOfNATGateways(t *testing.T) {
 			text: `FullNAT entry "ngw1/db2": tcp port 3306 of 172.16.0.5 already is that of FullNAT entry "db1"`, hint: "name another port, or none: then one is chosen"},
 		{name: "what is being deleted is not deleted again", before: []string{"! entry-delete ngw1 db1"}, do: "entry-delete ngw1 db1", code: control.WrongState, word: "IncorrectStatus.FullNatEntry",
 			text: `FullNAT entry "ngw1/db1" cannot be deleted while it is Deleting`, hint: "it must be Available or Modifying"},
+		{name: "what is being deleted is not changed", before: []string{"! entry-delete ngw1 db1"}, do: "entry-modify ngw1 db1 to=192.168.0.86:1", code: control.WrongState, word: "IncorrectStatus.FullNatEntry",
+			text: `FullNAT entry "ngw1/db1" cannot be changed while it is Deleting`, hint: "it must be Creating or Available or Modifying"},
 		{name: "what is being deleted still has its port", before: []string{"! entry-delete ngw1 db1"}, do: create + "nat=172.16.0.5:3306 to=192.168.0.86:1 ep=ep1@zone-h", code: control.Invalid,
 			text: `FullNAT entry "ngw1/db2": tcp port 3306 of 172.16.0.5 already is that of FullNAT entry "db1"`, hint: "name another port, or none: then one is chosen"},
 		{name: "what is being created is not deleted", before: []string{"! " + create + "nat=172.16.0.7:1 to=192.168.0.86:1 ep=ep1@zone-h"}, do: "entry-delete ngw1 db2", code: control.WrongState, word: "IncorrectStatus.FullNatEntry",
