@@ -75,6 +75,11 @@ func (b *builder) natCIDR(who string, v value[netip.Prefix], vpc *VPC, subnet *S
 		b.problem(v.Node, "use a block of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16 with a mask from /16 to /32",
 			"%s cannot have the nat_cidr %s", who, cidr)
 	}
+	for _, other := range b.plan.NATGateways {
+		if other.VPC == vpc.Name && other.CIDR.IsValid() && cidr != subnet.CIDR && cidr.Overlaps(other.CIDR) {
+			b.problem(v.Node, "the VPC has one route to it: give one of them another block", "%s: nat_cidr %s overlaps that of NAT gateway %q (%s)", who, cidr, other.Name, other.CIDR)
+		}
+	}
 	return cidr
 }
 
@@ -275,6 +280,11 @@ func (p *Plan) CheckNATIP(g *NATGateway, addr netip.Addr) error {
 	}
 	if owner := p.addressOf(g.VPC, addr); owner != "" {
 		return fmt.Errorf("%s is already that of %s", addr, owner)
+	}
+	for i := range p.NATGateways {
+		if other := &p.NATGateways[i]; other.VPC == g.VPC && other.Name != g.Name && other.HasIP(addr) {
+			return fmt.Errorf("%s is already that of NAT gateway %q", addr, other.Name)
+		}
 	}
 	return nil
 }
