@@ -108,7 +108,7 @@ func resident(tb testing.TB, mapped []byte) int {
 // SYNs of 64 bytes in bursts of 64, from parsing to the finished frame, with a
 // target, a NAT port, both flows and a place among those that expire. A table
 // with Options.Reserve has the memory; the other one takes it from the system,
-// and all flows move each time that it doubles.
+// and all flows move each time that it grows.
 func BenchmarkOpen(b *testing.B) {
 	b.Run("table=reserved", func(b *testing.B) { benchmarkOpen(b, true) })
 	b.Run("table=growing", func(b *testing.B) { benchmarkOpen(b, false) })

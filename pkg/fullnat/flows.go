@@ -53,7 +53,17 @@ var _ [64]byte = [unsafe.Sizeof(flow{})]byte{}
 // probing. What is removed leaves no trace, as those behind it move up.
 type arena struct {
 	memory[flow]
-	secret [4]uint64
+	secret secret
+}
+
+// secret is the key of the hash that says where flows are.
+type secret [4]uint64
+
+func newSecret(random *rand.Rand) (s secret) {
+	for i := range s {
+		s[i] = random.Uint64()
+	}
+	return s
 }
 
 // slotsFor is how many slots a number of sessions get: two flows at three
@@ -61,10 +71,8 @@ type arena struct {
 // short. Some slots more, so that a search in a very small arena ends as well.
 func slotsFor(sessions int) int { return 2*sessions*5/3 + 8 }
 
-func (a *arena) init(sessions int, random *rand.Rand, backing backing) error {
-	for i := range a.secret {
-		a.secret[i] = random.Uint64()
-	}
+func (a *arena) init(sessions int, secret secret, backing backing) error {
+	a.secret = secret
 	return a.memory.init(slotsFor(sessions), backing)
 }
 

@@ -9,9 +9,9 @@ import (
 // flows is the table of flows. It is as large as its sessions need, and where
 // they outgrow it, or so few are left that memory should go back, or a search
 // got so long that somebody must know the secret, all flows move to another
-// arena with a secret of its own. They do so in steps of less than a
-// microsecond each, a few with every new session and the rest in Expire, and
-// packets find them on either side meanwhile.
+// arena, in the last case one with another secret. They do so in steps of less
+// than a microsecond each, a few with every new session and the rest in Expire,
+// and packets find them on either side meanwhile.
 //
 // A flow is named by the number of its slot, of which the highest bit says in
 // which of two arenas it is. The number is good until the next removal, move
@@ -52,9 +52,14 @@ type resizeWork struct {
 const (
 	halfFlag = 1 << 31
 
-	// smallestSize is the size in sessions of a new table, at most twice that:
-	// 0.9 to 1.8 MiB. It must be more than a burst can open.
-	smallestSize = 4096
+	// smallestSize is the size in sessions of a new table, less than growth
+	// times that: 0.4 to 1.7 MiB. It must be more than a burst can open.
+	smallestSize = 2048
+
+	// growth is how much larger the next arena is. Flows move less often than
+	// with 2, and fewer pages are needed for a while only: a session opens in
+	// three quarters of the time.
+	growth = 4
 
 	// longestProbe is how many slots an insert may pass. With a hash that
 	// nobody foresees, the longest search of n flows at load a takes about
@@ -67,9 +72,9 @@ const (
 	// of them.
 	slotsPerStep = 64
 
-	// stepsPerSession lets a move end before a new arena, twice as large, is
-	// half as full as it may be: a step moves a flow or passes the gap before
-	// the next one, so four steps for each new flow take two flows along.
+	// stepsPerSession lets a move end before a new arena is half as full as it
+	// may be: a step moves a flow or passes the gap before the next one, so
+	// four steps for each new flow take two flows along.
 	stepsPerSession = 8
 )
 
@@ -78,13 +83,13 @@ func (f *flows) init(sessions, smallest int, longest uint32, random *rand.Rand, 
 	if backing == reserved {
 		smallest = sessions
 	}
-	for n := sessions; ; n /= 2 {
+	for n := sessions; ; n /= growth {
 		f.sizes = append([]int{n}, f.sizes...)
-		if n/2 < smallest {
+		if n/growth < smallest {
 			break
 		}
 	}
-	return f.arena.init(f.sizes[0], random, backing)
+	return f.arena.init(f.sizes[0], newSecret(random), backing)
 }
 
 func (f *flows) close() error { return errors.Join(f.arena.close(), f.other.close()) }
@@ -165,13 +170,14 @@ func (f *flows) makeRoom(moved func(e *flow, to uint32)) bool {
 		// Early enough for the next arena to get its pages in time.
 		soon := f.limit(f.size) * 3 / 4
 		if f.used+2 > soon && f.size+1 < len(f.sizes) {
-			f.prepare(f.size + 1)
+			f.prepare(f.size+1, f.secret)
 		}
 		return f.hasRoom()
 	}
 	if f.phase == preparing {
-		// The next arena has less than half as many pages as this one has
-		// room for sessions. To get one takes as long as many steps.
+		// One page for two sessions: half of the next arena's before this one
+		// is full. The others come when they are written to, and no burst has
+		// to wait for more of them. To get one takes as long as many steps.
 		if f.used&2 == 0 {
 			f.touch()
 		}
@@ -196,27 +202,29 @@ func (f *flows) rekey() {
 	if f.used > f.limit(f.size)/2 {
 		next = min(f.size+1, len(f.sizes)-1) // else the move would end in the next one
 	}
-	if f.prepare(next) {
+	if f.prepare(next, newSecret(f.random)) {
 		f.rekeys++
 	}
 }
 
 // tidy does a little of a move, and starts one to a smaller arena where a
-// sixteenth of this one is enough: an eighth leaves room for as many sessions
-// again. It says whether there was anything to do. Like swap, it is not for
+// sixteenth of this one is enough: the next leaves room for four times as many
+// sessions. It says whether there was anything to do. Like swap, it is not for
 // the middle of a burst.
 func (f *flows) tidy(moved func(e *flow, to uint32)) bool {
 	if f.phase == settled && f.size > 0 && f.used <= f.limit(f.size)/16 {
-		f.prepare(max(f.size-3, 0))
+		f.prepare(f.size-1, f.secret)
 	}
 	f.swap()
 	return f.step(moved)
 }
 
 // prepare maps the next arena. Where there is no memory for it, all stays as
-// it is.
-func (f *flows) prepare(size int) bool {
-	if f.other.init(f.sizes[size], f.random, onTouch) != nil {
+// it is. With the secret of this one, homes are in the same order there: flows
+// that move one after the other then come to lie one behind the other, and
+// memory is written in its order, which takes half the time.
+func (f *flows) prepare(size int, secret secret) bool {
+	if f.other.init(f.sizes[size], secret, onTouch) != nil {
 		return false
 	}
 	f.phase, f.next, f.cursor = preparing, size, 0
