@@ -7,7 +7,7 @@ import (
 )
 
 // Answers are limited, so that a flood of packets with forged sources does not
-// make the table send a flood (RFC 1812, 4.3.2.8; RFC 5508, REQ-9). A burst of
+// make the table send a flood (RFC 1812, 4.3.2.8). A burst of
 // them passes at once.
 const (
 	// As Linux limits ICMP: net.ipv4.icmp_msgs_per_sec and icmp_msgs_burst in

@@ -16,12 +16,17 @@ func durationOf(ticks uint32) time.Duration { return time.Duration(ticks) * tick
 // clock is the latest time that the table was told. It never goes back.
 type clock struct {
 	ticks int64
-	now   uint32 // low half of ticks
+	now   uint32 // by which the age of sessions, ports and fragments is told
 }
+
+// longestPause is how much now goes on at once. Nothing that is timed outlives
+// it, and of two pauses one after the other the age is still right.
+const longestPause = int64(maxTimeout/tick) + 1
 
 func (c *clock) advance(now time.Duration) {
 	if ticks := int64(now / tick); ticks > c.ticks {
-		c.ticks, c.now = ticks, uint32(ticks)
+		c.now += uint32(min(ticks-c.ticks, longestPause))
+		c.ticks = ticks
 	}
 }
 

@@ -117,7 +117,7 @@ func (t *Table) translateFragment(f *packet.Frame, w *work) Verdict {
 }
 
 // checkFragment judges a fragment by itself, and reads the L4 header of a
-// first one. RFC 1858, 3 and RFC 3128 describe the attacks: a TCP header in
+// first one. RFC 1858, 3 and 4 and RFC 3128 describe the attacks: a TCP header in
 // pieces, or overwritten from its ninth byte on, where the flags follow.
 func checkFragment(f *packet.Frame, p *packet.Packet) Verdict {
 	size, offset := int(p.End)-int(p.L4), p.FragmentOffset()

@@ -119,14 +119,21 @@ func (c *conveyances) add(session uint32) *conveyance {
 }
 
 // mayConvey refuses connections that the link would break: signatures cover
-// the numbers and the options (RFC 2385, 2.0; RFC 5925, 5.1).
-func (l *link) mayConvey(f *packet.Frame, p *packet.Packet) bool {
+// the numbers and the options (RFC 2385, 2.0; RFC 5925, 5.1). It also refuses
+// SYNs of which data could not be taken away.
+func (l *link) mayConvey(f *packet.Frame, p *packet.Packet) Verdict {
 	if l.Identity == nil || p.Kind != packet.TCP {
-		return true
+		return Forwarded
 	}
 	_, md5 := p.FindOption(f.Data, packet.OptionMD5)
 	_, authenticated := p.FindOption(f.Data, packet.OptionAuthenticated)
-	return !md5 && !authenticated
+	switch {
+	case md5 || authenticated:
+		return SignedTCP
+	case l.Identity.Header != NoHeader && p.MoreFragments():
+		return Straddling
+	}
+	return Forwarded
 }
 
 // convey starts to tell the provider of a new session with the first packet p,

@@ -675,3 +675,117 @@ func TestShiftingDoesNotAllocate(t *testing.T) {
 	}))
 	require.Equal(t, [2]Verdict{}, verdicts)
 }
+
+// cut makes two fragments of a frame, the first with size bytes behind its
+// IPv4 header.
+func cut(f packet.Frame, size int) (first, last packet.Frame) {
+	piece := func(from, to int, frag uint16) packet.Frame {
+		data := append(bytes.Clone(f.Data[:34]), f.Data[34+from:34+to]...)
+		binary.BigEndian.PutUint16(data[16:], uint16(len(data)-14))
+		binary.BigEndian.PutUint16(data[20:], frag|uint16(from/8))
+		copy(data[24:], []byte{0, 0})
+		binary.BigEndian.PutUint16(data[24:], ^sumOf(data[14:34]))
+		return packet.Frame{ENI: f.ENI, Data: data}
+	}
+	return piece(0, size, 0x2000), piece(size, len(f.Data)-34, 0)
+}
+
+// leaves is what leaves because of a frame: in fragments, as they are.
+func (c *conversation) leaves(f packet.Frame) (left []packet.Frame) {
+	frames := []packet.Frame{f}
+	var verdicts [1]Verdict
+	c.table.Forward(frames, verdicts[:], c.now)
+	left = append(left, c.table.Pending()...)
+	if verdicts[0] == Forwarded {
+		left = append(left, frames...)
+	}
+	for i := range left {
+		left[i].Data = bytes.Clone(left[i].Data)
+	}
+	return left
+}
+
+// putTogether is what a receiver makes of frames, of which the fragments are
+// all of one datagram.
+func (c *conversation) putTogether(frames []packet.Frame) []segment {
+	var parts, rest []packet.Frame
+	for _, f := range frames {
+		if binary.BigEndian.Uint16(f.Data[20:])&0x3fff != 0 {
+			parts = append(parts, f)
+		} else {
+			rest = append(rest, f)
+		}
+	}
+	data, ok := whole(parts)
+	require.True(c.t, ok, "%d fragments", len(parts))
+	return c.read(append(rest, packet.Frame{ENI: parts[0].ENI, Data: data}))
+}
+
+// TestFragmentsOfConveyedSessions cuts what the consumer or the provider sends
+// and puts together what leaves.
+func TestFragmentsOfConveyedSessions(t *testing.T) {
+	withTOA := awsIdentity
+	withTOA.TOA = true
+	alone := segment{seq: firstByte, ack: theirFirst, flags: push, payload: awsHeader(false)}
+	payload := strings.Repeat("fragments ", 20)
+	datagram := segment{udp: true, payload: payload}
+	for _, tt := range []struct {
+		name     string
+		identity Identity
+		before   []segment // from the consumer
+		back     bool      // the provider sends
+		send     segment
+		want     []segment
+	}{
+		{"nat J, nat 47: the header goes alone before a first payload", awsIdentity, nil, false,
+			segment{seq: firstByte, ack: theirFirst, flags: push, payload: payload},
+			[]segment{alone, {seq: firstByte + headerBytes, ack: theirFirst, flags: push, payload: payload}}},
+		{"nat J, nat 47: TOA has no room", withTOA, nil, false,
+			segment{seq: firstByte, ack: theirFirst, flags: push, payload: payload},
+			[]segment{alone, {seq: firstByte + headerBytes, ack: theirFirst, flags: push, payload: payload}}},
+		{"nat J, nat 47: what follows is shifted", awsIdentity,
+			[]segment{{seq: firstByte, ack: theirFirst, flags: push, payload: "GET"}}, false,
+			segment{seq: firstByte + 3, ack: theirFirst, flags: push, payload: payload},
+			[]segment{{seq: firstByte + 3 + headerBytes, ack: theirFirst, flags: push, payload: payload}}},
+		{"nat J, nat 47: what the provider acknowledges is shifted back", awsIdentity,
+			[]segment{{seq: firstByte, ack: theirFirst, flags: push, payload: "GET"}}, true,
+			segment{seq: theirFirst, ack: firstByte + headerBytes + 3, flags: push, payload: payload},
+			[]segment{{seq: theirFirst, ack: firstByte + 3, flags: push, payload: payload}}},
+		{"nat J, nat 47: the header is a datagram of its own before one", awsIdentity, nil, false,
+			datagram, []segment{{udp: true, payload: awsHeader(true)}, datagram}},
+	} {
+		for _, order := range []string{"in order", "out of order"} {
+			t.Run(tt.name+", "+order, func(t *testing.T) {
+				c := connected(t, tt.identity)
+				for _, s := range tt.before {
+					c.fromConsumer(s)
+				}
+				eni, src, dst := packet.ENI(1), worldPort, worldEndpoint
+				if tt.back {
+					eni, src, dst = 2, worldTarget, c.nat
+				}
+				pieces := [2]packet.Frame{}
+				pieces[0], pieces[1] = cut(tt.send.frame(eni, src, dst), 64)
+				if order == "out of order" {
+					pieces[0], pieces[1] = pieces[1], pieces[0]
+				}
+				left := append(c.leaves(pieces[0]), c.leaves(pieces[1])...)
+				require.Equal(t, tt.want, c.putTogether(left))
+			})
+		}
+	}
+	t.Run("nat J (e), nat 47: a SYN with data in fragments opens nothing", func(t *testing.T) {
+		c := converse(t, awsIdentity)
+		first, last := cut(segment{seq: firstByte - 1, flags: syn, payload: payload}.frame(1, worldPort, worldEndpoint), 64)
+		require.Empty(t, c.leaves(first))
+		require.Empty(t, c.leaves(last))
+		require.EqualValues(t, 2, c.table.Stats().Verdicts[Straddling])
+		require.Zero(t, c.table.Stats().Sessions)
+	})
+	t.Run("nat J (e), nat 47: nor does one that comes again bring its data", func(t *testing.T) {
+		c := converse(t, awsIdentity)
+		c.handshake()
+		first, _ := cut(segment{seq: firstByte - 1, flags: syn, payload: payload}.frame(1, worldPort, worldEndpoint), 64)
+		require.Empty(t, c.leaves(first))
+	})
+}

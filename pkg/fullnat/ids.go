@@ -8,7 +8,7 @@ import (
 // ids counts the IPv4 IDs of packets that leave and that somebody may cut or
 // has cut. Behind one NAT IP are many senders, each with a count of its own:
 // two pieces with the same ID, addresses and protocol would be put together
-// into a datagram that nobody sent (RFC 6864, 5.3.1; RFC 7857, 9). Atomic
+// into a datagram that nobody sent (RFC 6864, 5.3.1; RFC 7857, 10). Atomic
 // packets keep theirs, for it means nothing (RFC 6864, 4.1).
 //
 // Pairs of addresses share counters, which is as good: what counts is that a

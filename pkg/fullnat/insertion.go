@@ -57,9 +57,15 @@ func (c *conveyance) forConsumer(seq uint32) uint32 {
 }
 
 // straddles says whether a segment begins before the inserted bytes and ends
-// behind them. No stack sends one, and it could not be translated.
+// behind them. No stack sends one, and it could not be translated. A SYN in
+// fragments does, too: its data stay with it.
 func (c *conveyance) straddles(f *packet.Frame, p *packet.Packet) bool {
-	if c.progress != waiting && c.progress != unconfirmed || p.Flags&(packet.FlagSYN|packet.FlagRST) != 0 {
+	switch {
+	case c.progress == noHeader:
+		return false
+	case p.Flags&packet.FlagSYN != 0:
+		return p.MoreFragments()
+	case c.progress != waiting && c.progress != unconfirmed || p.Flags&packet.FlagRST != 0:
 		return false
 	}
 	seq := p.Seq(f.Data)

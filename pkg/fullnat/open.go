@@ -15,8 +15,8 @@ func (t *Table) open(f *packet.Frame, w *work) Verdict {
 	if v := t.roomFor(l); v != Forwarded {
 		return t.refuse(f, &w.packet, l, v)
 	}
-	if !l.mayConvey(f, &w.packet) {
-		return l.count(SignedTCP)
+	if v := l.mayConvey(f, &w.packet); v != Forwarded {
+		return l.count(v)
 	}
 	target, ok := l.pick(&w.packet)
 	if !ok {

@@ -98,7 +98,7 @@ func (c *conveyance) beginAgain(f *packet.Frame, p *packet.Packet, e *flow) {
 // the header does: its data, which then comes again after the handshake, and
 // the request to deliver data (RFC 7413, 4.1.1).
 func withoutData(f *packet.Frame, p *packet.Packet) {
-	if p.PayloadLength() > 0 && !p.MoreFragments() {
+	if p.PayloadLength() > 0 {
 		packet.CutPayload(f, p)
 	}
 	if o, ok := p.FindOption(f.Data, packet.OptionFastOpen); ok {

@@ -87,6 +87,21 @@ func (l *lab) answer(natPort uint16, flags string, now time.Duration) Verdict {
 	return verdicts[0]
 }
 
+// The clock of a session has 32 bits, and goes round after 49.7 days.
+func TestNoPauseIsSoLongThatSessionsComeBack(t *testing.T) {
+	for _, pause := range []time.Duration{49*24*time.Hour + 17*time.Hour + 3*time.Minute, 1 << 32 * tick, 1 << 33 * tick, 20 * 365 * 24 * time.Hour} {
+		l := newLab(t, 2)
+		now := time.Duration(1<<32-1) * tick
+		l.open(t, 0, now)
+		v, _ := l.send(0, packet.FlagACK, now+time.Minute)
+		require.Equal(t, Forwarded, v, "the clock goes round")
+		v, _ = l.send(0, packet.FlagACK, now+pause)
+		require.Equal(t, NoSession, v, "%s later", pause)
+		drain(l.table, now+2*pause)
+		require.Zero(t, l.table.Stats().Sessions)
+	}
+}
+
 func TestTargetsThatNoPacketComesFromAreNone(t *testing.T) {
 	l := newLab(t, 1)
 	for _, target := range []string{"127.0.0.1:80", "0.0.0.0:80", "224.0.0.1:80", "[2001:db8::1]:80", "192.168.0.1:0"} {

@@ -44,7 +44,7 @@ const (
 // connection to the consumer through it.
 //
 // Packets refresh the session until it is closed, which a RST is the first to
-// make it (RFC 7857, 2.3).
+// make it (RFC 7857, 7.1).
 func (t *Table) track(e *flow, f *packet.Frame, p *packet.Packet) ruling {
 	if p.Kind != packet.TCP {
 		e.last = t.clock.now
