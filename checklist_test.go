@@ -25,14 +25,25 @@ func TestTheChecklistNamesItsTests(t *testing.T) {
 		if strings.HasPrefix(says, "Not done. ") {
 			continue
 		}
-		named := regexp.MustCompile("`(Test\\w+)`|story ([a-z-]+)").FindAllStringSubmatch(says, -1)
-		require.NotEmpty(t, named, "%s names a test, or says why it is not done", item)
-		for _, n := range named {
-			body := tests[n[1]] + stories[n[2]]
-			require.Regexp(t, item+`\b`, body, "%s%s is no test of %s", n[1], n[2], item)
-		}
+		requireTests(t, item, says, tests, stories)
 	}
 	require.Equal(t, 66, next, "all items are there")
+	identity := regexp.MustCompile(`(?m)^\| (nat J[^|]*) \|.*\| ([^|]+) \|$`).FindAllStringSubmatch(string(text), -1)
+	require.Len(t, identity, 15)
+	for _, row := range identity {
+		requireTests(t, regexp.QuoteMeta(row[1]), row[2], tests, stories)
+	}
+}
+
+// requireTests holds a row of the checklist against the tests that it names.
+func requireTests(t *testing.T, item, says string, tests, stories map[string]string) {
+	t.Helper()
+	named := regexp.MustCompile("`(Test\\w+)`|story ([a-z-]+)").FindAllStringSubmatch(says, -1)
+	require.NotEmpty(t, named, "%s names a test, or says why it is not done", item)
+	for _, n := range named {
+		body := tests[n[1]] + stories[n[2]]
+		require.Regexp(t, item+`(\W|$)`, body, "%s%s is no test of %s", n[1], n[2], item)
+	}
 }
 
 // natTests are the texts of the core's tests and stories, by name.

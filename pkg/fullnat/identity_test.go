@@ -369,6 +369,26 @@ func TestPROXYHeaderInTheStream(t *testing.T) {
 	}
 }
 
+func TestWindowsWithAPROXYHeader(t *testing.T) {
+	t.Run("nat J (h), nat J (i): a closed window does not stop the header, and windows stay", func(t *testing.T) {
+		c := connected(t, awsIdentity) // the provider's window has been 0 all the time
+		const window = 34 + 14
+		for _, s := range []segment{
+			{seq: firstByte, ack: theirFirst, flags: push, payload: "GET"},
+			{seq: firstByte + 3, ack: theirFirst, flags: push, payload: " /"},
+		} {
+			f := s.frame(1, worldPort, worldEndpoint)
+			binary.BigEndian.PutUint16(f.Data[window:], 0x1234)
+			left := c.leaves(f)
+			require.Len(t, left, 1)
+			require.EqualValues(t, 0x1234, binary.BigEndian.Uint16(left[0].Data[window:]))
+		}
+		f := segment{seq: theirFirst, ack: firstByte + headerBytes, flags: ack}.frame(2, worldTarget, c.nat)
+		binary.BigEndian.PutUint16(f.Data[window:], 0x4321)
+		require.EqualValues(t, 0x4321, binary.BigEndian.Uint16(c.leaves(f)[0].Data[window:]))
+	})
+}
+
 func TestAcknowledgmentsOfThePROXYHeader(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
