@@ -19,6 +19,7 @@ import (
 type twin struct {
 	sessions  []*twinSession
 	max       int
+	linkMax   int // most sessions of the TCP link
 	halfOpen  int // most of them that are half-open
 	ports     int
 	connected bool
@@ -101,10 +102,12 @@ func (w *twin) toProvider(m message, now time.Duration) string {
 		return "NotConnected"
 	case m.protocol == "tcp" && m.flags != "S":
 		return "NoSession"
+	case m.protocol == "tcp" && w.linkSessions(m.protocol) == w.linkMax:
+		return "LinkFull"
 	case len(w.sessions) == w.max && w.oldestHalfOpen() == nil:
 		return "TableFull"
 	}
-	if w.portsInUse(m.protocol) == w.ports {
+	if w.linkSessions(m.protocol) == w.ports {
 		return "NoNATPort"
 	}
 	if len(w.sessions) == w.max || m.protocol == "tcp" && w.halfOpens() == w.halfOpen {
@@ -155,7 +158,7 @@ func (w *twin) opened(port uint16) bool {
 	return true
 }
 
-func (w *twin) portsInUse(protocol string) (n int) {
+func (w *twin) linkSessions(protocol string) (n int) {
 	for _, s := range w.sessions {
 		if s.protocol == protocol {
 			n++
@@ -299,6 +302,7 @@ func TestTableDoesWhatItsTwinDoes(t *testing.T) {
 	}
 	require.Positive(t, verdicts[NoNATPort])
 	require.Positive(t, verdicts[TableFull])
+	require.Positive(t, verdicts[LinkFull])
 	require.Positive(t, verdicts[NotConnected])
 	require.Positive(t, evicted)
 }
@@ -314,13 +318,14 @@ type twinStory struct {
 type twinVariant struct {
 	shard
 	restless bool // flows move all the time
+	plain    bool // segments may be plain ones
 }
 
 var twinVariants = []twinVariant{
-	{shard: shard{0, 1}},
+	{shard: shard{0, 1}, plain: true},
 	{shard: shard{0, 1}, restless: true},
 	{shard: shard{3, 4}},
-	{shard: shard{1, 2}, restless: true},
+	{shard: shard{1, 2}, restless: true, plain: true},
 }
 
 func newTwinStory(t *testing.T, variant twinVariant) *twinStory {
@@ -330,7 +335,7 @@ func newTwinStory(t *testing.T, variant twinVariant) *twinStory {
 	s := &twinStory{
 		story: &story{t: t, table: table},
 		twin: &twin{
-			max: 7, halfOpen: 4, ports: 5, connected: true,
+			max: 7, halfOpen: 4, ports: 5, linkMax: 4, connected: true,
 		},
 		used:        []uint16{firstNATPort},
 		twinVariant: variant,
@@ -348,7 +353,8 @@ func (s *twinStory) configure() {
 		cfg.Links = append(cfg.Links, Link{
 			Name: protocol, Ingress: 1, Match: twinEndpoint, Protocol: protocolNumbers[protocol],
 			Egress: 2, Local: []netip.Addr{twinLocal}, Connected: s.twin.connected, Idle: idle,
-			Pick: func(Tuple) (netip.AddrPort, bool) { return twinTarget, true },
+			Pick:      func(Tuple) (netip.AddrPort, bool) { return twinTarget, true },
+			Behaviour: Behaviour{MaxSessions: map[string]int{"tcp": s.twin.linkMax}[protocol]},
 		})
 	}
 	require.NoError(s.t, s.table.Configure(cfg, s.now))
@@ -396,7 +402,7 @@ func (s *twinStory) message(n int) (m message, rest int) {
 		m = twinSegments[kind]
 		m.protocol = "tcp"
 	}
-	m.ttl = 64
+	m.ttl, m.df = 64, s.plain
 	return m, n / kinds
 }
 
