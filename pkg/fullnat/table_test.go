@@ -220,7 +220,7 @@ func TestEstablishedFlowsDoNotAllocate(t *testing.T) {
 		_, port := l.send(n, packet.FlagSYN, 0)
 		require.Equal(t, Forwarded, l.answer(port, "SA", 0))
 		m := message{
-			protocol: "tcp", ttl: 64, flags: "A", dst: l.config.Links[0].Match,
+			protocol: "tcp", ttl: 64, flags: "A", df: n%2 == 0, dst: l.config.Links[0].Match,
 			src: netip.AddrPortFrom(netip.MustParseAddr("11.0.0.0"), 10000+uint16(n)),
 		}
 		frames[n] = m.frame(1)
