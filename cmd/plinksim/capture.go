@@ -45,16 +45,20 @@ missing and counted; the lab never waits.`,
 				return err
 			}
 			return client.Capture(cmd.Context(), opts, func(stream io.Reader) error {
+				out := cmd.OutOrStdout()
+				var f *os.File
+				if file != "" && file != "-" {
+					var err error
+					if f, err = os.Create(file); err != nil {
+						return err
+					}
+				}
 				fmt.Fprintln(cmd.ErrOrStderr(), "plinksim: capturing; ctrl-C ends it")
 				switch file {
 				case "":
-					return printPackets(cmd.OutOrStdout(), stream)
+					return printPackets(out, stream)
 				case "-":
-					return recordPackets(cmd.OutOrStdout(), stream, cmd.ErrOrStderr())
-				}
-				f, err := os.Create(file)
-				if err != nil {
-					return err
+					return recordPackets(out, stream, cmd.ErrOrStderr())
 				}
 				return errors.Join(recordPackets(f, stream, cmd.ErrOrStderr()), f.Close())
 			})
@@ -81,7 +85,8 @@ func readFilters(host string, opts *lab.CaptureOptions) (err error) {
 }
 
 func recordPackets(w io.Writer, stream io.Reader, stderr io.Writer) error {
-	dropped, err := pcap.CopyBlocks(w, stream)
+	packets, dropped, err := pcap.CopyBlocks(w, stream)
+	fmt.Fprintf(stderr, "plinksim: recorded %d packets\n", packets)
 	if dropped > 0 {
 		fmt.Fprintf(stderr, "plinksim: %d packets are missing: they came faster than they could be written\n", dropped)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/dataplane"
@@ -46,7 +47,9 @@ func (l *Lab) Capture(opts CaptureOptions) (*CaptureStream, error) {
 			if err != nil {
 				return nil, err
 			}
-			enis = append(enis, eni)
+			if !slices.Contains(enis, eni) {
+				enis = append(enis, eni)
+			}
 		}
 	}
 	s := &CaptureStream{enis: enis, place: map[packet.ENI]int{}, left: opts.Count, dropped: make([]uint64, len(enis))}

@@ -7,25 +7,28 @@ import (
 )
 
 // CopyBlocks copies what an NgWriter writes, in whole blocks: whenever the
-// source ends, w has a file that is complete. It returns how many packets the
-// writer said were missing.
-func CopyBlocks(w io.Writer, r io.Reader) (dropped uint64, err error) {
+// source ends, w has a file that is complete. It returns how many packets it
+// has and how many the writer said were missing.
+func CopyBlocks(w io.Writer, r io.Reader) (packets, dropped uint64, err error) {
 	missing := map[uint32]uint64{} // by interface
 	var block []byte
 	for {
 		block, err = readBlock(block, r)
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return dropped, nil
+			return packets, dropped, nil
 		}
 		if err != nil {
-			return dropped, err
+			return packets, dropped, err
+		}
+		if binary.LittleEndian.Uint32(block) == blockPacket {
+			packets++
 		}
 		if number, n, ok := droppedIn(block); ok {
 			dropped += n - missing[number]
 			missing[number] = n
 		}
 		if _, err := w.Write(block); err != nil {
-			return dropped, err
+			return packets, dropped, err
 		}
 	}
 }

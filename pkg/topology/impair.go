@@ -85,7 +85,7 @@ func ParseRate(text string) (int64, error) {
 		}
 		return 0, fmt.Errorf("is %s, outside 8kbit to 100Gbit", text)
 	}
-	return 0, fmt.Errorf("is %q, not a bandwidth", text)
+	return 0, fmt.Errorf("is %q, not a bandwidth such as 100Mbit", text)
 }
 
 func cutSuffixFold(text, suffix string) (string, bool) {
