@@ -81,9 +81,10 @@ func (w *Workers) Configure(cfg Config) error {
 		return fmt.Errorf("configure the workers: %w", err)
 	}
 	cfg.NAT = w.pickingInTurn(cfg.NAT)
-	w.steering.Store(steering)
+	before := w.steering.Swap(steering)
 	for _, e := range w.engines { // what one of them refuses, the first does
 		if err := e.Configure(cfg); err != nil {
+			w.steering.Store(before)
 			return err
 		}
 	}

@@ -37,16 +37,16 @@ func OpenWorkers(ring RingConfig, engine EngineConfig, n int) (*RingWorkers, err
 	var drivers []Driver
 	for range n {
 		r, err := OpenRing(ring)
-		if err == nil && n > 1 {
-			w.rings = append(w.rings, r)
-			err = r.joinFanout()
-		} else if err == nil {
-			w.rings = append(w.rings, r)
-		}
 		if err != nil {
 			return nil, closeAll(err)
 		}
-		drivers = append(drivers, r)
+		w.rings, drivers = append(w.rings, r), append(drivers, r)
+		if n == 1 {
+			continue
+		}
+		if err := r.joinFanout(); err != nil {
+			return nil, closeAll(err)
+		}
 	}
 	steer := w.steerInKernel
 	if n == 1 {
