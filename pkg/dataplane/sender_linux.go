@@ -92,19 +92,22 @@ func (s *sender) set(n int, frames []packet.Frame, joint *packet.Joint, iovs []u
 	m, f := &s.batch[n], frames[0]
 	m.addr.Protocol = *(*uint16)(unsafe.Pointer(&f.Data[12])) // the EtherType, in network order on both sides
 	m.frames, m.bytes, used = len(frames), len(f.Data), 1
+	length := len(f.Data)
 	if len(frames) == 1 {
 		used += point(&iovs[1], f.Data)
 	} else {
 		header := m.header[:joint.Headers()]
 		f.Offload = joint.Finish(header)
 		used += point(&iovs[1], header)
-		m.bytes = 0
+		length, m.bytes = len(header), 0
 		for i := range frames {
-			used += point(&iovs[used], frames[i].Data[len(header):])
+			payload := frames[i].Data[len(header):]
+			used += point(&iovs[used], payload)
+			length += len(payload)
 			m.bytes += len(frames[i].Data)
 		}
 	}
-	writeVnetHdr(m.vnet[:], &f, m.bytes)
+	writeVnetHdr(m.vnet[:], &f, length)
 	point(&iovs[0], m.vnet[:])
 	h := &s.msgs[n].hdr
 	h.Iov = &iovs[0]
@@ -138,47 +141,56 @@ func (r *Ring) Write(frames []packet.Frame) (int, error) {
 func (r *Ring) writeBatch(frames []packet.Frame) error {
 	enis := r.enis.Load()
 	var sent, bytes uint64
-	all := uint64(len(frames))
-	for len(frames) > 0 {
-		n := r.sender.load(frames, enis)
-		next := len(frames)
-		waited := false
-		for at := 0; at < n; {
-			ok, errno := r.sender.send(r.fd, r.sender.msgs[at:n])
-			for _, m := range r.sender.batch[at : at+ok] {
-				sent += uint64(m.frames)
-				bytes += uint64(m.bytes)
+	for rest := frames; len(rest) > 0; {
+		loaded := r.sender.load(rest, enis)
+		done := len(rest)
+		for at := 0; at < loaded; {
+			n, errno := r.sendSome(at, loaded)
+			for i := at; i < at+n; i++ {
+				sent += uint64(r.sender.batch[i].frames)
+				bytes += uint64(r.sender.batch[i].bytes)
 			}
-			at += ok
+			if at += n; errno == 0 {
+				continue
+			}
+			m := &r.sender.batch[at]
 			switch {
-			case ok > 0:
-				waited = false
-			case errno == unix.EINTR:
-			case errno == unix.EAGAIN && !waited:
-				waited = true
-				_, _ = unix.Poll([]unix.PollFd{{Fd: int32(r.fd), Events: unix.POLLOUT}}, sendWait)
 			case errno == unix.EBADF, errno == unix.ENOTSOCK, errno == unix.EFAULT:
 				return fmt.Errorf("send packets: %w", errno)
-			case errno == unix.EINVAL && r.sender.batch[at].frames > 1:
+			case errno == unix.EINVAL && m.frames > 1:
 				// This kernel knows no superframes of datagrams: Linux has
 				// VIRTIO_NET_HDR_GSO_UDP_L4 since 6.2. Again, one by one.
 				r.sender.alone = true
-				next = r.sender.batch[at].next - r.sender.batch[at].frames
-				n = at
+				done, loaded = m.next-m.frames, at
 			default:
-				// This message alone: its interface is down or gone, it is
-				// too long, or there is no memory for it.
+				// This message alone: its interface is down or gone, it is too
+				// long, or there is no memory for it.
 				at++
-				waited = false
 			}
 		}
-		frames = frames[next:]
+		rest = rest[done:]
 	}
 	r.counters.wrote(sent, bytes)
-	if refused := all - sent; refused > 0 {
+	if refused := uint64(len(frames)) - sent; refused > 0 {
 		r.counters.sendErrors.Add(refused)
 	}
 	return nil
+}
+
+// sendSome sends messages from at on, and returns how many went, and 0, or that
+// none did and why. It waits once where there is no room.
+func (r *Ring) sendSome(at, end int) (int, unix.Errno) {
+	for waited := false; ; {
+		n, errno := r.sender.send(r.fd, r.sender.msgs[at:end])
+		switch {
+		case errno == unix.EINTR:
+		case errno == unix.EAGAIN && !waited:
+			waited = true
+			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(r.fd), Events: unix.POLLOUT}}, sendWait)
+		default:
+			return n, errno
+		}
+	}
 }
 
 // sendmmsg returns how many messages were sent, and why not one more if there
