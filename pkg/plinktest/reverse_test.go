@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/plinksim/plinksim/pkg/plinktest"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 // reverse is a provider with a NAT gateway and a user with a server that has
@@ -132,6 +134,48 @@ func TestReverseAccessCarriesDatagramsAndCountsTheirDirections(t *testing.T) {
 	for _, link := range []uint64{l.Status().Links[0].BytesToProvider, l.Metrics().Engine.Table.Links[0].BytesToProvider} {
 		require.Equal(t, session.BytesToProvider, link)
 	}
+}
+
+// An entry that leads elsewhere leaves the connections alone that are there,
+// and its deletion ends those to both.
+func TestAChangedEntryLeavesOpenConnectionsAlone(t *testing.T) {
+	t.Parallel()
+	text := reverse(open, "{protocol: all, source: 0.0.0.0/0}",
+		"nat_ips: [172.16.0.5], full_nat: {db: {nat_ip: 172.16.0.5, nat_port: 7, endpoint: ep, access_ip: 192.168.0.86, access_port: 7}}")
+	text = strings.Replace(text, "      db: {", "      db2: {subnet: vsw, ip: 192.168.0.87, services: [{echo: 7}]}\n      db: {", 1)
+	text = strings.Replace(text, "{tcp: 3306, body", "{echo: 7}, {tcp: 3306, body", 1)
+	l := plinktest.UpText(t, text)
+	dial := func() net.Conn {
+		conn, err := l.Instance("ecs").DialContext(t.Context(), "tcp", "172.16.0.5:7")
+		require.NoError(t, err)
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	answers := func(conn net.Conn) error {
+		require.NoError(t, conn.SetDeadline(time.Now().Add(time.Second)))
+		_, err := conn.Write([]byte("hello"))
+		require.NoError(t, err)
+		_, err = io.ReadFull(conn, make([]byte, 5))
+		return err
+	}
+	targets := func() (out []string) {
+		for _, s := range l.Sessions() {
+			out = append(out, s.Target.String())
+		}
+		return out
+	}
+	before := dial()
+	require.NoError(t, answers(before))
+	l.Do(topology.Operation{Verb: "entry-modify", NATGateway: "ngw", Entry: "db", AccessIP: netip.MustParseAddr("192.168.0.87")})
+	after := dial()
+	require.NoError(t, answers(after))
+	require.NoError(t, answers(before))
+	require.ElementsMatch(t, []string{"192.168.0.86:7", "192.168.0.87:7"}, targets())
+
+	l.Do(topology.Operation{Verb: "entry-delete", NATGateway: "ngw", Entry: "db"})
+	requireTimeout(t, answers(before))
+	requireTimeout(t, answers(after))
+	require.Empty(t, targets())
 }
 
 // twoCustomers have VPCs, servers and ENIs with the same addresses, and share a
