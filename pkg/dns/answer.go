@@ -195,9 +195,18 @@ func echoEDNS(m, req *dns.Msg, foreign bool) {
 	}
 	m.SetEdns0(payload, opt.Do())
 	if foreign {
-		ours := m.IsEdns0()
-		ours.Option = append(ours.Option, &dns.EDNS0_EDE{
-			InfoCode: dns.ExtendedErrorCodeNotAuthoritative, ExtraText: "not a name of this lab, and nothing is forwarded",
-		})
+		explainError(m, dns.ExtendedErrorCodeNotAuthoritative, "not a name of this lab, and nothing is forwarded")
+	}
+}
+
+// explainFailure says that upstreams were asked in vain (RFC 8914, 4.23).
+func explainFailure(m *dns.Msg) {
+	explainError(m, dns.ExtendedErrorCodeNoReachableAuthority, "no upstream of this VPC has an answer")
+}
+
+// explainError is for people who use dig; an asker without EDNS cannot be told.
+func explainError(m *dns.Msg, code uint16, text string) {
+	if opt := m.IsEdns0(); opt != nil {
+		opt.Option = append(opt.Option, &dns.EDNS0_EDE{InfoCode: code, ExtraText: text})
 	}
 }

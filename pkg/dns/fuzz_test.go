@@ -46,7 +46,8 @@ func FuzzMessage(f *testing.F) {
 	}
 	s := fuzzServer(f)
 	f.Fuzz(func(t *testing.T, packet []byte, udp bool) {
-		reply := s.reply(packet, netip.MustParseAddr("10.0.1.1"), udp)
+		var reply []byte
+		s.handle(t.Context(), packet, exchange{from: netip.MustParseAddrPort("10.0.1.1:4000"), udp: udp}, nil, func(b []byte) { reply = b })
 		if len(packet) < headerLen || isResponse(packet) {
 			require.Nil(t, reply)
 			return

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -28,9 +30,14 @@ const (
 // Server answers from one view at a time. Its methods may be called from any
 // goroutine. The zero value refuses every name.
 type Server struct {
-	view  atomic.Pointer[View]
-	turn  atomic.Uint32
-	count counters
+	// Forwarder is asked for names that are not the view's; without one they
+	// are refused. Set it before Serve.
+	Forwarder *Forwarder
+
+	view     atomic.Pointer[View]
+	turn     atomic.Uint32
+	count    counters
+	watching watchers
 }
 
 // SetView swaps the view. Questions that come later are answered from it.
@@ -60,6 +67,8 @@ func (s *Server) Serve(parent context.Context, pc net.PacketConn, ln net.Listene
 }
 
 func (s *Server) serveUDP(ctx context.Context, pc net.PacketConn) error {
+	var forwarded sync.WaitGroup
+	defer forwarded.Wait()
 	packet := make([]byte, dns.MaxMsgSize)
 	for {
 		n, from, err := pc.ReadFrom(packet)
@@ -70,10 +79,10 @@ func (s *Server) serveUDP(ctx context.Context, pc net.PacketConn) error {
 			return err
 		}
 		s.count.udp.Add(1)
-		if reply := s.reply(packet[:n], addrOf(from), true); reply != nil {
+		s.handle(ctx, packet[:n], exchange{from: addrPortOf(from), udp: true}, &forwarded, func(reply []byte) {
 			// An asker that cannot be reached any more is no matter.
 			_, _ = pc.WriteTo(reply, from)
-		}
+		})
 	}
 }
 
@@ -122,20 +131,30 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// serveConn answers the questions of one connection in their order, as many as
-// come (RFC 7766, 6.2.1.1).
+// serveConn answers the questions of one connection, as many as come. Those
+// that wait for an upstream hold up no others (RFC 7766, 6.2.1.1).
 func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	var forwarded sync.WaitGroup
+	defer forwarded.Wait()
+	var writing sync.Mutex
 	for {
-		_ = conn.SetDeadline(time.Now().Add(idleTCP))
+		_ = conn.SetReadDeadline(time.Now().Add(idleTCP))
 		packet, err := readTCP(conn)
 		if err != nil {
 			return
 		}
 		s.count.tcp.Add(1)
-		reply := s.reply(packet, addrOf(conn.RemoteAddr()), false)
-		if reply == nil || writeTCP(conn, reply) != nil {
+		ended := !s.handle(ctx, packet, exchange{from: addrPortOf(conn.RemoteAddr())}, &forwarded, func(reply []byte) {
+			writing.Lock()
+			defer writing.Unlock()
+			_ = conn.SetWriteDeadline(time.Now().Add(idleTCP))
+			if writeTCP(conn, reply) != nil {
+				conn.Close()
+			}
+		})
+		if ended {
 			return
 		}
 	}
@@ -158,15 +177,89 @@ func writeTCP(w io.Writer, reply []byte) error {
 	return err
 }
 
-// reply answers one message as it came from the wire; nil where it gets no
-// answer.
-func (s *Server) reply(packet []byte, asker netip.Addr, udp bool) []byte {
-	m, req := s.answer(packet, asker)
+// exchange is where a question came from, and what became of it.
+type exchange struct {
+	from   netip.AddrPort
+	udp    bool
+	start  time.Time // only where somebody watches
+	source string
+}
+
+// handle answers one message as it came from the wire, at once or, where an
+// upstream is asked, later in a goroutine of its own that forwarded counts. It
+// is false where there is no answer.
+func (s *Server) handle(ctx context.Context, packet []byte, e exchange, forwarded *sync.WaitGroup, send func([]byte)) bool {
+	if s.watching.list.Load() != nil {
+		e.start = time.Now()
+	}
+	m, req := s.answer(packet, e.from.Addr())
 	if m == nil {
 		s.count.unanswered.Add(1)
-		return nil
+		return false
 	}
-	m.Truncate(limit(req, udp))
+	if !s.forwards(m, req, e) {
+		send(s.finish(packet, m, req, e))
+		return true
+	}
+	if s.Forwarder.queued.Add(1) > maxForwarded {
+		s.Forwarder.queued.Add(-1)
+		m.Rcode = dns.RcodeServerFailure
+		send(s.finish(packet, m, req, e))
+		return true
+	}
+	header := slices.Clone(packet[:headerLen]) // the rest is the next message's soon
+	forwarded.Go(func() {
+		defer s.Forwarder.queued.Add(-1)
+		if s.forward(ctx, m, req, &e) {
+			send(s.finish(header, m, req, e))
+		}
+	})
+	return true
+}
+
+// forwards reports whether an upstream is to be asked. m is the refusal that
+// the asker would get. Who does not desire recursion gets none, and upstreams
+// none of what they would be asked.
+func (s *Server) forwards(m, req *dns.Msg, e exchange) bool {
+	return s.Forwarder != nil && len(s.Forwarder.Upstreams) > 0 && m.Rcode == dns.RcodeRefused && req.RecursionDesired &&
+		len(req.Question) == 1 && refusal(req) == dns.RcodeSuccess && !s.Forwarder.isUpstream(e.from.Addr())
+}
+
+// forward completes m by what an upstream says to the question, or to the name
+// to which our CNAMEs led. It is false where the server ends.
+func (s *Server) forward(ctx context.Context, m, req *dns.Msg, e *exchange) bool {
+	q := req.Question[0]
+	if n := len(m.Answer); n > 0 {
+		q.Name = m.Answer[n-1].(*dns.CNAME).Target
+	}
+	opt := req.IsEdns0()
+	answer, source := s.Forwarder.lookup(ctx, q, opt != nil && opt.Do())
+	if answer == nil {
+		return false
+	}
+	e.source = source
+	m.Rcode, m.Ns = answer.Rcode, answer.Ns
+	for _, rr := range answer.Answer {
+		// The cache knows no case; the asker compares it.
+		if strings.EqualFold(rr.Header().Name, q.Name) {
+			rr.Header().Name = q.Name
+		}
+		m.Answer = append(m.Answer, rr)
+	}
+	m.Extra = nil
+	echoEDNS(m, req, false)
+	if m.Rcode == dns.RcodeServerFailure {
+		explainFailure(m)
+	}
+	return true
+}
+
+// finish makes the bytes of a reply, as many as may be sent.
+func (s *Server) finish(packet []byte, m, req *dns.Msg, e exchange) []byte {
+	if e.source == "" && m.Rcode != dns.RcodeRefused {
+		e.source = "authority"
+	}
+	m.Truncate(limit(req, e.udp))
 	if m.Truncated {
 		s.count.truncated.Add(1)
 	}
@@ -175,6 +268,7 @@ func (s *Server) reply(packet []byte, asker netip.Addr, udp bool) []byte {
 		m, out = serverFailure(packet)
 	}
 	s.count.rcode(m.Rcode)
+	s.watching.tell(e, m, len(out))
 	return out
 }
 
@@ -225,14 +319,15 @@ func serverFailure(packet []byte) (*dns.Msg, []byte) {
 
 func isResponse(packet []byte) bool { return packet[2]&0x80 != 0 }
 
-// addrOf gives the address of a peer without its port, the zero Addr for what
-// is not an IP socket.
-func addrOf(a net.Addr) netip.Addr {
+// addrPortOf gives the address of a peer, the zero AddrPort for what is not an
+// IP socket.
+func addrPortOf(a net.Addr) netip.AddrPort {
+	var at netip.AddrPort
 	switch a := a.(type) {
 	case *net.UDPAddr:
-		return a.AddrPort().Addr().Unmap()
+		at = a.AddrPort()
 	case *net.TCPAddr:
-		return a.AddrPort().Addr().Unmap()
+		at = a.AddrPort()
 	}
-	return netip.Addr{}
+	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 }

@@ -33,9 +33,11 @@ func serve(t testing.TB, s *dns.Server) string {
 
 // listen finds a port that is free for both protocols: where TCP has a free
 // one, UDP may not.
-func listen(t testing.TB) (net.PacketConn, net.Listener) {
+func listen(t testing.TB) (net.PacketConn, net.Listener) { return listenOn(t, "127.0.0.1") }
+
+func listenOn(t testing.TB, ip string) (net.PacketConn, net.Listener) {
 	for range 100 {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		ln, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
 		require.NoError(t, err)
 		pc, err := net.ListenPacket("udp", ln.Addr().String())
 		if err == nil {

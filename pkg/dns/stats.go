@@ -12,6 +12,9 @@ type Stats struct {
 	Rcodes     map[string]uint64 // replies by their code: NOERROR, NXDOMAIN, REFUSED, …
 	Truncated  uint64            // replies that did not fit a UDP message
 	Unanswered uint64            // messages that were too short or replies themselves
+	// Of the Forwarder: answers from its cache, questions to upstreams, and
+	// those of them that failed.
+	Cached, Forwarded, ForwardsFailed uint64
 }
 
 type counters struct {
@@ -28,6 +31,9 @@ func (s *Server) Stats() Stats {
 		UDP: s.count.udp.Load(), TCP: s.count.tcp.Load(),
 		Truncated: s.count.truncated.Load(), Unanswered: s.count.unanswered.Load(),
 		Rcodes: map[string]uint64{},
+	}
+	if f := s.Forwarder; f != nil {
+		out.Cached, out.Forwarded, out.ForwardsFailed = f.count.cached.Load(), f.count.upstream.Load(), f.count.failed.Load()
 	}
 	for code := range s.count.rcodes {
 		if n := s.count.rcodes[code].Load(); n > 0 {
