@@ -138,7 +138,7 @@ another through PrivateLink, with real packets and no cloud account.
 	)
 	add(root, "lab", newUp(), newDown(), newList())
 	add(root, "use", newExec(), newAccept(), newReject(), newFault(), newCheck(), newNAT())
-	add(root, "see", newStatus(), newExplain(), newGraph(), newSessions(), newEvents(), newName(), newCapture(), newMetrics())
+	add(root, "see", newStatus(), newExplain(), newGraph(), newSessions(), newEvents(), newName(), newDNS(), newCapture(), newMetrics())
 	add(root, "file", newValidate(), newPlan(), newSchema(), newReplay())
 	root.AddCommand(newBench(), newVersion(), newDaemon())
 	return root

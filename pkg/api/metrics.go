@@ -179,6 +179,8 @@ var (
 	descDNSMessages   = desc("dns_messages_total", "Messages that a VPC's resolver got.", "vpc", "transport")
 	descDNSAnswers    = desc("dns_answers_total", "Answers of a VPC's resolver by their code.", "vpc", "rcode")
 	descDNSTruncated  = desc("dns_truncated_answers_total", "Answers that did not fit a UDP message.", "vpc")
+	descDNSUpstream   = desc("dns_upstream_questions_total", "Questions to the upstreams of a VPC's resolver.", "vpc", "result")
+	descDNSCached     = desc("dns_cached_answers_total", "Answers of a VPC's resolver that an upstream had given before.", "vpc")
 	descDNSUnanswered = desc("dns_unanswered_messages_total", "Messages to a VPC's resolver that got no answer.", "vpc")
 )
 
@@ -316,5 +318,8 @@ func (e emitter) resolvers(m lab.Metrics) {
 		}
 		e.count(descDNSTruncated, s.Truncated, vpc)
 		e.count(descDNSUnanswered, s.Unanswered, vpc)
+		e.count(descDNSUpstream, s.Forwarded-s.ForwardsFailed, vpc, "answered")
+		e.count(descDNSUpstream, s.ForwardsFailed, vpc, "failed")
+		e.count(descDNSCached, s.Cached, vpc)
 	}
 }

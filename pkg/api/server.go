@@ -83,6 +83,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /v1/reject", s.decide(s.Lab.Plane().Reject, control.Disconnected))
 	mux.HandleFunc("POST /v1/do", s.do)
 	s.faultRoutes(mux)
+	s.nameRoutes(mux)
 	mux.HandleFunc("POST /v1/check", s.check)
 	mux.HandleFunc("POST /v1/topology", s.apply)
 	mux.HandleFunc("POST /v1/down", func(w http.ResponseWriter, r *http.Request) {

@@ -12,14 +12,14 @@ import (
 const payload = 1232
 
 // Answer gives the reply to req from asker. It may be longer than fits a UDP
-// message. turn rotates the order of addresses: pass a number that grows. It
-// is nil for what must not be answered: a message that is itself a reply.
-func (v *View) Answer(req *dns.Msg, asker netip.Addr, turn uint32) *dns.Msg {
-	return v.answer(req, asker, turn, nil)
+// message. The addresses of a name begin with another one each time. It is nil
+// for what must not be answered: a message that is itself a reply.
+func (v *View) Answer(req *dns.Msg, asker netip.Addr) *dns.Msg {
+	return v.answer(req, asker, nil)
 }
 
 // answer also writes down in t, where that is not nil, how it came about.
-func (v *View) answer(req *dns.Msg, asker netip.Addr, turn uint32, t *Explanation) *dns.Msg {
+func (v *View) answer(req *dns.Msg, asker netip.Addr, t *Explanation) *dns.Msg {
 	if req.Response {
 		return nil
 	}
@@ -31,7 +31,7 @@ func (v *View) answer(req *dns.Msg, asker netip.Addr, turn uint32, t *Explanatio
 	if rcode := refusal(req); rcode != dns.RcodeSuccess {
 		m.Rcode = rcode
 	} else {
-		foreign = !v.fill(m, asker.Unmap(), turn, t)
+		foreign = !v.fill(m, asker.Unmap(), t)
 	}
 	if len(req.Question) != 1 {
 		m.Question = nil
@@ -65,11 +65,11 @@ func refusal(req *dns.Msg) int {
 // fill answers the question of m. It is false where its name, or the one that
 // its CNAMEs lead to, is not ours; the code is that of the last name then as
 // always (RFC 6604, 3).
-func (v *View) fill(m *dns.Msg, asker netip.Addr, turn uint32, t *Explanation) (ours bool) {
+func (v *View) fill(m *dns.Msg, asker netip.Addr, t *Explanation) (ours bool) {
 	q := m.Question[0]
 	for range maxChain + 1 {
 		key := dns.CanonicalName(q.Name)
-		target, ours := v.fillName(m, q, key, asker, turn, t)
+		target, ours := v.fillName(m, q, key, asker, t)
 		if !ours {
 			t.step(Step{Name: q.Name, Outcome: Foreign})
 			m.Rcode = dns.RcodeRefused
@@ -91,7 +91,7 @@ const maxChain = 8
 
 // fillName adds what one name has. Where that is a CNAME and another type is
 // asked for, target is the name to go on with.
-func (v *View) fillName(m *dns.Msg, q dns.Question, key string, asker netip.Addr, turn uint32, t *Explanation) (target string, ours bool) {
+func (v *View) fillName(m *dns.Msg, q dns.Question, key string, asker netip.Addr, t *Explanation) (target string, ours bool) {
 	if ours, known := v.fillReverse(m, q, key, t); known {
 		return "", ours
 	}
@@ -115,12 +115,12 @@ func (v *View) fillName(m *dns.Msg, q dns.Question, key string, asker netip.Addr
 	case key == zone && q.Qtype == dns.TypeNS:
 		m.Answer = append(m.Answer, v.ns(q.Name, zone))
 	case name != nil && name.CNAME != "":
-		m.Answer = append(m.Answer, &dns.CNAME{Hdr: header(q.Name, dns.TypeCNAME, name), Target: dns.Fqdn(name.CNAME)})
+		m.Answer = append(m.Answer, &dns.CNAME{Hdr: header(q.Name, dns.TypeCNAME, &name.Name), Target: dns.Fqdn(name.CNAME)})
 		if q.Qtype != dns.TypeCNAME {
 			target = name.CNAME
 		}
 	case name != nil:
-		m.Answer = v.appendRecords(m.Answer, q, name, asker, turn, t, &step)
+		m.Answer = v.appendRecords(m.Answer, q, name, asker, t, &step)
 	}
 	if len(m.Answer) > before {
 		step.Outcome = Answered

@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"context"
 	"net/netip"
 
 	"github.com/miekg/dns"
@@ -39,12 +40,30 @@ const (
 	Circle   Outcome = "too many CNAMEs"
 )
 
-// Explain gives what Answer would at turn 0, and why. It is for people who
-// want to know: Answer is the quicker one.
+// Explain gives what Answer would, and why. It is for people who want to know:
+// Answer is the quicker one.
 func (v *View) Explain(req *dns.Msg, asker netip.Addr) (*dns.Msg, Explanation) {
 	t := &Explanation{AskerZone: v.zoneOfAsker(asker.Unmap())}
-	m := v.answer(req, asker, 0, t)
+	m := v.answer(req, asker, t)
 	return m, *t
+}
+
+// Explain gives what the server would answer now, why, and where it is from:
+// authority, cache, upstream, or refused. It is not counted.
+func (s *Server) Explain(ctx context.Context, req *dns.Msg, asker netip.Addr) (m *dns.Msg, e Explanation, source string) {
+	view := s.view.Load()
+	if view == nil {
+		view = &View{}
+	}
+	m, e = view.Explain(req, asker)
+	x := exchange{from: netip.AddrPortFrom(asker, 0)}
+	switch {
+	case s.forwards(m, req, x) && s.forward(ctx, m, req, &x):
+		return m, e, x.source
+	case m.Rcode == dns.RcodeRefused:
+		return m, e, "refused"
+	}
+	return m, e, "authority"
 }
 
 // step may be called where nobody wants to know.

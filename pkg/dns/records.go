@@ -14,18 +14,18 @@ func header(owner string, rrtype uint16, n *Name) dns.RR_Header {
 }
 
 // appendRecords adds the records of one type.
-func (v *View) appendRecords(out []dns.RR, q dns.Question, n *Name, asker netip.Addr, turn uint32, t *Explanation, step *Step) []dns.RR {
+func (v *View) appendRecords(out []dns.RR, q dns.Question, n *known, asker netip.Addr, t *Explanation, step *Step) []dns.RR {
 	switch q.Qtype {
 	case dns.TypeA, dns.TypeAAAA:
-		return v.appendAddresses(out, q, n, asker, turn, t, step)
+		return v.appendAddresses(out, q, n, asker, t, step)
 	case dns.TypeTXT:
 		for _, text := range n.TXT {
-			out = append(out, &dns.TXT{Hdr: header(q.Name, q.Qtype, n), Txt: slices.Collect(chunks(text, 255))})
+			out = append(out, &dns.TXT{Hdr: header(q.Name, q.Qtype, &n.Name), Txt: slices.Collect(chunks(text, 255))})
 		}
 	case dns.TypeSRV:
 		for _, s := range n.SRV {
 			out = append(out, &dns.SRV{
-				Hdr: header(q.Name, q.Qtype, n), Priority: s.Priority, Weight: s.Weight, Port: s.Port, Target: dns.Fqdn(s.Target),
+				Hdr: header(q.Name, q.Qtype, &n.Name), Priority: s.Priority, Weight: s.Weight, Port: s.Port, Target: dns.Fqdn(s.Target),
 			})
 		}
 	}
@@ -61,18 +61,18 @@ func escaped(text string) string {
 
 // appendAddresses adds A or AAAA records. The families are chosen on their
 // own, as a zone may have only one of them.
-func (v *View) appendAddresses(out []dns.RR, q dns.Question, n *Name, asker netip.Addr, turn uint32, t *Explanation, step *Step) []dns.RR {
+func (v *View) appendAddresses(out []dns.RR, q dns.Question, n *known, asker netip.Addr, t *Explanation, step *Step) []dns.RR {
 	zone := ""
 	if n.Affinity {
 		zone = v.zoneOfAsker(asker)
 	}
 	candidates := ofFamily(n.Addrs, q.Qtype)
-	given := choose(candidates, zone, turn)
+	given := choose(candidates, zone, n.next(q.Qtype, t))
 	for _, a := range given {
 		if q.Qtype == dns.TypeA {
-			out = append(out, &dns.A{Hdr: header(q.Name, q.Qtype, n), A: a.IP.Unmap().AsSlice()})
+			out = append(out, &dns.A{Hdr: header(q.Name, q.Qtype, &n.Name), A: a.IP.Unmap().AsSlice()})
 		} else {
-			out = append(out, &dns.AAAA{Hdr: header(q.Name, q.Qtype, n), AAAA: a.IP.AsSlice()})
+			out = append(out, &dns.AAAA{Hdr: header(q.Name, q.Qtype, &n.Name), AAAA: a.IP.AsSlice()})
 		}
 	}
 	if t != nil {
@@ -80,6 +80,19 @@ func (v *View) appendAddresses(out []dns.RR, q dns.Question, n *Name, asker neti
 		step.Choices = explain(candidates, given, zone)
 	}
 	return out
+}
+
+// next is a number that grows with every answer, and stays for those who only
+// want to know.
+func (n *known) next(qtype uint16, t *Explanation) uint32 {
+	turn := &n.turn4
+	if qtype == dns.TypeAAAA {
+		turn = &n.turn6
+	}
+	if t != nil {
+		return turn.Load()
+	}
+	return turn.Add(1) - 1
 }
 
 func ofFamily(addrs []Address, qtype uint16) (out []Address) {

@@ -75,7 +75,7 @@ func TestPrivateZones(t *testing.T) {
 		{"a reverse zone may be written by hand", "9.1.16.172.in-addr.arpa CNAME", "NOERROR aa\n9.1.16.172.in-addr.arpa. 60 IN CNAME corp.example."},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			m := v.Answer(question(tt.asks), inH, 0)
+			m := v.Answer(question(tt.asks), inH)
 			require.Equal(t, tt.want, say(m))
 			packed, err := m.Pack()
 			require.NoError(t, err)
@@ -106,11 +106,11 @@ func TestNewViewRefusesRecords(t *testing.T) {
 
 func TestWhoIsRefusedHearsWhy(t *testing.T) {
 	v := viewOf(t, config())
-	m := v.Answer(question("www.example.org A").SetEdns0(1232, false), inH, 0)
+	m := v.Answer(question("www.example.org A").SetEdns0(1232, false), inH)
 	require.Equal(t, miekg.RcodeRefused, m.Rcode)
 	require.Len(t, m.IsEdns0().Option, 1)
 	require.Equal(t, "20 (Not Authoritative): (not a name of this lab, and nothing is forwarded)", m.IsEdns0().Option[0].String())
-	m = v.Answer(question("ecs1.vpc1.internal A").SetEdns0(1232, false), inH, 0)
+	m = v.Answer(question("ecs1.vpc1.internal A").SetEdns0(1232, false), inH)
 	require.Empty(t, m.IsEdns0().Option)
 }
 
@@ -149,7 +149,7 @@ func TestExplain(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			m, e := v.Explain(question(tt.asks), inH)
 			require.Equal(t, "h", e.AskerZone)
-			require.Equal(t, say(v.Answer(question(tt.asks), inH, 0)), say(m))
+			require.Equal(t, say(v.Answer(question(tt.asks), inH)), say(m))
 			var got []string
 			for _, s := range e.Steps {
 				line := string(s.Outcome) + " by " + s.Authority

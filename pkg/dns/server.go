@@ -35,7 +35,6 @@ type Server struct {
 	Forwarder *Forwarder
 
 	view     atomic.Pointer[View]
-	turn     atomic.Uint32
 	count    counters
 	watching watchers
 }
@@ -256,8 +255,11 @@ func (s *Server) forward(ctx context.Context, m, req *dns.Msg, e *exchange) bool
 
 // finish makes the bytes of a reply, as many as may be sent.
 func (s *Server) finish(packet []byte, m, req *dns.Msg, e exchange) []byte {
-	if e.source == "" && m.Rcode != dns.RcodeRefused {
+	if e.source == "" {
 		e.source = "authority"
+		if m.Rcode == dns.RcodeRefused {
+			e.source = "refused"
+		}
 	}
 	m.Truncate(limit(req, e.udp))
 	if m.Truncated {
@@ -286,7 +288,7 @@ func (s *Server) answer(packet []byte, asker netip.Addr) (m, req *dns.Msg) {
 	if view == nil {
 		view = &View{}
 	}
-	return view.Answer(req, asker, s.turn.Add(1)), req
+	return view.Answer(req, asker), req
 }
 
 // limit is how long a reply may be: what the asker's EDNS record says, at most

@@ -2,8 +2,8 @@
 // who asks: a name with zone affinity gives the asker the address in its own
 // zone.
 //
-// A View is immutable and pure. Make a new one whenever the lab changes and
-// swap it into the Server, which speaks UDP and TCP on sockets that it is
+// A View does no I/O. Make a new one whenever the lab changes and swap it into
+// the Server, which speaks UDP and TCP on sockets that it is
 // given; bind each of them to one address, so that replies leave from where
 // the question went.
 //
@@ -20,6 +20,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -91,16 +92,23 @@ type Address struct {
 	Why string
 }
 
-// View answers questions. It is immutable and may be asked from any goroutine.
-// The zero value refuses every name.
+// View answers questions. All that it ever changes is whose turn it is. It may
+// be asked from any goroutine. The zero value refuses every name.
 type View struct {
 	ttl     uint32
 	host    string
 	subnets []Subnet             // longest prefix first
 	zones   map[string]bool      // by canonical name
-	names   map[string]*Name     // by canonical name
+	names   map[string]*known    // by canonical name
 	parents map[string]bool      // names that only have names below them
 	reverse map[netip.Addr]*Name // the name that an address is known by
+}
+
+// known is a name with the turns of its addresses, of each family its own:
+// clients ask for both, and would get the same order every time otherwise.
+type known struct {
+	Name
+	turn4, turn6 atomic.Uint32
 }
 
 // NewView checks cfg and makes a view of it. The lists of cfg are not to be
@@ -111,7 +119,7 @@ func NewView(cfg Config) (*View, error) {
 		host:    cfg.Host,
 		subnets: slices.Clone(cfg.Subnets),
 		zones:   map[string]bool{},
-		names:   map[string]*Name{},
+		names:   map[string]*known{},
 		parents: map[string]bool{},
 		reverse: map[netip.Addr]*Name{},
 	}
@@ -176,7 +184,7 @@ func (v *View) addName(n Name, ttl time.Duration) error {
 	if err := v.checkRecords(&n, key); err != nil {
 		return err
 	}
-	v.names[key] = &n
+	v.names[key] = &known{Name: n}
 	v.addParents(key, v.closestZone(key))
 	for _, a := range n.Addrs {
 		if !a.IP.IsValid() {
@@ -217,7 +225,7 @@ func (v *View) checkRecords(n *Name, key string) error {
 // lookup finds a canonical name in its zone. Exists is true as well for names
 // that only have others below them; wildcard is the name that stands for it
 // where it is not there itself.
-func (v *View) lookup(key, zone string) (name *Name, exists bool, wildcard string) {
+func (v *View) lookup(key, zone string) (name *known, exists bool, wildcard string) {
 	if name := v.names[key]; name != nil {
 		return name, true, ""
 	}

@@ -97,7 +97,6 @@ const (
 )
 
 func TestAnswer(t *testing.T) {
-	v := viewOf(t, config())
 	for _, tt := range []struct {
 		name  string
 		asks  string
@@ -158,7 +157,7 @@ func TestAnswer(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			req := question(tt.asks)
-			m := v.Answer(req, tt.asker, 0)
+			m := viewOf(t, config()).Answer(req, tt.asker)
 			require.Equal(t, tt.want, say(m))
 			require.Equal(t, req.Id, m.Id)
 			require.True(t, m.Response)
@@ -189,7 +188,7 @@ func TestAnswerToWhatIsNoOrdinaryQuestion(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			req := question("ecs1.vpc1.internal A")
 			tt.change(req)
-			m := v.Answer(req, inH, 0)
+			m := v.Answer(req, inH)
 			if m != nil && m.Rcode == miekg.RcodeBadVers {
 				require.Equal(t, "BADVERS", tt.want)
 				require.EqualValues(t, 0, m.IsEdns0().Version(), "the version that we know")
@@ -203,7 +202,7 @@ func TestAnswerToWhatIsNoOrdinaryQuestion(t *testing.T) {
 func TestEDNSIsEchoed(t *testing.T) {
 	v := viewOf(t, config())
 	for _, do := range []bool{false, true} {
-		m := v.Answer(question("ecs1.vpc1.internal A").SetEdns0(4096, do), inH, 0)
+		m := v.Answer(question("ecs1.vpc1.internal A").SetEdns0(4096, do), inH)
 		require.EqualValues(t, 1232, m.IsEdns0().UDPSize())
 		require.Equal(t, do, m.IsEdns0().Do())
 		require.Len(t, m.Extra, 1)
@@ -246,7 +245,12 @@ func TestWhichAddressesAreGiven(t *testing.T) {
 				})
 			}
 			cfg.Names = []dns.Name{name}
-			m := viewOf(t, cfg).Answer(question("x.internal A"), tt.asker, tt.turn)
+			v := viewOf(t, cfg)
+			for range tt.turn {
+				v.Answer(question("x.internal A"), tt.asker)
+				v.Answer(question("x.internal AAAA"), tt.asker)
+			}
+			m := v.Answer(question("x.internal A"), tt.asker)
 			require.Equal(t, miekg.RcodeSuccess, m.Rcode)
 			var got []string
 			for _, rr := range m.Answer {
@@ -283,7 +287,7 @@ func TestNewViewRefuses(t *testing.T) {
 func TestHostIsNamedInSOAAndNS(t *testing.T) {
 	cfg := config()
 	cfg.Host = "resolver.internal"
-	require.Equal(t, "NOERROR aa\ninternal. 60 IN NS resolver.internal.", say(viewOf(t, cfg).Answer(question("internal NS"), inH, 0)))
+	require.Equal(t, "NOERROR aa\ninternal. 60 IN NS resolver.internal.", say(viewOf(t, cfg).Answer(question("internal NS"), inH)))
 }
 
 // TestReverseNames holds reading a reverse name to be the opposite of writing
@@ -300,7 +304,7 @@ func TestReverseNames(t *testing.T) {
 		require.NoError(t, err)
 		name, err := miekg.ReverseAddr(addr.String())
 		require.NoError(t, err)
-		m := v.Answer(question(name+" PTR"), inH, 0)
+		m := v.Answer(question(name+" PTR"), inH)
 		require.Len(t, m.Answer, 1)
 		require.Equal(t, "x.internal.", m.Answer[0].(*miekg.PTR).Ptr)
 	})

@@ -19,7 +19,7 @@ type Query struct {
 	Type   string // A, AAAA, PTR, …
 	Code   string // NOERROR, NXDOMAIN, REFUSED, …
 	Data   []string
-	Source string // authority, cache, upstream; "" where it was refused
+	Source string // authority, cache, upstream or refused
 	Size   int    // of the reply, in bytes
 	Took   time.Duration
 }

@@ -69,7 +69,7 @@ func ownMounts(etc string) error {
 		}
 	}
 	showDevices()
-	return hideNameCache()
+	return hideNameServices()
 }
 
 // showFile mounts a namespace's file over the host's, where both are there.
@@ -108,15 +108,20 @@ func showDevices() {
 	_ = unix.Mount(fmt.Sprintf("/proc/self/fd/%d", cgroups), "/sys/fs/cgroup", "", unix.MS_BIND|unix.MS_REC, "")
 }
 
-// hideNameCache hides the socket of the host's name service cache, which
-// answers with the host's names.
-func hideNameCache() error {
-	const dir = "/run/nscd"
-	if _, err := os.Stat(dir); err != nil {
-		return nil
+// hideNameServices hides what answers with the host's names: the name service
+// cache, and the socket of systemd-resolved, whose directory has the host's
+// resolv.conf in it and must stay.
+func hideNameServices() error {
+	const cache, resolved = "/run/nscd", "/run/systemd/resolve/io.systemd.Resolve"
+	if _, err := os.Stat(cache); err == nil {
+		if err := unix.Mount("tmpfs", cache, "tmpfs", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, ""); err != nil {
+			return fmt.Errorf("hide %s: %w", cache, err)
+		}
 	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, ""); err != nil {
-		return fmt.Errorf("hide %s: %w", dir, err)
+	if _, err := os.Stat(resolved); err == nil {
+		if err := unix.Mount("/dev/null", resolved, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("hide %s: %w", resolved, err)
+		}
 	}
 	return nil
 }

@@ -84,6 +84,22 @@ func TestExecShowsTheInstance(t *testing.T) {
 	require.Equal(t, before, after, "the host's own is as it was")
 }
 
+// What answers with the host's names by a socket is hidden. The test makes a
+// /run that only its own programs see, with files in place of the sockets.
+func TestExecHidesTheNameServicesOfTheHost(t *testing.T) {
+	dir := built(t, twoVPCs())
+	const prepare = `mount -t tmpfs tmpfs /run; mkdir -p /run/nscd /run/systemd/resolve
+echo host >/run/nscd/socket; echo host >/run/systemd/resolve/io.systemd.Resolve; echo host >/run/systemd/resolve/stub-resolv.conf; exec "$@"`
+	program := inside(dir, "vpc1.ecs1", "sh", "-c", "ls /run/nscd; cat /run/systemd/resolve/io.systemd.Resolve /run/systemd/resolve/stub-resolv.conf")
+	self, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command("unshare", append([]string{"--mount", "sh", "-ec", prepare, "sh", self}, program.Args[1:]...)...)
+	cmd.Env = program.Env
+	got, code := output(t, cmd)
+	require.Zero(t, code, got)
+	require.Equal(t, "host\n", got, "only the file beside the socket is left, for links to it")
+}
+
 func TestExecInAVPCShowsTheHostsFiles(t *testing.T) {
 	dir := built(t, twoVPCs())
 	want, err := os.ReadFile("/etc/resolv.conf")

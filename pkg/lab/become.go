@@ -202,7 +202,9 @@ func (l *Lab) startGroup(plan *topology.Plan, sg topology.ServerGroup) error {
 }
 
 // resolverKey tells resolvers apart over changes of the file.
-func resolverKey(vpc topology.VPC) string { return fmt.Sprint(vpc.Name, vpc.Namespace, vpc.Resolvers) }
+func resolverKey(vpc topology.VPC) string {
+	return fmt.Sprint(vpc.Name, vpc.Namespace, vpc.Resolvers, vpc.Upstreams)
+}
 
 func (l *Lab) startResolvers(plan *topology.Plan) error {
 	for _, vpc := range plan.VPCs {
@@ -230,7 +232,7 @@ func (l *Lab) startResolver(vpc topology.VPC) (*runningResolver, error) {
 	}
 	ctx, cancel := context.WithCancel(l.ctx)
 	var serving sync.WaitGroup
-	running := &runningResolver{server: &dns.Server{}, stop: func() { cancel(); serving.Wait() }}
+	running := &runningResolver{server: &dns.Server{Forwarder: forwarder(vpc, ns)}, stop: func() { cancel(); serving.Wait() }}
 	for _, addr := range vpc.Resolvers {
 		at := netip.AddrPortFrom(addr, 53).String()
 		pc, ln, err := listenDNS(ctx, ns, at)
@@ -245,6 +247,18 @@ func (l *Lab) startResolver(vpc topology.VPC) (*runningResolver, error) {
 		})
 	}
 	return running, nil
+}
+
+// forwarder is nil where the VPC has no upstreams.
+func forwarder(vpc topology.VPC, ns *host.Namespace) *dns.Forwarder {
+	if len(vpc.Upstreams) == 0 {
+		return nil
+	}
+	f := &dns.Forwarder{Dial: ns.DialContext}
+	for _, addr := range vpc.Upstreams {
+		f.Upstreams = append(f.Upstreams, netip.AddrPortFrom(addr, 53))
+	}
+	return f
 }
 
 func listenDNS(ctx context.Context, ns *host.Namespace, at string) (net.PacketConn, net.Listener, error) {

@@ -117,7 +117,7 @@ func (s Situation) ask(from *topology.Instance, name string) (addrs []netip.Addr
 	}
 	rcode := 0
 	for _, kind := range []uint16{mdns.TypeA, mdns.TypeAAAA} {
-		reply := view.Answer(new(mdns.Msg).SetQuestion(mdns.Fqdn(name), kind), from.IP, 0)
+		reply := view.Answer(new(mdns.Msg).SetQuestion(mdns.Fqdn(name), kind), from.IP)
 		rcode = reply.Rcode
 		for _, rr := range reply.Answer {
 			switch rr := rr.(type) {

@@ -167,7 +167,7 @@ func ask(view *dns.View, question string) string {
 	if !typed {
 		qtype = "A"
 	}
-	m := view.Answer(new(mdns.Msg).SetQuestion(mdns.Fqdn(name), mdns.StringToType[qtype]), netip.MustParseAddr("10.0.1.10"), 0)
+	m := view.Answer(new(mdns.Msg).SetQuestion(mdns.Fqdn(name), mdns.StringToType[qtype]), netip.MustParseAddr("10.0.1.10"))
 	if m.Rcode != mdns.RcodeSuccess {
 		return mdns.RcodeToString[m.Rcode]
 	}

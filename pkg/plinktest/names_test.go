@@ -2,6 +2,8 @@ package plinktest_test
 
 import (
 	"context"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/dns"
 	"github.com/plinksim/plinksim/pkg/plinktest"
 )
 
@@ -126,4 +129,75 @@ func lastSeq(l *plinktest.Lab) (seq uint64) {
 		seq = e.Seq
 	}
 	return seq
+}
+
+// The VPCs have the same addresses, and instances of the same name and
+// address. Names of instances are the VPC's own; the name of an endpoint is
+// everybody's, and leads to something in one VPC alone.
+func TestTheSameNamesInTwoVPCsAreTwoThings(t *testing.T) {
+	t.Parallel()
+	l := plinktest.UpText(t, strings.NewReplacer(
+		"web-h", "ecs-h", "web-i", "ecs-i",
+		"{subnet: i2, ip: 10.0.2.10", "{subnet: i2, ip: 10.0.2.20",
+	).Replace(zonesOf("aws", false)))
+	lookup := func(from, name string) string {
+		addrs, err := l.Instance(from).Resolver().LookupHost(t.Context(), name)
+		if err != nil {
+			return err.Error()
+		}
+		slices.Sort(addrs)
+		return strings.Join(addrs, ", ")
+	}
+	require.Equal(t, "10.0.2.10", lookup("vpc1/ecs-i", "ecs-i.vpc1.internal."))
+	require.Equal(t, "10.0.2.20", lookup("vpc2/ecs-i", "ecs-i.vpc2.internal."))
+	out, err := l.Instance("vpc1/ecs-h").Command(t.Context(), "getent", "hosts", "ecs-i").Output()
+	require.NoError(t, err)
+	require.Equal(t, "10.0.2.10 ecs-i.vpc1.internal", strings.Join(strings.Fields(string(out)), " "), "the short name is the VPC's own")
+	out, err = l.Instance("vpc2/ecs-h").Command(t.Context(), "getent", "hosts", "ecs-i").Output()
+	require.NoError(t, err)
+	require.Equal(t, "10.0.2.20 ecs-i.vpc2.internal", strings.Join(strings.Fields(string(out)), " "))
+
+	require.Eventually(t, func() bool { return lookup("vpc1/ecs-h", l.Name("ep1")+".") == "10.0.1.200, 10.0.2.200" }, 10*time.Second, 10*time.Millisecond)
+	require.Equal(t, "10.0.1.200, 10.0.2.200", lookup("vpc2/ecs-h", l.Name("ep1")+"."))
+	_, err = get(t, l.Instance("vpc1/ecs-h"), "http://"+l.Name("ep1")+"/")
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err = l.Instance("vpc2/ecs-h").DialContext(ctx, "tcp", l.Name("ep1")+":80")
+	require.Error(t, err, "the same addresses are nobody's here")
+}
+
+// An upstream is an instance that runs a DNS server; there is no way to any
+// other.
+func TestForeignNamesGoToAnUpstreamInTheVPC(t *testing.T) {
+	t.Parallel()
+	l := plinktest.UpText(t, strings.Replace(zonesOf("alibaba", true), "  vpc1:\n", "  vpc1:\n    dns_upstreams: [10.0.2.10]\n", 1))
+	view, err := dns.NewView(dns.Config{
+		Zones: []string{"example.org"}, TTL: time.Minute,
+		Names: []dns.Name{{FQDN: "www.example.org", Addrs: []dns.Address{{IP: netip.MustParseAddr("192.0.2.1"), Up: true}}}},
+	})
+	require.NoError(t, err)
+	server := &dns.Server{}
+	server.SetView(view)
+	pc, err := l.Instance("ecs-i").Namespace().ListenPacket(t.Context(), "udp", "10.0.2.10:53")
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	ctx, stop := context.WithCancel(t.Context())
+	go func() { done <- server.Serve(ctx, pc, nil) }()
+	defer func() { stop(); require.NoError(t, <-done) }()
+
+	dig := func(from, name string) string {
+		out, err := l.Instance(from).Command(t.Context(), "dig", "+noall", "+comments", "+answer", name).Output()
+		require.NoError(t, err)
+		return string(out)
+	}
+	require.Contains(t, dig("ecs-h", "www.example.org"), "192.0.2.1")
+	require.Contains(t, dig("ecs-h", "www.example.org"), "192.0.2.1")
+	require.EqualValues(t, 1, server.Stats().UDP, "the second answer is from the cache")
+	require.Contains(t, dig("ecs-h", "no.example.org"), "NXDOMAIN")
+	require.Contains(t, dig("ecs-i", "www.example.net"), "REFUSED", "the upstream's own questions are not sent back to it")
+	require.Contains(t, dig("vpc2/web-h", "www.example.org"), "REFUSED", "another VPC has no upstream")
+	a, err := l.Query(t.Context(), "ecs-h", "www.example.org", "")
+	require.NoError(t, err)
+	require.Equal(t, "cache", a.Source)
 }

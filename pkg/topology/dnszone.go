@@ -280,3 +280,19 @@ func (b *builder) zoneNode(zone DNSZone) *yaml.Node {
 	}
 	return &yaml.Node{}
 }
+
+// upstreams are of the VPC: there is no way out of it, but one may be an
+// endpoint's address, and the server another VPC's.
+func (b *builder) upstreams(who string, vpc *VPC, refs sequence[value[netip.Addr]]) {
+	for _, v := range refs.Items {
+		switch {
+		case !v.given():
+		case slices.Contains(vpc.Resolvers, v.V):
+			b.problem(v.Node, "name an instance that runs a DNS server", "%s: dns_upstreams: %s is the resolver itself", who, v.V)
+		case vpc.CIDR.IsValid() && !vpc.CIDR.Contains(v.V):
+			b.problem(v.Node, "no VPC has a way out of the lab: name an instance that runs a DNS server, or an endpoint's address", "%s: dns_upstreams: %s is not in it (%s)", who, v.V, vpc.CIDR)
+		default:
+			vpc.Upstreams = append(vpc.Upstreams, v.V)
+		}
+	}
+}

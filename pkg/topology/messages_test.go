@@ -267,6 +267,8 @@ func TestMessages(t *testing.T) {
 		{name: "a cname is no name", old: "checks:", new: zone("domain: corp.example, vpcs: [vpc1], records: [{name: db, cname: a b}]")},
 		{name: "an srv record has no port", old: "checks:", new: zone("domain: corp.example, vpcs: [vpc1], records: [{name: _x._tcp, srv: [{target: a.b}]}]")},
 		{name: "cnames lead in a circle", old: "checks:", new: zone("domain: corp.example, vpcs: [vpc1], records: [{name: a, cname: b.corp.example}, {name: b, cname: c.corp.example}, {name: c, cname: a.corp.example}]")},
+		{name: "an upstream is outside", old: "    account: a\n", new: "    account: a\n    dns_upstreams: [8.8.8.8]\n"},
+		{name: "an upstream is the resolver", old: "    account: a\n", new: "    account: a\n    dns_upstreams: [100.100.2.136]\n"},
 		{name: "only aws has private DNS names", old: "resources: [nlb1]", new: "resources: [nlb1], private_dns_name: db.example.com"},
 		{name: "a private DNS name is no domain name", aws: true, old: "resources: [nlb1]", new: "resources: [nlb1], private_dns_name: db"},
 		{name: "an endpoint wants a private DNS name that its service has not", aws: true, old: "vpc: vpc1, subnets: [h1]", new: "private_dns: true, vpc: vpc1, subnets: [h1]"},

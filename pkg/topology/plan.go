@@ -52,6 +52,8 @@ type VPC struct {
 	Namespace string // file name of its network namespace
 	// Resolvers are the addresses at which the VPC's DNS server answers.
 	Resolvers []netip.Addr
+	// Upstreams are what the resolver asks for names that it does not know.
+	Upstreams []netip.Addr
 	// HealthSource is the address from which backends of this VPC see health
 	// checks come. It is an address of the VPC's namespace.
 	HealthSource   netip.Addr

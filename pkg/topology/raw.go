@@ -38,7 +38,9 @@ type rawVPC struct {
 	Subnets        named[rawSubnet]        `yaml:"subnets,required" doc:"subnets by name (vSwitches at Alibaba Cloud)"`
 	SecurityGroups named[rawSecurityGroup] `yaml:"security_groups" doc:"security groups by name"`
 	Instances      named[rawInstance]      `yaml:"instances" doc:"servers by name"`
-	Node           *yaml.Node
+	// Route 53 Resolver and Alibaba Cloud PrivateZone call it forwarding rules.
+	DNSUpstreams sequence[value[netip.Addr]] `yaml:"dns_upstreams" doc:"addresses of DNS servers in the VPC, such as an instance's, that its resolver asks for names that are not the lab's; it refuses them where there is none"`
+	Node         *yaml.Node
 }
 
 type rawSubnet struct {

@@ -47,6 +47,7 @@ func (b *builder) vpc(e *entry[rawVPC]) {
 			vpc.CIDR = netip.Prefix{}
 		}
 	}
+	b.upstreams(who, &vpc, e.Value.DNSUpstreams)
 	if n := e.Value.Subnets.Node; n != nil && isNull(n) || n != nil && n.Kind == yaml.MappingNode && len(n.Content) == 0 {
 		b.problem(n, "add one: vsw1: {zone: "+b.plan.Region+"a, cidr: 10.0.0.0/24}", "%s has no subnets", who)
 	}
