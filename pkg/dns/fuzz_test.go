@@ -46,8 +46,8 @@ func FuzzMessage(f *testing.F) {
 	}
 	s := fuzzServer(f)
 	f.Fuzz(func(t *testing.T, packet []byte, udp bool) {
-		var reply []byte
-		s.handle(t.Context(), packet, exchange{from: netip.MustParseAddrPort("10.0.1.1:4000"), udp: udp}, nil, func(b []byte) { reply = b })
+		e := exchange{from: netip.MustParseAddrPort("10.0.1.1:4000"), udp: udp, buf: make([]byte, payload)}
+		reply := s.handle(t.Context(), packet, e, nil, nil)
 		if len(packet) < headerLen || isResponse(packet) {
 			require.Nil(t, reply)
 			return

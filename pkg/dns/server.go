@@ -65,26 +65,6 @@ func (s *Server) Serve(parent context.Context, pc net.PacketConn, ln net.Listene
 	return context.Cause(ctx)
 }
 
-func (s *Server) serveUDP(ctx context.Context, pc net.PacketConn) error {
-	var forwarded sync.WaitGroup
-	defer forwarded.Wait()
-	packet := make([]byte, dns.MaxMsgSize)
-	for {
-		n, from, err := pc.ReadFrom(packet)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		s.count.udp.Add(1)
-		s.handle(ctx, packet[:n], exchange{from: addrPortOf(from), udp: true}, &forwarded, func(reply []byte) {
-			// An asker that cannot be reached any more is no matter.
-			_, _ = pc.WriteTo(reply, from)
-		})
-	}
-}
-
 func (s *Server) serveTCP(ctx context.Context, ln net.Listener) error {
 	var conns sync.WaitGroup
 	defer conns.Wait()
@@ -138,6 +118,15 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 	var forwarded sync.WaitGroup
 	defer forwarded.Wait()
 	var writing sync.Mutex
+	write := func(reply []byte) {
+		writing.Lock()
+		defer writing.Unlock()
+		_ = conn.SetWriteDeadline(time.Now().Add(idleTCP))
+		if writeTCP(conn, reply) != nil {
+			conn.Close()
+		}
+	}
+	from := addrPortOf(conn.RemoteAddr())
 	for {
 		_ = conn.SetReadDeadline(time.Now().Add(idleTCP))
 		packet, err := readTCP(conn)
@@ -145,16 +134,12 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 			return
 		}
 		s.count.tcp.Add(1)
-		ended := !s.handle(ctx, packet, exchange{from: addrPortOf(conn.RemoteAddr())}, &forwarded, func(reply []byte) {
-			writing.Lock()
-			defer writing.Unlock()
-			_ = conn.SetWriteDeadline(time.Now().Add(idleTCP))
-			if writeTCP(conn, reply) != nil {
-				conn.Close()
-			}
-		})
-		if ended {
+		if len(packet) < headerLen || isResponse(packet) {
+			s.count.unanswered.Add(1)
 			return
+		}
+		if reply := s.handle(ctx, packet, exchange{from: from}, &forwarded, write); reply != nil {
+			write(reply)
 		}
 	}
 }
@@ -180,40 +165,41 @@ func writeTCP(w io.Writer, reply []byte) error {
 type exchange struct {
 	from   netip.AddrPort
 	udp    bool
+	buf    []byte    // for the reply, which need not use it
 	start  time.Time // only where somebody watches
 	source string
 }
 
-// handle answers one message as it came from the wire, at once or, where an
-// upstream is asked, later in a goroutine of its own that forwarded counts. It
-// is false where there is no answer.
-func (s *Server) handle(ctx context.Context, packet []byte, e exchange, forwarded *sync.WaitGroup, send func([]byte)) bool {
+// handle answers one message as it came from the wire. The reply is good until
+// e.buf is used again. It is nil where there is none, and where an upstream is
+// asked: then later gets it, in a goroutine of its own that forwarded counts.
+func (s *Server) handle(ctx context.Context, packet []byte, e exchange, forwarded *sync.WaitGroup, later func([]byte)) []byte {
 	if s.watching.list.Load() != nil {
 		e.start = time.Now()
 	}
 	m, req := s.answer(packet, e.from.Addr())
 	if m == nil {
 		s.count.unanswered.Add(1)
-		return false
+		return nil
 	}
 	if !s.forwards(m, req, e) {
-		send(s.finish(packet, m, req, e))
-		return true
+		return s.finish(packet, m, req, e)
 	}
 	if s.Forwarder.queued.Add(1) > maxForwarded {
 		s.Forwarder.queued.Add(-1)
 		m.Rcode = dns.RcodeServerFailure
-		send(s.finish(packet, m, req, e))
-		return true
+		return s.finish(packet, m, req, e)
 	}
-	header := slices.Clone(packet[:headerLen]) // the rest is the next message's soon
+	// What is in the buffers by then is another question's.
+	header := slices.Clone(packet[:headerLen])
+	e.buf = nil
 	forwarded.Go(func() {
 		defer s.Forwarder.queued.Add(-1)
 		if s.forward(ctx, m, req, &e) {
-			send(s.finish(header, m, req, e))
+			later(s.finish(header, m, req, e))
 		}
 	})
-	return true
+	return nil
 }
 
 // forwards reports whether an upstream is to be asked. m is the refusal that
@@ -265,7 +251,7 @@ func (s *Server) finish(packet []byte, m, req *dns.Msg, e exchange) []byte {
 	if m.Truncated {
 		s.count.truncated.Add(1)
 	}
-	out, err := m.Pack()
+	out, err := m.PackBuffer(e.buf)
 	if err != nil {
 		m, out = serverFailure(packet)
 	}
