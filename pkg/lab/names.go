@@ -197,7 +197,7 @@ func (n *namer) endpoint(ep topology.Endpoint) []dns.Name {
 func (n *namer) address(zone topology.EndpointZone, state control.Zone) dns.Address {
 	addr := dns.Address{IP: zone.ENI.IP, Zone: zone.Zone}
 	switch {
-	case !state.State.Carried():
+	case !state.State.Open(): // what connects is carried by the time that names are published
 		addr.Why = fmt.Sprintf("its connection is %s in this zone", state.Status)
 	case n.health.ZonesDown[zone.Zone]:
 		addr.Why = fmt.Sprintf("zone %s is down", zone.Zone)
@@ -299,7 +299,7 @@ func (l *Lab) tellNames(plan *topology.Plan, state control.Snapshot, health Heal
 		connection, _ := state.Connection(ep.Service, ep.Name)
 		for _, zone := range ep.Zones {
 			z := zoneOf(connection, zone.Zone)
-			if !z.State.Carried() {
+			if !z.State.Open() {
 				continue // the connection has events of its own
 			}
 			name, addr := zone.ENI.Name, n.address(zone, z)
