@@ -27,14 +27,14 @@ func TestHowLongAnswersAreKept(t *testing.T) {
 		{"as long as the shortest of them", dns.RcodeSuccess, "a. 60 IN CNAME b.; b. 10 IN A 192.0.2.1", "", 10 * time.Second},
 		{"at most a day", dns.RcodeSuccess, "a. 999999 IN A 192.0.2.1", "", 24 * time.Hour},
 		{"not at all with a TTL of 0", dns.RcodeSuccess, "a. 0 IN A 192.0.2.1", "", 0},
-		{"nor with a TTL of more than 31 bits", dns.RcodeSuccess, "a. 2147483648 IN A 192.0.2.1", "", 0},
-		{"a missing name as long as the SOA's minimum", dns.RcodeNameError, "", soa, 2 * time.Minute},
+		{"dns 24: nor with a TTL of more than 31 bits", dns.RcodeSuccess, "a. 2147483648 IN A 192.0.2.1", "", 0},
+		{"dns 32: a missing name as long as the SOA's minimum", dns.RcodeNameError, "", soa, 2 * time.Minute},
 		{"or its TTL, where that is shorter", dns.RcodeNameError, "", "example.org. 60 IN SOA ns. h. 1 2 3 4 120", time.Minute},
-		{"at most an hour", dns.RcodeNameError, "", "example.org. 99999 IN SOA ns. h. 1 2 3 4 99999", time.Hour},
+		{"dns 33: at most an hour", dns.RcodeNameError, "", "example.org. 99999 IN SOA ns. h. 1 2 3 4 99999", time.Hour},
 		{"a missing record as a missing name", dns.RcodeSuccess, "", soa, 2 * time.Minute},
 		{"a CNAME that leads to nothing, too", dns.RcodeSuccess, "a. 60 IN CNAME b.", soa, time.Minute},
-		{"a negative answer without SOA not at all", dns.RcodeNameError, "", "", 0},
-		{"a failure for a second", dns.RcodeServerFailure, "", "", time.Second},
+		{"dns 34: a negative answer without SOA not at all", dns.RcodeNameError, "", "", 0},
+		{"dns 35: a failure for a second", dns.RcodeServerFailure, "", "", time.Second},
 		{"nothing else", dns.RcodeRefused, "", soa, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -53,7 +53,7 @@ func TestHowLongAnswersAreKept(t *testing.T) {
 	}
 }
 
-func TestTheCacheCountsDown(t *testing.T) {
+func TestTheCacheCountsDown(t *testing.T) { // dns 32
 	var c cache
 	morning := time.Date(2026, 1, 1, 8, 0, 0, 0, time.UTC)
 	key := cacheKey{"a.", dns.TypeA, false}

@@ -91,7 +91,7 @@ func TestForeignNamesAreForwardedAndRemembered(t *testing.T) {
 	require.EqualValues(t, 6, s.Stats().Cached)
 }
 
-func TestALongAnswerComesByTCP(t *testing.T) {
+func TestALongAnswerComesByTCP(t *testing.T) { // dns 56
 	upstream, asked := upstreamAt(t, "127.0.0.2", outside())
 	addr, _ := forwarding(t, upstream)
 	require.True(t, exchange(t, "udp", addr, question("wide.example.org A")).Truncated)
@@ -99,7 +99,7 @@ func TestALongAnswerComesByTCP(t *testing.T) {
 	require.EqualValues(t, 1, asked.Stats().TCP)
 }
 
-func TestTheNextUpstreamIsAskedWhereOneFails(t *testing.T) {
+func TestTheNextUpstreamIsAskedWhereOneFails(t *testing.T) { // dns 52
 	refuses, first := upstreamAt(t, "127.0.0.2", dns.Config{})
 	upstream, _ := upstreamAt(t, "127.0.0.3", outside())
 	gone := netip.MustParseAddrPort("127.0.0.4:1") // refused by the kernel
@@ -112,7 +112,7 @@ func TestTheNextUpstreamIsAskedWhereOneFails(t *testing.T) {
 	require.Equal(t, "22 (No Reachable Authority): (no upstream of this VPC has an answer)", m.IsEdns0().Option[0].String())
 }
 
-func TestWhatIsNotForwarded(t *testing.T) {
+func TestWhatIsNotForwarded(t *testing.T) { // dns 55
 	upstream, asked := upstreamAt(t, "127.0.0.2", outside())
 	addr, _ := forwarding(t, upstream)
 	req := question("www.example.org A")
@@ -145,7 +145,7 @@ func (g *gate) dial(ctx context.Context, network, address string) (net.Conn, err
 	return dial(ctx, network, address)
 }
 
-func TestOneQuestionIsAskedOnceAndHoldsUpNobody(t *testing.T) {
+func TestOneQuestionIsAskedOnceAndHoldsUpNobody(t *testing.T) { // dns 47
 	upstream, _ := upstreamAt(t, "127.0.0.2", outside())
 	g := &gate{open: make(chan struct{})}
 	s := &dns.Server{Forwarder: &dns.Forwarder{Upstreams: []netip.AddrPort{upstream}, Dial: g.dial}}

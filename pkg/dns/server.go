@@ -265,7 +265,7 @@ func (s *Server) answer(packet []byte, asker netip.Addr) (m, req *dns.Msg) {
 		return nil, nil
 	}
 	req = new(dns.Msg)
-	if err := req.Unpack(packet); err != nil {
+	if err := req.Unpack(packet); err != nil || !isWhole(packet, req) {
 		m = bare(packet)
 		m.Rcode = dns.RcodeFormatError
 		return m, m
@@ -275,6 +275,25 @@ func (s *Server) answer(packet []byte, asker netip.Addr) (m, req *dns.Msg) {
 		view = &View{}
 	}
 	return view.Answer(req, asker), req
+}
+
+// isWhole holds a message to what its header announces: the library takes what
+// is there, and zeros for the rest of a question.
+func isWhole(packet []byte, m *dns.Msg) bool {
+	for i, have := range []int{len(m.Question), len(m.Answer), len(m.Ns), len(m.Extra)} {
+		if int(binary.BigEndian.Uint16(packet[4+2*i:])) != have {
+			return false
+		}
+	}
+	off := headerLen
+	for range m.Question {
+		_, end, err := dns.UnpackDomainName(packet, off)
+		if err != nil || end+4 > len(packet) {
+			return false
+		}
+		off = end + 4
+	}
+	return true
 }
 
 // limit is how long a reply may be: what the asker's EDNS record says, at most

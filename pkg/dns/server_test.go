@@ -124,7 +124,7 @@ func TestTruncation(t *testing.T) {
 	require.EqualValues(t, 4, s.Stats().Truncated)
 }
 
-func TestSeveralQuestionsOnOneConnection(t *testing.T) {
+func TestSeveralQuestionsOnOneConnection(t *testing.T) { // dns 46
 	s := &dns.Server{}
 	s.SetView(viewOf(t, config()))
 	conn, err := net.Dial("tcp", serve(t, s))
