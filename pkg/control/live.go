@@ -27,6 +27,8 @@ type service struct {
 type endpoint struct {
 	object
 	Description    *string         `json:"description,omitempty"`
+	ZoneAffinity   *bool           `json:"zone_affinity,omitempty"`
+	PrivateDNS     *bool           `json:"private_dns,omitempty"`
 	Zones          map[string]bool `json:"zones,omitempty"`           // whether it is in a zone of the plan
 	SecurityGroups map[string]bool `json:"security_groups,omitempty"` // whether it is a member
 }
@@ -91,6 +93,8 @@ func (s *service) resources(plan *topology.Plan, planned []topology.Resource) []
 // over is the endpoint as it is now.
 func (e *endpoint) over(planned topology.Endpoint) topology.Endpoint {
 	override(&planned.Description, e.Description)
+	override(&planned.ZoneAffinity, e.ZoneAffinity)
+	override(&planned.PrivateDNS, e.PrivateDNS)
 	planned.SecurityGroups = merge(planned.SecurityGroups, e.SecurityGroups)
 	planned.Zones = slices.DeleteFunc(slices.Clone(planned.Zones), func(z topology.EndpointZone) bool {
 		in, changed := e.Zones[z.Zone]
@@ -238,7 +242,7 @@ func (l live) changed() bool {
 		}
 	}
 	for _, e := range l.endpoints {
-		if e.Exists != nil || e.Description != nil || len(e.Zones)+len(e.SecurityGroups) > 0 {
+		if e.Exists != nil || e.Description != nil || e.ZoneAffinity != nil || e.PrivateDNS != nil || len(e.Zones)+len(e.SecurityGroups) > 0 {
 			return true
 		}
 	}

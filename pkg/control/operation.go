@@ -99,14 +99,20 @@ var notAtAWS = map[string]string{
 
 func (p *Plane) knownToCloudLocked(o topology.Operation) *Error {
 	if p.plan.Cloud != "aws" {
-		return nil
+		if o.PrivateDNS == nil {
+			return nil
+		}
+		return &Error{
+			Code: Unsupported, Kind: "operation", Name: o.Verb, Text: fmt.Sprintf("endpoints of %s have no private DNS name", p.plan.Cloud),
+			Hint: "write a private zone with a cname to the endpoint",
+		}
 	}
 	hint, missing := notAtAWS[o.Verb]
 	what := fmt.Sprintf("aws has no operation %q", o.Verb)
 	switch {
 	case o.Verb == "accept" && (o.Bandwidth != nil || len(o.Resources) > 0):
 		missing, what, hint = true, "aws accepts a connection without a bandwidth or load balancers of its own", "leave them out"
-	case o.Verb == "service-set" && o.ZoneAffinity != nil:
+	case o.ZoneAffinity != nil:
 		missing, what, hint = true, "names of aws endpoints have no zone affinity", "use the zone's name where the zone matters"
 	}
 	if !missing {

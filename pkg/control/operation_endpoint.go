@@ -128,15 +128,68 @@ func (p *Plane) endpointSetLocked(o topology.Operation) ([]Event, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Description == nil {
-		return nil, invalid("endpoint", e.Name, "name a description", "nothing of endpoint %q is to be changed", e.Name)
+	var did []string
+	if o.Description != nil {
+		if err := checkDescription("endpoint", e.Name, o.Description); err != nil {
+			return nil, err
+		}
+		did = append(did, fmt.Sprintf("description %q", *o.Description))
 	}
-	if err := checkDescription("endpoint", e.Name, o.Description); err != nil {
-		return nil, err
+	if o.ZoneAffinity != nil {
+		did = append(did, "zone affinity "+onOff(*o.ZoneAffinity))
 	}
-	held.Description = o.Description
-	text := fmt.Sprintf("account %q changed endpoint %q: description %q", o.As, e.Name, *o.Description)
+	if o.PrivateDNS != nil {
+		if err := p.privateDNSLocked(e, *o.PrivateDNS); err != nil {
+			return nil, err
+		}
+		did = append(did, "private DNS "+onOff(*o.PrivateDNS))
+	}
+	if len(did) == 0 {
+		return nil, invalid("endpoint", e.Name, "name a description, zone affinity or private DNS", "nothing of endpoint %q is to be changed", e.Name)
+	}
+	take(&held.Description, o.Description)
+	take(&held.ZoneAffinity, o.ZoneAffinity)
+	take(&held.PrivateDNS, o.PrivateDNS)
+	text := fmt.Sprintf("account %q changed endpoint %q: %s", o.As, e.Name, strings.Join(did, ", "))
 	return []Event{p.changedLocked(&held.object, KindEndpoint, e.Name, o.As, text)}, nil
+}
+
+// take notes what was given.
+func take[T any](into **T, given *T) {
+	if given != nil {
+		*into = given
+	}
+}
+
+// privateDNSLocked refuses what EC2's ModifyVpcEndpoint refuses, in its words:
+// where the owner of the service accepts connections it takes two steps.
+func (p *Plane) privateDNSLocked(e *topology.Endpoint, on bool) *Error {
+	service := findService(p.over, e.Service)
+	if !on || service == nil {
+		return nil
+	}
+	name := service.PrivateName
+	c := p.findLocked(e.Service, e.Name)
+	switch {
+	case name == nil:
+		return invalid("endpoint", e.Name, "give the service a private_dns_name", "private DNS can't be enabled because endpoint service %q does not provide a private DNS name", service.Name)
+	case name.State != topology.Verified:
+		return invalid("endpoint", e.Name, fmt.Sprintf("give a public zone the TXT record %s with the text %s", name.TXTName, name.TXTValue),
+			"private DNS can't be enabled because endpoint service %q has not verified the private DNS name", service.Name)
+	case c == nil || !c.State.Open():
+		return &Error{
+			Code: WrongState, Kind: "endpoint", Name: e.Name, Hint: "wait until it is accepted",
+			Text: fmt.Sprintf("private DNS can only be enabled after the endpoint connection is accepted by the owner of endpoint service %q", service.Name),
+		}
+	}
+	for _, other := range p.over.Endpoints {
+		s := findService(p.over, other.Service)
+		if other.Name != e.Name && other.VPC == e.VPC && other.PrivateDNS && !other.Absent && s != nil && s.PrivateName != nil && s.PrivateName.Domain() == name.Domain() {
+			return inUse("endpoint", e.Name, fmt.Sprintf("disable it for endpoint %q first", other.Name),
+				"private DNS cannot be enabled because there is already a conflicting DNS domain for %s in the VPC %s", name.Domain(), e.VPC)
+		}
+	}
+	return nil
 }
 
 func (p *Plane) zoneAddLocked(o topology.Operation) ([]Event, *Error) {

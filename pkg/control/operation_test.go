@@ -166,7 +166,7 @@ func TestEveryRefusal(t *testing.T) {
 		{name: "a description is one letter", do: "endpoint-set ep1 about=x", code: control.Invalid,
 			text: `endpoint "ep1": a description has 2 to 256 characters, and this one has 1`, hint: "choose another one"},
 		{name: "nothing of an endpoint is to be changed", do: "endpoint-set ep1", code: control.Invalid,
-			text: `nothing of endpoint "ep1" is to be changed`, hint: "name a description"},
+			text: `nothing of endpoint "ep1" is to be changed`, hint: "name a description, zone affinity or private DNS"},
 		{name: "the bandwidth of new connections is too small", do: "service-set svc1 mbit=50", code: control.Invalid,
 			text: "a connection cannot have a bandwidth of 50 Mbit/s", hint: "choose 100 to 10240 Mbit/s, or none for no limit"},
 		{name: "aws has no zone affinity", cloud: "aws", do: "service-set svc1 affinity=on", code: control.Unsupported,

@@ -135,12 +135,10 @@ func (p *Plane) overlayLocked() {
 }
 
 // inheritLocked gives a connection the bandwidth of its service, and its
-// endpoint the zone affinity. What the file says of the endpoint alone comes
-// before what it says of the service, and after what was changed of the
-// service.
+// endpoint the zone affinity, unless it has one of its own.
 func (p *Plane) inheritLocked(c *connection, service *topology.EndpointService, e *topology.Endpoint) {
 	c.Bandwidth = service.Bandwidth
-	if on := p.live.services[service.Name].ZoneAffinity; on != nil {
+	if on := p.live.services[service.Name].ZoneAffinity; on != nil && !e.OwnAffinity && p.live.endpoints[e.Name].ZoneAffinity == nil {
 		e.ZoneAffinity = *on
 	}
 	if p.live.services[service.Name].Bandwidth != nil {

@@ -28,6 +28,7 @@ type Operation struct {
 	Description   *string    `json:"description,omitempty"`
 	AutoAccept    *bool      `json:"auto_accept,omitempty"`
 	ZoneAffinity  *bool      `json:"zone_affinity,omitempty"`
+	PrivateDNS    *bool      `json:"private_dns,omitempty"`
 
 	NATGateway string     `json:"nat_gateway,omitempty"`
 	Entry      string     `json:"entry,omitempty"` // of the gateway's FullNAT table; its endpoint and zone are above
@@ -52,7 +53,7 @@ var operationKeys = map[string]struct{ needs, may []string }{
 	"detach":           {needs: []string{"service", "resource"}, may: []string{"zone"}},
 	"endpoint-create":  {needs: []string{"endpoint"}},
 	"endpoint-delete":  {needs: []string{"endpoint"}},
-	"endpoint-set":     {needs: []string{"endpoint"}, may: []string{"description"}},
+	"endpoint-set":     {needs: []string{"endpoint"}, may: []string{"description", "zone_affinity", "private_dns"}},
 	"zone-add":         {needs: []string{"endpoint", "zone"}},
 	"zone-remove":      {needs: []string{"endpoint", "zone"}},
 	"group-add":        {needs: []string{"endpoint", "security_group"}},
@@ -152,6 +153,7 @@ type rawOperation struct {
 	Description   value[string]           `yaml:"description" doc:"a text for people"`
 	AutoAccept    value[bool]             `yaml:"auto_accept" doc:"connect endpoints without asking the owner"`
 	ZoneAffinity  value[bool]             `yaml:"zone_affinity" doc:"an endpoint's name leads to the asker's zone first"`
+	PrivateDNS    value[bool]             `yaml:"private_dns" doc:"the endpoint's VPC knows it by the private DNS name of its service"`
 	NATGateway    value[string]           `yaml:"nat_gateway" doc:"the NAT gateway"`
 	Entry         value[string]           `yaml:"entry" doc:"a FullNAT entry of the gateway"`
 	NATIP         value[netip.Addr]       `yaml:"nat_ip" doc:"a NAT IP of the gateway; one that is free where none is named for nat-ip-create"`
@@ -171,6 +173,7 @@ func (b *builder) operation(who string, raw *rawOperation, refused bool) *Operat
 		Account: raw.Account.V, Resource: raw.Resource.V, SecurityGroup: raw.SecurityGroup.V, Force: raw.Force.V,
 		Bandwidth: (*int)(pointer(raw.Bandwidth)), Description: pointer(raw.Description),
 		AutoAccept: pointer(raw.AutoAccept), ZoneAffinity: pointer(raw.ZoneAffinity),
+		PrivateDNS: pointer(raw.PrivateDNS),
 		NATGateway: raw.NATGateway.V, Entry: raw.Entry.V, NATIP: raw.NATIP.V, NATPort: uint16(raw.NATPort.V),
 		Protocol: raw.Protocol.V, AccessIP: raw.AccessIP.V, AccessPort: uint16(raw.AccessPort.V), Domain: pointer(raw.Domain),
 	}
@@ -212,6 +215,7 @@ func (b *builder) operationKeys(who string, raw *rawOperation) {
 		{"security_group", raw.SecurityGroup.Node, raw.SecurityGroup.Bad}, {"bandwidth", raw.Bandwidth.Node, raw.Bandwidth.Bad},
 		{"force", raw.Force.Node, raw.Force.Bad}, {"description", raw.Description.Node, raw.Description.Bad},
 		{"auto_accept", raw.AutoAccept.Node, raw.AutoAccept.Bad}, {"zone_affinity", raw.ZoneAffinity.Node, raw.ZoneAffinity.Bad},
+		{"private_dns", raw.PrivateDNS.Node, raw.PrivateDNS.Bad},
 		{"nat_gateway", raw.NATGateway.Node, raw.NATGateway.Bad}, {"entry", raw.Entry.Node, raw.Entry.Bad},
 		{"nat_ip", raw.NATIP.Node, raw.NATIP.Bad}, {"nat_port", raw.NATPort.Node, raw.NATPort.Bad}, {"protocol", raw.Protocol.Node, raw.Protocol.Bad},
 		{"access_ip", raw.AccessIP.Node, raw.AccessIP.Bad}, {"access_port", raw.AccessPort.Node, raw.AccessPort.Bad}, {"domain", raw.Domain.Node, raw.Domain.Bad},

@@ -283,6 +283,7 @@ type Endpoint struct {
 	Reverse        bool // its service is
 	SecurityGroups []string
 	ZoneAffinity   bool // its own, or else that of its service
+	OwnAffinity    bool // it has a zone affinity of its own
 	PrivateDNS     bool // it has the private name of its service in its VPC
 	Zones          []EndpointZone
 	Impairments    Impairments

@@ -55,7 +55,7 @@ func (b *builder) privateNames() {
 			p.State = b.verify(p)
 			if p.State != Verified {
 				b.warn(b.raw.Services.Entries[i].Value.PrivateDNSName.Node,
-					fmt.Sprintf("to verify it, add a public zone with the record {name: %s, txt: [%q]} below %s", strings.TrimSuffix(p.TXTName, "."+p.Domain()), p.TXTValue, p.Domain()),
+					fmt.Sprintf("to verify it, give a public zone the TXT record %s with the text %s", p.TXTName, p.TXTValue),
 					"endpoint service %q: its private DNS name %s is %s", b.plan.Services[i].Name, p.Name, p.State)
 			}
 		}
@@ -109,7 +109,7 @@ func (b *builder) usesPrivateName(ep *Endpoint, v value[bool]) {
 			"%s: private DNS can't be enabled because endpoint service %q does not provide a private DNS name", who, service.Name)
 		return
 	case p.State != Verified:
-		b.problem(v.Node, fmt.Sprintf("add a public zone with the TXT record %s and the text %s", p.TXTName, p.TXTValue),
+		b.problem(v.Node, fmt.Sprintf("give a public zone the TXT record %s with the text %s", p.TXTName, p.TXTValue),
 			"%s: private DNS can't be enabled because endpoint service %q has not verified the private DNS name %s", who, service.Name, p.Name)
 		return
 	}

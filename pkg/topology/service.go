@@ -166,7 +166,7 @@ func (b *builder) endpoint(e *entry[rawEndpoint]) {
 		ep.Domain = b.ids.endpointDomain(id, service.ID)
 		ep.ZoneAffinity = e.Value.ZoneAffinity.or(service.ZoneAffinity)
 	}
-	ep.PrivateDNS = e.Value.PrivateDNS.V
+	ep.PrivateDNS, ep.OwnAffinity = e.Value.PrivateDNS.V, e.Value.ZoneAffinity.given()
 	if ep.ZoneAffinity && e.Value.ZoneAffinity.given() && b.plan.Cloud == "aws" {
 		b.problem(e.Value.ZoneAffinity.Node, "remove it, and use the zone's name where the zone matters", "%s: names of aws endpoints have no zone affinity", who)
 	}
