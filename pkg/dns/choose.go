@@ -4,22 +4,22 @@ import "slices"
 
 // choose gives the addresses for an asker of one zone, in the order in which
 // they are to be tried; zone is "" for one without affinity.
-func choose(addrs []Address, zone string, turn uint32) []Address {
-	up := which(addrs, func(a Address) bool { return a.Up })
-	near := which(up, func(a Address) bool { return isNear(a, zone) })
-	switch {
-	case len(near) > 0:
-		return rotate(near, turn)
-	case len(up) > 0:
-		return rotate(up, turn)
+func (f *family) choose(zone string, turn uint32) []Address {
+	if zone != "" {
+		if near := which(f.up, func(a Address) bool { return a.Zone == zone }); len(near) > 0 {
+			return rotate(near, turn)
+		}
+	}
+	if len(f.up) > 0 {
+		return rotate(f.up, turn)
 	}
 	// Nothing is up: open rather than closed, the asker's own zone first. A
 	// Network Load Balancer does so ("Troubleshoot your Network Load Balancer":
 	// if there are no healthy targets, all addresses are in DNS). Alibaba Cloud
 	// says nothing about it.
-	open := which(addrs, func(a Address) bool { return a.Unhealthy })
+	open := which(f.all, func(a Address) bool { return a.Unhealthy })
 	if len(open) == 0 {
-		open = addrs
+		open = f.all
 	}
 	open = rotate(open, turn)
 	slices.SortStableFunc(open, func(a, b Address) int { return rank(a, zone) - rank(b, zone) })
@@ -45,10 +45,11 @@ func rank(a Address, zone string) int {
 	return 1
 }
 
-// rotate is a copy that begins at another address each turn.
+// rotate gives the addresses beginning at another one each turn. Where there is
+// more than one it is a copy.
 func rotate(addrs []Address, turn uint32) []Address {
-	if len(addrs) == 0 {
-		return nil
+	if len(addrs) < 2 {
+		return addrs
 	}
 	n := int(turn % uint32(len(addrs)))
 	return slices.Concat(addrs[n:], addrs[:n])

@@ -66,8 +66,11 @@ func (v *View) appendAddresses(out []dns.RR, q dns.Question, n *known, asker net
 	if n.Affinity {
 		zone = v.zoneOfAsker(asker)
 	}
-	candidates := ofFamily(n.Addrs, q.Qtype)
-	given := choose(candidates, zone, n.next(q.Qtype, t))
+	f := &n.six
+	if q.Qtype == dns.TypeA {
+		f = &n.four
+	}
+	given := f.choose(zone, f.next(t))
 	for _, a := range given {
 		if q.Qtype == dns.TypeA {
 			out = append(out, &dns.A{Hdr: header(q.Name, q.Qtype, &n.Name), A: a.IP.Unmap().AsSlice()})
@@ -77,29 +80,16 @@ func (v *View) appendAddresses(out []dns.RR, q dns.Question, n *known, asker net
 	}
 	if t != nil {
 		step.Affinity = n.Affinity
-		step.Choices = explain(candidates, given, zone)
+		step.Choices = explain(f.all, given, zone)
 	}
 	return out
 }
 
 // next is a number that grows with every answer, and stays for those who only
 // want to know.
-func (n *known) next(qtype uint16, t *Explanation) uint32 {
-	turn := &n.turn4
-	if qtype == dns.TypeAAAA {
-		turn = &n.turn6
-	}
+func (f *family) next(t *Explanation) uint32 {
 	if t != nil {
-		return turn.Load()
+		return f.turn.Load()
 	}
-	return turn.Add(1) - 1
-}
-
-func ofFamily(addrs []Address, qtype uint16) (out []Address) {
-	for _, a := range addrs {
-		if a.IP.Unmap().Is4() == (qtype == dns.TypeA) {
-			out = append(out, a)
-		}
-	}
-	return out
+	return f.turn.Add(1) - 1
 }

@@ -287,13 +287,26 @@ func isWhole(packet []byte, m *dns.Msg) bool {
 	}
 	off := headerLen
 	for range m.Question {
-		_, end, err := dns.UnpackDomainName(packet, off)
-		if err != nil || end+4 > len(packet) {
+		if off = afterName(packet, off) + 4; off > len(packet) {
 			return false
 		}
-		off = end + 4
 	}
 	return true
+}
+
+// afterName is where a name ends that could be read.
+func afterName(packet []byte, off int) int {
+	for off < len(packet) {
+		switch label := int(packet[off]); {
+		case label == 0:
+			return off + 1
+		case label >= 0xc0:
+			return off + 2
+		default:
+			off += 1 + label
+		}
+	}
+	return off
 }
 
 // limit is how long a reply may be: what the asker's EDNS record says, at most

@@ -23,10 +23,10 @@ func (s *Server) serveUDP(ctx context.Context, pc net.PacketConn) error {
 	defer forwarded.Wait()
 	// The batches of package ipv4 are those of any UDP socket.
 	socket := ipv4.NewPacketConn(pc)
-	questions, answers := make([]ipv4.Message, batch), make([]ipv4.Message, 0, batch)
+	questions, answers := make([]ipv4.Message, batch), make([]ipv4.Message, batch)
 	packed := make([][]byte, batch)
 	for i := range questions {
-		questions[i].Buffers = [][]byte{make([]byte, maxUDP)}
+		questions[i].Buffers, answers[i].Buffers = [][]byte{make([]byte, maxUDP)}, make([][]byte, 1)
 		packed[i] = make([]byte, payload)
 	}
 	for {
@@ -38,7 +38,7 @@ func (s *Server) serveUDP(ctx context.Context, pc net.PacketConn) error {
 			return err
 		}
 		s.count.udp.Add(uint64(n))
-		answers = answers[:0]
+		ready := 0
 		for i, q := range questions[:n] {
 			e := exchange{from: addrPortOf(q.Addr), udp: true, buf: packed[i]}
 			at := q.Addr
@@ -46,10 +46,11 @@ func (s *Server) serveUDP(ctx context.Context, pc net.PacketConn) error {
 				_, _ = pc.WriteTo(reply, at)
 			})
 			if reply != nil {
-				answers = append(answers, ipv4.Message{Buffers: [][]byte{reply}, Addr: at})
+				answers[ready].Buffers[0], answers[ready].Addr = reply, at
+				ready++
 			}
 		}
-		send(socket, answers)
+		send(socket, answers[:ready])
 	}
 }
 

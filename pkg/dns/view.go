@@ -104,11 +104,32 @@ type View struct {
 	reverse map[netip.Addr]*Name // the name that an address is known by
 }
 
-// known is a name with the turns of its addresses, of each family its own:
-// clients ask for both, and would get the same order every time otherwise.
+// known is a name as it is answered.
 type known struct {
 	Name
-	turn4, turn6 atomic.Uint32
+	four, six family
+}
+
+// family are the addresses of a name of one family, with a turn of their own:
+// clients ask for both, and would get the same order every time otherwise.
+type family struct {
+	all, up []Address
+	turn    atomic.Uint32
+}
+
+func newKnown(n Name) *known {
+	k := &known{Name: n}
+	for _, a := range n.Addrs {
+		f := &k.six
+		if a.IP.Unmap().Is4() {
+			f = &k.four
+		}
+		f.all = append(f.all, a)
+		if a.Up {
+			f.up = append(f.up, a)
+		}
+	}
+	return k
 }
 
 // NewView checks cfg and makes a view of it. The lists of cfg are not to be
@@ -184,7 +205,7 @@ func (v *View) addName(n Name, ttl time.Duration) error {
 	if err := v.checkRecords(&n, key); err != nil {
 		return err
 	}
-	v.names[key] = &known{Name: n}
+	v.names[key] = newKnown(n)
 	v.addParents(key, v.closestZone(key))
 	for _, a := range n.Addrs {
 		if !a.IP.IsValid() {
