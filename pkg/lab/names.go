@@ -86,6 +86,9 @@ func (n *namer) addZones(cfg *dns.Config, vpc string) {
 			cfg.Names = append(cfg.Names, name)
 		}
 	}
+	if n.plan.Cloud != "aws" {
+		cfg.Names = append(cfg.Names, n.serviceNames(vpc, hidden)...)
+	}
 	cfg.Names = append(cfg.Names, n.privateNames(vpc)...)
 	for _, zone := range n.plan.DNSZones {
 		domains := public
@@ -148,6 +151,25 @@ func (n *namer) record(zone topology.DNSZone, r topology.Record) dns.Name {
 		name.SRV = append(name.SRV, dns.SRV(s))
 	}
 	return name
+}
+
+// serviceNames lead from a service's own name to the endpoints that a VPC has
+// of it: "the endpoint service's domain name resolves to the endpoint's IP
+// address" (PrivateLink API 2020-04-15, GetVpcEndpointServiceAttribute,
+// ZoneAffinityEnabled). At AWS it only is what names of endpoints end with.
+func (n *namer) serviceNames(vpc string, hidden func(string) bool) (names []dns.Name) {
+	for _, svc := range n.plan.Services {
+		name := dns.Name{FQDN: svc.Domain, Affinity: svc.ZoneAffinity, Alias: true}
+		for _, ep := range n.plan.Endpoints {
+			if ep.VPC == vpc && ep.Service == svc.Name {
+				name.Addrs = append(name.Addrs, n.endpoint(ep)[0].Addrs...)
+			}
+		}
+		if len(name.Addrs) > 0 && !hidden(name.FQDN) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // privateNames are those of the endpoints in a VPC. Amazon speaks of a CNAME

@@ -179,3 +179,23 @@ func ask(view *dns.View, question string) string {
 	}
 	return strings.Join(data, " ")
 }
+
+// A service's own name leads to the endpoints that the asker's VPC has of it,
+// and at AWS nowhere.
+func TestTheNameOfAService(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("testdata", "two-zones.yaml"))
+	require.NoError(t, err)
+	placed := strings.Replace(string(text), "subnets: [a, b], security_groups", "subnets: {a: {ip: 10.0.1.200}, b: {ip: 10.0.2.200}}, security_groups", 1)
+	for _, tt := range []struct{ cloud, affinity, vpc, want string }{
+		{"alibaba", "true", "consumer", "10.0.1.200"},
+		{"alibaba", "false", "consumer", "10.0.1.200 10.0.2.200"},
+		{"alibaba", "true", "provider", ""},
+		{"aws", "false", "consumer", ""},
+	} {
+		edited := strings.NewReplacer("cloud: aws", "cloud: "+tt.cloud, "resources: [nlb],", "resources: [nlb], zone_affinity: "+tt.affinity+",").Replace(placed)
+		s := situationOf(t, []byte(edited), accepted, nil)
+		view, err := dns.NewView(s.Names[tt.vpc])
+		require.NoError(t, err)
+		require.Equal(t, tt.want, ask(view, s.Plan.Services[0].Domain), "%v", tt)
+	}
+}
