@@ -62,7 +62,9 @@ func (f *Forwarder) lookup(ctx context.Context, q dns.Question, do bool) (answer
 	p, first := f.join(key)
 	if first {
 		p.answer = f.ask(ctx, q, do)
-		f.cache.put(key, p.answer, time.Now())
+		if ctx.Err() == nil { // or it says nothing about the upstreams
+			f.cache.put(key, p.answer, time.Now())
+		}
 		f.leave(key, p)
 	}
 	select {
