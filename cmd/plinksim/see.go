@@ -95,10 +95,10 @@ func printInstances(w io.Writer, s lab.Status) {
 }
 
 func printServers(w io.Writer, s lab.Status) {
-	t := newTable(w, "SERVER GROUP", "SERVER", "ADDRESS", "WEIGHT", "HEALTH", "REASON")
+	t := newTable(w, "SERVER GROUP", "SERVER", "ADDRESS", "WEIGHT", "SESSIONS", "HEALTH", "REASON")
 	for _, group := range s.ServerGroups {
 		for _, server := range group.Servers {
-			t.row(group.Name, server.Instance, server.Address, server.Weight, server.State, reasonOf(server))
+			t.row(group.Name, server.Instance, server.Address, server.Weight, server.Sessions, server.State, reasonOf(server))
 		}
 	}
 	t.flush()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"runtime"
 	"sync"
@@ -294,6 +295,29 @@ func (e *Engine) sessionsFrom(dst []fullnat.Session, from fullnat.Walk) ([]fulln
 		return dst, from.End()
 	}
 	return e.table.SessionsFrom(dst, from, sessionsAtOnce, e.clock())
+}
+
+// Cut removes the sessions for which gone says so, and returns how many that
+// were. Packets pass meanwhile, so gone should not hold for sessions that may
+// still start.
+func (e *Engine) Cut(gone func(link string, target netip.AddrPort) bool) int {
+	total := 0
+	for walk := (fullnat.Walk{}); !walk.Done(); {
+		var removed int
+		removed, walk = e.cutFrom(walk, gone)
+		total += removed
+		runtime.Gosched()
+	}
+	return total
+}
+
+func (e *Engine) cutFrom(from fullnat.Walk, gone func(string, netip.AddrPort) bool) (int, fullnat.Walk) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return 0, from.End()
+	}
+	return e.table.Cut(from, sessionsAtOnce, e.clock(), gone)
 }
 
 // PortUse tells of which NAT IPs most ports towards a target are in use, the

@@ -26,8 +26,6 @@ type Workers struct {
 	handed   []*handover // one each; none where there is a single worker
 	steering atomic.Pointer[fullnat.Steering]
 	steer    func(*fullnat.Config) error // tells the kernel; may be nil
-
-	picking sync.Mutex // a Config's Pick is for one goroutine
 }
 
 // WorkerStats counts what one worker did.
@@ -80,7 +78,6 @@ func (w *Workers) Configure(cfg Config) error {
 	if err != nil {
 		return fmt.Errorf("configure the workers: %w", err)
 	}
-	cfg.NAT = w.pickingInTurn(cfg.NAT)
 	before := w.steering.Swap(steering)
 	for _, e := range w.engines { // what one of them refuses, the first does
 		if err := e.Configure(cfg); err != nil {
@@ -92,22 +89,6 @@ func (w *Workers) Configure(cfg Config) error {
 		return nil
 	}
 	return w.steer(cfg.NAT)
-}
-
-// pickingInTurn is cfg with functions that several goroutines may call.
-func (w *Workers) pickingInTurn(cfg *fullnat.Config) *fullnat.Config {
-	own := *cfg
-	own.Links = slices.Clone(cfg.Links)
-	for i := range own.Links {
-		if pick := own.Links[i].Pick; pick != nil {
-			own.Links[i].Pick = func(t fullnat.Tuple) (netip.AddrPort, bool) {
-				w.picking.Lock()
-				defer w.picking.Unlock()
-				return pick(t)
-			}
-		}
-	}
-	return &own
 }
 
 // Run is as that of an Engine: when one worker fails, all end.
@@ -181,6 +162,14 @@ func (w *Workers) Sessions() (all []fullnat.Session) {
 		all = append(all, e.Sessions()...)
 	}
 	return all
+}
+
+// Cut is as that of an Engine.
+func (w *Workers) Cut(gone func(link string, target netip.AddrPort) bool) (total int) {
+	for _, e := range w.engines {
+		total += e.Cut(gone)
+	}
+	return total
 }
 
 // manyPools are more than there will be.

@@ -73,8 +73,12 @@ type Link struct {
 	// endpoint's security group, and must be a pure function.
 	Admit func(Tuple) bool
 	// Pick chooses the target of a new session; false where no backend can
-	// take one. It is called by the table's goroutine alone.
+	// take one. The goroutine of every table that has the Config calls it.
 	Pick func(Tuple) (netip.AddrPort, bool)
+	// Ended is told each target that Pick gave, once: when its session has
+	// ended, or could not start; an echo's with port 0. nil where nobody
+	// counts. It is called as Pick is.
+	Ended func(target netip.AddrPort)
 	// Idle is how long an established session may be silent.
 	Idle time.Duration
 	// Behaviour is what differs between clouds.

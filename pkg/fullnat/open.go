@@ -1,6 +1,10 @@
 package fullnat
 
-import "github.com/plinksim/plinksim/pkg/packet"
+import (
+	"net/netip"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+)
 
 // open judges a packet that no session knows. If it may start one, it is the
 // first packet of it.
@@ -24,6 +28,7 @@ func (t *Table) open(f *packet.Frame, w *work) Verdict {
 	}
 	source, ok := t.takePort(l, w.key, target)
 	if !ok {
+		l.ended(target)
 		return t.refuse(f, &w.packet, l, NoNATPort)
 	}
 	e := t.start(f, l, w, source, target)
@@ -90,14 +95,32 @@ type end struct {
 // from, is none.
 func (l *link) pick(p *packet.Packet) (target end, ok bool) {
 	picked, ok := l.Pick(tupleOf(p))
-	addr := picked.Addr().Unmap()
-	if !ok || !addr.Is4() || !packet.MayBeSource(number(addr)) {
+	if !ok {
 		return end{}, false
 	}
-	if p.Kind == packet.ICMP {
+	target, ok = usable(p.Kind, picked)
+	if !ok && l.Ended != nil {
+		l.Ended(picked)
+	}
+	return target, ok
+}
+
+func usable(kind packet.Kind, picked netip.AddrPort) (target end, ok bool) {
+	addr := picked.Addr().Unmap()
+	if !addr.Is4() || !packet.MayBeSource(number(addr)) {
+		return end{}, false
+	}
+	if kind == packet.ICMP {
 		return end{addr: number(addr)}, true
 	}
 	return end{number(addr), picked.Port()}, picked.Port() != 0
+}
+
+// ended tells whoever picked a target that its session is no more.
+func (l *link) ended(target end) {
+	if l.Ended != nil {
+		l.Ended(addrPort(target.addr, target.port))
+	}
 }
 
 // portTries bounds the search for another port where the pool's next one is of

@@ -171,6 +171,8 @@ func (t *Table) enter(id uint32, next state) {
 // remove forgets a session at once; its NAT port goes to the end of the queue.
 func (t *Table) remove(id uint32) {
 	s := t.sessions.at(id)
+	there := t.flows.at(s.slots[toProvider])
+	t.links.at(s.link).ended(end{there.rewrite.Dst, there.rewrite.DstPort})
 	t.forgetConveyance(id)
 	t.ports.giveBack(s.pool, t.flows.at(s.slots[toProvider]).rewrite.SrcPort, t.clock.now-t.idle(s), t.clock.now)
 	for d := range s.slots {

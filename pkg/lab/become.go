@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/plinksim/plinksim/pkg/dns"
 	"github.com/plinksim/plinksim/pkg/host"
@@ -186,7 +187,7 @@ func (l *Lab) startGroup(plan *topology.Plan, sg topology.ServerGroup) error {
 		l.groups[sg.Name] = running
 	} else {
 		running.stop()
-		running.group.Update(sg)
+		running.group.Update(sg, time.Now())
 	}
 	ctx, cancel := context.WithCancel(l.ctx)
 	running.stop = cancel
@@ -196,6 +197,7 @@ func (l *Lab) startGroup(plan *topology.Plan, sg topology.ServerGroup) error {
 			return ns.DialFrom(ctx, vpc.HealthSource, network, address)
 		},
 		Changed: func(before lb.State, now lb.ServerHealth) { l.serverChanged(plan, sg.Name, before, now) },
+		Cut:     func(server netip.AddrPort) { l.cut(running.group, server) },
 	}
 	l.work.Go(func() { checker.Run(ctx) })
 	return nil

@@ -28,9 +28,15 @@ type Desired struct {
 // it.
 type Numbers map[string]packet.ENI
 
-// Pick makes the function that chooses a target for the sessions of one link
-// among the servers of a group for which eligible is true.
-type Pick func(link, group string, eligible func(topology.Server) bool) func(fullnat.Tuple) (netip.AddrPort, bool)
+// Pick makes what chooses a target for the sessions of one link among the
+// servers of a group, those of one zone where zone is not "".
+type Pick func(link, group, zone string) Chooser
+
+// Chooser is what a link needs to choose targets; see fullnat.Link.
+type Chooser struct {
+	Pick  func(fullnat.Tuple) (netip.AddrPort, bool)
+	Ended func(netip.AddrPort)
+}
 
 // Compile decides what the lab should do from the plan as it is now, which is
 // state.Plan in a lab, and what the control plane has decided. It is pure: the same arguments give the same
@@ -128,6 +134,7 @@ func (c *compiler) links(ep topology.Endpoint, zone topology.EndpointZone, balan
 	}
 	for _, listener := range balancer.Listeners {
 		name := linkName(zone, listener)
+		choose := c.pick(name, listener.ServerGroup, keepsTo(balancer, node.Zone))
 		link := fullnat.Link{
 			Name:      name,
 			Ingress:   c.numbers[zone.ENI.Device],
@@ -135,7 +142,8 @@ func (c *compiler) links(ep topology.Endpoint, zone topology.EndpointZone, balan
 			Protocol:  protocolNumber(listener.Protocol),
 			Egress:    c.numbers[node.ENI.Device],
 			Local:     node.Local,
-			Pick:      c.pick(name, listener.ServerGroup, c.eligible(balancer, node)),
+			Pick:      choose.Pick,
+			Ended:     choose.Ended,
 			Idle:      listener.IdleTimeout,
 			Behaviour: c.behaviour(),
 			Identity:  c.identity(ep, listener),
@@ -242,21 +250,14 @@ func (c *compiler) resource(service, zone, pinned string) (*topology.LoadBalance
 	return nil, nil
 }
 
-// eligible says which servers a node may pick: without cross-zone balancing
-// only those of its own zone. A CLB has one node and serves its whole VPC.
-func (c *compiler) eligible(balancer *topology.LoadBalancer, node *topology.Node) func(topology.Server) bool {
+// keepsTo is the zone whose servers the node in a zone may pick, or "" for all:
+// without cross-zone balancing only its own. A CLB has one node and serves its
+// whole VPC.
+func keepsTo(balancer *topology.LoadBalancer, zone string) string {
 	if balancer.CrossZone || balancer.Type == "clb" {
-		return nil
+		return ""
 	}
-	return inZone(c.plan, node.Zone)
-}
-
-// inZone are the servers of one zone.
-func inZone(plan *topology.Plan, zone string) func(topology.Server) bool {
-	return func(s topology.Server) bool {
-		instance, err := plan.Instance(s.Instance)
-		return err == nil && instance.Zone == zone
-	}
+	return zone
 }
 
 func zoneOf(connection control.Connection, zone string) control.Zone {

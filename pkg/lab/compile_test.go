@@ -83,19 +83,19 @@ type compiled struct {
 	groups map[string]string // what a link picks from
 }
 
-func (c *compiled) pick(link, group string, eligible func(topology.Server) bool) func(fullnat.Tuple) (netip.AddrPort, bool) {
+func (c *compiled) pick(link, group, zone string) lab.Chooser {
 	sg, err := c.plan.ServerGroup(group)
 	if err != nil {
 		panic(err)
 	}
 	var servers []string
 	for _, s := range sg.Servers {
-		if eligible == nil || eligible(s) {
+		if zone == "" || s.Zone == zone {
 			servers = append(servers, s.Instance)
 		}
 	}
 	c.groups[link] = fmt.Sprintf("%s (%s)", group, strings.Join(servers, ", "))
-	return nil
+	return lab.Chooser{}
 }
 
 func allHealthy(plan *topology.Plan) lab.Health {

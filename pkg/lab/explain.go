@@ -5,7 +5,6 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dns"
-	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/secgroup"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -117,8 +116,8 @@ func (l *Lab) situation() Situation {
 	for device, number := range l.numbers {
 		s.Numbers[device] = number
 	}
-	nobody := func(string, string, func(topology.Server) bool) func(fullnat.Tuple) (netip.AddrPort, bool) {
-		return nil // no packet is sent, and pickers keep their turn
+	nobody := func(string, string, string) Chooser {
+		return Chooser{} // no packet is sent, and pickers keep their turn
 	}
 	s.Desired = Compile(state.Plan, state, l.numbers, nobody)
 	l.faults.impose(&s.Desired, state.Plan, l.numbers)

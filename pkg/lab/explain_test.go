@@ -1,6 +1,7 @@
 package lab_test
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -53,7 +54,12 @@ func TestExplainSaysWhatTheTableDoes(t *testing.T) {
 		},
 		{
 			name: "the zone's server is unhealthy, and zones keep to themselves", state: accept, unhealthy: []string{"provider/api-a"},
-			to: "to-api@eu-central-1a", stops: "servers", verdict: fullnat.NoBackend, says: "api-a is unhealthy (it does not answer); api-b is in another zone",
+			edit: "api: {vpc: provider,=>api: {vpc: provider, fail_open: false,",
+			to:   "to-api@eu-central-1a", stops: "servers", verdict: fullnat.NoBackend, says: "api-a is unhealthy (it does not answer); api-b is in another zone",
+		},
+		{
+			name: "no server of the zone is healthy, and the group opens", state: accept, unhealthy: []string{"provider/api-a"},
+			to: "to-api@eu-central-1a", says: "api-a: no security group filters it",
 		},
 		{
 			name: "another zone's server takes it where zones share", edit: "type: nlb,=>type: nlb, cross_zone: true,", state: accept,
@@ -113,24 +119,31 @@ func situationOf(t *testing.T, text []byte, state func(*testing.T, *control.Plan
 		for _, server := range sg.Servers {
 			h := lb.ServerHealth{Instance: server.Instance, Server: netip.AddrPortFrom(server.IP, server.Port), Weight: server.Weight, Healthy: true}
 			if slices.Contains(unhealthy, server.Instance) && sg.HealthCheck.Protocol != "none" {
-				h.Healthy, h.Reason = false, "it does not answer"
+				h.State, h.Healthy, h.Reason = lb.Unhealthy, false, "it does not answer"
 			}
 			health = append(health, h)
 		}
 		return health
 	}
 	s.Names = lab.CompileNames(plan, s.State, s.Health)
-	s.Desired = lab.Compile(plan, s.State, s.Numbers, func(_, group string, eligible func(topology.Server) bool) func(fullnat.Tuple) (netip.AddrPort, bool) {
+	s.Desired = lab.Compile(plan, s.State, s.Numbers, func(_, group, zone string) lab.Chooser {
 		sg, err := plan.ServerGroup(group)
 		require.NoError(t, err)
-		return func(fullnat.Tuple) (netip.AddrPort, bool) {
-			for _, server := range sg.Servers {
-				if server.Weight > 0 && !slices.Contains(unhealthy, server.Instance) && (eligible == nil || eligible(server)) {
-					return netip.AddrPortFrom(server.IP, server.Port), true
+		servers := lb.NewGroup(*sg)
+		for _, server := range sg.Servers {
+			at := netip.AddrPortFrom(server.IP, server.Port)
+			for range sg.HealthCheck.Unhealthy {
+				var result error
+				if slices.Contains(unhealthy, server.Instance) {
+					result = errors.New("it does not answer")
 				}
+				servers.Report(at, result, morning)
 			}
-			return netip.AddrPort{}, false
 		}
+		picker := servers.Picker(zone)
+		return lab.Chooser{Pick: func(flow fullnat.Tuple) (netip.AddrPort, bool) {
+			return picker.Pick(lb.Flow{Src: flow.Src, Dst: flow.Dst})
+		}}
 	})
 	return s
 }

@@ -149,7 +149,7 @@ func (w *walk) atENI(eni *topology.ENI) {
 	w.isUp(&node.ENI)
 	for _, listener := range balancer.Listeners {
 		if listener.Port == link.Match.Port() && protocolNumber(listener.Protocol) == link.Protocol {
-			w.toServers(listener.ServerGroup, c.eligible(balancer, node), node)
+			w.toServers(listener.ServerGroup, keepsTo(balancer, node.Zone), node)
 		}
 	}
 }
@@ -240,19 +240,21 @@ func (w *walk) isUp(eni *topology.ENI) {
 }
 
 // toServers is the choice of a server, and what the chosen one lets in.
-func (w *walk) toServers(group string, eligible func(topology.Server) bool, node *topology.Node) {
+func (w *walk) toServers(group, zone string, node *topology.Node) {
 	sg, err := w.Plan.ServerGroup(group)
 	if err != nil {
 		panic("a plan names every server group of its listeners: " + err.Error())
 	}
+	health := w.Servers(group)
+	open := sg.FailOpen && !anyHealthy(sg, health, zone)
 	var takes []topology.Server
 	var texts []string
-	for _, h := range w.Servers(group) {
+	for _, h := range health {
 		i := slices.IndexFunc(sg.Servers, func(s topology.Server) bool { return netip.AddrPortFrom(s.IP, s.Port) == h.Server })
 		if i < 0 {
 			continue
 		}
-		text, ok := judged(sg.Servers[i], h, eligible)
+		text, ok := judged(sg.Servers[i], h, zone, open)
 		texts = append(texts, text)
 		if ok {
 			takes = append(takes, sg.Servers[i])
@@ -277,20 +279,39 @@ func (w *walk) toServers(group string, eligible func(topology.Server) bool, node
 	}
 }
 
-// judged says whether a server takes new sessions and why not.
-func judged(s topology.Server, h lb.ServerHealth, eligible func(topology.Server) bool) (text string, ok bool) {
+// judged says whether a server takes new sessions and why not. zone is the one
+// whose servers are asked, "" is all; open says that the unhealthy ones take
+// sessions too.
+func judged(s topology.Server, h lb.ServerHealth, zone string, open bool) (text string, ok bool) {
 	name := s.Instance[strings.LastIndex(s.Instance, "/")+1:]
+	why := h.Reason
+	if why == "" {
+		why = "not checked yet"
+	}
 	switch {
-	case eligible != nil && !eligible(s):
+	case zone != "" && s.Zone != zone:
 		return name + " is in another zone", false
 	case s.Weight == 0:
 		return name + " has weight 0", false
-	case !h.Healthy:
-		why := h.Reason
-		if why == "" {
-			why = "not checked yet"
-		}
-		return fmt.Sprintf("%s is unhealthy (%s)", name, why), false
+	case h.Healthy:
+		return fmt.Sprintf("%s is healthy, weight %d", name, s.Weight), true
+	case open:
+		return fmt.Sprintf("%s is unhealthy (%s) and takes it all the same, as no server is healthy", name, why), true
 	}
-	return fmt.Sprintf("%s is healthy, weight %d", name, s.Weight), true
+	return fmt.Sprintf("%s is unhealthy (%s)", name, why), false
+}
+
+// anyHealthy says whether a group has a healthy server for a zone, or one that
+// may still turn out to be.
+func anyHealthy(sg *topology.ServerGroup, health []lb.ServerHealth, zone string) bool {
+	for _, h := range health {
+		i := slices.IndexFunc(sg.Servers, func(s topology.Server) bool { return netip.AddrPortFrom(s.IP, s.Port) == h.Server })
+		if i < 0 || sg.Servers[i].Weight == 0 || zone != "" && sg.Servers[i].Zone != zone {
+			continue
+		}
+		if h.Healthy || h.State == lb.Initial {
+			return true
+		}
+	}
+	return false
 }

@@ -74,7 +74,7 @@ func (l *Lab) groupStatus(plan *topology.Plan, sg topology.ServerGroup) ServerGr
 		state, code := h.Words(plan.Cloud, balancer)
 		out.Servers = append(out.Servers, ServerStatus{
 			Instance: h.Instance, Address: h.Server, Weight: h.Weight,
-			Healthy: h.Healthy, State: state, Code: code, Reason: h.Reason, Since: h.Since,
+			Healthy: h.Healthy, State: state, Code: code, Reason: h.Reason, Since: h.Since, Sessions: h.Sessions,
 		})
 	}
 	return out

@@ -13,18 +13,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dataplane"
-	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/host"
-	"github.com/plinksim/plinksim/pkg/lb"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -55,8 +51,7 @@ type Lab struct {
 	numbers   Numbers
 	netns     map[string]*host.Namespace
 	groups    map[string]*runningGroup
-	pickers   map[string]*lb.Picker // by link and group: a picker keeps its turn
-	pins      string                // the load balancer of every zone, for which pickers are
+	pickers   map[string][]boundPicker // by link: a picker keeps its turn
 	resolvers map[string]*runningResolver
 	services  map[string]*service
 	hosts     map[string][]host.HostName // in the hosts files, by VPC
@@ -91,7 +86,7 @@ func Start(ctx context.Context, dir Dir, plan *topology.Plan, log *slog.Logger, 
 	}
 	l := &Lab{
 		dir: dir, log: log, started: time.Now(), plane: plane,
-		numbers: Numbers{}, netns: map[string]*host.Namespace{}, groups: map[string]*runningGroup{}, pickers: map[string]*lb.Picker{},
+		numbers: Numbers{}, netns: map[string]*host.Namespace{}, groups: map[string]*runningGroup{}, pickers: map[string][]boundPicker{},
 		resolvers: map[string]*runningResolver{}, services: map[string]*service{}, faults: restoreFaults(dir, log),
 		judged: make(chan struct{}, 1),
 	}
@@ -303,12 +298,14 @@ func (l *Lab) settle(ctx context.Context, progress Progress) error {
 func (l *Lab) putInForce(plan *topology.Plan) error {
 	state := l.plane.State()
 	l.mu.Lock()
-	if pins := pinsOf(state); l.plan != plan || l.pins != pins {
-		// Pickers ask the plan, and what a load balancer may, which servers they
-		// may choose.
-		l.plan, l.pins, l.pickers = plan, pins, map[string]*lb.Picker{}
-	}
-	desired := Compile(state.Plan, state, l.numbers, l.pick)
+	l.plan = plan
+	pickers := map[string][]boundPicker{}
+	desired := Compile(state.Plan, state, l.numbers, func(link, group, zone string) Chooser {
+		those := l.pickersFor(link, group, zone)
+		pickers[link] = union(pickers[link], those)
+		return chooserOf(those)
+	})
+	l.pickers = pickers
 	l.faults.impose(&desired, state.Plan, l.numbers)
 	l.mu.Unlock()
 	if err := l.engine.Configure(desired.Dataplane); err != nil {
@@ -322,32 +319,6 @@ func (l *Lab) putInForce(plan *topology.Plan) error {
 	}
 	l.plane.Report(state.Revision)
 	return nil
-}
-
-// pinsOf says where every zone goes, to see whether that has changed.
-func pinsOf(state control.Snapshot) string {
-	var b strings.Builder
-	for _, c := range state.Connections {
-		for _, z := range c.Zones {
-			fmt.Fprintln(&b, c.Endpoint, z.Zone, z.LoadBalancer)
-		}
-	}
-	return b.String()
-}
-
-// pick is called with mu held. Pickers are asked by the data plane alone.
-func (l *Lab) pick(link, group string, eligible func(topology.Server) bool) func(fullnat.Tuple) (netip.AddrPort, bool) {
-	running := l.groups[group]
-	if running == nil {
-		return nil
-	}
-	key := link + " " + group
-	p := l.pickers[key]
-	if p == nil {
-		p = running.group.Picker(eligible)
-		l.pickers[key] = p
-	}
-	return func(fullnat.Tuple) (netip.AddrPort, bool) { return p.Pick() }
 }
 
 // follow puts every change of the control plane in force, and lets the

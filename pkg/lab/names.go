@@ -241,19 +241,20 @@ func (n *namer) unhealthy(balancerName, zone string) string {
 	if err != nil {
 		return ""
 	}
-	eligible, where := inZone(n.plan, zone), " in zone "+zone
-	if balancer.CrossZone || balancer.Type == "clb" {
-		eligible, where = func(topology.Server) bool { return true }, ""
+	zone, where := keepsTo(balancer, zone), ""
+	if zone != "" {
+		where = " in zone " + zone
 	}
 	for _, listener := range balancer.Listeners {
-		if !n.anyHealthy(listener.ServerGroup, eligible) {
+		if !n.anyHealthy(listener.ServerGroup, zone) {
 			return fmt.Sprintf("load balancer %s has no healthy server%s for %s/%d", balancer.Name, where, listener.Protocol, listener.Port)
 		}
 	}
 	return ""
 }
 
-func (n *namer) anyHealthy(name string, eligible func(topology.Server) bool) bool {
+// anyHealthy says whether a group has a healthy server in a zone, "" is all.
+func (n *namer) anyHealthy(name, zone string) bool {
 	group, err := n.plan.ServerGroup(name)
 	if err != nil {
 		return true
@@ -263,7 +264,7 @@ func (n *namer) anyHealthy(name string, eligible func(topology.Server) bool) boo
 		healthy[h.Server] = h.Healthy
 	}
 	return slices.ContainsFunc(group.Servers, func(s topology.Server) bool {
-		return s.Weight > 0 && eligible(s) && healthy[netip.AddrPortFrom(s.IP, s.Port)]
+		return s.Weight > 0 && (zone == "" || s.Zone == zone) && healthy[netip.AddrPortFrom(s.IP, s.Port)]
 	})
 }
 

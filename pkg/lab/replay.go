@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -194,9 +193,8 @@ func connectionNames(state control.Snapshot) string {
 	return strings.Join(names, ", ")
 }
 
-func (r *replay) pick(_, group string, eligible func(topology.Server) bool) func(fullnat.Tuple) (netip.AddrPort, bool) {
-	picker := r.groups[group].Picker(eligible)
-	return func(fullnat.Tuple) (netip.AddrPort, bool) { return picker.Pick() }
+func (r *replay) pick(_, group, zone string) Chooser {
+	return chooserOf([]boundPicker{{Picker: r.groups[group].Picker(zone)}})
 }
 
 func (r *replay) add(in ReplayInput) error {

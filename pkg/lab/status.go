@@ -183,6 +183,7 @@ type ServerStatus struct {
 	State    string         `json:"state"`                 // in the words of the cloud
 	Code     string         `json:"reason_code,omitempty"` // the same
 	Reason   string         `json:"reason,omitempty"`
+	Sessions int            `json:"sessions"` // that have begun through this group and not ended
 	Since    time.Time      `json:"since"`
 }
 

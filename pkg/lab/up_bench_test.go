@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dns"
-	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -65,9 +63,7 @@ func BenchmarkPutInForce(b *testing.B) {
 	for i, eni := range plan.ENIs() {
 		numbers[eni.Device] = packet.ENI(i + 1)
 	}
-	pick := func(string, string, func(topology.Server) bool) func(fullnat.Tuple) (netip.AddrPort, bool) {
-		return nil
-	}
+	pick := func(string, string, string) lab.Chooser { return lab.Chooser{} }
 	b.Run("step=compile", func(b *testing.B) {
 		for b.Loop() {
 			lab.Compile(plan, plane.State(), numbers, pick)

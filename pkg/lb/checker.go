@@ -3,6 +3,7 @@ package lb
 import (
 	"context"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -19,21 +20,23 @@ type Checker struct {
 	// in the goroutine that probes the server, which waits for it; nil where
 	// nobody wants to know.
 	Changed func(before State, now ServerHealth)
+	// Cut is told which server's sessions are to be removed; nil where nobody
+	// can.
+	Cut func(server netip.AddrPort)
 }
 
 // Run probes every server that the group has now, each at once and then at the
-// check's interval, until ctx ends. While a server is Initial, its probes
-// follow each other by a second at most, so that a lab is soon ready. Run
-// returns when every probe has ended, and at once where the group has no
-// health check.
+// check's interval, until ctx ends, and does what becomes due meanwhile. While
+// a server is Initial, its probes follow each other by a second at most, so
+// that a lab is soon ready. Run returns when every probe has ended.
 func (c *Checker) Run(ctx context.Context) {
 	config := c.Group.Config()
-	if config.HealthCheck.Protocol == "none" {
-		return
-	}
 	var probes sync.WaitGroup
+	probes.Go(func() { c.keepTime(ctx) })
 	for _, s := range config.Servers {
-		probes.Go(func() { c.watch(ctx, config.HealthCheck, s) })
+		if config.HealthCheck.Protocol != "none" {
+			probes.Go(func() { c.watch(ctx, config.HealthCheck, s) })
+		}
 	}
 	probes.Wait()
 }

@@ -2,21 +2,25 @@
 // session, and judges which servers are healthy.
 //
 // A Group is the shared state of one server group. The data plane asks a
-// Picker, one for each way through it, and never waits for anybody: a picker
-// reads an immutable list that is replaced as a whole whenever health or
-// configuration changes. A Checker probes the servers and tells the group what
-// it saw; whoever has another way to know may call Group.Report instead.
+// Picker, one for each way through it, and tells it which sessions have ended.
+// A Checker probes the servers and tells the group what it saw; whoever has
+// another way to know may call Group.Report instead. What is costly to work
+// out, the order of turns or a hash table, is made when health or
+// configuration change, so that a pick takes constant time, with wlc the
+// logarithm of the number of servers, and waits for nobody but other picks.
 //
 //	group := lb.NewGroup(plan.ServerGroups[0])
 //	go (&lb.Checker{Group: group, Dial: provider.DialContext}).Run(ctx)
-//	server, ok := group.Picker(nil).Pick()
+//	picker := group.Picker("")
+//	server, ok := picker.Pick(lb.Flow{Src: client, Dst: endpoint})
+//	…
+//	picker.Ended(server)
 package lb
 
 import (
 	"net/netip"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -25,54 +29,73 @@ import (
 // Group is the state of one server group. Its methods may be called from any
 // goroutine.
 type Group struct {
-	candidates atomic.Pointer[list]
-
 	mu      sync.Mutex
 	config  topology.ServerGroup
-	servers []*server     // in the order of the file
-	judged  chan struct{} // closed while no server is Initial
+	servers []*server        // in the order of the file
+	leaving []*server        // not in the file any more, and not yet forgotten
+	judged  chan struct{}    // closed while no server is Initial
+	wake    chan struct{}    // closed when a time that somebody waits for may be another
+	now     time.Time        // the latest that anybody said
+	pools   map[string]*pool // by zone, "" is all of them; made when somebody asks
+
+	// turn is held for a pick, and by publishLocked only to swap what picks
+	// look at. Whoever wants both takes mu first.
+	turn sync.Mutex
 }
 
-// server is a server with its health, guarded by the group's mutex.
+// server is a server with its health and its sessions. It stays the same while
+// it is in the group, so that sessions know where to be counted.
 type server struct {
+	addr netip.AddrPort
 	topology.Server
 	health
-}
+	warm    time.Time // when its slow start began; zero: it has its whole weight
+	cutAt   time.Time // from when on it should have no sessions; zero: it may
+	left    time.Time // when it was removed from the group
+	removed bool
 
-// list is what pickers choose from: the servers that may take a session. It is
-// never changed.
-type list struct {
-	servers []topology.Server
-	weights []int
+	sessions int      // guarded by turn
+	places   []*place // in the heaps of wlc, guarded by turn
 }
 
 // NewGroup makes the state of a server group in which no server was checked
 // yet: none takes a session, unless the group has no health check.
 func NewGroup(config topology.ServerGroup) *Group {
-	g := &Group{judged: make(chan struct{})}
-	g.Update(config)
+	g := &Group{judged: make(chan struct{}), wake: make(chan struct{}), pools: map[string]*pool{}}
+	g.Update(config, time.Time{})
 	return g
 }
 
 // Update takes over a changed server group. Servers that stay (the same
 // address and port) keep their health, unless the way they are checked
-// changed. Pickers stay valid. Whoever runs a Checker starts it anew.
-func (g *Group) Update(config topology.ServerGroup) {
+// changed, and their sessions. Servers that are gone take no new sessions; what
+// becomes of the old ones, Deregistration says. Pickers stay valid. Whoever
+// runs a Checker starts it anew.
+func (g *Group) Update(config topology.ServerGroup, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	before := g.servers
-	if config.HealthCheck != g.config.HealthCheck {
-		before = nil
+	same := config.HealthCheck == g.config.HealthCheck
+	before := append(g.servers, g.leaving...)
+	g.config, g.servers, g.leaving = config, nil, nil
+	for _, c := range config.Servers {
+		s := find(before, addrPort(c))
+		if s == nil {
+			s = &server{addr: addrPort(c), health: newHealth(config.HealthCheck)}
+		} else if !same || s.removed {
+			s.health = newHealth(config.HealthCheck)
+		}
+		if s.removed {
+			s.removed, s.cutAt = false, time.Time{}
+		}
+		s.Server = c
+		g.servers = append(g.servers, s)
 	}
-	g.config = config
-	g.servers = make([]*server, len(config.Servers))
-	for i, s := range config.Servers {
-		g.servers[i] = &server{Server: s, health: newHealth(config.HealthCheck)}
-		if old := find(before, addrPort(s)); old != nil {
-			g.servers[i].health = old.health
+	for _, s := range before {
+		if find(g.servers, s.addr) == nil {
+			g.leaveLocked(s, now)
 		}
 	}
-	g.publishLocked()
+	g.publishLocked(now)
 }
 
 // Report tells the group how a check of a server ended: nil is a success.
@@ -94,20 +117,34 @@ func (g *Group) report(addr netip.AddrPort, result error, now time.Time) (before
 	}
 	before = s.state
 	if s.judge(g.config.HealthCheck, result, now) {
-		g.publishLocked()
+		g.turnedLocked(s, now)
+		g.publishLocked(now)
 	}
-	return before, s.copy()
+	return before, s.copy(g.sessionsOf(s), g.now)
 }
 
-// Health is a copy of what is known of every server, in the order of the file.
+// Health is a copy of what is known of every server, in the order of the file,
+// and then of those that are not in it any more and still have sessions, or
+// whose time to have some is not over.
 func (g *Group) Health() []ServerHealth {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	out := make([]ServerHealth, len(g.servers))
-	for i, s := range g.servers {
-		out[i] = s.copy()
+	var out []ServerHealth
+	for _, s := range g.servers {
+		out = append(out, s.copy(g.sessionsOf(s), g.now))
+	}
+	for _, s := range g.leaving {
+		if h := s.copy(g.sessionsOf(s), g.now); h.Sessions > 0 || h.Draining {
+			out = append(out, h)
+		}
 	}
 	return out
+}
+
+func (g *Group) sessionsOf(s *server) int {
+	g.turn.Lock()
+	defer g.turn.Unlock()
+	return s.sessions
 }
 
 // Config is what the group was last updated with. Its lists are shared and not
@@ -118,24 +155,47 @@ func (g *Group) Config() topology.ServerGroup {
 	return g.config
 }
 
-func (g *Group) publishLocked() {
-	l := &list{}
-	for _, s := range g.servers {
-		if !s.takes() || s.Weight <= 0 {
-			continue
-		}
-		weight := s.Weight
-		if g.config.Scheduler == "rr" {
-			weight = 1
-		}
-		l.servers = append(l.servers, s.Server)
-		l.weights = append(l.weights, weight)
-	}
-	g.candidates.Store(l)
+// publishLocked makes what picks look at anew, and swaps it in.
+func (g *Group) publishLocked(now time.Time) {
+	g.now = now
 	g.announceLocked()
+	for _, p := range g.pools {
+		p.next = newChoice(g.config, g.candidatesLocked(p.zone), now) // the long part
+	}
+	g.turn.Lock()
+	defer g.turn.Unlock()
+	for _, s := range append(slices.Clone(g.servers), g.leaving...) {
+		s.places = s.places[:0]
+	}
+	for _, p := range g.pools {
+		p.choice, p.next = p.next, nil
+		p.choice.enterHeap()
+	}
 }
 
-// announceLocked opens or closes judged.
+// candidatesLocked are the servers of a zone, "" is all, that take sessions: those
+// that are healthy, or, where the group opens when it fails, all of them if
+// none is and each was judged.
+func (g *Group) candidatesLocked(zone string) []*server {
+	var all, healthy []*server
+	judged := true
+	for _, s := range g.servers {
+		if s.Weight <= 0 || zone != "" && s.Zone != zone {
+			continue
+		}
+		all = append(all, s)
+		if s.takes() {
+			healthy = append(healthy, s)
+		}
+		judged = judged && s.state != Initial
+	}
+	if len(healthy) == 0 && g.config.FailOpen && judged {
+		return all
+	}
+	return healthy
+}
+
+// announceLocked opens or closes judged, and wakes who waits for a time.
 func (g *Group) announceLocked() {
 	initial := slices.ContainsFunc(g.servers, func(s *server) bool { return s.state == Initial })
 	select {
@@ -148,6 +208,8 @@ func (g *Group) announceLocked() {
 			close(g.judged)
 		}
 	}
+	close(g.wake)
+	g.wake = make(chan struct{})
 }
 
 // Judged is closed when every server that the group has now was judged: none
@@ -158,15 +220,19 @@ func (g *Group) Judged() <-chan struct{} {
 	return g.judged
 }
 
-func (s *server) copy() ServerHealth {
-	return ServerHealth{
-		Server: addrPort(s.Server), Instance: s.Instance, Weight: s.Weight,
+func (s *server) copy(sessions int, now time.Time) ServerHealth {
+	h := ServerHealth{
+		Server: s.addr, Instance: s.Instance, Weight: s.Weight, Sessions: sessions, Draining: s.cutAt.After(now),
 		State: s.state, Healthy: s.takes(), Since: s.since, Cause: s.cause, Reason: s.reason, Checks: s.checks, Failures: s.failures,
 	}
+	if s.removed {
+		h.State, h.Healthy, h.Since, h.Cause, h.Reason = Removed, false, s.left, NoCause, ""
+	}
+	return h
 }
 
 func find(servers []*server, addr netip.AddrPort) *server {
-	i := slices.IndexFunc(servers, func(s *server) bool { return addrPort(s.Server) == addr })
+	i := slices.IndexFunc(servers, func(s *server) bool { return s.addr == addr })
 	if i < 0 {
 		return nil
 	}

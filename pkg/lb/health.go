@@ -15,11 +15,12 @@ const (
 	Healthy                // takes sessions
 	Unhealthy              // takes none
 	Unchecked              // the group has no health check: takes sessions
+	Removed                // not in the group any more: takes none
 )
 
 // String is the state's name in lower case.
 func (s State) String() string {
-	return [...]string{"initial", "healthy", "unhealthy", "unchecked"}[s]
+	return [...]string{"initial", "healthy", "unhealthy", "unchecked", "removed"}[s]
 }
 
 // ServerHealth is a copy of what a group knows of one server.
@@ -27,7 +28,9 @@ type ServerHealth struct {
 	Server   netip.AddrPort
 	Instance string
 	Weight   int
+	Sessions int // that began through this group and have not ended
 	State    State
+	Draining bool      // its sessions go on for a while, and may then be removed
 	Healthy  bool      // it is Healthy or Unchecked
 	Since    time.Time // of State; zero until the first check
 	Cause    Cause     // of what was wrong with its latest checks

@@ -28,6 +28,14 @@ func address(i int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 168, 24, byte(i)}), 80)
 }
 
+// flow is one of many that a client may begin.
+func flow(i int) lb.Flow {
+	return lb.Flow{
+		Src: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), uint16(20000+i)),
+		Dst: netip.MustParseAddrPort("10.0.0.77:80"),
+	}
+}
+
 // groupOf has a server for each weight.
 func groupOf(scheduler, check string, weights ...int) topology.ServerGroup {
 	g := topology.ServerGroup{
@@ -44,8 +52,8 @@ func groupOf(scheduler, check string, weights ...int) topology.ServerGroup {
 
 func pickNames(p *lb.Picker, n int) string {
 	out := ""
-	for range n {
-		addr, ok := p.Pick()
+	for i := range n {
+		addr, ok := p.Pick(flow(i))
 		if !ok {
 			return out + "-"
 		}
@@ -71,17 +79,22 @@ func TestPick(t *testing.T) {
 		{"round robin leaves out weight 0", "rr", []int{100, 0}, "aaaa"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := lb.NewGroup(groupOf(tt.scheduler, "none", tt.weights...)).Picker(nil)
+			p := lb.NewGroup(groupOf(tt.scheduler, "none", tt.weights...)).Picker("")
 			require.Equal(t, tt.want, pickNames(p, len(tt.want)))
 		})
 	}
 }
 
-func TestPickKeepsToEligibleServers(t *testing.T) {
-	g := lb.NewGroup(groupOf("wrr", "none", 1, 1, 1))
-	zone := g.Picker(func(s topology.Server) bool { return s.Instance != "vpc2/ecs1" })
-	require.Equal(t, "acac", pickNames(zone, 4))
-	require.Equal(t, "abcabc", pickNames(g.Picker(nil), 6), "every picker has its own turn")
+func TestPickKeepsToTheZone(t *testing.T) {
+	config := groupOf("wrr", "none", 1, 1, 1)
+	for i, zone := range []string{"h", "i", "h"} {
+		config.Servers[i].Zone = zone
+	}
+	g := lb.NewGroup(config)
+	require.Equal(t, "acac", pickNames(g.Picker("h"), 4))
+	require.Equal(t, "bb", pickNames(g.Picker("i"), 2))
+	require.Equal(t, "-", pickNames(g.Picker("j"), 1))
+	require.Equal(t, "abcabc", pickNames(g.Picker(""), 6), "every picker has its own turn")
 }
 
 // TestPickSharesByWeight compares every round with the naive way to say it: a
@@ -91,7 +104,7 @@ func TestPickKeepsToEligibleServers(t *testing.T) {
 func TestPickSharesByWeight(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		weights := rapid.SliceOfN(rapid.IntRange(0, 100), 1, 8).Draw(t, "weights")
-		p := lb.NewGroup(groupOf("wrr", "none", weights...)).Picker(nil)
+		p := lb.NewGroup(groupOf("wrr", "none", weights...)).Picker("")
 		var naive []netip.AddrPort
 		for i, w := range weights {
 			for range w {
@@ -100,7 +113,7 @@ func TestPickSharesByWeight(t *testing.T) {
 		}
 		got := map[netip.AddrPort]int{}
 		for n := 1; n <= len(naive); n++ {
-			addr, ok := p.Pick()
+			addr, ok := p.Pick(flow(n))
 			require.True(t, ok)
 			got[addr]++
 			share := float64(n*weights[addr.Addr().As4()[3]]) / float64(len(naive))
@@ -114,15 +127,9 @@ func TestPickSharesByWeight(t *testing.T) {
 	})
 }
 
-func TestPickDoesNotAllocate(t *testing.T) {
-	p := lb.NewGroup(groupOf("wrr", "none", 100, 50, 1)).Picker(nil)
-	p.Pick()
-	require.Zero(t, testing.AllocsPerRun(1000, func() { p.Pick() }))
-}
-
 func TestPickWhileHealthChanges(t *testing.T) {
 	g := lb.NewGroup(groupOf("wrr", "tcp", 1, 1))
-	p := g.Picker(nil)
+	p := g.Picker("")
 	g.Report(address(0), nil, epoch)
 	var reporter sync.WaitGroup
 	reporter.Go(func() {
@@ -135,7 +142,7 @@ func TestPickWhileHealthChanges(t *testing.T) {
 		}
 	})
 	for range 100_000 {
-		if _, ok := p.Pick(); !ok {
+		if addr, ok := p.Pick(flow(0)); !ok || !p.Ended(addr) {
 			t.Fatal("the first server is healthy all the time")
 		}
 	}
@@ -173,7 +180,7 @@ func TestHealth(t *testing.T) {
 				require.Equal(t, want == lb.Healthy, h.Healthy, "after result %d", i+1)
 				require.Equal(t, tt.states[i] != before, changed, "after result %d", i+1)
 				require.EqualValues(t, i+1, h.Checks)
-				_, ok := g.Picker(nil).Pick()
+				_, ok := g.Picker("").Pick(flow(0))
 				require.Equal(t, h.Healthy, ok, "only healthy servers are picked")
 				require.Equal(t, want != lb.Initial, isClosed(g.Judged()))
 				if changed {
@@ -201,9 +208,9 @@ func TestJudgedWaitsForServersThatAreNew(t *testing.T) {
 	g := lb.NewGroup(groupOf("wrr", "tcp", 1))
 	g.Report(address(0), nil, epoch)
 	require.True(t, isClosed(g.Judged()))
-	g.Update(groupOf("wrr", "tcp", 1, 1))
+	g.Update(groupOf("wrr", "tcp", 1, 1), epoch)
 	require.False(t, isClosed(g.Judged()))
-	g.Update(groupOf("wrr", "tcp", 1))
+	g.Update(groupOf("wrr", "tcp", 1), epoch)
 	require.True(t, isClosed(g.Judged()))
 	require.True(t, isClosed(lb.NewGroup(groupOf("wrr", "none", 1)).Judged()), "nobody judges without a check")
 }
@@ -215,19 +222,19 @@ func TestReportOfAServerThatIsGone(t *testing.T) {
 
 func TestUpdate(t *testing.T) {
 	g := lb.NewGroup(groupOf("wrr", "tcp", 1, 1))
-	p := g.Picker(nil)
+	p := g.Picker("")
 	g.Report(address(0), nil, epoch)
 	g.Report(address(1), nil, epoch)
 	require.Equal(t, "ab", pickNames(p, 2))
 
-	g.Update(groupOf("wrr", "tcp", 1, 3, 1))
+	g.Update(groupOf("wrr", "tcp", 1, 3, 1), epoch)
 	require.Equal(t, "babbbabb", pickNames(p, 8), "new weights count at once, and a new server has to be checked first")
 	require.True(t, g.Health()[0].Healthy)
 	require.False(t, g.Health()[2].Healthy)
 
 	changed := groupOf("wrr", "tcp", 1, 3, 1)
 	changed.HealthCheck.Port = 81
-	g.Update(changed)
+	g.Update(changed, epoch)
 	require.Equal(t, "-", pickNames(p, 1), "what another check found says nothing about this one")
 }
 
@@ -296,7 +303,9 @@ func TestChecker(t *testing.T) {
 		require.Equal(t, "vpc2/ecs0", first.Instance)
 		require.True(t, first.Healthy)
 		require.Equal(t, start, first.Since)
+		h.mu.Lock()
 		require.Equal(t, 1, h.resets, "a probe ends with a reset")
+		h.mu.Unlock()
 		require.Equal(t, "connection refused", group.Health()[1].Reason)
 
 		second := <-changes
@@ -340,7 +349,13 @@ func TestCheckerUsesThePortOfTheCheck(t *testing.T) {
 }
 
 func TestCheckerOfAGroupWithoutCheck(t *testing.T) {
-	(&lb.Checker{Group: lb.NewGroup(groupOf("wrr", "none", 1))}).Run(t.Context())
+	synctest.Test(t, func(t *testing.T) {
+		h := &host{}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		(&lb.Checker{Group: lb.NewGroup(groupOf("wrr", "none", 1)), Dial: h.dial}).Run(ctx)
+		require.Empty(t, h.dialed)
+	})
 }
 
 func TestCheckerOnRealSockets(t *testing.T) {
@@ -363,20 +378,4 @@ func TestCheckerOnRealSockets(t *testing.T) {
 	require.Equal(t, "connection refused", down.Reason)
 	cancel()
 	<-done
-}
-
-func BenchmarkPick(b *testing.B) {
-	for _, n := range []int{1, 2, 10, 200} {
-		b.Run(fmt.Sprintf("servers=%d", n), func(b *testing.B) {
-			weights := make([]int, n)
-			for i := range weights {
-				weights[i] = 100
-			}
-			p := lb.NewGroup(groupOf("wrr", "none", weights...)).Picker(nil)
-			b.ReportAllocs()
-			for b.Loop() {
-				p.Pick()
-			}
-		})
-	}
 }

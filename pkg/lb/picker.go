@@ -1,84 +1,129 @@
 package lb
 
-import (
-	"net/netip"
+import "net/netip"
 
-	"github.com/plinksim/plinksim/pkg/topology"
-)
-
-// Picker chooses servers of one group in turn. It belongs to one goroutine.
+// Picker chooses servers of one group for the sessions of one way through the
+// data plane. Its methods may be called from any goroutine.
 type Picker struct {
-	group    *Group
-	eligible func(topology.Server) bool
+	group *Group
+	pool  *pool
 
-	from    *list // what targets was made of
-	targets []target
-	total   int // of the weights
+	// Guarded by the group's turn.
+	from  *choice // what turn belongs to
+	turn  int     // in its order
+	given map[netip.AddrPort]*given
 }
 
-type target struct {
-	addr    netip.AddrPort
-	weight  int
-	current int // grows by weight at each pick, and shrinks by total when picked
+// given counts the sessions that a picker has given to a server and that have
+// not ended.
+type given struct {
+	server *server
+	n      int
 }
 
 // Picker makes a picker with a turn of its own. It chooses among the servers
-// for which eligible is true, all of them where eligible is nil: that is how a
-// node keeps to the servers of its zone.
-func (g *Group) Picker(eligible func(topology.Server) bool) *Picker {
-	return &Picker{group: g, eligible: eligible}
+// of a zone, among all of them where zone is "": that is how a node keeps to
+// its own zone.
+func (g *Group) Picker(zone string) *Picker {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p := g.pools[zone]
+	if p == nil {
+		p = &pool{zone: zone, choice: newChoice(g.config, g.candidatesLocked(zone), g.now)}
+		g.pools[zone] = p
+		g.turn.Lock()
+		p.choice.enterHeap()
+		g.turn.Unlock()
+	}
+	return &Picker{group: g, pool: p, given: map[netip.AddrPort]*given{}}
 }
 
-// Pick gives the server for the next session: weighted round robin over the
-// healthy servers with a weight above 0. It is false where there is none. It
-// does not allocate while the group stays as it is.
+// Pick gives the server for the session that a flow begins: among the servers
+// that take sessions and have a weight above 0, the one that the group's
+// scheduler says. It is false where there is none. Each server that was
+// given is to be returned to Ended, once.
 //
-// The order is smooth: a server with weight 5 among two with weight 1 gets
-// a a b a c a a and not five sessions in a row. It is the order that nginx
-// uses (ngx_http_upstream_round_robin.c).
-func (p *Picker) Pick() (netip.AddrPort, bool) {
-	if now := p.group.candidates.Load(); now != p.from {
-		p.take(now)
-	}
-	if len(p.targets) == 0 {
+// A pick takes constant time, with wlc the logarithm of the number of servers,
+// and does not allocate but for a server's first session.
+func (p *Picker) Pick(f Flow) (netip.AddrPort, bool) {
+	p.group.turn.Lock()
+	defer p.group.turn.Unlock()
+	c := p.pool.choice
+	if len(c.servers) == 0 {
 		return netip.AddrPort{}, false
 	}
-	best := 0
-	for i := range p.targets {
-		p.targets[i].current += p.targets[i].weight
-		if p.targets[i].current > p.targets[best].current {
-			best = i
-		}
+	s := p.choose(c, f)
+	s.count(1)
+	g := p.given[s.addr]
+	if g == nil {
+		g = &given{server: s}
+		p.given[s.addr] = g
 	}
-	p.targets[best].current -= p.total
-	return p.targets[best].addr, true
+	g.n++
+	return s.addr, true
 }
 
-// take starts over with a new list. The turn of servers that stay is kept
-// where it still means something: with the same servers and weights.
-func (p *Picker) take(l *list) {
-	before := p.targets
-	p.from, p.targets, p.total = l, nil, 0
-	for i, s := range l.servers {
-		if p.eligible != nil && !p.eligible(s) {
-			continue
-		}
-		p.targets = append(p.targets, target{addr: addrPort(s), weight: l.weights[i]})
-		p.total += l.weights[i]
+func (p *Picker) choose(c *choice, f Flow) *server {
+	switch c.scheduler {
+	case "wlc":
+		return c.heap[0].server
+	case "sch":
+		return c.servers[c.table[f.hashSource()%tableSize]]
+	case "tch":
+		return c.servers[c.table[f.hashFlow()%tableSize]]
 	}
-	if sameTargets(before, p.targets) {
-		p.targets = before
+	if c != p.from {
+		p.takeTurn(c)
 	}
+	s := c.servers[c.order[p.turn]]
+	if p.turn++; p.turn == len(c.order) {
+		p.turn = 0
+	}
+	return s
 }
 
-func sameTargets(a, b []target) bool {
-	if len(a) != len(b) {
+// takeTurn starts over with a new order. The turn is kept where it still
+// means something: with the same servers and weights.
+func (p *Picker) takeTurn(c *choice) {
+	if p.from == nil || !p.from.sameOrder(c) {
+		p.turn = 0
+	}
+	p.from = c
+}
+
+func (c *choice) sameOrder(o *choice) bool {
+	if c.scheduler != o.scheduler || len(c.order) != len(o.order) || len(c.servers) != len(o.servers) {
 		return false
 	}
-	for i := range a {
-		if a[i].addr != b[i].addr || a[i].weight != b[i].weight {
+	for i := range c.servers {
+		if c.servers[i] != o.servers[i] || c.weights[i] != o.weights[i] {
 			return false
 		}
 	}
 	return true
+}
+
+// Ended takes back a server whose session has ended, or could not begin. It is
+// false where the picker gave no session to that server that has not ended.
+func (p *Picker) Ended(server netip.AddrPort) bool {
+	p.group.turn.Lock()
+	defer p.group.turn.Unlock()
+	g := p.given[server]
+	if g == nil || g.n == 0 {
+		return false
+	}
+	g.n--
+	g.server.count(-1)
+	return true
+}
+
+// Sessions is how many sessions the picker has given that have not ended.
+func (p *Picker) Sessions() int {
+	p.group.turn.Lock()
+	defer p.group.turn.Unlock()
+	n := 0
+	for _, g := range p.given {
+		n += g.n
+	}
+	return n
 }

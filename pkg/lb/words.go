@@ -13,7 +13,7 @@ func (h ServerHealth) Words(cloud, balancer string) (state, code string) {
 	case cloud == "aws":
 		return h.aws(balancer)
 	case cloud == "alibaba" && (balancer == "clb" || balancer == ""):
-		return map[State]string{Initial: "abnormal", Healthy: "normal", Unhealthy: "abnormal", Unchecked: "unavailable"}[h.State], ""
+		return map[State]string{Initial: "abnormal", Healthy: "normal", Unhealthy: "abnormal", Unchecked: "unavailable", Removed: "removed"}[h.State], ""
 	case cloud == "alibaba":
 		return h.alibaba()
 	}
@@ -28,15 +28,24 @@ func (h ServerHealth) aws(balancer string) (state, code string) {
 		return "healthy", ""
 	case Unchecked:
 		return "unavailable", "Target.HealthCheckDisabled"
+	case Removed:
+		if h.Draining {
+			return "draining", "Target.DeregistrationInProgress"
+		}
+		return "unused", "Target.NotRegistered"
+	}
+	state = "unhealthy"
+	if h.Draining {
+		state = "unhealthy.draining"
 	}
 	// Network Load Balancers know one reason.
 	switch {
 	case balancer == "alb" && h.Cause == Mismatch:
-		return "unhealthy", "Target.ResponseCodeMismatch"
+		return state, "Target.ResponseCodeMismatch"
 	case balancer == "alb" && (h.Cause == ConnectTimeout || h.Cause == AnswerTimeout):
-		return "unhealthy", "Target.Timeout"
+		return state, "Target.Timeout"
 	}
-	return "unhealthy", "Target.FailedHealthChecks"
+	return state, "Target.FailedHealthChecks"
 }
 
 func (h ServerHealth) alibaba() (state, code string) {
@@ -47,6 +56,8 @@ func (h ServerHealth) alibaba() (state, code string) {
 		return "Healthy", ""
 	case Unchecked:
 		return "Unavailable", ""
+	case Removed:
+		return "Removing", ""
 	}
 	return "Unhealthy", map[Cause]string{
 		ConnectTimeout: "CONNECT_TIMEOUT",

@@ -31,8 +31,11 @@ func (b *builder) serverGroup(e *entry[rawServerGroup]) {
 		ID:        b.ids.serverGroup(e.Name, b.balancerOf[e.Name]),
 		VPC:       e.Value.VPC.V,
 		Protocol:  e.Value.Protocol.or("tcp"),
-		Scheduler: e.Value.Scheduler.or("wrr"),
+		Scheduler: e.Value.Scheduler.or(b.usualScheduler()),
+		FailOpen:  e.Value.FailOpen.or(b.failsOpen(e.Name)),
+		SlowStart: b.span(who, "slow_start", e.Value.SlowStart, 0, 0, 15*time.Minute),
 	}
+	group.Deregistration, group.Unhealthy = b.leaving(who, group.Protocol, e.Value)
 	group.HealthCheck = b.healthCheck(who, group, e.Value.HealthCheck)
 	weights := 0
 	vpc := refer(b, who, e.Value.VPC, b.plan.VPC)
@@ -43,7 +46,7 @@ func (b *builder) serverGroup(e *entry[rawServerGroup]) {
 		if in == nil {
 			continue
 		}
-		server.Instance = in.Ref()
+		server.Instance, server.Zone = in.Ref(), in.Zone
 		for _, other := range group.Servers {
 			if other.Instance == server.Instance && other.Port == server.Port && raw.Port.given() {
 				b.problem(raw.Node, "remove one of them", "%s: server %s port %d is named twice", who, raw.Instance.V, server.Port)
@@ -55,6 +58,51 @@ func (b *builder) serverGroup(e *entry[rawServerGroup]) {
 		b.warn(n, "add a server with a weight above 0", "%s: no server takes new sessions", who)
 	}
 	b.plan.ServerGroups = append(b.plan.ServerGroups, group)
+}
+
+// usualScheduler is wrr at Alibaba Cloud. AWS selects targets by a hash of the
+// flow: "What is a Network Load Balancer?", routing algorithm.
+func (b *builder) usualScheduler() string {
+	if b.plan.Cloud == "aws" {
+		return "tch"
+	}
+	return "wrr"
+}
+
+// failsOpen says whether the load balancer that uses a group sends sessions to
+// all servers where none is healthy. AWS: User Guide for Network Load
+// Balancers, "Health checks for target groups". Alibaba Cloud: "NLB health
+// checks" and "ALB health checks"; of CLB no document says so.
+func (b *builder) failsOpen(group string) bool {
+	switch b.plan.Cloud {
+	case "aws":
+		return true
+	case "alibaba":
+		return b.balancerOf[group] == "nlb" || b.balancerOf[group] == "alb"
+	}
+	return false
+}
+
+// leaving is what becomes of sessions whose server takes no new ones. AWS: User
+// Guide for Network Load Balancers, "Edit target group attributes":
+// deregistration delay 300 s, connection termination after it only for udp;
+// termination for unhealthy targets, at once. Alibaba Cloud: "NLB health
+// checks": sessions go on, with connection draining until its timeout.
+func (b *builder) leaving(who, protocol string, raw rawServerGroup) (deregistration, unhealthy Leaving) {
+	if b.plan.Cloud == "aws" {
+		deregistration = Leaving{Delay: 300 * time.Second, Terminate: protocol == "udp"}
+		unhealthy = Leaving{Terminate: true}
+	}
+	read := func(key string, r rawLeaving, otherwise Leaving) Leaving {
+		if b.plan.Cloud != "aws" {
+			otherwise.Terminate = r.Delay.given()
+		}
+		return Leaving{
+			Delay:     b.span(who, key+" delay", r.Delay, otherwise.Delay, 0, 100*time.Hour),
+			Terminate: r.Terminate.or(otherwise.Terminate),
+		}
+	}
+	return read("deregistration", raw.Deregistration, deregistration), read("unhealthy", raw.Unhealthy, unhealthy)
 }
 
 // serverInstance finds a server's instance, which must be in the group's VPC:

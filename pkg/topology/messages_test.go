@@ -200,7 +200,7 @@ func TestMessages(t *testing.T) {
 		{name: "a server is not known", old: "{instance: ecs2,", new: "{instance: ecs9,"},
 		{name: "a server is in another vpc", old: "{instance: ecs2,", new: "{instance: vpc1/ecs1,"},
 		{name: "a server is named twice", old: "{instance: ecs3,", new: "{instance: ecs2,"},
-		{name: "a scheduler is not supported", old: "rs1: {vpc: vpc2,", new: "rs1: {vpc: vpc2, scheduler: wlc,"},
+		{name: "a scheduler is not supported", old: "rs1: {vpc: vpc2,", new: "rs1: {vpc: vpc2, scheduler: qch,"},
 		{name: "an alb is not supported", old: "type: nlb", new: "type: alb"},
 		{name: "a listener's protocol is not supported", old: "{protocol: tcp, port: 80, server_group", new: "{protocol: http, port: 80, server_group"},
 		{name: "a listener's protocol is not its group's", old: "{protocol: tcp, port: 80, server_group", new: "{protocol: udp, port: 80, server_group"},

@@ -125,14 +125,29 @@ type ServerGroup struct {
 	ID          string // rsp-…, sgp-…, or targetgroup/NAME/… at AWS
 	VPC         string
 	Protocol    string // tcp or udp
-	Scheduler   string // rr or wrr
+	Scheduler   string // wrr, rr, wlc, sch (by source address) or tch (by source and destination)
 	Servers     []Server
 	HealthCheck HealthCheck
+	// FailOpen lets sessions go to every server where none is healthy.
+	FailOpen bool
+	// SlowStart is how long a server's weight grows after it became healthy
+	// beside others; 0: not at all.
+	SlowStart time.Duration
+	// What becomes of the sessions of a server that the group has no more, and
+	// of one that has become unhealthy.
+	Deregistration, Unhealthy Leaving
+}
+
+// Leaving is what becomes of the sessions of a server that takes no new ones.
+type Leaving struct {
+	Delay     time.Duration // how long they go on in any case
+	Terminate bool          // then they are removed; else they go on until they end
 }
 
 // Server is one backend (target) of a server group.
 type Server struct {
 	Instance string // VPC/NAME
+	Zone     string // that of the instance
 	IP       netip.Addr
 	Port     uint16
 	Weight   int // 0 to 100; 0 takes no new sessions

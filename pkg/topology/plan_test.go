@@ -58,8 +58,8 @@ func TestTheFirstDocumentIsPlannedAsItSays(t *testing.T) {
 	rs1, err := plan.ServerGroup("rs1")
 	require.NoError(t, err)
 	require.Equal(t, []Server{
-		{Instance: "vpc2/ecs2", IP: netip.MustParseAddr("192.168.24.200"), Port: 80, Weight: 100},
-		{Instance: "vpc2/ecs3", IP: netip.MustParseAddr("192.168.24.2"), Port: 80, Weight: 100},
+		{Instance: "vpc2/ecs2", Zone: "eu-central-1b", IP: netip.MustParseAddr("192.168.24.200"), Port: 80, Weight: 100},
+		{Instance: "vpc2/ecs3", Zone: "eu-central-1b", IP: netip.MustParseAddr("192.168.24.2"), Port: 80, Weight: 100},
 	}, rs1.Servers)
 	require.Equal(t, HealthCheck{Protocol: "tcp", Interval: 2 * time.Second, Timeout: 5 * time.Second, Healthy: 3, Unhealthy: 3}, rs1.HealthCheck)
 

@@ -89,11 +89,20 @@ type rawInstanceService struct {
 }
 
 type rawServerGroup struct {
-	VPC         value[string]       `yaml:"vpc,required" doc:"the VPC of its servers"`
-	Protocol    value[string]       `yaml:"protocol" doc:"tcp where it is missing" enum:"tcp|udp" later:"http|https|tls|tcpssl"`
-	Scheduler   value[string]       `yaml:"scheduler" doc:"round robin, weighted (wrr, where it is missing) or not (rr)" enum:"wrr|rr" later:"wlc|sch|tch|qch"`
-	Servers     sequence[rawServer] `yaml:"servers,required" doc:"the backends"`
-	HealthCheck rawHealthCheck      `yaml:"health_check" doc:"how servers are probed; the cloud's defaults where it is missing"`
+	VPC            value[string]        `yaml:"vpc,required" doc:"the VPC of its servers"`
+	Protocol       value[string]        `yaml:"protocol" doc:"tcp where it is missing" enum:"tcp|udp" later:"http|https|tls|tcpssl"`
+	Scheduler      value[string]        `yaml:"scheduler" doc:"whose turn it is: by weight in a smooth order (wrr), one after the other (rr), the fewest sessions for its weight (wlc), the same for each source address (sch) or for each source and destination with their ports (tch); wrr where it is missing, tch at aws" enum:"wrr|rr|wlc|sch|tch" later:"qch"`
+	Servers        sequence[rawServer]  `yaml:"servers,required" doc:"the backends"`
+	HealthCheck    rawHealthCheck       `yaml:"health_check" doc:"how servers are probed; the cloud's defaults where it is missing"`
+	FailOpen       value[bool]          `yaml:"fail_open" doc:"where no server is healthy, all of them take sessions; what the cloud does where it is missing"`
+	SlowStart      value[time.Duration] `yaml:"slow_start" doc:"how long the weight of a server grows that became healthy beside others, such as 30s; not at all where it is missing"`
+	Deregistration rawLeaving           `yaml:"deregistration" doc:"what becomes of the sessions of a server that is taken out of the group; what the cloud does where it is missing"`
+	Unhealthy      rawLeaving           `yaml:"unhealthy" doc:"what becomes of the sessions of a server that has become unhealthy; what the cloud does where it is missing"`
+}
+
+type rawLeaving struct {
+	Delay     value[time.Duration] `yaml:"delay" doc:"how long they go on in any case, such as 300s"`
+	Terminate value[bool]          `yaml:"terminate" doc:"remove them then; else they go on until they end"`
 }
 
 type rawServer struct {

@@ -1,0 +1,111 @@
+package fullnat
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+// counting lets a lab's link count what it gave out and has not got back.
+func counting(t *testing.T, l *lab) map[netip.AddrPort]int {
+	t.Helper()
+	out := map[netip.AddrPort]int{}
+	l.config.Links[0].Pick = func(Tuple) (netip.AddrPort, bool) { out[l.target]++; return l.target, true }
+	l.config.Links[0].Ended = func(target netip.AddrPort) { out[target]-- }
+	l.configure(t)
+	return out
+}
+
+// configure puts the config in force anew.
+func (l *lab) configure(t *testing.T) {
+	cfg := *l.config
+	cfg.Links = append([]Link(nil), cfg.Links...)
+	require.NoError(t, l.table.Configure(&cfg, 0))
+}
+
+func TestEveryTargetIsToldToHaveEndedOnce(t *testing.T) {
+	one, two := netip.MustParseAddrPort("192.168.0.1:80"), netip.MustParseAddrPort("192.168.0.2:80")
+	for _, tt := range []struct {
+		name string
+		end  func(t *testing.T, l *lab)
+	}{
+		{"when its session was silent for too long", func(t *testing.T, l *lab) { drain(l.table, time.Hour) }},
+		{"when its link is gone", func(t *testing.T, l *lab) {
+			l.config.Links = nil
+			l.configure(t)
+			drain(l.table, 0)
+		}},
+		{"when its connection is not connected any more", func(t *testing.T, l *lab) {
+			l.config.Links[0].Connected = false
+			l.configure(t)
+			drain(l.table, 0)
+		}},
+		{"when its sessions are cut", func(t *testing.T, l *lab) {
+			cutAll(l, func(string, netip.AddrPort) bool { return true })
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := newLab(t, 100)
+			sessions := counting(t, l)
+			for n := range 10 {
+				l.target = one
+				if n >= 7 {
+					l.target = two
+				}
+				l.open(t, n, 0)
+			}
+			require.Equal(t, map[netip.AddrPort]int{one: 7, two: 3}, sessions)
+			tt.end(t, l)
+			require.Equal(t, map[netip.AddrPort]int{one: 0, two: 0}, sessions)
+		})
+	}
+	t.Run("when its session could not start", func(t *testing.T) {
+		l := newLab(t, 100)
+		l.config.PortsPerTarget = 1
+		sessions := counting(t, l)
+		l.open(t, 0, 0)
+		v, _ := l.send(1, packet.FlagSYN, 0)
+		require.Equal(t, NoNATPort, v)
+		l.target = netip.MustParseAddrPort("127.0.0.1:80")
+		v, _ = l.send(2, packet.FlagSYN, 0)
+		require.Equal(t, NoBackend, v)
+		require.Equal(t, map[netip.AddrPort]int{one: 1, l.target: 0}, sessions)
+	})
+}
+
+// cutAll cuts in steps as small as they can be.
+func cutAll(l *lab, gone func(string, netip.AddrPort) bool) (removed int) {
+	for walk := (Walk{}); !walk.Done(); {
+		var n int
+		n, walk = l.table.Cut(walk, 1, 0, gone)
+		removed += n
+	}
+	return removed
+}
+
+func TestCutRemovesTheSessionsOfOneTarget(t *testing.T) {
+	l := newLab(t, 1000)
+	one, two := netip.MustParseAddrPort("192.168.0.1:80"), netip.MustParseAddrPort("192.168.0.2:80")
+	for n := range 100 {
+		l.target = one
+		if n%3 == 0 {
+			l.target = two
+		}
+		l.open(t, n, 0)
+	}
+	require.Equal(t, 34, cutAll(l, func(link string, target netip.AddrPort) bool { return link == "web" && target == two }))
+	for n := range 100 {
+		want := Forwarded
+		if n%3 == 0 {
+			want = NoSession
+		}
+		v, _ := l.send(n, packet.FlagACK, 0)
+		require.Equal(t, want, v, "consumer %d", n)
+	}
+	require.Equal(t, 66, l.table.Stats().Sessions)
+	require.Zero(t, cutAll(l, func(link string, _ netip.AddrPort) bool { return link == "other" }))
+}
