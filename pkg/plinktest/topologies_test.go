@@ -1,6 +1,8 @@
 package plinktest_test
 
 import (
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/plinktest"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 // Every topology of the documents comes up and passes its own checks, but
@@ -24,6 +27,7 @@ func TestEveryTopologyPassesItsChecks(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			requirePrograms(t, file)
 			l := plinktest.Up(t, file)
 			checks := 0
 			require.NoError(t, l.Check(t.Context(), func(r lab.CheckResult) {
@@ -32,5 +36,25 @@ func TestEveryTopologyPassesItsChecks(t *testing.T) {
 			}))
 			require.Equal(t, len(l.Plan().Checks), checks)
 		})
+	}
+}
+
+// requirePrograms skips a topology of which this machine has not all programs.
+func requirePrograms(t *testing.T, file string) {
+	t.Helper()
+	plan, err := topology.Load(file)
+	require.NoError(t, err)
+	for _, vpc := range plan.VPCs {
+		for _, instance := range vpc.Instances {
+			for _, service := range instance.Services {
+				if service.Kind != "command" {
+					continue
+				}
+				if _, err := exec.LookPath(service.Argv[0]); err != nil {
+					require.NotEqual(t, "1", os.Getenv("PLINKSIM_MUST_RUN"), err)
+					t.Skip(err)
+				}
+			}
+		}
 	}
 }
