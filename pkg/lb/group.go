@@ -49,6 +49,7 @@ type server struct {
 	addr netip.AddrPort
 	topology.Server
 	health
+	first   bool      // it has been there from the start, and was not healthy yet
 	warm    time.Time // when its slow start began; zero: it has its whole weight
 	cutAt   time.Time // from when on it should have no sessions; zero: it may
 	left    time.Time // when it was removed from the group
@@ -80,7 +81,7 @@ func (g *Group) Update(config topology.ServerGroup, now time.Time) {
 	for _, c := range config.Servers {
 		s := find(before, addrPort(c))
 		if s == nil {
-			s = &server{addr: addrPort(c), health: newHealth(config.HealthCheck)}
+			s = &server{addr: addrPort(c), health: newHealth(config.HealthCheck), first: len(before) == 0}
 		} else if !same || s.removed {
 			s.health = newHealth(config.HealthCheck)
 		}

@@ -24,14 +24,16 @@ func (g *Group) turnedLocked(s *server, now time.Time) {
 	switch {
 	case s.state == Unhealthy && s.served && g.config.Unhealthy.Terminate:
 		s.cutAt = now.Add(g.config.Unhealthy.Delay)
-	case s.state == Healthy && g.config.SlowStart > 0 && g.othersServeLocked(s):
+	case s.state == Healthy && g.config.SlowStart > 0 && !s.first && g.othersServeLocked(s):
 		s.warm = now
 	}
+	s.first = s.first && s.state != Healthy
 }
 
-// othersServeLocked says whether someone else takes sessions: a slow start is for a
-// server that joins others (Elastic Load Balancing, "Edit target group
-// attributes for your Application Load Balancer", slow start mode).
+// othersServeLocked says whether someone else takes sessions. A slow start is
+// for a server that joins others: not for those that a group begins with, and
+// not for one that is alone (User Guide for Application Load Balancers, "Edit
+// target group attributes", slow start mode).
 func (g *Group) othersServeLocked(s *server) bool {
 	return slices.ContainsFunc(g.servers, func(o *server) bool { return o != s && o.takes() && o.Weight > 0 })
 }

@@ -279,8 +279,16 @@ func TestSlowStart(t *testing.T) {
 				return n
 			}
 			g.Report(address(0), nil, epoch)
-			require.Equal(t, 0, share(epoch), "the first is alone, and starts at once")
+			require.Equal(t, 0, share(epoch), "the first is alone")
 			g.Report(address(1), nil, epoch)
+			require.InDelta(t, 500, share(epoch), 5, "servers that a group begins with start at once")
+			for range 3 {
+				g.Report(address(1), errors.New("down"), epoch)
+			}
+			require.Equal(t, 0, share(epoch))
+			for range 3 {
+				g.Report(address(1), nil, epoch)
+			}
 			require.InDelta(t, 1000*1/101, share(epoch), 5, "a server that joins has a weight of 1")
 			require.InDelta(t, 1000*50/150, share(epoch.Add(50*time.Second)), 5, "that grows")
 			require.InDelta(t, 500, share(epoch.Add(100*time.Second)), 5, "to its whole")
