@@ -137,7 +137,7 @@ another through PrivateLink, with real packets and no cloud account.
 		&cobra.Group{ID: "file", Title: "Work on a topology file, without root:"},
 	)
 	add(root, "lab", newUp(), newDown(), newList())
-	add(root, "use", newExec(), newAccept(), newReject(), newFault(), newCheck(), newNAT())
+	add(root, "use", newExec(), newAccept(), newReject(), newServer(), newFault(), newCheck(), newNAT())
 	add(root, "see", newStatus(), newExplain(), newGraph(), newSessions(), newEvents(), newName(), newDNS(), newCapture(), newMetrics())
 	add(root, "file", newValidate(), newPlan(), newSchema(), newReplay())
 	root.AddCommand(newBench(), newVersion(), newDaemon())

@@ -167,10 +167,11 @@ type live struct {
 	services  map[string]*service
 	endpoints map[string]*endpoint
 	gateways  map[string]*gateway
+	groups    map[string]*serverGroup // those of which anything was changed
 }
 
 func newLive() live {
-	return live{services: map[string]*service{}, endpoints: map[string]*endpoint{}, gateways: map[string]*gateway{}}
+	return live{services: map[string]*service{}, endpoints: map[string]*endpoint{}, gateways: map[string]*gateway{}, groups: map[string]*serverGroup{}}
 }
 
 // fitted is a copy of what still belongs to a changed plan, with a record for
@@ -197,6 +198,11 @@ func (l live) fitted(plan *topology.Plan, cloud string, now time.Time) live {
 		out.endpoints[planned.Name] = e
 	}
 	out.gateways = l.fittedGateways(plan, cloud, now)
+	for _, planned := range plan.ServerGroups {
+		if g := l.groups[planned.Name]; g != nil && g.VPC == planned.VPC && cloud == plan.Cloud {
+			out.groups[planned.Name] = g.fitted(plan)
+		}
+	}
 	return out
 }
 
@@ -209,7 +215,8 @@ func newObject(owner string, absent bool, now time.Time) object {
 }
 
 // over is the plan as it is now: the services, endpoints and NAT gateways that
-// exist, with what was changed of them. Everything else is the plan's.
+// exist, with what was changed of them, and the servers that groups have.
+// Everything else is the plan's.
 func (l live) over(plan *topology.Plan) *topology.Plan {
 	out := *plan
 	out.Services = make([]topology.EndpointService, 0, len(plan.Services))
@@ -230,11 +237,18 @@ func (l live) over(plan *topology.Plan) *topology.Plan {
 			out.NATGateways = append(out.NATGateways, g.over(planned))
 		}
 	}
+	out.ServerGroups = make([]topology.ServerGroup, 0, len(plan.ServerGroups))
+	for _, planned := range plan.ServerGroups {
+		out.ServerGroups = append(out.ServerGroups, l.groups[planned.Name].over(plan, planned))
+	}
 	return &out
 }
 
 // changed reports whether anything lies over the plan.
 func (l live) changed() bool {
+	if len(l.groups) > 0 {
+		return true
+	}
 	for _, s := range l.services {
 		if s.Exists != nil || s.Description != nil || s.AutoAccept != nil || s.ZoneAffinity != nil || s.Bandwidth != nil ||
 			len(s.Whitelist)+len(s.Resources) > 0 {

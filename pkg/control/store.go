@@ -14,12 +14,13 @@ const savedVersion = 1
 // saved is what survives a restart: who was accepted, where every zone goes,
 // and what was changed while the lab ran. What the plan says is not in it.
 type saved struct {
-	Version     int                  `json:"version"`
-	Seq         uint64               `json:"seq"` // of the last event
-	Services    map[string]*service  `json:"services,omitempty"`
-	Endpoints   map[string]*endpoint `json:"endpoints,omitempty"`
-	NATGateways map[string]*gateway  `json:"nat_gateways,omitempty"`
-	Connections []savedConnection    `json:"connections"`
+	Version      int                     `json:"version"`
+	Seq          uint64                  `json:"seq"` // of the last event
+	Services     map[string]*service     `json:"services,omitempty"`
+	Endpoints    map[string]*endpoint    `json:"endpoints,omitempty"`
+	NATGateways  map[string]*gateway     `json:"nat_gateways,omitempty"`
+	ServerGroups map[string]*serverGroup `json:"server_groups,omitempty"`
+	Connections  []savedConnection       `json:"connections"`
 }
 
 type savedConnection struct {
@@ -48,7 +49,7 @@ func (p *Plane) Save() ([]byte, error) {
 	defer p.mu.Unlock()
 	out := saved{
 		Version: savedVersion, Seq: p.lastSeq,
-		Services: p.live.services, Endpoints: p.live.endpoints, NATGateways: p.live.gateways, Connections: []savedConnection{},
+		Services: p.live.services, Endpoints: p.live.endpoints, NATGateways: p.live.gateways, ServerGroups: p.live.groups, Connections: []savedConnection{},
 	}
 	for _, c := range p.connections {
 		s := savedConnection{
@@ -113,7 +114,7 @@ func (p *Plane) restoreLiveLocked(in saved) error {
 			p.connections = append(p.connections, c)
 		}
 	}
-	was := live{services: in.Services, endpoints: in.Endpoints, gateways: in.NATGateways}
+	was := live{services: in.Services, endpoints: in.Endpoints, gateways: in.NATGateways, groups: in.ServerGroups}
 	if _, err := p.adoptLocked(p.plan, was.fitted(p.plan, p.plan.Cloud, p.now())); err != nil {
 		p.connections = started
 		return err

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -24,6 +25,7 @@ import (
 type runningGroup struct {
 	group *lb.Group
 	stop  context.CancelFunc
+	stale bool // what its health checks are made from may not be there any more
 }
 
 type runningResolver struct {
@@ -160,9 +162,24 @@ func (l *Lab) service(key string) *service {
 	return l.services[key]
 }
 
-// startGroups keeps the health of the servers that stay.
-func (l *Lab) startGroups(plan *topology.Plan) error {
+// staleGroups lets followGroups start all health checks anew: namespaces and
+// VPCs may be others.
+func (l *Lab) staleGroups() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, running := range l.groups {
+		running.stale = true
+	}
+}
+
+// followGroups makes the server groups those of the plan as it is now. Servers
+// that stay keep their health.
+func (l *Lab) followGroups(plan *topology.Plan) error {
 	for _, sg := range plan.ServerGroups {
+		running := l.group(sg.Name)
+		if running != nil && !running.stale && reflect.DeepEqual(running.group.Config(), sg) {
+			continue
+		}
 		if err := l.startGroup(plan, sg); err != nil {
 			return fmt.Errorf("server group %q: %w", sg.Name, err)
 		}
@@ -190,7 +207,7 @@ func (l *Lab) startGroup(plan *topology.Plan, sg topology.ServerGroup) error {
 		running.group.Update(sg, time.Now())
 	}
 	ctx, cancel := context.WithCancel(l.ctx)
-	running.stop = cancel
+	running.stop, running.stale = cancel, false
 	checker := &lb.Checker{
 		Group: running.group,
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {

@@ -269,9 +269,7 @@ func (l *Lab) become(plan *topology.Plan, progress Progress) error {
 	if err := l.startServices(plan); err != nil {
 		return err
 	}
-	if err := l.startGroups(plan); err != nil {
-		return err
-	}
+	l.staleGroups()
 	progress(0, 0, "start the resolvers")
 	if err := l.startResolvers(plan); err != nil {
 		return err
@@ -297,6 +295,9 @@ func (l *Lab) settle(ctx context.Context, progress Progress) error {
 // the control plane.
 func (l *Lab) putInForce(plan *topology.Plan) error {
 	state := l.plane.State()
+	if err := l.followGroups(state.Plan); err != nil {
+		return err
+	}
 	l.mu.Lock()
 	l.plan = plan
 	pickers := map[string][]boundPicker{}

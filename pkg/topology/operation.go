@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -30,48 +31,54 @@ type Operation struct {
 	ZoneAffinity  *bool      `json:"zone_affinity,omitempty"`
 	PrivateDNS    *bool      `json:"private_dns,omitempty"`
 
-	NATGateway string     `json:"nat_gateway,omitempty"`
-	Entry      string     `json:"entry,omitempty"` // of the gateway's FullNAT table; its endpoint and zone are above
-	NATIP      netip.Addr `json:"nat_ip,omitzero"`
-	NATPort    uint16     `json:"nat_port,omitempty"`
-	Protocol   string     `json:"protocol,omitempty"`
-	AccessIP   netip.Addr `json:"access_ip,omitzero"`
-	AccessPort uint16     `json:"access_port,omitempty"`
-	Domain     *string    `json:"domain,omitempty"`
+	NATGateway  string     `json:"nat_gateway,omitempty"`
+	Entry       string     `json:"entry,omitempty"` // of the gateway's FullNAT table; its endpoint and zone are above
+	NATIP       netip.Addr `json:"nat_ip,omitzero"`
+	NATPort     uint16     `json:"nat_port,omitempty"`
+	Protocol    string     `json:"protocol,omitempty"`
+	AccessIP    netip.Addr `json:"access_ip,omitzero"`
+	AccessPort  uint16     `json:"access_port,omitempty"`
+	Domain      *string    `json:"domain,omitempty"`
+	ServerGroup string     `json:"server_group,omitempty"`
+	Server      string     `json:"server,omitempty"` // an instance of the group's VPC and its port, ecs2:80, or vpc2/ecs2:80
+	Weight      *int       `json:"weight,omitempty"`
 }
 
 // operationKeys are the verbs, with the keys that each needs and may have
 // beside verb and as.
 var operationKeys = map[string]struct{ needs, may []string }{
-	"service-show":     {needs: []string{"service"}},
-	"service-set":      {needs: []string{"service"}, may: []string{"description", "auto_accept", "zone_affinity", "bandwidth"}},
-	"service-create":   {needs: []string{"service"}},
-	"service-delete":   {needs: []string{"service"}},
-	"whitelist-add":    {needs: []string{"service", "account"}},
-	"whitelist-remove": {needs: []string{"service", "account"}},
-	"attach":           {needs: []string{"service", "resource"}, may: []string{"zone"}},
-	"detach":           {needs: []string{"service", "resource"}, may: []string{"zone"}},
-	"endpoint-create":  {needs: []string{"endpoint"}},
-	"endpoint-delete":  {needs: []string{"endpoint"}},
-	"endpoint-set":     {needs: []string{"endpoint"}, may: []string{"description", "zone_affinity", "private_dns"}},
-	"zone-add":         {needs: []string{"endpoint", "zone"}},
-	"zone-remove":      {needs: []string{"endpoint", "zone"}},
-	"group-add":        {needs: []string{"endpoint", "security_group"}},
-	"group-remove":     {needs: []string{"endpoint", "security_group"}},
-	"accept":           {needs: []string{"service", "endpoint"}, may: []string{"bandwidth", "resources"}},
-	"reject":           {needs: []string{"service", "endpoint"}},
-	"bandwidth":        {needs: []string{"service", "endpoint", "bandwidth"}},
-	"zone-enable":      {needs: []string{"service", "endpoint", "zone"}},
-	"zone-disable":     {needs: []string{"service", "endpoint", "zone"}},
-	"replace":          {needs: []string{"service", "endpoint", "zone"}, may: []string{"resource", "force"}},
-	"release":          {needs: []string{"service", "endpoint", "zone"}},
-	"gateway-create":   {needs: []string{"nat_gateway"}},
-	"gateway-delete":   {needs: []string{"nat_gateway"}},
-	"nat-ip-create":    {needs: []string{"nat_gateway"}, may: []string{"nat_ip"}},
-	"nat-ip-delete":    {needs: []string{"nat_gateway", "nat_ip"}},
-	"entry-create":     {needs: []string{"nat_gateway", "entry", "nat_ip", "endpoint", "access_ip", "access_port"}, may: []string{"zone", "nat_port", "protocol", "domain"}},
-	"entry-modify":     {needs: []string{"nat_gateway", "entry"}, may: []string{"nat_ip", "nat_port", "protocol", "endpoint", "zone", "access_ip", "access_port", "domain"}},
-	"entry-delete":     {needs: []string{"nat_gateway", "entry"}},
+	"service-show":      {needs: []string{"service"}},
+	"service-set":       {needs: []string{"service"}, may: []string{"description", "auto_accept", "zone_affinity", "bandwidth"}},
+	"service-create":    {needs: []string{"service"}},
+	"service-delete":    {needs: []string{"service"}},
+	"whitelist-add":     {needs: []string{"service", "account"}},
+	"whitelist-remove":  {needs: []string{"service", "account"}},
+	"attach":            {needs: []string{"service", "resource"}, may: []string{"zone"}},
+	"detach":            {needs: []string{"service", "resource"}, may: []string{"zone"}},
+	"endpoint-create":   {needs: []string{"endpoint"}},
+	"endpoint-delete":   {needs: []string{"endpoint"}},
+	"endpoint-set":      {needs: []string{"endpoint"}, may: []string{"description", "zone_affinity", "private_dns"}},
+	"zone-add":          {needs: []string{"endpoint", "zone"}},
+	"zone-remove":       {needs: []string{"endpoint", "zone"}},
+	"group-add":         {needs: []string{"endpoint", "security_group"}},
+	"group-remove":      {needs: []string{"endpoint", "security_group"}},
+	"accept":            {needs: []string{"service", "endpoint"}, may: []string{"bandwidth", "resources"}},
+	"reject":            {needs: []string{"service", "endpoint"}},
+	"bandwidth":         {needs: []string{"service", "endpoint", "bandwidth"}},
+	"zone-enable":       {needs: []string{"service", "endpoint", "zone"}},
+	"zone-disable":      {needs: []string{"service", "endpoint", "zone"}},
+	"replace":           {needs: []string{"service", "endpoint", "zone"}, may: []string{"resource", "force"}},
+	"release":           {needs: []string{"service", "endpoint", "zone"}},
+	"gateway-create":    {needs: []string{"nat_gateway"}},
+	"gateway-delete":    {needs: []string{"nat_gateway"}},
+	"nat-ip-create":     {needs: []string{"nat_gateway"}, may: []string{"nat_ip"}},
+	"nat-ip-delete":     {needs: []string{"nat_gateway", "nat_ip"}},
+	"entry-create":      {needs: []string{"nat_gateway", "entry", "nat_ip", "endpoint", "access_ip", "access_port"}, may: []string{"zone", "nat_port", "protocol", "domain"}},
+	"entry-modify":      {needs: []string{"nat_gateway", "entry"}, may: []string{"nat_ip", "nat_port", "protocol", "endpoint", "zone", "access_ip", "access_port", "domain"}},
+	"entry-delete":      {needs: []string{"nat_gateway", "entry"}},
+	"server-register":   {needs: []string{"server_group", "server"}, may: []string{"weight"}},
+	"server-deregister": {needs: []string{"server_group", "server"}},
+	"server-weight":     {needs: []string{"server_group", "server", "weight"}},
 }
 
 // Verbs are those of operations, in alphabetical order.
@@ -91,7 +98,7 @@ var Refusals = []string{"not-found", "not-owner", "not-whitelisted", "wrong-stat
 // String is the operation as a sentence's end: "zone-disable svc1 ep1 zone-a".
 func (o Operation) String() string {
 	parts := []string{o.Verb}
-	for _, text := range []string{o.NATGateway, o.Entry, addressText(o.NATIP), o.Service, o.Endpoint, o.Zone, o.Account, o.Resource, o.SecurityGroup} {
+	for _, text := range []string{o.NATGateway, o.Entry, addressText(o.NATIP), o.Service, o.Endpoint, o.Zone, o.Account, o.Resource, o.SecurityGroup, o.ServerGroup, o.Server} {
 		if text != "" {
 			parts = append(parts, text)
 		}
@@ -101,6 +108,9 @@ func (o Operation) String() string {
 	}
 	if o.Bandwidth != nil {
 		parts = append(parts, FormatRate(int64(*o.Bandwidth)*1e6))
+	}
+	if o.Weight != nil {
+		parts = append(parts, strconv.Itoa(*o.Weight))
 	}
 	if o.Force {
 		parts = append(parts, "by force")
@@ -139,7 +149,7 @@ func (p *Plan) Resource(text string) (Resource, error) {
 }
 
 type rawOperation struct {
-	Verb          value[string]           `yaml:"verb,required" doc:"what is done" enum:"accept|reject|bandwidth|zone-enable|zone-disable|replace|release|service-show|service-set|service-create|service-delete|whitelist-add|whitelist-remove|attach|detach|endpoint-create|endpoint-delete|endpoint-set|zone-add|zone-remove|group-add|group-remove|gateway-create|gateway-delete|nat-ip-create|nat-ip-delete|entry-create|entry-modify|entry-delete"`
+	Verb          value[string]           `yaml:"verb,required" doc:"what is done" enum:"accept|reject|bandwidth|zone-enable|zone-disable|replace|release|service-show|service-set|service-create|service-delete|whitelist-add|whitelist-remove|attach|detach|endpoint-create|endpoint-delete|endpoint-set|zone-add|zone-remove|group-add|group-remove|gateway-create|gateway-delete|nat-ip-create|nat-ip-delete|entry-create|entry-modify|entry-delete|server-register|server-deregister|server-weight"`
 	As            value[string]           `yaml:"as" doc:"the account that does it; the one that may where it is missing"`
 	Service       value[string]           `yaml:"service" doc:"the endpoint service"`
 	Endpoint      value[string]           `yaml:"endpoint" doc:"the endpoint"`
@@ -162,6 +172,9 @@ type rawOperation struct {
 	AccessIP      value[netip.Addr]       `yaml:"access_ip" doc:"the address of the user's server"`
 	AccessPort    value[int]              `yaml:"access_port" doc:"the port of the user's server" range:"1..65535"`
 	Domain        value[string]           `yaml:"domain" doc:"a name for the NAT IP in /etc/hosts of the provider's instances"`
+	ServerGroup   value[string]           `yaml:"server_group" doc:"the server group"`
+	Server        value[string]           `yaml:"server" doc:"an instance of the group's VPC with the port that it serves on, such as ecs2:80"`
+	Weight        value[int]              `yaml:"weight" doc:"its share of the sessions, 0 takes no new ones" range:"0..100"`
 	Node          *yaml.Node
 }
 
@@ -176,6 +189,7 @@ func (b *builder) operation(who string, raw *rawOperation, refused bool) *Operat
 		PrivateDNS: pointer(raw.PrivateDNS),
 		NATGateway: raw.NATGateway.V, Entry: raw.Entry.V, NATIP: raw.NATIP.V, NATPort: uint16(raw.NATPort.V),
 		Protocol: raw.Protocol.V, AccessIP: raw.AccessIP.V, AccessPort: uint16(raw.AccessPort.V), Domain: pointer(raw.Domain),
+		ServerGroup: raw.ServerGroup.V, Server: raw.Server.V, Weight: pointer(raw.Weight),
 	}
 	for _, ref := range raw.Resources.Items {
 		r, err := ParseResource(ref.V)
@@ -219,6 +233,8 @@ func (b *builder) operationKeys(who string, raw *rawOperation) {
 		{"nat_gateway", raw.NATGateway.Node, raw.NATGateway.Bad}, {"entry", raw.Entry.Node, raw.Entry.Bad},
 		{"nat_ip", raw.NATIP.Node, raw.NATIP.Bad}, {"nat_port", raw.NATPort.Node, raw.NATPort.Bad}, {"protocol", raw.Protocol.Node, raw.Protocol.Bad},
 		{"access_ip", raw.AccessIP.Node, raw.AccessIP.Bad}, {"access_port", raw.AccessPort.Node, raw.AccessPort.Bad}, {"domain", raw.Domain.Node, raw.Domain.Bad},
+		{"server_group", raw.ServerGroup.Node, raw.ServerGroup.Bad}, {"server", raw.Server.Node, raw.Server.Bad},
+		{"weight", raw.Weight.Node, raw.Weight.Bad},
 	} {
 		needed := slices.Contains(keys.needs, k.name)
 		switch {
@@ -237,6 +253,7 @@ func (b *builder) operationNames(who string, raw *rawOperation) {
 	}
 	refer(b, who, raw.NATGateway, b.plan.NATGateway)
 	refer(b, who, raw.Resource, b.plan.offerOf)
+	refer(b, who, raw.ServerGroup, b.plan.ServerGroup)
 	service := refer(b, who, raw.Service, b.plan.Service)
 	endpoint := refer(b, who, raw.Endpoint, b.plan.Endpoint)
 	if endpoint == nil || b.bad["endpoint "+endpoint.Name] {

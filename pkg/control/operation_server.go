@@ -1,0 +1,253 @@
+package control
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// KindServer is a server of a server group, in events and errors.
+const KindServer Kind = "server"
+
+// serverGroup is what the plane holds of a server group beside the plan.
+type serverGroup struct {
+	VPC     string             `json:"vpc"`     // by which another group of the same name is told
+	Servers map[string]*member `json:"servers"` // by VPC/INSTANCE:PORT
+}
+
+// member is what was changed of a server.
+type member struct {
+	In     *bool `json:"in,omitempty"` // whether it is in the group
+	Weight *int  `json:"weight,omitempty"`
+}
+
+// usualWeight is that of a server that is registered without one, as in a file.
+const usualWeight = 100
+
+func serverKey(s topology.Server) string { return fmt.Sprintf("%s:%d", s.Instance, s.Port) }
+
+// over is the server group as it is now.
+func (g *serverGroup) over(plan *topology.Plan, planned topology.ServerGroup) topology.ServerGroup {
+	if g == nil {
+		return planned
+	}
+	var servers []topology.Server
+	known := map[string]bool{}
+	for _, s := range planned.Servers {
+		key := serverKey(s)
+		known[key] = true
+		m := g.Servers[key]
+		if m != nil {
+			override(&s.Weight, m.Weight)
+		}
+		if m == nil || m.In == nil || *m.In {
+			servers = append(servers, s)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(g.Servers)) {
+		m := g.Servers[key]
+		if known[key] || m.In == nil || !*m.In {
+			continue
+		}
+		if s, err := serverOf(plan, planned.VPC, key); err == nil {
+			override(&s.Weight, m.Weight)
+			servers = append(servers, s)
+		}
+	}
+	planned.Servers = servers
+	return planned
+}
+
+// fitted is a copy without the servers whose instances a plan has not.
+func (g *serverGroup) fitted(plan *topology.Plan) *serverGroup {
+	out := &serverGroup{VPC: g.VPC, Servers: map[string]*member{}}
+	for key, m := range g.Servers {
+		if _, err := serverOf(plan, g.VPC, key); err == nil && m != nil {
+			out.Servers[key] = m
+		}
+	}
+	return out
+}
+
+// serverOf reads INSTANCE:PORT, where the instance is one of the VPC.
+func serverOf(plan *topology.Plan, vpc, text string) (topology.Server, *Error) {
+	at := strings.LastIndex(text, ":")
+	if at < 0 {
+		return topology.Server{}, invalid(string(KindServer), text, "write it like ecs2:80", "server %q has no port", text)
+	}
+	port, err := strconv.ParseUint(text[at+1:], 10, 16)
+	if err != nil || port == 0 {
+		return topology.Server{}, invalid(string(KindServer), text, "write it like ecs2:80", "%q is no port of a server: want 1 to 65535", text[at+1:])
+	}
+	ref := text[:at]
+	if !strings.Contains(ref, "/") {
+		ref = vpc + "/" + ref
+	}
+	in, notFound := plan.Instance(ref)
+	if notFound != nil {
+		return topology.Server{}, unknown("instance", text[:at], instancesOf(plan, vpc))
+	}
+	if in.VPC != vpc {
+		return topology.Server{}, invalid(string(KindServer), text, fmt.Sprintf("choose an instance of vpc %q", vpc), "instance %q is in vpc %q, and the server group in vpc %q", text[:at], in.VPC, vpc)
+	}
+	return topology.Server{Instance: in.Ref(), Zone: in.Zone, IP: in.IP, Port: uint16(port), Weight: usualWeight}, nil
+}
+
+func instancesOf(plan *topology.Plan, name string) (names []string) {
+	if vpc, err := plan.VPC(name); err == nil {
+		for _, in := range vpc.Instances {
+			names = append(names, in.Name)
+		}
+	}
+	return names
+}
+
+// ownGroupLocked is the server group that its owner wants to change: the
+// account of its VPC.
+func (p *Plane) ownGroupLocked(o *topology.Operation) (*topology.ServerGroup, *Error) {
+	i := slices.IndexFunc(p.over.ServerGroups, func(g topology.ServerGroup) bool { return g.Name == o.ServerGroup })
+	if i < 0 {
+		var known []string
+		for _, g := range p.over.ServerGroups {
+			known = append(known, g.Name)
+		}
+		return nil, unknown("server group", o.ServerGroup, known)
+	}
+	g := &p.over.ServerGroups[i]
+	owner := ""
+	if vpc, err := p.plan.VPC(g.VPC); err == nil {
+		owner = vpc.Account
+	}
+	if o.As == "" {
+		o.As = owner
+	}
+	if o.As != owner {
+		return nil, notOwner(o.As, "server group", g.Name, owner)
+	}
+	return g, nil
+}
+
+// memberLocked is a server that a group has: INSTANCE:PORT, or INSTANCE where
+// it is in the group once.
+func (p *Plane) memberLocked(g *topology.ServerGroup, text string) (topology.Server, *Error) {
+	var found []topology.Server
+	var known []string
+	for _, s := range g.Servers {
+		known = append(known, strings.TrimPrefix(serverKey(s), g.VPC+"/"))
+		name := strings.TrimPrefix(s.Instance, g.VPC+"/")
+		if text == name || text == s.Instance || text == fmt.Sprintf("%s:%d", name, s.Port) || text == serverKey(s) {
+			found = append(found, s)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return topology.Server{}, &Error{Code: NotFound, Kind: string(KindServer), Name: text, Known: known,
+			Text: fmt.Sprintf("server %q is not in server group %q", text, g.Name), Hint: hintOf(known)}
+	}
+	return topology.Server{}, invalid(string(KindServer), text, "name its port: "+quoted(known), "server group %q has several servers on instance %q", g.Name, text)
+}
+
+func hintOf(known []string) string {
+	if len(known) == 0 {
+		return "it has no server"
+	}
+	return "it has " + quoted(known)
+}
+
+// holdLocked is the record of a server in which a change is noted.
+func (p *Plane) holdLocked(g *topology.ServerGroup, s topology.Server) *member {
+	held := p.live.groups[g.Name]
+	if held == nil {
+		held = &serverGroup{VPC: g.VPC, Servers: map[string]*member{}}
+		p.live.groups[g.Name] = held
+	}
+	m := held.Servers[serverKey(s)]
+	if m == nil {
+		m = &member{}
+		held.Servers[serverKey(s)] = m
+	}
+	return m
+}
+
+func (p *Plane) serverEventLocked(o topology.Operation, s topology.Server, verb Verb, from, to, did string) []Event {
+	name := strings.TrimPrefix(serverKey(s), p.vpcOfGroup(o.ServerGroup)+"/")
+	text := fmt.Sprintf("account %q %s", o.As, fmt.Sprintf(did, name, o.ServerGroup))
+	return []Event{objectEvent(KindServer, o.ServerGroup+"/"+s.Instance, verb, o.As, from, to, text)}
+}
+
+func (p *Plane) vpcOfGroup(name string) string {
+	if g, err := p.plan.ServerGroup(name); err == nil {
+		return g.VPC
+	}
+	return ""
+}
+
+func (p *Plane) serverRegisterLocked(o topology.Operation) ([]Event, *Error) {
+	g, err := p.ownGroupLocked(&o)
+	if err != nil {
+		return nil, err
+	}
+	s, err := serverOf(p.plan, g.VPC, o.Server)
+	if err == nil {
+		err = checkWeight(o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(g.Servers, func(other topology.Server) bool { return serverKey(other) == serverKey(s) }) {
+		return nil, &Error{Code: WrongState, Kind: string(KindServer), Name: o.Server,
+			Text: fmt.Sprintf("server %q is in server group %q already", o.Server, g.Name), Hint: "there is nothing to do"}
+	}
+	in, m := true, p.holdLocked(g, s)
+	m.In, m.Weight = &in, o.Weight
+	return p.serverEventLocked(o, s, "register", "", "registered", "registered server %q with server group %q"), nil
+}
+
+// serverDeregisterLocked leaves the sessions to what the group's
+// deregistration says.
+func (p *Plane) serverDeregisterLocked(o topology.Operation) ([]Event, *Error) {
+	g, err := p.ownGroupLocked(&o)
+	if err != nil {
+		return nil, err
+	}
+	s, err := p.memberLocked(g, o.Server)
+	if err != nil {
+		return nil, err
+	}
+	in, m := false, p.holdLocked(g, s)
+	m.In, m.Weight = &in, nil
+	return p.serverEventLocked(o, s, "deregister", "registered", "", "deregistered server %q from server group %q"), nil
+}
+
+func (p *Plane) serverWeightLocked(o topology.Operation) ([]Event, *Error) {
+	g, err := p.ownGroupLocked(&o)
+	if err != nil {
+		return nil, err
+	}
+	s, err := p.memberLocked(g, o.Server)
+	if err == nil && o.Weight == nil {
+		err = invalid(string(KindServer), o.Server, "name a weight from 0 to 100", "server %q needs a weight", o.Server)
+	}
+	if err == nil {
+		err = checkWeight(o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.holdLocked(g, s).Weight = o.Weight
+	from, to := strconv.Itoa(s.Weight), strconv.Itoa(*o.Weight)
+	return p.serverEventLocked(o, s, "weight", from, to, "gave server %q of server group %q weight "+to), nil
+}
+
+func checkWeight(o topology.Operation) *Error {
+	if o.Weight == nil || *o.Weight >= 0 && *o.Weight <= 100 {
+		return nil
+	}
+	return invalid(string(KindServer), o.Server, "choose 0 to 100", "a server cannot have weight %d", *o.Weight)
+}
