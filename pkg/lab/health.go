@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/plinksim/plinksim/pkg/control"
@@ -10,38 +11,50 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// waitForHealth waits until every server was judged, or ctx ends: the first
-// request after a lab is up should not meet servers of which nobody knows
-// whether they are there. What never answers is no reason not to come up.
+// waitForHealth waits until every server was judged, and those that are
+// programs are healthy, or ctx ends: the first request after a lab is up should
+// not meet servers that are still coming up, or of which nobody knows whether
+// they are there. What never answers is no reason not to come up.
 func (l *Lab) waitForHealth(ctx context.Context, progress Progress) {
-	for _, sg := range l.Plan().ServerGroups {
+	plan := l.plane.State().Plan
+	for _, sg := range plan.ServerGroups {
 		running := l.group(sg.Name)
 		if running == nil {
 			continue
 		}
-		judged := running.group.Judged()
-		select {
-		case <-judged:
-			continue
-		default:
-		}
-		progress(0, 0, fmt.Sprintf("wait for the first health checks of %s: %s", sg.Name, strings.Join(unjudged(running.group), ", ")))
-		select {
-		case <-judged:
-		case <-ctx.Done():
-			return
+		for said := false; ; said = true {
+			changed := running.group.Changed()
+			missing := awaited(plan, running.group)
+			if len(missing) == 0 {
+				break
+			}
+			if !said {
+				progress(0, 0, fmt.Sprintf("wait for the first health checks of %s: %s", sg.Name, strings.Join(missing, ", ")))
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			}
 		}
 	}
 }
 
-func unjudged(g *lb.Group) []string {
+// awaited are the servers that were not judged yet, and those that are not
+// healthy and whose instances run programs, which take their time to come up.
+func awaited(plan *topology.Plan, g *lb.Group) []string {
 	var out []string
 	for _, h := range g.Health() {
-		if h.State == lb.Initial {
+		if h.State == lb.Initial || h.State == lb.Unhealthy && runsProgram(plan, h.Instance) {
 			out = append(out, h.Instance)
 		}
 	}
 	return out
+}
+
+func runsProgram(plan *topology.Plan, ref string) bool {
+	in, err := plan.Instance(ref)
+	return err == nil && slices.ContainsFunc(in.Services, func(s topology.InstanceService) bool { return s.Kind == "command" })
 }
 
 func (l *Lab) group(name string) *runningGroup {

@@ -27,8 +27,8 @@ type Checker struct {
 
 // Run probes every server that the group has now, each at once and then at the
 // check's interval, until ctx ends, and does what becomes due meanwhile. While
-// a server is Initial, its probes follow each other by a second at most, so
-// that a lab is soon ready. Run returns when every probe has ended.
+// a server was never healthy, its first probes follow each other by a second
+// at most, so that a lab is soon ready. Run returns when every probe has ended.
 func (c *Checker) Run(ctx context.Context) {
 	config := c.Group.Config()
 	var probes sync.WaitGroup
@@ -42,11 +42,11 @@ func (c *Checker) Run(ctx context.Context) {
 }
 
 func (c *Checker) watch(ctx context.Context, check topology.HealthCheck, s topology.Server) {
-	state := Initial
-	tick := time.NewTicker(pace(check, state))
+	hurry, start := true, time.Now()
+	tick := time.NewTicker(pace(check, hurry))
 	defer tick.Stop()
 	for {
-		result := c.probe(ctx, patience(check, state), s)
+		result := c.probe(ctx, patience(check, hurry), s)
 		if ctx.Err() != nil {
 			return // what a probe saw while it was stopped says nothing
 		}
@@ -54,9 +54,9 @@ func (c *Checker) watch(ctx context.Context, check topology.HealthCheck, s topol
 		if now.State != before && c.Changed != nil {
 			c.Changed(before, now)
 		}
-		if now.State != state {
-			state = now.State
-			tick.Reset(pace(check, state))
+		if hurry && (now.Healthy || now.State != Initial && time.Since(start) >= hurryTime) {
+			hurry = false
+			tick.Reset(pace(check, hurry))
 		}
 		select {
 		case <-tick.C:
@@ -66,10 +66,14 @@ func (c *Checker) watch(ctx context.Context, check topology.HealthCheck, s topol
 	}
 }
 
+// hurryTime is how long a server that is not healthy from the start is probed
+// often: programs take their time to come up, and an interval may be long.
+const hurryTime = 10 * time.Second
+
 // pace is the time between the starts of two probes.
-func pace(check topology.HealthCheck, state State) time.Duration {
+func pace(check topology.HealthCheck, hurry bool) time.Duration {
 	interval := max(check.Interval, time.Millisecond)
-	if state == Initial {
+	if hurry {
 		return min(interval, time.Second)
 	}
 	return interval
@@ -77,8 +81,8 @@ func pace(check topology.HealthCheck, state State) time.Duration {
 
 // patience is the check with the timeout that a probe has now. Where silence is
 // health, nobody who starts a lab should have to listen to all of it.
-func patience(check topology.HealthCheck, state State) topology.HealthCheck {
-	if state == Initial && check.Protocol == "udp" && check.Response == "" {
+func patience(check topology.HealthCheck, hurry bool) topology.HealthCheck {
+	if hurry && check.Protocol == "udp" && check.Response == "" {
 		check.Timeout = min(check.Timeout, quietEnough)
 	}
 	return check

@@ -33,8 +33,7 @@ type Group struct {
 	config  topology.ServerGroup
 	servers []*server        // in the order of the file
 	leaving []*server        // not in the file any more, and not yet forgotten
-	judged  chan struct{}    // closed while no server is Initial
-	wake    chan struct{}    // closed when a time that somebody waits for may be another
+	wake    chan struct{}    // closed at the next change of a state or of the group
 	now     time.Time        // the latest that anybody said
 	pools   map[string]*pool // by zone, "" is all of them; made when somebody asks
 
@@ -62,7 +61,7 @@ type server struct {
 // NewGroup makes the state of a server group in which no server was checked
 // yet: none takes a session, unless the group has no health check.
 func NewGroup(config topology.ServerGroup) *Group {
-	g := &Group{judged: make(chan struct{}), wake: make(chan struct{}), pools: map[string]*pool{}}
+	g := &Group{wake: make(chan struct{}), pools: map[string]*pool{}}
 	g.Update(config, time.Time{})
 	return g
 }
@@ -159,7 +158,8 @@ func (g *Group) Config() topology.ServerGroup {
 // publishLocked makes what picks look at anew, and swaps it in.
 func (g *Group) publishLocked(now time.Time) {
 	g.now = now
-	g.announceLocked()
+	close(g.wake)
+	g.wake = make(chan struct{})
 	for _, p := range g.pools {
 		p.next = newChoice(g.config, g.candidatesLocked(p.zone), now) // the long part
 	}
@@ -196,29 +196,11 @@ func (g *Group) candidatesLocked(zone string) []*server {
 	return healthy
 }
 
-// announceLocked opens or closes judged, and wakes who waits for a time.
-func (g *Group) announceLocked() {
-	initial := slices.ContainsFunc(g.servers, func(s *server) bool { return s.state == Initial })
-	select {
-	case <-g.judged:
-		if initial {
-			g.judged = make(chan struct{})
-		}
-	default:
-		if !initial {
-			close(g.judged)
-		}
-	}
-	close(g.wake)
-	g.wake = make(chan struct{})
-}
-
-// Judged is closed when every server that the group has now was judged: none
-// is Initial.
-func (g *Group) Judged() <-chan struct{} {
+// Changed is closed at the next change of a server's state, or of the group.
+func (g *Group) Changed() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.judged
+	return g.wake
 }
 
 func (s *server) copy(sessions int, now time.Time) ServerHealth {

@@ -182,7 +182,6 @@ func TestHealth(t *testing.T) {
 				require.EqualValues(t, i+1, h.Checks)
 				_, ok := g.Picker("").Pick(flow(0))
 				require.Equal(t, h.Healthy, ok, "only healthy servers are picked")
-				require.Equal(t, want != lb.Initial, isClosed(g.Judged()))
 				if changed {
 					require.Equal(t, epoch.Add(time.Duration(i)*time.Second), h.Since)
 				}
@@ -195,24 +194,24 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
-func TestJudgedWaitsForServersThatAreNew(t *testing.T) {
+func TestChangedTellsOfStatesAndOfTheGroup(t *testing.T) {
 	g := lb.NewGroup(groupOf("wrr", "tcp", 1))
+	isClosed := func(c <-chan struct{}) bool {
+		select {
+		case <-c:
+			return true
+		default:
+			return false
+		}
+	}
+	changed := g.Changed()
+	g.Report(address(0), errors.New("down"), epoch)
+	require.False(t, isClosed(changed), "still initial")
 	g.Report(address(0), nil, epoch)
-	require.True(t, isClosed(g.Judged()))
+	require.True(t, isClosed(changed))
+	changed = g.Changed()
 	g.Update(groupOf("wrr", "tcp", 1, 1), epoch)
-	require.False(t, isClosed(g.Judged()))
-	g.Update(groupOf("wrr", "tcp", 1), epoch)
-	require.True(t, isClosed(g.Judged()))
-	require.True(t, isClosed(lb.NewGroup(groupOf("wrr", "none", 1)).Judged()), "nobody judges without a check")
+	require.True(t, isClosed(changed))
 }
 
 func TestReportOfAServerThatIsGone(t *testing.T) {

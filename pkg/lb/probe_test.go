@@ -37,8 +37,13 @@ func judged(t *testing.T, at net.Addr, check topology.HealthCheck) lb.ServerHeal
 		defer close(done)
 		(&lb.Checker{Group: group, Dial: (&net.Dialer{}).DialContext}).Run(ctx)
 	}()
-	<-group.Judged()
 	h := group.Health()[0]
+	for h.State == lb.Initial {
+		changed := group.Changed()
+		if h = group.Health()[0]; h.State == lb.Initial {
+			<-changed
+		}
+	}
 	cancel()
 	<-done
 	return h
