@@ -173,6 +173,7 @@ var (
 
 	descConnected    = desc("connection_connected", "Whether the connection of an endpoint is connected.", "service", "endpoint")
 	descHealthy      = desc("server_healthy", "Whether a server passes its health checks.", "group", "instance", "address")
+	descServerLoad   = desc("server_sessions", "Sessions that began through the server group and have not ended.", "group", "instance", "address")
 	descChecks       = desc("server_checks_total", "Health checks of a server.", "group", "instance", "address")
 	descChecksFailed = desc("server_failed_checks_total", "Health checks of a server that failed.", "group", "instance", "address")
 
@@ -303,6 +304,7 @@ func (e emitter) servers(m lab.Metrics) {
 		for _, s := range servers {
 			labels := []string{group, s.Instance, s.Server.String()}
 			e.gauge(descHealthy, one(s.Healthy), labels...)
+			e.gauge(descServerLoad, float64(s.Sessions), labels...)
 			e.count(descChecks, s.Checks, labels...)
 			e.count(descChecksFailed, s.Failures, labels...)
 		}
