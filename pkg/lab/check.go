@@ -46,6 +46,7 @@ func (l *Lab) Check(ctx context.Context, report func(CheckResult)) error {
 	if err := l.plane.WaitApplied(ctx, l.plane.Reset()); err != nil {
 		return err
 	}
+	l.settleHealth(ctx) // servers may have come back
 	for i, check := range plan.Checks {
 		result := CheckResult{
 			Number: i + 1, Of: len(plan.Checks), Name: check.Name,

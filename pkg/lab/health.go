@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/lb"
@@ -38,6 +39,13 @@ func (l *Lab) waitForHealth(ctx context.Context, progress Progress) {
 			}
 		}
 	}
+}
+
+// settleHealth is waitForHealth for 10 s at most, without a word.
+func (l *Lab) settleHealth(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	l.waitForHealth(ctx, func(int, int, string) {})
 }
 
 // awaited are the servers that were not judged yet, and those that are not

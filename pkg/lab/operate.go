@@ -21,6 +21,9 @@ func (l *Lab) Do(ctx context.Context, o topology.Operation, wait time.Duration) 
 	if err := l.plane.WaitApplied(ctx, l.plane.Revision()); err != nil {
 		return event, err
 	}
+	if event.Kind == control.KindServer {
+		l.settleHealth(ctx)
+	}
 	l.keepState()
 	return event, nil
 }
