@@ -23,7 +23,7 @@ var layers = []string{
 	0: "pkg/packet pkg/pcap",
 	1: "pkg/topology",
 	2: "pkg/secgroup pkg/lb pkg/fullnat pkg/control pkg/graph",
-	3: "pkg/dns pkg/dataplane pkg/host",
+	3: "pkg/dns pkg/dataplane pkg/host pkg/alb",
 	4: "pkg/lab",
 	5: "pkg/api pkg/plinktest pkg/bench",
 	6: "cmd/plinksim",

@@ -198,7 +198,7 @@ func (d *drawing) gateway(gw *topology.NATGateway) {
 func (d *drawing) balancer(l *topology.LoadBalancer) {
 	for _, node := range l.Nodes {
 		from := id("node", l.Name, node.Zone)
-		d.eni(Node{ID: from, Kind: BalancerNode, Label: []string{node.ENI.Name, l.Type + " " + node.ENI.IP.String()}}, node.ENI)
+		d.eni(Node{ID: from, Kind: BalancerNode, Label: []string{node.ENI.Name, l.Type + " " + node.IP().String()}}, node.ENI)
 		for _, listener := range l.Listeners {
 			d.listener(l, &node, from, &listener)
 		}

@@ -109,6 +109,13 @@ func vpcGroup(plan *topology.Plan, vpc *topology.VPC, enis []*topology.ENI) grou
 			addENI(&g, plan, vpc, eni)
 		}
 	}
+	for _, lb := range plan.LoadBalancers {
+		for i := range lb.Nodes {
+			if lb.Nodes[i].Proxy != nil && lb.VPC == vpc.Name {
+				addProxy(&g, vpc, &lb.Nodes[i])
+			}
+		}
+	}
 	return g
 }
 
@@ -186,6 +193,29 @@ func addENI(g *group, plan *topology.Plan, vpc *topology.VPC, eni *topology.ENI)
 	})
 }
 
+// addProxy makes the namespace of an alb's node, which is in its subnet as an
+// instance is, and has a way to the NAT IP that consumers' sessions come from.
+func addProxy(g *group, vpc *topology.VPC, node *topology.Node) {
+	proxy, sub := node.Proxy, subnetOf(vpc, node.Subnet)
+	ns, dev := proxy.Namespace, proxy.Device
+	g.add(fmt.Sprintf("proxy of load balancer node %s in VPC %s", node.ENI.Name, vpc.Name),
+		Netns{ns},
+		Sysctl{ns, instanceSettings},
+		LinkUp{ns, "lo"},
+		Veth{
+			Namespace: vpc.Namespace, Port: proxy.Port, PortMAC: portMAC(proxy.MAC), Bridge: sub.Bridge, MTU: vpc.MTU,
+			PeerNamespace: ns, Peer: dev, PeerMAC: proxy.MAC,
+		},
+		Address{ns, dev, netip.PrefixFrom(proxy.IP, sub.CIDR.Bits())},
+		Route{Namespace: ns, Device: dev, Dst: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Via: sub.Gateway},
+	)
+	for _, local := range node.Local {
+		if !sub.CIDR.Contains(local) {
+			g.add("its way back to consumers", Route{Namespace: ns, Device: dev, Dst: host(local)})
+		}
+	}
+}
+
 // deviceMAC is the address of an ENI's device. It differs from the ENI's own,
 // so that the kernel takes every frame for another host's and leaves it alone.
 func deviceMAC(eni packet.MAC) packet.MAC {
@@ -214,7 +244,8 @@ func resolvConf(vpc *topology.VPC) string {
 const nsswitch = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"
 
 // natBlocks are the NAT IPs of the load balancer nodes and the NAT CIDRs of
-// the gateways in a subnet, without those that its own CIDR leads to anyway.
+// the gateways in a subnet, without those that its own CIDR leads to anyway. An
+// alb's servers see its proxy, and no NAT IP.
 func natBlocks(plan *topology.Plan, vpc *topology.VPC, sub *topology.Subnet) []netip.Prefix {
 	var blocks []netip.Prefix
 	add := func(eni topology.ENI, block netip.Prefix) {
@@ -224,6 +255,9 @@ func natBlocks(plan *topology.Plan, vpc *topology.VPC, sub *topology.Subnet) []n
 	}
 	for _, lb := range plan.LoadBalancers {
 		for _, node := range lb.Nodes {
+			if node.Proxy != nil {
+				continue
+			}
 			for _, local := range node.Local {
 				add(node.ENI, host(local))
 			}

@@ -37,6 +37,7 @@ type runningResolver struct {
 // cannot be stopped cleanly.
 func (l *Lab) retire(plan *topology.Plan) error {
 	l.retireServices(plan)
+	l.retireProxies(plan)
 	l.retireGroups(plan)
 	l.retireResolvers(plan)
 	return l.retireNamespaces(plan)
@@ -81,6 +82,9 @@ func (l *Lab) retireNamespaces(plan *topology.Plan) error {
 		for _, instance := range vpc.Instances {
 			keep[instance.Namespace] = true
 		}
+	}
+	for _, s := range proxiesOf(plan) {
+		keep[s.node.Proxy.Namespace] = true
 	}
 	var errs []error
 	for _, ns := range take(l, l.netns, keep) {
@@ -188,11 +192,7 @@ func (l *Lab) followGroups(plan *topology.Plan) error {
 }
 
 func (l *Lab) startGroup(plan *topology.Plan, sg topology.ServerGroup) error {
-	vpc, err := plan.VPC(sg.VPC)
-	if err != nil {
-		return err
-	}
-	ns, err := l.namespace(vpc.Namespace)
+	dial, err := l.prober(plan, sg)
 	if err != nil {
 		return err
 	}
@@ -209,10 +209,8 @@ func (l *Lab) startGroup(plan *topology.Plan, sg topology.ServerGroup) error {
 	ctx, cancel := context.WithCancel(l.ctx)
 	running.stop, running.stale = cancel, false
 	checker := &lb.Checker{
-		Group: running.group,
-		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return ns.DialFrom(ctx, vpc.HealthSource, network, address)
-		},
+		Group:   running.group,
+		Dial:    dial,
 		Changed: func(before lb.State, now lb.ServerHealth) { l.serverChanged(plan, sg.Name, before, now) },
 		Cut:     func(server netip.AddrPort) { l.cut(running.group, server) },
 	}

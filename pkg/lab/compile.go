@@ -134,7 +134,6 @@ func (c *compiler) links(ep topology.Endpoint, zone topology.EndpointZone, balan
 	}
 	for _, listener := range balancer.Listeners {
 		name := linkName(zone, listener)
-		choose := c.pick(name, listener.ServerGroup, keepsTo(balancer, node.Zone))
 		link := fullnat.Link{
 			Name:      name,
 			Ingress:   c.numbers[zone.ENI.Device],
@@ -142,15 +141,28 @@ func (c *compiler) links(ep topology.Endpoint, zone topology.EndpointZone, balan
 			Protocol:  protocolNumber(listener.Protocol),
 			Egress:    c.numbers[node.ENI.Device],
 			Local:     node.Local,
-			Pick:      choose.Pick,
-			Ended:     choose.Ended,
 			Idle:      listener.IdleTimeout,
 			Behaviour: c.behaviour(),
 			Identity:  c.identity(ep, listener),
 		}
+		if node.Proxy != nil {
+			c.toProxy(&link, node, listener)
+		} else {
+			choose := c.pick(name, listener.ServerGroup, keepsTo(balancer, node.Zone))
+			link.Pick, link.Ended = choose.Pick, choose.Ended
+		}
 		finish(&link)
 		c.nat.Links = append(c.nat.Links, link)
 	}
+}
+
+// toProxy lets the sessions of a link go to an alb's node, which picks a server
+// for each request, and closes a silent session before the session's own time is
+// over.
+func (c *compiler) toProxy(link *fullnat.Link, node *topology.Node, listener topology.Listener) {
+	proxy := netip.AddrPortFrom(node.Proxy.IP, listener.Port)
+	link.Pick = func(fullnat.Tuple) (netip.AddrPort, bool) { return proxy, true }
+	link.Idle = max(c.plan.Profile.TCPIdle, 2*listener.IdleTimeout, 2*listener.HTTP.RequestTimeout)
 }
 
 func linkName(zone topology.EndpointZone, listener topology.Listener) string {

@@ -23,7 +23,7 @@ import (
 // Each golden file is what the data plane and the resolvers are told for one
 // topology, before and after its providers have accepted.
 func TestCompile(t *testing.T) {
-	for _, name := range []string{"alibaba-clb", "alibaba-clb-overlap", "two-zones", "alibaba-reverse"} {
+	for _, name := range []string{"alibaba-clb", "alibaba-clb-overlap", "two-zones", "alibaba-reverse", "alibaba-alb-zonal"} {
 		t.Run(name, func(t *testing.T) {
 			dir := topologies
 			if _, err := os.Stat(filepath.Join("testdata", name+".yaml")); err == nil {
@@ -133,8 +133,8 @@ func (c *compiled) links(b *strings.Builder) {
 // target is the server group that a link picks from, or the one server that
 // it leads to.
 func (c *compiled) target(link fullnat.Link) string {
-	if group, ok := c.groups[link.Name]; ok {
-		return "a server of " + group
+	if link.Pick == nil {
+		return "a server of " + c.groups[link.Name]
 	}
 	server, ok := link.Pick(fullnat.Tuple{})
 	if !ok {

@@ -261,7 +261,11 @@ func (w *walk) toServers(group, zone string, node *topology.Node) {
 		}
 	}
 	if len(takes) == 0 {
-		w.stops("servers", fullnat.NoBackend.String(), "let one of them be healthy, with a weight above 0 and in this zone",
+		verdict := fullnat.NoBackend.String()
+		if node.Proxy != nil {
+			verdict = "503 Service Unavailable" // the session is open, and its requests have no server
+		}
+		w.stops("servers", verdict, "let one of them be healthy, with a weight above 0 and in this zone",
 			"server group %s has no server for it: %s", group, strings.Join(texts, "; "))
 		return
 	}
@@ -272,7 +276,10 @@ func (w *walk) toServers(group, zone string, node *topology.Node) {
 			panic("a plan names every instance of its servers: " + err.Error())
 		}
 		source := netip.Addr{}
-		if len(node.Local) > 0 {
+		switch {
+		case node.Proxy != nil:
+			source = node.Proxy.IP
+		case len(node.Local) > 0:
 			source = node.Local[0]
 		}
 		w.atInstance(instance, secgroup.Flow{Protocol: w.flow.Protocol, Src: netip.AddrPortFrom(source, 0), Dst: netip.AddrPortFrom(s.IP, s.Port)})

@@ -76,7 +76,7 @@ func (l *Lab) group(name string) *runningGroup {
 func balancerOf(plan *topology.Plan, group string) string {
 	for _, balancer := range plan.LoadBalancers {
 		for _, listener := range balancer.Listeners {
-			if listener.ServerGroup == group {
+			if slices.Contains(listener.Groups(), group) {
 				return balancer.Type
 			}
 		}

@@ -55,6 +55,7 @@ type Lab struct {
 	resolvers map[string]*runningResolver
 	services  map[string]*service
 	hosts     map[string][]host.HostName // in the hosts files, by VPC
+	proxies   map[string]*runningProxy
 	faults    *faults
 	answers   map[string]answerState // by name of the ENI; for who holds change
 }
@@ -78,6 +79,9 @@ func Start(ctx context.Context, dir Dir, plan *topology.Plan, log *slog.Logger, 
 		opt(&o)
 	}
 	plane, err := control.NewPlane(plan, time.Now)
+	if err == nil {
+		err = readCertificates(plan)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +92,8 @@ func Start(ctx context.Context, dir Dir, plan *topology.Plan, log *slog.Logger, 
 		dir: dir, log: log, started: time.Now(), plane: plane,
 		numbers: Numbers{}, netns: map[string]*host.Namespace{}, groups: map[string]*runningGroup{}, pickers: map[string][]boundPicker{},
 		resolvers: map[string]*runningResolver{}, services: map[string]*service{}, faults: restoreFaults(dir, log),
-		judged: make(chan struct{}, 1),
+		judged:  make(chan struct{}, 1),
+		proxies: map[string]*runningProxy{},
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	if err := l.run(ctx, plan, o, progress); err != nil {
@@ -227,6 +232,9 @@ func (l *Lab) replace(ctx context.Context, plan *topology.Plan, progress Progres
 	if string(old.Source) == string(plan.Source) {
 		return false, nil
 	}
+	if err := readCertificates(plan); err != nil {
+		return false, err
+	}
 	err = changeKernel(ctx, l.dir, old, plan, progress)
 	if err != nil {
 		// The kernel is as before, but namespaces that plan has not were made
@@ -270,6 +278,9 @@ func (l *Lab) become(plan *topology.Plan, progress Progress) error {
 		return err
 	}
 	l.staleGroups()
+	if err := l.openProxies(plan); err != nil {
+		return err
+	}
 	progress(0, 0, "start the resolvers")
 	if err := l.startResolvers(plan); err != nil {
 		return err
@@ -296,6 +307,9 @@ func (l *Lab) settle(ctx context.Context, progress Progress) error {
 func (l *Lab) putInForce(plan *topology.Plan) error {
 	state := l.plane.State()
 	if err := l.followGroups(state.Plan); err != nil {
+		return err
+	}
+	if err := l.followProxies(state.Plan); err != nil {
 		return err
 	}
 	l.mu.Lock()

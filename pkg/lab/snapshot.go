@@ -139,7 +139,7 @@ func balancerStatus(balancer topology.LoadBalancer) LoadBalancerStatus {
 		Nodes: []NodeStatus{}, Listeners: []ListenerStatus{},
 	}
 	for _, node := range balancer.Nodes {
-		out.Nodes = append(out.Nodes, NodeStatus{Zone: node.Zone, IP: node.ENI.IP, NATIPs: list(node.Local)})
+		out.Nodes = append(out.Nodes, NodeStatus{Zone: node.Zone, IP: node.IP(), NATIPs: list(node.Local)})
 	}
 	for _, listener := range balancer.Listeners {
 		out.Listeners = append(out.Listeners, ListenerStatus{Protocol: listener.Protocol, Port: listener.Port, ServerGroup: listener.ServerGroup})

@@ -28,6 +28,10 @@ func (b *builder) addresses() {
 		vpc, _ := b.plan.VPC(lb.VPC)
 		for j := range lb.Nodes {
 			node := &lb.Nodes[j]
+			if node.Proxy != nil {
+				b.proxyAddresses(lb, node, vpc, b.raw.LoadBalancers.Entries[i].Key)
+				continue
+			}
 			b.complete(&node.ENI, vpc, "load balancer", lb.Name, b.raw.LoadBalancers.Entries[i].Key)
 			node.Local = []netip.Addr{b.local(lb, node, vpc)}
 		}
@@ -134,6 +138,9 @@ func (b *builder) devices() {
 		lb := &b.plan.LoadBalancers[i]
 		for j := range lb.Nodes {
 			name(&lb.Nodes[j].ENI, lb.Name)
+			if proxy := lb.Nodes[j].Proxy; proxy != nil {
+				proxy.Port = inVPC[lb.VPC].name(lb.Name + "-" + b.shortZone(lb.Nodes[j].Zone) + "-node")
+			}
 		}
 	}
 	for i := range b.plan.NATGateways {

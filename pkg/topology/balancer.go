@@ -13,8 +13,14 @@ func (b *builder) serverGroups() {
 	// uses it.
 	for _, lb := range b.raw.LoadBalancers.Entries {
 		for _, l := range lb.Value.Listeners.Items {
-			if b.balancerOf[l.ServerGroup.V] == "" {
-				b.balancerOf[l.ServerGroup.V] = lb.Value.Type.V
+			used := []string{l.ServerGroup.V}
+			for _, rule := range l.Rules.Items {
+				used = append(used, rule.ServerGroup.V)
+			}
+			for _, group := range used {
+				if b.balancerOf[group] == "" {
+					b.balancerOf[group] = lb.Value.Type.V
+				}
 			}
 		}
 	}
@@ -31,12 +37,13 @@ func (b *builder) serverGroup(e *entry[rawServerGroup]) {
 		ID:        b.ids.serverGroup(e.Name, b.balancerOf[e.Name]),
 		VPC:       e.Value.VPC.V,
 		Protocol:  e.Value.Protocol.or("tcp"),
-		Scheduler: e.Value.Scheduler.or(b.usualScheduler()),
+		Scheduler: e.Value.Scheduler.or(b.usualScheduler(e.Value.Protocol.V)),
 		FailOpen:  e.Value.FailOpen.or(b.failsOpen(e.Name)),
 		SlowStart: b.span(who, "slow_start", e.Value.SlowStart, 0, 0, 15*time.Minute),
 	}
 	group.Deregistration, group.Unhealthy = b.leaving(who, group.Protocol, e.Value)
 	group.HealthCheck = b.healthCheck(who, group, e.Value.HealthCheck)
+	b.httpGroup(who, &group, e.Value)
 	weights := 0
 	vpc := refer(b, who, e.Value.VPC, b.plan.VPC)
 	for _, raw := range e.Value.Servers.Items {
@@ -60,10 +67,10 @@ func (b *builder) serverGroup(e *entry[rawServerGroup]) {
 	b.plan.ServerGroups = append(b.plan.ServerGroups, group)
 }
 
-// usualScheduler is wrr at Alibaba Cloud. AWS selects targets by a hash of the
-// flow: "What is a Network Load Balancer?", routing algorithm.
-func (b *builder) usualScheduler() string {
-	if b.plan.Cloud == "aws" {
+// usualScheduler is wrr at Alibaba Cloud. AWS selects targets of layer 4 by a
+// hash of the flow: "What is a Network Load Balancer?", routing algorithm.
+func (b *builder) usualScheduler(protocol string) string {
+	if b.plan.Cloud == "aws" && !isHTTP(protocol) {
 		return "tch"
 	}
 	return "wrr"
@@ -154,11 +161,13 @@ func (b *builder) loadBalancers() {
 func (b *builder) loadBalancer(e *entry[rawLoadBalancer]) {
 	who := fmt.Sprintf("load balancer %q", e.Name)
 	lb := LoadBalancer{
-		Name:      e.Name,
-		ID:        b.ids.loadBalancer(e.Name, e.Value.Type.V),
-		Type:      e.Value.Type.V,
-		VPC:       e.Value.VPC.V,
-		CrossZone: e.Value.CrossZone.V,
+		Name: e.Name,
+		ID:   b.ids.loadBalancer(e.Name, e.Value.Type.V),
+		Type: e.Value.Type.V,
+		VPC:  e.Value.VPC.V,
+		// Application Load Balancer API 2020-06-16, CreateServerGroup,
+		// CrossZoneEnabled; at AWS an ALB's is always on.
+		CrossZone: e.Value.CrossZone.or(e.Value.Type.V == "alb"),
 	}
 	if lb.Type == "clb" && !b.sizes.clb {
 		b.problem(e.Value.Type.Node, "write type: nlb", "%s: cloud %s has no clb", who, b.plan.Cloud)
@@ -170,10 +179,14 @@ func (b *builder) loadBalancer(e *entry[rawLoadBalancer]) {
 				Subnet: p.subnet.Name,
 				ENI:    b.eni("node", e.Name, vpc, p),
 			})
+			if lb.Type == "alb" {
+				proxyNode(&lb, &lb.Nodes[len(lb.Nodes)-1])
+			}
 		}
 		if items := e.Value.Subnets.Items; lb.Type == "clb" && len(items) > 1 {
 			b.problem(items[1].Subnet.Node, "keep one subnet, or write type: nlb", "%s: a clb is in one zone, and this is its second subnet", who)
 		}
+		b.albZones(who, e, &lb)
 	}
 	for _, raw := range e.Value.Listeners.Items {
 		b.listener(who, &lb, raw)
@@ -192,23 +205,23 @@ func (b *builder) listener(who string, lb *LoadBalancer, raw rawListener) {
 	if l.ProxyProtocol != "" && lb.Type != "nlb" {
 		b.problem(raw.ProxyProtocol.Node, "use an nlb", "%s is a %s, and only an nlb can tell servers who the consumer is", who, lb.Type)
 	}
-	l.IdleTimeout = b.idleTimeout(who, l.Protocol, raw.IdleTimeout)
+	fits := b.listenerFits(who, lb, raw)
+	if isHTTP(l.Protocol) {
+		b.httpListener(who, lb, &l, raw)
+	} else {
+		l.IdleTimeout = b.idleTimeout(who, l.Protocol, raw.IdleTimeout)
+		b.notHTTP(who, raw)
+	}
 	for _, other := range lb.Listeners {
-		if raw.Port.given() && raw.Protocol.given() && other.Protocol == l.Protocol && other.Port == l.Port {
+		if raw.Port.given() && raw.Protocol.given() && transport(other.Protocol) == transport(l.Protocol) && other.Port == l.Port {
 			b.problem(raw.Node, "give one of them another port", "%s: two listeners on %s port %d", who, l.Protocol, l.Port)
 		}
 	}
 	lb.Listeners = append(lb.Listeners, l)
-	group := refer(b, who, raw.ServerGroup, b.plan.ServerGroup)
-	if group == nil || b.bad["server group "+group.Name] {
-		return
-	}
-	if raw.Protocol.given() && group.Protocol != l.Protocol {
-		b.problem(raw.ServerGroup.Node, fmt.Sprintf("use a server group with protocol: %s", l.Protocol),
-			"%s: listener %s port %d leads to server group %q, which is for %s", who, l.Protocol, l.Port, group.Name, group.Protocol)
-	}
-	if lb.VPC != "" && group.VPC != lb.VPC {
-		b.problem(raw.ServerGroup.Node, "a load balancer serves its own vpc", "%s is in vpc %q, and server group %q in vpc %q", who, lb.VPC, group.Name, group.VPC)
+	if fits {
+		b.listenerGroup(who, lb, &l, raw.ServerGroup)
+	} else {
+		refer(b, who, raw.ServerGroup, b.plan.ServerGroup)
 	}
 }
 

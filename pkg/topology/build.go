@@ -31,6 +31,7 @@ func newBuilder(src *source, raw *rawTopology) *builder {
 		Region:    raw.Region.V,
 		Dataplane: "_dataplane",
 	}
+	plan.Profile.HTTP = httpProfiles[cloud]
 	return &builder{
 		source:     src,
 		raw:        raw,
@@ -62,6 +63,7 @@ func (b *builder) build() {
 	if len(b.problems) == 0 {
 		b.addresses()
 		b.devices()
+		b.certificateNames()
 	}
 	b.dnsZones()
 	b.checks()

@@ -94,7 +94,7 @@ func (i ids) serverGroup(name, balancer string) string {
 	switch {
 	case i.cloud == "aws":
 		return "targetgroup/" + name + "/" + random(i.lab+"/targetgroup/"+name, 16, "0123456789abcdef")
-	case balancer == "nlb":
+	case balancer == "nlb", balancer == "alb":
 		return i.id("sgp", name)
 	}
 	return i.id("rsp", name)
@@ -102,10 +102,12 @@ func (i ids) serverGroup(name, balancer string) string {
 
 func (i ids) loadBalancer(name, balancer string) string {
 	switch {
+	case i.cloud == "aws" && balancer == "alb":
+		return "app/" + name + "/" + random(i.lab+"/loadbalancer/"+name, 16, "0123456789abcdef")
 	case i.cloud == "aws":
 		return "net/" + name + "/" + random(i.lab+"/loadbalancer/"+name, 16, "0123456789abcdef")
-	case balancer == "nlb":
-		return i.id("nlb", name)
+	case balancer == "nlb", balancer == "alb":
+		return i.id(balancer, name)
 	}
 	return i.id("lb", name)
 }

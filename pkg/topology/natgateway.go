@@ -368,6 +368,9 @@ func (p *Plan) offerOf(name string) (*offer, error) {
 		if lb.Type != "" {
 			out.a = "a " + lb.Type
 		}
+		if lb.Type == "alb" || lb.Type == "nlb" {
+			out.a = "an " + lb.Type
+		}
 		for _, node := range lb.Nodes {
 			out.resources = append(out.resources, Resource{LoadBalancer: name, Zone: node.Zone})
 		}

@@ -124,7 +124,7 @@ type ServerGroup struct {
 	Name        string
 	ID          string // rsp-…, sgp-…, or targetgroup/NAME/… at AWS
 	VPC         string
-	Protocol    string // tcp or udp
+	Protocol    string // tcp, udp, http or https
 	Scheduler   string // wrr, rr, wlc, sch (by source address) or tch (by source and destination)
 	Servers     []Server
 	HealthCheck HealthCheck
@@ -136,6 +136,8 @@ type ServerGroup struct {
 	// What becomes of the sessions of a server that the group has no more, and
 	// of one that has become unhealthy.
 	Deregistration, Unhealthy Leaving
+	Persistence               *Persistence // of http and https; nil for none
+	Keepalive                 bool         // of http and https: connections to servers outlive a request
 }
 
 // Leaving is what becomes of the sessions of a server that takes no new ones.
@@ -156,8 +158,8 @@ type Server struct {
 // LoadBalancer has one node in each of its zones.
 type LoadBalancer struct {
 	Name      string
-	ID        string // lb-…, nlb-…, or net/NAME/… at AWS
-	Type      string // clb or nlb
+	ID        string // lb-…, nlb-…, alb-…, or net/NAME/… and app/NAME/… at AWS
+	Type      string // clb, nlb or alb
 	VPC       string
 	Nodes     []Node
 	Listeners []Listener
@@ -173,17 +175,21 @@ type Node struct {
 	// come. They belong to the node, which answers ARP for them; the VPC and
 	// the instances of the node's subnet have a route to them.
 	Local []netip.Addr
+	// Proxy is where an alb's listeners run, nil of the other types. To the data
+	// plane it is the server of every session.
+	Proxy *Proxy
 }
 
 // Listener accepts sessions on a port.
 type Listener struct {
-	Protocol    string // tcp or udp
+	Protocol    string // tcp or udp, http or https of an alb
 	Port        uint16
 	ServerGroup string
 	IdleTimeout time.Duration
 	// ProxyProtocol says where a PROXY protocol v2 header goes before what the
 	// consumer sends: on_first_ack_with_payload, on_first_ack, or "" for none.
 	ProxyProtocol string
+	HTTP          *HTTPListener // of http and https, nil otherwise
 }
 
 // ENI is a veth pair: one end on a subnet's bridge, the other in the lab's
@@ -368,6 +374,7 @@ type Profile struct {
 	ReportExhaustion bool // ICMP administratively prohibited where there is no NAT port
 	ReportTooBig     bool // ICMP fragmentation needed
 	ClampMSS         bool // SYNs announce no larger segments than both sides can carry
+	HTTP             HTTPProfile
 	// How long a TCP session may be silent that is not established; 0 is what
 	// is usual.
 	TCPOpening, TCPClosing, TCPClosed time.Duration

@@ -90,7 +90,7 @@ type rawInstanceService struct {
 
 type rawServerGroup struct {
 	VPC            value[string]        `yaml:"vpc,required" doc:"the VPC of its servers"`
-	Protocol       value[string]        `yaml:"protocol" doc:"tcp where it is missing" enum:"tcp|udp" later:"http|https|tls|tcpssl"`
+	Protocol       value[string]        `yaml:"protocol" doc:"tcp where it is missing; http and https are for an alb" enum:"tcp|udp|http|https" later:"tls|tcpssl|grpc"`
 	Scheduler      value[string]        `yaml:"scheduler" doc:"whose turn it is: by weight in a smooth order (wrr), one after the other (rr), the fewest sessions for its weight (wlc), the same for each source address (sch) or for each source and destination with their ports (tch); wrr where it is missing, tch at aws" enum:"wrr|rr|wlc|sch|tch" later:"qch"`
 	Servers        sequence[rawServer]  `yaml:"servers,required" doc:"the backends"`
 	HealthCheck    rawHealthCheck       `yaml:"health_check" doc:"how servers are probed; the cloud's defaults where it is missing"`
@@ -98,6 +98,8 @@ type rawServerGroup struct {
 	SlowStart      value[time.Duration] `yaml:"slow_start" doc:"how long the weight of a server grows that became healthy beside others, such as 30s; not at all where it is missing"`
 	Deregistration rawLeaving           `yaml:"deregistration" doc:"what becomes of the sessions of a server that is taken out of the group; what the cloud does where it is missing"`
 	Unhealthy      rawLeaving           `yaml:"unhealthy" doc:"what becomes of the sessions of a server that has become unhealthy; what the cloud does where it is missing"`
+	Persistence    *rawPersistence      `yaml:"persistence" doc:"of http and https: keep a client at its server by a cookie"`
+	Keepalive      value[bool]          `yaml:"keepalive" doc:"of http and https: connections to servers outlive a request; the cloud's default where it is missing"`
 }
 
 type rawLeaving struct {
@@ -128,22 +130,27 @@ type rawHealthCheck struct {
 }
 
 type rawLoadBalancer struct {
-	Type      value[string]         `yaml:"type,required" doc:"clb is in one zone, nlb in one or more" enum:"clb|nlb" later:"alb|gwlb"`
+	Type      value[string]         `yaml:"type,required" doc:"clb is in one zone, nlb in one or more, both of layer 4; alb is in two or more, of layer 7" enum:"clb|nlb|alb" later:"gwlb"`
 	VPC       value[string]         `yaml:"vpc,required" doc:"the VPC that it is in"`
 	Subnets   placements            `yaml:"subnets,required" doc:"a subnet for each of its zones"`
 	Listeners sequence[rawListener] `yaml:"listeners,required" doc:"the ports that it accepts sessions on"`
-	CrossZone value[bool]           `yaml:"cross_zone" doc:"a node may pick servers of other zones; false where it is missing"`
+	CrossZone value[bool]           `yaml:"cross_zone" doc:"a node may pick servers of other zones; where it is missing true of an alb, else false"`
 }
 
 type rawListener struct {
-	Protocol    value[string]        `yaml:"protocol,required" doc:"what it accepts" enum:"tcp|udp" later:"http|https|quic|tls|tcpssl"`
+	Protocol    value[string]        `yaml:"protocol,required" doc:"what it accepts" enum:"tcp|udp|http|https" later:"quic|tls|tcpssl"`
 	Port        value[int]           `yaml:"port,required" doc:"the port" range:"1..65535"`
-	ServerGroup value[string]        `yaml:"server_group,required" doc:"where sessions go"`
+	ServerGroup value[string]        `yaml:"server_group,required" doc:"where sessions go, and requests that no rule is for"`
 	IdleTimeout value[time.Duration] `yaml:"idle_timeout" doc:"how long a session may be silent, such as 900s; the cloud's default where it is missing"`
 	// The names of the places are the values of an attribute of AWS target
 	// groups: proxy_protocol_v2.client_to_server.header_placement.
 	ProxyProtocol value[string] `yaml:"proxy_protocol" doc:"tell servers who the consumer is, in a PROXY protocol v2 header: with the first bytes that the consumer sends, or at once; nlb only; no header where it is missing" enum:"on_first_ack_with_payload|on_first_ack"`
-	Node          *yaml.Node
+	// The rest is of http and https; alb.go has what it is made of.
+	RequestTimeout value[time.Duration]      `yaml:"request_timeout" doc:"of http and https: how long a server may be silent before the client is told 504, such as 60s; the cloud's default where it is missing"`
+	Rules          sequence[rawListenerRule] `yaml:"rules" doc:"of http and https: requests that do not go to the server group"`
+	Forwarded      sequence[value[string]]   `yaml:"forwarded" doc:"of http and https: what servers are told in headers beside X-Forwarded-For: proto, port, client_port, slb_id; the cloud's default where it is missing"`
+	Certificates   sequence[rawCertificate]  `yaml:"certificates" doc:"of https: the first is for clients that name no host; the lab makes one where the key is missing"`
+	Node           *yaml.Node
 }
 
 type rawNATGateway struct {

@@ -131,7 +131,7 @@ func (l *LoadBalancer) lookup(zone string, zoned, address bool) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	return addressText(n.ENI.IP), nil
+	return addressText(n.IP()), nil
 }
 
 // addressText is empty for an address that a plan with problems does not have.

@@ -61,6 +61,9 @@ func (b *builder) offered(who string, refs sequence[value[string]]) []*offer {
 			b.problem(ref.Node, "remove it: a "+o.kind+" is offered in all of its zones", "%s: %s %q is named twice", who, o.kind, o.name)
 		case len(out) > 0 && o.a != out[0].a && o.a != "" && out[0].a != "":
 			b.problem(ref.Node, "make a service for each type", "%s: %q is %s, and %q %s", who, o.name, o.a, out[0].name, out[0].a)
+		case o.a == "an alb" && b.plan.Cloud == "aws":
+			// AWS PrivateLink guide, "Create a service powered by AWS PrivateLink".
+			b.problem(ref.Node, "offer an nlb", "%s: load balancer %q is an alb, and at aws a service offers nlbs", who, o.name)
 		default:
 			out = append(out, o)
 		}

@@ -1,0 +1,237 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"reflect"
+	"slices"
+
+	"github.com/plinksim/plinksim/pkg/alb"
+	"github.com/plinksim/plinksim/pkg/lb"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// runningProxy is one listener of one node of an alb.
+type runningProxy struct {
+	listener *alb.Listener
+	socket   net.Listener
+	serves   bool
+	does     proxyWork
+	stale    bool // does is no more what it should do, whatever the plan says
+}
+
+// proxyWork is what a listener was told to do: it is told anew where that is
+// different.
+type proxyWork struct {
+	listener topology.Listener
+	groups   []topology.ServerGroup
+	zone     string // whose servers it keeps to, "" is all
+	profile  topology.HTTPProfile
+}
+
+// proxySpec is a listener with the node that it is on.
+type proxySpec struct {
+	balancer *topology.LoadBalancer
+	node     *topology.Node
+	topology.Listener
+}
+
+func proxiesOf(plan *topology.Plan) []proxySpec {
+	var specs []proxySpec
+	for i := range plan.LoadBalancers {
+		balancer := &plan.LoadBalancers[i]
+		for j := range balancer.Nodes {
+			if balancer.Nodes[j].Proxy == nil {
+				continue
+			}
+			for _, l := range balancer.Listeners {
+				specs = append(specs, proxySpec{balancer, &balancer.Nodes[j], l})
+			}
+		}
+	}
+	return specs
+}
+
+// key tells listeners apart over changes of the file. What is not in it a
+// listener that runs can become.
+func (s proxySpec) key() string {
+	return fmt.Sprint(s.node.Proxy.Namespace, " ", s.address(), " ", s.Protocol, " ", s.IdleTimeout)
+}
+
+func (s proxySpec) address() netip.AddrPort { return netip.AddrPortFrom(s.node.Proxy.IP, s.Port) }
+
+func (s proxySpec) String() string {
+	return fmt.Sprintf("load balancer node %s: listener %s port %d", s.node.ENI.Name, s.Protocol, s.Port)
+}
+
+// retireProxies closes the sockets of listeners that plan has not. What they
+// are answering they may finish, unless their node is gone.
+func (l *Lab) retireProxies(plan *topology.Plan) {
+	keep, nodes := map[string]bool{}, map[string]bool{}
+	for _, s := range proxiesOf(plan) {
+		keep[s.key()] = true
+		nodes[s.node.Proxy.IP.String()] = true
+	}
+	for _, p := range take(l, l.proxies, keep) {
+		p.socket.Close()
+		at, _, _ := net.SplitHostPort(p.socket.Addr().String())
+		if l.ctx.Err() != nil || !nodes[at] {
+			p.listener.Close()
+			continue
+		}
+		l.work.Go(func() {
+			ctx, cancel := context.WithTimeout(l.ctx, plan.Profile.HTTP.Request)
+			defer cancel()
+			_ = p.listener.Drain(ctx)
+			p.listener.Close()
+		})
+	}
+}
+
+// openProxies opens the sockets that plan has and the lab has not. Nobody is
+// served before followProxies. Certificates that the file names may be others
+// by now.
+func (l *Lab) openProxies(plan *topology.Plan) error {
+	for _, spec := range proxiesOf(plan) {
+		if running := l.proxy(spec.key()); running != nil {
+			running.stale = len(spec.HTTP.Certificates) > 0
+			continue
+		}
+		if err := l.openProxy(spec); err != nil {
+			return fmt.Errorf("%s: %w", spec, err)
+		}
+	}
+	return nil
+}
+
+func (l *Lab) proxy(key string) *runningProxy {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.proxies[key]
+}
+
+func (l *Lab) openProxy(spec proxySpec) error {
+	ns, err := l.namespace(spec.node.Proxy.Namespace)
+	if err != nil {
+		return err
+	}
+	socket, err := ns.Listen(l.ctx, "tcp", spec.address().String())
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.proxies[spec.key()] = &runningProxy{listener: alb.New(ns.DialContext, l.log.With("listener", spec.String())), socket: socket}
+	return nil
+}
+
+// followProxies lets listeners do what plan says now. The server groups are
+// those of the plan already.
+func (l *Lab) followProxies(plan *topology.Plan) error {
+	for _, spec := range proxiesOf(plan) {
+		running := l.proxy(spec.key())
+		if running == nil {
+			continue
+		}
+		if err := l.followProxy(plan, spec, running); err != nil {
+			return fmt.Errorf("%s: %w", spec, err)
+		}
+	}
+	return nil
+}
+
+func (l *Lab) followProxy(plan *topology.Plan, spec proxySpec, running *runningProxy) error {
+	work := proxyWork{listener: spec.Listener, zone: keepsTo(spec.balancer, spec.node.Zone), profile: plan.Profile.HTTP}
+	for _, name := range spec.Groups() {
+		sg, err := plan.ServerGroup(name)
+		if err != nil {
+			panic("a plan names every server group of its listeners: " + err.Error())
+		}
+		work.groups = append(work.groups, *sg)
+	}
+	if running.serves && !running.stale && reflect.DeepEqual(work, running.does) {
+		return nil
+	}
+	cfg := alb.Config{Listener: spec.Listener, LoadBalancer: spec.balancer.ID, Profile: work.profile}
+	for _, sg := range work.groups {
+		cfg.Groups = append(cfg.Groups, proxyGroup(sg, work.zone, l.group(sg.Name).group))
+	}
+	var err error
+	if cfg.Certificates, err = l.certificates(plan, spec.Listener); err != nil {
+		return err
+	}
+	running.listener.Configure(cfg)
+	running.does, running.stale = work, false
+	if running.serves {
+		return nil
+	}
+	running.serves = true
+	l.work.Go(func() {
+		if err := running.listener.Serve(l.ctx, running.socket); err != nil && l.ctx.Err() == nil {
+			l.log.Error("a listener stopped", "listener", spec.String(), "error", err)
+		}
+	})
+	return nil
+}
+
+// proxyGroup is a server group as a node sees it that keeps to a zone.
+func proxyGroup(sg topology.ServerGroup, zone string, group *lb.Group) alb.Group {
+	picker := group.Picker(zone)
+	return alb.Group{
+		ServerGroup: sg,
+		Pick: func(client, listener netip.AddrPort) (netip.AddrPort, bool) {
+			return picker.Pick(lb.Flow{Src: client, Dst: listener})
+		},
+		Ended:  func(server netip.AddrPort) { picker.Ended(server) },
+		Usable: func() []netip.AddrPort { return usable(sg, zone, group.Health()) },
+	}
+}
+
+// usable are the servers of a zone, "" is all, that may get requests: those that
+// are healthy, or, where the group opens when it fails, all if none is.
+func usable(sg topology.ServerGroup, zone string, health []lb.ServerHealth) []netip.AddrPort {
+	var all, healthy []netip.AddrPort
+	for _, s := range sg.Servers {
+		at := netip.AddrPortFrom(s.IP, s.Port)
+		i := slices.IndexFunc(health, func(h lb.ServerHealth) bool { return h.Server == at })
+		if i < 0 || zone != "" && s.Zone != zone {
+			continue
+		}
+		all = append(all, at)
+		if health[i].Healthy {
+			healthy = append(healthy, at)
+		}
+	}
+	if len(healthy) == 0 && sg.FailOpen {
+		return all
+	}
+	return healthy
+}
+
+// prober is where the servers of a group are probed from: for an alb's groups
+// its first node, which is also where requests come from ("ALB status codes":
+// a Local IP that the vSwitch assigns), otherwise the VPC.
+func (l *Lab) prober(plan *topology.Plan, sg topology.ServerGroup) (func(ctx context.Context, network, address string) (net.Conn, error), error) {
+	for _, spec := range proxiesOf(plan) {
+		if slices.Contains(spec.Groups(), sg.Name) {
+			ns, err := l.namespace(spec.node.Proxy.Namespace)
+			if err != nil {
+				return nil, err
+			}
+			return ns.DialContext, nil
+		}
+	}
+	vpc, err := plan.VPC(sg.VPC)
+	if err != nil {
+		return nil, err
+	}
+	ns, err := l.namespace(vpc.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		return ns.DialFrom(ctx, vpc.HealthSource, network, address)
+	}, nil
+}

@@ -1,0 +1,102 @@
+package topology
+
+import (
+	"slices"
+	"time"
+)
+
+// HTTPListener is what an http or https listener has beyond the others. Its
+// server group is where requests go that no rule matches.
+type HTTPListener struct {
+	// RequestTimeout is how long a server may be silent before the client is
+	// told 504; the same silence in the middle of an answer ends it.
+	RequestTimeout time.Duration
+	Rules          []ListenerRule // in the order in which they are asked
+	// Forwarded names the headers that tell servers of the client beside
+	// X-Forwarded-For: proto, port, client_port, slb_id.
+	Forwarded []string
+	// Certificates of an https listener. Where there is none the lab makes one
+	// for CertificateNames, which are names and addresses.
+	Certificates     []CertificateFiles
+	CertificateNames []string
+}
+
+// CertificateFiles are two files in PEM form, as the user wrote their names:
+// relative ones are beside the topology file.
+type CertificateFiles struct {
+	Certificate string // and behind it the chain up to its CA
+	Key         string
+}
+
+// ListenerRule says what becomes of the requests that it matches. Exactly one
+// of ServerGroup, FixedResponse and Redirect is set.
+type ListenerRule struct {
+	Priority int // 1 is asked first
+	// Hosts and Paths are patterns in which * stands for any characters and ?
+	// for one. A list matches if one of its patterns does, an empty one always.
+	Hosts, Paths  []string
+	ServerGroup   string
+	FixedResponse *FixedResponse
+	Redirect      *Redirect
+}
+
+// Groups are the server groups that a listener and its rules lead to, each
+// once.
+func (l Listener) Groups() []string {
+	out := []string{l.ServerGroup}
+	if l.HTTP == nil {
+		return out
+	}
+	for _, rule := range l.HTTP.Rules {
+		if rule.ServerGroup != "" && !slices.Contains(out, rule.ServerGroup) {
+			out = append(out, rule.ServerGroup)
+		}
+	}
+	return out
+}
+
+// FixedResponse is an answer that the load balancer gives by itself.
+type FixedResponse struct {
+	Status      int
+	ContentType string
+	Body        string
+}
+
+// Redirect sends the client elsewhere. What is "" or 0 is the request's.
+type Redirect struct {
+	Status   int
+	Protocol string // http or https
+	Host     string
+	Port     uint16
+	Path     string
+	Query    string
+}
+
+// Persistence keeps a client at its server by a cookie.
+type Persistence struct {
+	// Mode is insert: the load balancer sets a cookie of its own; or rewrite:
+	// it writes the server into the cookie that the server sets.
+	Mode    string
+	Cookie  string
+	Timeout time.Duration // of an inserted cookie
+	// Renew sets an inserted cookie anew with every answer.
+	Renew bool
+}
+
+// HTTPProfile is how a cloud's layer 7 load balancer behaves.
+type HTTPProfile struct {
+	Idle    time.Duration // of a client's connection between two requests
+	Request time.Duration // default of RequestTimeout
+	Connect time.Duration // to a server
+	// MaxHeader is the longest request line and the longest header, in bytes;
+	// MaxHeaders bounds all of them together. More is answered with 400.
+	MaxHeader, MaxHeaders int
+	RefuseTrace           bool // 405 for TRACE
+	// ConnectElsewhere tries another server where one refuses the connection.
+	// Nothing of the request was sent by then.
+	ConnectElsewhere bool
+	ClientGone       int      // what is counted where the client went away
+	Forwarded        []string // default of HTTPListener.Forwarded
+	Keepalive        bool     // default of ServerGroup.Keepalive
+	Persistence      Persistence
+}
