@@ -44,7 +44,7 @@ func newStatus() *cobra.Command {
 
 func printStatus(w io.Writer, s lab.Status) {
 	fmt.Fprintf(w, "lab %s (%s, %s), up since %s, from %s\n", s.Lab, s.Cloud, s.Region, s.Started.Local().Format("2006-01-02 15:04:05"), s.File)
-	for _, print := range []func(io.Writer, lab.Status){printEndpoints, printServices, printGateways, printInstances, printServers, printLinks, printShaping} {
+	for _, print := range []func(io.Writer, lab.Status){printEndpoints, printServices, printGateways, printInstances, printServers, printProxies, printLinks, printShaping} {
 		section(w, func(w io.Writer) { print(w, s) })
 	}
 	fmt.Fprintf(w, "\ndata plane: %d sessions, %d frames read, %d sent, %d superframes; lost: %d ring, %d copy, %d send\n",
@@ -110,6 +110,31 @@ func reasonOf(s lab.ServerStatus) string {
 		return s.Code + ": " + s.Reason
 	}
 	return s.Code + s.Reason
+}
+
+// printProxies is about the listeners of albs, node by node.
+func printProxies(w io.Writer, s lab.Status) {
+	t := newTable(w, "ALB LISTENER", "ADDRESS", "OPEN", "ANSWERS", "FAILURES", "SERVERS")
+	for _, p := range s.Proxies {
+		var servers []string
+		for _, b := range p.Servers {
+			servers = append(servers, fmt.Sprintf("%s %s", b.Address, answersText(b.Requests)))
+		}
+		t.row(p.Name, p.Address, p.Open, answersText(p.Requests), verdictText(p.Failures), strings.Join(servers, "; "))
+	}
+	t.flush()
+}
+
+// answersText counts answers by their status, 200 12x.
+func answersText(answers map[int]uint64) string {
+	var parts []string
+	for _, status := range slices.Sorted(maps.Keys(answers)) {
+		parts = append(parts, fmt.Sprintf("%d %dx", status, answers[status]))
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
 }
 
 func printLinks(w io.Writer, s lab.Status) {

@@ -220,6 +220,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	to.servers(m)
 	to.resolvers(m)
+	to.proxies(m)
 }
 
 type emitter struct{ out chan<- prometheus.Metric }

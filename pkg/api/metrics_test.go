@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/pkg/alb"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/dns"
@@ -36,6 +37,10 @@ func someMetrics() lab.Metrics {
 	m.NATPorts = []lab.NATPortUse{{
 		ENI: "clb1@z", Protocol: "tcp", NATIP: netip.MustParseAddr("100.64.0.1"), Target: netip.MustParseAddrPort("192.0.2.1:80"), InUse: 4, Limit: 55000,
 	}}
+	m.Proxies = []lab.ProxyStats{{Name: "alb1@z http/80", Stats: alb.Stats{
+		Accepted: 3, Open: 1, Requests: map[int]uint64{200: 14, 503: 1}, Failures: map[string]uint64{"no_server": 1}, BytesSent: 15,
+		Backends: []alb.BackendStats{{Group: "rs1", Server: netip.MustParseAddrPort("192.0.2.1:80"), Requests: map[int]uint64{200: 14}, ConnectErrors: 16, Active: 1}},
+	}}}
 	m.Engine.Shaped.Links = []dataplane.ShapedLinkStats{{Name: "ep1", ToConsumer: dataplane.ShapedStats{Lost: 13}}}
 	return m
 }
@@ -58,6 +63,13 @@ func TestMetricsTellWhatWasCounted(t *testing.T) {
 		`plinksim_eni_frames_total{direction="received",eni="ep1@z"} 7`,
 		`plinksim_eni_bytes_total{direction="sent",eni="ep1@z"} 9`,
 		`plinksim_link_packets_total{direction="to_provider",link="ep1@z tcp/80"} 100`,
+		`plinksim_alb_open_connections{listener="alb1@z http/80"} 1`,
+		`plinksim_alb_requests_total{listener="alb1@z http/80",status="503"} 1`,
+		`plinksim_alb_failures_total{listener="alb1@z http/80",reason="no_server"} 1`,
+		`plinksim_alb_body_bytes_total{direction="sent",listener="alb1@z http/80"} 15`,
+		`plinksim_alb_server_requests_total{address="192.0.2.1:80",listener="alb1@z http/80",server_group="rs1",status="200"} 14`,
+		`plinksim_alb_server_errors_total{address="192.0.2.1:80",listener="alb1@z http/80",reason="connect",server_group="rs1"} 16`,
+		`plinksim_alb_server_active_requests{address="192.0.2.1:80",listener="alb1@z http/80",server_group="rs1"} 1`,
 		`plinksim_link_sessions{link="ep1@z tcp/80"} 4`,
 		`plinksim_link_sessions_opened_total{link="ep1@z tcp/80"} 11`,
 		`plinksim_link_verdicts_total{link="ep1@z tcp/80",verdict="Denied"} 6`,

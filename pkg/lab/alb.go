@@ -62,6 +62,11 @@ func (s proxySpec) key() string {
 
 func (s proxySpec) address() netip.AddrPort { return netip.AddrPortFrom(s.node.Proxy.IP, s.Port) }
 
+// name is what status and metrics call it.
+func (s proxySpec) name() string {
+	return fmt.Sprintf("%s %s/%d", s.node.ENI.Name, s.Protocol, s.Port)
+}
+
 func (s proxySpec) String() string {
 	return fmt.Sprintf("load balancer node %s: listener %s port %d", s.node.ENI.Name, s.Protocol, s.Port)
 }

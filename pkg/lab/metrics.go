@@ -23,6 +23,7 @@ type Metrics struct {
 	Connections        []control.Connection
 	Groups             map[string][]lb.ServerHealth
 	Resolvers          map[string]dns.Stats // by VPC
+	Proxies            []ProxyStats
 }
 
 // NATPortUse is how many of its ports towards a target a NAT IP uses.
@@ -49,6 +50,7 @@ func (l *Lab) Metrics() Metrics {
 		Connections: l.plane.State().Connections,
 		Groups:      map[string][]lb.ServerHealth{}, Resolvers: map[string]dns.Stats{},
 	}
+	m.Proxies = l.proxyStats(plan)
 	used := map[packet.ENI]dataplane.ENIStats{}
 	for _, s := range engine.ENIs {
 		used[s.ENI] = s

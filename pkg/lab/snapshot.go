@@ -39,6 +39,7 @@ func (l *Lab) Status() Status {
 	for _, gw := range state.NATGateways {
 		s.NATGateways = append(s.NATGateways, gatewayStatus(plan, gw))
 	}
+	s.Proxies = l.proxyStatus(plan)
 	stats := l.engine.Stats()
 	s.Shaping = l.shapedStatus(stats.Shaped)
 	for _, link := range turned(plan, stats.Table.Links) {

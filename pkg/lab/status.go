@@ -27,6 +27,7 @@ type Status struct {
 	NATGateways   []NATGatewayStatus   `json:"nat_gateways"`
 	ServerGroups  []ServerGroupStatus  `json:"server_groups"`
 	Links         []LinkStatus         `json:"links"`
+	Proxies       []ProxyStatus        `json:"proxies"` // listeners of albs, node by node
 	Shaping       []ShapedStatus       `json:"shaping"` // bandwidths and faults of connections
 	Dataplane     DataplaneStatus      `json:"data_plane"`
 }
