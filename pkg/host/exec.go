@@ -21,8 +21,8 @@ var (
 )
 
 // Exec replaces the calling process by a program in a namespace of the lab. In
-// a mount namespace of its own the program sees the namespace's files in /etc
-// and its devices in /sys. The program is argv[0], which is looked up in the
+// a mount namespace of its own the program sees the namespace's files and the
+// lab's certificate authority in /etc, and its devices in /sys. The program is argv[0], which is looked up in the
 // PATH of env if it has no slash; env is the program's whole environment.
 //
 // Exec returns only if it fails, with ErrNotFound or ErrNotExecutable where it
@@ -43,6 +43,9 @@ func Exec(dir, namespace string, argv, env []string) error {
 		return fmt.Errorf("enter namespace %s: %w", namespace, err)
 	}
 	if err := ownMounts(etcDir(dir, namespace)); err != nil {
+		return err
+	}
+	if err := showTrust(dir); err != nil {
 		return err
 	}
 	path, err := findProgram(argv[0], env)
@@ -75,7 +78,7 @@ func ownMounts(etc string) error {
 // showFile mounts a namespace's file over the host's, where both are there.
 func showFile(own, target string) error {
 	if _, err := os.Stat(own); errors.Is(err, fs.ErrNotExist) {
-		return nil // a namespace that is not an instance's
+		return nil // of a namespace that is not an instance's, or a lab without an authority
 	}
 	// The host's may be a link to a file that a resolver daemon writes.
 	path, err := filepath.EvalSymlinks(target)
@@ -90,6 +93,25 @@ func showFile(own, target string) error {
 	}
 	if err := unix.Mount(own, path, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("show %s as %s: %w", own, target, err)
+	}
+	return nil
+}
+
+// TrustFile is the file in a lab's directory that programs on instances see in
+// the place of the host's list of certificate authorities, where both are there.
+const TrustFile = "ca-certificates.crt"
+
+// HostTrust is where hosts have that list: Debian and Alpine, Fedora.
+var HostTrust = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"}
+
+func showTrust(dir string) error {
+	for _, target := range HostTrust {
+		if _, err := os.Stat(target); err != nil {
+			continue
+		}
+		if err := showFile(filepath.Join(dir, TrustFile), target); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -15,15 +15,17 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
+	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 // The certificates of https listeners for which the file names none are signed
 // by a certificate authority of the lab's own, which lives as long as the lab:
-// a daemon that takes it over goes on with it. Whoever wants to trust it finds
-// it in the lab's directory.
+// a daemon that takes it over goes on with it. It is in the lab's directory, and
+// programs on instances that read the host's list of authorities trust it.
 const (
 	authorityFile    = "ca.pem"
 	authorityKeyFile = "ca-key.pem"
@@ -84,6 +86,18 @@ func (l *Lab) certificates(plan *topology.Plan, listener topology.Listener) ([]t
 	return []tls.Certificate{leaf}, nil
 }
 
+// prepareAuthority makes the authority before programs start, so that they see
+// it.
+func (l *Lab) prepareAuthority(plan *topology.Plan) error {
+	for _, spec := range proxiesOf(plan) {
+		if spec.Protocol == "https" && len(spec.HTTP.Certificates) == 0 {
+			_, err := l.authority(plan)
+			return err
+		}
+	}
+	return nil
+}
+
 // authority reads the lab's certificate authority, or makes it. The caller holds
 // change, or is Start.
 func (l *Lab) authority(plan *topology.Plan) (tls.Certificate, error) {
@@ -113,7 +127,24 @@ func (l *Lab) authority(plan *topology.Plan) (tls.Certificate, error) {
 	if err := writeFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made.Certificate[0]})); err != nil {
 		return tls.Certificate{}, err
 	}
-	return made, os.Chmod(cert, 0o644)
+	return made, errors.Join(os.Chmod(cert, 0o644), l.trust(cert))
+}
+
+// trust makes the list of authorities that programs on instances see.
+func (l *Lab) trust(cert string) error {
+	bundle := l.dir.Path(host.TrustFile)
+	var list []byte
+	for _, file := range append(slices.Clone(host.HostTrust), cert) {
+		text, err := os.ReadFile(file)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		list = append(list, text...)
+	}
+	if err := writeFile(bundle, list); err != nil {
+		return err
+	}
+	return os.Chmod(bundle, 0o644)
 }
 
 // issue makes a certificate for names and addresses.

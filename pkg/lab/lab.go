@@ -273,6 +273,9 @@ func (l *Lab) become(plan *topology.Plan, progress Progress) error {
 	if err := errors.Join(l.retire(plan), l.numberENIs(plan)); err != nil {
 		return err
 	}
+	if err := l.prepareAuthority(plan); err != nil {
+		return err
+	}
 	progress(0, 0, "start the services of the instances")
 	if err := l.startServices(plan); err != nil {
 		return err
