@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,11 +28,11 @@ func (s Situation) place(to string) (place, error) {
 	p := place{protocol: "tcp"}
 	rest := to
 	if scheme, after, ok := strings.Cut(to, "://"); ok {
-		u, err := url.Parse("x://" + after)
-		if err != nil {
-			return p, fmt.Errorf("%q is no URL: %w", to, err)
+		// Not url.Parse: in http://ep1@zone/ it takes ep1 for a user.
+		rest = after
+		if end := strings.IndexAny(after, "/?#"); end >= 0 {
+			rest = after[:end]
 		}
-		rest = u.Host
 		switch scheme {
 		case "tcp":
 		case "udp":

@@ -45,7 +45,10 @@ func (w *walk) follow() {
 	if err != nil {
 		panic("a plan names every VPC of its instances: " + err.Error())
 	}
+	balancer, node := w.proxyAt(vpc.Name)
 	switch gw, eni, instance := w.gatewayAt(vpc.Name), w.eniAt(vpc.Name), w.instanceAt(vpc); {
+	case node != nil:
+		w.atProxy(balancer, node)
 	case gw != nil:
 		w.atGateway(gw)
 	case eni != nil:
@@ -88,6 +91,8 @@ func (w *walk) nowhere(vpc *topology.VPC) {
 			owner = "instance " + instance.Name
 		} else if eni := w.eniAt(other.Name); eni != nil {
 			owner = "ENI " + eni.Name
+		} else if balancer, _ := w.proxyAt(other.Name); balancer != nil {
+			owner = "load balancer " + balancer.Name
 		}
 		if owner != "" {
 			w.stops("address", "", "reach it through an endpoint in VPC "+vpc.Name, "%s is %s of VPC %s, and VPC %s has no route to it", w.addr(), owner, other.Name, vpc.Name)
