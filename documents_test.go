@@ -89,7 +89,10 @@ func holders(t *testing.T) map[string]func(what string) bool {
 			}
 		}
 	}
-	messages := read(t, "pkg/topology/testdata/messages.txt")
+	messages := ""
+	for _, file := range glob(t, "pkg/topology/testdata/messages*.txt") {
+		messages += read(t, file)
+	}
 	return map[string]func(string) bool{
 		"test": func(name string) bool { return tests[name] },
 		"check": func(what string) bool {
