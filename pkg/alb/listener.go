@@ -97,8 +97,8 @@ func New(dial Dial, log *slog.Logger) *Listener {
 }
 
 // Configure puts a configuration in force for the requests that come from now
-// on; those that are on their way go on with the old one. Protocol, port and
-// idle timeout are those that Serve started with, as long as it runs.
+// on; those that are on their way go on with the old one. Protocol, port and the
+// two timeouts are those that Serve started with, as long as it runs.
 func (l *Listener) Configure(cfg Config) {
 	s := &state{Config: cfg, groups: map[string]*Group{}}
 	for i := range cfg.Groups {

@@ -57,7 +57,7 @@ func proxiesOf(plan *topology.Plan) []proxySpec {
 // key tells listeners apart over changes of the file. What is not in it a
 // listener that runs can become.
 func (s proxySpec) key() string {
-	return fmt.Sprint(s.node.Proxy.Namespace, " ", s.address(), " ", s.Protocol, " ", s.IdleTimeout)
+	return fmt.Sprint(s.node.Proxy.Namespace, " ", s.address(), " ", s.Protocol, " ", s.IdleTimeout, " ", s.HTTP.RequestTimeout)
 }
 
 func (s proxySpec) address() netip.AddrPort { return netip.AddrPortFrom(s.node.Proxy.IP, s.Port) }
