@@ -42,6 +42,7 @@ func Root() string {
 //	lock         held by the daemon while it lives; says that this is a lab
 //	pid          the daemon's process id
 //	topology.yaml, state.json, faults.json   what a restarted daemon goes on with
+//	ca.pem, ca-key.pem, ca-certificates.crt   see certificates.go; where it has made any
 //	changing     there while the kernel is between two topologies
 type Dir string
 
@@ -51,6 +52,8 @@ var own = []string{
 	"netns", "etc", "log", "control.sock", "pid", "changing",
 	"topology.yaml", "topology.yaml.next", "state.json", "state.json.next",
 	"faults.json", "faults.json.next",
+	authorityFile, authorityFile + ".next", authorityKeyFile, authorityKeyFile + ".next",
+	host.TrustFile, host.TrustFile + ".next",
 }
 
 // DirOf is the directory of the lab with that name.
