@@ -833,6 +833,29 @@ func TestHTTPSAndHTTP2(t *testing.T) {
 	})
 }
 
+func TestServersMaySpeakTLSWithAnyCertificate(t *testing.T) {
+	inBubble(t, 1, func(string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.TLS != nil, " ", r.Host) })
+	}, func(t *testing.T, b *bench) {
+		own, _ := certificate(t, "somebody.example")
+		push := b.server(0).handle
+		b.server(0).handle = func(conn net.Conn) { push(tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{own}})) }
+		b.config.Groups[0].Protocol = "https"
+		b.start()
+		resp, body := b.get(b.client(), "/")
+		require.Equal(t, 200, resp.StatusCode)
+		require.Equal(t, "true shop.example", body)
+
+		b.raw(0, func(c net.Conn) {
+			bufio.NewReader(c).ReadByte()
+			io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n")
+			c.Close()
+		})
+		resp, _ = b.get(b.client(), "/")
+		require.Equal(t, 502, resp.StatusCode, "what it answers is not TLS")
+	})
+}
+
 // certificate is one for a name, signed by itself.
 func certificate(t *testing.T, name string) (tls.Certificate, *x509.Certificate) {
 	t.Helper()

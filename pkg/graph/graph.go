@@ -200,13 +200,15 @@ func (d *drawing) balancer(l *topology.LoadBalancer) {
 		from := id("node", l.Name, node.Zone)
 		d.eni(Node{ID: from, Kind: BalancerNode, Label: []string{node.ENI.Name, l.Type + " " + node.IP().String()}}, node.ENI)
 		for _, listener := range l.Listeners {
-			d.listener(l, &node, from, &listener)
+			for _, group := range listener.Groups() {
+				d.listener(l, &node, from, &listener, group)
+			}
 		}
 	}
 }
 
-func (d *drawing) listener(l *topology.LoadBalancer, node *topology.Node, from string, listener *topology.Listener) {
-	group, err := d.plan.ServerGroup(listener.ServerGroup)
+func (d *drawing) listener(l *topology.LoadBalancer, node *topology.Node, from string, listener *topology.Listener, name string) {
+	group, err := d.plan.ServerGroup(name)
 	if err != nil {
 		return // a listener that needs no servers
 	}

@@ -246,8 +246,10 @@ func (n *namer) unhealthy(balancerName, zone string) string {
 		where = " in zone " + zone
 	}
 	for _, listener := range balancer.Listeners {
-		if !n.anyHealthy(listener.ServerGroup, zone) {
-			return fmt.Sprintf("load balancer %s has no healthy server%s for %s/%d", balancer.Name, where, listener.Protocol, listener.Port)
+		for _, group := range listener.Groups() {
+			if !n.anyHealthy(group, zone) {
+				return fmt.Sprintf("load balancer %s has no healthy server%s for %s/%d", balancer.Name, where, listener.Protocol, listener.Port)
+			}
 		}
 	}
 	return ""
