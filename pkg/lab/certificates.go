@@ -147,6 +147,18 @@ func (l *Lab) trust(cert string) error {
 	return os.Chmod(bundle, 0o644)
 }
 
+// trusted are the authorities of this machine and the lab's, if it has one.
+func (l *Lab) trusted() *x509.CertPool {
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if text, err := os.ReadFile(l.dir.Path(authorityFile)); err == nil {
+		pool.AppendCertsFromPEM(text)
+	}
+	return pool
+}
+
 // issue makes a certificate for names and addresses.
 func issue(ca tls.Certificate, names []string) (tls.Certificate, error) {
 	template := &x509.Certificate{

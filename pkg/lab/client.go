@@ -2,6 +2,8 @@ package lab
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"net/http"
 	"net/netip"
@@ -17,6 +19,7 @@ type Client struct {
 	dial     func(ctx context.Context, network, address string) (net.Conn, error)
 	listen   func(ctx context.Context, network, address string) (net.Listener, error)
 	resolver *net.Resolver
+	trusted  func() *x509.CertPool
 }
 
 // Resolver asks the VPC's resolvers from the instance.
@@ -65,7 +68,8 @@ func (c *Client) Listen(ctx context.Context, network, address string) (net.Liste
 	return c.listen(ctx, network, address)
 }
 
-// HTTP is a client that opens a connection of its own for every request.
+// HTTP is a client that opens a connection of its own for every request. It
+// trusts the lab's certificates beside those that this machine trusts.
 func (c *Client) HTTP() *http.Client { return &http.Client{Transport: roundTripper{c}} }
 
 type roundTripper struct{ client *Client }
@@ -74,7 +78,11 @@ type roundTripper struct{ client *Client }
 // alone goes on, for the next request; here that would reach a service as soon
 // as it is accepted.
 func (r roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
+	var config *tls.Config
+	if req.URL.Scheme == "https" {
+		config = &tls.Config{RootCAs: r.client.trusted()}
+	}
+	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: config, DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
 		return r.client.DialContext(req.Context(), network, address)
 	}}
 	return transport.RoundTrip(req)

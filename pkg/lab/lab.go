@@ -445,7 +445,7 @@ func (l *Lab) Client(ref string) (*Client, error) {
 		return nil, err
 	}
 	return &Client{
-		dial: ns.DialContext, listen: ns.Listen, resolver: ns.Resolver(vpc.Resolvers),
+		dial: ns.DialContext, listen: ns.Listen, resolver: ns.Resolver(vpc.Resolvers), trusted: l.trusted,
 		hosts: func() []host.HostName {
 			l.mu.Lock()
 			defer l.mu.Unlock()

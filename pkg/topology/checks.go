@@ -145,8 +145,8 @@ func (b *builder) getURL(who string, v value[string], text string) {
 	switch {
 	case err != nil || u.Host == "":
 		b.problem(v.Node, `write it like "http://${ep1}/"`, "%s: %q is not a URL", who, v.V)
-	case u.Scheme != "http":
-		b.problem(v.Node, "write http://", "%s: get speaks http, not %s", who, u.Scheme)
+	case !isHTTP(u.Scheme):
+		b.problem(v.Node, "write http:// or https://", "%s: get speaks http and https, not %s", who, u.Scheme)
 	}
 }
 

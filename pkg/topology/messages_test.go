@@ -319,7 +319,7 @@ func TestMessages(t *testing.T) {
 		{name: "a check refers to an unknown zone", old: "${ep1}", new: "${ep1@cn-hangzhou-i}"},
 		{name: "a reference does not end", old: "${ep1}/", new: "${ep1"},
 		{name: "a check has no URL", old: "http://${ep1}/", new: "${ep1}"},
-		{name: "a check speaks https", old: "http://${ep1}/", new: "https://${ep1}/"},
+		{name: "a check speaks ftp", old: "http://${ep1}/", new: "ftp://${ep1}/"},
 		{name: "a check connects without a port", old: `get: "http://${ep1}/"`, new: `connect: "${ep1}"`},
 		{name: "a check expects a status of a name", old: `get: "http://${ep1}/"`, new: `resolve: "${ep1}", expect: {status: 200}`},
 		{name: "a check expects an error and an answer", old: `/"}`, new: `/", expect: {error: timeout, status: 200}}`},

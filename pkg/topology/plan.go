@@ -332,7 +332,7 @@ type EndpointZone struct {
 type Check struct {
 	Name    string
 	From    string // instance as VPC/NAME; "" for Do
-	Get     string // an http URL, references replaced
+	Get     string // an http or https URL, references replaced
 	Connect string // tcp HOST:PORT, references replaced
 	Resolve string // a name, references replaced
 	Do      *Operation

@@ -228,7 +228,7 @@ type rawOneWay struct {
 type rawCheck struct {
 	Name    value[string]        `yaml:"name,required" doc:"a sentence that says what must be true"`
 	From    value[string]        `yaml:"from" doc:"the instance that does it: ecs1, or vpc1/ecs1"`
-	Get     value[string]        `yaml:"get" doc:"an http URL to fetch"`
+	Get     value[string]        `yaml:"get" doc:"an http or https URL to fetch; the lab's own certificates are trusted"`
 	Connect value[string]        `yaml:"connect" doc:"a HOST:PORT to connect to by TCP"`
 	Resolve value[string]        `yaml:"resolve" doc:"a name to ask the VPC's DNS server for"`
 	Accept  *rawConnection       `yaml:"accept" doc:"the owner of the service accepts this connection: short for do"`
