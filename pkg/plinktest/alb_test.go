@@ -87,10 +87,14 @@ http {
 		listen 80;
 		location / { return 200 "%[2]s\n"; }
 		location /who { return 200 "$remote_addr|$http_x_forwarded_for|$server_protocol|$http_host\n"; }
-		location /slow { root %[1]s; limit_rate 400k; }
+		location /slow { root %[1]s; limit_rate 30k; }
 	}
 }
 `
+
+// slowSize takes up to a second: nginx sends the bytes of a second at its
+// beginning, and the rest in the next.
+const slowSize = 50 << 10
 
 // upNginx runs nginxALB. Each test has a lab and files of its own.
 func upNginx(t *testing.T, name string) (l *plinktest.Lab, dir string) {
@@ -106,7 +110,7 @@ func upNginx(t *testing.T, name string) (l *plinktest.Lab, dir string) {
 	for _, instance := range []string{"ecs03", "ecs04"} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, instance+".conf"), fmt.Appendf(nil, nginxConf, dir, instance), 0o644))
 	}
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "slow"), make([]byte, 40<<10), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "slow"), make([]byte, slowSize), 0o644))
 	return plinktest.UpText(t, fmt.Sprintf(nginxALB, name, dir)), dir
 }
 
@@ -212,7 +216,7 @@ type request struct {
 func TestAKilledServerFailsNoOtherRequests(t *testing.T) {
 	t.Parallel()
 	l, dir := upNginx(t, "alb-kill")
-	const clients = 6
+	const clients = 20
 	url := "http://" + l.Name("ep1@cn-hangzhou-h") + "/slow"
 
 	var mu sync.Mutex
@@ -245,7 +249,7 @@ func TestAKilledServerFailsNoOtherRequests(t *testing.T) {
 			}
 		})
 	}
-	wait(5*clients, "undisturbed traffic")
+	wait(clients, "undisturbed traffic")
 	killed := time.Now()
 	kill(t, filepath.Join(dir, "ecs03.pid"))
 	gone := time.Now()
@@ -253,7 +257,7 @@ func TestAKilledServerFailsNoOtherRequests(t *testing.T) {
 	mu.Lock()
 	then := len(requests)
 	mu.Unlock()
-	wait(then+10*clients, "traffic after the third failed check")
+	wait(then+2*clients, "traffic after the third failed check")
 	close(stop)
 	running.Wait()
 
@@ -274,7 +278,7 @@ func TestAKilledServerFailsNoOtherRequests(t *testing.T) {
 	t.Logf("%d requests, %d on their way when ECS03 was killed, %d failed; unhealthy after %s, %d requests after that", len(requests), inFlight, failed, unhealthy.Sub(killed), after)
 	require.LessOrEqual(t, failed, inFlight)
 	require.Positive(t, failed, "ECS03 was answering some")
-	require.Greater(t, after, clients, "clients went on after the third failed check")
+	require.GreaterOrEqual(t, after, clients, "clients went on after the third failed check")
 }
 
 func download(client *http.Client, url string) error {
@@ -287,7 +291,7 @@ func download(client *http.Client, url string) error {
 	switch {
 	case err != nil:
 		return err
-	case resp.StatusCode != 200 || n != 40<<10:
+	case resp.StatusCode != 200 || n != slowSize:
 		return fmt.Errorf("status %d and %d bytes", resp.StatusCode, n)
 	}
 	return nil
