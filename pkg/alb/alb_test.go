@@ -89,7 +89,7 @@ func inBubble(t *testing.T, n int, handler func(name string) http.Handler, test 
 					s.running.Close()
 				}
 			}
-			time.Sleep(time.Second) // net/http lingers over some connections
+			time.Sleep(10 * time.Second) // net/http lingers over some connections, and TLS over its last word
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			require.Zero(t, b.given, "each server that was picked was given back")
