@@ -122,25 +122,30 @@ func printPackets(w io.Writer, stream io.Reader) error {
 // packetText is a packet as ARCHITECTURE.md writes them.
 func packetText(data []byte) string {
 	var p packet.Packet
-	addr := func(a uint32) netip.Addr {
-		return netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), byte(a)})
+	kind := packet.Parse(data, &p)
+	switch kind {
+	case packet.ARP:
+		return "arp"
+	case packet.NotIP, packet.Malformed:
+		return fmt.Sprintf("%d bytes that are no IP packet", len(data))
 	}
+	src, dst := p.Addrs(data)
 	ends := func(protocol string) string {
-		return fmt.Sprintf("%s %s:%d > %s:%d", protocol, addr(p.Src), p.SrcPort, addr(p.Dst), p.DstPort)
+		return fmt.Sprintf("%s %s > %s", protocol, netip.AddrPortFrom(src, p.SrcPort), netip.AddrPortFrom(dst, p.DstPort))
 	}
-	switch packet.Parse(data, &p) {
+	switch kind {
 	case packet.TCP:
 		return fmt.Sprintf("%s %s %d bytes", ends("tcp"), flagText(p.Flags), p.PayloadLength())
 	case packet.UDP:
 		return fmt.Sprintf("%s %d bytes", ends("udp"), p.PayloadLength())
 	case packet.ICMP:
-		return fmt.Sprintf("icmp %s > %s type %d code %d", addr(p.Src), addr(p.Dst), p.ICMPType, p.ICMPCode)
-	case packet.ARP:
-		return "arp"
-	case packet.NotIP, packet.Malformed:
-		return fmt.Sprintf("%d bytes that are no IPv4 packet", len(data))
+		name := "icmp"
+		if p.IPv6 {
+			name = "icmp6"
+		}
+		return fmt.Sprintf("%s %s > %s type %d code %d", name, src, dst, data[p.L4], data[p.L4+1])
 	}
-	return fmt.Sprintf("ip %s > %s protocol %d, %d bytes", addr(p.Src), addr(p.Dst), p.Protocol, p.Length())
+	return fmt.Sprintf("ip %s > %s protocol %d, %d bytes", src, dst, p.Protocol, p.Length())
 }
 
 func flagText(flags uint8) string {

@@ -194,11 +194,8 @@ func sideOf(eni packet.ENI, data []byte) side {
 	case packet.Malformed, packet.NotIP, packet.ARP:
 		return side{}
 	}
-	return side{eni, p.Protocol, addrPort(p.Src, p.SrcPort), addrPort(p.Dst, p.DstPort)}
-}
-
-func addrPort(addr uint32, port uint16) netip.AddrPort {
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{byte(addr >> 24), byte(addr >> 16), byte(addr >> 8), byte(addr)}), port)
+	src, dst := p.Addrs(data)
+	return side{eni, p.Protocol, netip.AddrPortFrom(src, p.SrcPort), netip.AddrPortFrom(dst, p.DstPort)}
 }
 
 func (s side) String() string {

@@ -36,11 +36,14 @@ func offloadOf(data []byte, mtu int) packet.Offload {
 		return o
 	}
 	sum := binary.BigEndian.Uint16(data[int(p.L4)+offset:])
-	if sum == packet.PseudoSum(p.Src, p.Dst, p.Protocol, uint16(p.End-uint32(p.L4))) {
+	if sum == packet.PseudoSumIn(data, &p) {
 		o.NeedsCsum, o.CsumStart, o.CsumOffset = true, p.L4, uint16(offset)
 	}
 	if headers := int(p.Payload) - packet.L3; kind == packet.TCP && mtu > headers && p.Length() > mtu {
 		o.GSOType, o.GSOSize, o.HdrLen = packet.GSOTCPv4, uint16(mtu-headers), p.Payload
+		if p.IPv6 {
+			o.GSOType = packet.GSOTCPv6
+		}
 	}
 	return o
 }

@@ -12,7 +12,7 @@ import (
 // A frame whose checksum is left to the device gets it first: whoever receives
 // it without a device between would trust it. A superframe has no checksum
 // before it is cut, so it is the header checksum of its IPv4 header that
-// breaks.
+// breaks, and the version in a header of IPv6, which has none.
 func corrupt(f *packet.Frame, dice *rand.Rand) {
 	var p packet.Packet
 	switch packet.Parse(f.Data, &p) {
@@ -24,14 +24,22 @@ func corrupt(f *packet.Frame, dice *rand.Rand) {
 		return
 	}
 	if f.Offload.GSOSize > 0 {
-		const checksum = packet.L3 + 10 // RFC 791, 3.1
-		flip(f.Data[checksum:checksum+2], dice)
+		breakHeader(f, &p, dice)
 		return
 	}
 	if f.Offload.Fits(&p) {
 		packet.FinishChecksum(f, &p)
 	}
 	flip(f.Data[p.L4:p.End], dice)
+}
+
+func breakHeader(f *packet.Frame, p *packet.Packet, dice *rand.Rand) {
+	if p.IPv6 {
+		f.Data[packet.L3] ^= 1 << (4 + dice.IntN(4))
+		return
+	}
+	const checksum = packet.L3 + 10 // RFC 791, 3.1
+	flip(f.Data[checksum:checksum+2], dice)
 }
 
 func flip(data []byte, dice *rand.Rand) {

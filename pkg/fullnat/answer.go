@@ -46,11 +46,11 @@ func (t *Table) refuse(f *packet.Frame, p *packet.Packet, l *link, v Verdict) Ve
 	switch v {
 	case TTLExpired:
 		if b.ReportTTL {
-			t.report(f, p, packet.ICMPError{Type: packet.ICMPTimeExceeded, Code: packet.ICMPCodeTTLInTransit, Src: p.Dst})
+			t.report(f, p, packet.ICMPError{Type: packet.ICMPTimeExceeded, Code: packet.ICMPCodeTTLInTransit})
 		}
 	case NoNATPort, TableFull, LinkFull:
 		if b.ReportExhaustion {
-			t.report(f, p, packet.ICMPError{Type: packet.ICMPUnreachable, Code: packet.ICMPCodeAdmProhibited, Src: p.Dst})
+			t.report(f, p, packet.ICMPError{Type: packet.ICMPUnreachable, Code: packet.ICMPCodeAdmProhibited})
 		}
 	case NoSession:
 		if b.ResetStray {

@@ -70,7 +70,7 @@ func (t *Table) finishWithCare(f *packet.Frame, w *work, e *flow, l *link) Verdi
 	}
 	if !p.Atomic() {
 		id := t.ids.take(e.rewrite.Src, e.rewrite.Dst, p.Protocol, int(segments(f, p)))
-		packet.SetID(f.Data, id)
+		p.SetID(f.Data, uint32(id))
 		if w.datagram != nil {
 			w.datagram.id = id
 		}
@@ -128,7 +128,7 @@ func segmentSize(f *packet.Frame, p *packet.Packet, mtu int) uint16 {
 func (t *Table) refuseShape(f *packet.Frame, p *packet.Packet, l *link, v Verdict, mtu int) Verdict {
 	if v == TooBig && l.Behaviour.ReportTooBig {
 		t.report(f, p, packet.ICMPError{
-			Type: packet.ICMPUnreachable, Code: packet.ICMPCodeFragNeeded, Rest: uint32(mtu), Src: p.Dst,
+			Type: packet.ICMPUnreachable, Code: packet.ICMPCodeFragNeeded, Rest: uint32(mtu),
 		})
 	}
 	return l.count(v)

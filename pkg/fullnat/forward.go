@@ -142,6 +142,9 @@ func (t *Table) judgeWithCare(f *packet.Frame, w *work) Verdict {
 	case packet.NotIP, packet.ARP:
 		return NotIP
 	}
+	if w.packet.IPv6 {
+		return NotIP
+	}
 	if v := inspect(f, &w.packet); v != Forwarded {
 		return v
 	}

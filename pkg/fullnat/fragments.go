@@ -94,7 +94,7 @@ func (t *Table) translateFragment(f *packet.Frame, w *work) Verdict {
 	if v := checkFragment(f, p); v != Forwarded {
 		return v
 	}
-	d := t.datagramOf(f.ENI, packet.ID(f.Data), p)
+	d := t.datagramOf(f.ENI, uint16(p.ID(f.Data)), p)
 	if d == nil {
 		return FragmentLimit
 	}
@@ -418,7 +418,7 @@ func (t *Table) emitLater(f *packet.Frame, p *packet.Packet, d *datagram, e *flo
 		e.last = t.clock.now
 	}
 	e.rewrite.ApplyFragment(f.Data, p)
-	packet.SetID(f.Data, d.id)
+	p.SetID(f.Data, uint32(d.id))
 	t.leave(f, p, e, l)
 	if shape == split {
 		t.split(f, p, int(l.mtu[e.direction]))

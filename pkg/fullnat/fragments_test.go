@@ -158,7 +158,7 @@ func TestIDs(t *testing.T) {
 			var v [1]Verdict
 			l.table.Forward(frames, v[:], time.Second)
 			require.Equal(t, Forwarded, v[0])
-			require.Equal(t, df, packet.ID(frames[0].Data) == 4711)
+			require.Equal(t, df, binary.BigEndian.Uint16(frames[0].Data[packet.L3+4:]) == 4711)
 		}
 	})
 }

@@ -32,16 +32,15 @@ func (t *Table) quoteConveyed(data []byte, p, q *packet.Packet, e *flow) {
 // and the consumer must leave room for TOA (nothing else makes its segments
 // longer).
 func (c *conveyance) shrink(data []byte, p *packet.Packet, seq uint32) {
-	if p.ICMPType != packet.ICMPUnreachable || p.ICMPCode != packet.ICMPCodeFragNeeded {
+	mtu, ok := packet.ReportedMTU(data, p)
+	if !ok {
 		return
 	}
-	field := data[p.L4+6 : p.L4+8]
-	mtu := binary.BigEndian.Uint16(field)
 	if c.progress == unconfirmed && seq == c.at && mtu >= minMTU {
-		c.room = min(c.room, mtu)
+		c.room = uint16(min(uint32(c.room), mtu))
 	}
 	if c.toa && mtu >= minMTU+toaLen {
-		packet.SetQuotedMTU(data, p, mtu-toaLen)
+		packet.SetReportedMTU(data, p, mtu-toaLen)
 	}
 }
 

@@ -529,7 +529,7 @@ func TestICMPErrorsAboutShiftedSegments(t *testing.T) {
 func (c *conversation) report(f packet.Frame, mtu uint32) []byte {
 	var p packet.Packet
 	require.Equal(c.t, packet.TCP, packet.Parse(f.Data, &p))
-	e := packet.ICMPError{Type: 3, Code: 4, Rest: mtu, Src: p.Dst}
+	e := packet.ICMPError{Type: 3, Code: 4, Rest: mtu}
 	data := make([]byte, packet.ICMPErrorSize(&p))
 	e.Build(data, f.Data, &p)
 	frames := []packet.Frame{{ENI: f.ENI, Data: data}}

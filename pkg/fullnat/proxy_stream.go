@@ -194,8 +194,8 @@ func (t *Table) sendHeader(e *flow, c *conveyance) {
 	var options [12]byte
 	d := packet.Data{
 		Segment: packet.Segment{
-			SrcMAC: hop.src, DstMAC: hop.dst,
-			Src: e.rewrite.Src, Dst: e.rewrite.Dst, SrcPort: e.rewrite.SrcPort, DstPort: e.rewrite.DstPort,
+			Envelope: t.envelope(e),
+			SrcPort:  e.rewrite.SrcPort, DstPort: e.rewrite.DstPort,
 			Seq: c.at, Ack: c.ack, Flags: packet.FlagACK | packet.FlagPSH,
 		},
 		Window:  c.window,
@@ -225,9 +225,17 @@ func (t *Table) prefixDatagram(f *packet.Frame, p *packet.Packet, e *flow, c *co
 		return
 	}
 	hop := &t.hops.all[e.hop]
-	if frame := t.pending.add(hop.eni, packet.DatagramSize(len(header))); frame != nil {
-		packet.BuildDatagram(frame, hop.src, hop.dst, e.rewrite.Src, e.rewrite.Dst, e.rewrite.SrcPort, e.rewrite.DstPort, header)
+	envelope := t.envelope(e)
+	if frame := t.pending.add(hop.eni, packet.DatagramSize(&envelope, len(header))); frame != nil {
+		packet.BuildDatagram(frame, &envelope, e.rewrite.SrcPort, e.rewrite.DstPort, header)
 	}
+}
+
+// envelope is what goes before the L4 header of the packets that the table
+// makes for a flow.
+func (t *Table) envelope(e *flow) packet.Envelope {
+	hop := &t.hops.all[e.hop]
+	return packet.Envelope{SrcMAC: hop.src, DstMAC: hop.dst, Src: e.rewrite.Src, Dst: e.rewrite.Dst}
 }
 
 // mtuOf is the MTU that a flow leaves through.

@@ -27,20 +27,20 @@ const (
 const internetworkControl = 6 << 5
 
 // ICMPError is an ICMP message about a packet, to be sent to where the packet
-// came from.
+// came from. It is written as one of IPv4, and about an IPv6 packet it is sent
+// as the ICMPv6 message that says the same. It comes from the address that the
+// packet was sent to: that is one that its sender can surely route to.
 type ICMPError struct {
 	Type, Code uint8
 	// Rest is the word behind the checksum: for ICMPCodeFragNeeded the MTU of
 	// the next hop in its lower half (RFC 1191, 4), else 0.
 	Rest uint32
-	// Src is who speaks: an address that the packet's sender can route to.
-	Src uint32
 }
 
 // MayReport says whether an ICMP error may be sent about the packet p in data
 // (RFC 1122, 3.2.2; RFC 1812, 4.3.2.7): never about another error, about a
 // fragment that is not the first, nor about what was sent to more than one
-// host. p has any Kind that comes with an IPv4 header, and its source is one
+// host. p has any Kind that comes with an IP header, and its source is one
 // host, or Parse would have called it Malformed.
 func MayReport(data []byte, p *Packet) bool {
 	switch p.Kind {
@@ -49,6 +49,9 @@ func MayReport(data []byte, p *Packet) bool {
 	}
 	if isGroup := data[0]&1 != 0; isGroup {
 		return false
+	}
+	if p.IPv6 {
+		return mayBeReportedIPv6(data, p)
 	}
 	if class := p.Dst >> 28; class >= 0xe { // multicast, reserved and broadcast
 		return false
@@ -75,8 +78,12 @@ func mayBeReportedICMP(data []byte, p *Packet) bool {
 }
 
 // ICMPErrorSize is how many bytes the frame of an ICMP error about p has. It
-// quotes as much as fits in 576 bytes, which RFC 1812, 4.3.2.3 recommends.
+// quotes as much as fits in 576 bytes, which RFC 1812, 4.3.2.3 recommends, and
+// of IPv6 as much as every link carries (RFC 4443, 2.4).
 func ICMPErrorSize(p *Packet) int {
+	if p.IPv6 {
+		return L3 + min(ipv6HeaderLen+icmpHeaderLen+p.Length(), MinIPv6MTU)
+	}
 	return L3 + min(ipv4HeaderLen+icmpHeaderLen+p.Length(), icmpErrorSize)
 }
 
@@ -87,8 +94,12 @@ func ICMPErrorSize(p *Packet) int {
 // left a checksum to the device (Offload.NeedsCsum), then so it is quoted;
 // nobody can check one under a quotation that has been cut.
 func (e ICMPError) Build(frame, data []byte, p *Packet) {
+	if p.IPv6 {
+		e.buildIPv6(frame, data, p)
+		return
+	}
 	putEthernet(frame, data)
-	putIPv4(frame, internetworkControl, ProtocolICMP, e.Src, p.Src)
+	putIPv4(frame, internetworkControl, ProtocolICMP, p.Dst, p.Src)
 	l4 := frame[L3+ipv4HeaderLen:]
 	l4[0], l4[1] = e.Type, e.Code
 	binary.BigEndian.PutUint16(l4[icmpChecksum:], 0)
@@ -97,12 +108,23 @@ func (e ICMPError) Build(frame, data []byte, p *Packet) {
 	binary.BigEndian.PutUint16(l4[icmpChecksum:], ^Sum(l4))
 }
 
-// ResetSize is how many bytes the frame of a RST has.
-const ResetSize = L3 + ipv4HeaderLen + tcpHeaderLen
+// Bytes of the frame of a RST.
+const (
+	ResetSize     = L3 + ipv4HeaderLen + tcpHeaderLen
+	ResetSizeIPv6 = L3 + ipv6HeaderLen + tcpHeaderLen
+)
+
+// ResetSizeFor is how many bytes the frame of a RST that answers p has.
+func ResetSizeFor(p *Packet) int {
+	if p.IPv6 {
+		return ResetSizeIPv6
+	}
+	return ResetSize
+}
 
 // BuildReset writes the RST that a host would answer the TCP segment p in data
 // with if it knew nothing of the connection (RFC 9293, 3.10.7.1): its sequence
-// number is what the sender waits for. frame has ResetSize bytes and shares
+// number is what the sender waits for. frame has ResetSizeFor(p) bytes and shares
 // none with data. A RST is never answered: then frame is as it was, and the
 // result is false.
 func BuildReset(frame, data []byte, p *Packet) bool {
@@ -117,58 +139,79 @@ func BuildReset(frame, data []byte, p *Packet) bool {
 		flags |= FlagACK
 		ack = p.Seq(data) + p.SegmentLength()
 	}
-	putEthernet(frame, data)
-	putIPv4(frame, 0, ProtocolTCP, p.Dst, p.Src)
-	Segment{
-		Src: p.Dst, Dst: p.Src, SrcPort: p.DstPort, DstPort: p.SrcPort,
+	s := Segment{
+		Envelope: Envelope{Src: p.Dst, Dst: p.Src},
+		SrcPort:  p.DstPort, DstPort: p.SrcPort,
 		Seq: seq, Ack: ack, Flags: flags,
-	}.put(frame)
+	}
+	copy(s.DstMAC[:], data[6:12])
+	copy(s.SrcMAC[:], data[0:6])
+	if p.IPv6 {
+		ends := IPv6Ends(data)
+		s.IPv6, s.Ends = true, Ends{Src: ends.Dst, Dst: ends.Src}
+	}
+	s.Build(frame)
 	return true
+}
+
+// Envelope is what goes before the L4 header of a packet that is built.
+type Envelope struct {
+	SrcMAC, DstMAC MAC
+	Src, Dst       uint32
+	IPv6           bool
+	Ends           Ends // instead of Src and Dst, for IPv6
+}
+
+// size is how many bytes it has.
+func (e *Envelope) size() int {
+	if e.IPv6 {
+		return L3 + ipv6HeaderLen
+	}
+	return L3 + ipv4HeaderLen
+}
+
+// put writes e for a packet that fills frame.
+func (e *Envelope) put(frame []byte, protocol uint8) {
+	copy(frame[0:6], e.DstMAC[:])
+	copy(frame[6:12], e.SrcMAC[:])
+	if e.IPv6 {
+		putIPv6(frame, protocol, &e.Ends)
+		return
+	}
+	binary.BigEndian.PutUint16(frame[12:], EtherTypeIPv4)
+	putIPv4(frame, 0, protocol, e.Src, e.Dst)
+}
+
+// checksum is that of an L4 header and payload in e, in which its field is 0.
+func (e *Envelope) checksum(l4 []byte, protocol uint8) uint16 {
+	var pseudo uint16
+	if e.IPv6 {
+		pseudo = IPv6PseudoSum(&e.Ends, protocol, uint32(len(l4)))
+	} else {
+		pseudo = PseudoSum(e.Src, e.Dst, protocol, uint16(len(l4)))
+	}
+	return ^Fold(uint32(pseudo) + uint32(Sum(l4)))
 }
 
 // Segment is a TCP segment without options, payload and window.
 type Segment struct {
-	SrcMAC, DstMAC   MAC
-	Src, Dst         uint32
+	Envelope
 	SrcPort, DstPort uint16
 	Seq, Ack         uint32
 	Flags            uint8
 }
 
-// Build writes s to frame, which has ResetSize bytes, complete with all
-// checksums.
-func (s Segment) Build(frame []byte) {
-	copy(frame[0:6], s.DstMAC[:])
-	copy(frame[6:12], s.SrcMAC[:])
-	binary.BigEndian.PutUint16(frame[12:], EtherTypeIPv4)
-	putIPv4(frame, 0, ProtocolTCP, s.Src, s.Dst)
-	s.put(frame)
-}
-
-func (s Segment) put(frame []byte) {
-	l4 := frame[L3+ipv4HeaderLen : ResetSize]
-	clear(l4)
-	binary.BigEndian.PutUint16(l4[0:], s.SrcPort)
-	binary.BigEndian.PutUint16(l4[2:], s.DstPort)
-	binary.BigEndian.PutUint32(l4[4:], s.Seq)
-	binary.BigEndian.PutUint32(l4[8:], s.Ack)
-	l4[12], l4[13] = tcpHeaderLen/4<<4, s.Flags
-	sum := uint32(PseudoSum(s.Src, s.Dst, ProtocolTCP, tcpHeaderLen)) + uint32(Sum(l4))
-	binary.BigEndian.PutUint16(l4[tcpChecksum:], ^Fold(sum))
+// Build writes s to frame, complete with all checksums. frame has ResetSize
+// bytes, or ResetSizeIPv6.
+func (s *Segment) Build(frame []byte) {
+	(&Data{Segment: *s}).Build(frame)
 }
 
 // IntactTCP says whether the checksums of the TCP segment p in f are right, as
 // far as they are there: who answers must not answer what was damaged. It
 // reads the whole segment.
 func IntactTCP(f *Frame, p *Packet) bool {
-	if Sum(f.Data[L3:p.L4]) != 0xffff {
-		return false
-	}
-	if isPartial(f, p) {
-		return true
-	}
-	l4 := f.Data[p.L4:p.End]
-	return Fold(uint32(PseudoSum(p.Src, p.Dst, ProtocolTCP, uint16(len(l4))))+uint32(Sum(l4))) == 0xffff
+	return IntactHeader(f.Data, p) && (isPartial(f, p) || IntactL4(f.Data, p))
 }
 
 // putEthernet addresses frame to where data came from.

@@ -32,7 +32,7 @@ func TestICMPErrorBuild(t *testing.T) {
 			p := parsed(t, tt.about)
 			frame := bytes.Repeat([]byte{0xee}, packet.ICMPErrorSize(&p))
 			packet.ICMPError{
-				Type: packet.ICMPUnreachable, Code: packet.ICMPCodeFragNeeded, Rest: 1400, Src: 0x0a0001c8,
+				Type: packet.ICMPUnreachable, Code: packet.ICMPCodeFragNeeded, Rest: 1400,
 			}.Build(frame, tt.about, &p)
 
 			decoded := decode(t, frame)
@@ -153,7 +153,7 @@ func TestBuildingDoesNotAllocate(t *testing.T) {
 	p := parsed(t, data)
 	report, reset := make([]byte, packet.ICMPErrorSize(&p)), make([]byte, packet.ResetSize)
 	require.Zero(t, testing.AllocsPerRun(100, func() {
-		packet.ICMPError{Type: packet.ICMPTimeExceeded, Src: 1}.Build(report, data, &p)
+		packet.ICMPError{Type: packet.ICMPTimeExceeded}.Build(report, data, &p)
 		packet.BuildReset(reset, data, &p)
 	}))
 }

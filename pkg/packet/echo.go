@@ -19,9 +19,9 @@ func (p *Packet) IsEcho() bool {
 func (p *Packet) IsEchoRequest() bool { return p.IsEcho() && p.ICMPType == ICMPEchoRequest }
 
 // echoPorts gives the identifier of an echo to the side that asked.
-func echoPorts(l4 []byte) (src, dst uint16) {
+func echoPorts(icmpType uint8, l4 []byte) (src, dst uint16) {
 	identifier := binary.BigEndian.Uint16(l4[echoIdentifier:])
-	switch l4[0] {
+	switch icmpType {
 	case ICMPEchoRequest:
 		return identifier, 0
 	case ICMPEchoReply:

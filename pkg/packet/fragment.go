@@ -31,12 +31,15 @@ func (r *Rewrite) ApplyFragment(data []byte, p *Packet) { r.applyIPv4(data, p) }
 
 // IntactHeader says whether the checksum of the IPv4 header of p is right.
 // Who writes headers anew asks first, so that nothing that was damaged comes
-// out as good.
-func IntactHeader(data []byte, p *Packet) bool { return Sum(data[L3:p.L4]) == 0xffff }
+// out as good. A header of IPv6 has no checksum.
+func IntactHeader(data []byte, p *Packet) bool { return p.IPv6 || Sum(data[L3:p.L4]) == 0xffff }
 
 // CanSplit says whether packets with p's header can be cut for an MTU: eight
 // bytes must fit behind the header. RFC 791, 3.2 wants every link to carry 68.
-func CanSplit(p *Packet, mtu int) bool { return mtu >= int(p.L4)-L3+8 }
+// Of IPv6, only packets with a fragment header can be cut.
+func CanSplit(p *Packet, mtu int) bool {
+	return mtu >= int(p.L4)-L3+8 && (!p.IPv6 || p.FragHeader != 0)
+}
 
 // Split cuts the packet p in data, which may itself be a fragment, into
 // fragments of at most mtu bytes with Ethernet headers like that of data. All
@@ -53,8 +56,10 @@ func Split(data []byte, p *Packet, mtu int, room func(size int) []byte) (last []
 	offset := p.FragmentOffset()
 	first := (mtu - len(header)) &^ 7
 	writeFragment(room(L3+len(header)+first), data, header, payload[:first], fragWord(p, offset, true))
-	var buffer [60]byte
-	header = laterHeader(buffer[:0], header)
+	if !p.IPv6 {
+		var buffer [60]byte
+		header = laterHeader(buffer[:0], header)
+	}
 	payload, offset = payload[first:], offset+first
 	each := (mtu - len(header)) &^ 7
 	for len(header)+len(payload) > mtu {
@@ -85,11 +90,26 @@ func writeFragment(frame, data, header, payload []byte, frag uint16) {
 	h := frame[L3 : L3+len(header)]
 	copy(h, header)
 	copy(frame[L3+len(header):], payload)
+	if h[0]>>4 == 6 {
+		binary.BigEndian.PutUint16(h[ipv6Length:], uint16(len(frame)-L3-ipv6HeaderLen))
+		putFragWord(h, frag)
+		return
+	}
 	h[0] = 0x40 | uint8(len(header)/4)
 	binary.BigEndian.PutUint16(h[2:], uint16(len(frame)-L3))
 	binary.BigEndian.PutUint16(h[6:], frag)
 	binary.BigEndian.PutUint16(h[ipv4Checksum:], 0)
 	binary.BigEndian.PutUint16(h[ipv4Checksum:], ^Sum(h))
+}
+
+// putFragWord writes what there is of the word of an IPv4 fragment in an IPv6
+// header that ends with a fragment header.
+func putFragWord(h []byte, frag uint16) {
+	word := frag & fragmentOffset << 3
+	if frag&moreFragments != 0 {
+		word |= 1
+	}
+	binary.BigEndian.PutUint16(h[len(h)-fragHeaderLen+2:], word)
 }
 
 // laterHeader appends to buffer what stays of header in fragments that are not

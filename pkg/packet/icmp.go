@@ -28,9 +28,14 @@ func (p *Packet) IsICMPError() bool {
 // cannot be found from the quotation, and where the checksum of the message
 // or of the quoted IPv4 header is wrong (RFC 5508, REQ-3). The checksum of
 // the quoted TCP or UDP header is not looked at: its payload is not there.
+//
+// The addresses of a quoted IPv6 packet are read by QuotedEnds.
 func ParseQuote(data []byte, p, q *Packet) bool {
-	if Sum(data[p.L4:p.End]) != 0xffff {
+	if !IntactL4(data, p) {
 		return false
+	}
+	if p.IPv6 {
+		return parseIPv6Quote(data, p, q)
 	}
 	quote := data[p.Payload:p.End]
 	if len(quote) < ipv4HeaderLen {
@@ -66,7 +71,54 @@ func ParseQuote(data []byte, p, q *Packet) bool {
 	case ProtocolICMP:
 		q.Kind = ICMP
 		q.ICMPType, q.ICMPCode = quote[headerLen], quote[headerLen+1]
-		q.SrcPort, q.DstPort = echoPorts(quote[headerLen:])
+		q.SrcPort, q.DstPort = echoPorts(quote[headerLen], quote[headerLen:])
+		return q.IsEcho()
+	default:
+		return false
+	}
+	return true
+}
+
+// QuotedEnds reads the addresses of the IPv6 packet that the error p in data
+// quotes.
+func QuotedEnds(data []byte, p *Packet) Ends { return endsOf(data[p.Payload:]) }
+
+func parseIPv6Quote(data []byte, p, q *Packet) bool {
+	quote := data[p.Payload:p.End]
+	if len(quote) < ipv6HeaderLen || quote[0]>>4 != 6 {
+		return false
+	}
+	*q = Packet{IPv6: true, TTL: quote[ipv6HopLimit]}
+	if q.walk(data[:p.End], int(p.Payload)+ipv6HeaderLen, quote[ipv6NextHeader]) != plainChain {
+		return false
+	}
+	if q.FragHeader != 0 && binary.BigEndian.Uint16(data[q.FragHeader+2:])>>3 != 0 {
+		return false
+	}
+	// RFC 4443 promises as much as fits: 64 bits are little of it.
+	headerLen := int(q.L4 - p.Payload)
+	if len(quote) < headerLen+8 {
+		return false
+	}
+	end := min(len(quote), ipv6HeaderLen+int(binary.BigEndian.Uint16(quote[ipv6Length:])))
+	// RFC 4884, 4: where the extensions start, in units of eight bytes. In a
+	// message that reports an MTU the byte is a part of it.
+	if units := int(data[p.L4+4]); units > 0 && data[p.L4] != icmpv6TooBig {
+		end = min(end, units*8)
+	}
+	q.Payload = q.L4 + 8
+	q.End = uint32(p.Payload) + uint32(max(end, headerLen+8))
+	l4 := data[q.L4:]
+	q.SrcPort, q.DstPort = binary.BigEndian.Uint16(l4), binary.BigEndian.Uint16(l4[2:])
+	switch q.Protocol {
+	case ProtocolTCP:
+		q.Kind = TCP
+	case ProtocolUDP:
+		q.Kind = UDP
+	case ProtocolICMP:
+		q.Kind = ICMP
+		q.ICMPType, q.ICMPCode = asICMPv4(l4[0], l4[1])
+		q.SrcPort, q.DstPort = echoPorts(q.ICMPType, l4)
 		return q.IsEcho()
 	default:
 		return false

@@ -8,7 +8,7 @@ import (
 // InsertPayload writes bytes before the payload of the TCP or UDP packet p of
 // f. The longer frame is made in room, which has p.End + len(bytes) bytes and
 // shares none with f.Data; Ethernet padding is left behind. All lengths and
-// checksums follow, an urgent pointer too, and p. The IPv4 packet must not
+// checksums follow, an urgent pointer too, and p. The packet must not
 // become longer than 65,535 bytes.
 func InsertPayload(f *Frame, p *Packet, room, bytes []byte) {
 	insert(f, p, room, p.Payload, bytes)
@@ -64,12 +64,7 @@ func CutPayload(f *Frame, p *Packet) {
 // bytes, or shorter, and the checksums, for which the payload or header alone
 // makes a difference.
 func resize(f *Frame, p *Packet, more int, difference uint32) {
-	h := f.Data[L3 : L3+ipv4HeaderLen]
-	before := binary.BigEndian.Uint16(h[2:])
-	after := uint16(int(before) + more)
-	longer := Difference(uint32(before), uint32(after))
-	binary.BigEndian.PutUint16(h[2:], after)
-	binary.BigEndian.PutUint16(h[ipv4Checksum:], Update(binary.BigEndian.Uint16(h[ipv4Checksum:]), longer))
+	longer := lengthen(f.Data[L3:], p, more)
 	p.End = uint32(int(p.End) + more)
 
 	at := p.L4 + tcpChecksum
@@ -94,4 +89,21 @@ func resize(f *Frame, p *Packet, more int, difference uint32) {
 		checksum = Update(checksum, difference+longer)
 	}
 	binary.BigEndian.PutUint16(field, checksum)
+}
+
+// lengthen edits the length in an IP header that is followed by more bytes,
+// and returns the difference that this makes to a sum.
+func lengthen(h []byte, p *Packet, more int) (difference uint32) {
+	at := 2
+	if p.IPv6 {
+		at = ipv6Length
+	}
+	before := binary.BigEndian.Uint16(h[at:])
+	after := uint16(int(before) + more)
+	difference = Difference(uint32(before), uint32(after))
+	binary.BigEndian.PutUint16(h[at:], after)
+	if !p.IPv6 {
+		binary.BigEndian.PutUint16(h[ipv4Checksum:], Update(binary.BigEndian.Uint16(h[ipv4Checksum:]), difference))
+	}
+	return difference
 }

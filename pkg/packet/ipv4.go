@@ -28,15 +28,31 @@ func (p *Packet) FragmentOffset() int { return int(p.Frag&fragmentOffset) * 8 }
 // MoreFragments says whether other fragments follow p in its datagram.
 func (p *Packet) MoreFragments() bool { return p.Frag&moreFragments != 0 }
 
-// HasOptions says whether the IPv4 header of p carries options.
+// HasOptions says whether the IPv4 header of p carries options. IPv6 packets
+// count as if they did: their headers are not where those of most packets are.
 func (p *Packet) HasOptions() bool { return p.L4 > L3+ipv4HeaderLen }
 
-// ID is the identification of the IPv4 packet in data.
-func ID(data []byte) uint16 { return binary.BigEndian.Uint16(data[L3+4:]) }
+// ID is the identification of the packet p in data, which has 16 bits in IPv4,
+// and 32 in a fragment header of IPv6. A packet of IPv6 without one has none.
+func (p *Packet) ID(data []byte) uint32 {
+	switch {
+	case !p.IPv6:
+		return uint32(binary.BigEndian.Uint16(data[L3+4:]))
+	case p.FragHeader != 0:
+		return binary.BigEndian.Uint32(data[p.FragHeader+4:])
+	}
+	return 0
+}
 
-// SetID gives the IPv4 packet in data another identification.
-func SetID(data []byte, id uint16) {
-	putHeaderWord(data[L3:], 4, id)
+// SetID gives the packet p in data another identification, as far as it has
+// one.
+func (p *Packet) SetID(data []byte, id uint32) {
+	switch {
+	case !p.IPv6:
+		putHeaderWord(data[L3:], 4, uint16(id))
+	case p.FragHeader != 0:
+		binary.BigEndian.PutUint32(data[p.FragHeader+4:], id)
+	}
 }
 
 // putHeaderWord sets a word of an IPv4 header, and the checksum follows.
@@ -66,10 +82,17 @@ const (
 	copied      = 0x80
 )
 
-// OptionsOf reads the options of the IPv4 packet p in data. RFC 7126, 4.3 and
-// 4.4 say why packets with a source route are not to be forwarded.
+// OptionsOf reads the options of the IPv4 packet p in data, or the extension
+// headers of an IPv6 packet. RFC 7126, 4.3 and 4.4 say why packets with a source
+// route are not to be forwarded, RFC 7915, 5.1 why those with a routing header.
 func OptionsOf(data []byte, p *Packet) IPOptions {
 	found := PlainOptions
+	if p.IPv6 {
+		if routesBySender(data, p) {
+			return SourceRoute
+		}
+		return PlainOptions
+	}
 	options := data[L3+ipv4HeaderLen : p.L4]
 	for len(options) > 0 {
 		size := optionSize(options)

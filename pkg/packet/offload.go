@@ -19,11 +19,12 @@ func (o *Offload) Fits(p *Packet) bool {
 	}
 	switch o.GSOType {
 	case GSOTCPv4, GSOTCPv4 | GSOECN:
-		return p.Kind == TCP && o.GSOSize > 0
+		return p.Kind == TCP && !p.IPv6 && o.GSOSize > 0
+	case GSOTCPv6, GSOTCPv6 | GSOECN:
+		return p.Kind == TCP && p.IPv6 && o.GSOSize > 0
 	case GSOUDP, GSOUDPL4:
 		return p.Kind == UDP && o.GSOSize > 0
 	}
-	// IPv6 joins here: GSOTCPv6 is for its packets alone.
 	return false
 }
 

@@ -78,7 +78,7 @@ func TestParse(t *testing.T) {
 		{"less than an IPv4 header", whole[:33], packet.Malformed},
 		{"a packet that ends in its TCP header", whole[:50], packet.Malformed},
 		{"nat 37: padding behind the packet", append(edit(0), 0, 0, 0, 0), packet.TCP},
-		{"IPv6", edit(12, 0x86, 0xdd), packet.NotIP},
+		{"an EtherType of another protocol", edit(12, 0x86, 0xdc), packet.NotIP},
 		{"nat 59: a VLAN tag", edit(12, 0x81, 0x00), packet.NotIP},
 		{"ARP", edit(12, 0x08, 0x06), packet.ARP},
 		{"nat 58: version 6 under an IPv4 EtherType", edit(packet.L3, 0x65), packet.Malformed},
@@ -173,12 +173,21 @@ func FuzzParse(f *testing.F) {
 	f.Add(build(f, tcp(ipv4(layers.IPProtocolTCP), "hello")...))
 	f.Add(build(f, udp(ipv4(layers.IPProtocolUDP), "hello")...))
 	f.Add(quoting(f, ipv4(layers.IPProtocolTCP), 28))
+	f.Add(tcp6(f, "hello"))
+	f.Add(echo6(f, 128, 77, "hello"))
+	f.Add(quoting6(f, 2, 0, 1400, tcp6(f, "hello")[packet.L3:]))
+	f.Add(build6(f, 0, []byte{44, 0, 1, 4, 0, 0, 0, 0, 17, 0, 0, 1, 0, 0, 0, 7}, gopacket.Payload("0123456789abcdef"), ""))
 	f.Add([]byte("\xff\xff\xff\xff\xff\xff\x02\x00\x0a\x00\x01\x0a\x08\x06\x00\x01\x08\x00\x06\x04"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		requirePlain(t, data)
 		var p, q packet.Packet
 		r := packet.Rewrite{Src: 1, Dst: 2, SrcPort: 3, DstPort: 4}
 		kind := packet.Parse(data, &p)
+		packet.Advertise(make([]byte, packet.AdvertisementSize), data, func(netip.Addr) (packet.MAC, bool) { return packet.MAC{}, true })
+		if p.IPv6 && (kind == packet.TCP || kind == packet.UDP || kind == packet.ICMP || kind == packet.Fragment) {
+			fuzzIPv6(t, append([]byte(nil), data...), p)
+			return
+		}
 		if kind == packet.Fragment && p.FragmentOffset() == 0 {
 			kind = packet.ParseFirst(data, &p)
 		}
@@ -198,10 +207,52 @@ func FuzzParse(f *testing.F) {
 		case packet.ICMP:
 			if packet.ParseQuote(data, &p, &q) {
 				require.True(t, q.Kind == packet.TCP || q.Kind == packet.UDP || q.IsEcho())
+				if _, _, _, ok := packet.CrossedError(data, &p); ok && p.IsICMPError() {
+					p, q := p, q
+					r.ApplyErrorAcross(&packet.Frame{Data: data}, &p, &q, &packet.Ends{}, make([]byte, packet.CrossedErrorSize(&p, &q)))
+				}
 				r.ApplyError(data, &p, &q)
 			}
 		case packet.ARP:
 			packet.ARPReply(data, func(netip.Addr) (packet.MAC, bool) { return packet.MAC{}, true })
 		}
 	})
+}
+
+func fuzzIPv6(t *testing.T, data []byte, p packet.Packet) {
+	r := packet.Rewrite{Src: 1, Dst: 2, SrcPort: 3, DstPort: 4}
+	ends := packet.Ends{Src: [16]byte{1}, Dst: [16]byte{2}}
+	packet.OptionsOf(data, &p)
+	packet.MayReport(data, &p)
+	if p.Kind == packet.Fragment && p.FragmentOffset() == 0 && packet.ParseFirst(data, &p) == packet.Malformed {
+		return
+	}
+	require.LessOrEqual(t, int(p.End), len(data))
+	if p.Kind == packet.TCP || p.Kind == packet.UDP {
+		require.GreaterOrEqual(t, p.PayloadLength(), 0)
+	}
+	if p.Kind == packet.ICMP && p.IsICMPError() {
+		var q packet.Packet
+		if packet.ParseQuote(data, &p, &q) {
+			f, at, quoted := packet.Frame{Data: data}, p, q
+			if _, _, _, ok := packet.CrossedError(data, &p); ok {
+				r.ApplyErrorAcross(&f, &at, &quoted, &ends, make([]byte, packet.CrossedErrorSize(&p, &q)))
+				require.True(t, packet.IntactL4(f.Data, &at))
+			}
+			r.ApplyErrorIPv6(data, &p, &q, &ends)
+			require.True(t, packet.IntactL4(data, &p))
+		}
+		return
+	}
+	if p.Kind == packet.ICMP && !p.IsEcho() {
+		return
+	}
+	length := p.Length()
+	f := packet.Frame{Data: append([]byte(nil), data...), Offload: packet.Offload{NeedsCsum: true, CsumStart: p.L4}}
+	four := p
+	r.ApplyToIPv4(&f, &four, 7, packet.MayBeFragmentedAsIPv4(&p, packet.CrossedLength(&p, length)))
+	require.Equal(t, packet.CrossedLength(&p, length), four.Length())
+	f.Offload.NeedsCsum = false
+	r.ApplyToIPv6(&f, &four, &ends, make([]byte, packet.IPv6SizeOf(&four, p.FragHeader != 0)), p.FragHeader != 0, 7)
+	r.ApplyIPv6(&packet.Frame{Data: data}, &p, &ends)
 }

@@ -25,6 +25,7 @@ const (
 const (
 	EtherTypeIPv4 = 0x0800
 	EtherTypeARP  = 0x0806
+	EtherTypeIPv6 = 0x86dd
 )
 
 // L3 is where the header of an IP packet starts: behind an Ethernet header
@@ -44,39 +45,46 @@ type Kind uint8
 // Only TCP, UDP and ICMP have an L4 header that Parse has checked.
 const (
 	Malformed Kind = iota // lengths or addresses that contradict the frame or each other
-	NotIP                 // neither IPv4 nor ARP: IPv6, VLAN tags, 802.3 and the rest
+	NotIP                 // neither IP nor ARP: VLAN tags, 802.3 and the rest
 	ARP
 	TCP
 	UDP
 	ICMP
-	Fragment      // a piece of an IPv4 packet, the first included
-	OtherProtocol // IPv4 that carries something else
+	Fragment      // a piece of an IP packet, the first included
+	OtherProtocol // IP that carries something else
 )
 
 // Packet is what Parse learns of a frame. Addresses and ports are in host
 // order.
 type Packet struct {
 	Kind     Kind
-	Protocol uint8 // of the IPv4 header
-	TTL      uint8
+	Protocol uint8 // IANA number; ProtocolICMP for ICMPv6 too
+	TTL      uint8 // or hop limit
 	Flags    uint8 // of the TCP header
 
-	// ICMPType and ICMPCode are those of an ICMP message.
+	// ICMPType and ICMPCode are those of an ICMP message. For ICMPv6 they are
+	// those of the ICMP message that says the same (RFC 7915, 5.2), or 255.
 	ICMPType, ICMPCode uint8
 
 	// Frag is the word of the IPv4 header with Don't Fragment, More Fragments
-	// and the offset: see Atomic, MayBeFragmented and FragmentOffset.
+	// and the offset: see Atomic, MayBeFragmented and FragmentOffset. For IPv6,
+	// which routers do not fragment, it is what that word would be.
 	Frag uint16
 
 	L4      uint16 // offset of the L4 header in the frame
 	Payload uint16 // offset of the L4 payload in the frame
 	End     uint32 // offset of the first byte behind the IP packet; Ethernet padding follows
 
+	// Src and Dst are IPv4 addresses. Those of IPv6 do not fit: IPv6Ends reads
+	// them, and Parse leaves 0 here for whoever numbers them.
 	Src, Dst uint32
 	// SrcPort and DstPort of an ICMP echo are the identifier at the side that
 	// asks and 0 at the side that answers (RFC 5508, 3.1: the identifier is
 	// what a NAT takes for the port). Other ICMP messages have none.
 	SrcPort, DstPort uint16
+
+	IPv6       bool
+	FragHeader uint16 // offset of the IPv6 fragment header in the frame; 0: there is none
 }
 
 // Length is how many bytes the IP packet has, its header included.
@@ -99,6 +107,8 @@ func parse(data []byte, p *Packet) Kind {
 	switch binary.BigEndian.Uint16(data[12:14]) {
 	case EtherTypeIPv4:
 		return parseIPv4(data, p)
+	case EtherTypeIPv6:
+		return parseIPv6(data, p)
 	case EtherTypeARP:
 		return ARP
 	}
@@ -120,7 +130,8 @@ func parseIPv4(data []byte, p *Packet) Kind {
 	p.L4, p.End = uint16(L3+headerLen), uint32(L3+length)
 	p.Payload = p.L4
 	p.Flags, p.ICMPType, p.ICMPCode, p.SrcPort, p.DstPort = 0, 0, 0, 0, 0
-	if !MayBeSource(p.Src) {
+	p.IPv6, p.FragHeader = false, 0
+	if !MayBeSource(p.Src) || p.Dst >= firstReserved && p.Dst != broadcast {
 		return Malformed
 	}
 	p.Frag = binary.BigEndian.Uint16(h[6:8])
@@ -143,11 +154,18 @@ func parseL4(data []byte, p *Packet) Kind {
 	return OtherProtocol
 }
 
+// Reserved IPv4 addresses: 240.0.0.0/4, which nobody was ever given (RFC 1112,
+// 4), and the last of them, which is everybody (RFC 919, 7).
+const (
+	firstReserved = 0xf0 << 24
+	broadcast     = 0xffffffff
+)
+
 // MayBeSource refuses what RFC 1812, 5.3.7 forbids a router to forward packets
-// from: 0.0.0.0/8, loopback, multicast and broadcast.
+// from: 0.0.0.0/8, loopback, multicast, reserved addresses and broadcast.
 func MayBeSource(addr uint32) bool {
-	first := addr >> 24
-	return first != 0 && first != 127 && first>>4 != 0xe && addr != 0xffffffff
+	const first = 1 << 24
+	return addr-first < firstGroup-first && addr>>24 != 127
 }
 
 func parseTCP(l4 []byte, p *Packet) Kind {
@@ -182,7 +200,10 @@ func parseICMP(l4 []byte, p *Packet) Kind {
 		return Malformed
 	}
 	p.ICMPType, p.ICMPCode = l4[0], l4[1]
+	if p.IPv6 {
+		p.ICMPType, p.ICMPCode = asICMPv4(l4[0], l4[1])
+	}
 	p.Payload = p.L4 + icmpHeaderLen
-	p.SrcPort, p.DstPort = echoPorts(l4)
+	p.SrcPort, p.DstPort = echoPorts(p.ICMPType, l4)
 	return ICMP
 }

@@ -26,13 +26,3 @@ func setQuoted(data []byte, p, q *Packet, at uint16, v uint32) {
 	checksum := data[p.L4+icmpChecksum:]
 	binary.BigEndian.PutUint16(checksum, Update(binary.BigEndian.Uint16(checksum), changed))
 }
-
-// SetQuotedMTU gives the ICMP error p in data, of ICMPCodeFragNeeded, another
-// MTU of the next hop (RFC 1191, 4).
-func SetQuotedMTU(data []byte, p *Packet, mtu uint16) {
-	field := data[p.L4+6:]
-	changed := Difference(uint32(binary.BigEndian.Uint16(field)), uint32(mtu))
-	binary.BigEndian.PutUint16(field, mtu)
-	checksum := data[p.L4+icmpChecksum:]
-	binary.BigEndian.PutUint16(checksum, Update(binary.BigEndian.Uint16(checksum), changed))
-}
