@@ -38,7 +38,7 @@ func TestTheChecklistNamesItsTests(t *testing.T) {
 // requireTests holds a row of the checklist against the tests that it names.
 func requireTests(t *testing.T, item, says string, tests, stories map[string]string) {
 	t.Helper()
-	named := regexp.MustCompile("`(Test\\w+)`|story ([a-z-]+)").FindAllStringSubmatch(says, -1)
+	named := regexp.MustCompile("`(Test\\w+)`|story ([a-z][a-z0-9-]*)").FindAllStringSubmatch(says, -1)
 	require.NotEmpty(t, named, "%s names a test, or says why it is not done", item)
 	for _, n := range named {
 		body := tests[n[1]] + stories[n[2]]

@@ -90,7 +90,7 @@ func (t *Table) reset(f *packet.Frame, p *packet.Packet) {
 		!t.mayAnswer(&t.answers.resets) {
 		return
 	}
-	if frame := t.pending.add(f.ENI, packet.ResetSize); frame != nil {
+	if frame := t.pending.add(f.ENI, packet.ResetSizeFor(p)); frame != nil {
 		packet.BuildReset(frame, f.Data, p)
 		t.answers.sent.Resets++
 	}

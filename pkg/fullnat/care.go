@@ -23,8 +23,8 @@ func (l *link) isPlain(p *packet.Packet, d direction) bool {
 	return p.Frag == packet.PlainFrag && uint32(p.Length()) <= l.mtu[d] && p.Flags&packet.FlagSYN == 0
 }
 
-// inspect looks at what few packets have: IPv4 options, and work left to the
-// device.
+// inspect looks at what few packets have: IPv4 options or extension headers,
+// and work left to the device.
 func inspect(f *packet.Frame, p *packet.Packet) Verdict {
 	if !f.Offload.Fits(p) {
 		return Malformed
@@ -44,38 +44,39 @@ func inspect(f *packet.Frame, p *packet.Packet) Verdict {
 // mayFit refuses a packet that cannot leave, before anything is edited.
 func (t *Table) mayFit(f *packet.Frame, w *work, e *flow, l *link) Verdict {
 	mtu := int(l.mtu[e.direction])
-	if _, v := shapeFor(f, &w.packet, mtu); v != Forwarded {
-		return t.refuseShape(f, &w.packet, l, v, mtu)
+	if _, v := shapeOut(f, &w.packet, e, mtu); v != Forwarded {
+		return t.refuseShape(f, &w.packet, e, l, v)
 	}
 	return Forwarded
 }
 
 // finishWithCare sends a packet that is not plain: TCP, UDP or an ICMP echo,
-// whole or the first of several fragments.
+// whole or the first of several fragments, of either version of IP.
 func (t *Table) finishWithCare(f *packet.Frame, w *work, e *flow, l *link) Verdict {
 	p := &w.packet
 	mtu := int(l.mtu[e.direction])
-	shape, v := shapeFor(f, p, mtu)
+	shape, v := shapeOut(f, p, e, mtu)
 	if v != Forwarded {
-		return t.refuseShape(f, p, l, v, mtu)
+		return t.refuseShape(f, p, e, l, v)
 	}
 	switch shape {
 	case resegment:
-		f.Offload.GSOSize = segmentSize(f, p, mtu)
+		f.Offload.GSOSize = segmentSizeOut(f, p, e, mtu)
 	case split:
 		packet.FinishChecksum(f, p)
 	}
 	if p.Flags&packet.FlagSYN != 0 && l.Behaviour.ClampMSS {
-		packet.ClampMSS(f, p, l.mss)
+		packet.ClampMSS(f, p, l.mssOf(p, e))
 	}
-	if !p.Atomic() {
-		id := t.ids.take(e.rewrite.Src, e.rewrite.Dst, p.Protocol, int(segments(f, p)))
-		p.SetID(f.Data, uint32(id))
+	id := uint32(0)
+	if needsID(f, p, e, shape) {
+		id = t.ids.take(e.rewrite.Src, e.rewrite.Dst, p.Protocol, int(segments(f, p)))
+		p.SetID(f.Data, id)
 		if w.datagram != nil {
 			w.datagram.id = id
 		}
 	}
-	e.rewrite.Apply(f, p)
+	t.apply(f, p, e, shape, id)
 	t.leave(f, p, e, l)
 	if shape == split {
 		t.split(f, p, mtu)
@@ -124,11 +125,11 @@ func segmentSize(f *packet.Frame, p *packet.Packet, mtu int) uint16 {
 }
 
 // refuseShape drops a packet that cannot be made to fit and tells its sender
-// what would, if the link does so (RFC 1191, 4).
-func (t *Table) refuseShape(f *packet.Frame, p *packet.Packet, l *link, v Verdict, mtu int) Verdict {
+// what would, if the link does so (RFC 1191, 4; RFC 4443, 3.2).
+func (t *Table) refuseShape(f *packet.Frame, p *packet.Packet, e *flow, l *link, v Verdict) Verdict {
 	if v == TooBig && l.Behaviour.ReportTooBig {
 		t.report(f, p, packet.ICMPError{
-			Type: packet.ICMPUnreachable, Code: packet.ICMPCodeFragNeeded, Rest: uint32(mtu),
+			Type: packet.ICMPUnreachable, Code: packet.ICMPCodeFragNeeded, Rest: e.mtuToReport(p, int(l.mtu[e.direction])),
 		})
 	}
 	return l.count(v)

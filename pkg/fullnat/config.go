@@ -59,7 +59,9 @@ type Link struct {
 	// that of Match. Without one, the address does not answer.
 	Protocol uint8
 	Egress   packet.ENI
-	// Local are the NAT IPs, addresses of the egress ENI. At least one.
+	// Local are the NAT IPs, addresses of the egress ENI. At least one. A target
+	// is reached with one of its version of IP, whichever Match is of: from IPv6
+	// to IPv4 and back, headers are translated as RFC 7915 says.
 	Local []netip.Addr
 	// Connected is false while the connection is not accepted: packets get
 	// the verdict NotConnected.
@@ -95,9 +97,9 @@ type Verdict uint8
 // Each verdict but Forwarded drops the packet.
 const (
 	Forwarded       Verdict = iota
-	NotIP                   // neither IPv4 nor ARP: not for the core
+	NotIP                   // neither IP nor ARP: not for the core
 	Malformed               // headers that contradict the frame or each other
-	Unsupported             // a protocol or an ICMP message that the core does not translate
+	Unsupported             // a protocol, an ICMP message or a chain of headers that the core does not translate
 	NotOurs                 // for an address that the ENI does not own
 	NoListener              // for an owned address, on a port that no link matches
 	NotConnected            // the link's connection is not accepted
@@ -119,6 +121,7 @@ const (
 	FragmentLimit           // no room to remember the datagram, or to hold its fragment
 	FragmentTimeout         // a fragment that was Held until its datagram was given up
 	SignedTCP               // a TCP connection with signatures, which the link's Identity would break
+	NoChecksum              // a UDP datagram in pieces and without a checksum, which IPv6 must have
 	Straddling              // a TCP segment from before the PROXY header to behind it, or such a SYN in fragments
 	NumVerdicts             // how many there are; not a verdict
 )
@@ -127,7 +130,7 @@ var verdictNames = [NumVerdicts]string{
 	"Forwarded", "NotIP", "Malformed", "Unsupported", "NotOurs", "NoListener", "NotConnected",
 	"Denied", "NoSession", "NoBackend", "NoNATPort", "TableFull", "LinkFull", "TTLExpired", "BadICMP",
 	"NoEcho", "SourceRouted", "TooBig", "Held", "TinyFragment", "FragmentOverlap", "FragmentTooLong",
-	"FragmentLimit", "FragmentTimeout", "SignedTCP", "Straddling",
+	"FragmentLimit", "FragmentTimeout", "SignedTCP", "NoChecksum", "Straddling",
 }
 
 // String is the verdict's name as it stands in counters and stories.

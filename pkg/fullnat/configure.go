@@ -2,7 +2,6 @@ package fullnat
 
 import (
 	"cmp"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -18,12 +17,15 @@ import (
 // has changed. The table keeps what cfg refers to, so do not change it after.
 func (t *Table) Configure(cfg *Config, now time.Duration) error {
 	t.clock.advance(now)
-	r, order, err := compile(cfg)
+	r, order, err := compile(cfg, &t.addrs)
 	if err != nil {
+		t.addrs.release(r.numbers...)
 		return err
 	}
 	t.replaceLinks(r, order)
+	before := t.way.numbers
 	t.way = *r
+	t.addrs.release(before...)
 	return nil
 }
 
@@ -77,9 +79,11 @@ func (k hopKey) sameWay(other hopKey) bool {
 	return k.eni == other.eni && k.src == other.src
 }
 
-// compile checks cfg and builds what packets are judged by.
-func compile(cfg *Config) (*routes, []*link, error) {
+// compile checks cfg and builds what packets are judged by. The routes hold
+// numbers of addresses, also where there is an error.
+func compile(cfg *Config, addrs *addrs) (*routes, []*link, error) {
 	c := compiler{
+		addrs: addrs,
 		enis:  map[packet.ENI]*Interface{},
 		names: map[string]bool{},
 		routes: &routes{
@@ -110,6 +114,7 @@ func compile(cfg *Config) (*routes, []*link, error) {
 }
 
 type compiler struct {
+	addrs  *addrs
 	enis   map[packet.ENI]*Interface
 	names  map[string]bool
 	routes *routes
@@ -141,17 +146,18 @@ func (c *compiler) addLink(spec *Link) *link {
 	}
 	l.idle = ticksOf(spec.Idle)
 	l.timers, _ = spec.Behaviour.check()
-	l.match = number(spec.Match.Addr())
+	l.match = c.number(spec.Match.Addr())
 	l.ingress, l.egress = c.enis[spec.Ingress], c.enis[spec.Egress]
 	l.mtu = [2]uint32{toProvider: l.egress.mtu(), toConsumer: l.ingress.mtu()}
 	l.mss = uint16(max(0, int(min(l.mtu[toProvider], l.mtu[toConsumer]))-headersOfMSS))
 	l.toProviderHop = hopKey{eni: spec.Egress, src: l.egress.MAC, direction: toProvider}
 	l.toConsumerHop = hopKey{eni: spec.Ingress, src: l.ingress.MAC, direction: toConsumer}
 	for _, addr := range spec.Local {
-		l.local = append(l.local, number(addr))
-		c.own(spec.Egress, number(addr), natIP)
+		local := c.number(addr)
+		l.local[version(local)] = append(l.local[version(local)], local)
+		c.own(spec.Egress, local, natIP)
 		if spec.Behaviour.ResetStray {
-			c.routes.resets[address{number(addr), spec.Egress}] = true
+			c.routes.resets[address{local, spec.Egress}] = true
 		}
 	}
 	c.own(spec.Ingress, l.match, matched)
@@ -190,8 +196,8 @@ func (c *compiler) checkLink(l *Link) {
 	if c.enis[l.Egress] == nil {
 		wrong("its egress, ENI %d, is not among the interfaces", l.Egress)
 	}
-	if !l.Match.Addr().Is4() || l.Match.Port() == 0 && l.Protocol != packet.ProtocolICMP {
-		wrong("it matches %s: want an IPv4 address and a port", l.Match)
+	if !packet.IsHost(l.Match.Addr()) || l.Match.Port() == 0 && l.Protocol != packet.ProtocolICMP {
+		wrong("it matches %s: want the address of a host and a port", l.Match)
 	}
 	switch l.Protocol {
 	case packet.ProtocolTCP, packet.ProtocolUDP, packet.ProtocolICMP:
@@ -203,8 +209,8 @@ func (c *compiler) checkLink(l *Link) {
 		wrong("it has no NAT IP")
 	}
 	for _, addr := range l.Local {
-		if !addr.Is4() {
-			wrong("NAT IP %s: want an IPv4 address", addr)
+		if !packet.IsHost(addr) {
+			wrong("NAT IP %s: want the address of a host", addr)
 		}
 	}
 	if l.Pick == nil {
@@ -213,7 +219,7 @@ func (c *compiler) checkLink(l *Link) {
 	if l.Idle <= 0 || l.Idle > maxTimeout {
 		wrong("it is idle after %s: want more than 0 and at most %s", l.Idle, maxTimeout)
 	}
-	if err := l.Identity.check(l.Protocol); err != nil {
+	if err := l.Identity.check(l.Protocol, l.Match.Addr().Is6()); err != nil {
 		wrong("%w", err)
 	}
 	if _, err := l.Behaviour.check(); err != nil {
@@ -221,18 +227,15 @@ func (c *compiler) checkLink(l *Link) {
 	}
 }
 
-// number is an IPv4 address as packets are compared by.
-func number(addr netip.Addr) uint32 {
-	a := addr.As4()
-	return binary.BigEndian.Uint32(a[:])
-}
-
-func addrOf(addr uint32) netip.Addr {
-	var a [4]byte
-	binary.BigEndian.PutUint32(a[:], addr)
-	return netip.AddrFrom4(a)
-}
-
-func addrPort(addr uint32, port uint16) netip.AddrPort {
-	return netip.AddrPortFrom(addrOf(addr), port)
+// number is what packets are compared by.
+func (c *compiler) number(addr netip.Addr) uint32 {
+	n, ok := c.addrs.acquire(addr)
+	if !ok {
+		c.errorf("%s is one address too many", addr)
+		return nowhere
+	}
+	if isIPv6(n) {
+		c.routes.numbers = append(c.routes.numbers, n)
+	}
+	return n
 }

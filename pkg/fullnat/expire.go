@@ -75,7 +75,7 @@ func (t *Table) Expire(now time.Duration, budget int) (more bool) {
 	t.clock.advance(now)
 	for ; budget > 0; budget-- {
 		if !t.expireStep() && !t.sweepStep() && !t.resendStep() && !t.forgetFragments() &&
-			!t.ports.forget(t.clock.now) && !t.shrinkStep(&budget) {
+			!t.forgetPool() && !t.shrinkStep(&budget) {
 			return false
 		}
 	}

@@ -26,8 +26,12 @@ func newKey(eni packet.ENI, protocol uint8, src, dst uint32, srcPort, dstPort ui
 
 func (k key) protocol() uint8 { return uint8(k.rest) }
 
-func (k key) ends() (src, dst netip.AddrPort) {
-	return addrPort(uint32(k.addrs>>32), uint16(k.rest>>48)), addrPort(uint32(k.addrs), uint16(k.rest>>32))
+func (k key) src() uint32 { return uint32(k.addrs >> 32) }
+
+func (k key) dst() uint32 { return uint32(k.addrs) }
+
+func (t *Table) ends(k key) (src, dst netip.AddrPort) {
+	return t.addrs.withPort(k.src(), uint16(k.rest>>48)), t.addrs.withPort(k.dst(), uint16(k.rest>>32))
 }
 
 // flow is one direction of a session: all that an established packet needs,

@@ -143,7 +143,7 @@ func (t *Table) judgeWithCare(f *packet.Frame, w *work) Verdict {
 		return NotIP
 	}
 	if w.packet.IPv6 {
-		return NotIP
+		t.identify(f, w)
 	}
 	if v := inspect(f, &w.packet); v != Forwarded {
 		return v
@@ -188,20 +188,28 @@ func (t *Table) translate(f *packet.Frame, w *work) Verdict {
 // be too old.
 func (t *Table) reconsider(f *packet.Frame, w *work, e *flow, l *link) Verdict {
 	if !l.live || t.timedOut(t.sessions.at(e.session)) {
-		t.remove(e.session)
-		return t.open(f, w)
+		return t.openAfter(f, w, e.session)
 	}
 	if w.packet.TTL <= 1 {
 		return t.refuse(f, &w.packet, l, TTLExpired)
 	}
 	switch t.track(e, f, &w.packet) {
 	case reopen:
-		t.remove(e.session)
-		return t.open(f, w)
+		return t.openAfter(f, w, e.session)
 	case refuse:
 		return t.refuse(f, &w.packet, l, NoSession)
 	}
 	return t.send(f, w, e, l)
+}
+
+// openAfter removes a session and opens the next one. The numbers of IPv6
+// addresses may have ended with it.
+func (t *Table) openAfter(f *packet.Frame, w *work, session uint32) Verdict {
+	t.remove(session)
+	if w.packet.IPv6 {
+		t.identify(f, w)
+	}
+	return t.open(f, w)
 }
 
 // send rewrites a packet and counts it.
@@ -220,7 +228,7 @@ func (t *Table) send(f *packet.Frame, w *work, e *flow, l *link) Verdict {
 
 // finish translates a packet with which nothing else is left to do.
 func (t *Table) finish(f *packet.Frame, w *work, e *flow, l *link) Verdict {
-	if !l.isPlain(&w.packet, e.direction) {
+	if e.flags&hasIPv6 != 0 || !l.isPlain(&w.packet, e.direction) {
 		return t.finishWithCare(f, w, e, l)
 	}
 	e.rewrite.Apply(f, &w.packet)

@@ -22,10 +22,9 @@ const (
 	interfaceShare = 4  // one in so many
 )
 
-// fragments knows the datagrams of which some fragments came and some did not
-// (IPv6 would join here with an ID of 32 bits). Only the first fragment has
-// ports: it finds or opens a session, and the others go where it went. Others
-// that come before it are held.
+// fragments knows the datagrams of which some fragments came and some did not.
+// Only the first fragment has ports: it finds or opens a session, and the
+// others go where it went. Others that come before it are held.
 type fragments struct {
 	byKey          map[fragmentKey]*datagram
 	oldest, newest *datagram
@@ -37,12 +36,12 @@ type fragments struct {
 // fragmentShare is what an interface has of it.
 type fragmentShare struct{ datagrams, heldBytes int }
 
-// fragmentKey is what fragments of a datagram have in common (RFC 791, 2.3),
-// and the ENI, as VPCs overlap.
+// fragmentKey is what fragments of a datagram have in common (RFC 791, 2.3; RFC
+// 8200, 4.5), and the ENI, as VPCs overlap.
 type fragmentKey struct {
 	src, dst uint32
+	id       uint32
 	eni      packet.ENI
-	id       uint16
 	protocol uint8
 }
 
@@ -52,7 +51,7 @@ type datagram struct {
 	born    uint32
 	outcome Verdict // of the first fragment; Held until it comes
 	flow    key     // by which the first fragment went, if it was Forwarded
-	id      uint16  // that the fragments leave with
+	id      uint32  // that the fragments leave with
 	length  int     // bytes, or 0 while the last one has not come
 	spans   []span  // that came, in order, never touching
 	held    []heldFragment
@@ -94,7 +93,7 @@ func (t *Table) translateFragment(f *packet.Frame, w *work) Verdict {
 	if v := checkFragment(f, p); v != Forwarded {
 		return v
 	}
-	d := t.datagramOf(f.ENI, uint16(p.ID(f.Data)), p)
+	d := t.datagramOf(f, p)
 	if d == nil {
 		return FragmentLimit
 	}
@@ -111,7 +110,7 @@ func (t *Table) translateFragment(f *packet.Frame, w *work) Verdict {
 		v = t.sendLater(f, p, d)
 	}
 	if d.isComplete() {
-		t.fragments.forget(d)
+		t.forgetDatagram(d)
 	}
 	return v
 }
@@ -121,6 +120,10 @@ func (t *Table) translateFragment(f *packet.Frame, w *work) Verdict {
 // pieces, or overwritten from its ninth byte on, where the flags follow.
 func checkFragment(f *packet.Frame, p *packet.Packet) Verdict {
 	size, offset := int(p.End)-int(p.L4), p.FragmentOffset()
+	headers := int(p.L4) - packet.L3
+	if p.IPv6 {
+		headers -= ipv6Header + fragHeader // of which the length in the header says nothing
+	}
 	switch p.Protocol {
 	case packet.ProtocolTCP, packet.ProtocolUDP, packet.ProtocolICMP:
 	default:
@@ -129,7 +132,7 @@ func checkFragment(f *packet.Frame, p *packet.Packet) Verdict {
 	switch {
 	case size == 0 || p.MoreFragments() && size%8 != 0:
 		return Malformed
-	case int(p.L4)-packet.L3+offset+size > 1<<16-1:
+	case headers+offset+size > maxPacket:
 		return FragmentTooLong
 	case p.Protocol == packet.ProtocolTCP && offset == 8:
 		return TinyFragment
@@ -145,27 +148,29 @@ func checkFragment(f *packet.Frame, p *packet.Packet) Verdict {
 
 // datagramOf finds the datagram of a fragment or remembers a new one; nil
 // where there is no room.
-func (t *Table) datagramOf(eni packet.ENI, id uint16, p *packet.Packet) *datagram {
+func (t *Table) datagramOf(f *packet.Frame, p *packet.Packet) *datagram {
 	const steps = 8 // of tidying for each fragment: more than come in
 	for n := 0; n < steps && t.forgetFragments(); n++ {
 	}
-	k := fragmentKey{src: p.Src, dst: p.Dst, eni: eni, id: id, protocol: p.Protocol}
+	k := fragmentKey{src: p.Src, dst: p.Dst, eni: f.ENI, id: p.ID(f.Data), protocol: p.Protocol}
 	s := &t.fragments
 	if d := s.byKey[k]; d != nil {
 		if t.clock.now-d.born < ticksOf(fragmentLife) {
 			return d
 		}
 		t.giveUp(d, FragmentTimeout)
-		s.forget(d)
+		t.forgetDatagram(d)
 	}
-	share := s.share[eni]
+	share := s.share[f.ENI]
 	if share == nil {
 		share = &fragmentShare{}
-		s.share[eni] = share
+		s.share[f.ENI] = share
 	}
-	if len(s.byKey) >= maxDatagrams || share.datagrams >= maxDatagrams/interfaceShare {
+	if len(s.byKey) >= maxDatagrams || share.datagrams >= maxDatagrams/interfaceShare || !t.settle(p) {
 		return nil
 	}
+	t.addrs.hold(p.Dst)
+	k.src = p.Src
 	d := &datagram{key: k, born: t.clock.now, outcome: Held}
 	share.datagrams++
 	s.byKey[k] = d
@@ -183,7 +188,13 @@ func (s *fragments) append(d *datagram) {
 	s.newest = d
 }
 
-// forget drops a datagram that holds nothing.
+// forgetDatagram drops a datagram that holds no fragment.
+func (t *Table) forgetDatagram(d *datagram) {
+	t.fragments.forget(d)
+	t.addrs.release(d.key.src, d.key.dst)
+}
+
+// forget takes a datagram out of the list.
 func (s *fragments) forget(d *datagram) {
 	if d.older != nil {
 		d.older.newer = d.newer
@@ -210,7 +221,7 @@ func (t *Table) forgetFragments() bool {
 		return false
 	}
 	t.giveUp(d, FragmentTimeout)
-	t.fragments.forget(d)
+	t.forgetDatagram(d)
 	return true
 }
 
@@ -236,8 +247,8 @@ func (s *fragments) release(d *datagram) []heldFragment {
 
 // cover notes which part of the datagram a fragment brings. What brings
 // nothing new is dropped: the network repeated it. What covers a part only of
-// what came is an attack, and the datagram is lost with it (as RFC 5722, 4
-// wants it for IPv6). A datagram that is lost keeps the verdict of what it was
+// what came is an attack, and the datagram is lost with it (RFC 5722, 4; RFC
+// 8200, 4.5 lets those pass that were sent twice). A datagram that is lost keeps the verdict of what it was
 // lost by.
 func (t *Table) cover(d *datagram, p *packet.Packet) Verdict {
 	if d.outcome != Held && d.outcome != Forwarded {
@@ -406,7 +417,7 @@ func (t *Table) flowOf(d *datagram) (*flow, *link) {
 }
 
 func (t *Table) shapeLater(f *packet.Frame, p *packet.Packet, e *flow, l *link) (shape, Verdict) {
-	shape, v := shapeFor(f, p, int(l.mtu[e.direction]))
+	shape, v := shapeOut(f, p, e, int(l.mtu[e.direction]))
 	if v != Forwarded {
 		return shape, l.count(v)
 	}
@@ -417,8 +428,8 @@ func (t *Table) emitLater(f *packet.Frame, p *packet.Packet, d *datagram, e *flo
 	if e.state == established {
 		e.last = t.clock.now
 	}
-	e.rewrite.ApplyFragment(f.Data, p)
-	p.SetID(f.Data, uint32(d.id))
+	p.SetID(f.Data, d.id)
+	t.apply(f, p, e, shape, d.id)
 	t.leave(f, p, e, l)
 	if shape == split {
 		t.split(f, p, int(l.mtu[e.direction]))

@@ -90,7 +90,7 @@ func TestFragmentsAreBounded(t *testing.T) {
 		s := fragmentStory(t)
 		flood := func(eni string, n int) (verdicts Counters) {
 			for i := range n {
-				m := message{protocol: "udp", ttl: 64, len: 1400, id: uint16(i), from: 8, to: 1408,
+				m := message{protocol: "udp", ttl: 64, len: 1400, id: uint32(i), from: 8, to: 1408,
 					src: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 1, byte(i >> 16)}), 0), dst: netip.MustParseAddrPort("10.0.1.200:53")}
 				frames := []packet.Frame{m.frame(s.enis[eni])}
 				var v [1]Verdict
@@ -136,7 +136,7 @@ func TestIDs(t *testing.T) {
 		c.init(1)
 		seen := map[uint16]bool{}
 		for range 1 << 16 {
-			seen[c.take(1, 2, packet.ProtocolUDP, 1)] = true
+			seen[uint16(c.take(1, 2, packet.ProtocolUDP, 1))] = true
 		}
 		require.Len(t, seen, 1<<16)
 	})

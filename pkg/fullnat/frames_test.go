@@ -19,10 +19,15 @@ import (
 //	gre 10.0.1.10 > 10.0.1.200
 //
 // "df" at the end marks a packet that must not become fragments, "control" the
-// precedence of ICMP errors, and "bad" a damaged checksum. "id=7 bytes=0-1480"
+// precedence of ICMP errors, "bad" a damaged checksum, and "damaged" that of the
+// IPv4 header. "id=7 bytes=0-1480"
 // is the fragment that has these bytes of the datagram behind the IPv4 header;
 // as it leaves, it has the ports only if it is the first, and "more" says that
 // it is not the last. Echoes have "ident=77", frag-needed has "mtu=1400".
+//
+// IPv6 has [2001:db8::1]:80, the types and codes of ICMPv6, and "chain=0,43/1" for
+// headers of 8 bytes that extend it, here hop-by-hop options and a route with
+// one router left. "chain=44" is a fragment header with all of the datagram.
 type message struct {
 	protocol   string
 	src, dst   netip.AddrPort
@@ -36,7 +41,8 @@ type message struct {
 	seq, ack   uint32
 	df         bool
 	control    bool
-	id         uint16 // told of fragments only
+	id         uint32 // told of fragments only
+	chain      string // of IPv6, without a fragment header of a piece
 	from, to   int    // bytes that a fragment has; to is 0 for what is none
 	more       bool
 	ident      uint16 // of an echo
@@ -46,6 +52,7 @@ type message struct {
 	options    []byte // of IPv4
 	gsoType    uint8  // 0: TCP
 	bad        bool
+	damaged    bool // the IPv4 header
 }
 
 var protocolNumbers = map[string]uint8{"tcp": 6, "udp": 17, "icmp": 1, "gre": 47}
@@ -79,6 +86,8 @@ func parseMessage(s string) (m message, err error) {
 			m.control = true
 		case "bad":
 			m.bad = true
+		case "damaged":
+			m.damaged = true
 		case "len":
 			m.len = n
 		case "ttl":
@@ -86,7 +95,7 @@ func parseMessage(s string) (m message, err error) {
 		case "gso":
 			m.gsoSize = uint16(n)
 		case "id":
-			m.id = uint16(n)
+			m.id = uint32(n)
 		case "bytes":
 			fmt.Sscanf(value, "%d-%d", &m.from, &m.to)
 		case "ident":
@@ -97,6 +106,8 @@ func parseMessage(s string) (m message, err error) {
 			m.mss = uint16(n)
 		case "tos":
 			m.tos = uint8(n)
+		case "chain":
+			m.chain = value
 		case "options":
 			m.options, _ = hex.DecodeString(value)
 		case "gsotype":
@@ -118,12 +129,13 @@ func parseMessage(s string) (m message, err error) {
 }
 
 func parseEnd(s string) (netip.AddrPort, error) {
-	if !strings.Contains(s, ":") {
-		addr, err := netip.ParseAddr(s)
-		return netip.AddrPortFrom(addr, 0), err
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return netip.AddrPortFrom(addr, 0), nil
 	}
 	return netip.ParseAddrPort(s)
 }
+
+func (m message) isIPv6() bool { return m.src.Addr().Is6() }
 
 func (m message) String() string {
 	b := &strings.Builder{}
@@ -174,6 +186,9 @@ func (m message) String() string {
 	if m.gsoType > 0 {
 		fmt.Fprintf(b, " gsotype=%d", m.gsoType)
 	}
+	if m.chain != "" {
+		fmt.Fprintf(b, " chain=%s", m.chain)
+	}
 	if m.to > 0 {
 		fmt.Fprintf(b, " id=%d bytes=%d-%d", m.id, m.from, m.to)
 	}
@@ -196,20 +211,91 @@ func (m message) String() string {
 func (m message) frame(eni packet.ENI) packet.Frame {
 	src, dst := packet.MACOf(m.src.Addr()), packet.MACOf(m.dst.Addr())
 	data := append(append(append([]byte(nil), dst[:]...), src[:]...), 0x08, 0x00)
-	f := packet.Frame{ENI: eni, Data: append(data, m.ipv4()...)}
+	if m.isIPv6() {
+		data[12], data[13] = 0x86, 0xdd
+	}
+	f := packet.Frame{ENI: eni, Data: append(data, m.ip()...)}
 	if m.partial {
 		f.Offload = packet.Offload{NeedsCsum: true, CsumStart: 34 + uint16(len(m.options)), CsumOffset: 16}
+		if m.isIPv6() {
+			f.Offload.CsumStart = 54 + uint16(8*len(m.headers()))
+		}
 		if m.protocol == "udp" {
 			f.Offload.CsumOffset = 6
 		}
 	}
 	if m.gsoSize > 0 {
-		f.Offload.GSOType, f.Offload.GSOSize = packet.GSOTCPv4, m.gsoSize
+		f.Offload.GSOType, f.Offload.GSOSize = m.usualGSO(), m.gsoSize
 	}
 	if m.gsoType > 0 {
 		f.Offload.GSOType = m.gsoType
 	}
 	return f
+}
+
+func (m message) usualGSO() uint8 {
+	if m.isIPv6() {
+		return packet.GSOTCPv6
+	}
+	return packet.GSOTCPv4
+}
+
+func (m message) ip() []byte {
+	if m.isIPv6() {
+		return m.ipv6()
+	}
+	return m.ipv4()
+}
+
+// headers are the numbers of the headers that extend one of IPv6.
+func (m message) headers() (numbers []string) {
+	if m.chain != "" {
+		numbers = strings.Split(m.chain, ",")
+	}
+	if m.to > 0 {
+		numbers = append(numbers, "44")
+	}
+	return numbers
+}
+
+func (m message) ipv6() []byte {
+	l4 := m.l4()
+	frag := uint16(m.from)
+	if m.to > 0 {
+		if m.to < len(l4) || m.more {
+			frag |= 1
+		}
+		l4 = l4[m.from:min(m.to, len(l4))]
+	}
+	h := make([]byte, 40)
+	h[0], h[1], h[7] = 0x60|m.tos>>4, m.tos<<4, m.ttl
+	next := &h[6]
+	for _, name := range m.headers() {
+		header := make([]byte, 8)
+		fmt.Sscanf(name, "%d/%d", next, &header[3])
+		switch *next {
+		case 44:
+			binary.BigEndian.PutUint16(header[2:], frag)
+			binary.BigEndian.PutUint32(header[4:], m.id)
+		case 0, 60:
+			header[2], header[3] = 1, 4 // PadN
+		}
+		h = append(h, header...)
+		next = &h[len(h)-8]
+	}
+	*next = m.number()
+	binary.BigEndian.PutUint16(h[4:], uint16(len(h)-40+len(l4)))
+	copy(h[8:], m.src.Addr().AsSlice())
+	copy(h[24:], m.dst.Addr().AsSlice())
+	return append(h, l4...)
+}
+
+// number is what the IP header calls the protocol.
+func (m message) number() uint8 {
+	if m.isIPv6() && m.protocol == "icmp" {
+		return 58
+	}
+	return protocolNumbers[m.protocol]
 }
 
 func (m message) ipv4() []byte {
@@ -225,7 +311,7 @@ func (m message) ipv4() []byte {
 	copy(h[20:], m.options)
 	h[0], h[1], h[8], h[9] = 0x40|byte(len(h)/4), m.tos, m.ttl, protocolNumbers[m.protocol]
 	binary.BigEndian.PutUint16(h[2:], uint16(len(h)+len(l4)))
-	binary.BigEndian.PutUint16(h[4:], m.id)
+	binary.BigEndian.PutUint16(h[4:], uint16(m.id))
 	binary.BigEndian.PutUint16(h[6:], frag)
 	if m.df {
 		h[6] |= 0x40
@@ -236,6 +322,9 @@ func (m message) ipv4() []byte {
 	copy(h[12:], m.src.Addr().AsSlice())
 	copy(h[16:], m.dst.Addr().AsSlice())
 	binary.BigEndian.PutUint16(h[10:], ^sumOf(h))
+	if m.damaged {
+		h[10] ^= 0x55
+	}
 	return append(h, l4...)
 }
 
@@ -265,8 +354,10 @@ func (m message) l4() []byte {
 		binary.BigEndian.PutUint16(h[4:], m.ident)
 		binary.BigEndian.PutUint16(h[6:], m.mtu)
 		if m.quoted != nil {
-			quote := m.quoted.ipv4()
-			if m.control { // an error of the table's own has 576 bytes at most
+			quote := m.quoted.ip()
+			if m.isIPv6() { // as long as every link can carry
+				quote = quote[:min(len(quote), 1280-48)]
+			} else if m.control { // an error of the table's own has 576 bytes at most
 				quote = quote[:min(len(quote), 576-28)]
 			}
 			h = append(h, quote...)
@@ -281,6 +372,8 @@ func (m message) l4() []byte {
 	}
 	switch {
 	case m.noChecksum:
+	case m.protocol == "icmp" && m.isIPv6():
+		binary.BigEndian.PutUint16(h[2:], ^sumOf(append(m.pseudo(len(h)), h...)))
 	case m.protocol == "icmp":
 		binary.BigEndian.PutUint16(h[2:], ^sumOf(h))
 	case at >= 0 && m.partial:
@@ -300,7 +393,7 @@ func (m message) l4() []byte {
 
 func (m message) pseudo(length int) []byte {
 	b := append(m.src.Addr().AsSlice(), m.dst.Addr().AsSlice()...)
-	return append(b, 0, protocolNumbers[m.protocol], byte(length>>8), byte(length))
+	return append(b, 0, m.number(), byte(length>>8), byte(length))
 }
 
 func sumOf(data []byte) uint16 {
@@ -319,11 +412,26 @@ func sumOf(data []byte) uint16 {
 // read tells what a frame says, and whether it is to the last byte what its
 // sender would have built: payload, lengths and all checksums.
 func read(f packet.Frame) (m message, exact bool) {
-	m = readIPv4(f.Data[packet.L3:])
+	m = readIP(f.Data[packet.L3:])
 	m.partial = f.Offload.NeedsCsum
 	m.gsoSize = f.Offload.GSOSize
-	if f.Offload.GSOType != packet.GSOTCPv4 {
+	if f.Offload.GSOType != m.usualGSO() {
 		m.gsoType = f.Offload.GSOType
+	}
+	if m.isIPv6() {
+		if etherType := binary.BigEndian.Uint16(f.Data[12:]); etherType != packet.EtherTypeIPv6 {
+			return m, false
+		}
+		if m.to > 0 {
+			return m, true
+		}
+		if m.quoted != nil && (m.quoted.to > 0 || m.mtu > 0) {
+			l4 := f.Data[packet.L3+40:]
+			return m, sumOf(append(m.pseudo(len(l4)), l4...)) == 0xffff
+		}
+		l4 := f.Data[packet.L3+40+8*len(m.headers()):]
+		m.noChecksum = m.protocol == "udp" && !m.partial && l4[6] == 0 && l4[7] == 0
+		return m, string(m.ipv6()) == string(f.Data[packet.L3:])
 	}
 	if m.to > 0 {
 		// Whether it is exact is seen when all of the datagram has come.
@@ -339,8 +447,45 @@ func read(f packet.Frame) (m message, exact bool) {
 	return m, string(built) == string(f.Data[packet.L3:])
 }
 
+func readIP(h []byte) message {
+	if h[0]>>4 == 6 {
+		return readIPv6(h)
+	}
+	return readIPv4(h)
+}
+
+func readIPv6(h []byte) message {
+	m := message{ttl: h[7], tos: h[0]<<4 | h[1]>>4}
+	length := 40 + int(binary.BigEndian.Uint16(h[4:]))
+	src, dst := netip.AddrFrom16([16]byte(h[8:24])), netip.AddrFrom16([16]byte(h[24:40]))
+	next, l4 := h[6], h[40:]
+	var chain []string
+	for ; next == 0 || next == 43 || next == 44 || next == 60; next, l4 = l4[0], l4[8:] {
+		switch word := binary.BigEndian.Uint16(l4[2:]); {
+		case next == 43:
+			chain = append(chain, fmt.Sprintf("43/%d", l4[3]))
+		case next != 44:
+			chain = append(chain, strconv.Itoa(int(next)))
+		case word == 0:
+			chain = append(chain, "44")
+			m.id = binary.BigEndian.Uint32(l4[4:])
+		default:
+			m.id, m.from, m.more = binary.BigEndian.Uint32(l4[4:]), int(word&^7), word&1 != 0
+			m.to = m.from + length - (len(h) - len(l4)) - 8
+		}
+	}
+	m.chain = strings.Join(chain, ",")
+	for name, number := range protocolNumbers {
+		if number == next || name == "icmp" && next == 58 {
+			m.protocol = name
+		}
+	}
+	m.readL4(src, dst, l4, length-(len(h)-len(l4)))
+	return m
+}
+
 func readIPv4(h []byte) message {
-	m := message{ttl: h[8], df: h[6]&0x40 != 0, control: h[1] == 0xc0, id: binary.BigEndian.Uint16(h[4:])}
+	m := message{ttl: h[8], df: h[6]&0x40 != 0, control: h[1] == 0xc0, id: uint32(binary.BigEndian.Uint16(h[4:]))}
 	if !m.control {
 		m.tos = h[1]
 	}
@@ -357,32 +502,40 @@ func readIPv4(h []byte) message {
 		m.more = frag&0x2000 != 0
 		m.from = int(frag&0x1fff) * 8
 		m.to = m.from + length - headerLen
-		m.src, m.dst = netip.AddrPortFrom(src, 0), netip.AddrPortFrom(dst, 0)
+	}
+	m.readL4(src, dst, l4, length-headerLen)
+	return m
+}
+
+// readL4 reads what is behind the IP header: length bytes, or fewer of a
+// quotation.
+func (m *message) readL4(src, dst netip.Addr, l4 []byte, length int) {
+	m.src, m.dst = netip.AddrPortFrom(src, 0), netip.AddrPortFrom(dst, 0)
+	if m.to > 0 {
 		if m.from == 0 && m.protocol != "icmp" {
 			m.src = netip.AddrPortFrom(src, binary.BigEndian.Uint16(l4[0:]))
 			m.dst = netip.AddrPortFrom(dst, binary.BigEndian.Uint16(l4[2:]))
 		}
-		return m
+		return
 	}
 	if m.protocol == "icmp" {
-		m.src, m.dst = netip.AddrPortFrom(src, 0), netip.AddrPortFrom(dst, 0)
 		m.flags = fmt.Sprintf("%d/%d", l4[0], l4[1])
 		m.ident, m.mtu = binary.BigEndian.Uint16(l4[4:]), binary.BigEndian.Uint16(l4[6:])
-		if l4[0] == 8 || l4[0] == 0 {
-			m.len = length - headerLen - 8
-			return m
+		if l4[0] == 8 || l4[0] == 0 || l4[0] >= 128 {
+			m.len = length - 8
+			return
 		}
-		inner := readIPv4(l4[8:])
+		inner := readIP(l4[8:])
 		m.quoted = &inner
-		return m
+		return
 	}
 	m.src = netip.AddrPortFrom(src, binary.BigEndian.Uint16(l4[0:]))
 	m.dst = netip.AddrPortFrom(dst, binary.BigEndian.Uint16(l4[2:]))
 	if m.protocol == "udp" {
-		m.len = length - headerLen - 8
-		return m
+		m.len = length - 8
+		return
 	}
-	m.len = length - headerLen - int(l4[12]>>4)*4
+	m.len = length - int(l4[12]>>4)*4
 	if l4[12]>>4 == 6 && l4[20] == 2 {
 		m.mss = binary.BigEndian.Uint16(l4[22:])
 	}
@@ -392,5 +545,4 @@ func readIPv4(h []byte) message {
 			m.flags += string(letter)
 		}
 	}
-	return m
 }

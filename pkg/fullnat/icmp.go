@@ -14,7 +14,14 @@ func (t *Table) translateICMP(f *packet.Frame, w *work) Verdict {
 		return t.translateEcho(f, w)
 	}
 	var quoted packet.Packet
-	if !packet.ParseQuote(f.Data, p, &quoted) || quoted.Src != p.Dst {
+	if !packet.ParseQuote(f.Data, p, &quoted) {
+		return BadICMP
+	}
+	if p.IPv6 {
+		ends := packet.QuotedEnds(f.Data, p)
+		quoted.Src, quoted.Dst = t.addrs.find(&ends.Src), t.addrs.find(&ends.Dst)
+	}
+	if quoted.Src != p.Dst {
 		return BadICMP
 	}
 	e := t.flowAgainst(f.ENI, &quoted)
@@ -25,12 +32,20 @@ func (t *Table) translateICMP(f *packet.Frame, w *work) Verdict {
 	if p.TTL <= 1 {
 		return l.count(TTLExpired)
 	}
-	if p.Length() > int(l.mtu[e.direction]) {
+	length := p.Length()
+	if e.crosses(p) {
+		if _, _, _, ok := packet.CrossedError(f.Data, p); !ok {
+			return l.count(Unsupported)
+		}
+		length = packet.CrossedErrorSize(p, &quoted) - packet.L3
+	}
+	if length > int(l.mtu[e.direction]) {
 		return l.count(TooBig) // and nobody is told: it is an error itself
 	}
-	e.rewrite.ApplyError(f.Data, p, &quoted)
+	mtu, _ := packet.ReportedMTU(f.Data, p)
+	t.applyError(f, p, &quoted, e)
 	if e.flags&conveys != 0 {
-		t.quoteConveyed(f.Data, p, &quoted, e)
+		t.quoteConveyed(f.Data, p, &quoted, e, mtu)
 	}
 	t.leave(f, p, e, l)
 	return Forwarded

@@ -38,8 +38,9 @@ const (
 	OnFirstAck
 )
 
-// check says what is wrong with i for links of a protocol.
-func (i *Identity) check(protocol uint8) error {
+// check says what is wrong with i for links of a protocol, to which consumers
+// send by IPv6 or not.
+func (i *Identity) check(protocol uint8, six bool) error {
 	if i == nil {
 		return nil
 	}
@@ -50,11 +51,14 @@ func (i *Identity) check(protocol uint8) error {
 	if i.Placement > OnFirstAck {
 		errs = append(errs, fmt.Errorf("placement %d of the PROXY header: want OnFirstAckWithPayload or OnFirstAck", i.Placement))
 	}
-	return errors.Join(append(errs, i.checkHeader())...)
+	return errors.Join(append(errs, i.checkHeader(six))...)
 }
 
 // Flags of a flow that make its packets more than translated.
-const conveys = 1 << iota // the session has a conveyance
+const (
+	conveys = 1 << iota // the session has a conveyance
+	hasIPv6             // some address of the session is one of IPv6
+)
 
 // conveyance is what a session remembers in order to tell the provider who the
 // consumer is. Sequence numbers are those that the consumer uses, unless they
@@ -64,10 +68,12 @@ type conveyance struct {
 	progress progress
 	early    bool // the header goes with the first acknowledgment
 	toa      bool
-	answered bool   // theirs is known
-	theirs   uint32 // the provider's number of its first byte
-	again    uint32 // where the stream starts if the provider accepts a SYN that came late
-	room     uint16 // bytes of the longest IP packet that the provider takes
+	answered bool // theirs is known
+	// optionSize is how many bytes the option has that tells the address.
+	optionSize uint16
+	theirs     uint32 // the provider's number of its first byte
+	again      uint32 // where the stream starts if the provider accepts a SYN that came late
+	room       uint16 // bytes of the longest IP packet that the provider takes
 
 	// What a header that goes alone says of the rest of the connection.
 	ack, value, echo uint32 // acknowledgment number; timestamps, as in the option
@@ -146,10 +152,11 @@ func (t *Table) convey(id uint32, l *link, f *packet.Frame, p *packet.Packet) {
 	c := t.conveyances.add(id)
 	c.toa = identity.TOA && p.Kind == packet.TCP
 	c.early = identity.Placement == OnFirstAck
-	c.room = l.roomToProvider(defaultMSS)
+	c.optionSize = toaSize(p)
+	c.room = l.roomToProvider(defaultMSS, isIPv6(t.flows.at(t.sessions.at(id).slots[toProvider]).rewrite.Dst))
 	if identity.Header != NoHeader {
 		c.progress = waiting
-		c.length = uint32(len(identity.appendHeader(c.header[:0], p)))
+		c.length = uint32(len(identity.appendHeader(c.header[:0], t.tupleOf(p))))
 	}
 	if p.Kind == packet.TCP {
 		c.at = p.Seq(f.Data) + 1
@@ -171,9 +178,8 @@ const defaultMSS = 536
 
 // roomToProvider is the longest IP packet that the target takes in one piece
 // if it announces mss, which counts no options (RFC 6691, 2).
-func (l *link) roomToProvider(mss uint16) uint16 {
-	const headers = 40
-	room := int(mss) + headers
+func (l *link) roomToProvider(mss uint16, six bool) uint16 {
+	room := int(mss) + headersOf(six)
 	if l.egress.MTU > 0 {
 		room = min(room, l.egress.MTU)
 	}

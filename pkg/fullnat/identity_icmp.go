@@ -9,15 +9,15 @@ import (
 // quoteConveyed lets the ICMP error p, which has been translated and goes with
 // e, quote the numbers that its receiver knows: who gets one with others takes
 // it for a forgery (RFC 5927, 4.1), and a path MTU would never be found. q is
-// what p quotes.
-func (t *Table) quoteConveyed(data []byte, p, q *packet.Packet, e *flow) {
+// what p quotes, and mtu what it reported as it came, or 0.
+func (t *Table) quoteConveyed(data []byte, p, q *packet.Packet, e *flow, mtu uint32) {
 	if q.Kind != packet.TCP {
 		return
 	}
 	c := t.conveyances.at(e.session)
 	if e.direction == toConsumer {
 		seq := binary.BigEndian.Uint32(data[q.L4+4:])
-		c.shrink(data, p, seq)
+		c.shrink(data, p, seq, mtu)
 		packet.SetQuotedSeq(data, p, q, c.forConsumer(seq))
 		return
 	}
@@ -31,16 +31,13 @@ func (t *Table) quoteConveyed(data []byte, p, q *packet.Packet, e *flow) {
 // segment that only the header has made too long comes without it next time,
 // and the consumer must leave room for TOA (nothing else makes its segments
 // longer).
-func (c *conveyance) shrink(data []byte, p *packet.Packet, seq uint32) {
-	mtu, ok := packet.ReportedMTU(data, p)
-	if !ok {
-		return
-	}
+func (c *conveyance) shrink(data []byte, p *packet.Packet, seq, mtu uint32) {
 	if c.progress == unconfirmed && seq == c.at && mtu >= minMTU {
 		c.room = uint16(min(uint32(c.room), mtu))
 	}
-	if c.toa && mtu >= minMTU+toaLen {
-		packet.SetReportedMTU(data, p, mtu-toaLen)
+	option := uint32(c.optionSize)
+	if known, ok := packet.ReportedMTU(data, p); ok && c.toa && known >= minMTU+option {
+		packet.SetReportedMTU(data, p, known-option)
 	}
 }
 

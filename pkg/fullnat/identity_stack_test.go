@@ -28,6 +28,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/link/channel"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
@@ -42,25 +43,30 @@ import (
 func TestTwoStacksAcrossTheTable(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
+		addrs    worldAddrs
 		identity Identity
 	}{
-		{"nat J: the AWS header goes with the first payload", Identity{
+		{"nat J: the AWS header goes with the first payload", worldOfIPv4, Identity{
 			Header: LayoutAWS, Placement: OnFirstAckWithPayload, Endpoint: "vpce-08d2bf15fac5001c9"}},
-		{"nat J: the AWS header goes with the first acknowledgment, and servers may speak first", Identity{
+		{"nat J: the AWS header goes with the first acknowledgment, and servers may speak first", worldOfIPv4, Identity{
 			Header: LayoutAWS, Placement: OnFirstAck, Endpoint: "vpce-08d2bf15fac5001c9"}},
-		{"nat J: TOA alone is in the segments that open a connection", Identity{TOA: true}},
-		{"nat J: the Alibaba header has an odd length, and TOA is on", Identity{
+		{"nat J: TOA alone is in the segments that open a connection", worldOfIPv4, Identity{TOA: true}},
+		{"nat J: the Alibaba header has an odd length, and TOA is on", worldOfIPv4, Identity{
 			Header: LayoutAlibaba, VPC: "vpc-12", Endpoint: "ep-1", Service: "epsrv-1", TOA: true}},
+		{"nat J, nat 57: IPv6 on both sides, with the Alibaba header and TOA", worldOfIPv6, Identity{
+			Header: LayoutAlibaba, VPC: "vpc-12", Endpoint: "ep-1", Service: "epsrv-1", TOA: true}},
+		{"nat J, nat 57: the AWS header tells a target with IPv4 of a client with IPv6", worldOfBoth, Identity{
+			Header: LayoutAWS, Placement: OnFirstAck, Endpoint: "vpce-08d2bf15fac5001c9"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			connections := 100
 			switch {
 			case os.Getenv("PLINKSIM_LONG") != "":
 				connections = 1000
-			case testing.Short() || raceEnabled:
+			case testing.Short() || raceEnabled || tt.addrs != worldOfIPv4:
 				connections = 25
 			}
-			newWorld(t, tt.identity).run(connections)
+			newWorld(t, tt.addrs, tt.identity).run(connections)
 		})
 	}
 }
@@ -68,7 +74,7 @@ func TestTwoStacksAcrossTheTable(t *testing.T) {
 // TestTwoStacksAlone is what the other test would see if the table were a wire.
 // With PLINKSIM_RACK=1 it does not end: that is not the table's doing.
 func TestTwoStacksAlone(t *testing.T) {
-	w := newWorld(t, Identity{})
+	w := newWorld(t, worldOfIPv4, Identity{})
 	w.alone = true
 	w.run(10)
 }
@@ -90,13 +96,31 @@ var (
 	worldTarget   = netip.MustParseAddrPort("192.168.0.1:80")
 )
 
+// worldAddrs is who talks to whom.
+type worldAddrs struct {
+	client   netip.Addr
+	endpoint netip.AddrPort
+	natIP    netip.Addr
+	target   netip.AddrPort
+}
+
+var (
+	worldOfIPv4 = worldAddrs{worldClient, worldEndpoint, worldNATIP, worldTarget}
+	worldOfIPv6 = worldAddrs{
+		netip.MustParseAddr("2001:db8:1::10"), netip.MustParseAddrPort("[2001:db8:1::200]:80"),
+		netip.MustParseAddr("2001:db8:9::11"), netip.MustParseAddrPort("[2001:db8:5::1]:80"),
+	}
+	worldOfBoth = worldAddrs{worldOfIPv6.client, worldOfIPv6.endpoint, worldNATIP, worldTarget}
+)
+
 const (
 	worldConsumer packet.ENI = 1
 	worldProvider packet.ENI = 2
 )
 
 type world struct {
-	t        *testing.T
+	t *testing.T
+	worldAddrs
 	identity Identity
 	alone    bool // the table is not there
 	clock    *faketime.ManualClock
@@ -117,8 +141,8 @@ type host struct {
 	link  *channel.Endpoint
 }
 
-func newWorld(t *testing.T, identity Identity) *world {
-	w := &world{t: t, identity: identity, clock: faketime.NewManualClock(), random: rand.New(rand.NewPCG(1, 2)), toa: map[uint16]netip.AddrPort{}}
+func newWorld(t *testing.T, addrs worldAddrs, identity Identity) *world {
+	w := &world{t: t, worldAddrs: addrs, identity: identity, clock: faketime.NewManualClock(), random: rand.New(rand.NewPCG(1, 2)), toa: map[uint16]netip.AddrPort{}}
 	w.running = []metrics.Sample{{Name: "/sched/goroutines/runnable:goroutines"}, {Name: "/sched/goroutines/running:goroutines"}}
 	table, err := New(Options{MaxSessions: 4000, Seed: 1})
 	require.NoError(t, err)
@@ -129,16 +153,16 @@ func newWorld(t *testing.T, identity Identity) *world {
 			{ENI: worldProvider, MTU: 1500, NextHop: packet.MACOf},
 		},
 		Links: []Link{{
-			Name: "web", Ingress: worldConsumer, Match: worldEndpoint, Protocol: packet.ProtocolTCP,
-			Egress: worldProvider, Local: []netip.Addr{worldNATIP}, Connected: true, Idle: time.Hour,
-			Pick:     func(Tuple) (netip.AddrPort, bool) { return worldTarget, true },
+			Name: "web", Ingress: worldConsumer, Match: w.endpoint, Protocol: packet.ProtocolTCP,
+			Egress: worldProvider, Local: []netip.Addr{w.natIP}, Connected: true, Idle: time.Hour,
+			Pick:     func(Tuple) (netip.AddrPort, bool) { return w.target, true },
 			Identity: &w.identity,
 		}},
 	}, 0))
 	w.table = table
 	w.hosts = map[packet.ENI]*host{
-		worldConsumer: w.newHost(worldClient),
-		worldProvider: w.newHost(worldTarget.Addr()),
+		worldConsumer: w.newHost(w.client),
+		worldProvider: w.newHost(w.target.Addr()),
 	}
 	return w
 }
@@ -146,7 +170,7 @@ func newWorld(t *testing.T, identity Identity) *world {
 func (w *world) newHost(addr netip.Addr) *host {
 	h := &host{
 		stack: stack.New(stack.Options{
-			NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol},
+			NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
 			TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol},
 			Clock:              w.clock,
 		}),
@@ -161,9 +185,9 @@ func (w *world) newHost(addr netip.Addr) *host {
 	const nic = 1
 	require.Nil(w.t, h.stack.CreateNIC(nic, h.link))
 	require.Nil(w.t, h.stack.AddProtocolAddress(nic, tcpip.ProtocolAddress{
-		Protocol: ipv4.ProtocolNumber, AddressWithPrefix: tcpip.AddrFrom4(addr.As4()).WithPrefix(),
+		Protocol: protocolOf(addr), AddressWithPrefix: tcpip.AddrFromSlice(addr.AsSlice()).WithPrefix(),
 	}, stack.AddressProperties{}))
-	h.stack.SetRouteTable([]tcpip.Route{{Destination: header.IPv4EmptySubnet, NIC: nic}})
+	h.stack.SetRouteTable([]tcpip.Route{{Destination: header.IPv4EmptySubnet, NIC: nic}, {Destination: header.IPv6EmptySubnet, NIC: nic}})
 	w.t.Cleanup(func() {
 		h.stack.Close()
 		h.link.Close()
@@ -174,7 +198,7 @@ func (w *world) newHost(addr netip.Addr) *host {
 // run lets so many connections come and go, and time with them.
 func (w *world) run(connections int) {
 	begin := time.Now()
-	listener, err := gonet.ListenTCP(w.hosts[worldProvider].stack, fullAddress(worldTarget), ipv4.ProtocolNumber)
+	listener, err := gonet.ListenTCP(w.hosts[worldProvider].stack, fullAddress(w.target), protocolOf(w.target.Addr()))
 	require.NoError(w.t, err)
 	defer listener.Close()
 	go w.serve(listener)
@@ -239,7 +263,7 @@ func (w *world) move() (moved bool) {
 	for eni, h := range w.hosts {
 		for pkt := h.link.Read(); pkt != nil; pkt = h.link.Read() {
 			data := append(make([]byte, packet.L3), pkt.ToView().AsSlice()...)
-			binary.BigEndian.PutUint16(data[12:], packet.EtherTypeIPv4)
+			binary.BigEndian.PutUint16(data[12:], uint16(pkt.NetworkProtocolNumber))
 			pkt.DecRef()
 			w.throw(flight{eni: eni, toTable: true, data: data})
 			moved = true
@@ -288,13 +312,17 @@ func (w *world) lookForTOA(data []byte) {
 		return
 	}
 	o, ok := p.FindOption(data, 254)
+	if w.client.Is6() {
+		o, ok = p.FindOption(data, 253)
+	}
 	if !ok {
 		return
 	}
-	option := data[int(p.L4)+o.At:]
+	option := data[int(p.L4)+o.At : int(p.L4)+o.At+o.Length]
+	client, _ := netip.AddrFromSlice(option[4:])
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.toa[p.SrcPort] = netip.AddrPortFrom(netip.AddrFrom4([4]byte(option[4:8])), binary.BigEndian.Uint16(option[2:]))
+	w.toa[p.SrcPort] = netip.AddrPortFrom(client, binary.BigEndian.Uint16(option[2:]))
 }
 
 // throw puts a packet on the wire, if it is not lost. Most take a millisecond
@@ -324,17 +352,17 @@ func (w *world) throw(f flight) {
 
 func (h *host) receive(data []byte) {
 	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(data[packet.L3:])})
-	h.link.InjectInbound(ipv4.ProtocolNumber, pkt)
+	h.link.InjectInbound(tcpip.NetworkProtocolNumber(binary.BigEndian.Uint16(data[12:])), pkt)
 	pkt.DecRef()
 }
 
 // visit is a client: it writes, reads and closes.
 func (w *world) visit(n int) error {
-	server := worldEndpoint
+	server := w.endpoint
 	if w.alone {
-		server = worldTarget
+		server = w.target
 	}
-	conn, err := gonet.DialTCP(w.hosts[worldConsumer].stack, fullAddress(server), ipv4.ProtocolNumber)
+	conn, err := gonet.DialTCP(w.hosts[worldConsumer].stack, fullAddress(server), protocolOf(server.Addr()))
 	if err != nil {
 		return err
 	}
@@ -416,7 +444,7 @@ func (w *world) readHeader(reader *bufio.Reader, conn net.Conn) (client uint16, 
 		return 0, err
 	}
 	source := h.SourceAddr.(*net.TCPAddr).AddrPort()
-	if source.Addr().Unmap() != worldClient || h.DestinationAddr.String() != worldEndpoint.String() {
+	if source.Addr().Unmap() != w.client || h.DestinationAddr.String() != w.endpoint.String() {
 		return 0, fmt.Errorf("the header is about %s to %s", h.SourceAddr, h.DestinationAddr)
 	}
 	tlvs, err := h.TLVs()
@@ -426,7 +454,7 @@ func (w *world) readHeader(reader *bufio.Reader, conn net.Conn) (client uint16, 
 	if id := tlvparse.FindAWSVPCEndpointID(tlvs); w.identity.Header == LayoutAWS && id != w.identity.Endpoint {
 		return 0, fmt.Errorf("the header says endpoint %q", id)
 	}
-	if w.identity.TOA && told != netip.AddrPortFrom(worldClient, source.Port()) {
+	if w.identity.TOA && told != netip.AddrPortFrom(w.client, source.Port()) {
 		return 0, fmt.Errorf("TOA says %s, the header %s", told, source)
 	}
 	return source.Port(), nil
@@ -455,7 +483,14 @@ func expect(reader io.Reader, want []byte) error {
 }
 
 func fullAddress(a netip.AddrPort) tcpip.FullAddress {
-	return tcpip.FullAddress{NIC: 1, Addr: tcpip.AddrFrom4(a.Addr().As4()), Port: a.Port()}
+	return tcpip.FullAddress{NIC: 1, Addr: tcpip.AddrFromSlice(a.Addr().AsSlice()), Port: a.Port()}
+}
+
+func protocolOf(addr netip.Addr) tcpip.NetworkProtocolNumber {
+	if addr.Is6() {
+		return ipv6.ProtocolNumber
+	}
+	return ipv4.ProtocolNumber
 }
 
 // flight is a packet on a wire: from the table to an ENI, or the other way.

@@ -239,12 +239,11 @@ func (c *conversation) read(frames []packet.Frame) (all []segment) {
 
 // awsHeader is the header of this connection.
 func awsHeader(udp bool) string {
-	kind := packet.Kind(packet.TCP)
+	tuple := Tuple{Src: netip.AddrPortFrom(worldClient, 40000), Dst: netip.AddrPortFrom(worldEndpoint.Addr(), 80), Protocol: packet.ProtocolTCP}
 	if udp {
-		kind = packet.UDP
+		tuple.Protocol = packet.ProtocolUDP
 	}
-	p := &packet.Packet{Kind: kind, Src: number(worldClient), SrcPort: 40000, Dst: number(worldEndpoint.Addr()), DstPort: 80}
-	return string(awsIdentity.appendHeader(nil, p))
+	return string(awsIdentity.appendHeader(nil, tuple))
 }
 
 func TestPROXYHeaderInTheStream(t *testing.T) {
@@ -626,9 +625,9 @@ func TestTOA(t *testing.T) {
 			require.Len(t, got, want)
 			require.Equal(t, toa, got[want-1].options)
 		}
-		require.Error(t, both.check(packet.ProtocolUDP))
-		require.Error(t, (&Identity{Placement: 2}).check(packet.ProtocolTCP))
-		require.Error(t, (&Identity{Header: 9}).check(packet.ProtocolTCP))
+		require.Error(t, both.check(packet.ProtocolUDP, false))
+		require.Error(t, (&Identity{Placement: 2}).check(packet.ProtocolTCP, false))
+		require.Error(t, (&Identity{Header: 9}).check(packet.ProtocolTCP, false))
 	})
 	t.Run("nat 54: the path MTU leaves room for TOA", func(t *testing.T) {
 		c := converse(t, on)

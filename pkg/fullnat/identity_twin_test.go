@@ -2,6 +2,7 @@ package fullnat
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -35,8 +36,8 @@ func newStreams(t *testing.T, identity Identity) *streams {
 	s := &streams{conversation: converse(t, identity), data: strings.Repeat("0123456789abcdef!", 200)}
 	s.handshake()
 	if identity.Header != NoHeader {
-		s.header = string(identity.appendHeader(nil, &packet.Packet{
-			Kind: packet.TCP, Src: number(worldClient), SrcPort: 40000, Dst: number(worldEndpoint.Addr()), DstPort: 80}))
+		s.header = string(identity.appendHeader(nil, Tuple{
+			Src: netip.AddrPortFrom(worldClient, 40000), Dst: netip.AddrPortFrom(worldEndpoint.Addr(), 80), Protocol: packet.ProtocolTCP}))
 	}
 	s.got = make([]bool, len(s.header)+len(s.data)+1)
 	return s

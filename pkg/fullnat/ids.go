@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 )
 
-// ids counts the IPv4 IDs of packets that leave and that somebody may cut or
+// ids counts the IDs of packets that leave and that somebody may cut or
 // has cut. Behind one NAT IP are many senders, each with a count of its own:
 // two pieces with the same ID, addresses and protocol would be put together
 // into a datagram that nobody sent (RFC 6864, 5.3.1; RFC 7857, 10). Atomic
@@ -16,7 +16,7 @@ import (
 // a packet quotes the new ID; senders look at the ports.
 type ids struct {
 	secret uint64
-	next   [numIDs]uint16
+	next   [numIDs]uint32 // of which IPv4 has the low half
 }
 
 const numIDs = 1024
@@ -25,15 +25,15 @@ func (c *ids) init(seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 1)) // apart from what draws ports
 	c.secret = random.Uint64() | 1
 	for i := range c.next {
-		c.next[i] = uint16(random.Uint32())
+		c.next[i] = random.Uint32()
 	}
 }
 
 // take is the first of n numbers for packets from src to dst.
-func (c *ids) take(src, dst uint32, protocol uint8, n int) (id uint16) {
+func (c *ids) take(src, dst uint32, protocol uint8, n int) (id uint32) {
 	high, low := bits.Mul64((uint64(src)<<32|uint64(dst))^uint64(protocol)<<24, c.secret)
 	next := &c.next[(high^low)%numIDs]
 	id = *next
-	*next += uint16(n)
+	*next += uint32(n)
 	return id
 }

@@ -19,8 +19,8 @@ type link struct {
 	mtu             [2]uint32         // of the interface that packets leave by, by direction
 	mss             uint16            // that fits both interfaces
 	match           uint32
-	local           []uint32
-	nextLocal       int
+	local           [2][]uint32 // by the version of IP: see version
+	nextLocal       [2]int
 	ingress, egress *Interface
 	toProviderHop   hopKey // without the neighbour's MAC
 	toConsumerHop   hopKey
@@ -81,11 +81,12 @@ func (l *links) releaseIfUnused(link *link) {
 // routes finds the link for an address, port and protocol of an ENI, and
 // knows which addresses are ours. It is built whole for each Config.
 type routes struct {
-	links  map[match]*link
-	owned  map[address]owner
-	resets map[address]bool // NAT IPs where stray segments are answered
-	limit  int              // NAT ports per NAT IP and target
-	rest   uint32           // ticks that a NAT port is out of use at least
+	links   map[match]*link
+	numbers []uint32 // of IPv6 addresses that it has acquired
+	owned   map[address]owner
+	resets  map[address]bool // NAT IPs where stray segments are answered
+	limit   int              // NAT ports per NAT IP and target
+	rest    uint32           // ticks that a NAT port is out of use at least
 }
 
 type address struct {
@@ -97,6 +98,14 @@ type match struct {
 	address
 	port     uint16
 	protocol uint8
+}
+
+// version is 0 for the number of an IPv4 address and 1 for one of IPv6.
+func version(number uint32) int {
+	if isIPv6(number) {
+		return 1
+	}
+	return 0
 }
 
 // owner says what an address is for. One that is both is matched.

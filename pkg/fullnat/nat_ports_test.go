@@ -31,7 +31,7 @@ func TestNATPortsRunOutOnAllNATIPs(t *testing.T) {
 		require.Equal(t, Forwarded, v, "session %d", n)
 		most = max(most, l.table.ports.asked-before)
 		end := natEnd{binary.BigEndian.Uint32(l.frame.Data[26:]), port}
-		require.False(t, seen[end], "%s:%d twice", addrOf(end.addr), port)
+		require.False(t, seen[end], "%s:%d twice", l.table.addrs.of(end.addr), port)
 		seen[end] = true
 	}
 	t.Run("nat 4, nat 64: every NAT IP has 55,000 ports to a target", func(t *testing.T) {

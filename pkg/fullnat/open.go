@@ -13,7 +13,7 @@ func (t *Table) open(f *packet.Frame, w *work) Verdict {
 	if l == nil {
 		return t.refuseUnmatched(f, &w.packet, v)
 	}
-	if v := l.admit(&w.packet); v != Forwarded {
+	if v := t.admit(l, &w.packet); v != Forwarded {
 		return t.refuse(f, &w.packet, l, v)
 	}
 	if v := t.roomFor(l); v != Forwarded {
@@ -22,17 +22,32 @@ func (t *Table) open(f *packet.Frame, w *work) Verdict {
 	if v := l.mayConvey(f, &w.packet); v != Forwarded {
 		return l.count(v)
 	}
-	target, ok := l.pick(&w.packet)
-	if !ok {
-		return l.count(NoBackend)
+	target, v := t.pick(l, &w.packet)
+	if v != Forwarded {
+		return t.refuse(f, &w.packet, l, v)
 	}
+	v = t.openTo(f, w, l, target)
+	t.addrs.release(target.addr)
+	return v
+}
+
+// openTo starts a session with a target.
+func (t *Table) openTo(f *packet.Frame, w *work, l *link, target end) Verdict {
+	p := &w.packet
 	source, ok := t.takePort(l, w.key, target)
 	if !ok {
-		l.ended(target)
-		return t.refuse(f, &w.packet, l, NoNATPort)
+		t.ended(l, target)
+		return t.refuse(f, p, l, NoNATPort)
 	}
+	if !t.settle(p) {
+		t.ports.giveBack(source.pool, source.port, t.clock.now-t.way.rest, t.clock.now)
+		t.ended(l, target)
+		return t.refuse(f, p, l, TableFull)
+	}
+	w.key = newKey(f.ENI, p.Protocol, p.Src, p.Dst, p.SrcPort, p.DstPort)
 	e := t.start(f, l, w, source, target)
-	t.convey(e.session, l, f, &w.packet)
+	t.addrs.release(p.Src)
+	t.convey(e.session, l, f, p)
 	return t.send(f, w, e, l)
 }
 
@@ -67,7 +82,7 @@ func (t *Table) linkFor(eni packet.ENI, p *packet.Packet) (*link, Verdict) {
 
 // admit says whether the link takes a new session, as far as it can be said
 // without a target.
-func (l *link) admit(p *packet.Packet) Verdict {
+func (t *Table) admit(l *link, p *packet.Packet) Verdict {
 	switch {
 	case !l.Connected:
 		return NotConnected
@@ -75,14 +90,14 @@ func (l *link) admit(p *packet.Packet) Verdict {
 		return NoSession
 	case p.TTL <= 1:
 		return TTLExpired
-	case l.Admit != nil && !l.Admit(tupleOf(p)):
+	case l.Admit != nil && !l.Admit(t.tupleOf(p)):
 		return Denied
 	}
 	return Forwarded
 }
 
-func tupleOf(p *packet.Packet) Tuple {
-	return Tuple{Src: addrPort(p.Src, p.SrcPort), Dst: addrPort(p.Dst, p.DstPort), Protocol: p.Protocol}
+func (t *Table) tupleOf(p *packet.Packet) Tuple {
+	return Tuple{Src: t.addrs.withPort(p.Src, p.SrcPort), Dst: t.addrs.withPort(p.Dst, p.DstPort), Protocol: p.Protocol}
 }
 
 // end is one end of a flow.
@@ -91,35 +106,42 @@ type end struct {
 	port uint16
 }
 
-// pick asks the link for a target. One that no packet can be sent to, or come
-// from, is none.
-func (l *link) pick(p *packet.Packet) (target end, ok bool) {
-	picked, ok := l.Pick(tupleOf(p))
+// pick asks the link for a target, of which the number is to be released.
+func (t *Table) pick(l *link, p *packet.Packet) (target end, v Verdict) {
+	picked, ok := l.Pick(t.tupleOf(p))
 	if !ok {
-		return end{}, false
+		return end{}, NoBackend
 	}
-	target, ok = usable(p.Kind, picked)
-	if !ok && l.Ended != nil {
+	if target, v = t.usable(l, p.Kind, picked); v != Forwarded && l.Ended != nil {
 		l.Ended(picked)
 	}
-	return target, ok
+	return target, v
 }
 
-func usable(kind packet.Kind, picked netip.AddrPort) (target end, ok bool) {
+// usable is a picked target, unless no packet can be sent to it, or come from
+// it.
+func (t *Table) usable(l *link, kind packet.Kind, picked netip.AddrPort) (target end, v Verdict) {
 	addr := picked.Addr().Unmap()
-	if !addr.Is4() || !packet.MayBeSource(number(addr)) {
-		return end{}, false
+	if !packet.IsHost(addr) || picked.Port() == 0 && kind != packet.ICMP {
+		return end{}, NoBackend
 	}
-	if kind == packet.ICMP {
-		return end{addr: number(addr)}, true
+	n, ok := t.addrs.acquire(addr)
+	switch {
+	case !ok:
+		return end{}, TableFull
+	case len(l.local[version(n)]) == 0:
+		t.addrs.release(n)
+		return end{}, NoBackend
+	case kind == packet.ICMP:
+		return end{addr: n}, Forwarded
 	}
-	return end{number(addr), picked.Port()}, picked.Port() != 0
+	return end{n, picked.Port()}, Forwarded
 }
 
 // ended tells whoever picked a target that its session is no more.
-func (l *link) ended(target end) {
+func (t *Table) ended(l *link, target end) {
 	if l.Ended != nil {
-		l.Ended(addrPort(target.addr, target.port))
+		l.Ended(t.addrs.withPort(target.addr, target.port))
 	}
 }
 
@@ -131,13 +153,14 @@ const portTries = 8
 // takePort takes a NAT port towards target from the link's NAT IPs in turn,
 // for the flow with key first.
 func (t *Table) takePort(l *link, first key, target end) (source natPort, ok bool) {
-	for range l.local {
-		l.nextLocal = (l.nextLocal + 1) % len(l.local)
-		source.addr = l.local[l.nextLocal]
-		source.pool = t.ports.pool(poolKey{
+	locals, next := l.local[version(target.addr)], &l.nextLocal[version(target.addr)]
+	for range locals {
+		*next = (*next + 1) % len(locals)
+		source.addr = locals[*next]
+		source.pool = t.poolFor(poolKey{
 			local: source.addr, target: target.addr, port: target.port,
 			eni: l.Egress, protocol: l.Protocol,
-		}, t.random, t.clock.now)
+		})
 		for range portTries {
 			t.ports.asked++
 			source.port, ok = t.ports.at(source.pool).take(t.shard.share(t.way.limit), t.clock.now, t.way.rest)
@@ -177,11 +200,18 @@ func (t *Table) start(f *packet.Frame, l *link, w *work, source natPort, target 
 	}
 	reply := packet.Packet{Src: target.addr, Dst: source.addr, SrcPort: target.port, DstPort: source.port}
 	there := t.addFlow(id, toProvider, w.key,
-		packet.NewRewrite(p, source.addr, target.addr, source.port, target.port),
-		l.hopToProvider(target.addr))
-	t.addFlow(id, toConsumer, l.replyKey(source, target),
-		packet.NewRewrite(&reply, p.Dst, p.Src, p.DstPort, p.SrcPort),
-		l.hopToConsumer(p.Src))
+		t.newRewrite(p, source.addr, target.addr, source.port, target.port),
+		l.hopToProvider(t.addrs.of(target.addr)))
+	back := t.addFlow(id, toConsumer, l.replyKey(source, target),
+		t.newRewrite(&reply, p.Dst, p.Src, p.DstPort, p.SrcPort),
+		l.hopToConsumer(t.addrs.of(p.Src)))
+	if isIPv6(p.Src) || isIPv6(target.addr) {
+		there.flags |= hasIPv6
+		back.flags |= hasIPv6
+		for _, n := range [...]uint32{p.Src, p.Dst, source.addr, target.addr} {
+			t.addrs.hold(n)
+		}
+	}
 	t.wheel.link(&t.sessions, id, t.deadline(s))
 	if s.state == synSent {
 		t.enterHalfOpen(id)
@@ -201,14 +231,14 @@ func (t *Table) addFlow(id uint32, d direction, k key, r packet.Rewrite, h hopKe
 	return e
 }
 
-func (l *link) hopToProvider(target uint32) hopKey {
+func (l *link) hopToProvider(target netip.Addr) hopKey {
 	h := l.toProviderHop
-	h.dst = l.egress.NextHop(addrOf(target))
+	h.dst = l.egress.NextHop(target)
 	return h
 }
 
-func (l *link) hopToConsumer(consumer uint32) hopKey {
+func (l *link) hopToConsumer(consumer netip.Addr) hopKey {
 	h := l.toConsumerHop
-	h.dst = l.ingress.NextHop(addrOf(consumer))
+	h.dst = l.ingress.NextHop(consumer)
 	return h
 }

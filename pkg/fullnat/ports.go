@@ -95,6 +95,26 @@ type ports struct {
 
 func (p *ports) init(shard shard) { p.shard, p.number = shard, map[poolKey]uint32{} }
 
+// poolFor is the pool for k, which has numbers of addresses for as long as it
+// is remembered.
+func (t *Table) poolFor(k poolKey) uint32 {
+	if n, ok := t.ports.number[k]; ok {
+		return n
+	}
+	t.addrs.hold(k.local)
+	t.addrs.hold(k.target)
+	return t.ports.pool(k, t.random, t.clock.now)
+}
+
+// forgetPool is one step of forgetting pools.
+func (t *Table) forgetPool() bool {
+	gone, more := t.ports.forget(t.clock.now)
+	if gone != nil {
+		t.addrs.release(gone.key.local, gone.key.target)
+	}
+	return more
+}
+
 // pool returns the number of the pool for k and makes it if there is none.
 // A new pool rests from now on until somebody takes a port.
 func (p *ports) pool(k poolKey, random *rand.Rand, now uint32) uint32 {
@@ -134,25 +154,26 @@ func (p *ports) rest(n, now uint32) {
 }
 
 // forget looks at the pool that is idle for longest, if it has been so for
-// long enough, and says whether it did. A pool that was used in between goes
-// to the end.
-func (p *ports) forget(now uint32) bool {
+// long enough, and says whether it did, and which it forgot. A pool that was
+// used in between goes to the end.
+func (p *ports) forget(now uint32) (gone *portPool, more bool) {
 	n, ok := p.resting.peek()
 	if !ok {
-		return false
+		return nil, false
 	}
 	pool := p.all[n]
 	if pool.inUse == 0 && now-pool.idleSince < ticksOf(poolRest) {
-		return false
+		return nil, false
 	}
 	p.resting.pop()
 	pool.resting = false
-	if pool.inUse == 0 {
-		delete(p.number, pool.key)
-		p.all[n] = nil
-		p.free = append(p.free, n)
+	if pool.inUse > 0 {
+		return nil, true
 	}
-	return true
+	delete(p.number, pool.key)
+	p.all[n] = nil
+	p.free = append(p.free, n)
+	return pool, true
 }
 
 // queue is a ring that doubles when it is full.

@@ -88,10 +88,14 @@ func TestPoolsAreForgottenAfterARest(t *testing.T) {
 	require.True(t, ok)
 	p.giveBack(n, port, 0, 1000)
 
-	for p.forget(rested + 999) {
+	forget := func(now uint32) (more bool) {
+		_, more = p.forget(now)
+		return more
+	}
+	for forget(rested + 999) {
 	}
 	require.Contains(t, p.number, idle, "it has not rested for long enough")
-	for p.forget(rested + 1000) {
+	for forget(rested + 1000) {
 	}
 	require.NotContains(t, p.number, idle)
 	require.Contains(t, p.number, used, "a port of it is in use")

@@ -35,7 +35,7 @@ func (t *Table) PortUse(dst []PortUse, count int) []PortUse {
 	for _, p := range fullest {
 		dst = append(dst, PortUse{
 			ENI: p.key.eni, Protocol: p.key.protocol,
-			Local: addrOf(p.key.local), Target: addrPort(p.key.target, p.key.port),
+			Local: t.addrs.of(p.key.local), Target: t.addrs.withPort(p.key.target, p.key.port),
 			InUse: p.inUse, Limit: t.shard.share(t.way.limit),
 		})
 	}

@@ -46,29 +46,34 @@ const (
 	proxyVersion    = 0x21 // version 2, command PROXY
 	proxyTCPv4      = 0x11
 	proxyUDPv4      = 0x12
+	proxyTCPv6      = 0x21
+	proxyUDPv6      = 0x22
 	proxyHeaderLen  = 16
-	proxyAddrsIPv4  = 12 // IPv6 joins here, with 36 bytes and families 0x21 and 0x22
+	proxyAddrsIPv4  = 12 // two addresses and ports
+	proxyAddrsIPv6  = 36
 	tlvHeaderLen    = 3
 	awsHeaderLength = 100
 )
 
 // maxHeader is the longest header that a session has room for.
-const maxHeader = 216
+const maxHeader = 240
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // checkHeader says whether the header has room for the identifiers.
-func (i *Identity) checkHeader() error {
-	const begin = proxyHeaderLen + proxyAddrsIPv4
+func (i *Identity) checkHeader(consumersHaveIPv6 bool) error {
 	switch i.Header {
 	case NoHeader:
 	case LayoutAWS:
-		const room = awsHeaderLength - begin - (tlvHeaderLen + 4) - tlvHeaderLen - (tlvHeaderLen + 1)
+		room := awsHeaderLength - proxyHeaderLen - proxyAddrsIPv4 - (tlvHeaderLen + 4) - tlvHeaderLen - (tlvHeaderLen + 1)
+		if consumersHaveIPv6 {
+			room -= proxyAddrsIPv6 - proxyAddrsIPv4
+		}
 		if len(i.Endpoint) > room {
 			return fmt.Errorf("endpoint %q in the PROXY header: want at most %d bytes", i.Endpoint, room)
 		}
 	case LayoutAlibaba:
-		const room = maxHeader - begin - 3*(tlvHeaderLen+1)
+		const room = maxHeader - proxyHeaderLen - proxyAddrsIPv6 - 3*(tlvHeaderLen+1)
 		if len(i.VPC)+len(i.Endpoint)+len(i.Service) > room {
 			return fmt.Errorf("identifiers %q, %q and %q in the PROXY header: want at most %d bytes altogether", i.VPC, i.Endpoint, i.Service, room)
 		}
@@ -78,19 +83,15 @@ func (i *Identity) checkHeader() error {
 	return nil
 }
 
-// appendHeader appends the header for the session that p, as the consumer sent
-// it, is the first packet of.
-func (i *Identity) appendHeader(b []byte, p *packet.Packet) []byte {
-	family := byte(proxyTCPv4)
-	if p.Kind == packet.UDP {
-		family = proxyUDPv4
-	}
+// appendHeader appends the header for a session of a consumer, who sees it as
+// tuple says, whichever version of IP the target sees.
+func (i *Identity) appendHeader(b []byte, tuple Tuple) []byte {
 	b = append(b, proxySignature...)
-	b = append(b, proxyVersion, family, 0, 0)
-	b = binary.BigEndian.AppendUint32(b, p.Src)
-	b = binary.BigEndian.AppendUint32(b, p.Dst)
-	b = binary.BigEndian.AppendUint16(b, p.SrcPort)
-	b = binary.BigEndian.AppendUint16(b, p.DstPort)
+	b = append(b, proxyVersion, proxyFamily(tuple), 0, 0)
+	b = append(b, tuple.Src.Addr().AsSlice()...)
+	b = append(b, tuple.Dst.Addr().AsSlice()...)
+	b = binary.BigEndian.AppendUint16(b, tuple.Src.Port())
+	b = binary.BigEndian.AppendUint16(b, tuple.Dst.Port())
 	if i.Header == LayoutAWS {
 		return i.appendAWS(b)
 	}
@@ -99,6 +100,19 @@ func (i *Identity) appendHeader(b []byte, p *packet.Packet) []byte {
 	b = appendIdentifier(b, tlvAlibaba, tlvAlibabaService, i.Service)
 	putHeaderLength(b)
 	return b
+}
+
+func proxyFamily(tuple Tuple) byte {
+	six, datagrams := tuple.Src.Addr().Is6(), tuple.Protocol == packet.ProtocolUDP
+	switch {
+	case six && datagrams:
+		return proxyUDPv6
+	case six:
+		return proxyTCPv6
+	case datagrams:
+		return proxyUDPv4
+	}
+	return proxyTCPv4
 }
 
 func (i *Identity) appendAWS(b []byte) []byte {

@@ -62,7 +62,7 @@ func (c *conveyance) starts(f *packet.Frame, p *packet.Packet) bool {
 // not fit, or where the segment is not the first, alone.
 func (t *Table) insertHeader(f *packet.Frame, p *packet.Packet, e *flow, c *conveyance) {
 	c.remember(f, p)
-	if p.Seq(f.Data) == c.at && p.PayloadLength() > 0 && c.fits(f, p) {
+	if p.Seq(f.Data) == c.at && p.PayloadLength() > 0 && c.fits(f, p, e) {
 		header := c.header[:c.length]
 		packet.InsertPayload(f, p, t.conveyances.longer.room(int(p.End)+len(header)), header)
 		c.sent = t.clock.now
@@ -74,15 +74,16 @@ func (t *Table) insertHeader(f *packet.Frame, p *packet.Packet, e *flow, c *conv
 
 // fits says whether the provider takes the segment with the header in it. The
 // segments of a superframe are cut anew.
-func (c *conveyance) fits(f *packet.Frame, p *packet.Packet) bool {
-	longer := p.Length() + int(c.length)
+func (c *conveyance) fits(f *packet.Frame, p *packet.Packet, e *flow) bool {
+	longer := e.lengthOut(p, p.Length()) + int(c.length)
 	if p.MoreFragments() {
 		return false // nor do the offsets of those that follow move
 	}
-	return longer <= int(c.room) || f.IsSuperframe(p) && longer <= maxPacket
+	return longer <= int(c.room) || f.IsSuperframe(p) && max(longer, p.Length()+int(c.length)) <= maxPacket
 }
 
-// maxPacket is the longest IPv4 packet (RFC 791, 3.1).
+// maxPacket is the longest IPv4 packet (RFC 791, 3.1). One of IPv6 may have that
+// many bytes behind its header (RFC 8200, 3).
 const maxPacket = 0xffff
 
 // beginAgain looks at a SYN of the consumer. Until the provider has answered,
@@ -150,13 +151,13 @@ func (c *conveyance) learn(f *packet.Frame, p *packet.Packet, l *link) {
 	if !ok {
 		mss = defaultMSS
 	}
-	c.room = l.roomToProvider(mss)
+	c.room = l.roomToProvider(mss, p.IPv6)
 	if !c.toa {
 		return
 	}
-	c.room -= min(c.room, toaLen)
-	if ok && mss > toaLen {
-		packet.ClampMSS(f, p, mss-toaLen)
+	c.room -= min(c.room, c.optionSize)
+	if ok && mss > c.optionSize {
+		packet.ClampMSS(f, p, mss-c.optionSize)
 	}
 }
 
@@ -220,7 +221,7 @@ func (t *Table) prefixDatagram(f *packet.Frame, p *packet.Packet, e *flow, c *co
 	if e.direction != toProvider {
 		return
 	}
-	if p.Length()+len(header) <= t.mtuOf(e) && f.Offload.GSOSize == 0 && !p.MoreFragments() {
+	if e.lengthOut(p, p.Length())+len(header) <= t.mtuOf(e) && p.Length()+len(header) <= maxPacket && f.Offload.GSOSize == 0 && !p.MoreFragments() {
 		packet.InsertPayload(f, p, t.conveyances.longer.room(int(p.End)+len(header)), header)
 		return
 	}
@@ -235,7 +236,11 @@ func (t *Table) prefixDatagram(f *packet.Frame, p *packet.Packet, e *flow, c *co
 // makes for a flow.
 func (t *Table) envelope(e *flow) packet.Envelope {
 	hop := &t.hops.all[e.hop]
-	return packet.Envelope{SrcMAC: hop.src, DstMAC: hop.dst, Src: e.rewrite.Src, Dst: e.rewrite.Dst}
+	envelope := packet.Envelope{SrcMAC: hop.src, DstMAC: hop.dst, Src: e.rewrite.Src, Dst: e.rewrite.Dst}
+	if isIPv6(e.rewrite.Src) {
+		envelope.IPv6, envelope.Ends = true, t.addrs.ends(&e.rewrite)
+	}
+	return envelope
 }
 
 // mtuOf is the MTU that a flow leaves through.

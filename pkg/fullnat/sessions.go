@@ -174,6 +174,9 @@ func (t *Table) remove(id uint32) {
 	there := t.flows.at(s.slots[toProvider])
 	t.links.at(s.link).ended(end{there.rewrite.Dst, there.rewrite.DstPort})
 	t.forgetConveyance(id)
+	if there := t.flows.at(s.slots[toProvider]); there.flags&hasIPv6 != 0 {
+		t.addrs.release(there.key.src(), there.key.dst(), there.rewrite.Src, there.rewrite.Dst)
+	}
 	t.ports.giveBack(s.pool, t.flows.at(s.slots[toProvider]).rewrite.SrcPort, t.clock.now-t.idle(s), t.clock.now)
 	for d := range s.slots {
 		t.hops.release(t.flows.at(s.slots[d]).hop)

@@ -1,6 +1,7 @@
 package fullnat
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/plinksim/plinksim/pkg/packet"
@@ -59,6 +60,7 @@ func (t *Table) steersAway(l *link, source end) bool {
 // change and may be used by many goroutines.
 type Steering struct {
 	way    *routes
+	addrs  *addrs
 	shards int
 }
 
@@ -68,11 +70,13 @@ func NewSteering(cfg *Config, shards int) (*Steering, error) {
 	if err := checkShards(shards); err != nil {
 		return nil, err
 	}
-	way, _, err := compile(cfg)
+	numbers := &addrs{}
+	numbers.init()
+	way, _, err := compile(cfg, numbers)
 	if err != nil {
 		return nil, err
 	}
-	return &Steering{way: way, shards: shards}, nil
+	return &Steering{way: way, addrs: numbers, shards: shards}, nil
 }
 
 // Shard is the number of the shard that f is for: of a reply the low bits of
@@ -85,15 +89,26 @@ func NewSteering(cfg *Config, shards int) (*Steering, error) {
 // one knows better.
 func (s *Steering) Shard(f *packet.Frame) int {
 	var p, quoted packet.Packet
-	switch packet.Parse(f.Data, &p) {
+	kind := packet.Parse(f.Data, &p)
+	switch kind {
 	case packet.Malformed, packet.NotIP, packet.ARP:
 		return 0
+	}
+	if p.IPv6 {
+		s.identify(&p, packet.IPv6Ends(f.Data))
+	}
+	switch kind {
 	case packet.Fragment:
 		if p.FragmentOffset() == 0 {
 			packet.ParseFirst(f.Data, &p)
 		}
 	case packet.ICMP:
 		if p.IsICMPError() && packet.ParseQuote(f.Data, &p, &quoted) {
+			if p.IPv6 {
+				ends := packet.QuotedEnds(f.Data, &p)
+				s.identify(&quoted, packet.Ends{Src: ends.Dst, Dst: ends.Src})
+				quoted.Src, quoted.Dst = quoted.Dst, quoted.Src
+			}
 			p.Protocol = quoted.Protocol
 			p.Src, p.Dst = quoted.Dst, quoted.Src
 			p.SrcPort, p.DstPort = quoted.DstPort, quoted.SrcPort
@@ -105,16 +120,27 @@ func (s *Steering) Shard(f *packet.Frame) int {
 	return spread(p.Src, p.SrcPort) & (s.shards - 1)
 }
 
+// identify gives p numbers for its addresses: where it goes, that which the
+// Steering knows, and where it comes from, whatever all packets from there get.
+func (s *Steering) identify(p *packet.Packet, ends packet.Ends) {
+	for i := 0; i < len(ends.Src); i += 4 {
+		p.Src = p.Src*golden ^ binary.BigEndian.Uint32(ends.Src[i:])
+	}
+	p.Dst = s.addrs.find(&ends.Dst)
+}
+
 func (s *Steering) isReply(eni packet.ENI, p *packet.Packet) bool {
 	return p.DstPort >= firstNATPort &&
 		s.way.links[match{address{p.Dst, eni}, p.DstPort, p.Protocol}] == nil &&
 		s.way.ownerOf(eni, p.Dst) != nobody
 }
 
+// golden is Knuth's factor for multiplicative hashing (The Art of Computer
+// Programming 3, 6.4): 2^32 divided by the golden ratio.
+const golden = 0x9e3779b1
+
 // spread is no secret: who sends all to one shard gains what a single table
-// has to offer. The factor is Knuth's for multiplicative hashing (The Art of
-// Computer Programming 3, 6.4): 2^32 divided by the golden ratio.
+// has to offer.
 func spread(addr uint32, port uint16) int {
-	const golden = 0x9e3779b1
 	return int((addr*golden ^ uint32(port)) * golden >> 16)
 }

@@ -67,6 +67,7 @@ var DefaultTimers = Timers{
 // belongs to one goroutine.
 type Table struct {
 	clock       clock
+	addrs       addrs
 	timers      [numStates]uint32 // ticks, for states that have one of their own
 	random      *rand.Rand
 	shard       shard
@@ -120,6 +121,7 @@ func New(opts Options) (*Table, error) {
 		backing = reserved
 	}
 	t.wheel.init()
+	t.addrs.init()
 	t.ports.init(shard)
 	t.hops.init()
 	t.ids.init(opts.Seed)
@@ -184,12 +186,12 @@ func (t *Table) Stats() Stats {
 // bytes is an upper bound: a page that nobody has touched yet is in it, too.
 func (t *Table) bytes() uint64 {
 	flows := len(t.flows.arena.all) + len(t.flows.other.all)
-	return uint64(flows)*uint64(unsafe.Sizeof(flow{})) + uint64(t.sessions.touched)*uint64(unsafe.Sizeof(session{}))
+	return uint64(flows)*uint64(unsafe.Sizeof(flow{})) + uint64(t.sessions.touched)*uint64(unsafe.Sizeof(session{})) + t.addrs.bytes()
 }
 
 func (t *Table) describe(s *session) Session {
 	there, back := t.flows.at(s.slots[toProvider]), t.flows.at(s.slots[toConsumer])
-	src, dst := there.key.ends()
+	src, dst := t.ends(there.key)
 	idle := t.idle(s)
 	return Session{
 		Link:              t.links.at(s.link).Name,
@@ -197,8 +199,8 @@ func (t *Table) describe(s *session) Session {
 		State:             s.state.nameFor(there.key.protocol()),
 		Consumer:          src,
 		Endpoint:          dst,
-		Local:             addrPort(there.rewrite.Src, there.rewrite.SrcPort),
-		Target:            addrPort(there.rewrite.Dst, there.rewrite.DstPort),
+		Local:             t.addrs.withPort(there.rewrite.Src, there.rewrite.SrcPort),
+		Target:            t.addrs.withPort(there.rewrite.Dst, there.rewrite.DstPort),
 		PacketsToProvider: t.laps.packets(there),
 		BytesToProvider:   there.bytes,
 		PacketsToConsumer: t.laps.packets(back),

@@ -252,8 +252,9 @@ func TestConfigureRefuses(t *testing.T) {
 		{"a link without a name", func(c *Config) { c.Links[0].Name = "" }, "the link that matches 10.0.1.200:80 has no name"},
 		{"an unknown ingress", func(c *Config) { c.Links[0].Ingress = 9 }, `link "web": its ingress, ENI 9, is not among the interfaces`},
 		{"an unknown egress", func(c *Config) { c.Links[0].Egress = 9 }, `link "web": its egress, ENI 9, is not among the interfaces`},
-		{"a match without a port", func(c *Config) { c.Links[0].Match = netip.MustParseAddrPort("10.0.1.200:0") }, `link "web": it matches 10.0.1.200:0: want an IPv4 address and a port`},
-		{"an IPv6 match", func(c *Config) { c.Links[0].Match = netip.MustParseAddrPort("[fd00::1]:80") }, `link "web": it matches [fd00::1]:80: want an IPv4 address and a port`},
+		{"a match without a port", func(c *Config) { c.Links[0].Match = netip.MustParseAddrPort("10.0.1.200:0") }, `link "web": it matches 10.0.1.200:0: want the address of a host and a port`},
+		{"a match that only its link knows", func(c *Config) { c.Links[0].Match = netip.MustParseAddrPort("[fe80::1]:80") }, `link "web": it matches [fe80::1]:80: want the address of a host and a port`},
+		{"a NAT IP that nobody was ever given", func(c *Config) { c.Links[0].Local[0] = netip.MustParseAddr("240.0.0.1") }, `link "web": NAT IP 240.0.0.1: want the address of a host`},
 		{"a protocol without ports", func(c *Config) { c.Links[0].Protocol = 47 }, `link "web": protocol 47: want TCP (6), UDP (17) or ICMP (1)`},
 		{"no NAT IP", func(c *Config) { c.Links[0].Local = nil }, `link "web": it has no NAT IP`},
 		{"nobody to pick a target", func(c *Config) { c.Links[0].Pick = nil }, `link "web": it has no Pick`},
@@ -275,6 +276,7 @@ func TestConfigureRefuses(t *testing.T) {
 			require.Equal(t, Forwarded, v)
 			cfg := *l.config
 			cfg.ENIs, cfg.Links = slices.Clone(cfg.ENIs), slices.Clone(cfg.Links)
+			cfg.Links[0].Local = slices.Clone(cfg.Links[0].Local)
 			tt.edit(&cfg)
 			require.EqualError(t, l.table.Configure(&cfg, 0), tt.want)
 			require.Equal(t, Forwarded, l.answer(port, "SA", 0), "nothing has changed")
@@ -310,6 +312,7 @@ func TestConfigureKeepsWhatStays(t *testing.T) {
 			l, _ := open(t)
 			cfg := *l.config
 			cfg.ENIs, cfg.Links = slices.Clone(cfg.ENIs), slices.Clone(cfg.Links)
+			cfg.Links[0].Local = slices.Clone(cfg.Links[0].Local)
 			tt.edit(&cfg)
 			require.NoError(t, l.table.Configure(&cfg, 10*time.Second))
 			v, _ := l.send(1, packet.FlagACK, 10*time.Second)

@@ -10,12 +10,22 @@ import (
 // with a kernel module for it. The option has the kind 254, which RFC 4727
 // gives to experiments, and is in every segment to the provider that is no SYN
 // and no RST until the consumer has acknowledged the provider's first byte: by
-// then it cannot have been lost. iqiyi/dpvs:src/ipvs/ip_vs_proto_tcp.c. IPv6
-// joins here, with the kind 253 and 20 bytes.
+// then it cannot have been lost. iqiyi/dpvs:src/ipvs/ip_vs_proto_tcp.c. An IPv6
+// address makes the option 20 bytes long, and has the kind 253.
 const (
-	toaKind = packet.OptionExperiment2
-	toaLen  = 8
+	toaKind     = packet.OptionExperiment2
+	toaKindIPv6 = packet.OptionExperiment1
+	toaLen      = 8
+	toaLenIPv6  = 20
 )
+
+// toaSize is how long the option for the consumer is that sends p.
+func toaSize(p *packet.Packet) uint16 {
+	if p.IPv6 {
+		return toaLenIPv6
+	}
+	return toaLen
+}
 
 // maxTCPHeader is what a TCP header can say of its own length (RFC 9293, 3.1).
 const maxTCPHeader = 60
@@ -33,16 +43,20 @@ func (t *Table) address(f *packet.Frame, p *packet.Packet, e *flow, c *conveyanc
 		c.toa = int32(p.Ack(f.Data)-c.theirs) < 0
 		return
 	}
-	if int(p.Payload-p.L4)+toaLen > maxTCPHeader || f.LongestPacket(p)+toaLen > t.mtuOf(e) ||
-		p.Length()+toaLen > maxPacket || p.MoreFragments() {
+	size := int(c.optionSize)
+	if int(p.Payload-p.L4)+size > maxTCPHeader || e.lengthOut(p, f.LongestPacket(p))+size > t.mtuOf(e) ||
+		max(p.Length(), e.lengthOut(p, p.Length()))+size > maxPacket || p.MoreFragments() {
 		l.stats.WithoutTOA++
 		return
 	}
-	src, _ := e.key.ends()
-	option := [toaLen]byte{toaKind, toaLen}
+	option := [toaLenIPv6]byte{toaKind, byte(size)}
+	src, _ := t.ends(e.key)
 	binary.BigEndian.PutUint16(option[2:], src.Port())
-	binary.BigEndian.PutUint32(option[4:], number(src.Addr()))
-	packet.InsertOption(f, p, t.conveyances.longer.room(int(p.End)+toaLen), option[:])
+	if p.IPv6 {
+		option[0] = toaKindIPv6
+	}
+	copy(option[4:], src.Addr().AsSlice())
+	packet.InsertOption(f, p, t.conveyances.longer.room(int(p.End)+size), option[:size])
 }
 
 // scrub takes options from a segment to the provider that only a load balancer

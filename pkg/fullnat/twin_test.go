@@ -17,6 +17,7 @@ import (
 // new session is the table's choice; the twin only knows whether there is one
 // and that nobody else has it.
 type twin struct {
+	twinAddrs
 	sessions  []*twinSession
 	max       int
 	linkMax   int // most sessions of the TCP link
@@ -44,11 +45,26 @@ const (
 	twinUDPIdle = 20 * time.Second
 )
 
+// twinAddrs is who talks to whom.
+type twinAddrs struct {
+	consumer         netip.Addr
+	endpoint, target netip.AddrPort
+	local            netip.Addr
+}
+
 var (
-	twinEndpoint = netip.MustParseAddrPort("10.0.1.200:80")
-	twinTarget   = netip.MustParseAddrPort("10.0.1.10:8080")
-	twinLocal    = netip.MustParseAddr("10.0.9.11")
-	twinTimers   = Timers{Opening: 30 * time.Second, Closing: 40 * time.Second, Closed: 10 * time.Second}
+	twinIPv4 = twinAddrs{
+		netip.MustParseAddr("10.0.1.10"), netip.MustParseAddrPort("10.0.1.200:80"),
+		netip.MustParseAddrPort("10.0.1.10:8080"), netip.MustParseAddr("10.0.9.11"),
+	}
+	twinIPv6 = twinAddrs{
+		netip.MustParseAddr("2001:db8:1::10"), netip.MustParseAddrPort("[2001:db8:1::200]:80"),
+		netip.MustParseAddrPort("[2001:db8:1::10]:8080"), netip.MustParseAddr("2001:db8:9::11"),
+	}
+	twinToIPv4 = twinAddrs{twinIPv6.consumer, twinIPv6.endpoint, twinIPv4.target, twinIPv4.local}
+	twinToIPv6 = twinAddrs{twinIPv4.consumer, twinIPv4.endpoint, twinIPv6.target, twinIPv6.local}
+
+	twinTimers = Timers{Opening: 30 * time.Second, Closing: 40 * time.Second, Closed: 10 * time.Second}
 )
 
 func (s *twinSession) timeout() time.Duration {
@@ -94,7 +110,7 @@ func (w *twin) toProvider(m message, now time.Duration) string {
 				break
 			}
 			w.observe(s, m, now, true)
-			return w.leaves("lb", m, netip.AddrPortFrom(twinLocal, s.port), twinTarget)
+			return w.leaves("lb", m, netip.AddrPortFrom(w.local, s.port), w.target)
 		}
 	}
 	switch {
@@ -175,7 +191,7 @@ func (w *twin) toConsumer(m message, now time.Duration) string {
 				return "NoSession"
 			}
 			w.observe(s, m, now, false)
-			return w.leaves("ep", m, twinEndpoint, s.consumer)
+			return w.leaves("ep", m, w.endpoint, s.consumer)
 		}
 	}
 	return "NoSession"
@@ -286,7 +302,7 @@ func FuzzTable(f *testing.F) {
 func TestTableDoesWhatItsTwinDoes(t *testing.T) {
 	var verdicts Counters
 	evicted := uint64(0)
-	for seed := range uint64(20) {
+	for seed := range uint64(21) {
 		s := newTwinStory(t, twinVariants[seed%uint64(len(twinVariants))])
 		random := rand.New(rand.NewPCG(seed, 0))
 		for range 3000 {
@@ -317,15 +333,19 @@ type twinStory struct {
 // twinVariant is what the twin need not know.
 type twinVariant struct {
 	shard
+	twinAddrs
 	restless bool // flows move all the time
 	plain    bool // segments may be plain ones
 }
 
 var twinVariants = []twinVariant{
-	{shard: shard{0, 1}, plain: true},
-	{shard: shard{0, 1}, restless: true},
-	{shard: shard{3, 4}},
-	{shard: shard{1, 2}, restless: true, plain: true},
+	{shard: shard{0, 1}, twinAddrs: twinIPv4, plain: true},
+	{shard: shard{0, 1}, twinAddrs: twinIPv4, restless: true},
+	{shard: shard{3, 4}, twinAddrs: twinIPv4},
+	{shard: shard{1, 2}, twinAddrs: twinIPv4, restless: true, plain: true},
+	{shard: shard{0, 1}, twinAddrs: twinIPv6},
+	{shard: shard{0, 1}, twinAddrs: twinToIPv4},
+	{shard: shard{1, 2}, twinAddrs: twinToIPv6, restless: true},
 }
 
 func newTwinStory(t *testing.T, variant twinVariant) *twinStory {
@@ -335,7 +355,7 @@ func newTwinStory(t *testing.T, variant twinVariant) *twinStory {
 	s := &twinStory{
 		story: &story{t: t, table: table},
 		twin: &twin{
-			max: 7, halfOpen: 4, ports: 5, linkMax: 4, connected: true,
+			twinAddrs: variant.twinAddrs, max: 7, halfOpen: 4, ports: 5, linkMax: 4, connected: true,
 		},
 		used:        []uint16{firstNATPort},
 		twinVariant: variant,
@@ -351,9 +371,9 @@ func (s *twinStory) configure() {
 	}
 	for protocol, idle := range map[string]time.Duration{"tcp": twinTCPIdle, "udp": twinUDPIdle} {
 		cfg.Links = append(cfg.Links, Link{
-			Name: protocol, Ingress: 1, Match: twinEndpoint, Protocol: protocolNumbers[protocol],
-			Egress: 2, Local: []netip.Addr{twinLocal}, Connected: s.twin.connected, Idle: idle,
-			Pick:      func(Tuple) (netip.AddrPort, bool) { return twinTarget, true },
+			Name: protocol, Ingress: 1, Match: s.endpoint, Protocol: protocolNumbers[protocol],
+			Egress: 2, Local: []netip.Addr{s.local}, Connected: s.twin.connected, Idle: idle,
+			Pick:      func(Tuple) (netip.AddrPort, bool) { return s.target, true },
 			Behaviour: Behaviour{MaxSessions: map[string]int{"tcp": s.twin.linkMax}[protocol]},
 		})
 	}
@@ -408,8 +428,14 @@ func (s *twinStory) message(n int) (m message, rest int) {
 
 func (s *twinStory) consumerSends(n int) {
 	m, who := s.message(n)
-	m.src = netip.AddrPortFrom(netip.MustParseAddr("10.0.1.10"), 40000+uint16(who))
-	m.dst = twinEndpoint
+	m.src = netip.AddrPortFrom(s.consumer, 40000+uint16(who))
+	if s.consumer.Is6() {
+		// Addresses come and go, and so do their numbers.
+		addr := s.consumer.As16()
+		addr[15] += byte(who)
+		m.src = netip.AddrPortFrom(netip.AddrFrom16(addr), 40000)
+	}
+	m.dst = s.endpoint
 	for _, session := range s.twin.sessions {
 		if session.protocol == m.protocol && session.consumer == m.src {
 			m.follow(session.nextThere)
@@ -420,8 +446,8 @@ func (s *twinStory) consumerSends(n int) {
 
 func (s *twinStory) providerSends(n int) {
 	m, who := s.message(n)
-	m.src = twinTarget
-	m.dst = netip.AddrPortFrom(twinLocal, s.used[who%len(s.used)])
+	m.src = s.target
+	m.dst = netip.AddrPortFrom(s.local, s.used[who%len(s.used)])
 	for _, session := range s.twin.sessions {
 		if session.protocol == m.protocol && session.port == m.dst.Port() {
 			m.follow(session.nextBack)
@@ -469,11 +495,12 @@ func (s *twinStory) compare(eni packet.ENI, m message, want string) {
 			require.GreaterOrEqual(s.t, left.src.Port(), uint16(firstNATPort))
 			require.Equal(s.t, s.number, int(left.src.Port())%s.of)
 			s.remember(left.src.Port())
-			want = s.twin.leaves("lb", m, netip.AddrPortFrom(twinLocal, left.src.Port()), twinTarget)
+			want = s.twin.leaves("lb", m, netip.AddrPortFrom(s.local, left.src.Port()), s.target)
 		}
 	}
 	require.Equal(s.t, want, got, "%s at %s", m, s.now)
 	require.Len(s.t, s.table.Sessions(nil, s.now), len(s.twin.sessions))
+	requireNumbers(s.t, s.table)
 }
 
 func (s *twinStory) remember(port uint16) {

@@ -134,6 +134,20 @@ func mayBeIPv6Source(addr *[16]byte) bool {
 	return addr[0] != 0xfe || addr[1]&0xc0 != 0x80
 }
 
+// IsHost says whether addr may be that of a host which others send to through a
+// router: what Parse accepts as a source.
+func IsHost(addr netip.Addr) bool {
+	switch {
+	case addr.Is4():
+		a := addr.As4()
+		return MayBeSource(binary.BigEndian.Uint32(a[:]))
+	case !addr.IsValid() || addr.Zone() != "":
+		return false
+	}
+	a := addr.As16()
+	return mayBeIPv6Source(&a)
+}
+
 // routesBySender says whether a routing header of the packet p in data names
 // routers that the packet has still to visit (RFC 8200, 4.4).
 func routesBySender(data []byte, p *Packet) bool {

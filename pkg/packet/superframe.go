@@ -144,5 +144,3 @@ func (s *Segments) pseudoSum(length int) uint16 {
 	}
 	return Fold(uint32(Sum(addrs)) + protocol + uint32(length))
 }
-
-const ipv6HeaderLen = 40

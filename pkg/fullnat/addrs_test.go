@@ -1,0 +1,168 @@
+package fullnat
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+// requireNumbers counts who uses the numbers of IPv6 addresses, and holds the
+// table's own counts against that.
+func requireNumbers(t *testing.T, table *Table) {
+	t.Helper()
+	want := map[uint32]uint32{}
+	use := func(numbers ...uint32) {
+		for _, n := range numbers {
+			if isIPv6(n) {
+				want[n]++
+			}
+		}
+	}
+	use(table.way.numbers...)
+	for id := range table.sessions.reached {
+		if s := table.sessions.at(id); s.state != free {
+			there := table.flows.at(s.slots[toProvider])
+			use(there.key.src(), there.key.dst(), there.rewrite.Src, there.rewrite.Dst)
+		}
+	}
+	for _, p := range table.ports.all {
+		if p != nil {
+			use(p.key.local, p.key.target)
+		}
+	}
+	for k := range table.fragments.byKey {
+		use(k.src, k.dst)
+	}
+	got := map[uint32]uint32{}
+	for addr, n := range table.addrs.number {
+		require.Equal(t, addr, table.addrs.at(n).addr)
+		got[n] = table.addrs.at(n).users
+	}
+	require.Equal(t, want, got, "who uses which number")
+}
+
+func TestNumbersOfAddresses(t *testing.T) {
+	t.Run("nat 57: an address keeps its number while somebody uses it", func(t *testing.T) {
+		var a addrs
+		a.init()
+		one, other := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2")
+		first, _ := a.acquire(one)
+		second, _ := a.acquire(other)
+		require.NotEqual(t, first, second)
+		again, _ := a.acquire(one)
+		require.Equal(t, first, again)
+		a.hold(first)
+		a.release(first, first)
+		require.Equal(t, one, a.of(first))
+		a.release(first)
+		key := one.As16()
+		require.Equal(t, nowhere, a.find(&key))
+		reused, _ := a.acquire(netip.MustParseAddr("2001:db8::3"))
+		require.Equal(t, first, reused)
+		require.Equal(t, other, a.of(second))
+		a.release(reused, second)
+		require.Len(t, a.all, 1, "what nobody uses any more takes no memory")
+	})
+	t.Run("an IPv4 address is its own number", func(t *testing.T) {
+		var a addrs
+		a.init()
+		n, ok := a.acquire(netip.MustParseAddr("10.0.1.10"))
+		require.True(t, ok)
+		require.EqualValues(t, 0x0a00010a, n)
+		require.Equal(t, netip.MustParseAddr("10.0.1.10"), a.of(n))
+		require.Empty(t, a.number)
+	})
+	t.Run("nat 57: packets that open nothing leave no number behind", func(t *testing.T) {
+		s := newStory(t)
+		s.play(`link web tcp ep [2001:db8:1::200]:80 -> lb 2001:db8:9::11 -> [2001:db8:5::1]:8080 idle 15m
+link gone tcp ep [2001:db8:1::201]:80 -> lb 2001:db8:9::12 -> [2001:db8:5::1]:8080 idle 15m
+deny web`)
+		numbers := len(s.table.addrs.number)
+		for n := range 100 {
+			for _, dst := range []string{"[2001:db8:1::200]:80", "[2001:db8:1::200]:81", "[2001:db8:1::77]:80"} {
+				for _, flags := range []string{"S", "A"} {
+					s.play(fmt.Sprintf("ep < tcp [2001:db8:1::%x]:40000 > %s %s", 0x1000+n, dst, flags))
+				}
+			}
+		}
+		require.Len(t, s.table.addrs.number, numbers)
+		s.play("remove gone")
+		require.Len(t, s.table.addrs.number, numbers-2)
+		requireNumbers(t, s.table)
+	})
+	t.Run("nat 57: sessions, ports and fragments give theirs back", func(t *testing.T) {
+		s := newStory(t)
+		s.play("link dns udp ep [2001:db8:1::200]:53 -> lb 2001:db8:9::11 -> [2001:db8:5::1]:53 idle 20s")
+		for n := range 500 {
+			s.play(fmt.Sprintf("ep < udp [2001:db8:1::%x]:5000 > [2001:db8:1::200]:53 len=30", 0x1000+n))
+			s.play(fmt.Sprintf("ep < udp [2001:db8:1::%x]:5000 > [2001:db8:1::200]:53 len=3000 id=1 bytes=1448-2896", 0x2000+n))
+		}
+		require.Len(t, s.table.addrs.number, 1003)
+		requireNumbers(t, s.table)
+		s.play("time 10m\nremove dns\ntime 20m")
+		require.Empty(t, s.table.addrs.number)
+		require.Len(t, s.table.addrs.all, 1)
+	})
+	t.Run("a configuration with an error leaves no number behind", func(t *testing.T) {
+		s := newStory(t)
+		err := s.table.Configure(&Config{
+			ENIs:  []Interface{{ENI: 1, NextHop: packet.MACOf}},
+			Links: []Link{sixToSix("web"), sixToSix("web")},
+		}, 0)
+		require.Error(t, err)
+		require.Empty(t, s.table.addrs.number)
+	})
+}
+
+// sixToSix is a link with IPv6 on both sides, of one interface.
+func sixToSix(name string) Link {
+	return Link{
+		Name: name, Ingress: 1, Match: netip.MustParseAddrPort("[2001:db8:1::200]:80"), Protocol: packet.ProtocolTCP,
+		Egress: 1, Local: []netip.Addr{netip.MustParseAddr("2001:db8:9::11")}, Connected: true, Idle: time.Hour,
+		Pick: func(Tuple) (netip.AddrPort, bool) { return netip.MustParseAddrPort("[2001:db8:5::1]:8080"), true },
+	}
+}
+
+func TestIPv6DoesNotAllocate(t *testing.T) {
+	for _, tt := range []struct{ name, link, open, answer, data string }{
+		{
+			"nat 57: from IPv6 to IPv6",
+			"link web tcp ep [2001:db8:1::200]:80 -> lb 2001:db8:9::11 -> [2001:db8:5::1]:8080 idle 15m",
+			"tcp [2001:db8:1::10]:40000 > [2001:db8:1::200]:80 S", "tcp [2001:db8:5::1]:8080 > [2001:db8:9::11]:1024 SA",
+			"tcp [2001:db8:1::10]:40000 > [2001:db8:1::200]:80 A len=1000",
+		},
+		{
+			"nat 57: from IPv6 to IPv4",
+			"link web tcp ep [2001:db8:1::200]:80 -> lb 10.0.9.11 -> 192.168.0.1:8080 idle 15m",
+			"tcp [2001:db8:1::10]:40000 > [2001:db8:1::200]:80 S", "tcp 192.168.0.1:8080 > 10.0.9.11:1024 SA",
+			"tcp [2001:db8:1::10]:40000 > [2001:db8:1::200]:80 A len=1000",
+		},
+		{
+			"nat 57: from IPv4 to IPv6",
+			"link web tcp ep 10.0.1.200:80 -> lb 2001:db8:9::11 -> [2001:db8:5::1]:8080 idle 15m",
+			"tcp 10.0.1.10:40000 > 10.0.1.200:80 S", "tcp [2001:db8:5::1]:8080 > [2001:db8:9::11]:1024 SA",
+			"tcp 10.0.1.10:40000 > 10.0.1.200:80 A len=1000 df",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newStory(t)
+			s.play(tt.link + "\nep < " + tt.open + "\nlb < " + tt.answer)
+			m, err := parseMessage(tt.data)
+			require.NoError(t, err)
+			pristine := m.frame(s.enis["ep"])
+			data := make([]byte, len(pristine.Data))
+			frames, verdicts := make([]packet.Frame, 1), make([]Verdict, 1)
+			require.Zero(t, testing.AllocsPerRun(100, func() {
+				copy(data, pristine.Data)
+				frames[0] = packet.Frame{ENI: pristine.ENI, Data: data}
+				s.table.Forward(frames, verdicts, s.now)
+			}))
+			require.Equal(t, Forwarded, verdicts[0])
+		})
+	}
+}

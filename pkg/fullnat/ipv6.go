@@ -1,0 +1,178 @@
+package fullnat
+
+import "github.com/plinksim/plinksim/pkg/packet"
+
+// crosses says whether packets of a flow that arrive as p leave with the other
+// version of IP.
+func (e *flow) crosses(p *packet.Packet) bool {
+	return e.flags&hasIPv6 != 0 && p.IPv6 != isIPv6(e.rewrite.Src)
+}
+
+// lengthOut is how long a packet of length bytes with p's header is when it
+// leaves.
+func (e *flow) lengthOut(p *packet.Packet, length int) int {
+	if e.crosses(p) {
+		return packet.CrossedLength(p, length)
+	}
+	return length
+}
+
+// isPiece says whether p is a fragment, the first one included.
+func isPiece(p *packet.Packet) bool { return p.MoreFragments() || p.FragmentOffset() > 0 }
+
+// fragHeader is how many bytes an IPv6 fragment header has (RFC 8200, 4.5).
+const fragHeader = 8
+
+// shapeOut is shapeFor for a packet of any flow.
+func shapeOut(f *packet.Frame, p *packet.Packet, e *flow, mtu int) (shape, Verdict) {
+	if !e.crosses(p) {
+		return shapeFor(f, p, mtu)
+	}
+	longest, whole := e.lengthOut(p, f.LongestPacket(p)), e.lengthOut(p, p.Length())
+	mayFragment, most := packet.MayBeFragmentedAsIPv4(p, longest), maxPacket
+	if !p.IPv6 {
+		mayFragment, most = p.MayBeFragmented(), maxPacket+ipv6Header
+		if isPiece(p) {
+			longest, whole = longest+fragHeader, whole+fragHeader
+		}
+	}
+	switch {
+	case p.Kind == packet.ICMP && isPiece(p):
+		// The checksum of ICMPv6 covers the length of the datagram, which no
+		// piece knows (RFC 7915, 4.2 and 5.2).
+		return asItIs, Unsupported
+	case isPiece(p) && !p.IPv6 && packet.LacksChecksum(f, p):
+		return asItIs, NoChecksum
+	case !packet.IntactHeader(f.Data, p):
+		return asItIs, Malformed // the new one would have no wrong checksum
+	case whole > most:
+		return asItIs, TooBig
+	case longest <= mtu:
+		return asItIs, Forwarded
+	case !mayFragment:
+		return asItIs, TooBig
+	case !f.IsSuperframe(p):
+		return split, Forwarded
+	case segmentSizeOut(f, p, e, mtu) == 0:
+		return asItIs, TooBig
+	}
+	return resegment, Forwarded
+}
+
+// ipv6Header is how many bytes an IPv6 header has (RFC 8200, 3). What the
+// length in it counts is behind it.
+const ipv6Header = 40
+
+// segmentSizeOut is segmentSize for a packet of any flow.
+func segmentSizeOut(f *packet.Frame, p *packet.Packet, e *flow, mtu int) uint16 {
+	if !e.crosses(p) {
+		return segmentSize(f, p, mtu)
+	}
+	if p.Kind != packet.TCP {
+		return 0
+	}
+	return uint16(max(0, mtu-e.lengthOut(p, int(p.Payload)-packet.L3)))
+}
+
+// mtuToReport is what the sender of p must know so that its packets fit an MTU
+// when they leave. No IPv6 host believes less than every link carries (RFC
+// 8201, 4).
+func (e *flow) mtuToReport(p *packet.Packet, mtu int) uint32 {
+	switch {
+	case e.crosses(p) && p.IPv6:
+		mtu += ipv6Header - ipv4Header
+	case e.crosses(p):
+		mtu -= ipv6Header - ipv4Header
+	}
+	if p.IPv6 {
+		return uint32(max(mtu, packet.MinIPv6MTU))
+	}
+	return uint32(max(mtu, 0))
+}
+
+const ipv4Header = 20
+
+// mssOf is the MSS with which segments of a flow fit both interfaces.
+func (l *link) mssOf(p *packet.Packet, e *flow) uint16 {
+	if e.flags&hasIPv6 == 0 {
+		return l.mss
+	}
+	out := int(l.mtu[e.direction]) - headersOf(isIPv6(e.rewrite.Src))
+	in := int(l.mtu[1-e.direction]) - headersOf(p.IPv6)
+	return uint16(max(0, min(out, in)))
+}
+
+// headersOf are the bytes of IP and TCP headers without options: what an MSS
+// leaves out (RFC 9293, 3.7.1; RFC 6691).
+func headersOf(six bool) int {
+	if six {
+		return ipv6Header + packet.TCPHeaderLen
+	}
+	return ipv4Header + packet.TCPHeaderLen
+}
+
+// apply translates a packet, of which the shape is known. id is for those that
+// get one.
+func (t *Table) apply(f *packet.Frame, p *packet.Packet, e *flow, shape shape, id uint32) {
+	r := &e.rewrite
+	if e.flags&hasIPv6 == 0 {
+		if p.Kind == packet.Fragment {
+			r.ApplyFragment(f.Data, p)
+		} else {
+			r.Apply(f, p)
+		}
+		return
+	}
+	switch {
+	case !isIPv6(r.Src) && p.IPv6:
+		mayFragment := packet.MayBeFragmentedAsIPv4(p, e.lengthOut(p, f.LongestPacket(p)))
+		r.ApplyToIPv4(f, p, uint16(id), mayFragment)
+	case isIPv6(r.Src) && p.IPv6:
+		ends := t.addrs.ends(r)
+		r.ApplyIPv6(f, p, &ends)
+	default:
+		ends := t.addrs.ends(r)
+		fragment := shape == split || isPiece(p)
+		room := t.conveyances.longer.room(packet.IPv6SizeOf(p, fragment))
+		r.ApplyToIPv6(f, p, &ends, room, fragment, id)
+	}
+}
+
+// needsID says whether a packet leaves with an identification that means
+// something: as a fragment, or as one that somebody may fragment.
+func needsID(f *packet.Frame, p *packet.Packet, e *flow, shape shape) bool {
+	if e.crosses(p) && p.IPv6 {
+		return packet.MayBeFragmentedAsIPv4(p, e.lengthOut(p, f.LongestPacket(p)))
+	}
+	return !p.Atomic() || shape == split
+}
+
+// newRewrite is packet.NewRewrite for any addresses.
+func (t *Table) newRewrite(p *packet.Packet, src, dst uint32, srcPort, dstPort uint16) packet.Rewrite {
+	if !isIPv6(p.Src) && !isIPv6(src) {
+		return packet.NewRewrite(p, src, dst, srcPort, dstPort)
+	}
+	difference := func(from, to uint32) uint32 {
+		return packet.SumDifference(t.addrs.of(from).AsSlice(), t.addrs.of(to).AsSlice())
+	}
+	return packet.NewRewriteBetween(p, src, dst, srcPort, dstPort, difference(p.Src, src)+difference(p.Dst, dst))
+}
+
+// applyError translates an ICMP error about a packet of the session of e, of
+// which translateICMP knows that it can be.
+func (t *Table) applyError(f *packet.Frame, p, quoted *packet.Packet, e *flow) {
+	switch {
+	case e.flags&hasIPv6 == 0:
+		e.rewrite.ApplyError(f.Data, p, quoted)
+	case !e.crosses(p):
+		ends := t.addrs.ends(&e.rewrite)
+		e.rewrite.ApplyErrorIPv6(f.Data, p, quoted, &ends)
+	default:
+		var ends packet.Ends
+		if !p.IPv6 {
+			ends = t.addrs.ends(&e.rewrite)
+		}
+		room := t.conveyances.longer.room(packet.CrossedErrorSize(p, quoted))
+		e.rewrite.ApplyErrorAcross(f, p, quoted, &ends, room)
+	}
+}
