@@ -169,7 +169,7 @@ var (
 	descShapedWaiting = desc("shaping_waiting_frames", "Frames that wait for their time.", "link", "direction")
 	descFaultDropped  = desc("fault_dropped_frames_total", "Frames dropped from and to ENIs that are down or blackholes.", "reason")
 
-	descARP = desc("arp_frames_total", "ARP frames, answered or ignored.", "result")
+	descARP = desc("arp_frames_total", "ARP frames and neighbour solicitations, answered or ignored.", "result")
 
 	descConnected    = desc("connection_connected", "Whether the connection of an endpoint is connected.", "service", "endpoint")
 	descHealthy      = desc("server_healthy", "Whether a server passes its health checks.", "group", "instance", "address")

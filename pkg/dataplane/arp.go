@@ -7,19 +7,21 @@ import (
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
-// Owned are the addresses for which an ENI answers ARP.
+// Owned are the addresses for which an ENI answers ARP and neighbour
+// solicitations.
 type Owned struct {
 	ENI   packet.ENI
 	Addrs []netip.Addr
 }
 
-// ARPStats counts ARP frames.
+// ARPStats counts ARP frames, and neighbour solicitations, which are the same
+// for IPv6.
 type ARPStats struct {
 	Answered uint64 // requests for an owned address
 	Ignored  uint64 // everything else: other addresses, replies, announcements, malformed frames
 }
 
-// responder answers ARP requests. Everybody's MAC follows from the address
+// responder answers ARP requests and neighbour solicitations. Everybody's MAC follows from the address
 // (packet.MACOf), so it has nothing to learn, and announcements of others
 // change nothing.
 type responder struct {
@@ -27,6 +29,10 @@ type responder struct {
 	stats ARPStats
 
 	asked packet.ENI // the ENI of the frame that is being answered
+	// told are the advertisements of the burst: they are longer than what they
+	// answer, so they cannot be made in its place.
+	told [Burst][packet.AdvertisementSize]byte
+	used int
 }
 
 type ownedAddr struct {
@@ -48,11 +54,17 @@ func newOwned(owned []Owned) (map[ownedAddr]struct{}, error) {
 	return index, nil
 }
 
-// answer turns an ARP frame into the reply to it, in place, or returns false
-// if there is nothing to say. The reply goes out where the request came from.
+// answer turns a frame that asks into the reply to it, or returns false if there
+// is nothing to say. The reply goes out where the request came from.
 func (r *responder) answer(f *packet.Frame) bool {
 	r.asked = f.ENI
 	reply, ok := packet.ARPReply(f.Data, r.owner)
+	if packet.IsNeighbourSolicitation(f.Data) {
+		reply = r.told[r.used][:]
+		if ok = packet.Advertise(reply, f.Data, r.owner); ok {
+			r.used++
+		}
+	}
 	if !ok {
 		r.stats.Ignored++
 		return false

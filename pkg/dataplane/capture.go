@@ -231,11 +231,11 @@ func (t *tap) arrive(frames []packet.Frame) {
 	}
 }
 
-// judged says what became of the frames that arrived and were not ARP.
+// judged says what became of the frames that arrived and asked for no neighbour.
 func (t *tap) judged(frames []packet.Frame, verdicts []fullnat.Verdict) {
 	for i, n := 0, 0; i < len(t.arrived); i++ {
 		f, other := t.arrived[i], side{}
-		if !packet.IsARP(f.Data) {
+		if !packet.AsksNeighbour(f.Data) {
 			if verdicts[n] == fullnat.Forwarded {
 				other = sideOf(frames[n].ENI, frames[n].Data)
 				t.remember(other, t.sides[i])

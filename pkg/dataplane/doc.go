@@ -2,7 +2,8 @@
 // core.
 //
 // An [Engine] is the loop around one fullnat.Table: it reads a burst of frames
-// from a [Driver], answers ARP for the addresses that the lab owns, lets the
+// from a [Driver], answers ARP and neighbour solicitations for the addresses that
+// the lab owns, lets the
 // table judge and edit the rest, and writes what was forwarded. The table has
 // no clock, no goroutine and no I/O; the engine gives it all three:
 //

@@ -42,8 +42,8 @@ const (
 // whole and swapped in; nobody changes it afterwards.
 type Config struct {
 	NAT *fullnat.Config
-	// Owned are the addresses that answer ARP: those of endpoint ENIs and the
-	// NAT IPs of nodes.
+	// Owned are the addresses that answer ARP and neighbour solicitations: those
+	// of endpoint ENIs and the NAT IPs of nodes.
 	Owned []Owned
 	// Shaping degrades what the table forwards.
 	Shaping Shaping
@@ -228,17 +228,18 @@ func (e *Engine) write(frames []packet.Frame) error {
 	return err
 }
 
-// judge returns the frames that leave: replies to ARP requests, and what the
-// table forwards, in the order in which it came.
+// judge returns the frames that leave: replies to who asks for a neighbour, and
+// what the table forwards, in the order in which it came.
 func (e *Engine) judge(frames []packet.Frame, now time.Duration) []packet.Frame {
 	if e.tap != nil {
 		e.tap.arrive(frames)
 	}
 	out := e.out[:0]
 	rest := frames[:0]
+	e.arp.used = 0
 	for i := range frames {
 		switch f := &frames[i]; {
-		case !packet.IsARP(f.Data):
+		case !packet.AsksNeighbour(f.Data):
 			rest = append(rest, *f)
 		case e.arp.answer(f):
 			out = append(out, *f)

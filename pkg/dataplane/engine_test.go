@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"net/netip"
 	"os"
@@ -154,6 +155,53 @@ func TestEngineAnswersARPForWhatItOwns(t *testing.T) {
 		})
 	}
 	require.Zero(t, e.Stats().Table.Verdicts[fullnat.NotIP], "ARP does not reach the table")
+}
+
+// TestEngineAdvertisesWhatItOwns asks for an address several times in a burst:
+// each answer has memory of its own.
+func TestEngineAdvertisesWhatItOwns(t *testing.T) {
+	e, m := start(t, EngineConfig{})
+	owned, foreign := netip.MustParseAddr("2001:db8:1::200"), netip.MustParseAddr("2001:db8:1::201")
+	require.NoError(t, e.Configure(Config{
+		NAT:   &fullnat.Config{},
+		Owned: []Owned{{ENI: endpointENI, Addrs: []netip.Addr{owned}}},
+	}))
+	first, second := netip.MustParseAddr("2001:db8:1::10"), netip.MustParseAddr("2001:db8:1::11")
+	m.Inject(
+		packet.Frame{ENI: endpointENI, Data: solicitation(first, owned)},
+		packet.Frame{ENI: endpointENI, Data: solicitation(first, foreign)},
+		packet.Frame{ENI: nodeENI, Data: solicitation(first, owned)},
+		packet.Frame{ENI: endpointENI, Data: solicitation(second, owned)},
+	)
+	for _, asker := range []netip.Addr{first, second} {
+		reply := receive(t, m)
+		require.Equal(t, endpointENI, reply.ENI)
+		mac, to := packet.MACOf(owned), packet.MACOf(asker)
+		require.Equal(t, to[:], reply.Data[:6])
+		require.Equal(t, mac[:], reply.Data[6:12])
+		require.Equal(t, asker.AsSlice(), reply.Data[38:54])
+		require.Equal(t, owned.AsSlice(), reply.Data[62:78])
+	}
+	require.Equal(t, ARPStats{Answered: 2, Ignored: 2}, e.Stats().ARP)
+	require.Zero(t, e.Stats().Table.Verdicts[fullnat.NotOurs], "it does not reach the table")
+}
+
+// solicitation asks who has an IPv6 address (RFC 4861, 4.3).
+func solicitation(asker, target netip.Addr) []byte {
+	mac := packet.MACOf(asker)
+	data := make([]byte, 86)
+	copy(data, []byte{0x33, 0x33, 0xff})
+	copy(data[6:], mac[:])
+	copy(data[12:], []byte{0x86, 0xdd, 0x60, 0, 0, 0, 0, 32, 58, 255})
+	copy(data[22:], asker.AsSlice())
+	group := [16]byte{0: 0xff, 1: 0x02, 11: 1, 12: 0xff}
+	copy(group[13:], target.AsSlice()[13:])
+	copy(data[38:], group[:])
+	data[54] = 135
+	copy(data[62:], target.AsSlice())
+	copy(data[78:], append([]byte{1, 1}, mac[:]...))
+	binary.BigEndian.PutUint16(data[56:], ^sum(pseudo(asker, netip.AddrFrom16(group), 58, 32), data[54:]))
+	return data
 }
 
 func TestEngineDropsWhatTheTableDrops(t *testing.T) {

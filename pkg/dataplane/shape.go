@@ -65,8 +65,8 @@ type Fault uint8
 
 const (
 	NoFault   Fault = iota
-	Blackhole       // packets from and to it vanish; ARP is answered
-	Down            // nothing comes from it and nothing goes there, ARP neither
+	Blackhole       // packets from and to it vanish; ARP and neighbour discovery are answered
+	Down            // nothing comes from it and nothing goes there, ARP and neighbour discovery neither
 )
 
 // ShapingStats counts what shaping did. Dropped frames were forwarded by the
@@ -259,7 +259,7 @@ func (s *shaper) cut(f *packet.Frame) bool {
 		s.stats.Down++
 		return true
 	case Blackhole:
-		if packet.IsARP(f.Data) {
+		if packet.IsNeighbourTraffic(f.Data) {
 			return false
 		}
 		s.stats.Blackholed++
@@ -347,7 +347,7 @@ func (s *shaper) takeBack() {
 // is of none. Neighbours ask each other outside of every link. What leaves
 // where it came from is an answer of the data plane's own.
 func (s *shaper) wayOf(f *packet.Frame, source packet.ENI) *way {
-	if packet.IsARP(f.Data) {
+	if packet.IsNeighbourTraffic(f.Data) {
 		return nil
 	}
 	if l := s.byENI[source]; l != nil && source != f.ENI {

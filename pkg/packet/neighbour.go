@@ -29,8 +29,25 @@ const AdvertisementSize = ndEnd + 8
 // IsNeighbourSolicitation says whether data is an Ethernet frame in which
 // somebody asks who has an IPv6 address, well formed or not.
 func IsNeighbourSolicitation(data []byte) bool {
+	return isICMPv6(data) && data[ndType] == ndSolicitation
+}
+
+// isICMPv6 leaves out messages behind extension headers: neighbour discovery
+// has none (RFC 6980, 5 forbids even fragments).
+func isICMPv6(data []byte) bool {
 	return len(data) > ndType && binary.BigEndian.Uint16(data[12:14]) == EtherTypeIPv6 &&
-		data[L3+ipv6NextHeader] == ProtocolICMPv6 && data[ndType] == ndSolicitation
+		data[L3+ipv6NextHeader] == ProtocolICMPv6
+}
+
+// AsksNeighbour says whether data asks who has an address, by ARP or by
+// neighbour discovery, well formed or not, or is ARP of any kind.
+func AsksNeighbour(data []byte) bool { return IsARP(data) || IsNeighbourSolicitation(data) }
+
+// IsNeighbourTraffic says whether data is ARP or neighbour discovery: what
+// neighbours tell each other about addresses, and no packet for anybody else.
+func IsNeighbourTraffic(data []byte) bool {
+	const first, last = 133, 137 // RFC 4861, 4: from router solicitation to redirect
+	return IsARP(data) || isICMPv6(data) && data[ndType] >= first && data[ndType] <= last
 }
 
 // Advertise answers a neighbour solicitation for an address that owner knows:
