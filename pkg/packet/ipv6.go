@@ -51,7 +51,10 @@ func parseIPv6(data []byte, p *Packet) Kind {
 	}
 	h := data[L3 : L3+ipv6HeaderLen]
 	end := L3 + ipv6HeaderLen + int(binary.BigEndian.Uint16(h[ipv6Length:]))
-	if h[0]>>4 != 6 || end > len(data) || !mayBeIPv6Source((*[16]byte)(h[ipv6Source:])) {
+	// What is for a group does not leave its link or its site: neighbours may
+	// send that from addresses that only they know, or none.
+	mayBeSource := mayBeIPv6Source((*[16]byte)(h[ipv6Source:])) || h[ipv6Target] == 0xff
+	if h[0]>>4 != 6 || end > len(data) || !mayBeSource {
 		return Malformed
 	}
 	*p = Packet{IPv6: true, TTL: h[ipv6HopLimit], Frag: PlainFrag, End: uint32(end)}

@@ -100,6 +100,7 @@ func TestParseIPv6(t *testing.T) {
 		{"nat 57: a last fragment", tcpBehind(44, 6, 0, 0, 8, 1, 2, 3, 4), packet.Fragment},
 		{"nat 57: a datagram in pieces that begins with options", tcpBehind(44, append([]byte{60, 0, 0, 0, 1, 2, 3, 4}, options(6)...)...), packet.OtherProtocol},
 		{"nat 57: an address that only its link knows", edited(whole, packet.L3+8, 0xfe, 0x80), packet.Malformed},
+		{"nat 57: one for all neighbours", edited(edited(whole, packet.L3+8, 0xfe, 0x80), packet.L3+24, 0xff, 0x02), packet.TCP},
 		{"nat 57: a multicast source", edited(whole, packet.L3+8, 0xff, 0x02), packet.Malformed},
 		{"nat 57: no source", edited(whole, packet.L3+8, make([]byte, 16)...), packet.Malformed},
 		{"nat 57: a loopback source", edited(whole, packet.L3+8, append(make([]byte, 15), 1)...), packet.Malformed},
