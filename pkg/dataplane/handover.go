@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -54,14 +55,14 @@ func (h *handover) sort(frames []packet.Frame) (kept int) {
 	}
 	for i := range frames {
 		f := &frames[i]
-		if packet.IsARP(f.Data) {
+		if packet.AsksNeighbour(f.Data) {
 			frames[kept] = *f
 			kept++
 			continue
 		}
 		shard := steering.Shard(f)
-		if isPiece(f.Data) {
-			shard = h.pieces.shard(f, shard)
+		if p, ok := isPiece(f.Data); ok {
+			shard = h.pieces.shard(f, &p, shard)
 		}
 		if shard == h.number {
 			frames[kept] = *f
@@ -115,11 +116,11 @@ type pieces struct {
 	shards map[pieceKey]int
 }
 
-// pieceKey names a fragmented packet (RFC 791, 3.2).
+// pieceKey names a fragmented packet (RFC 791, 3.2; RFC 8200, 4.5).
 type pieceKey struct {
 	eni      packet.ENI
-	header   [8]byte // addresses
-	id       uint16
+	src, dst netip.Addr
+	id       uint32
 	protocol uint8
 }
 
@@ -130,16 +131,27 @@ const maxPieces = 4096
 // Where the word with the offset and "more fragments" is in an IPv4 frame.
 const fragWordAt = packet.L3 + 6
 
-// isPiece says whether data is a fragment of an IPv4 packet.
-func isPiece(data []byte) bool {
-	return len(data) >= packet.L3+20 && binary.BigEndian.Uint16(data[12:]) == packet.EtherTypeIPv4 &&
-		binary.BigEndian.Uint16(data[fragWordAt:])&0x3fff != 0
+// isPiece says whether data is a fragment, without a close look at most frames.
+func isPiece(data []byte) (p packet.Packet, ok bool) {
+	if len(data) < packet.L3+20 {
+		return p, false
+	}
+	switch binary.BigEndian.Uint16(data[12:]) {
+	case packet.EtherTypeIPv4:
+		if binary.BigEndian.Uint16(data[fragWordAt:])&0x3fff == 0 {
+			return p, false
+		}
+	case packet.EtherTypeIPv6:
+	default:
+		return p, false
+	}
+	return p, packet.Parse(data, &p) == packet.Fragment
 }
 
-func (p *pieces) shard(f *packet.Frame, shard int) int {
-	h := f.Data[packet.L3:]
-	key := pieceKey{f.ENI, [8]byte(h[12:20]), binary.BigEndian.Uint16(h[4:]), h[9]}
-	isFirst := binary.BigEndian.Uint16(f.Data[fragWordAt:])&0x1fff == 0
+func (p *pieces) shard(f *packet.Frame, piece *packet.Packet, shard int) int {
+	src, dst := piece.Addrs(f.Data)
+	key := pieceKey{f.ENI, src, dst, piece.ID(f.Data), piece.Protocol}
+	isFirst := piece.FragmentOffset() == 0
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if isFirst {
