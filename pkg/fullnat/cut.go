@@ -18,7 +18,7 @@ func (t *Table) Cut(from Walk, count int, now time.Duration, gone func(link stri
 			continue
 		}
 		there := t.flows.at(s.slots[toProvider])
-		if gone(t.links.at(s.link).Name, addrPort(there.rewrite.Dst, there.rewrite.DstPort)) {
+		if gone(t.links.at(s.link).Name, t.addrs.withPort(there.rewrite.Dst, there.rewrite.DstPort)) {
 			t.remove(id)
 			removed++
 		}

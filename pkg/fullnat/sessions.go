@@ -172,9 +172,9 @@ func (t *Table) enter(id uint32, next state) {
 func (t *Table) remove(id uint32) {
 	s := t.sessions.at(id)
 	there := t.flows.at(s.slots[toProvider])
-	t.links.at(s.link).ended(end{there.rewrite.Dst, there.rewrite.DstPort})
+	t.ended(t.links.at(s.link), end{there.rewrite.Dst, there.rewrite.DstPort})
 	t.forgetConveyance(id)
-	if there := t.flows.at(s.slots[toProvider]); there.flags&hasIPv6 != 0 {
+	if there.flags&hasIPv6 != 0 {
 		t.addrs.release(there.key.src(), there.key.dst(), there.rewrite.Src, there.rewrite.Dst)
 	}
 	t.ports.giveBack(s.pool, t.flows.at(s.slots[toProvider]).rewrite.SrcPort, t.clock.now-t.idle(s), t.clock.now)
