@@ -13,6 +13,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/plinktest"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 func TestMain(m *testing.M) { plinktest.Main(m) }
@@ -85,6 +86,20 @@ func TestTheTopologiesOfTheDocumentsWork(t *testing.T) {
 				}))
 			})
 		}
+	}
+}
+
+// docs/control-plane.md has every operation.
+func TestTheOperationsOfTheDocumentAreTheCodes(t *testing.T) {
+	text, err := os.ReadFile("../../docs/control-plane.md")
+	require.NoError(t, err)
+	var documented []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `[^|]*` \\| `([a-z-]+)` \\|").FindAllStringSubmatch(string(text), -1) {
+		documented = append(documented, row[1])
+	}
+	require.ElementsMatch(t, topology.Verbs(), documented)
+	for _, code := range topology.Refusals {
+		require.Contains(t, string(text), "`"+code+"`")
 	}
 }
 

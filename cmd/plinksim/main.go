@@ -92,6 +92,10 @@ func withHint(err error, hint string, args ...any) error {
 }
 
 func printError(w io.Writer, err error) {
+	var refused *api.Error
+	if errors.As(err, &refused) && refused.Word != "" {
+		err = fmt.Errorf("%w (%s)", err, refused.Word)
+	}
 	fmt.Fprintf(w, "plinksim: %v\n", err)
 	var known *hinted
 	if errors.As(err, &known) {
@@ -100,8 +104,7 @@ func printError(w io.Writer, err error) {
 	if known == nil && errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
 		fmt.Fprintln(w, "plinksim: hint: labs belong to root: run it with sudo")
 	}
-	var refused *api.Error
-	if errors.As(err, &refused) && refused.Hint != "" {
+	if refused != nil && refused.Hint != "" {
 		fmt.Fprintf(w, "plinksim: hint: %s\n", refused.Hint)
 	}
 	var usage *usageError
@@ -137,7 +140,7 @@ another through PrivateLink, with real packets and no cloud account.
 		&cobra.Group{ID: "file", Title: "Work on a topology file, without root:"},
 	)
 	add(root, "lab", newUp(), newDown(), newList())
-	add(root, "use", newExec(), newAccept(), newReject(), newServer(), newFault(), newCheck(), newNAT())
+	add(root, "use", newExec(), newAccept(), newReject(), newService(), newEndpoint(), newConnection(), newServer(), newNAT(), newFault(), newCheck())
 	add(root, "see", newStatus(), newExplain(), newGraph(), newSessions(), newEvents(), newName(), newDNS(), newCapture(), newMetrics())
 	add(root, "file", newValidate(), newPlan(), newSchema(), newReplay())
 	root.AddCommand(newBench(), newVersion(), newDaemon())

@@ -335,6 +335,11 @@ func printNext(w io.Writer, plan *topology.Plan, status lab.Status, foreground b
 			t.row("  plinksim accept "+ep.Service+" "+ep.Name, "let "+ep.Name+" connect: "+ep.Service+" does not accept by itself")
 		}
 	}
+	for _, ep := range plan.Endpoints {
+		if ep.Absent && !exists(status, ep) {
+			t.row("  plinksim endpoint create "+ep.Name, "create "+ep.Name+", which the file has for later")
+		}
+	}
 	if client, endpoint := firstClient(plan, status); client != "" {
 		t.row(fmt.Sprintf("  plinksim exec %s -- curl -s http://$(plinksim name %s)/", client, endpoint), "call the service from "+client)
 	}
@@ -358,8 +363,7 @@ func printNext(w io.Writer, plan *topology.Plan, status lab.Status, foreground b
 func firstClient(plan *topology.Plan, status lab.Status) (client, endpoint string) {
 	for _, ep := range plan.Endpoints {
 		vpc, err := plan.VPC(ep.VPC)
-		exists := slices.ContainsFunc(status.Endpoints, func(s lab.EndpointStatus) bool { return s.Name == ep.Name })
-		if err != nil || len(vpc.Instances) == 0 || ep.Reverse || !exists {
+		if err != nil || len(vpc.Instances) == 0 || ep.Reverse || !exists(status, ep) {
 			continue
 		}
 		name := vpc.Instances[0].Name
@@ -369,6 +373,10 @@ func firstClient(plan *topology.Plan, status lab.Status) (client, endpoint strin
 		return name, ep.Name
 	}
 	return "", ""
+}
+
+func exists(status lab.Status, ep topology.Endpoint) bool {
+	return slices.ContainsFunc(status.Endpoints, func(s lab.EndpointStatus) bool { return s.Name == ep.Name })
 }
 
 func isConnected(ep lab.EndpointStatus) bool {

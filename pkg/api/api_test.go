@@ -172,6 +172,31 @@ func TestARefusalSaysWhyAndWhatToDo(t *testing.T) {
 	require.ErrorContains(t, err, `the lab is "shop", and the file describes "other"`)
 }
 
+// An operation goes there, and what it did or why it was refused comes back.
+func TestOperationsGoThereAndBack(t *testing.T) {
+	client, _, _ := serve(t)
+	ctx := t.Context()
+	event, err := client.Do(ctx, api.Call{Operation: topology.Operation{Verb: "service-set", Service: "svc1", AutoAccept: new(bool)}, WaitSeconds: 5})
+	require.NoError(t, err)
+	require.Equal(t, `account "a" changed endpoint service "svc1": auto accept off`, event.Text)
+	require.Equal(t, "a", event.Account)
+	status, err := client.StatusFor(ctx, "a")
+	require.NoError(t, err)
+	require.Equal(t, "Active", status.Services[0].State, "it is in force")
+	require.Empty(t, status.VPCs, "what an account sees of services and endpoints, and nothing else")
+
+	var refused *api.Error
+	_, err = client.StatusFor(ctx, "z")
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, api.Error{Text: `account "z" does not exist`, Hint: `there is "a", "stranger"`, Code: "not-found"}, *refused)
+	_, err = client.Do(ctx, api.Call{Operation: topology.Operation{Verb: "service-delete", Service: "svc9"}})
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, api.Error{
+		Text: `endpoint service "svc9" does not exist`, Hint: `there is "svc1"`,
+		Code: "not-found", Word: "EndpointServiceNotFound",
+	}, *refused)
+}
+
 // What programs read has lists where lists can be, and a version.
 func TestTheJSONHasNoNull(t *testing.T) {
 	client, _, _ := serve(t)

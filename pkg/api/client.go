@@ -54,6 +54,13 @@ func (c *Client) Status(ctx context.Context) (lab.Status, error) {
 	return s, c.call(ctx, "GET", "/v1/status", nil, &s)
 }
 
+// StatusFor is what an account sees of services and endpoints; with "" it is
+// Status.
+func (c *Client) StatusFor(ctx context.Context, account string) (lab.Status, error) {
+	var s lab.Status
+	return s, c.call(ctx, "GET", "/v1/status?"+url.Values{"as": {account}}.Encode(), nil, &s)
+}
+
 // Sessions is a copy of the session table.
 func (c *Client) Sessions(ctx context.Context) ([]lab.SessionStatus, error) {
 	var s []lab.SessionStatus

@@ -16,7 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/lab"
@@ -216,7 +215,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	to.count(descARP, m.Engine.ARP.Answered, "answered")
 	to.count(descARP, m.Engine.ARP.Ignored, "ignored")
 	for _, c := range m.Connections {
-		to.gauge(descConnected, one(c.State == control.Connected), c.Service, c.Endpoint)
+		to.gauge(descConnected, one(c.State.Carried()), c.Service, c.Endpoint)
 	}
 	to.servers(m)
 	to.resolvers(m)

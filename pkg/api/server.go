@@ -74,7 +74,7 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.metrics.handler)
 	mux.HandleFunc("POST /v1/metrics", s.metrics.move)
-	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) { answer(w, s.Lab.Status()) })
+	mux.HandleFunc("GET /v1/status", s.status)
 	mux.HandleFunc("GET /v1/sessions", func(w http.ResponseWriter, r *http.Request) { answer(w, s.Lab.Sessions()) })
 	mux.HandleFunc("GET /v1/explain", s.explain)
 	mux.HandleFunc("GET /v1/events", s.events)
@@ -124,6 +124,16 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, explanation)
+}
+
+// status is everything about the lab or, with ?as=, what an account sees.
+func (s *Server) status(w http.ResponseWriter, r *http.Request) {
+	status, err := s.Lab.StatusFor(r.URL.Query().Get("as"))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	answer(w, status)
 }
 
 // do carries out an operation and answers with the event that tells of it.

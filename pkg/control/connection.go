@@ -53,6 +53,8 @@ type Connection struct {
 	// Bandwidth is in Mbit/s, for each direction; 0: not limited.
 	Bandwidth int
 	Zones     []Zone // in the order of the endpoint's
+	// Actions are what the provider can do to the whole connection now.
+	Actions []Verb
 }
 
 // Zone is a connection's part in one zone, with a state of its own.
@@ -91,6 +93,12 @@ func (c *connection) word(s State) string { return Word(c.cloud, KindConnection,
 func (c *connection) copy() Connection {
 	out := c.Connection
 	out.Zones = append([]Zone{}, c.Zones...) // empty, and not nil, for JSON
+	out.Actions = []Verb{}
+	for _, verb := range []Verb{Accept, Reject, Bandwidth} {
+		if _, ok := c.next(verb); ok && !(c.cloud == "aws" && notAtAWS[string(verb)] != "") {
+			out.Actions = append(out.Actions, verb)
+		}
+	}
 	return out
 }
 
@@ -120,10 +128,11 @@ func (c *connection) next(verb Verb) (State, bool) {
 	return to, ok
 }
 
-// follow moves every zone that the table lets follow the verb.
+// follow moves every zone that the table lets follow the verb. One that is
+// being deleted goes with its endpoint's other zones.
 func (c *connection) follow(verb Verb) (moved bool) {
 	for i := range c.Zones {
-		if to, ok := zoneLife.next[c.Zones[i].State][verb]; ok {
+		if to, ok := zoneLife.next[c.Zones[i].State][verb]; ok && to != Gone {
 			c.Zones[i].enter(c.cloud, to)
 			moved = true
 		}

@@ -124,7 +124,8 @@ func unknownEndpoint(plan *topology.Plan, caller, name string) *Error {
 	return seenBy(caller, "has", unknown("endpoint", name, known))
 }
 
-func unknownAccount(plan *topology.Plan, name string) *Error {
+// UnknownAccount is how the plane refuses a caller that does not exist.
+func UnknownAccount(plan *topology.Plan, name string) *Error {
 	var known []string
 	for _, a := range plan.Accounts {
 		known = append(known, a.Name)
@@ -167,6 +168,11 @@ func notWhitelisted(service *topology.EndpointService, account string) *Error {
 
 func inUse(kind, name, hint, format string, args ...any) *Error {
 	return &Error{Code: InUse, Kind: kind, Name: name, Text: fmt.Sprintf(format, args...), Hint: hint}
+}
+
+// already is for what needs not be done.
+func already(kind, name, format string, args ...any) *Error {
+	return &Error{Code: WrongState, Kind: kind, Name: name, Text: fmt.Sprintf(format, args...), Hint: "there is nothing to do"}
 }
 
 func invalid(kind, name, hint, format string, args ...any) *Error {

@@ -85,7 +85,7 @@ func (p *Plane) callerLocked(account string) *Error {
 
 func (p *Plane) accountLocked(account string) *Error {
 	if _, err := p.plan.Account(account); err != nil {
-		return unknownAccount(p.plan, account)
+		return UnknownAccount(p.plan, account)
 	}
 	return nil
 }
@@ -121,6 +121,7 @@ func (p *Plane) knownToCloudLocked(o topology.Operation) *Error {
 	if !missing {
 		return nil
 	}
+	hint = strings.NewReplacer("ENDPOINT", o.Endpoint, "ZONE", o.Zone).Replace(hint)
 	return &Error{Code: Unsupported, Kind: "operation", Name: o.Verb, Text: what, Hint: hint}
 }
 

@@ -120,7 +120,8 @@ func (p *Plane) zoneDisableLocked(o topology.Operation) ([]Event, *Error) {
 
 // replaceLocked gives a zone another resource. Alibaba Cloud puts a new ENI
 // beside the old one and lets clients find it by its name; here the ENI stays,
-// and its new sessions go elsewhere.
+// and its new sessions go elsewhere. An NLB cannot be replaced (PrivateLink,
+// "Use cases of service resource scheduling").
 func (p *Plane) replaceLocked(o topology.Operation) ([]Event, *Error) {
 	verb := Replace
 	if o.Force {
@@ -129,6 +130,11 @@ func (p *Plane) replaceLocked(o topology.Operation) ([]Event, *Error) {
 	s, c, z, err := p.connectedZoneLocked(&o, verb)
 	if err != nil {
 		return nil, err
+	}
+	if balancer, err := p.plan.LoadBalancer(z.LoadBalancer); err == nil && balancer.Type == "nlb" && p.plan.Cloud == "alibaba" {
+		return nil, &Error{Code: Unsupported, Kind: "zone", Name: c.name() + "@" + z.Zone,
+			Text: fmt.Sprintf("load balancer %q is an nlb, and alibaba replaces all load balancers but those", z.LoadBalancer),
+			Hint: fmt.Sprintf("disable the zone instead: plinksim connection zone disable %s %s %s", s.Name, c.Endpoint, z.Zone)}
 	}
 	to := o.Resource
 	if to == "" {

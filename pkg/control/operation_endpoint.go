@@ -32,7 +32,7 @@ func (p *Plane) ownEndpointLocked(o *topology.Operation) (*topology.Endpoint, *e
 func (p *Plane) endpointCreateLocked(o topology.Operation) ([]Event, *Error) {
 	planned, missing := p.plan.Endpoint(o.Endpoint)
 	if missing != nil {
-		return nil, notDeclared("endpoint", o.Endpoint)
+		return nil, notDeclared("endpoint", o.Endpoint, "say what it shall be: plinksim endpoint create --help")
 	}
 	if o.As == "" {
 		o.As = planned.Account
@@ -42,7 +42,7 @@ func (p *Plane) endpointCreateLocked(o topology.Operation) ([]Event, *Error) {
 	case o.As != planned.Account:
 		return nil, notOwner(o.As, "endpoint", planned.Name, planned.Account)
 	case held.State != Gone:
-		return nil, exists("endpoint", planned.Name)
+		return nil, already("endpoint", planned.Name, "endpoint %q exists already", planned.Name)
 	}
 	s := findService(p.over, planned.Service)
 	switch {
@@ -105,6 +105,9 @@ func (p *Plane) endpointDeleteLocked(o topology.Operation) ([]Event, *Error) {
 	}
 	if _, ok := c.next(Delete); !ok {
 		return nil, wrongState(c, Delete)
+	}
+	if err := p.restsLocked(&held.object, KindEndpoint, e.Name, Delete); err != nil {
+		return nil, err
 	}
 	for i := range c.Zones {
 		c.Zones[i].enter(c.cloud, Deleting)
@@ -205,8 +208,7 @@ func (p *Plane) zoneAddLocked(o topology.Operation) ([]Event, *Error) {
 		return nil, refused
 	}
 	if c.zone(o.Zone) != nil {
-		return nil, &Error{Code: WrongState, Kind: "endpoint", Name: e.Name,
-			Text: fmt.Sprintf("endpoint %q is in zone %q already", e.Name, o.Zone), Hint: "there is nothing to do"}
+		return nil, already("endpoint", e.Name, "endpoint %q is in zone %q already", e.Name, o.Zone)
 	}
 	if s := findService(p.over, e.Service); s == nil {
 		return nil, unknownService(p.over, o.As, e.Service)
@@ -260,10 +262,8 @@ func (p *Plane) groupAddLocked(o topology.Operation) ([]Event, *Error) {
 	if missing != nil {
 		return nil, notInPlan(missing)
 	}
-	switch {
-	case slices.Contains(e.SecurityGroups, o.SecurityGroup):
-		return nil, &Error{Code: WrongState, Kind: "endpoint", Name: e.Name,
-			Text: fmt.Sprintf("endpoint %q is in security group %q already", e.Name, o.SecurityGroup), Hint: "there is nothing to do"}
+	if slices.Contains(e.SecurityGroups, o.SecurityGroup) {
+		return nil, already("endpoint", e.Name, "endpoint %q is in security group %q already", e.Name, o.SecurityGroup)
 	}
 	if err := overQuota("endpoint", fmt.Sprintf("endpoint %q", e.Name), "security groups", len(e.SecurityGroups), p.plan.Quotas.GroupsPerEndpoint, "groups_per_endpoint"); err != nil {
 		return nil, err

@@ -46,7 +46,7 @@ func (p *Plane) unknownGatewayLocked(name string) *Error {
 func (p *Plane) gatewayCreateLocked(o topology.Operation) ([]Event, *Error) {
 	planned, missing := p.plan.NATGateway(o.NATGateway)
 	if missing != nil {
-		return nil, notDeclared(KindGateway.noun(), o.NATGateway)
+		return nil, notDeclared(KindGateway.noun(), o.NATGateway, "add it to the file, and run plinksim up with it; with exists: false it is there only after it was created")
 	}
 	if o.As == "" {
 		o.As = planned.Account
@@ -56,7 +56,7 @@ func (p *Plane) gatewayCreateLocked(o topology.Operation) ([]Event, *Error) {
 	case o.As != planned.Account:
 		return nil, notOwner(o.As, KindGateway.noun(), planned.Name, planned.Account)
 	case held.State != Gone:
-		return nil, exists(KindGateway.noun(), planned.Name)
+		return nil, already(KindGateway.noun(), planned.Name, "%s %q exists already", KindGateway.noun(), planned.Name)
 	}
 	there := true
 	held.Exists = &there
@@ -215,7 +215,7 @@ func (p *Plane) entryCreateLocked(o topology.Operation) ([]Event, *Error) {
 		return nil, invalid(KindEntry.noun(), name, "choose a name such as mysql1", "%q cannot be the name of a FullNAT entry", o.Entry)
 	}
 	if e := held.Entries[o.Entry]; e != nil && e.State != Gone {
-		return nil, exists(KindEntry.noun(), name)
+		return nil, already(KindEntry.noun(), name, "%s %q exists already", KindEntry.noun(), name)
 	}
 	spec := topology.FullNATEntry{Name: o.Entry, ID: p.plan.NewID("fullnat", name), Protocol: "tcp"}
 	if err := p.specifyLocked(planned, held, &spec, o); err != nil {

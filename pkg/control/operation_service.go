@@ -126,8 +126,7 @@ func (p *Plane) whitelistAddLocked(o topology.Operation) ([]Event, *Error) {
 		return nil, err
 	}
 	if slices.Contains(s.Whitelist, o.Account) {
-		return nil, &Error{Code: WrongState, Kind: "endpoint service", Name: s.Name,
-			Text: fmt.Sprintf("account %q is on the whitelist of endpoint service %q already", o.Account, s.Name), Hint: "there is nothing to do"}
+		return nil, already("endpoint service", s.Name, "account %q is on the whitelist of endpoint service %q already", o.Account, s.Name)
 	}
 	set(&held.Whitelist, o.Account, true)
 	text := fmt.Sprintf("account %q put account %q on the whitelist of endpoint service %q", o.As, o.Account, s.Name)
@@ -209,8 +208,7 @@ func (p *Plane) attachableLocked(s *topology.EndpointService, name, zone string)
 		e.Text = fmt.Sprintf("load balancer %q is not in zone %q", name, zone)
 		return nil, e
 	case len(add) == 0:
-		return nil, &Error{Code: WrongState, Kind: "endpoint service", Name: s.Name,
-			Text: fmt.Sprintf("load balancer %q is attached to endpoint service %q already", name, s.Name), Hint: "there is nothing to do"}
+		return nil, already("endpoint service", s.Name, "load balancer %q is attached to endpoint service %q already", name, s.Name)
 	}
 	return add, nil
 }
@@ -265,7 +263,7 @@ func (p *Plane) detachLocked(o topology.Operation) ([]Event, *Error) {
 	for _, r := range remove {
 		if c := p.userLocked(s.Name, r); c != nil {
 			hint := fmt.Sprintf("move it to another: plinksim connection replace %s %s %s, or reject it", s.Name, c.Endpoint, r.Zone)
-			if s.Reverse {
+			if s.Reverse || p.plan.Cloud == "aws" {
 				hint = fmt.Sprintf("reject it first: plinksim connection reject %s %s", s.Name, c.Endpoint)
 			}
 			return nil, inUse("endpoint service", s.Name, hint, "endpoint service %q cannot give up %s: endpoint %q is connected to it", s.Name, r, c.Endpoint)
@@ -280,16 +278,21 @@ func (p *Plane) detachLocked(o topology.Operation) ([]Event, *Error) {
 
 // userLocked is a connection that carries traffic through a resource, or nil.
 func (p *Plane) userLocked(service string, r topology.Resource) *connection {
-	for _, c := range p.connections {
-		if c.Service == service && r.NATGateway != "" && c.State.Open() {
-			return c
-		}
-		if z := c.zone(r.Zone); c.Service == service && r.NATGateway == "" && z != nil &&
-			(z.State.Open() && z.LoadBalancer == r.LoadBalancer || z.Replaced == r.LoadBalancer) {
-			return c
-		}
+	i := slices.IndexFunc(p.connections, func(c *connection) bool { return c.Service == service && c.uses(r) })
+	if i < 0 {
+		return nil
 	}
-	return nil
+	return p.connections[i]
+}
+
+// uses reports whether traffic goes through a resource: a load balancer in a
+// zone, or the NAT gateway that all zones have.
+func (c *connection) uses(r topology.Resource) bool {
+	if r.NATGateway != "" {
+		return c.State.Open()
+	}
+	z := c.zone(r.Zone)
+	return z != nil && (z.State.Open() && z.LoadBalancer == r.LoadBalancer || z.Replaced == r.LoadBalancer)
 }
 
 func resourceList(resources []topology.Resource) string {
@@ -303,7 +306,7 @@ func resourceList(resources []topology.Resource) string {
 func (p *Plane) serviceCreateLocked(o topology.Operation) ([]Event, *Error) {
 	planned := findService(p.plan, o.Service)
 	if planned == nil {
-		return nil, notDeclared("endpoint service", o.Service)
+		return nil, notDeclared("endpoint service", o.Service, "say what it shall be: plinksim service create --help")
 	}
 	if o.As == "" {
 		o.As = planned.Account
@@ -313,7 +316,7 @@ func (p *Plane) serviceCreateLocked(o topology.Operation) ([]Event, *Error) {
 	case o.As != planned.Account:
 		return nil, notOwner(o.As, "endpoint service", planned.Name, planned.Account)
 	case held.State != Gone:
-		return nil, exists("endpoint service", planned.Name)
+		return nil, already("endpoint service", planned.Name, "endpoint service %q exists already", planned.Name)
 	}
 	if err := p.serviceQuotaLocked(planned.Account); err != nil {
 		return nil, err
@@ -334,14 +337,8 @@ func (p *Plane) createdLocked(o *object, kind Kind, name, account string) Event 
 	return objectEvent(kind, name, Create, account, "", Word(p.plan.Cloud, kind, o.State), fmt.Sprintf("account %q created %s %q", account, kind.noun(), name))
 }
 
-func notDeclared(kind, name string) *Error {
-	return &Error{Code: NotFound, Kind: kind, Name: name,
-		Text: fmt.Sprintf("the topology file has no %s %q", kind, name),
-		Hint: "add it to the file, and run plinksim up with it; with exists: false it is there only after it was created"}
-}
-
-func exists(kind, name string) *Error {
-	return &Error{Code: WrongState, Kind: kind, Name: name, Text: fmt.Sprintf("%s %q exists already", kind, name), Hint: "there is nothing to do"}
+func notDeclared(kind, name, hint string) *Error {
+	return &Error{Code: NotFound, Kind: kind, Name: name, Text: fmt.Sprintf("the topology file has no %s %q", kind, name), Hint: hint}
 }
 
 // serviceDeleteLocked holds to what the clouds ask for first. Alibaba Cloud:
@@ -369,6 +366,9 @@ func (p *Plane) serviceDeleteLocked(o topology.Operation) ([]Event, *Error) {
 		return nil, &Error{Code: WrongState, Kind: "endpoint service", Name: s.Name,
 			Text: fmt.Sprintf("endpoint service %q cannot be deleted: it still has %s", s.Name, resourceList(s.Resources)),
 			Hint: fmt.Sprintf("detach them first: plinksim service detach %s %s", s.Name, r.LoadBalancer)}
+	}
+	if err := p.restsLocked(&held.object, KindService, s.Name, Delete); err != nil {
+		return nil, err
 	}
 	events := []Event{p.deletingLocked(&held.object, KindService, s.Name, o.As)}
 	for _, c := range left {

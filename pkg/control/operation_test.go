@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -43,12 +44,12 @@ func market(cloud string) *topology.Plan {
 			{Name: "vpc2", Account: "b"}, {Name: "vpc3", Account: "c"},
 		},
 		LoadBalancers: []topology.LoadBalancer{
-			{Name: "lb1", Type: "nlb", VPC: "vpc2", Nodes: nodes("h", "i")},
-			{Name: "lb2", Type: "nlb", VPC: "vpc2", Nodes: nodes("h")},
-			{Name: "lb3", Type: "nlb", VPC: "vpc2", Nodes: nodes("h")},
-			{Name: "lb4", Type: "nlb", VPC: "vpc2", Nodes: nodes("i", "j", "k")},
-			{Name: "old", Type: "clb", VPC: "vpc2", Nodes: nodes("h")},
-			{Name: "theirs", Type: "nlb", VPC: "vpc3", Nodes: nodes("h")},
+			{Name: "lb1", Type: "clb", VPC: "vpc2", Nodes: nodes("h", "i")},
+			{Name: "lb2", Type: "clb", VPC: "vpc2", Nodes: nodes("h")},
+			{Name: "lb3", Type: "clb", VPC: "vpc2", Nodes: nodes("h")},
+			{Name: "lb4", Type: "clb", VPC: "vpc2", Nodes: nodes("i", "j", "k")},
+			{Name: "old", Type: "nlb", VPC: "vpc2", Nodes: nodes("h")},
+			{Name: "theirs", Type: "clb", VPC: "vpc3", Nodes: nodes("h")},
 		},
 		Services: []topology.EndpointService{
 			{Name: "svc1", Account: "b", Whitelist: []string{"b", "a"}, Bandwidth: 1024,
@@ -188,7 +189,7 @@ func TestEveryRefusal(t *testing.T) {
 		{name: "the load balancer is somebody else's", do: "attach svc1 lb=theirs", code: control.Invalid,
 			text: `load balancer "theirs" belongs to account "c", and endpoint service "svc1" to "b"`, hint: "a service offers what its owner has"},
 		{name: "the load balancer is of another type", do: "attach svc1 lb=old", code: control.Invalid,
-			text: `load balancer "old" is of type clb, and endpoint service "svc1" offers nlb`, hint: "make a service for each type"},
+			text: `load balancer "old" is of type nlb, and endpoint service "svc1" offers clb`, hint: "make a service for each type"},
 		{name: "the load balancer is attached already", do: "attach svc1 lb=lb1", code: control.WrongState, word: "EndpointServiceOperationDenied",
 			text: `load balancer "lb1" is attached to endpoint service "svc1" already`, hint: "there is nothing to do"},
 		{name: "the load balancer is not in the zone", do: "attach svc1 lb=lb2 zone=i", code: control.NotFound, word: "EndpointZoneNotFound",
@@ -206,13 +207,13 @@ func TestEveryRefusal(t *testing.T) {
 		{name: "a load balancer in use stays", before: []string{"accept svc1 ep1"}, do: "detach svc1 lb=lb1 zone=h", code: control.InUse, word: "EndpointServiceConnectionDependence",
 			text: `endpoint service "svc1" cannot give up lb1@h: endpoint "ep1" is connected to it`, hint: "move it to another: plinksim connection replace svc1 ep1 h, or reject it"},
 		{name: "a load balancer in use stays at aws", cloud: "aws", before: []string{"accept svc1 ep1"}, do: "detach svc1 lb=lb1 zone=h", code: control.InUse, word: "ExistingVpcEndpointConnections",
-			text: `endpoint service "svc1" cannot give up lb1@h: endpoint "ep1" is connected to it`, hint: "move it to another: plinksim connection replace svc1 ep1 h, or reject it"},
+			text: `endpoint service "svc1" cannot give up lb1@h: endpoint "ep1" is connected to it`, hint: "reject it first: plinksim connection reject svc1 ep1"},
 		{name: "one that was replaced stays while sessions go through it", before: []string{"attach svc1 lb=lb2", "accept svc1 ep1 at=lb1@h", "replace svc1 ep1 zone=h"},
 			do: "detach svc1 lb=lb1 zone=h", code: control.InUse, word: "EndpointServiceConnectionDependence",
 			text: `endpoint service "svc1" cannot give up lb1@h: endpoint "ep1" is connected to it`, hint: "move it to another: plinksim connection replace svc1 ep1 h, or reject it"},
 
 		{name: "the service is not in the file", do: "service-create svc9", code: control.NotFound, word: "EndpointServiceNotFound",
-			text: `the topology file has no endpoint service "svc9"`, hint: "add it to the file, and run plinksim up with it; with exists: false it is there only after it was created"},
+			text: `the topology file has no endpoint service "svc9"`, hint: "say what it shall be: plinksim service create --help"},
 		{name: "the service exists already", do: "service-create svc1", code: control.WrongState, word: "EndpointServiceOperationDenied",
 			text: `endpoint service "svc1" exists already`, hint: "there is nothing to do"},
 		{name: "somebody else creates the service", do: "service-create svc3 as=a", code: control.NotOwner, word: "EndpointServiceNotFound",
@@ -238,7 +239,7 @@ func TestEveryRefusal(t *testing.T) {
 			text: `account "b" may not manage endpoint "ep1"`, hint: `"ep1" belongs to account "a", and only its owner may`},
 
 		{name: "the endpoint is not in the file", do: "endpoint-create ep9", code: control.NotFound, word: "EndpointNotFound",
-			text: `the topology file has no endpoint "ep9"`, hint: "add it to the file, and run plinksim up with it; with exists: false it is there only after it was created"},
+			text: `the topology file has no endpoint "ep9"`, hint: "say what it shall be: plinksim endpoint create --help"},
 		{name: "the endpoint exists already", do: "endpoint-create ep1", code: control.WrongState, word: "EndpointOperationDenied",
 			text: `endpoint "ep1" exists already`, hint: "there is nothing to do"},
 		{name: "somebody else creates it", do: "endpoint-create ep2 as=b", code: control.NotOwner, word: "EndpointNotFound",
@@ -299,7 +300,7 @@ func TestEveryRefusal(t *testing.T) {
 		{name: "too small a bandwidth", before: []string{"accept svc1 ep1"}, do: "bandwidth svc1 ep1 mbit=99", code: control.Invalid,
 			text: "a connection cannot have a bandwidth of 99 Mbit/s", hint: "choose 100 to 10240 Mbit/s, or none for no limit"},
 		{name: "aws changes no bandwidth", cloud: "aws", before: []string{"accept svc1 ep1"}, do: "bandwidth svc1 ep1 mbit=200", code: control.Unsupported,
-			text: `aws has no operation "bandwidth"`, hint: "plinksim fault set ENDPOINT --bandwidth limits it in the lab"},
+			text: `aws has no operation "bandwidth"`, hint: "plinksim fault set ep1 --bandwidth limits it in the lab"},
 
 		{name: "a zone of what is not connected", do: "zone-disable svc1 ep1 zone=h", code: control.WrongState, word: "EndpointConnectionOperationDenied",
 			text: `zone "h" of the connection of endpoint "ep1" to endpoint service "svc1" cannot be disabled while the connection is Disconnected`, hint: "the connection must be Connected"},
@@ -312,7 +313,7 @@ func TestEveryRefusal(t *testing.T) {
 		{name: "a zone without a load balancer is not enabled", before: []string{"accept svc1 ep1", "zone-disable svc1 ep1 zone=i", "detach svc1 lb=lb1 zone=i"}, do: "zone-enable svc1 ep1 zone=i", code: control.Invalid,
 			text: `endpoint service "svc1" has no load balancer in zone "i"`, hint: "attach one: plinksim service attach svc1 LOAD_BALANCER --zone i"},
 		{name: "aws disables no zone", cloud: "aws", before: []string{"accept svc1 ep1"}, do: "zone-disable svc1 ep1 zone=h", code: control.Unsupported,
-			text: `aws has no operation "zone-disable"`, hint: "plinksim fault down ENDPOINT@ZONE lets a zone of an endpoint fail"},
+			text: `aws has no operation "zone-disable"`, hint: "plinksim fault down ep1@h lets a zone of an endpoint fail"},
 
 		{name: "there is nothing to replace it by", before: []string{"accept svc1 ep1"}, do: "replace svc1 ep1 zone=h", code: control.Invalid,
 			text: `endpoint service "svc1" has no other load balancer in zone "h"`, hint: "attach one: plinksim service attach svc1 LOAD_BALANCER --zone h"},
@@ -568,6 +569,8 @@ func TestRefusedOnTheWay(t *testing.T) {
 			`zone "h" of the connection of endpoint "ep1" to endpoint service "svc1" cannot be released while it is Migrating`, "wait until it is Migrated"},
 		{nil, "accept svc1 ep1", "zone-remove ep1 zone=h",
 			`zone "h" of the connection of endpoint "ep1" to endpoint service "svc1" cannot be deleted while it is Connecting`, "wait until it is Connected"},
+		{[]string{"service-delete svc2"}, "service-create svc2", "service-delete svc2",
+			`endpoint service "svc2" cannot be deleted while it is Creating`, "wait until it is Active"},
 		{[]string{"zone-remove ep1 zone=h", "zone-remove ep1 zone=i"}, "endpoint-delete ep1", "endpoint-set ep1 about=gone",
 			`endpoint "ep1" is being deleted`, "wait until it is gone"},
 		{[]string{"detach svc1 lb=lb1"}, "service-delete svc1", "service-set svc1 auto=on",
@@ -636,4 +639,95 @@ func TestEveryVerbIsAnOperation(t *testing.T) {
 		require.ErrorAs(t, err, &refused)
 		require.NotContains(t, refused.Text, "there is no operation", verb)
 	}
+}
+
+// TestAnyOperations does anything to anything: what is refused changes
+// nothing, a report settles everything, what is open goes to what its service
+// offers, and a restart goes on with the same.
+func TestAnyOperations(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cloud := rapid.SampledFrom([]string{"alibaba", "aws", "rfc"}).Draw(t, "cloud")
+		p := newPlane(t, market(cloud))
+		one := func(name string, of ...string) string { return rapid.SampledFrom(of).Draw(t, name) }
+		var seq uint64
+		t.Repeat(map[string]func(*rapid.T){
+			"do": func(*rapid.T) {
+				o := topology.Operation{
+					Verb: rapid.SampledFrom(topology.Verbs()).Draw(t, "verb"), As: one("as", "", "", "", "a", "b", "c"),
+					Service: one("service", "svc1", "svc1", "svc2", "svc3"), Endpoint: one("endpoint", "ep1", "ep1", "ep2", "far"),
+					Zone: one("zone", "h", "h", "i", "j"), Account: one("account", "a", "c", "*"), Resource: one("resource", "", "lb1", "lb2", "lb4"),
+					SecurityGroup: one("group", "web", "ssh"), Force: rapid.Bool().Draw(t, "force"),
+				}
+				if mbit := rapid.SampledFrom([]int{-1, 0, 50, 200}).Draw(t, "mbit"); mbit >= 0 {
+					o.Bandwidth = &mbit
+				}
+				if rapid.Bool().Draw(t, "auto") {
+					o.AutoAccept = rapid.Ptr(rapid.Bool(), false).Draw(t, "on")
+				}
+				before := p.State()
+				if _, err := p.Do(o); err != nil {
+					require.Equal(t, before, p.State())
+				}
+			},
+			"report":  func(*rapid.T) { p.Report(p.Revision()); settled(t, p) },
+			"drained": func(*rapid.T) { p.Drained("svc1", "ep1", one("zone", "h", "i"), one("resource", "lb1", "lb2")) },
+			"reset":   func(*rapid.T) { p.Reset() },
+			"up":      func(*rapid.T) { require.NoError(t, p.Apply(market(cloud))) },
+			"restart": func(*rapid.T) {
+				was := p.State()
+				text, err := p.Save()
+				require.NoError(t, err)
+				p = newPlane(t, market(cloud))
+				require.NoError(t, p.Restore(text))
+				now := p.State()
+				require.Equal(t, was.Connections, now.Connections)
+				require.Equal(t, was.Plan.Services, now.Plan.Services)
+				require.Equal(t, was.Plan.Endpoints, now.Plan.Endpoints)
+			},
+			"": func(*rapid.T) {
+				s := p.State()
+				require.Len(t, s.Endpoints, len(s.Plan.Endpoints))
+				require.Len(t, s.Services, len(s.Plan.Services))
+				require.Len(t, s.Connections, len(s.Plan.Endpoints), "every endpoint has one connection")
+				for _, c := range s.Connections {
+					for _, z := range c.Zones {
+						service, err := s.Plan.Service(c.Service)
+						if z.State.Open() {
+							require.NoError(t, err)
+							require.Contains(t, service.Resources, topology.Resource{LoadBalancer: z.LoadBalancer, Zone: z.Zone})
+							require.True(t, c.State.Open(), "no zone is open where the connection is not")
+						}
+						require.Equal(t, z.State == control.Migrating || z.State == control.Migrated, z.Replaced != "")
+					}
+				}
+				for _, e := range p.Events(seq) {
+					require.Equal(t, seq+1, e.Seq)
+					seq = e.Seq
+				}
+			},
+		})
+	})
+}
+
+// Alibaba Cloud replaces all load balancers but NLBs.
+func TestAnNLBIsReplacedByNoCloud(t *testing.T) {
+	of := func(cloud string) *control.Plane {
+		plan := market(cloud)
+		for i := range plan.LoadBalancers {
+			plan.LoadBalancers[i].Type = "nlb"
+		}
+		p := newPlane(t, plan)
+		did(t, p, "attach svc1 lb=lb2", "accept svc1 ep1 at=lb1@h")
+		return p
+	}
+	p := of("alibaba")
+	before := p.State()
+	_, err := p.Do(op(t, "replace svc1 ep1 zone=h"))
+	var refused *control.Error
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, control.Unsupported, refused.Code)
+	require.Equal(t, `load balancer "lb1" is an nlb, and alibaba replaces all load balancers but those`, refused.Text)
+	require.Equal(t, "disable the zone instead: plinksim connection zone disable svc1 ep1 h", refused.Hint)
+	require.Equal(t, before, p.State())
+	did(t, of("rfc"), "replace svc1 ep1 zone=h")
 }

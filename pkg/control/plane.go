@@ -13,8 +13,9 @@
 //		plane.Report(state.Revision)
 //	}
 //
-// The states and verbs are tables (see TransitionTables), the clouds' words
-// are a view of it (see Word), and every change is an Event.
+// What accounts can do is a table of operations (see Do), the states and verbs
+// are tables (see TransitionTables), the clouds' words are a view of them (see
+// Word), and every change is an Event.
 package control
 
 import (
@@ -272,6 +273,13 @@ func (o *object) view(name, cloud string, kind Kind) Object {
 	return Object{Name: name, State: o.State, Status: Word(cloud, kind, o.State), Modified: o.Modified}
 }
 
+// Plan is the plan as it is now: see Snapshot.
+func (p *Plane) Plan() *topology.Plan {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.over
+}
+
 // Revision is the number of the newest change; it only grows.
 func (p *Plane) Revision() uint64 {
 	p.mu.Lock()
@@ -292,12 +300,16 @@ func (p *Plane) Report(revision uint64) {
 	defer p.mu.Unlock()
 	p.applied = max(p.applied, min(revision, p.revision))
 	var events []Event
+	due := map[*connection]bool{}
 	for _, c := range p.connections {
-		if c.revision <= revision {
+		due[c] = c.revision <= revision
+	}
+	for _, c := range p.connections {
+		if due[c] {
 			events = append(events, p.settledLocked(c)...)
 		}
 	}
-	events = append(events, p.settledObjectsLocked(revision)...)
+	events = append(events, p.settledObjectsLocked(revision, due)...)
 	if len(events) > 0 {
 		p.commitLocked(events...)
 		return
@@ -329,7 +341,7 @@ func (p *Plane) settledLocked(c *connection) (events []Event) {
 
 // settledObjectsLocked moves services and endpoints to where they rest, and
 // forgets those that are gone.
-func (p *Plane) settledObjectsLocked(revision uint64) (events []Event) {
+func (p *Plane) settledObjectsLocked(revision uint64, due map[*connection]bool) (events []Event) {
 	events = p.settledGatewaysLocked(revision)
 	gone := false
 	for _, planned := range p.plan.Services {
@@ -339,7 +351,7 @@ func (p *Plane) settledObjectsLocked(revision uint64) (events []Event) {
 	for _, planned := range p.plan.Endpoints {
 		e := p.live.endpoints[planned.Name]
 		events = append(events, p.settleLocked(&e.object, revision, KindEndpoint, planned.Name, &gone)...)
-		if c := p.findLocked(planned.Service, planned.Name); c != nil && c.revision <= revision {
+		if c := p.findLocked(planned.Service, planned.Name); c != nil && due[c] {
 			for _, z := range c.Zones {
 				if z.State == Deleting {
 					set(&e.Zones, z.Zone, false)
@@ -372,7 +384,11 @@ func (p *Plane) settleLocked(o *object, revision uint64, kind Kind, name string,
 	if from == word {
 		return nil
 	}
-	return []Event{objectEvent(kind, name, Report, "", from, word, fmt.Sprintf("%s %q is %s", kind.noun(), name, word))}
+	text := fmt.Sprintf("%s %q is %s", kind.noun(), name, word)
+	if to == Gone {
+		text = fmt.Sprintf("%s %q is gone", kind.noun(), name)
+	}
+	return []Event{objectEvent(kind, name, Report, "", from, word, text)}
 }
 
 func (p *Plane) enterLocked(o *object, s State) {

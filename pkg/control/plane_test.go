@@ -512,8 +512,20 @@ func TestRestoreIntoAnotherPlan(t *testing.T) {
 	require.Equal(t, control.Wait, after.State().Connections[0].State)
 }
 
+// What was saved before there was a version is who was accepted.
+func TestRestoreOfTheFirstVersion(t *testing.T) {
+	p := newPlane(t, planOf("alibaba"))
+	require.NoError(t, p.Restore([]byte(`{"seq":7,"connections":[{"service":"svc1","endpoint":"ep1","account":"a","vpc":"vpc1","state":"Connected",
+		"since":"2026-01-02T03:04:05Z","zones":[{"zone":"h","state":"Connected","load_balancer":"lb1"},{"zone":"i","state":"Connected","load_balancer":"lb1"}]}]}`)))
+	require.Equal(t, "ep1 Connected 0 Mbit/s, h Connected lb1, i Connected lb1", connections(p))
+	require.EqualValues(t, 8, p.Events(0)[0].Seq)
+}
+
 func TestRestoreRefusesWhatItCannotRead(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
+		{"a newer version", `{"version":9}`, "read the saved state: its version is 9, and this plinksim knows 1"},
+		{"a service without a state", `{"version":1,"services":{"svc1":{"owner":"a"}}}`, `read the saved state: endpoint service "svc1" has no state that is known`},
+		{"an endpoint with an unknown state", `{"version":1,"endpoints":{"ep1":{"owner":"a/vpc1","state":"Lost"}}}`, `read the saved state: endpoint "ep1" has no state that is known`},
 		{"no JSON", "{", "read the saved state: unexpected end of JSON input"},
 		{"an unknown state", `{"connections":[{"service":"svc1","endpoint":"ep1","state":"Lost"}]}`,
 			`read the saved state: connection "svc1/ep1" has no state "Lost"`},

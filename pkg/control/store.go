@@ -164,6 +164,9 @@ func (s saved) check() error {
 func (p *Plane) restoreLocked(c *connection, s savedConnection) {
 	c.enter(s.State)
 	c.Since, c.Modified, c.limit, c.revision = s.Since, s.Modified, s.Bandwidth, p.revision+1
+	if c.Modified.IsZero() {
+		c.Modified = c.Since
+	}
 	for i := range c.Zones {
 		z := &c.Zones[i]
 		at := slices.IndexFunc(s.Zones, func(sz savedZone) bool { return sz.Zone == z.Zone })

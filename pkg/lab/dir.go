@@ -41,7 +41,7 @@ func Root() string {
 //	control.sock the daemon's API
 //	lock         held by the daemon while it lives; says that this is a lab
 //	pid          the daemon's process id
-//	topology.yaml, state.json, faults.json   what a restarted daemon goes on with
+//	topology.yaml, state.json, faults.json, added.json   what a restarted daemon goes on with
 //	ca.pem, ca-key.pem, ca-certificates.crt   see certificates.go; where it has made any
 //	changing     there while the kernel is between two topologies
 type Dir string
@@ -51,7 +51,7 @@ type Dir string
 var own = []string{
 	"netns", "etc", "log", "control.sock", "pid", "changing",
 	"topology.yaml", "topology.yaml.next", "state.json", "state.json.next",
-	"faults.json", "faults.json.next",
+	"faults.json", "faults.json.next", "added.json", "added.json.next",
 	authorityFile, authorityFile + ".next", authorityKeyFile, authorityKeyFile + ".next",
 	host.TrustFile, host.TrustFile + ".next",
 }

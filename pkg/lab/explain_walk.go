@@ -202,7 +202,11 @@ func (w *walk) isConnected(ep *topology.Endpoint, zone string, c control.Connect
 	}
 	verdict, remedy := fullnat.NotConnected.String(), fmt.Sprintf("plinksim accept %s %s", ep.Service, ep.Name)
 	if c.State.Open() {
-		w.stops("connection", verdict, "", "%s is %s, but zone %s is %s", name, c.Status, zone, zoneOf(c, zone).Status)
+		remedy := ""
+		if zoneOf(c, zone).State == control.Disconnected {
+			remedy = fmt.Sprintf("plinksim connection zone enable %s %s %s", ep.Service, ep.Name, zone)
+		}
+		w.stops("connection", verdict, remedy, "%s is %s, but zone %s is %s", name, c.Status, zone, zoneOf(c, zone).Status)
 		return
 	}
 	why := "its provider rejected it"

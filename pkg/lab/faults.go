@@ -385,7 +385,7 @@ func (l *Lab) BringUp(ref string) error {
 // fails it has changed nothing.
 func (l *Lab) changeFaults(change func(*faults, *topology.Plan) error) error {
 	l.mu.Lock()
-	err := change(l.faults, l.plan)
+	err := change(l.faults, l.plane.Plan())
 	l.mu.Unlock()
 	if err != nil {
 		return err

@@ -94,8 +94,9 @@ func (l *Lab) shapedStatus(stats dataplane.ShapingStats) []ShapedStatus {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, ep := range l.plan.Endpoints {
-		for _, link := range l.faults.shapedLinks(l.plan.Cloud, ep, l.numbers) {
+	plan := l.plane.Plan()
+	for _, ep := range plan.Endpoints {
+		for _, link := range l.faults.shapedLinks(plan.Cloud, ep, l.numbers) {
 			c := counted[link.Name]
 			out = append(out, ShapedStatus{
 				Name: link.Name, Seed: link.Seed, Live: l.faults.ways[ep.Name] != nil,

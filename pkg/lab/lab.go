@@ -41,11 +41,15 @@ type Lab struct {
 
 	// change is held while the lab becomes another one, and only while ctx
 	// lives; mu while a field below is read or written.
-	judged    chan struct{} // gets a value when the health of a server has changed
-	change    sync.Mutex
-	checking  sync.Mutex // held while checks run
-	saving    sync.Mutex // held while the state is written down
-	saved     uint64     // the revision that is written down; guarded by saving
+	judged   chan struct{} // gets a value when the health of a server has changed
+	change   sync.Mutex
+	checking sync.Mutex // held while checks run
+	// adding is held, before change, while what is added to the file changes.
+	adding    sync.Mutex
+	base      *topology.Plan      // the file's; guarded by adding
+	added     []topology.Addition // to base; guarded by adding
+	saving    sync.Mutex          // held while the state is written down
+	saved     uint64              // the revision that is written down; guarded by saving
 	mu        sync.Mutex
 	plan      *topology.Plan
 	numbers   Numbers
@@ -78,6 +82,8 @@ func Start(ctx context.Context, dir Dir, plan *topology.Plan, log *slog.Logger, 
 	for _, opt := range opts {
 		opt(&o)
 	}
+	base := plan
+	plan, added := withAdditions(plan, loadAdditions(dir, log), log)
 	plane, err := control.NewPlane(plan, time.Now)
 	if err == nil {
 		err = readCertificates(plan)
@@ -89,7 +95,7 @@ func Start(ctx context.Context, dir Dir, plan *topology.Plan, log *slog.Logger, 
 		return nil, errors.Join(err, host.Remove(context.WithoutCancel(ctx), string(dir)))
 	}
 	l := &Lab{
-		dir: dir, log: log, started: time.Now(), plane: plane,
+		dir: dir, log: log, started: time.Now(), plane: plane, base: base, added: added,
 		numbers: Numbers{}, netns: map[string]*host.Namespace{}, groups: map[string]*runningGroup{}, pickers: map[string][]boundPicker{},
 		resolvers: map[string]*runningResolver{}, services: map[string]*service{}, faults: restoreFaults(dir, log),
 		judged:  make(chan struct{}, 1),
@@ -212,11 +218,26 @@ func (l *Lab) openDataplane(plan *topology.Plan, workers int) error {
 // anything to change. When it fails, the lab is what it was before; programs
 // that the change had stopped by then are started again.
 func (l *Lab) Apply(ctx context.Context, plan *topology.Plan, progress Progress) (changed bool, err error) {
-	changed, err = l.replace(ctx, plan, progress)
+	changed, err = l.take(ctx, plan, progress)
 	if err != nil || !changed {
 		return false, err
 	}
 	return true, l.settle(ctx, progress)
+}
+
+// take makes the lab what a file says with what was added beside it.
+func (l *Lab) take(ctx context.Context, base *topology.Plan, progress Progress) (changed bool, err error) {
+	l.adding.Lock()
+	defer l.adding.Unlock()
+	plan, added := withAdditions(base, l.added, l.log)
+	changed, err = l.replace(ctx, plan, progress)
+	if err == nil {
+		l.base = base
+		if len(added) != len(l.added) {
+			l.setAdditions(added)
+		}
+	}
+	return changed, err
 }
 
 func (l *Lab) replace(ctx context.Context, plan *topology.Plan, progress Progress) (changed bool, err error) {

@@ -2,9 +2,11 @@ package lab
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -12,7 +14,7 @@ import (
 // tells of it. With wait it returns when the operation is in force and, for a
 // daemon that may be killed, written down.
 func (l *Lab) Do(ctx context.Context, o topology.Operation, wait time.Duration) (control.Event, error) {
-	event, err := l.plane.Do(o)
+	event, err := l.begin(ctx, o)
 	if err != nil || wait <= 0 {
 		return event, err
 	}
@@ -24,8 +26,21 @@ func (l *Lab) Do(ctx context.Context, o topology.Operation, wait time.Duration) 
 	if event.Kind == control.KindServer {
 		l.settleHealth(ctx)
 	}
+	switch o.Verb {
+	case "endpoint-delete":
+		err = l.forget(ctx, "endpoints", o.Endpoint)
+	case "service-delete":
+		err = l.forget(ctx, "endpoint_services", o.Service)
+	}
 	l.keepState()
-	return event, nil
+	return event, err
+}
+
+func (l *Lab) begin(ctx context.Context, o topology.Operation) (control.Event, error) {
+	if a, ok := o.Addition(); ok {
+		return l.create(ctx, o, a)
+	}
+	return l.plane.Do(o)
 }
 
 // drainingInterval is how often a zone's old load balancer is asked whether
@@ -37,55 +52,85 @@ const drainingInterval = time.Second
 func (l *Lab) release() {
 	tick := time.NewTicker(drainingInterval)
 	defer tick.Stop()
+	before := map[string]draining{}
 	for {
 		select {
 		case <-l.ctx.Done():
 			return
 		case <-tick.C:
-			l.releaseDrained()
+			before = l.releaseDrained(before)
 		}
 	}
 }
 
-func (l *Lab) releaseDrained() {
+// draining is what a link that drains had done when it was last looked at.
+type draining struct {
+	sessions int
+	packets  uint64
+	quiet    bool // nothing had passed since the look before
+}
+
+// releaseDrained looks at every link that drains. A session that has ended
+// stays in the table for a while, for what is still on its way; so when a link
+// has become quiet, its sessions are asked whether one of them goes on.
+func (l *Lab) releaseDrained(before map[string]draining) map[string]draining {
+	now := map[string]draining{}
 	state := l.plane.State()
-	sessions := map[string]int{} // by link
 	for _, c := range state.Connections {
 		for _, z := range c.Zones {
 			if z.State != control.Migrated {
 				continue
 			}
-			if len(sessions) == 0 {
-				for _, link := range l.engine.Stats().Table.Links {
-					sessions[link.Name] = link.Sessions
-				}
+			names := drainingLinks(state.Plan, c, z)
+			ended := true
+			for _, name := range names {
+				d := l.drainingNow(name, before)
+				now[name] = d
+				// Once quiet, it is asked again only when something has passed.
+				ended = ended && (d.sessions == 0 || d.quiet && !before[name].quiet && !l.anyOpen(name))
 			}
-			if !drains(state.Plan, c, z, sessions) {
+			if ended {
 				l.plane.Drained(c.Service, c.Endpoint, z.Zone, z.Replaced)
 			}
 		}
 	}
+	return now
 }
 
-// drains says whether sessions still go through the load balancer that a zone
-// had before.
-func drains(plan *topology.Plan, c control.Connection, z control.Zone, sessions map[string]int) bool {
+func (l *Lab) drainingNow(name string, before map[string]draining) draining {
+	for _, link := range l.engine.Stats().Table.Links {
+		if link.Name == name {
+			d := draining{sessions: link.Sessions, packets: link.PacketsToProvider + link.PacketsToConsumer}
+			was, known := before[name]
+			d.quiet = known && was.sessions == d.sessions && was.packets == d.packets
+			return d
+		}
+	}
+	return draining{}
+}
+
+// anyOpen says whether a session of a link may still carry something.
+func (l *Lab) anyOpen(link string) bool {
+	return slices.ContainsFunc(l.engine.Sessions(), func(s fullnat.Session) bool { return s.Link == link && s.State != "closed" })
+}
+
+// drainingLinks are the names of the links through the load balancer that a
+// zone had before.
+func drainingLinks(plan *topology.Plan, c control.Connection, z control.Zone) (names []string) {
 	ep, err := plan.Endpoint(c.Endpoint)
 	if err != nil {
-		return false
+		return nil
 	}
 	zone, err := ep.Zone(z.Zone)
 	if err != nil {
-		return false
+		return nil
 	}
 	old, err := plan.LoadBalancer(z.Replaced)
 	if err != nil {
-		return false
+		return nil
 	}
 	for _, listener := range old.Listeners {
-		if sessions[drainingName(linkName(*zone, listener), z.Replaced)] > 0 {
-			return true
-		}
+		names = append(names, drainingName(linkName(*zone, listener), z.Replaced))
 	}
-	return false
+	return names
 }

@@ -102,8 +102,12 @@ func shortName(plan *topology.Plan, instance topology.Instance) string {
 func serviceStatus(svc topology.EndpointService, state control.Snapshot) ServiceStatus {
 	out := ServiceStatus{
 		Name: svc.Name, ID: svc.ID, ServiceName: svc.ServiceName, Account: svc.Account,
+		Description: svc.Description, Payer: svc.Payer, Domain: svc.Domain,
 		AutoAccept: svc.AutoAccept, ZoneAffinity: svc.ZoneAffinity, Bandwidth: svc.Bandwidth, Whitelist: list(svc.Whitelist),
 		Resources: []string{},
+	}
+	if o := object(state.Services, svc.Name); o != nil {
+		out.State, out.Modified = o.Status, o.Modified
 	}
 	for _, r := range svc.Resources {
 		out.Resources = append(out.Resources, r.String())
@@ -116,19 +120,41 @@ func serviceStatus(svc topology.EndpointService, state control.Snapshot) Service
 	return out
 }
 
+func object(all []control.Object, name string) *control.Object {
+	for i := range all {
+		if all[i].Name == name {
+			return &all[i]
+		}
+	}
+	return nil
+}
+
 func endpointStatus(plan *topology.Plan, ep topology.Endpoint, state control.Snapshot) EndpointStatus {
 	connection, _ := state.Connection(ep.Service, ep.Name)
 	out := EndpointStatus{
 		Name: ep.Name, ID: ep.ID, Account: ep.Account, VPC: ep.VPC, Service: ep.Service, Domain: ep.Domain,
+		Modified: connection.Modified, Actions: []string{}, Description: ep.Description,
 		State: connection.Status, Since: connection.Since, SecurityGroups: list(ep.SecurityGroups),
 		Zones: []ZoneStatus{},
 	}
 	out.Bandwidth = connection.Bandwidth
+	for _, verb := range connection.Actions {
+		out.Actions = append(out.Actions, string(verb))
+	}
+	if account, err := plan.Account(ep.Account); err == nil {
+		out.AccountID = account.ID
+	}
+	if vpc, err := plan.VPC(ep.VPC); err == nil {
+		out.VPCID = vpc.ID
+	}
+	if o := object(state.Endpoints, ep.Name); o != nil {
+		out.EndpointState = o.Status
+	}
 	for _, zone := range ep.Zones {
 		z := zoneOf(connection, zone.Zone)
 		out.Zones = append(out.Zones, ZoneStatus{
 			Zone: zone.Zone, State: z.Status, Subnet: zone.Subnet, ENI: zone.ENI.ID, IP: zone.ENI.IP,
-			Domain: zone.Domain, LoadBalancer: z.LoadBalancer,
+			Domain: zone.Domain, LoadBalancer: z.LoadBalancer, Replaced: z.Replaced,
 		})
 	}
 	return out

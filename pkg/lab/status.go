@@ -64,16 +64,21 @@ type InstanceServiceStatus struct {
 
 // ServiceStatus is one endpoint service as its provider sees it.
 type ServiceStatus struct {
-	Name         string   `json:"name"`
-	ID           string   `json:"id"`
-	ServiceName  string   `json:"service_name"`
-	Account      string   `json:"account"`
-	Resources    []string `json:"resources"` // clb1@zone
-	AutoAccept   bool     `json:"auto_accept"`
-	ZoneAffinity bool     `json:"zone_affinity"`
-	Bandwidth    int      `json:"bandwidth_mbit"`
-	Whitelist    []string `json:"whitelist"`
-	Connections  int      `json:"connections"`
+	Name         string    `json:"name"`
+	ID           string    `json:"id"`
+	ServiceName  string    `json:"service_name"`
+	Account      string    `json:"account"`
+	State        string    `json:"state"` // in the words of the cloud
+	Modified     time.Time `json:"modified"`
+	Description  string    `json:"description"`
+	Payer        string    `json:"payer"` // consumer or provider
+	Domain       string    `json:"domain"`
+	Resources    []string  `json:"resources"` // clb1@zone
+	AutoAccept   bool      `json:"auto_accept"`
+	ZoneAffinity bool      `json:"zone_affinity"`
+	Bandwidth    int       `json:"bandwidth_mbit"`
+	Whitelist    []string  `json:"whitelist"`
+	Connections  int       `json:"connections"`
 }
 
 // EndpointStatus is one endpoint and its connection.
@@ -81,10 +86,16 @@ type EndpointStatus struct {
 	Name           string       `json:"name"`
 	ID             string       `json:"id"`
 	Account        string       `json:"account"`
+	AccountID      string       `json:"account_id"`
 	VPC            string       `json:"vpc"`
+	VPCID          string       `json:"vpc_id"`
 	Service        string       `json:"service"`
-	State          string       `json:"state"` // in the words of the cloud
+	EndpointState  string       `json:"endpoint_state"` // of the endpoint itself
+	State          string       `json:"state"`          // of its connection, in the words of the cloud
 	Since          time.Time    `json:"since"`
+	Modified       time.Time    `json:"modified"` // when anything of the connection was changed
+	Actions        []string     `json:"actions"`  // what the provider can do to the connection now
+	Description    string       `json:"description"`
 	Domain         string       `json:"domain"`
 	Bandwidth      int          `json:"bandwidth_mbit"`
 	SecurityGroups []string     `json:"security_groups"`
@@ -100,6 +111,8 @@ type ZoneStatus struct {
 	IP           netip.Addr `json:"ip"`
 	Domain       string     `json:"domain"`
 	LoadBalancer string     `json:"load_balancer,omitempty"`
+	// Replaced is the load balancer that old sessions still go through.
+	Replaced string `json:"replaced,omitempty"`
 }
 
 // LoadBalancerStatus is one load balancer.

@@ -42,6 +42,12 @@ type Operation struct {
 	ServerGroup string     `json:"server_group,omitempty"`
 	Server      string     `json:"server,omitempty"` // an instance of the group's VPC and its port, ecs2:80, or vpc2/ecs2:80
 	Weight      *int       `json:"weight,omitempty"`
+
+	// What is created, where the file does not have it: see Addition.
+	VPC            string   `json:"vpc,omitempty"`
+	Subnets        []string `json:"subnets,omitempty"`
+	SecurityGroups []string `json:"security_groups,omitempty"`
+	LoadBalancers  []string `json:"load_balancers,omitempty"`
 }
 
 // operationKeys are the verbs, with the keys that each needs and may have

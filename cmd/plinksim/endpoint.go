@@ -1,0 +1,174 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+func newEndpoint() *cobra.Command {
+	readEndpoint := func(o *topology.Operation, args []string) error { o.Endpoint = args[0]; return nil }
+	return group("endpoint", "Manage endpoints as their consumers do",
+		`Manage the endpoints of a running lab as their consumers do in a cloud's console.
+What is changed lies over the topology file: it stays when the daemon is started
+again and when "up" applies a changed file. "check" puts everything back.`,
+		listing("list", "List endpoints", "List endpoints; with --as those of an account, and those connected to its services.",
+			cobra.NoArgs, "no arguments", nil,
+			func(cmd *cobra.Command, s lab.Status, as string, _ []string, asJSON bool) error {
+				if asJSON {
+					return printJSON(cmd.OutOrStdout(), map[string]any{"schema": lab.Schema, "endpoints": s.Endpoints})
+				}
+				printEndpointList(cmd.OutOrStdout(), s.Endpoints)
+				none(cmd, len(s.Endpoints), "endpoints", as)
+				return nil
+			}),
+		listing("show ENDPOINT", "Show one endpoint with its zones", "", cobra.ExactArgs(1), "one endpoint", allEndpoints,
+			func(cmd *cobra.Command, s lab.Status, as string, args []string, asJSON bool) error {
+				ep, err := findEndpointStatus(s, as, args[0])
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return printJSON(cmd.OutOrStdout(), ep)
+				}
+				printEndpoint(cmd.OutOrStdout(), *ep)
+				return nil
+			}),
+		operation{
+			use: "create ENDPOINT", short: "Create an endpoint",
+			long: `Create an endpoint: by its name alone one that the topology file has with exists:
+false, or one that was deleted; otherwise one in the VPC and the subnets that are
+named. Its account, that of the VPC, must be on the whitelist of the service.`,
+			example: "  sudo plinksim endpoint create ep1\n  sudo plinksim endpoint create ep2 --service svc1 --vpc vpc1 --subnet vsw1 --group web",
+			verb:    "endpoint-create", least: 1, most: 1, want: "one endpoint", read: readEndpoint,
+			flags: func(cmd *cobra.Command, o *topology.Operation) {
+				cmd.Flags().StringVar(&o.Service, "service", "", "the endpoint service that it leads to")
+				cmd.Flags().StringVar(&o.VPC, "vpc", "", "the VPC that it is in")
+				cmd.Flags().StringSliceVar(&o.Subnets, "subnet", nil, "a subnet for each of its zones")
+				cmd.Flags().StringSliceVar(&o.SecurityGroups, "group", nil, "a security group of its VPC; nothing is filtered where there is none")
+				descriptionFlag(cmd, o)
+			},
+		}.command(),
+		operation{
+			use: "delete ENDPOINT", short: "Delete an endpoint, and its connection with it",
+			long: `Delete an endpoint. Sessions through it end. Alibaba Cloud wants its zones
+removed before; AWS does not.`,
+			example: "  sudo plinksim endpoint zone remove ep1 eu-central-1b\n  sudo plinksim endpoint delete ep1",
+			verb:    "endpoint-delete", least: 1, most: 1, want: "one endpoint", read: readEndpoint,
+			complete: []func(lab.Status, []string) []string{allEndpoints},
+		}.command(),
+		operation{
+			use: "set ENDPOINT", short: "Change the description of an endpoint",
+			example: "  sudo plinksim endpoint set ep1 --description \"orders of the shop\"",
+			verb:    "endpoint-set", least: 1, most: 1, want: "one endpoint", read: readEndpoint,
+			flags:    descriptionFlag,
+			complete: []func(lab.Status, []string) []string{allEndpoints},
+		}.command(),
+		group("zone", "Put an endpoint into zones, or take it out", `Put an endpoint into the zones for which the topology file gives it a subnet, or
+take it out of them. A zone that joins a connected endpoint is connected at once.`,
+			operation{
+				use: "add ENDPOINT ZONE", short: "Put an endpoint into a zone that it was taken out of",
+				example: "  sudo plinksim endpoint zone add ep1 eu-central-1b",
+				verb:    "zone-add", least: 2, most: 2, want: "an endpoint and a zone", read: readEndpointZone,
+				complete: []func(lab.Status, []string) []string{allEndpoints},
+			}.command(),
+			operation{
+				use: "remove ENDPOINT ZONE", short: "Take an endpoint out of a zone; sessions through it end",
+				example: "  sudo plinksim endpoint zone remove ep1 eu-central-1b",
+				verb:    "zone-remove", least: 2, most: 2, want: "an endpoint and a zone", read: readEndpointZone,
+				complete: []func(lab.Status, []string) []string{allEndpoints, zonesOf},
+			}.command(),
+		),
+		group("group", "Put an endpoint into security groups, or take it out", `Put an endpoint into security groups of its VPC, or take it out. New sessions are
+judged by the new groups; those that are there go on, as groups are asked when a
+session begins. An endpoint in no group takes everything.`,
+			operation{
+				use: "add ENDPOINT SECURITY_GROUP", short: "Put an endpoint into a security group",
+				example: "  sudo plinksim endpoint group add ep1 web",
+				verb:    "group-add", least: 2, most: 2, want: "an endpoint and a security group", read: readEndpointGroup,
+				complete: []func(lab.Status, []string) []string{allEndpoints},
+			}.command(),
+			operation{
+				use: "remove ENDPOINT SECURITY_GROUP", short: "Take an endpoint out of a security group",
+				example: "  sudo plinksim endpoint group remove ep1 web",
+				verb:    "group-remove", least: 2, most: 2, want: "an endpoint and a security group", read: readEndpointGroup,
+				complete: []func(lab.Status, []string) []string{allEndpoints, groupsOf},
+			}.command(),
+		),
+	)
+}
+
+func readEndpointZone(o *topology.Operation, args []string) error {
+	o.Endpoint, o.Zone = args[0], args[1]
+	return nil
+}
+
+func readEndpointGroup(o *topology.Operation, args []string) error {
+	o.Endpoint, o.SecurityGroup = args[0], args[1]
+	return nil
+}
+
+func groupsOf(s lab.Status, args []string) []string {
+	for _, ep := range s.Endpoints {
+		if ep.Name == args[0] {
+			return ep.SecurityGroups
+		}
+	}
+	return nil
+}
+
+func findEndpointStatus(s lab.Status, as, name string) (*lab.EndpointStatus, error) {
+	for i := range s.Endpoints {
+		if s.Endpoints[i].Name == name {
+			return &s.Endpoints[i], nil
+		}
+	}
+	if as != "" {
+		return nil, fmt.Errorf("endpoint %q does not exist to account %q", name, as)
+	}
+	return nil, fmt.Errorf("endpoint %q does not exist", name)
+}
+
+func printEndpointList(w io.Writer, endpoints []lab.EndpointStatus) {
+	t := newTable(w, "ENDPOINT", "ENDPOINT ID", "OWNER", "VPC", "SERVICE", "STATUS", "CONNECTION", "ZONES", "SECURITY GROUPS")
+	for _, ep := range endpoints {
+		var zones []string
+		for _, z := range ep.Zones {
+			zones = append(zones, z.Zone)
+		}
+		t.row(ep.Name, ep.ID, ep.Account, ep.VPC, ep.Service, ep.EndpointState, ep.State, dash(strings.Join(zones, ",")), dash(strings.Join(ep.SecurityGroups, ",")))
+	}
+	t.flush()
+}
+
+func printEndpoint(w io.Writer, ep lab.EndpointStatus) {
+	t := newTable(w)
+	t.row("endpoint:", ep.Name)
+	t.row("id:", ep.ID)
+	t.row("domain:", ep.Domain)
+	t.row("owner:", ep.Account)
+	t.row("vpc:", fmt.Sprintf("%s (%s)", ep.VPC, ep.VPCID))
+	t.row("service:", ep.Service)
+	t.row("status:", ep.EndpointState)
+	t.row("connection:", fmt.Sprintf("%s since %s", ep.State, stamp(ep.Since)))
+	t.row("bandwidth:", bandwidthText(ep.Bandwidth))
+	t.row("security groups:", dash(strings.Join(ep.SecurityGroups, ", ")))
+	t.row("description:", dash(ep.Description))
+	t.flush()
+	section(w, func(w io.Writer) {
+		t := newTable(w, "ZONE", "STATUS", "SUBNET", "ENI", "ADDRESS", "LOAD BALANCER", "NAME")
+		for _, z := range ep.Zones {
+			balancer := dash(z.LoadBalancer)
+			if z.Replaced != "" {
+				balancer += ", old sessions " + z.Replaced
+			}
+			t.row(z.Zone, z.State, z.Subnet, z.ENI, z.IP, balancer, z.Domain)
+		}
+		t.flush()
+	})
+}

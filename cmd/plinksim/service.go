@@ -1,0 +1,288 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+func newService() *cobra.Command {
+	return group("service", "Manage endpoint services as their providers do",
+		`Manage the endpoint services of a running lab as their providers do in a cloud's
+console. What is changed lies over the topology file: it stays when the daemon is
+started again and when "up" applies a changed file. "check" puts everything back.
+
+Who may not see a service hears that it does not exist: try --as ACCOUNT.`,
+		listing("list", "List endpoint services", `List endpoint services; with --as those that an account sees, which are its own
+and those that have it on their whitelist.`, cobra.NoArgs, "no arguments", nil,
+			func(cmd *cobra.Command, s lab.Status, as string, _ []string, asJSON bool) error {
+				if asJSON {
+					return printJSON(cmd.OutOrStdout(), map[string]any{"schema": lab.Schema, "endpoint_services": s.Services})
+				}
+				printServiceList(cmd.OutOrStdout(), s.Services)
+				none(cmd, len(s.Services), "endpoint services", as)
+				return nil
+			}),
+		newServiceShow(),
+		operation{
+			use: "set SERVICE", short: "Change the description, auto accept, zone affinity or bandwidth of a service",
+			long: `Change attributes of an endpoint service. What is not named stays as it is. The
+bandwidth is for connections that are accepted later; auto accept for endpoints
+that are created later.`,
+			example: "  sudo plinksim service set svc1 --auto-accept\n  sudo plinksim service set svc1 --bandwidth 200 --description \"orders, for tests\"\n  sudo plinksim service set svc1 --auto-accept=false",
+			verb:    "service-set", least: 1, most: 1, want: "one endpoint service",
+			read: func(o *topology.Operation, args []string) error { o.Service = args[0]; return nil }, flags: serviceFlags,
+			complete: []func(lab.Status, []string) []string{allServices},
+		}.command(),
+		operation{
+			use: "create SERVICE", short: "Create a service",
+			long: `Create an endpoint service: by its name alone one that the topology file has with
+exists: false, or one that was deleted; otherwise one that offers the load balancers
+that are named, in all of their zones. Their account is its owner.`,
+			example: "  sudo plinksim service create svc1\n  sudo plinksim service create svc2 --resource clb1 --description \"orders\"",
+			verb:    "service-create", least: 1, most: 1, want: "one endpoint service",
+			read: func(o *topology.Operation, args []string) error { o.Service = args[0]; return nil },
+			flags: func(cmd *cobra.Command, o *topology.Operation) {
+				cmd.Flags().StringSliceVar(&o.LoadBalancers, "resource", nil, "a load balancer that it offers")
+				descriptionFlag(cmd, o)
+			},
+		}.command(),
+		operation{
+			use: "delete SERVICE", short: "Delete a service",
+			long: `Delete an endpoint service. Alibaba Cloud wants every connection disconnected and
+every load balancer detached before; AWS wants no connection that is available or
+waits. Endpoints that are left have lost their service for good.`,
+			example: "  sudo plinksim service delete svc1",
+			verb:    "service-delete", least: 1, most: 1, want: "one endpoint service",
+			read:     func(o *topology.Operation, args []string) error { o.Service = args[0]; return nil },
+			complete: []func(lab.Status, []string) []string{allServices},
+		}.command(),
+		operation{
+			use: "attach SERVICE LOAD_BALANCER", short: "Offer a load balancer, in one of its zones or in all",
+			long: `Attach a load balancer of the service's owner to the service, in one zone or in
+all of the load balancer's. Connections that are there stay where they are.`,
+			example: "  sudo plinksim service attach svc1 clb2\n  sudo plinksim service attach svc1 nlb2 --zone eu-central-1b",
+			verb:    "attach", least: 2, most: 2, want: "an endpoint service and a load balancer",
+			read: readResource, flags: zoneFlag, complete: []func(lab.Status, []string) []string{allServices, allLoadBalancers},
+		}.command(),
+		operation{
+			use: "detach SERVICE LOAD_BALANCER", short: "Stop offering a load balancer",
+			long: `Detach a load balancer from the service, in one zone or in all. One that a
+connection uses stays: move the connection to another first.`,
+			example: "  sudo plinksim connection replace svc1 ep1 eu-central-1b clb2\n  sudo plinksim service detach svc1 clb1",
+			verb:    "detach", least: 2, most: 2, want: "an endpoint service and a load balancer",
+			read: readResource, flags: zoneFlag, complete: []func(lab.Status, []string) []string{allServices, allLoadBalancers},
+		}.command(),
+		newWhitelist(),
+	)
+}
+
+func readResource(o *topology.Operation, args []string) error {
+	o.Service, o.Resource = args[0], args[1]
+	return nil
+}
+
+func zoneFlag(cmd *cobra.Command, o *topology.Operation) {
+	cmd.Flags().StringVar(&o.Zone, "zone", "", "only in this zone; in all of the load balancer's where it is missing")
+}
+
+func serviceFlags(cmd *cobra.Command, o *topology.Operation) {
+	descriptionFlag(cmd, o)
+	boolFlag(cmd, &o.AutoAccept, "auto-accept", "connect endpoints without asking")
+	boolFlag(cmd, &o.ZoneAffinity, "zone-affinity", "an endpoint's name leads to the asker's zone first")
+	bandwidthFlag(cmd, o, "Mbit/s of connections that are accepted later, or none")
+}
+
+func descriptionFlag(cmd *cobra.Command, o *topology.Operation) {
+	cmd.Flags().Var(&optional[string]{&o.Description, func(text string) (string, error) { return text, nil }}, "description", "a text for people, \"\" for none")
+}
+
+func boolFlag(cmd *cobra.Command, into **bool, name, usage string) {
+	flag := cmd.Flags().VarPF(&optional[bool]{into, strconv.ParseBool}, name, "", usage)
+	flag.NoOptDefVal = "true"
+}
+
+func bandwidthFlag(cmd *cobra.Command, o *topology.Operation, usage string) {
+	cmd.Flags().Var(&optional[int]{&o.Bandwidth, parseMbit}, "bandwidth", usage)
+}
+
+// parseMbit reads a bandwidth as the console takes it, in Mbit/s, or with a
+// unit as topology files write it.
+func parseMbit(text string) (int, error) {
+	if n, err := strconv.Atoi(text); err == nil {
+		return n, nil
+	}
+	rate, err := topology.ParseRate(text)
+	if err != nil || rate%1e6 != 0 {
+		return 0, errors.New("write a number of Mbit/s, such as 200, or none")
+	}
+	return int(rate / 1e6), nil
+}
+
+// optional is a flag's value that is nil where the flag was not given.
+type optional[T any] struct {
+	into  **T
+	parse func(string) (T, error)
+}
+
+func (o *optional[T]) Set(text string) error {
+	v, err := o.parse(text)
+	if err == nil {
+		*o.into = &v
+	}
+	return err
+}
+
+func (o *optional[T]) String() string { return "" }
+
+func (o *optional[T]) Type() string {
+	var zero T
+	switch any(zero).(type) {
+	case bool:
+		return "bool"
+	case int:
+		return "mbit"
+	}
+	return "text"
+}
+
+func newWhitelist() *cobra.Command {
+	of := func(use, short, long, verb string) *cobra.Command {
+		return operation{
+			use: use + " SERVICE ACCOUNT...", short: short, long: long,
+			example: "  sudo plinksim service whitelist " + use + " svc1 customer",
+			verb:    verb, least: 2, most: 100, want: "an endpoint service and at least one account", each: 1,
+			read: func(o *topology.Operation, args []string) error {
+				o.Service, o.Account = args[0], args[1]
+				return nil
+			},
+			complete: []func(lab.Status, []string) []string{allServices, accountsOf},
+		}.command()
+	}
+	return group("whitelist", "Say which accounts see and use a service",
+		`Say which accounts see and use an endpoint service (allowed principals at AWS).
+The owner always does. "*" stands for everybody.`,
+		listing("list SERVICE", "List the accounts that see a service", "List the accounts on the whitelist of a service. It is its owner's to see.",
+			cobra.ExactArgs(1), "one endpoint service", allServices,
+			func(cmd *cobra.Command, s lab.Status, as string, args []string, asJSON bool) error {
+				svc, err := findServiceStatus(s, as, args[0])
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return printJSON(cmd.OutOrStdout(), map[string]any{"schema": lab.Schema, "whitelist": svc.Whitelist})
+				}
+				for _, account := range svc.Whitelist {
+					fmt.Fprintln(cmd.OutOrStdout(), account)
+				}
+				return nil
+			}),
+		of("add", "Let accounts see and use a service", "Put accounts on the whitelist of a service.", "whitelist-add"),
+		of("remove", "Take accounts off the whitelist", `Take accounts off the whitelist of a service. They do not see it any more and
+cannot create endpoints. Connections that they have stay as they are: reject them
+to end them.`, "whitelist-remove"),
+	)
+}
+
+func accountsOf(s lab.Status, _ []string) (names []string) {
+	for _, vpc := range s.VPCs {
+		names = append(names, vpc.Account)
+	}
+	return names
+}
+
+func newServiceShow() *cobra.Command {
+	var on target
+	var as string
+	cmd := &cobra.Command{
+		Use: "show SERVICE", Short: "Show one endpoint service with its connections",
+		Args: takes(cobra.ExactArgs(1), "one endpoint service"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := on.client("")
+			if err != nil {
+				return err
+			}
+			// The control plane says whether this account may.
+			if err := look(cmd, &on, topology.Operation{Verb: "service-show", Service: args[0], As: as}); err != nil {
+				return err
+			}
+			status, err := client.StatusFor(cmd.Context(), as)
+			if err != nil {
+				return err
+			}
+			svc, err := findServiceStatus(status, as, args[0])
+			if err != nil {
+				return err
+			}
+			if on.output == "json" {
+				return printJSON(cmd.OutOrStdout(), svc)
+			}
+			printService(cmd.OutOrStdout(), *svc)
+			connections := connectionsOf(status, svc.Name)
+			section(cmd.OutOrStdout(), func(w io.Writer) { printConnections(w, connections, as) })
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&as, "as", "", "show what this account sees; everything where it is missing")
+	cmd.RegisterFlagCompletionFunc("as", completeAccounts(&on))
+	on.addFlags(cmd)
+	return cmd
+}
+
+func findServiceStatus(s lab.Status, as, name string) (*lab.ServiceStatus, error) {
+	for i := range s.Services {
+		if s.Services[i].Name == name {
+			return &s.Services[i], nil
+		}
+	}
+	if as != "" {
+		return nil, fmt.Errorf("endpoint service %q does not exist to account %q", name, as)
+	}
+	return nil, fmt.Errorf("endpoint service %q does not exist", name)
+}
+
+func printServiceList(w io.Writer, services []lab.ServiceStatus) {
+	t := newTable(w, "SERVICE", "SERVICE ID", "OWNER", "STATUS", "RESOURCES", "AUTO ACCEPT", "ZONE AFFINITY", "CONNECTIONS", "DESCRIPTION")
+	for _, s := range services {
+		t.row(s.Name, s.ID, s.Account, s.State, dash(strings.Join(s.Resources, ",")), yesNo(s.AutoAccept), yesNo(s.ZoneAffinity), s.Connections, dash(s.Description))
+	}
+	t.flush()
+}
+
+func printService(w io.Writer, s lab.ServiceStatus) {
+	t := newTable(w)
+	t.row("service:", s.Name)
+	t.row("id:", s.ID)
+	t.row("service name:", s.ServiceName)
+	t.row("domain:", s.Domain)
+	t.row("owner:", s.Account)
+	t.row("status:", s.State)
+	t.row("description:", dash(s.Description))
+	t.row("resources:", dash(strings.Join(s.Resources, ", ")))
+	t.row("auto accept:", yesNo(s.AutoAccept))
+	t.row("zone affinity:", yesNo(s.ZoneAffinity))
+	t.row("payer:", s.Payer)
+	t.row("bandwidth:", bandwidthText(s.Bandwidth)+" for each new connection")
+	if len(s.Whitelist) > 0 {
+		t.row("whitelist:", strings.Join(s.Whitelist, ", "))
+	}
+	t.row("modified:", stamp(s.Modified))
+	t.flush()
+}
+
+func dash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
