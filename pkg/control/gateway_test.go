@@ -448,3 +448,22 @@ func TestAnEntryWithoutAPortGetsOneThatIsFree(t *testing.T) {
 	require.Regexp(t, `^fullnat-2ze[0-9a-z]{17}$`, entries[1].Spec.ID)
 	require.Equal(t, planned, strings.ReplaceAll(carried(reversePlane(t, reverse)), "\r", ""))
 }
+
+// A reset that has nothing but a gateway to bring back is a change too.
+func TestAResetBringsBackWhatTheFileSaysOfGateways(t *testing.T) {
+	for _, text := range []string{
+		"entry-delete ngw1 db1", "entry-modify ngw1 db1 to=192.168.0.86:1", "nat-ip-delete ngw1 172.16.0.7", "nat-ip-create ngw1 172.16.0.6", "gateway-delete ngw2",
+	} {
+		t.Run(text, func(t *testing.T) {
+			p := reversePlane(t, reverse)
+			doNAT(t, p, text)
+			require.NotEqual(t, asPlanned, gateways(p))
+			before := p.Revision()
+			require.Greater(t, p.Reset(), before)
+			p.Report(p.Revision())
+			require.Equal(t, asPlanned, gateways(p))
+			at := p.Revision()
+			require.Equal(t, at, p.Reset(), "there is nothing to bring back")
+		})
+	}
+}
