@@ -103,9 +103,7 @@ func links(t *testing.T, state control.Snapshot, first string) (out []string) {
 		}
 	}
 	flow := fullnat.Tuple{Src: netip.MustParseAddrPort("10.0.0.9:1"), Dst: netip.MustParseAddrPort("10.0.0.8:80"), Protocol: packet.ProtocolTCP}
-	nobody := func(string, string, func(topology.Server) bool) func(fullnat.Tuple) (netip.AddrPort, bool) {
-		return nil
-	}
+	nobody := func(_, _, _ string) lab.Chooser { return lab.Chooser{} }
 	for _, l := range lab.Compile(state.Plan, state, numbers, nobody).Dataplane.NAT.Links {
 		text := strings.ReplaceAll(l.Name, "by "+first, "by OLD") + ", to the " + which[l.Egress] + " one:"
 		if l.Connected {

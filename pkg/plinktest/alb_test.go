@@ -241,7 +241,7 @@ func TestAKilledServerFailsNoOtherRequests(t *testing.T) {
 				default:
 				}
 				r := request{began: time.Now()}
-				r.err = download(client, url)
+				r.err = fetchWhole(client, url)
 				r.ended = time.Now()
 				mu.Lock()
 				requests = append(requests, r)
@@ -281,7 +281,7 @@ func TestAKilledServerFailsNoOtherRequests(t *testing.T) {
 	require.GreaterOrEqual(t, after, clients, "clients went on after the third failed check")
 }
 
-func download(client *http.Client, url string) error {
+func fetchWhole(client *http.Client, url string) error {
 	resp, err := client.Get(url)
 	if err != nil {
 		return err
