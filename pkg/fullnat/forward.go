@@ -96,10 +96,10 @@ func parse(f *packet.Frame, p *packet.Packet) key {
 	return key{}
 }
 
-// translatePlain is the way of nearly all packets: plain segments of an
-// established session, of which no more than counters and clock have to be
-// touched. It says false, and has done nothing, where there is more to think
-// of. No more calls than it takes: each is a tenth of the time of a packet.
+// translatePlain is the short way: that of plain segments of an established
+// session, of which no more than counters and clock have to be touched. It says
+// false, and has done nothing, where there is more to think of. It makes no
+// more calls than it takes: each is a tenth of the time of a packet.
 func (t *Table) translatePlain(f *packet.Frame, w *work) bool {
 	e := t.flows.arena.find(w.key, w.home)
 	if e == nil {

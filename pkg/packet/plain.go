@@ -4,8 +4,8 @@ import "encoding/binary"
 
 // plain is the headers of a plain segment: TCP that may be forwarded within a
 // connection, with nothing unusual. IPv4 has no options and forbids fragments;
-// TCP has no options, SYN, FIN or RST. Nearly all frames are such, all fields
-// have their places in them, and so they are read and edited with a third of
+// TCP has no options, timestamps neither, and no SYN, FIN or RST. All fields
+// have their places in such, and so they are read and edited with a third of
 // the instructions that others need.
 type plain = [plainL4 + tcpHeaderLen]byte
 
