@@ -4,9 +4,9 @@ import "encoding/binary"
 
 // plain is the headers of a plain segment: TCP that may be forwarded within a
 // connection, with nothing unusual. IPv4 has no options and forbids fragments;
-// TCP has no options, timestamps neither, and no SYN, FIN or RST. All fields
-// have their places in such, and so they are read and edited with a third of
-// the instructions that others need.
+// TCP has no SYN, FIN or RST, and no options but timestamps behind it. Nearly
+// all segments are such, all fields have their places in them, and so they are
+// read and edited with a third of the instructions that others need.
 type plain = [plainL4 + tcpHeaderLen]byte
 
 const plainL4 = L3 + ipv4HeaderLen
@@ -18,6 +18,10 @@ const (
 	plainWhole, plainWholeMask = PlainFrag<<16 | ProtocolTCP, 0xffff_00ff
 	plainTTL                   = 0xfe << 8 // one of these bits: at least 2
 	plainFlags, plainFlagsMask = tcpHeaderLen / 4 << 12, 0xf000 | FlagSYN | FlagFIN | FlagRST
+
+	stampedLen   = tcpHeaderLen + 12
+	stampedFlags = stampedLen / 4 << 12
+	stampedFirst = OptionNop<<24 | OptionNop<<16 | OptionTimestamps<<8 | 10 // RFC 7323, appendix A
 )
 
 // firstGroup is the first address that is not one host's: multicast and
@@ -35,8 +39,11 @@ func ReadPlain(data []byte) (addrs uint64, ports uint32, ok bool) {
 	whole := binary.BigEndian.Uint64(h[L3+2:]) // length, ID, Frag, TTL, protocol
 	if length := int(whole >> 48); length < len(plain{})-L3 || length > len(data)-L3 ||
 		binary.BigEndian.Uint32(h[L3-2:])&plainTypeMask != plainType ||
-		whole&plainWholeMask != plainWhole || whole&plainTTL == 0 ||
-		binary.BigEndian.Uint16(h[plainL4+tcpOffset:])&plainFlagsMask != plainFlags {
+		whole&plainWholeMask != plainWhole || whole&plainTTL == 0 {
+		return 0, 0, false
+	} else if flags := binary.BigEndian.Uint16(h[plainL4+tcpOffset:]) & plainFlagsMask; flags != plainFlags &&
+		(flags != stampedFlags || length < ipv4HeaderLen+stampedLen ||
+			binary.BigEndian.Uint32(data[len(plain{}):]) != stampedFirst) {
 		return 0, 0, false
 	}
 	addrs = binary.BigEndian.Uint64(h[L3+12:])
@@ -48,7 +55,8 @@ func ReadPlain(data []byte) (addrs uint64, ports uint32, ok bool) {
 func PlainLength(data []byte) (length, end uint32) {
 	h := (*plain)(data)
 	length = uint32(binary.BigEndian.Uint16(h[L3+2:]))
-	return length, binary.BigEndian.Uint32(h[plainL4+tcpSeq:]) + length - uint32(len(plain{})-L3)
+	headers := ipv4HeaderLen + uint32(h[plainL4+tcpOffset]>>4)*4
+	return length, binary.BigEndian.Uint32(h[plainL4+tcpSeq:]) + length - headers
 }
 
 // ApplyPlain is Apply for a frame without Offload of which ReadPlain says that

@@ -3,6 +3,7 @@ package packet_test
 import (
 	"testing"
 
+	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 	"github.com/stretchr/testify/require"
 
@@ -17,8 +18,11 @@ func requirePlain(t *testing.T, data []byte) (isPlain bool) {
 	kind := packet.Parse(data, &p)
 	addrs, ports, ok := packet.ReadPlain(data)
 	const notPlain = packet.FlagSYN | packet.FlagFIN | packet.FlagRST
+	hasPlainOptions := func(options []byte) bool {
+		return len(options) == 0 || len(options) == 12 && string(options[:4]) == "\x01\x01\x08\x0a"
+	}
 	want := kind == packet.TCP && !p.HasOptions() && p.Frag == packet.PlainFrag && p.TTL > 1 &&
-		p.Flags&notPlain == 0 && p.Payload-p.L4 == packet.TCPHeaderLen && p.Src < 0xe0<<24 && p.Dst < 0xe0<<24
+		p.Flags&notPlain == 0 && hasPlainOptions(data[p.L4+packet.TCPHeaderLen:p.Payload]) && p.Src < 0xe0<<24 && p.Dst < 0xe0<<24
 	if !want {
 		require.False(t, ok && packet.MayBeSource(uint32(addrs>>32)), "a plain %+v", p)
 		return false
@@ -50,11 +54,21 @@ func TestReadPlain(t *testing.T) {
 		return data
 	}
 	const l4 = packet.L3 + 20
+	stamps := &layers.TCP{SrcPort: 40000, DstPort: 5432, ACK: true, Options: []layers.TCPOption{
+		{OptionType: layers.TCPOptionKindNop}, {OptionType: layers.TCPOptionKindNop},
+		{OptionType: layers.TCPOptionKindTimestamps, OptionLength: 10, OptionData: []byte("12345678")},
+	}}
+	require.NoError(t, stamps.SetNetworkLayerForChecksum(ip))
+	stamped := build(t, ethernet(), ip, stamps, gopacket.Payload("data"))
+	otherwise := append([]byte(nil), stamped...)
+	copy(otherwise[l4+20:], "\x01\x01\xfe\x0a")
 	for _, tt := range []struct {
 		name string
 		data []byte
 		want bool
 	}{
+		{"timestamps", stamped, true},
+		{"other options of that length", otherwise, false},
 		{"an acknowledgment", whole, true},
 		{"padding behind it", append(edit(0), 0, 0, 0, 0, 0, 0), true},
 		{"any ToS, ID and window", edit(packet.L3+1, 0xff), true},
@@ -74,6 +88,7 @@ func TestReadPlain(t *testing.T) {
 		{"TTL 255", edit(packet.L3+8, 255), true},
 		{"UDP", edit(packet.L3+9, 17), false},
 		{"TCP options", edit(l4+12, 0x60), false},
+		{"timestamps that are not there", edit(l4+12, 0x80), false},
 		{"a short TCP header", edit(l4+12, 0x40), false},
 		{"a TCP header of 36 bytes", edit(l4+12, 0x90), false},
 		{"SYN", edit(l4+13, packet.FlagSYN|packet.FlagACK), false},
