@@ -49,7 +49,7 @@ const DefaultMaxSessions = 1 << 18
 type Timers struct {
 	Opening time.Duration // of silence before the consumer has confirmed it
 	Closing time.Duration // of silence after one end's FIN
-	Closed  time.Duration // after both FINs or a RST, whatever comes
+	Closed  time.Duration // after a RST, whatever comes, or after both FINs and what comes again
 }
 
 // DefaultTimers are used where Options name none. Four minutes is the least

@@ -44,7 +44,7 @@ const (
 // connection to the consumer through it.
 //
 // Packets refresh the session until it is closed, which a RST is the first to
-// make it (RFC 7857, 7.1).
+// make it (RFC 7857, 7.1). Behind both FINs only what comes again does.
 func (t *Table) track(e *flow, f *packet.Frame, p *packet.Packet) ruling {
 	if p.Kind != packet.TCP {
 		e.last = t.clock.now
@@ -64,11 +64,22 @@ func (t *Table) track(e *flow, f *packet.Frame, p *packet.Packet) ruling {
 	t.note(e, f, p)
 	if next != e.state {
 		t.enter(e.session, next)
-	} else if e.state != closed {
+	} else if e.state != closed || t.repeats(e, p) {
 		e.last = t.clock.now
 	}
 	return pass
 }
+
+// repeats says whether a segment behind both FINs brings something again,
+// which is a sign that the other end does not have it yet: a connection is
+// over when both ends are silent (RFC 7857, 2.1).
+func (t *Table) repeats(e *flow, p *packet.Packet) bool {
+	return t.sessions.at(e.session).fins == bothFINs && p.Flags&packet.FlagRST == 0 &&
+		(p.PayloadLength() > 0 || p.Flags&packet.FlagFIN != 0)
+}
+
+// bothFINs are the fins of a session when both ends have closed.
+const bothFINs = 1<<toProvider | 1<<toConsumer
 
 // note keeps what later RSTs are judged by.
 func (t *Table) note(e *flow, f *packet.Frame, p *packet.Packet) {
@@ -123,9 +134,8 @@ func (t *Table) next(e *flow, f *packet.Frame, p *packet.Packet) state {
 	case e.state == synReceived && e.direction == toProvider && p.Flags&(packet.FlagACK|packet.FlagSYN) == packet.FlagACK:
 		return established
 	}
-	const both = 1<<toProvider | 1<<toConsumer
 	switch {
-	case s.fins == both:
+	case s.fins == bothFINs:
 		return closed
 	case s.fins != 0 && e.state != closed:
 		return closing

@@ -226,7 +226,8 @@ func (w *twin) observe(s *twinSession, m message, now time.Duration, there bool)
 		w.clock++
 		s.half = w.clock
 	}
-	if s.state != "closed" || before != "closed" {
+	again := s.finThere && s.finBack && (m.flags == "FA" || m.len > 0)
+	if s.state != "closed" || before != "closed" || again {
 		s.since = now
 	}
 }
