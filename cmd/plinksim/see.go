@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -61,7 +62,7 @@ func printEndpoints(w io.Writer, s lab.Status) {
 	for _, ep := range s.Endpoints {
 		t.row(ep.Name, ep.VPC, ep.Service, ep.State, "(all)", "", "", ep.Domain)
 		for _, z := range ep.Zones {
-			t.row("", "", "", "", z.Zone, z.State, z.IP, z.Domain)
+			t.row("", "", "", "", z.Zone, z.State, addresses(z.IP, z.IPv6), z.Domain)
 		}
 	}
 	t.flush()
@@ -88,7 +89,7 @@ func printInstances(w io.Writer, s lab.Status) {
 				}
 				services = append(services, text)
 			}
-			t.row(i.Name, vpc.Name, i.Zone, i.IP, i.Denied, strings.Join(services, ", "))
+			t.row(i.Name, vpc.Name, i.Zone, addresses(i.IP, i.IPv6), i.Denied, strings.Join(services, ", "))
 		}
 	}
 	t.flush()
@@ -313,4 +314,12 @@ func references(labName string) []string {
 		}
 	}
 	return refs
+}
+
+// addresses is an address, and the one of IPv6 where there is one.
+func addresses(ip, ipv6 netip.Addr) string {
+	if !ipv6.IsValid() {
+		return ip.String()
+	}
+	return ip.String() + " " + ipv6.String()
 }

@@ -18,6 +18,9 @@ type Address struct {
 }
 
 func (a Address) String() string {
+	if a.Prefix.Addr().Is6() {
+		return fmt.Sprintf("ip -n %s addr add %s dev %s nodad", a.Namespace, a.Prefix, a.Device)
+	}
 	return fmt.Sprintf("ip -n %s addr add %s dev %s", a.Namespace, a.Prefix, a.Device)
 }
 
@@ -52,6 +55,9 @@ func (a Address) undo(k *kernel) error {
 }
 
 func (a Address) addr() *netlink.Addr {
+	if a.Prefix.Addr().Is6() {
+		return &netlink.Addr{IPNet: ipNet(a.Prefix), Flags: unix.IFA_F_NODAD}
+	}
 	// A broadcast address of zeros is none, which is what "ip addr add" gives.
 	return &netlink.Addr{IPNet: ipNet(a.Prefix), Broadcast: net.IPv4zero}
 }
@@ -66,7 +72,7 @@ type Route struct {
 
 func (r Route) String() string {
 	dst := r.Dst.String()
-	if r.Dst.Bits() == 0 {
+	if r.Dst.Bits() == 0 && r.Dst.Addr().Is4() {
 		dst = "default"
 	}
 	if r.Via.IsValid() {

@@ -34,13 +34,16 @@ type Firewall struct {
 	// HealthSource may always come in, if it is valid: health checks from
 	// 100.64.0.0/10 need no rule (Alibaba Cloud, CLB health check FAQ).
 	HealthSource netip.Addr
+	// IPv6 is whether the instance has any. Neighbours may always be asked for
+	// and always ask then.
+	IPv6 bool
 }
 
 // firewallOf joins the security groups of an instance. A flow passes if the
 // first rule that matches it allows it: rules are asked by priority, and those
 // that deny before those that allow.
 func firewallOf(vpc *topology.VPC, inst *topology.Instance) Firewall {
-	f := Firewall{Namespace: inst.Namespace, Resolvers: vpc.Resolvers, FiltersEgress: true}
+	f := Firewall{Namespace: inst.Namespace, Resolvers: vpc.Resolvers, FiltersEgress: true, IPv6: inst.IPv6.IsValid()}
 	if carrierNAT.Contains(vpc.HealthSource) {
 		f.HealthSource = vpc.HealthSource
 	}
@@ -201,18 +204,18 @@ type side struct {
 	hooknum              *nftables.ChainHook
 	device               string // of the packet, in nft's words
 	deviceKey            expr.MetaKey
-	peer                 string // the other side's address, in nft's words
-	peerOffset           uint32 // in the IPv4 header (RFC 791, 3.1)
+	peer                 string    // the other side's address, in nft's words
+	peerOffset           [2]uint32 // in the header of IPv4 (RFC 791, 3.1) and of IPv6 (RFC 8200, 3)
 }
 
 var (
 	ingressSide = side{
 		chain: "ingress", hook: "input", counter: "ingress_drops", hooknum: nftables.ChainHookInput,
-		device: "iif", deviceKey: expr.MetaKeyIIF, peer: "ip saddr", peerOffset: 12,
+		device: "iif", deviceKey: expr.MetaKeyIIF, peer: "saddr", peerOffset: [2]uint32{12, 8},
 	}
 	egressSide = side{
 		chain: "egress", hook: "output", counter: "egress_drops", hooknum: nftables.ChainHookOutput,
-		device: "oif", deviceKey: expr.MetaKeyOIF, peer: "ip daddr", peerOffset: 16,
+		device: "oif", deviceKey: expr.MetaKeyOIF, peer: "daddr", peerOffset: [2]uint32{16, 24},
 	}
 )
 
@@ -230,6 +233,7 @@ type nftRule struct {
 
 func (f Firewall) chains() []chain {
 	ingress := ingressSide.chainOf(f.Ingress, func(c *chain) {
+		c.appendNeighbours(f.IPv6)
 		if f.HealthSource.IsValid() {
 			c.append(allow(c.side.matchPeer(host(f.HealthSource))))
 		}
@@ -238,6 +242,7 @@ func (f Firewall) chains() []chain {
 		return []chain{ingress}
 	}
 	egress := egressSide.chainOf(f.Egress, func(c *chain) {
+		c.appendNeighbours(f.IPv6)
 		for _, r := range f.Resolvers {
 			c.append(allow(c.side.matchPeer(host(r)), matchPorts("udp", 53, 53)))
 			c.append(allow(c.side.matchPeer(host(r)), matchPorts("tcp", 53, 53)))
@@ -256,6 +261,27 @@ func (s side) chainOf(rules []topology.Rule, always func(*chain)) chain {
 	}
 	c.append(s.drop())
 	return c
+}
+
+// appendNeighbours lets neighbour discovery pass, which no connection tracking
+// knows (RFC 4861, 4.3 and 4.4).
+func (c *chain) appendNeighbours(six bool) {
+	if !six {
+		return
+	}
+	for _, message := range []struct {
+		name string
+		kind byte
+	}{{"nd-neighbor-solicit", 135}, {"nd-neighbor-advert", 136}} {
+		c.append(allow(nftRule{"icmpv6 type " + message.name, []expr.Any{
+			&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
+			equal([]byte{unix.NFPROTO_IPV6}),
+			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+			equal([]byte{unix.IPPROTO_ICMPV6}),
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 1},
+			equal([]byte{message.kind}),
+		}}))
+	}
 }
 
 func (c *chain) append(r nftRule) { c.rules = append(c.rules, r) }
@@ -277,7 +303,11 @@ func (c *chain) write(conn *nftables.Conn, table *nftables.Table, mark string) {
 }
 
 func (s side) ruleOf(r topology.Rule) nftRule {
-	matches := []nftRule{s.matchPeer(r.Peer), matchPorts(r.Protocol, r.FirstPort, r.LastPort)}
+	protocol := r.Protocol
+	if protocol == "icmp" && r.Peer.Addr().Is6() {
+		protocol = "ipv6-icmp"
+	}
+	matches := []nftRule{s.matchPeer(r.Peer), matchPorts(protocol, r.FirstPort, r.LastPort)}
 	if r.Deny {
 		return s.drop(matches...)
 	}
@@ -328,38 +358,54 @@ func (s side) matchLoopback() nftRule {
 	}}
 }
 
+// version is what nftables calls a version of IP.
+type version struct {
+	name, header string
+	nfproto      byte
+	bytes        uint32 // of an address
+	index        int
+}
+
+func versionOf(addr netip.Addr) version {
+	if addr.Is6() {
+		return version{"ipv6", "ip6", unix.NFPROTO_IPV6, 16, 1}
+	}
+	return version{"ipv4", "ip", unix.NFPROTO_IPV4, 4, 0}
+}
+
 // matchPeer matches the other side's address; every address where p is zero.
 func (s side) matchPeer(p netip.Prefix) nftRule {
 	if !p.IsValid() {
 		return nftRule{}
 	}
+	v := versionOf(p.Addr())
 	exprs := []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
-		equal([]byte{unix.NFPROTO_IPV4}),
+		equal([]byte{v.nfproto}),
 	}
 	if p.Bits() == 0 {
-		return nftRule{"meta nfproto ipv4", exprs}
+		return nftRule{"meta nfproto " + v.name, exprs}
 	}
 	text := p.Masked().String()
 	if p.IsSingleIP() {
 		text = p.Addr().String()
 	}
-	return nftRule{s.peer + " " + text, append(exprs,
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: s.peerOffset, Len: 4},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: net.CIDRMask(p.Bits(), 32), Xor: make([]byte, 4)},
+	return nftRule{v.header + " " + s.peer + " " + text, append(exprs,
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: s.peerOffset[v.index], Len: v.bytes},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: v.bytes, Mask: net.CIDRMask(p.Bits(), int(v.bytes)*8), Xor: make([]byte, v.bytes)},
 		equal(p.Masked().Addr().AsSlice()),
 	)}
 }
 
 // matchPorts matches a protocol and, where it has some, destination ports.
 func matchPorts(protocol string, first, last uint16) nftRule {
-	numbers := map[string]byte{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP, "icmp": unix.IPPROTO_ICMP}
+	numbers := map[string]byte{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP, "icmp": unix.IPPROTO_ICMP, "ipv6-icmp": unix.IPPROTO_ICMPV6}
 	number, ok := numbers[protocol]
 	if !ok {
 		return nftRule{} // all
 	}
 	exprs := []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, equal([]byte{number})}
-	if protocol == "icmp" || first == 0 && last == 65535 {
+	if protocol == "icmp" || protocol == "ipv6-icmp" || first == 0 && last == 65535 {
 		return nftRule{"meta l4proto " + protocol, exprs}
 	}
 	// The destination port has the same place in TCP and UDP (RFC 9293, 3.1;

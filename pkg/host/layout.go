@@ -83,6 +83,13 @@ const (
 		" net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 " + withoutIPv6 +
 		" net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-arptables=0"
 	instanceSettings = "net.ipv4.ip_forward=0 " + withoutIPv6
+
+	// Addresses and routes of IPv6 are given, and nobody announces others. They
+	// are known to be free, so that nobody has to wait for a probe.
+	withIPv6 = "net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.default.disable_ipv6=0" +
+		" net.ipv6.conf.all.accept_ra=0 net.ipv6.conf.default.accept_ra=0" +
+		" net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0"
+	forwardsIPv6 = withIPv6 + " net.ipv6.conf.all.forwarding=1"
 )
 
 func dataplaneGroup(plan *topology.Plan) group {
@@ -119,12 +126,20 @@ func vpcGroup(plan *topology.Plan, vpc *topology.VPC, enis []*topology.ENI) grou
 	return g
 }
 
+// settings are with those of IPv6, if there is any, instead of switching it off.
+func settings(all string, hasIPv6 bool, ipv6 string) string {
+	if !hasIPv6 {
+		return all
+	}
+	return strings.Replace(all, withoutIPv6, ipv6, 1)
+}
+
 func addVPC(g *group, vpc *topology.VPC) {
 	ns := vpc.Namespace
 	what := fmt.Sprintf("VPC %s", vpc.Name)
 	g.add(what,
 		Netns{ns},
-		Sysctl{ns, vpcSettings},
+		Sysctl{ns, settings(vpcSettings, vpc.IPv6CIDR.IsValid(), forwardsIPv6)},
 		LinkUp{ns, "lo"},
 	)
 	for _, addr := range ownAddresses(vpc) {
@@ -149,6 +164,9 @@ func addSubnet(g *group, vpc *topology.VPC, sub *topology.Subnet, nat []netip.Pr
 		Bridge{ns, sub.Bridge, sub.MAC, vpc.MTU},
 		Address{ns, sub.Bridge, netip.PrefixFrom(sub.Gateway, sub.CIDR.Bits())},
 	)
+	if sub.IPv6CIDR.IsValid() {
+		g.add(what, Address{ns, sub.Bridge, netip.PrefixFrom(sub.IPv6Gateway, sub.IPv6CIDR.Bits())})
+	}
 	// Whoever answers a session from a NAT IP must find the node behind it, and
 	// whoever connects to one the gateway.
 	for _, block := range nat {
@@ -162,7 +180,7 @@ func addInstance(g *group, plan *topology.Plan, vpc *topology.VPC, inst *topolog
 	what := fmt.Sprintf("instance %s of VPC %s", inst.Name, vpc.Name)
 	g.add(what,
 		Netns{ns},
-		Sysctl{ns, instanceSettings},
+		Sysctl{ns, settings(instanceSettings, inst.IPv6.IsValid(), withIPv6)},
 		LinkUp{ns, "lo"},
 		Veth{
 			Namespace: vpc.Namespace, Port: inst.Port, PortMAC: portMAC(inst.MAC), Bridge: sub.Bridge, MTU: vpc.MTU,
@@ -171,6 +189,12 @@ func addInstance(g *group, plan *topology.Plan, vpc *topology.VPC, inst *topolog
 		Address{ns, dev, netip.PrefixFrom(inst.IP, sub.CIDR.Bits())},
 		Route{Namespace: ns, Device: dev, Dst: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Via: sub.Gateway},
 	)
+	if inst.IPv6.IsValid() {
+		g.add(what,
+			Address{ns, dev, netip.PrefixFrom(inst.IPv6, sub.IPv6CIDR.Bits())},
+			Route{Namespace: ns, Device: dev, Dst: netip.PrefixFrom(netip.IPv6Unspecified(), 0), Via: sub.IPv6Gateway},
+		)
+	}
 	// Straight to a node or a gateway in the same subnet, without the router.
 	for _, block := range natBlocks(plan, vpc, sub) {
 		g.add(what, Route{Namespace: ns, Device: dev, Dst: block})
@@ -249,7 +273,8 @@ const nsswitch = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n
 func natBlocks(plan *topology.Plan, vpc *topology.VPC, sub *topology.Subnet) []netip.Prefix {
 	var blocks []netip.Prefix
 	add := func(eni topology.ENI, block netip.Prefix) {
-		if eni.VPC == vpc.Name && eni.Subnet == sub.Name && !sub.CIDR.Overlaps(block) && !slices.Contains(blocks, block) {
+		onLink := sub.CIDR.Overlaps(block) || sub.IPv6CIDR.Overlaps(block)
+		if eni.VPC == vpc.Name && eni.Subnet == sub.Name && !onLink && !slices.Contains(blocks, block) {
 			blocks = append(blocks, block)
 		}
 	}

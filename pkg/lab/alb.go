@@ -236,7 +236,11 @@ func (l *Lab) prober(plan *topology.Plan, sg topology.ServerGroup) (func(ctx con
 	if err != nil {
 		return nil, err
 	}
+	source := vpc.HealthSource
+	if sg.IPv6 {
+		source = vpc.IPv6HealthSource()
+	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		return ns.DialFrom(ctx, vpc.HealthSource, network, address)
+		return ns.DialFrom(ctx, source, network, address)
 	}, nil
 }

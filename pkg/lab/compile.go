@@ -75,6 +75,12 @@ func (c *compiler) eni(eni topology.ENI, extra []netip.Addr) {
 	c.nat.ENIs = append(c.nat.ENIs, fullnat.Interface{
 		ENI: number, MAC: eni.MAC, MTU: vpc.MTU,
 		NextHop: func(addr netip.Addr) packet.MAC {
+			if subnet.IPv6CIDR.Contains(addr) {
+				if mac, ok := vpc.IPv6MAC(addr); ok {
+					return mac
+				}
+				return packet.MACOf(addr)
+			}
 			if subnet.CIDR.Contains(addr) {
 				return packet.MACOf(addr)
 			}
@@ -82,8 +88,11 @@ func (c *compiler) eni(eni topology.ENI, extra []netip.Addr) {
 		},
 	})
 	addrs := []netip.Addr{eni.IP}
+	if eni.IPv6.IsValid() {
+		addrs = append(addrs, eni.IPv6)
+	}
 	for _, addr := range extra {
-		if addr != eni.IP {
+		if addr != eni.IP && addr != eni.IPv6 {
 			addrs = append(addrs, addr)
 		}
 	}
@@ -127,33 +136,41 @@ func (c *compiler) endpoint(ep topology.Endpoint) {
 // balancer: the new one has the old name.
 func drainingName(name, balancer string) string { return name + " by " + balancer }
 
-// links makes one link for each listener of a node.
+// links makes one link for each listener of a node, and for each address of the
+// zone's ENI: by IPv6 the same way is taken, whichever addresses servers have.
 func (c *compiler) links(ep topology.Endpoint, zone topology.EndpointZone, balancer *topology.LoadBalancer, node *topology.Node, finish func(*fullnat.Link)) {
 	if node == nil {
 		return
 	}
 	for _, listener := range balancer.Listeners {
-		name := linkName(zone, listener)
-		link := fullnat.Link{
-			Name:      name,
-			Ingress:   c.numbers[zone.ENI.Device],
-			Match:     netip.AddrPortFrom(zone.ENI.IP, listener.Port),
-			Protocol:  protocolNumber(listener.Protocol),
-			Egress:    c.numbers[node.ENI.Device],
-			Local:     node.Local,
-			Idle:      listener.IdleTimeout,
-			Behaviour: c.behaviour(),
-			Identity:  c.identity(ep, listener),
+		c.link(ep, zone, balancer, node, listener, linkName(zone, listener), zone.ENI.IP, finish)
+		if zone.ENI.IPv6.IsValid() {
+			c.link(ep, zone, balancer, node, listener, linkName(zone, listener)+" ipv6", zone.ENI.IPv6, finish)
 		}
-		if node.Proxy != nil {
-			c.toProxy(&link, node, listener)
-		} else {
-			choose := c.pick(name, listener.ServerGroup, keepsTo(balancer, node.Zone))
-			link.Pick, link.Ended = choose.Pick, choose.Ended
-		}
-		finish(&link)
-		c.nat.Links = append(c.nat.Links, link)
 	}
+}
+
+func (c *compiler) link(ep topology.Endpoint, zone topology.EndpointZone, balancer *topology.LoadBalancer, node *topology.Node,
+	listener topology.Listener, name string, addr netip.Addr, finish func(*fullnat.Link)) {
+	link := fullnat.Link{
+		Name:      name,
+		Ingress:   c.numbers[zone.ENI.Device],
+		Match:     netip.AddrPortFrom(addr, listener.Port),
+		Protocol:  protocolNumber(listener.Protocol),
+		Egress:    c.numbers[node.ENI.Device],
+		Local:     node.Local,
+		Idle:      listener.IdleTimeout,
+		Behaviour: c.behaviour(),
+		Identity:  c.identity(ep, listener),
+	}
+	if node.Proxy != nil {
+		c.toProxy(&link, node, listener)
+	} else {
+		choose := c.pick(name, listener.ServerGroup, keepsTo(balancer, node.Zone))
+		link.Pick, link.Ended = choose.Pick, choose.Ended
+	}
+	finish(&link)
+	c.nat.Links = append(c.nat.Links, link)
 }
 
 // toProxy lets the sessions of a link go to an alb's node, which picks a server

@@ -23,7 +23,7 @@ import (
 // Each golden file is what the data plane and the resolvers are told for one
 // topology, before and after its providers have accepted.
 func TestCompile(t *testing.T) {
-	for _, name := range []string{"alibaba-clb", "alibaba-clb-overlap", "two-zones", "alibaba-reverse", "alibaba-alb-zonal"} {
+	for _, name := range []string{"alibaba-clb", "alibaba-clb-overlap", "two-zones", "alibaba-reverse", "alibaba-alb-zonal", "aws-dualstack"} {
 		t.Run(name, func(t *testing.T) {
 			dir := topologies
 			if _, err := os.Stat(filepath.Join("testdata", name+".yaml")); err == nil {

@@ -60,7 +60,7 @@ func (n *namer) resolver(vpc topology.VPC) dns.Config {
 	for _, instance := range vpc.Instances {
 		cfg.Names = append(cfg.Names, dns.Name{
 			FQDN:  instance.DNSName,
-			Addrs: []dns.Address{{IP: instance.IP, Zone: instance.Zone, Up: true}},
+			Addrs: instanceAddrs(&instance),
 		})
 	}
 	if len(vpc.Instances) > 0 {
@@ -70,6 +70,14 @@ func (n *namer) resolver(vpc topology.VPC) dns.Config {
 	// VPC has it too, it is the instance here that a reverse look-up means.
 	n.addZones(&cfg, vpc.Name)
 	return cfg
+}
+
+func instanceAddrs(in *topology.Instance) []dns.Address {
+	addrs := []dns.Address{{IP: in.IP, Zone: in.Zone, Up: true}}
+	if in.IPv6.IsValid() {
+		addrs = append(addrs, dns.Address{IP: in.IPv6, Zone: in.Zone, Up: true})
+	}
+	return addrs
 }
 
 // addZones adds what is not of the VPC's own making.
@@ -208,9 +216,14 @@ func (n *namer) endpoint(ep topology.Endpoint) []dns.Name {
 	var names []dns.Name
 	for _, zone := range ep.Zones {
 		addr := n.address(zone, zoneOf(connection, zone.Zone))
-		all.Addrs = append(all.Addrs, addr)
+		addrs := []dns.Address{addr}
+		if zone.ENI.IPv6.IsValid() {
+			addr.IP = zone.ENI.IPv6
+			addrs = append(addrs, addr)
+		}
+		all.Addrs = append(all.Addrs, addrs...)
 		// A zone's own name always leads there: whoever uses it wants this zone.
-		names = append(names, dns.Name{FQDN: zone.Domain, Addrs: []dns.Address{addr}})
+		names = append(names, dns.Name{FQDN: zone.Domain, Addrs: addrs})
 	}
 	return append([]dns.Name{all}, names...)
 }

@@ -69,7 +69,7 @@ func (l *Lab) vpcStatus(plan *topology.Plan, vpc topology.VPC) VPCStatus {
 	for _, instance := range vpc.Instances {
 		i := InstanceStatus{
 			Name: shortName(plan, instance), ID: instance.ID, Subnet: instance.Subnet, Zone: instance.Zone,
-			IP: instance.IP, DNSName: instance.DNSName, Services: []InstanceServiceStatus{},
+			IP: instance.IP, IPv6: instance.IPv6, DNSName: instance.DNSName, Services: []InstanceServiceStatus{},
 		}
 		if len(instance.SecurityGroups) > 0 {
 			// A count that cannot be read stays 0: the rest is still worth showing.
@@ -153,7 +153,7 @@ func endpointStatus(plan *topology.Plan, ep topology.Endpoint, state control.Sna
 	for _, zone := range ep.Zones {
 		z := zoneOf(connection, zone.Zone)
 		out.Zones = append(out.Zones, ZoneStatus{
-			Zone: zone.Zone, State: z.Status, Subnet: zone.Subnet, ENI: zone.ENI.ID, IP: zone.ENI.IP,
+			Zone: zone.Zone, State: z.Status, Subnet: zone.Subnet, ENI: zone.ENI.ID, IP: zone.ENI.IP, IPv6: zone.ENI.IPv6,
 			Domain: zone.Domain, LoadBalancer: z.LoadBalancer, Replaced: z.Replaced,
 		})
 	}
@@ -166,7 +166,7 @@ func balancerStatus(balancer topology.LoadBalancer) LoadBalancerStatus {
 		Nodes: []NodeStatus{}, Listeners: []ListenerStatus{},
 	}
 	for _, node := range balancer.Nodes {
-		out.Nodes = append(out.Nodes, NodeStatus{Zone: node.Zone, IP: node.IP(), NATIPs: list(node.Local)})
+		out.Nodes = append(out.Nodes, NodeStatus{Zone: node.Zone, IP: node.IP(), IPv6: node.ENI.IPv6, NATIPs: list(node.Local)})
 	}
 	for _, listener := range balancer.Listeners {
 		out.Listeners = append(out.Listeners, ListenerStatus{Protocol: listener.Protocol, Port: listener.Port, ServerGroup: listener.ServerGroup})

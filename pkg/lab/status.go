@@ -49,6 +49,7 @@ type InstanceStatus struct {
 	Subnet   string                  `json:"subnet"`
 	Zone     string                  `json:"zone"`
 	IP       netip.Addr              `json:"ip"`
+	IPv6     netip.Addr              `json:"ipv6,omitzero"`
 	DNSName  string                  `json:"dns_name"`
 	Services []InstanceServiceStatus `json:"services"`
 	// Denied counts the packets that the instance's security groups dropped.
@@ -109,6 +110,7 @@ type ZoneStatus struct {
 	Subnet       string     `json:"subnet"`
 	ENI          string     `json:"eni"`
 	IP           netip.Addr `json:"ip"`
+	IPv6         netip.Addr `json:"ipv6,omitzero"`
 	Domain       string     `json:"domain"`
 	LoadBalancer string     `json:"load_balancer,omitempty"`
 	// Replaced is the load balancer that old sessions still go through.
@@ -129,6 +131,7 @@ type LoadBalancerStatus struct {
 type NodeStatus struct {
 	Zone   string       `json:"zone"`
 	IP     netip.Addr   `json:"ip"`
+	IPv6   netip.Addr   `json:"ipv6,omitzero"`
 	NATIPs []netip.Addr `json:"nat_ips"`
 }
 

@@ -344,6 +344,7 @@ func (b *builder) listenerGroup(who string, lb *LoadBalancer, l *Listener, ref v
 		b.problem(ref.Node, fmt.Sprintf("use a server group with protocol: %s", either(want)),
 			"%s: listener %s port %d leads to server group %q, which is for %s", who, l.Protocol, l.Port, group.Name, group.Protocol)
 	}
+	b.reachable(who, lb, *l, group, ref.Node)
 	if lb.VPC != "" && group.VPC != lb.VPC {
 		b.problem(ref.Node, "a load balancer serves its own vpc", "%s is in vpc %q, and server group %q in vpc %q", who, lb.VPC, group.Name, group.VPC)
 	}

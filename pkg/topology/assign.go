@@ -21,6 +21,9 @@ func (b *builder) addresses() {
 			in := &vpc.Instances[j]
 			in.IP = b.chosen(vpc, in.Subnet, in.IP, "instance", in.Ref(), b.raw.VPCs.Entries[i].Value.Instances.Entries[j].Key)
 			in.MAC = packet.MACOf(in.IP)
+			if subnet, err := vpc.Subnet(in.Subnet); err == nil {
+				in.IPv6 = b.chosenIPv6(vpc, subnet, in.IPv6, in.IP, "instance "+in.Ref())
+			}
 		}
 	}
 	for i := range b.plan.LoadBalancers {
@@ -34,6 +37,10 @@ func (b *builder) addresses() {
 			}
 			b.complete(&node.ENI, vpc, "load balancer", lb.Name, b.raw.LoadBalancers.Entries[i].Key)
 			node.Local = []netip.Addr{b.local(lb, node, vpc)}
+			if lb.DualStack {
+				b.completeIPv6(&node.ENI, vpc)
+				node.Local = append(node.Local, node.ENI.IPv6)
+			}
 		}
 	}
 	for i := range b.plan.NATGateways {
@@ -47,6 +54,9 @@ func (b *builder) addresses() {
 		vpc, _ := b.plan.VPC(ep.VPC)
 		for j := range ep.Zones {
 			b.complete(&ep.Zones[j].ENI, vpc, "endpoint", ep.Name, b.raw.Endpoints.Entries[i].Key)
+			if ep.DualStack {
+				b.completeIPv6(&ep.Zones[j].ENI, vpc)
+			}
 		}
 	}
 	for i := range b.plan.VPCs {
@@ -57,6 +67,9 @@ func (b *builder) addresses() {
 			server := &b.plan.ServerGroups[i].Servers[j]
 			if in, err := b.plan.Instance(server.Instance); err == nil {
 				server.IP = in.IP
+				if b.plan.ServerGroups[i].IPv6 {
+					server.IP = in.IPv6
+				}
 			}
 		}
 	}
@@ -82,6 +95,12 @@ func (b *builder) chosen(vpc *VPC, subnet string, given netip.Addr, kind, name s
 func (b *builder) complete(eni *ENI, vpc *VPC, kind, owner string, key *yaml.Node) {
 	eni.IP = b.chosen(vpc, eni.Subnet, eni.IP, kind, owner+"/"+eni.Zone, key)
 	eni.MAC = packet.MACOf(eni.IP)
+}
+
+// completeIPv6 gives an ENI its IPv6 address.
+func (b *builder) completeIPv6(eni *ENI, vpc *VPC) {
+	subnet, _ := vpc.Subnet(eni.Subnet)
+	eni.IPv6 = b.chosenIPv6(vpc, subnet, eni.IPv6, eni.IP, eni.Name)
 }
 
 // local is the address that a node's servers see sessions come from. An NLB

@@ -40,6 +40,7 @@ func (b *builder) serverGroup(e *entry[rawServerGroup]) {
 		Scheduler: e.Value.Scheduler.or(b.usualScheduler(e.Value.Protocol.V)),
 		FailOpen:  e.Value.FailOpen.or(b.failsOpen(e.Name)),
 		SlowStart: b.span(who, "slow_start", e.Value.SlowStart, 0, 0, 15*time.Minute),
+		IPv6:      e.Value.IPAddressType.V == "ipv6",
 	}
 	group.Deregistration, group.Unhealthy = b.leaving(who, group.Protocol, e.Value)
 	group.HealthCheck = b.healthCheck(who, group, e.Value.HealthCheck)
@@ -54,6 +55,9 @@ func (b *builder) serverGroup(e *entry[rawServerGroup]) {
 			continue
 		}
 		server.Instance, server.Zone = in.Ref(), in.Zone
+		if subnet, err := vpc.Subnet(in.Subnet); err == nil && group.IPv6 && !subnet.IPv6CIDR.IsValid() {
+			b.problem(raw.Instance.Node, "write an ipv6_cidr in subnet "+subnet.Name, "%s: server %s has no IPv6 address", who, raw.Instance.V)
+		}
 		for _, other := range group.Servers {
 			if other.Instance == server.Instance && other.Port == server.Port && raw.Port.given() {
 				b.problem(raw.Node, "remove one of them", "%s: server %s port %d is named twice", who, raw.Instance.V, server.Port)
@@ -172,8 +176,13 @@ func (b *builder) loadBalancer(e *entry[rawLoadBalancer]) {
 	if lb.Type == "clb" && !b.sizes.clb {
 		b.problem(e.Value.Type.Node, "write type: nlb", "%s: cloud %s has no clb", who, b.plan.Cloud)
 	}
+	if lb.Type != "nlb" && e.Value.IPAddressType.V == "dualstack" {
+		b.problem(e.Value.IPAddressType.Node, "use an nlb", "%s is of type %s, and only an nlb is dualstack", who, lb.Type)
+	}
 	if vpc := refer(b, who, e.Value.VPC, b.plan.VPC); vpc != nil {
-		for _, p := range b.placed(who, e.Key, vpc, e.Value.Subnets) {
+		places := b.placed(who, e.Key, vpc, e.Value.Subnets)
+		lb.DualStack = b.dualStack(who, e.Value.IPAddressType, e.Value.Subnets, places)
+		for _, p := range places {
 			lb.Nodes = append(lb.Nodes, Node{
 				Zone:   p.subnet.Zone,
 				Subnet: p.subnet.Name,
@@ -242,8 +251,8 @@ func (b *builder) idleTimeout(who, protocol string, v value[time.Duration]) time
 
 // place is a subnet to put an ENI in, and its address if one was given.
 type place struct {
-	subnet *Subnet
-	ip     netip.Addr
+	subnet   *Subnet
+	ip, ipv6 netip.Addr
 }
 
 // placed finds the subnets that someone wants to be in: each once, and no two
@@ -263,7 +272,7 @@ func (b *builder) placed(who string, key *yaml.Node, vpc *VPC, want placements) 
 			continue
 		}
 		b.address(who, p.IP, vpc, subnet)
-		out = append(out, place{subnet, p.IP.V})
+		out = append(out, place{subnet, p.IP.V, b.givenIPv6(who, p.IPv6, vpc, subnet)})
 	}
 	return out
 }
@@ -286,5 +295,6 @@ func (b *builder) eni(kind, owner string, vpc *VPC, p place) ENI {
 		Subnet: p.subnet.Name,
 		Zone:   p.subnet.Zone,
 		IP:     p.ip,
+		IPv6:   p.ipv6,
 	}
 }

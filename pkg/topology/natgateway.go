@@ -41,7 +41,7 @@ func (b *builder) natGateway(e *entry[rawNATGateway]) {
 	gw.Account = vpc.Account
 	if subnet := refer(b, who, e.Value.Subnet, vpc.Subnet); subnet != nil {
 		b.address(who, e.Value.IP, vpc, subnet)
-		gw.ENI = b.eni("nat", e.Name, vpc, place{subnet, e.Value.IP.V})
+		gw.ENI = b.eni("nat", e.Name, vpc, place{subnet: subnet, ip: e.Value.IP.V})
 		gw.CIDR = b.natCIDR(who, e.Value.NATCIDR, vpc, subnet)
 		gw.NATIPs = []NATIP{{ID: b.ids.id("vpcnatip", e.Name), IP: e.Value.IP.V}}
 		for _, ip := range e.Value.NATIPs.Items {

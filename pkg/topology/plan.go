@@ -49,7 +49,8 @@ type VPC struct {
 	ID        string // vpc-…
 	Account   string
 	CIDR      netip.Prefix
-	Namespace string // file name of its network namespace
+	IPv6CIDR  netip.Prefix // zero: none
+	Namespace string       // file name of its network namespace
 	// Resolvers are the addresses at which the VPC's DNS server answers.
 	Resolvers []netip.Addr
 	// Upstreams are what the resolver asks for names that it does not know.
@@ -71,7 +72,10 @@ type Subnet struct {
 	CIDR    netip.Prefix
 	Gateway netip.Addr // the address of the bridge
 	MAC     packet.MAC // of the bridge: packet.MACOf(Gateway)
-	Bridge  string     // device name in the VPC's namespace, at most 15 bytes
+	// IPv6CIDR and IPv6Gateway are zero where the subnet has no IPv6.
+	IPv6CIDR    netip.Prefix
+	IPv6Gateway netip.Addr
+	Bridge      string // device name in the VPC's namespace, at most 15 bytes
 }
 
 // SecurityGroup is a list of rules that a flow must pass to start.
@@ -102,6 +106,7 @@ type Instance struct {
 	Subnet         string
 	Zone           string
 	IP             netip.Addr
+	IPv6           netip.Addr // zero where its subnet has none
 	MAC            packet.MAC // packet.MACOf(IP)
 	SecurityGroups []string   // names in the VPC; nothing is filtered where empty
 	Namespace      string     // file name of its network namespace
@@ -126,6 +131,7 @@ type ServerGroup struct {
 	VPC         string
 	Protocol    string // tcp, udp, http or https
 	Scheduler   string // wrr, rr, wlc, sch (by source address) or tch (by source and destination)
+	IPv6        bool   // its servers are reached by their IPv6 addresses
 	Servers     []Server
 	HealthCheck HealthCheck
 	// FailOpen lets sessions go to every server where none is healthy.
@@ -164,6 +170,7 @@ type LoadBalancer struct {
 	Nodes     []Node
 	Listeners []Listener
 	CrossZone bool // a node may pick servers of other zones
+	DualStack bool // its nodes have IPv6 addresses too
 }
 
 // Node is a load balancer's presence in one zone.
@@ -201,6 +208,7 @@ type ENI struct {
 	Subnet string
 	Zone   string
 	IP     netip.Addr
+	IPv6   netip.Addr // zero where its owner is not dual-stack
 	MAC    packet.MAC // what ARP answers: packet.MACOf(IP); not the device's MAC
 	Device string     // in the data plane namespace, at most 15 bytes, unique there
 	Port   string     // on the bridge in the VPC's namespace, at most 15 bytes
@@ -306,6 +314,7 @@ type Endpoint struct {
 	ZoneAffinity   bool // its own, or else that of its service
 	OwnAffinity    bool // it has a zone affinity of its own
 	PrivateDNS     bool // it has the private name of its service in its VPC
+	DualStack      bool // its ENIs have IPv6 addresses too
 	Zones          []EndpointZone
 	Impairments    Impairments
 	Description    string

@@ -35,6 +35,7 @@ type rawTopology struct {
 type rawVPC struct {
 	Account        value[string]           `yaml:"account" doc:"its owner; may be left out where there is one account"`
 	CIDR           value[netip.Prefix]     `yaml:"cidr,required" doc:"the VPC's addresses, such as 10.0.0.0/16"`
+	IPv6CIDR       value[ipv6Block]        `yaml:"ipv6_cidr" doc:"its IPv6 addresses, such as 2001:db8:1::/56; none where it is missing"`
 	Subnets        named[rawSubnet]        `yaml:"subnets,required" doc:"subnets by name (vSwitches at Alibaba Cloud)"`
 	SecurityGroups named[rawSecurityGroup] `yaml:"security_groups" doc:"security groups by name"`
 	Instances      named[rawInstance]      `yaml:"instances" doc:"servers by name"`
@@ -46,6 +47,8 @@ type rawVPC struct {
 type rawSubnet struct {
 	Zone value[string]       `yaml:"zone,required" doc:"the zone it is in, such as eu-central-1b"`
 	CIDR value[netip.Prefix] `yaml:"cidr,required" doc:"its part of the VPC's addresses, such as 10.0.0.0/24"`
+
+	IPv6CIDR value[ipv6Block] `yaml:"ipv6_cidr" doc:"its part of the VPC's IPv6 addresses, such as 2001:db8:1::/64; what is in it has IPv6 then"`
 }
 
 type rawSecurityGroup struct {
@@ -54,26 +57,27 @@ type rawSecurityGroup struct {
 }
 
 type rawIngressRule struct {
-	Protocol value[string]       `yaml:"protocol,required" doc:"what the rule is about" enum:"tcp|udp|icmp|all"`
-	Ports    value[ports]        `yaml:"ports" doc:"a destination port such as 80 or a range such as 8000-8080; all where it is missing"`
-	Source   value[netip.Prefix] `yaml:"source,required" doc:"where it comes from, such as 10.0.0.0/16 or 0.0.0.0/0"`
-	Action   value[string]       `yaml:"action" doc:"allow where it is missing" enum:"allow|deny"`
-	Priority value[int]          `yaml:"priority" doc:"rules with 1 are asked first; 1 where it is missing" range:"1..100"`
+	Protocol value[string]   `yaml:"protocol,required" doc:"what the rule is about" enum:"tcp|udp|icmp|all"`
+	Ports    value[ports]    `yaml:"ports" doc:"a destination port such as 80 or a range such as 8000-8080; all where it is missing"`
+	Source   value[anyBlock] `yaml:"source,required" doc:"where it comes from, such as 10.0.0.0/16, 0.0.0.0/0 or ::/0"`
+	Action   value[string]   `yaml:"action" doc:"allow where it is missing" enum:"allow|deny"`
+	Priority value[int]      `yaml:"priority" doc:"rules with 1 are asked first; 1 where it is missing" range:"1..100"`
 	Node     *yaml.Node
 }
 
 type rawEgressRule struct {
-	Protocol    value[string]       `yaml:"protocol,required" doc:"what the rule is about" enum:"tcp|udp|icmp|all"`
-	Ports       value[ports]        `yaml:"ports" doc:"a destination port such as 80 or a range such as 8000-8080; all where it is missing"`
-	Destination value[netip.Prefix] `yaml:"destination,required" doc:"where it goes, such as 10.0.0.0/16 or 0.0.0.0/0"`
-	Action      value[string]       `yaml:"action" doc:"allow where it is missing" enum:"allow|deny"`
-	Priority    value[int]          `yaml:"priority" doc:"rules with 1 are asked first; 1 where it is missing" range:"1..100"`
+	Protocol    value[string]   `yaml:"protocol,required" doc:"what the rule is about" enum:"tcp|udp|icmp|all"`
+	Ports       value[ports]    `yaml:"ports" doc:"a destination port such as 80 or a range such as 8000-8080; all where it is missing"`
+	Destination value[anyBlock] `yaml:"destination,required" doc:"where it goes, such as 10.0.0.0/16, 0.0.0.0/0 or ::/0"`
+	Action      value[string]   `yaml:"action" doc:"allow where it is missing" enum:"allow|deny"`
+	Priority    value[int]      `yaml:"priority" doc:"rules with 1 are asked first; 1 where it is missing" range:"1..100"`
 	Node        *yaml.Node
 }
 
 type rawInstance struct {
 	Subnet         value[string]                `yaml:"subnet,required" doc:"the subnet it is in"`
 	IP             value[netip.Addr]            `yaml:"ip" doc:"its address in the subnet; chosen where it is missing"`
+	IPv6           value[ipv6Addr]              `yaml:"ipv6" doc:"its IPv6 address, where the subnet has an ipv6_cidr; chosen where it is missing"`
 	SecurityGroups sequence[value[string]]      `yaml:"security_groups" doc:"groups of its VPC; nothing is filtered where there is none"`
 	Services       sequence[rawInstanceService] `yaml:"services" doc:"what answers on it"`
 }
@@ -92,6 +96,7 @@ type rawServerGroup struct {
 	VPC            value[string]        `yaml:"vpc,required" doc:"the VPC of its servers"`
 	Protocol       value[string]        `yaml:"protocol" doc:"tcp where it is missing; http and https are for an alb" enum:"tcp|udp|http|https" later:"tls|tcpssl|grpc"`
 	Scheduler      value[string]        `yaml:"scheduler" doc:"whose turn it is: by weight in a smooth order (wrr), one after the other (rr), the fewest sessions for its weight (wlc), the same for each source address (sch) or for each source and destination with their ports (tch); wrr where it is missing, tch at aws" enum:"wrr|rr|wlc|sch|tch" later:"qch"`
+	IPAddressType  value[string]        `yaml:"ip_address_type" doc:"which addresses of the servers are used; ipv4 where it is missing" enum:"ipv4|ipv6"`
 	Servers        sequence[rawServer]  `yaml:"servers,required" doc:"the backends"`
 	HealthCheck    rawHealthCheck       `yaml:"health_check" doc:"how servers are probed; the cloud's defaults where it is missing"`
 	FailOpen       value[bool]          `yaml:"fail_open" doc:"where no server is healthy, all of them take sessions; what the cloud does where it is missing"`
@@ -130,11 +135,12 @@ type rawHealthCheck struct {
 }
 
 type rawLoadBalancer struct {
-	Type      value[string]         `yaml:"type,required" doc:"clb is in one zone, nlb in one or more, both of layer 4; alb is in two or more, of layer 7" enum:"clb|nlb|alb" later:"gwlb"`
-	VPC       value[string]         `yaml:"vpc,required" doc:"the VPC that it is in"`
-	Subnets   placements            `yaml:"subnets,required" doc:"a subnet for each of its zones"`
-	Listeners sequence[rawListener] `yaml:"listeners,required" doc:"the ports that it accepts sessions on"`
-	CrossZone value[bool]           `yaml:"cross_zone" doc:"a node may pick servers of other zones; where it is missing true of an alb, else false"`
+	Type          value[string]         `yaml:"type,required" doc:"clb is in one zone, nlb in one or more, both of layer 4; alb is in two or more, of layer 7" enum:"clb|nlb|alb" later:"gwlb"`
+	VPC           value[string]         `yaml:"vpc,required" doc:"the VPC that it is in"`
+	Subnets       placements            `yaml:"subnets,required" doc:"a subnet for each of its zones"`
+	Listeners     sequence[rawListener] `yaml:"listeners,required" doc:"the ports that it accepts sessions on"`
+	IPAddressType value[string]         `yaml:"ip_address_type" doc:"dualstack has IPv6 addresses too, for which its subnets need an ipv6_cidr; ipv4 where it is missing; nlb only" enum:"ipv4|dualstack"`
+	CrossZone     value[bool]           `yaml:"cross_zone" doc:"a node may pick servers of other zones; where it is missing true of an alb, else false"`
 }
 
 type rawListener struct {
@@ -192,6 +198,7 @@ type rawEndpoint struct {
 	Service        value[string]           `yaml:"service,required" doc:"the endpoint service that it leads to"`
 	VPC            value[string]           `yaml:"vpc,required" doc:"the VPC that it is in; its account owns the endpoint"`
 	Subnets        placements              `yaml:"subnets,required" doc:"a subnet for each of its zones"`
+	IPAddressType  value[string]           `yaml:"ip_address_type" doc:"dualstack has IPv6 addresses too, for which its subnets need an ipv6_cidr and its service dualstack load balancers; ipv4 where it is missing" enum:"ipv4|dualstack" later:"ipv6"`
 	SecurityGroups sequence[value[string]] `yaml:"security_groups" doc:"groups of its VPC; nothing is filtered where there is none"`
 	ZoneAffinity   value[bool]             `yaml:"zone_affinity" doc:"its name leads to the asker's zone first; what its service says where it is missing"`
 	PrivateDNS     value[bool]             `yaml:"private_dns" doc:"its VPC knows it by the private DNS name of its service, once it is accepted; aws only, false where it is missing"`

@@ -459,10 +459,16 @@ func parse(node *yaml.Node, t tag, into any) (hint string, err error) {
 			return "write an address such as 10.0.0.10", fmt.Errorf("is %s, not an IP address", describe(node))
 		}
 		if !v.Is4() {
-			return "use an IPv4 address", fmt.Errorf("is %s, and IPv6 is not supported yet", text)
+			return "use an IPv4 address; keys of IPv6 are called ipv6", fmt.Errorf("is %s, an IPv6 address", text)
 		}
 	case *netip.Prefix:
 		return parsePrefix(text, v)
+	case *ipv6Addr:
+		return parseIPv6Addr(text, v)
+	case *ipv6Block:
+		return parseIPv6Block(text, v)
+	case *anyBlock:
+		return parseAnyBlock(text, v)
 	case *ports:
 		return parsePorts(text, v)
 	case *megabits:
@@ -540,7 +546,7 @@ func parsePrefix(text string, v *netip.Prefix) (hint string, err error) {
 		return "write an address, a slash and a mask from 0 to 32, such as 10.0.0.0/16", fmt.Errorf("is %q, not a CIDR block", text)
 	}
 	if !p.Addr().Is4() {
-		return "use an IPv4 block", fmt.Errorf("is %s, and IPv6 is not supported yet", text)
+		return "use an IPv4 block; keys of IPv6 are called ipv6_cidr", fmt.Errorf("is %s, an IPv6 block", text)
 	}
 	*v = p
 	return "", nil
@@ -595,10 +601,12 @@ type placements struct {
 type placement struct {
 	Subnet value[string]
 	IP     value[netip.Addr]
+	IPv6   value[ipv6Addr]
 }
 
 type rawPlacement struct {
-	IP value[netip.Addr] `yaml:"ip" doc:"address of the ENI; chosen where it is missing"`
+	IPv6 value[ipv6Addr]   `yaml:"ipv6" doc:"IPv6 address of a dualstack ENI; chosen where it is missing"`
+	IP   value[netip.Addr] `yaml:"ip" doc:"address of the ENI; chosen where it is missing"`
 }
 
 func (p *placements) read(r *reader, node *yaml.Node, t tag) {
@@ -609,7 +617,7 @@ func (p *placements) read(r *reader, node *yaml.Node, t tag) {
 		var m named[rawPlacement]
 		m.read(r, node, t)
 		for _, e := range m.Entries {
-			p.Items = append(p.Items, placement{value[string]{V: e.Name, Node: e.Key}, e.Value.IP})
+			p.Items = append(p.Items, placement{value[string]{V: e.Name, Node: e.Key}, e.Value.IP, e.Value.IPv6})
 		}
 	case node.Kind == yaml.SequenceNode:
 		var l sequence[value[string]]

@@ -62,9 +62,14 @@ func (p *Plan) expand(text string) (string, []*referenceError) {
 //	ecs1, vpc1/ecs1 the domain name of the instance
 //	ecs1.ip         its address
 //
+// With .ipv6 instead of .ip it is the IPv6 address.
+//
 // Where an endpoint and an instance have one name, it is the endpoint's;
 // VPC/NAME always is an instance.
 func (p *Plan) Lookup(ref string) (string, error) {
+	if path, six := strings.CutSuffix(ref, ".ipv6"); six {
+		return p.lookupIPv6(path)
+	}
 	path, address := strings.CutSuffix(ref, ".ip")
 	name, zone, zoned := strings.Cut(path, "@")
 	endpoint, isEndpoint := p.Endpoint(name)
@@ -95,6 +100,43 @@ func (p *Plan) Lookup(ref string) (string, error) {
 		return addressText(instance.IP), nil
 	}
 	return instance.DNSName, nil
+}
+
+// lookupIPv6 is Lookup for PATH.ipv6.
+func (p *Plan) lookupIPv6(path string) (string, error) {
+	// Whatever is wrong with the path is wrong with PATH.ip as well.
+	if _, err := p.Lookup(path + ".ip"); err != nil {
+		return "", err
+	}
+	name, zone, zoned := strings.Cut(path, "@")
+	var addr netip.Addr
+	if ep, err := p.Endpoint(name); err == nil {
+		for i := len(ep.Zones) - 1; i >= 0; i-- {
+			if z := &ep.Zones[i]; !zoned || z.Zone == zone {
+				addr = z.ENI.IPv6
+			}
+		}
+		if !ep.DualStack {
+			return "", fmt.Errorf("endpoint %q has no IPv6 address: write ip_address_type: dualstack in it", name)
+		}
+	} else if lb, err := p.LoadBalancer(name); err == nil {
+		for i := len(lb.Nodes) - 1; i >= 0; i-- {
+			if n := &lb.Nodes[i]; !zoned || n.Zone == zone {
+				addr = n.ENI.IPv6
+			}
+		}
+		if !lb.DualStack {
+			return "", fmt.Errorf("load balancer %q has no IPv6 address: write ip_address_type: dualstack in it", name)
+		}
+	} else if in, err := p.Instance(name); err == nil {
+		addr = in.IPv6
+		if vpc, err := p.VPC(in.VPC); err == nil {
+			if subnet, err := vpc.Subnet(in.Subnet); err == nil && !subnet.IPv6CIDR.IsValid() {
+				return "", fmt.Errorf("instance %q has no IPv6 address: write an ipv6_cidr in subnet %s", name, subnet.Name)
+			}
+		}
+	}
+	return addressText(addr), nil
 }
 
 func (e *Endpoint) lookup(zone string, zoned, address bool) (string, error) {

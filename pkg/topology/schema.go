@@ -84,6 +84,12 @@ func (value[T]) schema(t tag) *jsonschema.Schema {
 		s.Pattern = `^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+$`
 	case netip.Prefix:
 		s.Pattern = `^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+/[0-9]+$`
+	case ipv6Addr:
+		s.Pattern = `^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$`
+	case ipv6Block:
+		s.Pattern = `^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*/[0-9]+$`
+	case anyBlock:
+		s.Pattern = `^[0-9a-fA-F:.]+/[0-9]+$`
 	case ports:
 		s.Type, s.Types = "", []string{"integer", "string"}
 		s.Pattern = `^[0-9]+( *- *[0-9]+)?$`

@@ -174,7 +174,12 @@ func (b *builder) endpoint(e *entry[rawEndpoint]) {
 		b.problem(e.Value.ZoneAffinity.Node, "remove it, and use the zone's name where the zone matters", "%s: names of aws endpoints have no zone affinity", who)
 	}
 	if vpc != nil {
-		for _, p := range b.placed(who, e.Key, vpc, e.Value.Subnets) {
+		places := b.placed(who, e.Key, vpc, e.Value.Subnets)
+		ep.DualStack = b.dualStack(who, e.Value.IPAddressType, e.Value.Subnets, places)
+		if ep.DualStack && service != nil {
+			b.sameType(who, e.Value.IPAddressType, service)
+		}
+		for _, p := range places {
 			zone := EndpointZone{Zone: p.subnet.Zone, Subnet: p.subnet.Name, ENI: b.eni("endpoint", e.Name, vpc, p)}
 			if service != nil {
 				zone.Domain = b.ids.zoneDomain(id, zone.Zone, service.ID)

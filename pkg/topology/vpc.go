@@ -40,6 +40,7 @@ func (b *builder) vpc(e *entry[rawVPC]) {
 		Namespace: e.Name,
 		MTU:       b.plan.Profile.MTU,
 	}
+	vpc.IPv6CIDR = b.vpcIPv6(who, e.Value.IPv6CIDR)
 	if cidr.IsValid() {
 		vpc.Resolvers = resolvers(b.plan.Cloud, cidr)
 		if !b.vpcBlock(who, e.Value.CIDR.Node, cidr) {
@@ -104,6 +105,7 @@ func (b *builder) subnet(vpc *VPC, e *entry[rawSubnet]) {
 		b.subnetBlock(who, e.Value.CIDR.Node, vpc, cidr)
 		subnet.Gateway = nth(cidr, b.plan.Profile.Gateway)
 	}
+	b.subnetIPv6(who, vpc, &subnet, e.Value.IPv6CIDR)
 	vpc.Subnets = append(vpc.Subnets, subnet)
 }
 
@@ -142,13 +144,13 @@ func (b *builder) securityGroup(vpc *VPC, e *entry[rawSecurityGroup]) {
 	group := SecurityGroup{Name: e.Name, ID: b.ids.id("sg", vpc.Name+"/"+e.Name)}
 	who := fmt.Sprintf("security group %q", e.Name)
 	for _, r := range e.Value.Ingress.Items {
-		group.Ingress = append(group.Ingress, b.rule(who, "source", rawRule{r.Protocol, r.Ports, r.Source, r.Action, r.Priority}))
+		group.Ingress = append(group.Ingress, b.rule(who, "source", rawRule{r.Protocol, r.Ports, prefix(r.Source), r.Action, r.Priority}))
 	}
 	if e.Value.Egress.Node != nil {
 		group.Egress = []Rule{}
 	}
 	for _, r := range e.Value.Egress.Items {
-		group.Egress = append(group.Egress, b.rule(who, "destination", rawRule{r.Protocol, r.Ports, r.Destination, r.Action, r.Priority}))
+		group.Egress = append(group.Egress, b.rule(who, "destination", rawRule{r.Protocol, r.Ports, prefix(r.Destination), r.Action, r.Priority}))
 	}
 	vpc.SecurityGroups = append(vpc.SecurityGroups, group)
 }
@@ -200,6 +202,7 @@ func (b *builder) instance(vpc *VPC, e *entry[rawInstance]) {
 		in.Zone = subnet.Zone
 	}
 	b.address(who, e.Value.IP, vpc, subnet)
+	in.IPv6 = b.givenIPv6(who, e.Value.IPv6, vpc, subnet)
 	in.SecurityGroups = b.groups(who, vpc, e.Value.SecurityGroups)
 	for _, s := range e.Value.Services.Items {
 		b.instanceService(who, &in, s)
