@@ -33,7 +33,7 @@ func steeringProgram(replies []uint32, workers int) []unix.SockFilter {
 	// X becomes the length of the IP header.
 	p.load(unix.BPF_W|unix.BPF_ABS, extensionProtocol)
 	p.jump(unix.BPF_JEQ, packet.EtherTypeIPv4, 8, 0)
-	p.jump(unix.BPF_JEQ, etherTypeIPv6, 1, 0)
+	p.jump(unix.BPF_JEQ, packet.EtherTypeIPv6, 1, 0)
 	p.result(0)
 	p.tcpOrUDP(network + 6)
 	p.add(unix.BPF_LDX|unix.BPF_IMM, 40)
@@ -60,7 +60,7 @@ func steeringProgram(replies []uint32, workers int) []unix.SockFilter {
 	p.load(unix.BPF_H|unix.BPF_IND, network)
 	p.add(unix.BPF_ST, 0)
 	p.load(unix.BPF_W|unix.BPF_ABS, extensionProtocol)
-	p.jump(unix.BPF_JEQ, etherTypeIPv6, 2, 0)
+	p.jump(unix.BPF_JEQ, packet.EtherTypeIPv6, 2, 0)
 	p.load(unix.BPF_W|unix.BPF_ABS, network+12)
 	p.add(unix.BPF_JMP|unix.BPF_JA, 13)
 	p.load(unix.BPF_W|unix.BPF_ABS, network+8)
@@ -80,10 +80,7 @@ func steeringProgram(replies []uint32, workers int) []unix.SockFilter {
 	return p
 }
 
-const (
-	golden        = 0x9e3779b1 // as in fullnat's spread
-	etherTypeIPv6 = 0x86dd
-)
+const golden = 0x9e3779b1 // as in fullnat's spread
 
 type program []unix.SockFilter
 

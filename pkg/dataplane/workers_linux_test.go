@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -24,6 +25,37 @@ func openWorkers(t *testing.T, ns *namespace, cfg RingConfig, n int) *RingWorker
 	return w
 }
 
+// withIPv6 is oneEndpoint with the same again over IPv6.
+func withIPv6() (cfg Config, endpoint, natIP netip.Addr) {
+	cfg = oneEndpoint()
+	endpoint, natIP = netip.MustParseAddr("2001:db8:1::200"), netip.MustParseAddr("2001:db8:9::11")
+	for _, l := range cfg.NAT.Links {
+		l.Name += " over IPv6"
+		l.Match, l.Local = netip.AddrPortFrom(endpoint, l.Match.Port()), []netip.Addr{natIP}
+		cfg.NAT.Links = append(cfg.NAT.Links, l)
+	}
+	return cfg, endpoint, natIP
+}
+
+// ipv6Frame carries the ports of an L4 header, which is all that steering
+// looks at.
+func ipv6Frame(src, dst netip.AddrPort, protocol byte) []byte {
+	data := make([]byte, ethernetLen+40+20)
+	binary.BigEndian.PutUint16(data[12:], packet.EtherTypeIPv6)
+	h := data[ethernetLen:]
+	h[0], h[5], h[6], h[7] = 0x60, 20, protocol, 64
+	copy(h[8:], src.Addr().AsSlice())
+	copy(h[24:], dst.Addr().AsSlice())
+	binary.BigEndian.PutUint16(h[40:], src.Port())
+	binary.BigEndian.PutUint16(h[42:], dst.Port())
+	if protocol == protoUDP {
+		binary.BigEndian.PutUint16(h[44:], 20)
+	} else {
+		h[52] = tcpLen / 4 << 4
+	}
+	return data
+}
+
 // The kernel's program and the table's own choice are the same.
 func TestTheKernelSteersAsTheShardsAre(t *testing.T) {
 	e := newENIs(t)
@@ -31,22 +63,34 @@ func TestTheKernelSteersAsTheShardsAre(t *testing.T) {
 	defer far.Close()
 	workers := openWorkers(t, e.plane, RingConfig{ENIs: e.index}, 4)
 	defer func() { require.NoError(t, workers.Close()) }()
-	require.NoError(t, workers.Configure(oneEndpoint()))
-	steering, err := fullnat.NewSteering(oneEndpoint().NAT, 4)
+	cfg, endpoint6, natIP6 := withIPv6()
+	require.NoError(t, workers.Configure(cfg))
+	steering, err := fullnat.NewSteering(cfg.NAT, 4)
 	require.NoError(t, err)
 
 	random := rand.New(rand.NewPCG(1, 1))
 	port := func() uint16 { return uint16(1024 + random.IntN(60000)) }
 	var seen [4]int
 	for i := range 400 {
-		frame := tcpFrame
-		if i%2 == 0 {
-			frame = func(src, dst netip.AddrPort, _ byte, payload []byte) []byte { return udpFrame(src, dst, payload) }
-		}
-		client := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 1, byte(1 + random.IntN(200))}), port())
-		f := packet.Frame{ENI: endpointENI, Data: frame(client, endpoint, syn, []byte("hello"))}
+		protocol := []byte{protoTCP, protoUDP}[i%2]
+		host := byte(1 + random.IntN(200))
+		src, dst := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 1, host}), port()), endpoint
+		eni := endpointENI
 		if i%4 < 2 {
-			f = packet.Frame{ENI: nodeENI, Data: frame(backend, netip.AddrPortFrom(natIP, port()), synAck, []byte("hello"))}
+			eni, src, dst = nodeENI, backend, netip.AddrPortFrom(natIP, port())
+		}
+		f := packet.Frame{ENI: eni, Data: udpFrame(src, dst, []byte("hello"))}
+		switch {
+		case i%8 < 4:
+			six := netip.MustParseAddr("2001:db8:1::10").As16()
+			six[5], six[10], six[15] = byte(random.IntN(256)), byte(random.IntN(256)), host
+			src, dst = netip.AddrPortFrom(netip.AddrFrom16(six), src.Port()), netip.AddrPortFrom(endpoint6, dst.Port())
+			if eni == nodeENI {
+				dst = netip.AddrPortFrom(natIP6, dst.Port())
+			}
+			f.Data = ipv6Frame(src, dst, protocol)
+		case protocol == protoTCP:
+			f.Data = tcpFrame(src, dst, syn, []byte("hello"))
 		}
 		_, err := far.Write([]packet.Frame{f})
 		require.NoError(t, err)
@@ -62,7 +106,7 @@ func TestTheKernelSteersAsTheShardsAre(t *testing.T) {
 			}
 			return got >= 0
 		}, 10*time.Second, time.Millisecond)
-		require.Equal(t, steering.Shard(&f), got, "frame %d", i)
+		require.Equal(t, steering.Shard(&f), got, "frame %d from %s to %s", i, src, dst)
 		seen[got]++
 	}
 	for n, count := range seen {
