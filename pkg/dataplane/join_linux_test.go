@@ -4,11 +4,13 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 	"unsafe"
 
 	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/plinksim/plinksim/pkg/packet"
@@ -54,13 +56,18 @@ func newReceiver(t *testing.T) receiver {
 
 func (r receiver) gets(t *testing.T, want ...string) {
 	t.Helper()
+	r.getsFrom(t, left, want...)
+}
+
+func (r receiver) getsFrom(t *testing.T, src netip.AddrPort, want ...string) {
+	t.Helper()
 	buffer := make([]byte, 2000)
 	require.NoError(t, r.conn.SetReadDeadline(time.Now().Add(10*time.Second)))
 	for _, payload := range want {
 		n, from, err := r.conn.ReadFrom(buffer)
 		require.NoError(t, err)
 		require.Equal(t, payload, string(buffer[:n]))
-		require.Equal(t, left.String(), from.String())
+		require.Equal(t, src.String(), from.String())
 	}
 }
 
@@ -117,6 +124,43 @@ func TestDatagramsAreSentOneByOneWhereTheKernelWantsThem(t *testing.T) {
 	require.EqualValues(t, 2*(1+len(aRun)), stats.FramesWritten)
 	require.EqualValues(t, 2, stats.SendErrors)
 	require.Zero(t, r.far.Stats().SuperframesRead)
+}
+
+func TestDatagramsOverIPv6AreSentTogetherToo(t *testing.T) {
+	e := newENIs(t)
+	e.far.do(t, func() error {
+		return os.WriteFile("/proc/sys/net/ipv6/conf/far1/disable_ipv6", []byte("0"), 0)
+	})
+	link, err := e.far.handle.LinkByName("far1")
+	require.NoError(t, err)
+	src, dst := netip.MustParseAddrPort("[2001:db8::1]:1000"), netip.MustParseAddrPort("[2001:db8::2]:2000")
+	addr, err := netlink.ParseAddr("2001:db8::2/64")
+	require.NoError(t, err)
+	addr.Flags = unix.IFA_F_NODAD
+	require.NoError(t, e.far.handle.AddrAdd(link, addr))
+	ring := e.plane.openRing(t, RingConfig{ENIs: e.index})
+	defer ring.Close()
+	var conn net.PacketConn
+	e.far.do(t, func() (err error) {
+		conn, err = net.ListenPacket("udp6", dst.String())
+		return err
+	})
+	defer conn.Close()
+	var frames []packet.Frame
+	for _, payload := range aRun {
+		data := ipv6Frame(src, dst, protoUDP)[:ethernetLen+40+8]
+		copy(data, link.Attrs().HardwareAddr)
+		data = append(data, payload...)
+		length := len(data) - ethernetLen - 40
+		binary.BigEndian.PutUint16(data[ethernetLen+4:], uint16(length))
+		binary.BigEndian.PutUint16(data[ethernetLen+44:], uint16(length))
+		binary.BigEndian.PutUint16(data[ethernetLen+46:], sum(pseudo(src.Addr(), dst.Addr(), protoUDP, length), nil))
+		frames = append(frames, packet.Frame{ENI: 1, Data: data, Offload: packet.Offload{NeedsCsum: true, CsumStart: ethernetLen + 40, CsumOffset: 6}})
+	}
+	require.Equal(t, 2, ring.sender.load(frames, ring.enis.Load()), "four go together, and the last by itself")
+	_, err = ring.Write(frames)
+	require.NoError(t, err)
+	receiver{conn: conn}.getsFrom(t, src, aRun...)
 }
 
 func TestDatagramsForDifferentENIsAreNotJoined(t *testing.T) {
