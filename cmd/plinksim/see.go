@@ -75,6 +75,25 @@ func printServices(w io.Writer, s lab.Status) {
 			bandwidthText(svc.Bandwidth), svc.ServiceName)
 	}
 	t.flush()
+	for _, svc := range s.Services {
+		if p := svc.PrivateName; p != nil {
+			fmt.Fprintf(w, "private DNS name %s of %s is %s%s\n", p.Name, svc.Name, p.State, havingIt(s, svc, p.Name))
+		}
+	}
+}
+
+// havingIt says which endpoints have a service's private DNS name.
+func havingIt(s lab.Status, svc lab.ServiceStatus, name string) string {
+	var names []string
+	for _, ep := range s.Endpoints {
+		if ep.Service == svc.Name && ep.PrivateName == name {
+			names = append(names, ep.Name)
+		}
+	}
+	if len(names) == 0 {
+		return "; no endpoint has it"
+	}
+	return "; endpoint " + strings.Join(names, ", ") + " has it"
 }
 
 func printInstances(w io.Writer, s lab.Status) {

@@ -117,6 +117,9 @@ func serviceStatus(svc topology.EndpointService, state control.Snapshot) Service
 			out.Connections++
 		}
 	}
+	if p := svc.PrivateName; p != nil {
+		out.PrivateName = &PrivateNameStatus{Name: p.Name, State: p.State, TXTName: p.TXTName, TXTValue: p.TXTValue}
+	}
 	return out
 }
 
@@ -156,6 +159,10 @@ func endpointStatus(plan *topology.Plan, ep topology.Endpoint, state control.Sna
 			Zone: zone.Zone, State: z.Status, Subnet: zone.Subnet, ENI: zone.ENI.ID, IP: zone.ENI.IP, IPv6: zone.ENI.IPv6,
 			Domain: zone.Domain, LoadBalancer: z.LoadBalancer, Replaced: z.Replaced,
 		})
+	}
+	out.ZoneAffinity = ep.ZoneAffinity
+	if p := (&namer{plan: plan, state: state}).privateName(ep); p != nil {
+		out.PrivateName = p.Name
 	}
 	return out
 }

@@ -80,6 +80,8 @@ type ServiceStatus struct {
 	Bandwidth    int       `json:"bandwidth_mbit"`
 	Whitelist    []string  `json:"whitelist"`
 	Connections  int       `json:"connections"`
+
+	PrivateName *PrivateNameStatus `json:"private_dns_name,omitempty"`
 }
 
 // EndpointStatus is one endpoint and its connection.
@@ -101,6 +103,18 @@ type EndpointStatus struct {
 	Bandwidth      int          `json:"bandwidth_mbit"`
 	SecurityGroups []string     `json:"security_groups"`
 	Zones          []ZoneStatus `json:"zones"`
+
+	ZoneAffinity bool   `json:"zone_affinity"`
+	PrivateName  string `json:"private_dns_name,omitempty"` // that its VPC knows it by now
+}
+
+// PrivateNameStatus is the private DNS name of a service, with the record that
+// verifies it.
+type PrivateNameStatus struct {
+	Name     string `json:"name"`
+	State    string `json:"state"` // in the words of the cloud
+	TXTName  string `json:"txt_name"`
+	TXTValue string `json:"txt_value"`
 }
 
 // ZoneStatus is one zone of an endpoint.
