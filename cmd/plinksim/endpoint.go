@@ -63,10 +63,17 @@ removed before; AWS does not.`,
 			complete: []func(lab.Status, []string) []string{allEndpoints},
 		}.command(),
 		operation{
-			use: "set ENDPOINT", short: "Change the description of an endpoint",
-			example: "  sudo plinksim endpoint set ep1 --description \"orders of the shop\"",
+			use: "set ENDPOINT", short: "Change the description, zone affinity or private DNS of an endpoint",
+			long: `Change an endpoint. A zone affinity of its own goes before that of its service.
+With private DNS its VPC knows it by the private DNS name of its service; where
+the service's owner accepts connections, it can be enabled only after that.`,
+			example: "  sudo plinksim endpoint set ep1 --description \"orders of the shop\"\n  sudo plinksim endpoint set ep1 --zone-affinity=false\n  sudo plinksim endpoint set ep1 --private-dns",
 			verb:    "endpoint-set", least: 1, most: 1, want: "one endpoint", read: readEndpoint,
-			flags:    descriptionFlag,
+			flags: func(cmd *cobra.Command, o *topology.Operation) {
+				descriptionFlag(cmd, o)
+				boolFlag(cmd, &o.ZoneAffinity, "zone-affinity", "its name leads to the asker's zone first")
+				boolFlag(cmd, &o.PrivateDNS, "private-dns", "its VPC knows it by the private DNS name of its service")
+			},
 			complete: []func(lab.Status, []string) []string{allEndpoints},
 		}.command(),
 		group("zone", "Put an endpoint into zones, or take it out", `Put an endpoint into the zones for which the topology file gives it a subnet, or

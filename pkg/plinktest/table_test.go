@@ -71,10 +71,12 @@ func TestWhatNamesLeadTo(t *testing.T) {
 	setups := []struct {
 		name, cloud string
 		affinity    bool
+		alb         bool
 	}{
-		{"Alibaba Cloud, zone affinity on", "alibaba", true},
-		{"Alibaba Cloud, zone affinity off", "alibaba", false},
-		{"AWS", "aws", false},
+		{"Alibaba Cloud, zone affinity on", "alibaba", true, false},
+		{"Alibaba Cloud, zone affinity off", "alibaba", false, false},
+		{"Alibaba Cloud, zone affinity on, an ALB that keeps to its zones", "alibaba", true, true},
+		{"AWS", "aws", false, false},
 	}
 	tables := make([]string, len(setups))
 	t.Run("setups", func(t *testing.T) {
@@ -82,6 +84,9 @@ func TestWhatNamesLeadTo(t *testing.T) {
 			t.Run(setup.name, func(t *testing.T) {
 				t.Parallel()
 				text := strings.Replace(zonesOf(setup.cloud, setup.affinity), "auto_accept: true", "auto_accept: false", 1)
+				if setup.alb {
+					text = strings.NewReplacer("type: nlb", "type: alb, cross_zone: false", "protocol: tcp", "protocol: http", "    vpc: vpc2\n    health_check", "    vpc: vpc2\n    protocol: http\n    health_check").Replace(text)
+				}
 				tables[i] = "\n== " + setup.name + "\n\n" + table(t, plinktest.UpText(t, text))
 			})
 		}
