@@ -92,11 +92,22 @@ func (s Situation) Explain(from, to string) (*Explanation, error) {
 	}
 	e.Passes = len(addrs) > 0
 	for _, addr := range addrs {
+		source := instance.IP
+		if addr.Is6() {
+			source = instance.IPv6
+		}
+		if !source.IsValid() && len(addrs) > 1 {
+			continue // who has no IPv6 takes the other address
+		}
 		w := walk{Situation: s, from: instance, flow: secgroup.Flow{
 			Protocol: protocolNumber(place.protocol),
-			Src:      netip.AddrPortFrom(instance.IP, 0), Dst: netip.AddrPortFrom(addr, e.Port),
+			Src:      netip.AddrPortFrom(source, 0), Dst: netip.AddrPortFrom(addr, e.Port),
 		}, way: Way{Address: addr, Passes: true}}
-		w.follow()
+		if source.IsValid() {
+			w.follow()
+		} else {
+			w.stops("address", "", "write an ipv6_cidr in subnet "+instance.Subnet, "%s has no IPv6 address", instance.Name)
+		}
 		e.Ways = append(e.Ways, w.way)
 		e.Passes = e.Passes && w.way.Passes
 	}

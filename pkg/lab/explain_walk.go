@@ -63,7 +63,7 @@ func (w *walk) follow() {
 
 func (w *walk) eniAt(vpc string) *topology.ENI {
 	for _, eni := range w.Plan.ENIs() {
-		if eni.VPC == vpc && eni.IP == w.addr() {
+		if eni.VPC == vpc && (eni.IP == w.addr() || eni.IPv6 == w.addr()) {
 			return eni
 		}
 	}
@@ -72,7 +72,7 @@ func (w *walk) eniAt(vpc string) *topology.ENI {
 
 func (w *walk) instanceAt(vpc *topology.VPC) *topology.Instance {
 	for i := range vpc.Instances {
-		if vpc.Instances[i].IP == w.addr() {
+		if in := &vpc.Instances[i]; in.IP == w.addr() || in.IPv6 == w.addr() {
 			return &vpc.Instances[i]
 		}
 	}
@@ -99,7 +99,7 @@ func (w *walk) nowhere(vpc *topology.VPC) {
 			return
 		}
 	}
-	if vpc.CIDR.Contains(w.addr()) {
+	if vpc.CIDR.Contains(w.addr()) || vpc.IPv6CIDR.Contains(w.addr()) {
 		w.stops("address", "", "", "nobody in VPC %s has the address %s", vpc.Name, w.addr())
 		return
 	}
@@ -285,11 +285,10 @@ func (w *walk) toServers(group, zone string, node *topology.Node) {
 			panic("a plan names every instance of its servers: " + err.Error())
 		}
 		source := netip.Addr{}
-		switch {
-		case node.Proxy != nil:
+		if node.Proxy != nil {
 			source = node.Proxy.IP
-		case len(node.Local) > 0:
-			source = node.Local[0]
+		} else if i := slices.IndexFunc(node.Local, func(a netip.Addr) bool { return a.Is4() == s.IP.Is4() }); i >= 0 {
+			source = node.Local[i] // one of the server's version of IP, as the core takes it
 		}
 		w.atInstance(instance, secgroup.Flow{Protocol: w.flow.Protocol, Src: netip.AddrPortFrom(source, 0), Dst: netip.AddrPortFrom(s.IP, s.Port)})
 	}
