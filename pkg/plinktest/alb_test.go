@@ -250,6 +250,8 @@ func TestAKilledServerFailsNoOtherRequests(t *testing.T) {
 		})
 	}
 	wait(clients, "undisturbed traffic")
+	// Clients may have ended together and not begun again yet.
+	require.Eventually(t, func() bool { return activeAt(l, "192.168.3.190:80") >= clients/4 }, 20*time.Second, time.Millisecond)
 	killed := time.Now()
 	kill(t, filepath.Join(dir, "ecs03.pid"))
 	gone := time.Now()
@@ -306,6 +308,18 @@ func kill(t *testing.T, pidFile string) {
 	require.NoError(t, err)
 	require.NoError(t, unix.Kill(pid, unix.SIGKILL))
 	require.Eventually(t, func() bool { return errors.Is(unix.Kill(pid, 0), unix.ESRCH) }, 5*time.Second, time.Millisecond)
+}
+
+// activeAt is how many requests a server is answering.
+func activeAt(l *plinktest.Lab, server string) (n int64) {
+	for _, p := range l.Status().Proxies {
+		for _, s := range p.Servers {
+			if s.Address.String() == server {
+				n += s.Active
+			}
+		}
+	}
+	return n
 }
 
 // waitUnhealthy returns when a server of rs1 has become unhealthy.
