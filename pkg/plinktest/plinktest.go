@@ -25,6 +25,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -36,13 +37,46 @@ import (
 
 // Main is the TestMain of packages whose labs have "command:" services or
 // that call Instance.Command: such programs start as another run of the test
-// binary, which then becomes them.
+// binary, which then becomes them. It also removes what labs of test binaries
+// left that were killed.
 func Main(m *testing.M) {
 	if len(os.Args) > 4 && os.Args[1] == lab.EnterCommand {
 		fmt.Fprintln(os.Stderr, host.Exec(os.Args[2], os.Args[3], os.Args[4:], os.Environ()))
 		os.Exit(127)
 	}
+	if os.Geteuid() == 0 {
+		if err := reap(os.TempDir(), time.Minute); err != nil {
+			fmt.Fprintln(os.Stderr, "plinktest: remove the labs of a test that was killed:", err)
+		}
+	}
 	os.Exit(m.Run())
+}
+
+// prefix begins the names of the directories that labs of tests are in.
+const prefix = "plinktest"
+
+// reap removes the labs whose locks nobody holds. Those that were made less
+// than age ago may be just about to take theirs.
+func reap(tmp string, age time.Duration) error {
+	found, err := filepath.Glob(filepath.Join(tmp, prefix+"*", "*"))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, path := range found {
+		dir := lab.Dir(path)
+		info, err := os.Stat(dir.Path("lock"))
+		if err != nil || time.Since(info.ModTime()) < age {
+			continue
+		}
+		lock, err := dir.Lock()
+		if err != nil {
+			continue // it is somebody's
+		}
+		errs = append(errs, dir.Clear(context.Background(), lock), os.Remove(filepath.Dir(path)))
+		lock.Release()
+	}
+	return errors.Join(errs...)
 }
 
 // Require skips a test that cannot run here and says what is missing; where
@@ -92,11 +126,16 @@ func start(t testing.TB, plan *topology.Plan) *Lab {
 	t.Helper()
 	Require(t)
 	// Not t.TempDir: its cleanup would come before the lab's.
-	root, err := os.MkdirTemp("", "plinktest")
+	root, err := os.MkdirTemp("", prefix)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := lab.Dir(root + "/" + plan.Name)
+	dir := lab.Dir(filepath.Join(root, plan.Name))
+	lock, err := dir.Lock()
+	if err != nil {
+		os.RemoveAll(root)
+		t.Fatalf("lab %q: %v", plan.Name, err)
+	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -106,6 +145,7 @@ func start(t testing.TB, plan *topology.Plan) *Lab {
 		t.Fatalf("lab %q: %v", plan.Name, err)
 	}
 	t.Cleanup(func() {
+		defer lock.Release()
 		if err := errors.Join(running.Close(context.Background()), os.RemoveAll(root)); err != nil {
 			t.Errorf("lab %q: take it down: %v", plan.Name, err)
 		}
