@@ -70,7 +70,7 @@ func newNATOperation(use, short, verb string, most int) *cobra.Command {
 			return on.natOperation(cmd, o)
 		},
 	}
-	cmd.Flags().StringVar(&o.As, "account", "", "act as this account; the gateway's owner by default")
+	cmd.Flags().StringVar(&o.As, "as", "", "act as this account; the gateway's owner by default")
 	on.addFlags(cmd)
 	return cmd
 }
@@ -344,7 +344,7 @@ func newEntryCommand(use, short, verb string) *cobra.Command {
 		},
 	}
 	flags.add(cmd)
-	cmd.Flags().StringVar(&o.As, "account", "", "act as this account; the gateway's owner by default")
+	cmd.Flags().StringVar(&o.As, "as", "", "act as this account; the gateway's owner by default")
 	on.addFlags(cmd)
 	return cmd
 }

@@ -120,7 +120,7 @@ func newDecision(verb, short, long string, act decide) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&account, "account", "", "act as this account; the service's owner by default")
+	cmd.Flags().StringVar(&account, "as", "", "act as this account; the service's owner by default")
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "return at once, not when it is in force")
 	on.addFlags(cmd)
 	return cmd
