@@ -168,8 +168,8 @@ func (t *traffic) set(i int, n uint32, flags byte) {
 	f := &t.frames[i]
 	data := (*[64]byte)(f.Data)
 	*data = t.pattern
-	binary.BigEndian.PutUint32(data[26:], 0x0b000000+n/50000)
-	binary.BigEndian.PutUint16(data[34:], uint16(10000+n%50000))
+	binary.BigEndian.PutUint32(data[26:], 0x0b000000+n>>15)
+	binary.BigEndian.PutUint16(data[34:], uint16(10000+n&0x7fff))
 	data[47] = flags
 	f.ENI = 1
 }

@@ -56,8 +56,8 @@ func newLabWith(t testing.TB, opts Options) *lab {
 func (l *lab) send(n int, flags byte, now time.Duration) (Verdict, uint16) {
 	copy(l.frame.Data, l.pristine)
 	l.frame.ENI = 1
-	binary.BigEndian.PutUint32(l.frame.Data[26:], 0x0b000000+uint32(n/50000))
-	binary.BigEndian.PutUint16(l.frame.Data[34:], uint16(10000+n%50000))
+	binary.BigEndian.PutUint32(l.frame.Data[26:], 0x0b000000+uint32(n>>15))
+	binary.BigEndian.PutUint16(l.frame.Data[34:], uint16(10000+n&0x7fff))
 	l.frame.Data[47] = flags
 	frames := [1]packet.Frame{l.frame}
 	var verdicts [1]Verdict
