@@ -4,26 +4,20 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 func newServer() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "server",
-		Short: "Register, deregister and weigh the servers of server groups",
-		Long: `Change which servers a server group has (targets of a target group at AWS) while
+	return group("server", "Register, deregister and weigh the servers of server groups",
+		`Change which servers a server group has (targets of a target group at AWS) while
 the lab runs. What is changed lies over the topology file and lasts until the
 lab is taken down, or its checks begin anew.`,
-		Args: unknownCommand,
-		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(newServerList(), newServerRegister(), newServerDeregister(), newServerWeight())
-	return cmd
+		newServerList(), newServerRegister(), newServerDeregister(), newServerWeight())
 }
 
 func newServerList() *cobra.Command {
@@ -60,84 +54,76 @@ func newServerList() *cobra.Command {
 }
 
 func newServerRegister() *cobra.Command {
-	var weight int
-	cmd := newServerOperation(serverOperation{
-		verb: "server-register", use: "register GROUP INSTANCE:PORT", takes: "a server group and INSTANCE:PORT", count: 2,
-		short: "Let a server take sessions of a group",
+	return operation{
+		use: "register GROUP INSTANCE:PORT", short: "Let a server take sessions of a group",
 		long: `Put a server into a server group. It takes sessions after its first successful
 health check.`,
-		finish: func(cmd *cobra.Command, _ []string, o *topology.Operation) error {
-			if cmd.Flags().Changed("weight") {
-				o.Weight = &weight
-			}
-			return nil
+		example: "  sudo plinksim server register web web-3:80 --weight 50",
+		verb:    "server-register", least: 2, most: 2, want: "a server group and INSTANCE:PORT", read: readServer,
+		flags: func(cmd *cobra.Command, o *topology.Operation) {
+			cmd.Flags().Var(&optional[int]{&o.Weight, parseWeight}, "weight", "its share of the sessions, 0 to 100; 100 where it is missing")
 		},
-	})
-	cmd.Flags().IntVar(&weight, "weight", 100, "its share of the sessions, 0 to 100")
-	return cmd
+		complete: []func(lab.Status, []string) []string{allServerGroups},
+	}.command()
 }
 
 func newServerDeregister() *cobra.Command {
-	return newServerOperation(serverOperation{
-		verb: "server-deregister", use: "deregister GROUP SERVER", takes: "a server group and a server of it", count: 2,
-		short: "Take a server out of a group",
+	return operation{
+		use: "deregister GROUP SERVER", short: "Take a server out of a group",
 		long: `Take a server, INSTANCE or INSTANCE:PORT, out of a server group. It takes no new
 sessions; what becomes of those that it has, deregistration: of the group says.`,
-	})
+		example: "  sudo plinksim server deregister web web-3",
+		verb:    "server-deregister", least: 2, most: 2, want: "a server group and a server of it", read: readServer,
+		complete: []func(lab.Status, []string) []string{allServerGroups, serversOf},
+	}.command()
 }
 
 func newServerWeight() *cobra.Command {
-	return newServerOperation(serverOperation{
-		verb: "server-weight", use: "weight GROUP SERVER WEIGHT", takes: "a server group, a server of it and a weight", count: 3,
-		short: "Change a server's share of the sessions",
+	return operation{
+		use: "weight GROUP SERVER WEIGHT", short: "Change a server's share of the sessions",
 		long: `Change the weight of a server, INSTANCE or INSTANCE:PORT, of a server group. With
 0 it takes no new sessions, and those that it has go on.`,
-		finish: func(_ *cobra.Command, args []string, o *topology.Operation) error {
-			weight, err := strconv.Atoi(args[2])
-			if err != nil {
-				return &usageError{fmt.Errorf("server weight: %q is not a whole number", args[2])}
-			}
+		example: "  sudo plinksim server weight web web-3 0",
+		verb:    "server-weight", least: 3, most: 3, want: "a server group, a server of it and a weight",
+		read: func(o *topology.Operation, args []string) error {
+			o.ServerGroup, o.Server = args[0], args[1]
+			weight, err := parseWeight(args[2])
 			o.Weight = &weight
-			return nil
+			return err
 		},
-	})
+		complete: []func(lab.Status, []string) []string{allServerGroups, serversOf},
+	}.command()
 }
 
-type serverOperation struct {
-	verb, use, takes, short, long string
-	count                         int // of arguments
-	finish                        func(*cobra.Command, []string, *topology.Operation) error
+func readServer(o *topology.Operation, args []string) error {
+	o.ServerGroup, o.Server = args[0], args[1]
+	return nil
 }
 
-func newServerOperation(s serverOperation) *cobra.Command {
-	var on target
-	var as string
-	cmd := &cobra.Command{
-		Use: s.use, Short: s.short, Long: s.long,
-		Args: takes(cobra.ExactArgs(s.count), s.takes),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o := topology.Operation{Verb: s.verb, As: as, ServerGroup: args[0], Server: args[1]}
-			if s.finish != nil {
-				if err := s.finish(cmd, args, &o); err != nil {
-					return err
-				}
-			}
-			client, err := on.client("")
-			if err != nil {
-				return err
-			}
-			event, err := client.Do(cmd.Context(), api.Call{Operation: o, WaitSeconds: 10})
-			if err != nil {
-				return err
-			}
-			if on.output == "json" {
-				return printJSON(cmd.OutOrStdout(), event)
-			}
-			fmt.Fprintln(cmd.OutOrStdout(), event.Text)
-			return nil
-		},
+func allServerGroups(s lab.Status, _ []string) (names []string) {
+	for _, g := range s.ServerGroups {
+		names = append(names, g.Name)
 	}
-	cmd.Flags().StringVar(&as, "as", "", "the account that does it; the group's owner where it is missing")
-	on.addFlags(cmd)
-	return cmd
+	return names
+}
+
+// serversOf are those of the group that is the first argument.
+func serversOf(s lab.Status, args []string) (names []string) {
+	for _, g := range s.ServerGroups {
+		if g.Name == args[0] {
+			for _, server := range g.Servers {
+				_, name, _ := strings.Cut(server.Instance, "/")
+				names = append(names, fmt.Sprintf("%s:%d", name, server.Address.Port()))
+			}
+		}
+	}
+	return names
+}
+
+func parseWeight(text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a whole number", text)
+	}
+	return n, nil
 }
