@@ -97,7 +97,7 @@ func joinable(f *Frame) int {
 			return 0
 		}
 		return v4
-	case etherTypeIPv6:
+	case EtherTypeIPv6:
 		if o.CsumStart != v6-udpHeaderLen || len(d) < v6 || d[L3]>>4 != 6 || d[L3+6] != ProtocolUDP ||
 			int(binary.BigEndian.Uint16(d[L3+4:])) != len(d)-L3-ipv6HeaderLen || int(binary.BigEndian.Uint16(d[v6-4:])) != len(d)-v6+udpHeaderLen {
 			return 0
@@ -124,5 +124,3 @@ func alike(a, b []byte, headers int) bool {
 	sum := func(d []byte) uint16 { return binary.BigEndian.Uint16(d[l4+udpChecksum:]) }
 	return same && (sum(a) == sum(b) || len(a) != len(b) && sum(a)%0xffff == UpdatePartial(sum(b), longer)%0xffff)
 }
-
-const etherTypeIPv6 = 0x86dd
