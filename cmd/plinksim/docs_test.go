@@ -44,10 +44,11 @@ func markdown(t *testing.T) []string {
 }
 
 // Every "sh" block of every document is run, those of one document in their
-// order by one shell. Those that
-// run this test again, and lint, which is run beside it, are left out.
+// order by one shell. Those that run this test again, and lint, which is run
+// beside it, are left out.
 func TestTheCommandsOfTheDocumentsWork(t *testing.T) {
 	plinktest.Require(t)
+	cache := t.TempDir() // all documents build the same
 	for _, file := range markdown(t) {
 		commands := strings.Join(blocks(t, file, "sh"), "")
 		commands = regexp.MustCompile(`(?m)^make (test|lint|golden|race|fuzz|bench).*$`).ReplaceAllString(commands, "")
@@ -65,7 +66,7 @@ func TestTheCommandsOfTheDocumentsWork(t *testing.T) {
 			cmd.Env = append(os.Environ(), "PLINKSIM_STATE_DIR="+filepath.Join(state, "run"))
 			if os.Getenv("SUDO_UID") != "" {
 				// The user's build cache must not get files of root.
-				cmd.Env = append(cmd.Env, "GOCACHE="+t.TempDir())
+				cmd.Env = append(cmd.Env, "GOCACHE="+cache)
 			}
 			out, err := cmd.CombinedOutput()
 			require.NoError(t, err, "%s", out)
