@@ -26,7 +26,7 @@ var layers = []string{
 	3: "pkg/dns pkg/dataplane pkg/host pkg/alb",
 	4: "pkg/lab",
 	5: "pkg/api pkg/plinktest pkg/bench",
-	6: "cmd/plinksim",
+	6: "cmd/plinksim test",
 }
 
 // The imports are read by the test itself: what a child process such as

@@ -1,4 +1,4 @@
-package plinktest_test
+package test
 
 import (
 	"bufio"

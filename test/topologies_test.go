@@ -1,4 +1,4 @@
-package plinktest_test
+package test
 
 import (
 	"os"
@@ -17,7 +17,7 @@ import (
 // Every topology of the documents comes up and passes its own checks, but
 // those that are printed wrong and refused.
 func TestEveryTopologyPassesItsChecks(t *testing.T) {
-	files, err := filepath.Glob("../../testdata/topologies/*.yaml")
+	files, err := filepath.Glob("../testdata/topologies/*.yaml")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	for _, file := range files {
