@@ -40,7 +40,7 @@ missing and counted; the lab never waits.`,
 				return &usageError{err}
 			}
 			on := target{lab: labName, output: "table"}
-			client, err := on.client("")
+			client, err := on.client(cmd.Context(), "")
 			if err != nil {
 				return err
 			}

@@ -120,23 +120,26 @@ func (r *resources) String() string { return "" }
 func (r *resources) Type() string   { return "resource" }
 
 func newConnectionList() *cobra.Command {
-	return listing("list [SERVICE]", "List connections, of one service or of all", `List the connections of endpoints to a service, as the console shows them to its
+	return listing{
+		use: "list [SERVICE]", short: "List connections, of one service or of all",
+		long: `List the connections of endpoints to a service, as the console shows them to its
 owner. The actions are those of "connection" that are possible now.`,
-		cobra.MaximumNArgs(1), "at most one endpoint service", allServices,
-		func(cmd *cobra.Command, s lab.Status, as string, args []string, asJSON bool) error {
-			if len(args) > 0 {
-				if _, err := findServiceStatus(s, as, args[0]); err != nil {
+		most: 1, want: "at most one endpoint service", complete: allServices,
+		show: func(cmd *cobra.Command, s lab.Status, seen view) error {
+			if len(seen.args) > 0 {
+				if _, err := findServiceStatus(s, seen.as, seen.args[0]); err != nil {
 					return err
 				}
 			}
-			connections := connectionsOf(s, first(args))
-			if asJSON {
+			connections := connectionsOf(s, first(seen.args))
+			if seen.json {
 				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": lab.Schema, "connections": connections})
 			}
-			printConnections(cmd.OutOrStdout(), connections, as)
-			none(cmd, len(connections), "connections", as)
+			printConnections(cmd.OutOrStdout(), connections, seen.as)
+			none(cmd, len(connections), "connections", seen.as)
 			return nil
-		})
+		},
+	}.command()
 }
 
 // connectionsOf are the endpoints of a service, or all where it is "".

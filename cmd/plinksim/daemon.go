@@ -51,7 +51,7 @@ func newDaemon() *cobra.Command {
 				up = true
 				reports.Close()
 			}
-			err := daemon(ctx, file, workers, lock, tell, ready)
+			err := daemon(ctx, file, workers, tell, ready)
 			if err != nil && !up {
 				tell(api.Progress{End: true, Err: &api.Error{Text: err.Error()}})
 			}
@@ -64,7 +64,7 @@ func newDaemon() *cobra.Command {
 	return cmd
 }
 
-func daemon(ctx context.Context, file string, workers int, lock *lab.Lock, tell func(api.Progress), ready func()) error {
+func daemon(ctx context.Context, file string, workers int, tell func(api.Progress), ready func()) error {
 	source, err := io.ReadAll(os.Stdin)
 	if err != nil {
 		return err
@@ -74,13 +74,13 @@ func daemon(ctx context.Context, file string, workers int, lock *lab.Lock, tell 
 		return err
 	}
 	progress := func(done, total int, what string) { tell(api.Progress{Done: done, Total: total, What: what}) }
-	return serve(ctx, plan, workers, lock, textLogger(os.Stderr), progress, ready)
+	return serve(ctx, plan, workers, textLogger(os.Stderr), progress, ready)
 }
 
 // serve runs a lab until ctx ends or a client takes it down, and removes it.
 // It calls ready once, when the lab is up and its socket answers. The caller
-// holds the lab's lock, and keeps it.
-func serve(ctx context.Context, plan *topology.Plan, workers int, lock *lab.Lock, log *slog.Logger, progress lab.Progress, ready func()) error {
+// holds the lab's lock until it returns.
+func serve(ctx context.Context, plan *topology.Plan, workers int, log *slog.Logger, progress lab.Progress, ready func()) error {
 	dir := lab.DirOf(plan.Name)
 	defer dir.Erase()
 	if err := os.WriteFile(dir.Path("pid"), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {

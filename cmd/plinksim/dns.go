@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -40,7 +41,7 @@ address, which stands for its reverse name. TYPE is A where it is missing.`,
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			switch len(args) {
 			case 0:
-				return references(on.lab), cobra.ShellCompDirectiveNoFileComp
+				return references(cmd.Context(), on.lab), cobra.ShellCompDirectiveNoFileComp
 			case 1:
 				return lab.QueryTypes(), cobra.ShellCompDirectiveNoFileComp
 			}
@@ -50,7 +51,7 @@ address, which stands for its reverse name. TYPE is A where it is missing.`,
 			if from == "" {
 				return &usageError{fmt.Errorf("dns query: the answer depends on who asks: add --from INSTANCE")}
 			}
-			client, err := on.client("")
+			client, err := on.client(cmd.Context(), "")
 			if err != nil {
 				return err
 			}
@@ -77,7 +78,7 @@ address, which stands for its reverse name. TYPE is A where it is missing.`,
 func addFrom(cmd *cobra.Command, from *string, on *target, usage string) {
 	cmd.Flags().StringVar(from, "from", "", usage)
 	cmd.RegisterFlagCompletionFunc("from", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return instanceNames(on.lab), cobra.ShellCompDirectiveNoFileComp
+		return instanceNames(cmd.Context(), on.lab), cobra.ShellCompDirectiveNoFileComp
 	})
 }
 
@@ -143,7 +144,7 @@ some are missed, and counted; the resolvers never wait.`,
 			if count < 0 {
 				return &usageError{fmt.Errorf("dns watch: --count %d: want a number from 1 on", count)}
 			}
-			client, err := on.client("")
+			client, err := on.client(cmd.Context(), "")
 			if err != nil {
 				return err
 			}
@@ -158,7 +159,7 @@ some are missed, and counted; the resolvers never wait.`,
 }
 
 // errEnough ends a stream that has given what was wanted.
-var errEnough = fmt.Errorf("enough")
+var errEnough = errors.New("enough")
 
 func watchQueries(cmd *cobra.Command, client *api.Client, from string, count int, asJSON bool) error {
 	out, seen := cmd.OutOrStdout(), 0
@@ -176,7 +177,7 @@ func watchQueries(cmd *cobra.Command, client *api.Client, from string, count int
 		}
 		return nil
 	})
-	if err == errEnough || cmd.Context().Err() != nil {
+	if errors.Is(err, errEnough) || cmd.Context().Err() != nil {
 		return nil
 	}
 	return err

@@ -17,28 +17,34 @@ func newEndpoint() *cobra.Command {
 		`Manage the endpoints of a running lab as their consumers do in a cloud's console.
 What is changed lies over the topology file: it stays when the daemon is started
 again and when "up" applies a changed file. "check" puts everything back.`,
-		listing("list", "List endpoints", "List endpoints; with --as those of an account, and those connected to its services.",
-			cobra.NoArgs, "no arguments", nil,
-			func(cmd *cobra.Command, s lab.Status, as string, _ []string, asJSON bool) error {
-				if asJSON {
+		listing{
+			use: "list", short: "List endpoints",
+			long: "List endpoints; with --as those of an account, and those connected to its services.",
+			want: "no arguments",
+			show: func(cmd *cobra.Command, s lab.Status, seen view) error {
+				if seen.json {
 					return printJSON(cmd.OutOrStdout(), map[string]any{"schema": lab.Schema, "endpoints": s.Endpoints})
 				}
 				printEndpointList(cmd.OutOrStdout(), s.Endpoints)
-				none(cmd, len(s.Endpoints), "endpoints", as)
+				none(cmd, len(s.Endpoints), "endpoints", seen.as)
 				return nil
-			}),
-		listing("show ENDPOINT", "Show one endpoint with its zones", "", cobra.ExactArgs(1), "one endpoint", allEndpoints,
-			func(cmd *cobra.Command, s lab.Status, as string, args []string, asJSON bool) error {
-				ep, err := findEndpointStatus(s, as, args[0])
+			},
+		}.command(),
+		listing{
+			use: "show ENDPOINT", short: "Show one endpoint with its zones",
+			least: 1, most: 1, want: "one endpoint", complete: allEndpoints,
+			show: func(cmd *cobra.Command, s lab.Status, seen view) error {
+				ep, err := findEndpointStatus(s, seen.as, seen.args[0])
 				if err != nil {
 					return err
 				}
-				if asJSON {
+				if seen.json {
 					return printJSON(cmd.OutOrStdout(), ep)
 				}
 				printEndpoint(cmd.OutOrStdout(), *ep)
 				return nil
-			}),
+			},
+		}.command(),
 		operation{
 			use: "create ENDPOINT", short: "Create an endpoint",
 			long: `Create an endpoint: by its name alone one that the topology file has with exists:

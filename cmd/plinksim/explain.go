@@ -28,12 +28,12 @@ The exit code is 0 where every way ends at a server, 1 where one does not.`,
 		Args:    takes(cobra.ExactArgs(2), "an instance and a place"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 0 {
-				return instanceNames(on.lab), cobra.ShellCompDirectiveNoFileComp
+				return instanceNames(cmd.Context(), on.lab), cobra.ShellCompDirectiveNoFileComp
 			}
-			return references(on.lab), cobra.ShellCompDirectiveNoFileComp
+			return references(cmd.Context(), on.lab), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := on.client("")
+			client, err := on.client(cmd.Context(), "")
 			if err != nil {
 				return err
 			}

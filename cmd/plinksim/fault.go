@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -17,8 +18,8 @@ func newFault() *cobra.Command {
 		Short: "Degrade connections and let interfaces and zones fail",
 		Long: `Degrade the connection of an endpoint, or let an interface or a zone fail, while
 the lab runs. It lasts until "fault clear", "fault up" or the end of the lab;
-"up" of a lab whose daemon was killed goes on with it. What a lab shall start with stands in its topology file: impairments: of
-an endpoint, bandwidth: of an endpoint service.`,
+"up" of a lab whose daemon was killed goes on with it. The topology file says how a lab
+starts: "impairments:" of an endpoint, "bandwidth:" of an endpoint service.`,
 		Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
 	}
@@ -28,13 +29,13 @@ an endpoint, bandwidth: of an endpoint service.`,
 
 // impairmentFlags are the keys of lab.FaultChange.Set.
 var impairmentFlags = []struct{ name, usage string }{
-	{"bandwidth", "how much passes, such as 100Mbit, or none"},
-	{"delay", "how much later packets leave, such as 10ms"},
-	{"jitter", "how much more or less than the delay, such as 2ms; packets stay in order"},
-	{"loss", "the share that vanishes, such as 1%"},
-	{"reorder", "the share that others overtake, such as 1%"},
-	{"duplicate", "the share that comes twice, such as 1%"},
-	{"corrupt", "the share that comes with a flipped bit, such as 1%"},
+	{"bandwidth", "how much passes, for example 100Mbit, or none"},
+	{"delay", "how much later packets leave, for example 10ms"},
+	{"jitter", "how much more or less than the delay, for example 2ms; packets stay in order"},
+	{"loss", "the share that is lost, for example 1%"},
+	{"reorder", "the share that later packets overtake, for example 1%"},
+	{"duplicate", "the share that comes twice, for example 1%"},
+	{"corrupt", "the share that comes with one bit changed, for example 1%"},
 }
 
 func newFaultSet() *cobra.Command {
@@ -45,14 +46,15 @@ func newFaultSet() *cobra.Command {
 		Use:   "set ENDPOINT",
 		Short: "Change the bandwidth, delay, jitter, loss, ... of an endpoint's connection",
 		Long: `Change how the packets of an endpoint's connection are treated, in both
-directions or in one. What is not named stays as it is; 0 or none ends one.
+directions or in one. Values that are not given stay as they are; 0 or none
+switches one off.
 
-What is random follows a seed: with the same seed the same packets are lost.
-Naming a seed, also the same one, begins anew.`,
+Random choices follow a seed: with the same seed the same packets are lost.
+Giving a seed, also the same one, starts the sequence again.`,
 		Example: "  sudo plinksim fault set ep1 --delay 10ms --jitter 2ms\n  sudo plinksim fault set ep1 --to consumer --loss 1% --seed 7\n  sudo plinksim fault set ep1 --bandwidth 100Mbit\n  sudo plinksim fault set ep1 --loss 0",
 		Args:    takes(cobra.ExactArgs(1), "one endpoint"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			return endpointNames(on.lab, args), cobra.ShellCompDirectiveNoFileComp
+			return endpointNames(cmd.Context(), on.lab, args), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			change := lab.FaultChange{Endpoint: args[0], To: to, Set: map[string]string{}}
@@ -101,7 +103,7 @@ func newFaultClear() *cobra.Command {
 		Short: "Go back to what the topology file says, for an endpoint or the whole lab",
 		Args:  takes(cobra.MaximumNArgs(1), "at most one endpoint"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			return endpointNames(on.lab, args), cobra.ShellCompDirectiveNoFileComp
+			return endpointNames(cmd.Context(), on.lab, args), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			endpoint := first(args)
@@ -151,7 +153,7 @@ func newFailure(verb, short, long string, act func(*cobra.Command, *api.Client, 
 // fault does what a subcommand does and prints what goes wrong then: of one
 // endpoint, or of the lab where it is empty.
 func (t *target) fault(cmd *cobra.Command, endpoint string, act func(*api.Client) (lab.FaultStatus, error)) error {
-	client, err := t.client("")
+	client, err := t.client(cmd.Context(), "")
 	if err != nil {
 		return err
 	}
@@ -215,9 +217,9 @@ func framesText(f lab.ShapedFrames) string {
 }
 
 // endpointNames completes one endpoint.
-func endpointNames(labName string, args []string) []string {
+func endpointNames(ctx context.Context, labName string, args []string) []string {
 	if len(args) > 0 {
 		return nil
 	}
-	return connectionNames(labName, 1)
+	return connectionNames(ctx, labName, 1)
 }

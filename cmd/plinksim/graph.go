@@ -64,7 +64,7 @@ func drawn(cmd *cobra.Command, file, argument, flag string) (*graph.Graph, error
 		return graph.Of(plan, graph.Live{}), nil
 	}
 	on := target{lab: flag, output: "json"}
-	client, err := on.client(argument)
+	client, err := on.client(cmd.Context(), argument)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func drawn(cmd *cobra.Command, file, argument, flag string) (*graph.Graph, error
 	if err != nil {
 		return nil, err
 	}
-	_, plan, err := labPlan(status.Lab)
+	_, plan, err := labPlan(cmd.Context(), status.Lab)
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ func newMetrics() *cobra.Command {
 answers http://127.0.0.1:9100/metrics for a Prometheus server to scrape.`,
 		Args: takes(cobra.NoArgs, "no arguments"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := on.client("")
+			client, err := on.client(cmd.Context(), "")
 			if err != nil {
 				return err
 			}

@@ -54,7 +54,7 @@ func newNATOperation(use, short, verb string, most int) *cobra.Command {
 		Use: use, Short: short,
 		Args: takes(cobra.RangeArgs(least, most), use[strings.Index(use, " ")+1:]),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			return natNames(on, verb, args), cobra.ShellCompDirectiveNoFileComp
+			return natNames(cmd.Context(), on, verb, args), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.NATGateway = args[0]
@@ -77,7 +77,7 @@ func newNATOperation(use, short, verb string, most int) *cobra.Command {
 
 // natOperation carries an operation out and shows what it left.
 func (t *target) natOperation(cmd *cobra.Command, o topology.Operation) error {
-	client, err := t.client("")
+	client, err := t.client(cmd.Context(), "")
 	if err != nil {
 		return err
 	}
@@ -120,10 +120,10 @@ func natShow(use, short string, args cobra.PositionalArgs, want string, pick fun
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: takes(args, want),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			return natNames(on, "", args), cobra.ShellCompDirectiveNoFileComp
+			return natNames(cmd.Context(), on, "", args), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := on.client("")
+			client, err := on.client(cmd.Context(), "")
 			if err != nil {
 				return err
 			}
@@ -178,7 +178,7 @@ func newGatewayList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the NAT gateways", Args: takes(cobra.NoArgs, "no arguments"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := on.client("")
+			client, err := on.client(cmd.Context(), "")
 			if err != nil {
 				return err
 			}
@@ -335,7 +335,7 @@ func newEntryCommand(use, short, verb string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: takes(cobra.ExactArgs(2), "a gateway and the name of an entry"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			return natNames(on, verb, args), cobra.ShellCompDirectiveNoFileComp
+			return natNames(cmd.Context(), on, verb, args), cobra.ShellCompDirectiveNoFileComp
 		},
 		PreRunE: func(cmd *cobra.Command, args []string) error { return flags.into(cmd, &o) },
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -350,12 +350,12 @@ func newEntryCommand(use, short, verb string) *cobra.Command {
 }
 
 // natNames completes a gateway, and then what the verb is about.
-func natNames(on target, verb string, args []string) (names []string) {
-	dir, err := findLab(on.lab)
+func natNames(ctx context.Context, on target, verb string, args []string) (names []string) {
+	dir, err := findLab(ctx, on.lab)
 	if err != nil || len(args) > 1 {
 		return nil
 	}
-	status, err := api.NewClient(dir).Status(context.Background())
+	status, err := api.NewClient(dir).Status(ctx)
 	if err != nil {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -23,7 +24,7 @@ type operation struct {
 	use, short, long, example string
 	verb                      string
 	least, most               int    // arguments
-	want                      string // what they are, for who gives another number
+	want                      string // names the arguments in the usage error
 	// read takes the arguments over. One call with several of what it says
 	// gives several operations.
 	read func(o *topology.Operation, args []string) error
@@ -45,7 +46,7 @@ func (op operation) command() *cobra.Command {
 			return op.names(cmd, on.lab, args), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := on.client("")
+			client, err := on.client(cmd.Context(), "")
 			if err != nil {
 				return err
 			}
@@ -116,7 +117,7 @@ func (op operation) names(cmd *cobra.Command, labName string, args []string) []s
 
 func statusForCompletion(cmd *cobra.Command, labName string) (lab.Status, error) {
 	on := target{lab: labName, output: "table"}
-	client, err := on.client("")
+	client, err := on.client(cmd.Context(), "")
 	if err != nil {
 		return lab.Status{}, err
 	}
@@ -124,13 +125,13 @@ func statusForCompletion(cmd *cobra.Command, labName string) (lab.Status, error)
 }
 
 func completeAccounts(on *target) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return accountNames(on.lab), cobra.ShellCompDirectiveNoFileComp
+	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return accountNames(cmd.Context(), on.lab), cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
-func accountNames(labName string) []string {
-	_, plan, err := labPlan(labName)
+func accountNames(ctx context.Context, labName string) []string {
+	_, plan, err := labPlan(ctx, labName)
 	if err != nil {
 		return nil
 	}
@@ -187,20 +188,39 @@ func allLoadBalancers(s lab.Status, _ []string) (names []string) {
 }
 
 // listing is a command that shows what an account sees.
-func listing(use, short, long string, args cobra.PositionalArgs, want string, complete func(lab.Status, []string) []string, show func(cmd *cobra.Command, s lab.Status, as string, args []string, asJSON bool) error) *cobra.Command {
+type listing struct {
+	use, short, long string
+	least, most      int                                        // arguments
+	want             string                                     // names the arguments in the usage error
+	complete         func(s lab.Status, args []string) []string // the first argument
+	show             func(cmd *cobra.Command, s lab.Status, seen view) error
+}
+
+// view is what a listing was asked for.
+type view struct {
+	as   string // the account, or "" for everything
+	args []string
+	json bool
+}
+
+// command makes the command.
+func (l listing) command() *cobra.Command {
 	var on target
 	var as string
 	cmd := &cobra.Command{
-		Use: use, Short: short, Long: long, Args: takes(args, want),
+		Use: l.use, Short: l.short, Long: l.long, Args: takes(cobra.RangeArgs(l.least, l.most), l.want),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			status, err := statusForCompletion(cmd, on.lab)
-			if err != nil || complete == nil || len(args) > 0 {
+			if l.complete == nil || len(args) > 0 {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-			return complete(status, args), cobra.ShellCompDirectiveNoFileComp
+			status, err := statusForCompletion(cmd, on.lab)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return l.complete(status, args), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := on.client("")
+			client, err := on.client(cmd.Context(), "")
 			if err != nil {
 				return err
 			}
@@ -208,7 +228,7 @@ func listing(use, short, long string, args cobra.PositionalArgs, want string, co
 			if err != nil {
 				return err
 			}
-			return show(cmd, status, as, args, on.output == "json")
+			return l.show(cmd, status, view{as, args, on.output == "json"})
 		},
 	}
 	cmd.Flags().StringVar(&as, "as", "", "show what this account sees; everything where it is missing")
@@ -230,7 +250,7 @@ func none(cmd *cobra.Command, n int, what, as string) {
 
 // look asks the control plane for one object, which knows how to refuse.
 func look(cmd *cobra.Command, on *target, o topology.Operation) error {
-	client, err := on.client("")
+	client, err := on.client(cmd.Context(), "")
 	if err != nil {
 		return err
 	}

@@ -12,8 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
-
-	"github.com/plinksim/plinksim/pkg/api"
 )
 
 func addOutput(cmd *cobra.Command, output *string) {
@@ -26,35 +24,6 @@ func checkOutput(output string) error {
 		return nil
 	}
 	return &usageError{fmt.Errorf("output %q: want table or json", output)}
-}
-
-func addLab(cmd *cobra.Command, name *string) {
-	cmd.Flags().StringVarP(name, "lab", "l", "", "the lab that is meant, where several are up")
-	cmd.RegisterFlagCompletionFunc("lab", completeLabs)
-}
-
-// target is what the commands that show a running lab have in common.
-type target struct{ lab, output string }
-
-func (t *target) addFlags(cmd *cobra.Command) {
-	addLab(cmd, &t.lab)
-	addOutput(cmd, &t.output)
-}
-
-// client speaks to the lab that is meant; name is the command's argument for
-// it, or "".
-func (t *target) client(name string) (*api.Client, error) {
-	if err := checkOutput(t.output); err != nil {
-		return nil, err
-	}
-	if name == "" {
-		name = t.lab
-	}
-	dir, err := findLab(name)
-	if err != nil {
-		return nil, err
-	}
-	return api.NewClient(dir), nil
 }
 
 // first is the first argument, or "".

@@ -27,7 +27,7 @@ func newServerList() *cobra.Command {
 		Short: "Show the servers of a group, or of all, with their sessions and their health",
 		Args:  takes(cobra.MaximumNArgs(1), "at most one server group"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := on.client("")
+			client, err := on.client(cmd.Context(), "")
 			if err != nil {
 				return err
 			}

@@ -21,16 +21,20 @@ console. What is changed lies over the topology file: it stays when the daemon i
 started again and when "up" applies a changed file. "check" puts everything back.
 
 Who may not see a service hears that it does not exist: try --as ACCOUNT.`,
-		listing("list", "List endpoint services", `List endpoint services; with --as those that an account sees, which are its own
-and those that have it on their whitelist.`, cobra.NoArgs, "no arguments", nil,
-			func(cmd *cobra.Command, s lab.Status, as string, _ []string, asJSON bool) error {
-				if asJSON {
+		listing{
+			use: "list", short: "List endpoint services",
+			long: `List endpoint services; with --as those that an account sees, which are its own
+and those that have it on their whitelist.`,
+			want: "no arguments",
+			show: func(cmd *cobra.Command, s lab.Status, seen view) error {
+				if seen.json {
 					return printJSON(cmd.OutOrStdout(), map[string]any{"schema": lab.Schema, "endpoint_services": s.Services})
 				}
 				printServiceList(cmd.OutOrStdout(), s.Services)
-				none(cmd, len(s.Services), "endpoint services", as)
+				none(cmd, len(s.Services), "endpoint services", seen.as)
 				return nil
-			}),
+			},
+		}.command(),
 		newServiceShow(),
 		operation{
 			use: "set SERVICE", short: "Change the description, auto accept, zone affinity or bandwidth of a service",
@@ -170,21 +174,24 @@ func newWhitelist() *cobra.Command {
 	return group("whitelist", "Say which accounts see and use a service",
 		`Say which accounts see and use an endpoint service (allowed principals at AWS).
 The owner always does. "*" stands for everybody.`,
-		listing("list SERVICE", "List the accounts that see a service", "List the accounts on the whitelist of a service. It is its owner's to see.",
-			cobra.ExactArgs(1), "one endpoint service", allServices,
-			func(cmd *cobra.Command, s lab.Status, as string, args []string, asJSON bool) error {
-				svc, err := findServiceStatus(s, as, args[0])
+		listing{
+			use: "list SERVICE", short: "List the accounts that see a service",
+			long:  "List the accounts on the whitelist of a service. Only the owner of the service sees them.",
+			least: 1, most: 1, want: "one endpoint service", complete: allServices,
+			show: func(cmd *cobra.Command, s lab.Status, seen view) error {
+				svc, err := findServiceStatus(s, seen.as, seen.args[0])
 				if err != nil {
 					return err
 				}
-				if asJSON {
+				if seen.json {
 					return printJSON(cmd.OutOrStdout(), map[string]any{"schema": lab.Schema, "whitelist": svc.Whitelist})
 				}
 				for _, account := range svc.Whitelist {
 					fmt.Fprintln(cmd.OutOrStdout(), account)
 				}
 				return nil
-			}),
+			},
+		}.command(),
 		of("add", "Let accounts see and use a service", "Put accounts on the whitelist of a service.", "whitelist-add"),
 		of("remove", "Take accounts off the whitelist", `Take accounts off the whitelist of a service. They do not see it any more and
 cannot create endpoints. Connections that they have stay as they are: reject them
@@ -206,7 +213,7 @@ func newServiceShow() *cobra.Command {
 		Use: "show SERVICE", Short: "Show one endpoint service with its connections",
 		Args: takes(cobra.ExactArgs(1), "one endpoint service"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := on.client("")
+			client, err := on.client(cmd.Context(), "")
 			if err != nil {
 				return err
 			}

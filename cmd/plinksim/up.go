@@ -318,7 +318,7 @@ func (u *up) foreground(ctx context.Context, stderr io.Writer, show func() error
 	}
 	defer lock.Release()
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	return serve(ctx, u.plan, u.workers, lock, log, u.progress.show, func() {
+	return serve(ctx, u.plan, u.workers, log, u.progress.show, func() {
 		u.progress.end()
 		if err := show(); err != nil {
 			log.Error("what was made cannot be shown", "error", err)

@@ -1,18 +1,15 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/lab"
 )
 
@@ -24,7 +21,7 @@ func newStatus() *cobra.Command {
 		Args:              takes(cobra.MaximumNArgs(1), "at most one lab"),
 		ValidArgsFunction: completeLabs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := on.client(first(args))
+			client, err := on.client(cmd.Context(), first(args))
 			if err != nil {
 				return err
 			}
@@ -213,126 +210,6 @@ func yesNo(v bool) string {
 		return "yes"
 	}
 	return "no"
-}
-
-func newSessions() *cobra.Command {
-	var on target
-	cmd := &cobra.Command{
-		Use:   "sessions",
-		Short: "Show the NAT sessions, both sides of each translation",
-		Args:  takes(cobra.NoArgs, "no arguments"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := on.client("")
-			if err != nil {
-				return err
-			}
-			sessions, err := client.Sessions(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if on.output == "json" {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": lab.Schema, "sessions": sessions})
-			}
-			if len(sessions) == 0 {
-				fmt.Fprintln(cmd.ErrOrStderr(), "no sessions: nothing has passed, or it was too long ago")
-			}
-			t := newTable(cmd.OutOrStdout(), "LINK", "STATE", "AS THE CLIENT SENDS IT", "AS THE BACKEND SEES IT", "TO PROVIDER", "TO CONSUMER", "EXPIRES")
-			for _, s := range sessions {
-				t.row(s.Link, s.State,
-					fmt.Sprintf("%s > %s", s.Consumer, s.Endpoint), fmt.Sprintf("%s > %s", s.NAT, s.Target),
-					fmt.Sprintf("%d B", s.BytesToProvider), fmt.Sprintf("%d B", s.BytesToConsumer),
-					"in "+time.Duration(s.ExpiresSeconds*float64(time.Second)).Round(time.Second).String())
-			}
-			t.flush()
-			return nil
-		},
-	}
-	on.addFlags(cmd)
-	return cmd
-}
-
-func newEvents() *cobra.Command {
-	var on target
-	var follow bool
-	cmd := &cobra.Command{
-		Use:   "events",
-		Short: "Show what happened to connections and servers, and with --follow what happens",
-		Args:  takes(cobra.NoArgs, "no arguments"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := on.client("")
-			if err != nil {
-				return err
-			}
-			lines := json.NewEncoder(cmd.OutOrStdout())
-			err = client.Events(cmd.Context(), 0, follow, func(e control.Event) error {
-				if on.output == "json" {
-					return lines.Encode(e)
-				}
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s  %-10s  %s\n", e.Time.Local().Format("15:04:05.000"), e.Kind, e.Text)
-				return err
-			})
-			if cmd.Context().Err() != nil {
-				return nil // ctrl-C is how one stops following
-			}
-			return err
-		},
-	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens, until ctrl-C")
-	on.addFlags(cmd)
-	cmd.Flags().Lookup("output").Usage = "table, or json: one object a line"
-	return cmd
-}
-
-func newName() *cobra.Command {
-	var labName string
-	cmd := &cobra.Command{
-		Use:   "name REFERENCE",
-		Short: "Print the domain name or the address of an endpoint, for scripts",
-		Long: `Print what a reference stands for, as the checks of a topology file write it
-between ${ and }.
-
-  ep1                      the domain name of endpoint ep1
-  ep1@eu-central-1b        its name in one zone
-  ep1.ip                   the address of its ENI in its first zone
-  ep1@eu-central-1b.ip     the address of its ENI in that zone`,
-		Example: "  curl_url=http://$(plinksim name ep1)/",
-		Args:    takes(cobra.ExactArgs(1), "one reference"),
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			return references(labName), cobra.ShellCompDirectiveNoFileComp
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			_, plan, err := labPlan(labName)
-			if err != nil {
-				return err
-			}
-			text, err := plan.Lookup(args[0])
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(cmd.OutOrStdout(), text)
-			return nil
-		},
-	}
-	addLab(cmd, &labName)
-	return cmd
-}
-
-func references(labName string) []string {
-	_, plan, err := labPlan(labName)
-	if err != nil {
-		return nil
-	}
-	var refs []string
-	for _, ep := range plan.Endpoints {
-		refs = append(refs, ep.Name, ep.Name+".ip")
-		for _, zone := range ep.Zones {
-			refs = append(refs, ep.Name+"@"+zone.Zone, ep.Name+"@"+zone.Zone+".ip")
-		}
-	}
-	return refs
 }
 
 // addresses is an address, and the one of IPv6 where there is one.

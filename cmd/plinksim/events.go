@@ -1,0 +1,42 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/plinksim/plinksim/pkg/control"
+)
+
+func newEvents() *cobra.Command {
+	var on target
+	var follow bool
+	cmd := &cobra.Command{
+		Use:   "events",
+		Short: "Show what happened to connections and servers, and with --follow what happens",
+		Args:  takes(cobra.NoArgs, "no arguments"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := on.client(cmd.Context(), "")
+			if err != nil {
+				return err
+			}
+			lines := json.NewEncoder(cmd.OutOrStdout())
+			err = client.Events(cmd.Context(), 0, follow, func(e control.Event) error {
+				if on.output == "json" {
+					return lines.Encode(e)
+				}
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s  %-10s  %s\n", e.Time.Local().Format("15:04:05.000"), e.Kind, e.Text)
+				return err
+			})
+			if cmd.Context().Err() != nil {
+				return nil // ctrl-C is how one stops following
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens, until ctrl-C")
+	on.addFlags(cmd)
+	cmd.Flags().Lookup("output").Usage = "table, or json: one object a line"
+	return cmd
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/plinksim/plinksim/pkg/host"
+)
+
+func newExec() *cobra.Command {
+	var labName string
+	cmd := &cobra.Command{
+		Use:   "exec INSTANCE -- PROGRAM [ARG...]",
+		Short: "Run a program on an instance",
+		Long: `Run a program of this machine on an instance: it has the instance's network,
+its resolv.conf and its hosts file, and everything else of this machine. The
+exit code is the program's; 126 when it could not be run, 127 when it was not
+found.`,
+		Example: "  sudo plinksim exec ecs1 -- curl -s http://$(sudo plinksim name ep1)/\n  sudo plinksim exec ecs1 -- bash\n  sudo plinksim exec vpc1/ecs1 -- ip address    # where several VPCs have an ecs1",
+		Args:    takes(cobra.MinimumNArgs(2), "an instance and a program: exec INSTANCE -- PROGRAM [ARG...]"),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveDefault
+			}
+			return instanceNames(cmd.Context(), labName), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := needRoot("exec"); err != nil {
+				return err
+			}
+			dir, plan, err := labPlan(cmd.Context(), labName)
+			if err != nil {
+				return err
+			}
+			instance, err := plan.Instance(args[0])
+			if err != nil {
+				return err
+			}
+			program := args[1:]
+			if program[0] == "--" {
+				program = program[1:]
+			}
+			if len(program) == 0 {
+				return &usageError{errors.New("exec: no program after --")}
+			}
+			env := append(os.Environ(), "PLINKSIM_LAB="+plan.Name, "PLINKSIM_INSTANCE="+instance.Name)
+			return exitCode(execExit(host.Exec(string(dir), instance.Namespace, program, env), cmd.ErrOrStderr()))
+		},
+	}
+	cmd.Flags().SetInterspersed(false)
+	addLab(cmd, &labName)
+	return cmd
+}
+
+// execExit is the exit code of a program that could not be run, as shells and
+// container tools have it.
+func execExit(err error, stderr io.Writer) int {
+	printError(stderr, err)
+	switch {
+	case errors.Is(err, host.ErrNotFound):
+		return 127
+	case errors.Is(err, host.ErrNotExecutable):
+		return 126
+	}
+	return 1
+}
+
+func instanceNames(ctx context.Context, labName string) []string {
+	_, plan, err := labPlan(ctx, labName)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, vpc := range plan.VPCs {
+		for _, i := range vpc.Instances {
+			name := i.Name
+			if _, err := plan.Instance(name); err != nil { // several VPCs have one
+				name = vpc.Name + "/" + name
+			}
+			names = append(names, name)
+		}
+	}
+	return names
+}

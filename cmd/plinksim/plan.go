@@ -1,0 +1,29 @@
+package main
+
+import (
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/plinksim/plinksim/pkg/host"
+)
+
+func newPlan() *cobra.Command {
+	return &cobra.Command{
+		Use: "plan FILE", Aliases: []string{"diff"},
+		Short: "Print the ip and nft commands that a topology file stands for",
+		Long: `Print everything that "up" would do to the kernel as ip, sysctl and nft
+commands. Nothing is done. Plinksim itself speaks to the kernel without these
+programs; the text is for people, and the same file gives the same text on
+every machine.`,
+		Args: takes(cobra.ExactArgs(1), "one topology file"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			plan, err := load(args[0])
+			if err != nil {
+				return err
+			}
+			_, err = io.WriteString(cmd.OutOrStdout(), host.Script(plan))
+			return err
+		},
+	}
+}

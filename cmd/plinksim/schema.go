@@ -1,0 +1,28 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+func newSchema() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of topology files, for editors",
+		Long: `Print the JSON Schema of topology files. An editor that knows YAML schemas
+completes and explains the keys when the file's first line is
+
+  # yaml-language-server: $schema=plinksim.schema.json`,
+		Example: "  plinksim schema >plinksim.schema.json",
+		Args:    takes(cobra.NoArgs, "no arguments"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, err := topology.Schema()
+			if err != nil {
+				return err
+			}
+			_, err = cmd.OutOrStdout().Write(text)
+			return err
+		},
+	}
+}

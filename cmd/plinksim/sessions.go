@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/plinksim/plinksim/pkg/lab"
+)
+
+func newSessions() *cobra.Command {
+	var on target
+	cmd := &cobra.Command{
+		Use:   "sessions",
+		Short: "Show the NAT sessions, both sides of each translation",
+		Args:  takes(cobra.NoArgs, "no arguments"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := on.client(cmd.Context(), "")
+			if err != nil {
+				return err
+			}
+			sessions, err := client.Sessions(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if on.output == "json" {
+				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": lab.Schema, "sessions": sessions})
+			}
+			if len(sessions) == 0 {
+				fmt.Fprintln(cmd.ErrOrStderr(), "no sessions: nothing has passed, or it was too long ago")
+			}
+			t := newTable(cmd.OutOrStdout(), "LINK", "STATE", "AS THE CLIENT SENDS IT", "AS THE BACKEND SEES IT", "TO PROVIDER", "TO CONSUMER", "EXPIRES")
+			for _, s := range sessions {
+				t.row(s.Link, s.State,
+					fmt.Sprintf("%s > %s", s.Consumer, s.Endpoint), fmt.Sprintf("%s > %s", s.NAT, s.Target),
+					fmt.Sprintf("%d B", s.BytesToProvider), fmt.Sprintf("%d B", s.BytesToConsumer),
+					"in "+time.Duration(s.ExpiresSeconds*float64(time.Second)).Round(time.Second).String())
+			}
+			t.flush()
+			return nil
+		},
+	}
+	on.addFlags(cmd)
+	return cmd
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/plinksim/plinksim/pkg/api"
+	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+func addLab(cmd *cobra.Command, name *string) {
+	cmd.Flags().StringVarP(name, "lab", "l", "", "the lab that is meant, where several are up")
+	cmd.RegisterFlagCompletionFunc("lab", completeLabs)
+}
+
+// target is what the commands that show a running lab have in common.
+type target struct{ lab, output string }
+
+func (t *target) addFlags(cmd *cobra.Command) {
+	addLab(cmd, &t.lab)
+	addOutput(cmd, &t.output)
+}
+
+// client speaks to the lab that is meant; name is the command's argument for
+// it, or "".
+func (t *target) client(ctx context.Context, name string) (*api.Client, error) {
+	if err := checkOutput(t.output); err != nil {
+		return nil, err
+	}
+	if name == "" {
+		name = t.lab
+	}
+	dir, err := findLab(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return api.NewClient(dir), nil
+}
+
+// findLab is the lab that a command means: the one named, or the only one.
+func findLab(ctx context.Context, name string) (lab.Dir, error) {
+	names, err := lab.Names()
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case name != "" && !slices.Contains(names, name):
+		return "", withHint(fmt.Errorf("lab %q is not up", name), "%s", whichLabs(names))
+	case name == "" && len(names) == 0:
+		return "", withHint(errors.New("no lab is up"), "\"plinksim up FILE\" starts one")
+	case name == "" && len(names) > 1:
+		return "", withHint(errors.New("several labs are up, and the command names none"), "%s", whichLabs(names))
+	case name == "":
+		name = names[0]
+	}
+	dir := lab.DirOf(name)
+	if dir.Running() && !api.NewClient(dir).Answers(ctx) && os.Geteuid() == 0 {
+		return "", withHint(fmt.Errorf("lab %q is just being built or taken down", name), "\"plinksim ls\" says when it is up")
+	}
+	if !dir.Running() {
+		return "", withHint(fmt.Errorf("lab %q has no daemon any more: it was killed", name),
+			"\"plinksim up FILE\" takes the lab over, \"plinksim down %s\" removes it", name)
+	}
+	return dir, nil
+}
+
+func whichLabs(names []string) string {
+	if len(names) == 0 {
+		return "no lab is up; \"plinksim up FILE\" starts one"
+	}
+	return "write --lab with one of: " + strings.Join(names, ", ")
+}
+
+// labPlan is what a lab runs, read from its directory.
+func labPlan(ctx context.Context, name string) (lab.Dir, *topology.Plan, error) {
+	dir, err := findLab(ctx, name)
+	if err != nil {
+		return "", nil, err
+	}
+	plan, err := topology.Load(dir.Path("topology.yaml"))
+	return dir, plan, err
+}
+
+// load reads a topology file; "-" is standard input.
+func load(file string) (*topology.Plan, error) {
+	if file != "-" {
+		return topology.Load(file)
+	}
+	text, err := io.ReadAll(os.Stdin)
+	if err != nil {
+		return nil, err
+	}
+	return topology.Parse("-", text)
+}
+
+func completeLabs(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	names, _ := lab.Names()
+	if len(args) > 0 {
+		names = nil
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+func needRoot(command string) error {
+	if os.Geteuid() == 0 {
+		return nil
+	}
+	return withHint(fmt.Errorf("%q works on network namespaces, which only root may", "plinksim "+command), "run it with sudo")
+}
