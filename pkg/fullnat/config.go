@@ -38,12 +38,6 @@ type Interface struct {
 	NextHop func(addr netip.Addr) packet.MAC
 }
 
-// Tuple is a five-tuple. For ICMP echo the ports hold the identifier.
-type Tuple struct {
-	Src, Dst netip.AddrPort
-	Protocol uint8 // IANA protocol number
-}
-
 // Link is one way through the data plane: whoever sends to Match on the
 // ingress ENI is brought to a target behind the egress ENI. Forward and
 // reverse access are both links; only who owns the ENIs differs.
@@ -73,10 +67,10 @@ type Link struct {
 	Was string
 	// Admit says whether a new session may start; nil admits all. It is the
 	// endpoint's security group, and must be a pure function.
-	Admit func(Tuple) bool
+	Admit func(packet.FiveTuple) bool
 	// Pick chooses the target of a new session; false where no backend can
 	// take one. The goroutine of every table that has the Config calls it.
-	Pick func(Tuple) (netip.AddrPort, bool)
+	Pick func(packet.FiveTuple) (netip.AddrPort, bool)
 	// Ended is told each target that Pick gave, once: when its session has
 	// ended, or could not start; an echo's with port 0. nil where nobody
 	// counts. It is called as Pick is.

@@ -68,7 +68,7 @@ func (c *conversation) configure(identity *Identity) {
 		l := Link{
 			Name: "web", Ingress: 1, Match: worldEndpoint, Protocol: protocol, Egress: 2, Local: []netip.Addr{worldNATIP},
 			Connected: true, Idle: time.Hour, Identity: identity,
-			Pick: func(Tuple) (netip.AddrPort, bool) { return worldTarget, true },
+			Pick: func(packet.FiveTuple) (netip.AddrPort, bool) { return worldTarget, true },
 		}
 		if protocol == packet.ProtocolUDP {
 			l.Name = "dns"
@@ -239,7 +239,7 @@ func (c *conversation) read(frames []packet.Frame) (all []segment) {
 
 // awsHeader is the header of this connection.
 func awsHeader(udp bool) string {
-	tuple := Tuple{Src: netip.AddrPortFrom(worldClient, 40000), Dst: netip.AddrPortFrom(worldEndpoint.Addr(), 80), Protocol: packet.ProtocolTCP}
+	tuple := packet.FiveTuple{Src: netip.AddrPortFrom(worldClient, 40000), Dst: netip.AddrPortFrom(worldEndpoint.Addr(), 80), Protocol: packet.ProtocolTCP}
 	if udp {
 		tuple.Protocol = packet.ProtocolUDP
 	}

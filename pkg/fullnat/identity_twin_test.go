@@ -36,7 +36,7 @@ func newStreams(t *testing.T, identity Identity) *streams {
 	s := &streams{conversation: converse(t, identity), data: strings.Repeat("0123456789abcdef!", 200)}
 	s.handshake()
 	if identity.Header != NoHeader {
-		s.header = string(identity.appendHeader(nil, Tuple{
+		s.header = string(identity.appendHeader(nil, packet.FiveTuple{
 			Src: netip.AddrPortFrom(worldClient, 40000), Dst: netip.AddrPortFrom(worldEndpoint.Addr(), 80), Protocol: packet.ProtocolTCP}))
 	}
 	s.got = make([]bool, len(s.header)+len(s.data)+1)

@@ -96,8 +96,8 @@ func (t *Table) admit(l *link, p *packet.Packet) Verdict {
 	return Forwarded
 }
 
-func (t *Table) tupleOf(p *packet.Packet) Tuple {
-	return Tuple{Src: t.addrs.withPort(p.Src, p.SrcPort), Dst: t.addrs.withPort(p.Dst, p.DstPort), Protocol: p.Protocol}
+func (t *Table) tupleOf(p *packet.Packet) packet.FiveTuple {
+	return packet.FiveTuple{Src: t.addrs.withPort(p.Src, p.SrcPort), Dst: t.addrs.withPort(p.Dst, p.DstPort), Protocol: p.Protocol}
 }
 
 // end is one end of a flow.

@@ -85,7 +85,7 @@ func (i *Identity) checkHeader(consumersHaveIPv6 bool) error {
 
 // appendHeader appends the header for a session of a consumer, who sees it as
 // tuple says, whichever version of IP the target sees.
-func (i *Identity) appendHeader(b []byte, tuple Tuple) []byte {
+func (i *Identity) appendHeader(b []byte, tuple packet.FiveTuple) []byte {
 	b = append(b, proxySignature...)
 	b = append(b, proxyVersion, proxyFamily(tuple), 0, 0)
 	b = append(b, tuple.Src.Addr().AsSlice()...)
@@ -102,7 +102,7 @@ func (i *Identity) appendHeader(b []byte, tuple Tuple) []byte {
 	return b
 }
 
-func proxyFamily(tuple Tuple) byte {
+func proxyFamily(tuple packet.FiveTuple) byte {
 	six, datagrams := tuple.Src.Addr().Is6(), tuple.Protocol == packet.ProtocolUDP
 	switch {
 	case six && datagrams:

@@ -16,8 +16,8 @@ import (
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
-func firstPacket(protocol uint8) Tuple {
-	return Tuple{
+func firstPacket(protocol uint8) packet.FiveTuple {
+	return packet.FiveTuple{
 		Src: netip.MustParseAddrPort("172.31.7.113:51442"), Dst: netip.MustParseAddrPort("172.31.10.31:80"),
 		Protocol: protocol,
 	}
@@ -54,7 +54,7 @@ func TestPROXYHeaders(t *testing.T) {
 		} {
 			i := Identity{Header: LayoutAWS, Endpoint: strings.Repeat("v", 34)}
 			require.NoError(t, i.check(protocol, true))
-			b := i.appendHeader(nil, Tuple{
+			b := i.appendHeader(nil, packet.FiveTuple{
 				Src: netip.MustParseAddrPort("[2001:db8::7]:51442"), Dst: netip.MustParseAddrPort("[2001:db8::31]:80"),
 				Protocol: protocol,
 			})

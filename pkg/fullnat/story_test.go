@@ -169,14 +169,14 @@ func (s *story) addLink(line string, words []string) {
 		Match:     netip.MustParseAddrPort(words[4]),
 		Egress:    s.eni(words[6]),
 		Connected: true,
-		Pick: func(Tuple) (netip.AddrPort, bool) {
+		Pick: func(packet.FiveTuple) (netip.AddrPort, bool) {
 			next++
 			target := targets[next%len(targets)]
 			return netip.MustParseAddrPort(target), true
 		},
 	}
 	if targets[0] == "nobody" {
-		l.Pick = func(Tuple) (netip.AddrPort, bool) { return netip.AddrPort{}, false }
+		l.Pick = func(packet.FiveTuple) (netip.AddrPort, bool) { return netip.AddrPort{}, false }
 	}
 	for _, addr := range strings.Split(words[7], ",") {
 		l.Local = append(l.Local, netip.MustParseAddr(addr))
@@ -198,7 +198,7 @@ func (s *story) change(verb, name string) {
 		case "disconnect", "connect":
 			l.Connected = verb == "connect"
 		case "deny":
-			l.Admit = func(Tuple) bool { return false }
+			l.Admit = func(packet.FiveTuple) bool { return false }
 		case "remove":
 			s.links = append(s.links[:i:i], s.links[i+1:]...)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/alb"
 	"github.com/plinksim/plinksim/pkg/lb"
+	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -187,7 +188,7 @@ func proxyGroup(sg topology.ServerGroup, zone string, group *lb.Group) alb.Group
 	return alb.Group{
 		ServerGroup: sg,
 		Pick: func(client, listener netip.AddrPort) (netip.AddrPort, bool) {
-			return picker.Pick(lb.Flow{Src: client, Dst: listener})
+			return picker.Pick(packet.FiveTuple{Src: client, Dst: listener})
 		},
 		Ended:  func(server netip.AddrPort) { picker.Ended(server) },
 		Usable: func() []netip.AddrPort { return usable(sg, zone, group.Health()) },

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/fullnat"
@@ -34,7 +32,7 @@ type Pick func(link, group, zone string) Chooser
 
 // Chooser is what a link needs to choose targets; see fullnat.Link.
 type Chooser struct {
-	Pick  func(fullnat.Tuple) (netip.AddrPort, bool)
+	Pick  func(packet.FiveTuple) (netip.AddrPort, bool)
 	Ended func(netip.AddrPort)
 }
 
@@ -178,7 +176,7 @@ func (c *compiler) link(ep topology.Endpoint, zone topology.EndpointZone, balanc
 // over.
 func (c *compiler) toProxy(link *fullnat.Link, node *topology.Node, listener topology.Listener) {
 	proxy := netip.AddrPortFrom(node.Proxy.IP, listener.Port)
-	link.Pick = func(fullnat.Tuple) (netip.AddrPort, bool) { return proxy, true }
+	link.Pick = func(packet.FiveTuple) (netip.AddrPort, bool) { return proxy, true }
 	link.Idle = max(c.plan.Profile.TCPIdle, 2*listener.IdleTimeout, 2*listener.HTTP.RequestTimeout)
 }
 
@@ -225,7 +223,7 @@ func (c *compiler) behaviour() fullnat.Behaviour {
 }
 
 // admit is the endpoint's security groups as the core asks them.
-func (c *compiler) admit(ep topology.Endpoint) func(fullnat.Tuple) bool {
+func (c *compiler) admit(ep topology.Endpoint) func(packet.FiveTuple) bool {
 	if len(ep.SecurityGroups) == 0 {
 		return nil
 	}
@@ -234,8 +232,8 @@ func (c *compiler) admit(ep topology.Endpoint) func(fullnat.Tuple) bool {
 		panic("a plan names every VPC that its endpoints are in: " + err.Error())
 	}
 	set := secgroup.Compile(securityGroups(vpc, ep.SecurityGroups))
-	return func(t fullnat.Tuple) bool {
-		return set.Ingress(secgroup.Flow{Protocol: t.Protocol, Src: t.Src, Dst: t.Dst}).Allowed
+	return func(t packet.FiveTuple) bool {
+		return set.Ingress(packet.FiveTuple{Protocol: t.Protocol, Src: t.Src, Dst: t.Dst}).Allowed
 	}
 }
 
@@ -300,7 +298,7 @@ func zoneOf(connection control.Connection, zone string) control.Zone {
 
 func protocolNumber(name string) uint8 {
 	if name == "udp" {
-		return unix.IPPROTO_UDP
+		return packet.ProtocolUDP
 	}
-	return unix.IPPROTO_TCP
+	return packet.ProtocolTCP
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/host"
+	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/secgroup"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -46,7 +47,7 @@ func (c *compiler) entry(gw topology.NATGateway, entry topology.FullNATEntry) {
 		Local:     []netip.Addr{zone.ENI.IP},
 		Connected: zoneOf(connection, zone.Zone).State.Open(),
 		Admit:     c.admitReverse(*ep, target),
-		Pick:      func(fullnat.Tuple) (netip.AddrPort, bool) { return target, true },
+		Pick:      func(packet.FiveTuple) (netip.AddrPort, bool) { return target, true },
 		Idle:      idle,
 		Behaviour: c.behaviour(),
 	})
@@ -60,7 +61,7 @@ func reverseLinkName(gw topology.NATGateway, entry topology.FullNATEntry) string
 // admitReverse asks the security groups of a reverse endpoint about what comes
 // from the provider's instance and goes to the server. Which of their rules
 // count differs, see Profile.ReverseIngress.
-func (c *compiler) admitReverse(ep topology.Endpoint, target netip.AddrPort) func(fullnat.Tuple) bool {
+func (c *compiler) admitReverse(ep topology.Endpoint, target netip.AddrPort) func(packet.FiveTuple) bool {
 	if len(ep.SecurityGroups) == 0 {
 		return nil
 	}
@@ -73,8 +74,8 @@ func (c *compiler) admitReverse(ep topology.Endpoint, target netip.AddrPort) fun
 	if c.plan.Profile.ReverseIngress {
 		ask = set.Ingress
 	}
-	return func(t fullnat.Tuple) bool {
-		return ask(secgroup.Flow{Protocol: t.Protocol, Src: t.Src, Dst: target}).Allowed
+	return func(t packet.FiveTuple) bool {
+		return ask(packet.FiveTuple{Protocol: t.Protocol, Src: t.Src, Dst: target}).Allowed
 	}
 }
 

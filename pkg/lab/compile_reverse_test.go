@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"github.com/plinksim/plinksim/pkg/control"
@@ -49,7 +48,7 @@ func TestTheGroupsOfAReverseEndpoint(t *testing.T) {
 			require.NoError(t, err)
 			link := lab.Compile(plan, plane.State(), lab.Numbers{}, nil).Dataplane.NAT.Links[0]
 			require.Equal(t, "ngw1/mysql1", link.Name)
-			first := fullnat.Tuple{Src: netip.MustParseAddrPort("172.16.0.9:40000"), Dst: link.Match, Protocol: unix.IPPROTO_TCP}
+			first := packet.FiveTuple{Src: netip.MustParseAddrPort("172.16.0.9:40000"), Dst: link.Match, Protocol: packet.ProtocolTCP}
 			require.Equal(t, tt.want, link.Admit(first))
 		})
 	}

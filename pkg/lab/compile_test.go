@@ -136,7 +136,7 @@ func (c *compiled) target(link fullnat.Link) string {
 	if link.Pick == nil {
 		return "a server of " + c.groups[link.Name]
 	}
-	server, ok := link.Pick(fullnat.Tuple{})
+	server, ok := link.Pick(packet.FiveTuple{})
 	if !ok {
 		return "nobody"
 	}
@@ -148,7 +148,7 @@ func admitted(link fullnat.Link) string {
 	var who []string
 	for _, client := range []string{"10.0.0.182:40000", "172.16.0.1:40000"} {
 		src := netip.MustParseAddrPort(client)
-		if link.Admit == nil || link.Admit(fullnat.Tuple{Src: src, Dst: link.Match, Protocol: link.Protocol}) {
+		if link.Admit == nil || link.Admit(packet.FiveTuple{Src: src, Dst: link.Match, Protocol: link.Protocol}) {
 			who = append(who, src.Addr().String())
 		}
 	}

@@ -5,7 +5,7 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dns"
-	"github.com/plinksim/plinksim/pkg/secgroup"
+	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -99,7 +99,7 @@ func (s Situation) Explain(from, to string) (*Explanation, error) {
 		if !source.IsValid() && len(addrs) > 1 {
 			continue // who has no IPv6 takes the other address
 		}
-		w := walk{Situation: s, from: instance, flow: secgroup.Flow{
+		w := walk{Situation: s, from: instance, flow: packet.FiveTuple{
 			Protocol: protocolNumber(place.protocol),
 			Src:      netip.AddrPortFrom(source, 0), Dst: netip.AddrPortFrom(addr, e.Port),
 		}, way: Way{Address: addr, Passes: true}}

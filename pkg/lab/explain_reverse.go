@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/plinksim/plinksim/pkg/fullnat"
+	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/secgroup"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -107,7 +108,7 @@ func (w *walk) isAdmittedInReverse(ep *topology.Endpoint, target netip.AddrPort)
 	if w.Plan.Profile.ReverseIngress {
 		ask = set.Ingress
 	}
-	d := ask(secgroup.Flow{Protocol: w.flow.Protocol, Src: w.flow.Src, Dst: target})
+	d := ask(packet.FiveTuple{Protocol: w.flow.Protocol, Src: w.flow.Src, Dst: target})
 	if d.Allowed {
 		w.passes("security group", "%s: %s", ep.Name, d.Reason())
 		return
@@ -124,7 +125,7 @@ func (w *walk) toAccess(eni *topology.ENI, target netip.AddrPort) {
 	}
 	for i := range vpc.Instances {
 		if vpc.Instances[i].IP == target.Addr() {
-			w.atInstance(&vpc.Instances[i], secgroup.Flow{Protocol: w.flow.Protocol, Src: netip.AddrPortFrom(eni.IP, 0), Dst: target})
+			w.atInstance(&vpc.Instances[i], packet.FiveTuple{Protocol: w.flow.Protocol, Src: netip.AddrPortFrom(eni.IP, 0), Dst: target})
 			return
 		}
 	}

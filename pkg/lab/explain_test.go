@@ -141,8 +141,8 @@ func situationOf(t *testing.T, text []byte, state func(*testing.T, *control.Plan
 			}
 		}
 		picker := servers.Picker(zone)
-		return lab.Chooser{Pick: func(flow fullnat.Tuple) (netip.AddrPort, bool) {
-			return picker.Pick(lb.Flow{Src: flow.Src, Dst: flow.Dst})
+		return lab.Chooser{Pick: func(flow packet.FiveTuple) (netip.AddrPort, bool) {
+			return picker.Pick(packet.FiveTuple{Src: flow.Src, Dst: flow.Dst})
 		}}
 	})
 	return s

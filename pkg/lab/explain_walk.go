@@ -10,6 +10,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/lb"
+	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/secgroup"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -18,7 +19,7 @@ import (
 type walk struct {
 	Situation
 	from *topology.Instance
-	flow secgroup.Flow
+	flow packet.FiveTuple
 	way  Way
 }
 
@@ -116,7 +117,7 @@ func (w *walk) groupsOf(instance *topology.Instance) *secgroup.Set {
 }
 
 // atInstance is the end of the way: the groups of the one who gets it.
-func (w *walk) atInstance(instance *topology.Instance, flow secgroup.Flow) {
+func (w *walk) atInstance(instance *topology.Instance, flow packet.FiveTuple) {
 	d := w.groupsOf(instance).Ingress(flow)
 	if d.Allowed {
 		w.passes("server", "%s: %s", instance.Name, d.Reason())
@@ -290,7 +291,7 @@ func (w *walk) toServers(group, zone string, node *topology.Node) {
 		} else if i := slices.IndexFunc(node.Local, func(a netip.Addr) bool { return a.Is4() == s.IP.Is4() }); i >= 0 {
 			source = node.Local[i] // one of the server's version of IP, as the core takes it
 		}
-		w.atInstance(instance, secgroup.Flow{Protocol: w.flow.Protocol, Src: netip.AddrPortFrom(source, 0), Dst: netip.AddrPortFrom(s.IP, s.Port)})
+		w.atInstance(instance, packet.FiveTuple{Protocol: w.flow.Protocol, Src: netip.AddrPortFrom(source, 0), Dst: netip.AddrPortFrom(s.IP, s.Port)})
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/plinksim/plinksim/pkg/control"
-	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -102,7 +101,7 @@ func links(t *testing.T, state control.Snapshot, first string) (out []string) {
 			which[numbers[eni.Device]] = "old"
 		}
 	}
-	flow := fullnat.Tuple{Src: netip.MustParseAddrPort("10.0.0.9:1"), Dst: netip.MustParseAddrPort("10.0.0.8:80"), Protocol: packet.ProtocolTCP}
+	flow := packet.FiveTuple{Src: netip.MustParseAddrPort("10.0.0.9:1"), Dst: netip.MustParseAddrPort("10.0.0.8:80"), Protocol: packet.ProtocolTCP}
 	nobody := func(_, _, _ string) lab.Chooser { return lab.Chooser{} }
 	for _, l := range lab.Compile(state.Plan, state, numbers, nobody).Dataplane.NAT.Links {
 		text := strings.ReplaceAll(l.Name, "by "+first, "by OLD") + ", to the " + which[l.Egress] + " one:"

@@ -4,8 +4,8 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/lb"
+	"github.com/plinksim/plinksim/pkg/packet"
 )
 
 // boundPicker is a picker of a link with the group and the zone that it is of.
@@ -57,8 +57,8 @@ func chooserOf(pickers []boundPicker) Chooser {
 		return Chooser{}
 	}
 	return Chooser{
-		Pick: func(t fullnat.Tuple) (netip.AddrPort, bool) {
-			return pickers[0].Pick(lb.Flow{Src: t.Src, Dst: t.Dst})
+		Pick: func(t packet.FiveTuple) (netip.AddrPort, bool) {
+			return pickers[0].Pick(packet.FiveTuple{Src: t.Src, Dst: t.Dst})
 		},
 		Ended: func(target netip.AddrPort) {
 			for _, p := range pickers {

@@ -3,10 +3,9 @@ package lab
 import (
 	"os"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/fullnat"
+	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -239,9 +238,9 @@ func sessionStatus(s fullnat.Session) SessionStatus {
 
 func protocolName(number uint8) string {
 	switch number {
-	case unix.IPPROTO_UDP:
+	case packet.ProtocolUDP:
 		return "udp"
-	case unix.IPPROTO_ICMP:
+	case packet.ProtocolICMP:
 		return "icmp"
 	}
 	return "tcp"

@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/plinksim/plinksim/pkg/lb"
+	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -29,8 +30,8 @@ func address(i int) netip.AddrPort {
 }
 
 // flow is one of many that a client may begin.
-func flow(i int) lb.Flow {
-	return lb.Flow{
+func flow(i int) packet.FiveTuple {
+	return packet.FiveTuple{
 		Src: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), uint16(20000+i)),
 		Dst: netip.MustParseAddrPort("10.0.0.77:80"),
 	}

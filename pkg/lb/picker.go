@@ -1,6 +1,10 @@
 package lb
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+)
 
 // Picker chooses servers of one group for the sessions of one way through the
 // data plane. Its methods may be called from any goroutine.
@@ -45,7 +49,7 @@ func (g *Group) Picker(zone string) *Picker {
 //
 // A pick takes constant time, with wlc the logarithm of the number of servers,
 // and does not allocate but for a server's first session.
-func (p *Picker) Pick(f Flow) (netip.AddrPort, bool) {
+func (p *Picker) Pick(f packet.FiveTuple) (netip.AddrPort, bool) {
 	p.group.turn.Lock()
 	defer p.group.turn.Unlock()
 	c := p.pool.choice
@@ -63,14 +67,14 @@ func (p *Picker) Pick(f Flow) (netip.AddrPort, bool) {
 	return s.addr, true
 }
 
-func (p *Picker) choose(c *choice, f Flow) *server {
+func (p *Picker) choose(c *choice, f packet.FiveTuple) *server {
 	switch c.scheduler {
 	case "wlc":
 		return c.heap[0].server
 	case "sch":
-		return c.servers[c.table[f.hashSource()%tableSize]]
+		return c.servers[c.table[hashSource(f)%tableSize]]
 	case "tch":
-		return c.servers[c.table[f.hashFlow()%tableSize]]
+		return c.servers[c.table[hashFlow(f)%tableSize]]
 	}
 	if c != p.from {
 		p.takeTurn(c)

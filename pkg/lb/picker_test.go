@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/plinksim/plinksim/pkg/lb"
+	"github.com/plinksim/plinksim/pkg/packet"
 )
 
 var schedulers = []string{"rr", "wrr", "wlc", "sch", "tch"}
@@ -175,7 +176,7 @@ func TestWhatAHashLooksAt(t *testing.T) {
 	flows := lb.NewGroup(many).Picker("")
 	same, base := 0, flow(1)
 	for port := range uint16(1000) {
-		f := lb.Flow{Src: netip.AddrPortFrom(base.Src.Addr(), port), Dst: base.Dst}
+		f := packet.FiveTuple{Src: netip.AddrPortFrom(base.Src.Addr(), port), Dst: base.Dst}
 		require.Equal(t, must(source.Pick(base)), must(source.Pick(f)), "a source address has one server, whatever its port")
 		if must(flows.Pick(f)) == must(flows.Pick(base)) {
 			same++

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"net/netip"
+
+	"github.com/plinksim/plinksim/pkg/packet"
 )
 
 // tableSize is the number of entries of a hash table: a prime, as the
@@ -51,15 +53,12 @@ func newTable(servers []*server, weights []int) []uint16 {
 	}
 }
 
-// Flow is the first packet of a session, as the load balancer sees it.
-type Flow struct{ Src, Dst netip.AddrPort }
-
 // hashSource and hashFlow have no key: the same flow has the same server in
 // every run, and whoever chooses addresses to overload a server of a lab
 // overloads his own.
-func (f Flow) hashSource() uint64 { return hashAddr(f.Src.Addr()) }
+func hashSource(f packet.FiveTuple) uint64 { return hashAddr(f.Src.Addr()) }
 
-func (f Flow) hashFlow() uint64 { return mix(hashEnd(f.Src), hashEnd(f.Dst)) }
+func hashFlow(f packet.FiveTuple) uint64 { return mix(hashEnd(f.Src), hashEnd(f.Dst)) }
 
 func hashEnd(a netip.AddrPort) uint64 { return mix(hashAddr(a.Addr()), uint64(a.Port())) }
 

@@ -22,21 +22,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/topology"
-)
-
-// Flow is the five-tuple of a flow's first packet.
-type Flow struct {
-	Protocol uint8 // IANA protocol number
-	Src, Dst netip.AddrPort
-}
-
-// IANA protocol numbers that rules have names for.
-const (
-	icmp   = 1
-	tcp    = 6
-	udp    = 17
-	icmpv6 = 58
 )
 
 // Set is what several groups together allow. It is immutable and may be asked
@@ -113,10 +100,10 @@ const lowest = 1 << 16
 
 // Ingress decides on a flow that comes to a member: its source is the peer
 // that rules name, its destination port the port.
-func (s *Set) Ingress(f Flow) Decision { return s.ingress.decide(f, f.Src.Addr()) }
+func (s *Set) Ingress(f packet.FiveTuple) Decision { return s.ingress.decide(f, f.Src.Addr()) }
 
 // Egress decides on a flow that a member starts: its destination is the peer.
-func (s *Set) Egress(f Flow) Decision { return s.egress.decide(f, f.Dst.Addr()) }
+func (s *Set) Egress(f packet.FiveTuple) Decision { return s.egress.decide(f, f.Dst.Addr()) }
 
 func (l *list) add(group, preposition string, rules []topology.Rule) {
 	for _, r := range rules {
@@ -151,7 +138,7 @@ func compareDeny(a, b bool) int {
 	return 1
 }
 
-func (l *list) decide(f Flow, peer netip.Addr) Decision {
+func (l *list) decide(f packet.FiveTuple, peer netip.Addr) Decision {
 	if !l.filters {
 		return Decision{Allowed: true}
 	}
@@ -164,11 +151,11 @@ func (l *list) decide(f Flow, peer netip.Addr) Decision {
 	return l.none
 }
 
-func (r *rule) matches(f Flow, peer netip.Addr) bool {
+func (r *rule) matches(f packet.FiveTuple, peer netip.Addr) bool {
 	switch r.protocol {
 	case 0, f.Protocol:
-	case icmp:
-		if f.Protocol != icmpv6 {
+	case packet.ProtocolICMP:
+		if f.Protocol != packet.ProtocolICMPv6 {
 			return false
 		}
 	default:
@@ -178,16 +165,18 @@ func (r *rule) matches(f Flow, peer netip.Addr) bool {
 }
 
 // hasPorts keeps the identifier of an ICMP echo from being taken for a port.
-func hasPorts(protocol uint8) bool { return protocol == tcp || protocol == udp }
+func hasPorts(protocol uint8) bool {
+	return protocol == packet.ProtocolTCP || protocol == packet.ProtocolUDP
+}
 
 func protocolNumber(name string) uint8 {
 	switch name {
 	case "tcp":
-		return tcp
+		return packet.ProtocolTCP
 	case "udp":
-		return udp
+		return packet.ProtocolUDP
 	case "icmp":
-		return icmp
+		return packet.ProtocolICMP
 	}
 	return 0
 }

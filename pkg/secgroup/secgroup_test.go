@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/secgroup"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -44,11 +45,11 @@ func group(t testing.TB, name string, ingress ...string) topology.SecurityGroup 
 }
 
 // flow reads "tcp 10.0.1.10:40000 > 10.0.1.200:5432".
-func flow(t testing.TB, text string) secgroup.Flow {
+func flow(t testing.TB, text string) packet.FiveTuple {
 	fields := strings.Fields(text)
 	require.Len(t, fields, 4)
 	number := map[string]uint8{"tcp": 6, "udp": 17, "icmp": 1, "icmpv6": 58, "sctp": 132}
-	return secgroup.Flow{
+	return packet.FiveTuple{
 		Protocol: number[fields[0]],
 		Src:      netip.MustParseAddrPort(fields[1]),
 		Dst:      netip.MustParseAddrPort(fields[3]),
@@ -173,7 +174,7 @@ func TestIngressAgainstTheDefinition(t *testing.T) {
 			}
 			groups = append(groups, g)
 		}
-		f := secgroup.Flow{
+		f := packet.FiveTuple{
 			Protocol: rapid.SampledFrom([]uint8{1, 6, 17}).Draw(rt, "protocol"),
 			Src:      netip.AddrPortFrom(peer(), 1),
 			Dst:      netip.AddrPortFrom(peer(), uint16(rapid.IntRange(0, 5).Draw(rt, "port"))),
@@ -182,7 +183,7 @@ func TestIngressAgainstTheDefinition(t *testing.T) {
 	})
 }
 
-func allowedByDefinition(groups []topology.SecurityGroup, f secgroup.Flow) bool {
+func allowedByDefinition(groups []topology.SecurityGroup, f packet.FiveTuple) bool {
 	if len(groups) == 0 {
 		return true
 	}
