@@ -12,6 +12,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/pcap"
+	"github.com/plinksim/plinksim/pkg/topology"
 	"github.com/stretchr/testify/require"
 )
 
@@ -169,7 +170,7 @@ func TestReplayEndsSessionsInVirtualTime(t *testing.T) {
 func TestReplayDelaysInVirtualTime(t *testing.T) {
 	r := newReplayed(t)
 	cfg := oneEndpoint()
-	cfg.Shaping = Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{endpointENI}, ToProvider: Impairment{Delay: 10 * time.Minute}}}}
+	cfg.Shaping = Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{endpointENI}, ToProvider: topology.Impairment{Delay: 10 * time.Minute}}}}
 	require.NoError(t, r.engine.Configure(cfg))
 	hello := func(port uint16) []byte {
 		return udpFrame(netip.AddrPortFrom(consumer.Addr(), port), endpoint, []byte("hello"))

@@ -8,36 +8,8 @@ import (
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
-
-// Impairment is what happens to frames that go one way. The zero value leaves
-// them alone. Every share is a probability from 0 to 1 and counts packets: where
-// there is one, a superframe is cut into the packets that it stands for, and
-// each has a fate of its own. Without any it is delayed as a whole.
-//
-// A frame meets them in this order: Loss, Corrupt, Duplicate, Bandwidth,
-// Delay and Jitter, Reorder.
-type Impairment struct {
-	// Bandwidth is in bit/s; 0 does not limit. It counts Ethernet frames, and
-	// a superframe counts as the packets that it is cut into, each with its
-	// headers. What exceeds it waits, at most queueTime of it, and more than
-	// that is dropped.
-	Bandwidth int64
-	// Delay is added to every frame, and up to Jitter more or less, evenly
-	// distributed. Frames stay in order all the same: one that would overtake
-	// leaves together with the one before it.
-	Delay, Jitter time.Duration
-	// Loss is the share that vanishes.
-	Loss float64
-	// Reorder is the share that leaves reorderBy later than it should, while
-	// those behind it do not wait.
-	Reorder float64
-	// Duplicate is the share that leaves twice.
-	Duplicate float64
-	// Corrupt is the share that leaves with one bit flipped, which the
-	// receiver's checksum will tell it.
-	Corrupt float64
-}
 
 // Shaping is what an Engine does to frames between the session table and the
 // driver. The zero value does nothing and costs nothing.
@@ -57,7 +29,7 @@ type ShapedLink struct {
 	// same losses. Each fault, direction and name has randomness of its own,
 	// so neither another link's traffic nor a changed delay moves the losses.
 	Seed                   uint64
-	ToProvider, ToConsumer Impairment
+	ToProvider, ToConsumer topology.Impairment
 }
 
 // Fault is what is wrong with a whole interface.
@@ -148,7 +120,7 @@ type shapedLink struct {
 
 // way is one direction of a link.
 type way struct {
-	Impairment
+	topology.Impairment
 	bucket bucket
 	last   time.Duration // when the newest frame leaves that keeps its place
 	inLine int           // waiting frames that keep their place
@@ -228,13 +200,13 @@ func (l *shapedLink) anew(spec ShapedLink) *shapedLink {
 	return l
 }
 
-func (w *way) become(i Impairment) {
+func (w *way) become(i topology.Impairment) {
 	w.Impairment = i
 	w.bucket.setRate(i.Bandwidth)
 }
 
 // busy says whether a frame of this direction may not simply pass.
-func (w *way) busy() bool { return w.Impairment != Impairment{} || w.stats.Waiting > 0 }
+func (w *way) busy() bool { return w.Impairment != topology.Impairment{} || w.stats.Waiting > 0 }
 
 // arrive drops frames that an interface's fault keeps from coming, in place.
 func (s *shaper) arrive(frames []packet.Frame) []packet.Frame {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/topology"
 	"github.com/stretchr/testify/require"
 )
 
@@ -16,14 +17,14 @@ func withShaping(t *testing.T, e *Engine, s Shaping) {
 	require.NoError(t, e.Configure(cfg))
 }
 
-func theLink(toProvider, toConsumer Impairment) Shaping {
+func theLink(toProvider, toConsumer topology.Impairment) Shaping {
 	return Shaping{Links: []ShapedLink{{Name: "ep-db", ENIs: []packet.ENI{endpointENI}, ToProvider: toProvider, ToConsumer: toConsumer}}}
 }
 
 func TestEngineSendsADelayedFrameWhenItIsDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, m := start(t, EngineConfig{Tick: time.Hour})
-		withShaping(t, e, theLink(Impairment{Delay: 30 * time.Millisecond}, Impairment{Delay: 5 * time.Millisecond}))
+		withShaping(t, e, theLink(topology.Impairment{Delay: 30 * time.Millisecond}, topology.Impairment{Delay: 5 * time.Millisecond}))
 		begin := time.Now()
 		m.Inject(packet.Frame{ENI: endpointENI, Data: tcpFrame(consumer, endpoint, syn, nil)})
 		there := receive(t, m)
@@ -44,7 +45,7 @@ func TestEngineSendsADelayedFrameWhenItIsDue(t *testing.T) {
 func TestEngineDoesNotDelayTheAnswersOfNeighbours(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, m := start(t, EngineConfig{Tick: time.Hour})
-		gone := Impairment{Loss: 1, Delay: time.Hour}
+		gone := topology.Impairment{Loss: 1, Delay: time.Hour}
 		withShaping(t, e, theLink(gone, gone))
 		begin := time.Now()
 		m.Inject(packet.Frame{ENI: endpointENI, Data: arpRequest(consumer.Addr(), endpoint.Addr())})
@@ -100,7 +101,7 @@ func TestEngineKnowsABlackholeFromALinkThatIsDown(t *testing.T) {
 func TestEngineDropsWhatWaitedForALinkThatWentDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, m := start(t, EngineConfig{Tick: time.Hour})
-		shaping := theLink(Impairment{Delay: time.Second}, Impairment{})
+		shaping := theLink(topology.Impairment{Delay: time.Second}, topology.Impairment{})
 		withShaping(t, e, shaping)
 		m.Inject(packet.Frame{ENI: endpointENI, Data: udpFrame(consumer, endpoint, nil)})
 		synctest.Wait()

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 // download carries bytes for a while from the backend to the consumer and
@@ -55,7 +56,7 @@ func TestAConnectionOf100MegabitsCarriesThatOfTCP(t *testing.T) {
 	r := newRealEndpoint(t)
 	l := listenTCP(t, r.provider, backend)
 	defer l.Close()
-	withShaping(t, r.engine, theLink(Impairment{Bandwidth: 100e6}, Impairment{Bandwidth: 100e6}))
+	withShaping(t, r.engine, theLink(topology.Impairment{Bandwidth: 100e6}, topology.Impairment{Bandwidth: 100e6}))
 	var rate float64
 	for range 6 { // a machine that is busy elsewhere may be slower
 		if rate = download(t, r, l, 1500*time.Millisecond); rate > 90 {
@@ -69,7 +70,7 @@ func TestAConnectionOf100MegabitsCarriesThatOfTCP(t *testing.T) {
 	require.Greater(t, stats.Driver.SuperframesRead, uint64(100), "they count as what they are cut into")
 
 	// It is changed while the lab runs.
-	withShaping(t, r.engine, theLink(Impairment{}, Impairment{Bandwidth: 400e6}))
+	withShaping(t, r.engine, theLink(topology.Impairment{}, topology.Impairment{Bandwidth: 400e6}))
 	rate = download(t, r, l, time.Second)
 	t.Logf("%.1f Mbit/s", rate)
 	require.Greater(t, rate, 150.0, "more than before")
@@ -142,7 +143,7 @@ func TestADelayIsFeltByRealPackets(t *testing.T) {
 	}
 	ask(t, conn, time.Second) // neighbours get to know each other
 	before := shortest()
-	withShaping(t, r.engine, theLink(Impairment{Delay: 20 * time.Millisecond}, Impairment{Delay: 10 * time.Millisecond}))
+	withShaping(t, r.engine, theLink(topology.Impairment{Delay: 20 * time.Millisecond}, topology.Impairment{Delay: 10 * time.Millisecond}))
 	after := shortest()
 	t.Logf("round trip %s, with 30 ms of delay %s: %s more", before, after, after-before)
 	require.Greater(t, after-before, 29500*time.Microsecond)
@@ -155,7 +156,7 @@ func TestLossIsFeltByRealPackets(t *testing.T) {
 	conn := dialUDP(t, r)
 	_, ok := ask(t, conn, 5*time.Second)
 	require.True(t, ok)
-	withShaping(t, r.engine, theLink(Impairment{Loss: 0.2}, Impairment{}))
+	withShaping(t, r.engine, theLink(topology.Impairment{Loss: 0.2}, topology.Impairment{}))
 	var answers atomic.Int64
 	go func() {
 		var b [64]byte
@@ -190,7 +191,7 @@ func TestCorruptionIsSeenByARealKernel(t *testing.T) {
 	r := newRealEndpoint(t)
 	l := listenTCP(t, r.provider, backend)
 	defer l.Close()
-	withShaping(t, r.engine, theLink(Impairment{Corrupt: 0.01}, Impairment{Corrupt: 0.01}))
+	withShaping(t, r.engine, theLink(topology.Impairment{Corrupt: 0.01}, topology.Impairment{Corrupt: 0.01}))
 	conn := dialTCP(t, r.consumer, endpoint)
 	got, want := send(t, conn, l, 16<<20)
 	require.Equal(t, want, got)
@@ -203,7 +204,7 @@ func TestReorderedAndDuplicatedPacketsStillMakeAStream(t *testing.T) {
 	r := newRealEndpoint(t)
 	l := listenTCP(t, r.provider, backend)
 	defer l.Close()
-	bad := Impairment{Reorder: 0.02, Duplicate: 0.02, Delay: time.Millisecond, Jitter: time.Millisecond}
+	bad := topology.Impairment{Reorder: 0.02, Duplicate: 0.02, Delay: time.Millisecond, Jitter: time.Millisecond}
 	withShaping(t, r.engine, theLink(bad, bad))
 	conn := dialTCP(t, r.consumer, endpoint)
 	got, want := send(t, conn, l, 8<<20)

@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/topology"
 	"github.com/stretchr/testify/require"
 )
 
 // shapedTo is a shaper with one link whose frames to the provider are impaired.
-func shapedTo(seed uint64, i Impairment) *shaper {
+func shapedTo(seed uint64, i topology.Impairment) *shaper {
 	s := &shaper{shapedLinks: &shapedLinks{}}
 	s.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{endpointENI}, Seed: seed, ToProvider: i}}})
 	return s
@@ -74,7 +75,7 @@ func numbers(all []departure) []uint32 {
 }
 
 func TestADelayIsTheSameForEveryFrame(t *testing.T) {
-	for i, l := range run(t, shapedTo(1, Impairment{Delay: 10 * time.Millisecond}), 100, 100, time.Millisecond) {
+	for i, l := range run(t, shapedTo(1, topology.Impairment{Delay: 10 * time.Millisecond}), 100, 100, time.Millisecond) {
 		require.EqualValues(t, i, l.number)
 		require.Equal(t, time.Second+time.Duration(i)*time.Millisecond+10*time.Millisecond, l.at)
 	}
@@ -83,7 +84,7 @@ func TestADelayIsTheSameForEveryFrame(t *testing.T) {
 func TestJitterSpreadsTheDelayAndKeepsTheOrder(t *testing.T) {
 	const delay, jitter = 20 * time.Millisecond, 5 * time.Millisecond
 	// So far apart that none has to wait for the one before it.
-	all := run(t, shapedTo(1, Impairment{Delay: delay, Jitter: jitter}), 2000, 100, 2*jitter)
+	all := run(t, shapedTo(1, topology.Impairment{Delay: delay, Jitter: jitter}), 2000, 100, 2*jitter)
 	var sum time.Duration
 	var low, high int
 	for i, l := range all {
@@ -102,13 +103,13 @@ func TestJitterSpreadsTheDelayAndKeepsTheOrder(t *testing.T) {
 	require.InDelta(t, 500, low, 75, "a quarter is in the lowest quarter")
 	require.InDelta(t, 500, high, 75)
 
-	close := run(t, shapedTo(1, Impairment{Delay: delay, Jitter: jitter}), 2000, 100, time.Microsecond)
+	close := run(t, shapedTo(1, topology.Impairment{Delay: delay, Jitter: jitter}), 2000, 100, time.Microsecond)
 	require.IsIncreasing(t, numbers(close))
 }
 
 func TestLossTakesItsShareAndOnlyThat(t *testing.T) {
 	for _, share := range []float64{0.001, 0.01, 0.25, 1} {
-		s := shapedTo(1, Impairment{Loss: share})
+		s := shapedTo(1, topology.Impairment{Loss: share})
 		all := run(t, s, 20000, 100, time.Millisecond)
 		lost := 20000 - len(all)
 		require.InDelta(t, share*20000, lost, 3*0.5*141*share+20)
@@ -129,14 +130,14 @@ func TestEachPacketOfASuperframeHasAFateOfItsOwn(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name string
-		Impairment
+		topology.Impairment
 		count func(ShapedStats) uint64
 		want  int // packets that leave, of 6,000
 	}{
-		{"loss", Impairment{Loss: 0.1}, func(s ShapedStats) uint64 { return s.Lost }, 5400},
-		{"corruption", Impairment{Corrupt: 0.1}, func(s ShapedStats) uint64 { return s.Corrupted }, 6000},
-		{"duplication", Impairment{Duplicate: 0.1}, func(s ShapedStats) uint64 { return s.Duplicated }, 6600},
-		{"reordering", Impairment{Reorder: 0.1}, func(s ShapedStats) uint64 { return s.Reordered }, 6000},
+		{"loss", topology.Impairment{Loss: 0.1}, func(s ShapedStats) uint64 { return s.Lost }, 5400},
+		{"corruption", topology.Impairment{Corrupt: 0.1}, func(s ShapedStats) uint64 { return s.Corrupted }, 6000},
+		{"duplication", topology.Impairment{Duplicate: 0.1}, func(s ShapedStats) uint64 { return s.Duplicated }, 6600},
+		{"reordering", topology.Impairment{Reorder: 0.1}, func(s ShapedStats) uint64 { return s.Reordered }, 6000},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := shapedTo(1, tt.Impairment)
@@ -174,7 +175,7 @@ func TestEachPacketOfASuperframeHasAFateOfItsOwn(t *testing.T) {
 		})
 	}
 	t.Run("a delay is that of the whole", func(t *testing.T) {
-		s := shapedTo(1, Impairment{Delay: time.Millisecond, Bandwidth: 1e9})
+		s := shapedTo(1, topology.Impairment{Delay: time.Millisecond, Bandwidth: 1e9})
 		require.Empty(t, s.depart([]packet.Frame{super()}, []packet.ENI{endpointENI}, 0))
 		var due [2]packet.Frame
 		require.Equal(t, 1, s.release(due[:], time.Second))
@@ -183,17 +184,17 @@ func TestEachPacketOfASuperframeHasAFateOfItsOwn(t *testing.T) {
 }
 
 func TestTheSameSeedGivesTheSameLosses(t *testing.T) {
-	loss := Impairment{Loss: 0.1}
+	loss := topology.Impairment{Loss: 0.1}
 	first := numbers(run(t, shapedTo(7, loss), 5000, 100, time.Millisecond))
 	require.Equal(t, first, numbers(run(t, shapedTo(7, loss), 5000, 100, time.Millisecond)))
 	require.NotEqual(t, first, numbers(run(t, shapedTo(8, loss), 5000, 100, time.Millisecond)), "another seed, other losses")
 
-	slow := Impairment{Loss: 0.1, Delay: time.Second, Jitter: time.Millisecond}
+	slow := topology.Impairment{Loss: 0.1, Delay: time.Second, Jitter: time.Millisecond}
 	require.Equal(t, first, numbers(run(t, shapedTo(7, slow), 5000, 100, time.Millisecond)), "other impairments do not move the losses")
 
 	again := shapedTo(7, loss)
 	part := numbers(run(t, again, 2500, 100, time.Millisecond))
-	again.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{endpointENI}, Seed: 7, ToProvider: Impairment{Loss: 0.1, Delay: time.Millisecond}}}})
+	again.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{endpointENI}, Seed: 7, ToProvider: topology.Impairment{Loss: 0.1, Delay: time.Millisecond}}}})
 	for _, n := range numbers(run(t, again, 2500, 100, time.Millisecond)) {
 		part = append(part, n+2500)
 	}
@@ -206,7 +207,7 @@ func TestTheSameSeedGivesTheSameLosses(t *testing.T) {
 
 func TestDirectionsAndLinksHaveLossesOfTheirOwn(t *testing.T) {
 	s := &shaper{shapedLinks: &shapedLinks{}}
-	loss := Impairment{Loss: 0.5}
+	loss := topology.Impairment{Loss: 0.5}
 	s.configure(Shaping{Links: []ShapedLink{
 		{Name: "ep1", ENIs: []packet.ENI{1}, ToProvider: loss, ToConsumer: loss},
 		{Name: "ep2", ENIs: []packet.ENI{2}, ToProvider: loss},
@@ -223,7 +224,7 @@ func TestDirectionsAndLinksHaveLossesOfTheirOwn(t *testing.T) {
 }
 
 func TestReorderingHoldsItsShareBack(t *testing.T) {
-	s := shapedTo(1, Impairment{Reorder: 0.05, Delay: 20 * time.Millisecond})
+	s := shapedTo(1, topology.Impairment{Reorder: 0.05, Delay: 20 * time.Millisecond})
 	all := run(t, s, 10000, 100, time.Millisecond)
 	require.Len(t, all, 10000)
 	late := 0
@@ -237,7 +238,7 @@ func TestReorderingHoldsItsShareBack(t *testing.T) {
 }
 
 func TestDuplicationSendsItsShareTwice(t *testing.T) {
-	s := shapedTo(1, Impairment{Duplicate: 0.1})
+	s := shapedTo(1, topology.Impairment{Duplicate: 0.1})
 	all := run(t, s, 10000, 100, time.Millisecond)
 	require.InDelta(t, 11000, len(all), 100)
 	for i := 1; i < len(all); i++ {
@@ -249,7 +250,7 @@ func TestDuplicationSendsItsShareTwice(t *testing.T) {
 }
 
 func TestACorruptedFrameHasAWrongChecksumAndOthersAreUntouched(t *testing.T) {
-	s := shapedTo(1, Impairment{Corrupt: 0.2})
+	s := shapedTo(1, topology.Impairment{Corrupt: 0.2})
 	damaged := 0
 	for _, l := range run(t, s, 5000, 100, time.Millisecond) {
 		want := numbered(int(l.number), 100)
@@ -295,7 +296,7 @@ func TestABandwidthLetsThroughWhatItIsAndDropsWhatDoesNotFitItsQueue(t *testing.
 		size int // of a frame
 	}{{10e6, 1250}, {100e6, 1250}, {1024e6, 12500}} {
 		rate, size := tt.rate, tt.size
-		s := shapedTo(1, Impairment{Bandwidth: rate})
+		s := shapedTo(1, topology.Impairment{Bandwidth: rate})
 		// Twice as much as passes, for a second.
 		gap := time.Duration(int64(size) * 8 * int64(time.Second) / rate / 2)
 		n := int(time.Second / gap)
@@ -328,12 +329,12 @@ func TestAnUnlimitedIdleShaperIsNotAsked(t *testing.T) {
 	s := &shaper{shapedLinks: &shapedLinks{}}
 	s.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{endpointENI}}}})
 	require.False(t, s.active.Load())
-	s.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{endpointENI}, ToConsumer: Impairment{Bandwidth: 1}}}})
+	s.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{endpointENI}, ToConsumer: topology.Impairment{Bandwidth: 1}}}})
 	require.True(t, s.active.Load())
 }
 
 func TestWhatWaitsIsBoundedAndCounted(t *testing.T) {
-	s := shapedTo(1, Impairment{Delay: time.Hour})
+	s := shapedTo(1, topology.Impairment{Delay: time.Hour})
 	for i := range 2 * maxHeldOneWay / 2048 {
 		f := []packet.Frame{{ENI: nodeENI, Data: numbered(i, 1514)}}
 		require.Empty(t, s.depart(f, []packet.ENI{endpointENI}, 0))
@@ -345,7 +346,7 @@ func TestWhatWaitsIsBoundedAndCounted(t *testing.T) {
 }
 
 func TestAnImpairmentThatEndsLetsWaitingFramesGoFirst(t *testing.T) {
-	s := shapedTo(1, Impairment{Delay: time.Second})
+	s := shapedTo(1, topology.Impairment{Delay: time.Second})
 	send := func(i int, now time.Duration) int {
 		return len(s.depart([]packet.Frame{{ENI: nodeENI, Data: numbered(i, 100)}}, []packet.ENI{endpointENI}, now))
 	}
@@ -410,7 +411,7 @@ func TestTheBucketIsATokenBucket(t *testing.T) {
 }
 
 func TestShapingAllocatesNothingOnceItRuns(t *testing.T) {
-	s := shapedTo(1, Impairment{Delay: time.Millisecond, Bandwidth: 10e9})
+	s := shapedTo(1, topology.Impairment{Delay: time.Millisecond, Bandwidth: 10e9})
 	frame := numbered(1, 1514)
 	sources := []packet.ENI{endpointENI}
 	now := time.Duration(0)
@@ -435,11 +436,11 @@ func FuzzShaperLosesNothingUncounted(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12})
 	f.Add([]byte("\x03\xff\x00\x00\x05\x80\x00\x01\x02\x00\x04\x10"))
 	f.Fuzz(func(t *testing.T, commands []byte) {
-		s := shapedTo(1, Impairment{})
+		s := shapedTo(1, topology.Impairment{})
 		var due [7]packet.Frame
 		var now time.Duration
 		var sent, gone uint64
-		impairment := Impairment{}
+		impairment := topology.Impairment{}
 		var fault Fault
 		for i := 0; i+1 < len(commands); i += 2 {
 			arg := commands[i+1]
@@ -509,7 +510,7 @@ func FuzzShaperLosesNothingUncounted(f *testing.F) {
 
 func TestAFrameBelongsToTheDirectionInWhichItGoes(t *testing.T) {
 	s := &shaper{shapedLinks: &shapedLinks{}}
-	s.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{1, 2}, ToProvider: Impairment{Delay: 1}, ToConsumer: Impairment{Delay: 2}}}})
+	s.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{1, 2}, ToProvider: topology.Impairment{Delay: 1}, ToConsumer: topology.Impairment{Delay: 2}}}})
 	l := s.order[0]
 	for _, tt := range []struct {
 		name     string
@@ -531,7 +532,7 @@ func TestAFrameBelongsToTheDirectionInWhichItGoes(t *testing.T) {
 }
 
 func TestACopyLeavesBeforeTheFramesBehindIt(t *testing.T) {
-	s := shapedTo(1, Impairment{Duplicate: 1})
+	s := shapedTo(1, topology.Impairment{Duplicate: 1})
 	var at []uint32
 	note := func(frames []packet.Frame) {
 		for _, f := range frames {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 // startWorkers runs two workers on memory drivers, which steer nothing.
@@ -104,7 +105,7 @@ func TestPiecesOfADatagramGoToItsWorker(t *testing.T) {
 func TestABandwidthIsSharedByTheWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const rate = 1_000_000 // bit/s: 125 frames of 1,000 bytes in a second
-		w, m := startWorkers(t, theLink(Impairment{Bandwidth: rate}, Impairment{}))
+		w, m := startWorkers(t, theLink(topology.Impairment{Bandwidth: rate}, topology.Impairment{}))
 		payload := make([]byte, 1000-ethernetLen-ipv4Len-8)
 		begin := time.Now()
 		passed := 0

@@ -217,7 +217,7 @@ func (f *faults) shapedLinks(cloud string, ep topology.Endpoint, numbers Numbers
 	}
 	link := dataplane.ShapedLink{
 		Name: ep.Name, Seed: i.Seed,
-		ToProvider: dataplane.Impairment(i.ToProvider), ToConsumer: dataplane.Impairment(i.ToConsumer),
+		ToProvider: i.ToProvider, ToConsumer: i.ToConsumer,
 	}
 	if cloud != "aws" {
 		for _, zone := range ep.Zones {

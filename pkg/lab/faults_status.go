@@ -108,12 +108,12 @@ func (l *Lab) shapedStatus(stats dataplane.ShapingStats) []ShapedStatus {
 	return out
 }
 
-func impairmentStatus(i dataplane.Impairment, s dataplane.ShapedStats) ImpairmentStatus {
+func impairmentStatus(i topology.Impairment, s dataplane.ShapedStats) ImpairmentStatus {
 	return ImpairmentStatus{
 		BandwidthMbit: float64(i.Bandwidth) / 1e6,
 		DelayMs:       i.Delay.Seconds() * 1e3, JitterMs: i.Jitter.Seconds() * 1e3,
 		Loss: i.Loss, Reorder: i.Reorder, Duplicate: i.Duplicate, Corrupt: i.Corrupt,
-		Text: topology.Impairment(i).String(),
+		Text: i.String(),
 		Frames: ShapedFrames{
 			Passed: s.Passed, Delayed: s.Delayed, Waiting: s.Waiting, Reordered: s.Reordered, Duplicated: s.Duplicated,
 			Corrupted: s.Corrupted, Lost: s.Lost, QueueFull: s.QueueFull, NoRoom: s.NoRoom, Cut: s.Cut,

@@ -40,7 +40,7 @@ func shapingOf(f *faults, plan *topology.Plan) dataplane.Shaping {
 func TestWhatIsSetIsMergedAndTheRestStaysAsItIs(t *testing.T) {
 	plan, f := faultyPlan("alibaba"), newFaults()
 	seed := uint64(8)
-	file := dataplane.Impairment{Bandwidth: 100e6, Loss: 0.01}
+	file := topology.Impairment{Bandwidth: 100e6, Loss: 0.01}
 	want := dataplane.ShapedLink{Name: "ep1", ENIs: []packet.ENI{1, 2}, Seed: 3, ToProvider: file, ToConsumer: file}
 	for _, step := range []struct {
 		does   string

@@ -9,12 +9,25 @@ import (
 )
 
 // Impairment is what happens to packets of a connection that go one way. The
-// zero value leaves them alone.
+// zero value leaves them alone. Every share is a probability from 0 to 1 and counts
+// packets: where there is one, a superframe is cut into the packets that it stands
+// for, and each has a fate of its own. Without any it is delayed as a whole.
+//
+// A frame meets them in this order: Loss, Corrupt, Duplicate, Bandwidth,
+// Delay and Jitter, Reorder.
 type Impairment struct {
-	Bandwidth     int64 // bit/s; 0: not limited
+	// Bandwidth is in bit/s; 0 does not limit. It counts Ethernet frames, and
+	// a superframe counts as the packets that it is cut into, each with its
+	// headers. What exceeds it waits for a short time, and more is dropped.
+	Bandwidth int64
+	// Delay is added to every frame, and up to Jitter more or less, evenly
+	// distributed. Frames stay in order: one that would overtake leaves
+	// together with the one before it.
 	Delay, Jitter time.Duration
-	// Shares of the packets, from 0 to 1.
-	Loss, Reorder, Duplicate, Corrupt float64
+	Loss          float64 // vanishes
+	Reorder       float64 // leaves late, while those behind it do not wait
+	Duplicate     float64 // leaves twice
+	Corrupt       float64 // leaves with one bit flipped, which the receiver's checksum tells it
 }
 
 // maxDelay bounds what must be kept in memory on its way.
