@@ -21,9 +21,8 @@ type ARPStats struct {
 	Ignored  uint64 // everything else: other addresses, replies, announcements, malformed frames
 }
 
-// responder answers ARP requests and neighbour solicitations. Everybody's MAC follows from the address
-// (packet.MACOf), so it has nothing to learn, and announcements of others
-// change nothing.
+// responder answers ARP requests and neighbour solicitations. It has nothing to
+// learn, and announcements of others change nothing.
 type responder struct {
 	owned map[ownedAddr]struct{}
 	stats ARPStats

@@ -231,8 +231,8 @@ func (t *tap) arrive(frames []packet.Frame) {
 	}
 }
 
-// judged says what became of the frames that arrived and asked for no neighbour.
-func (t *tap) judged(frames []packet.Frame, verdicts []fullnat.Verdict) {
+// tellVerdicts says what became of the frames that arrived and asked for no neighbour.
+func (t *tap) tellVerdicts(frames []packet.Frame, verdicts []fullnat.Verdict) {
 	for i, n := 0, 0; i < len(t.arrived); i++ {
 		f, other := t.arrived[i], side{}
 		if !packet.AsksNeighbour(f.Data) {

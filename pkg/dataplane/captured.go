@@ -24,7 +24,7 @@ func checksumOffset(kind packet.Kind) int {
 
 // offloadOf guesses what a captured frame was when it was sent. A complete
 // checksum looks like a pseudo-header sum once in 65,536 packets, and that does
-// no harm: it is only computed anew.
+// no harm: it is only computed again.
 func offloadOf(data []byte, mtu int) packet.Offload {
 	var (
 		p packet.Packet

@@ -66,19 +66,19 @@ type Engine struct {
 	tick   time.Duration
 	budget int
 
-	mu       sync.Mutex // held for the length of a burst
-	table    *fullnat.Table
-	arp      responder
-	verdicts [Burst]fullnat.Verdict
-	out      [Burst]packet.Frame
-	came     [Burst]packet.ENI   // where the frames of a burst came from
-	outCame  [Burst]packet.ENI   // the same of out
-	due      [Burst]packet.Frame // frames that waited and leave now
-	shaper   shaper
-	alarm    alarm
-	enis     eniStats
-	tap      *tap // nil while nobody captures
-	closed   bool
+	mu         sync.Mutex // held for the length of a burst
+	table      *fullnat.Table
+	arp        responder
+	verdicts   [Burst]fullnat.Verdict
+	out        [Burst]packet.Frame
+	sources    [Burst]packet.ENI   // where the frames of a burst came from
+	outSources [Burst]packet.ENI   // the same of out
+	dueFrames  [Burst]packet.Frame // frames that waited and leave now
+	shaper     shaper
+	alarm      alarm
+	enis       eniStats
+	tap        *tap // nil while nobody captures
+	closed     bool
 }
 
 var errNoNAT = errors.New("a data plane configuration needs a NAT configuration, if only an empty one")
@@ -193,11 +193,11 @@ func (e *Engine) work(frames []packet.Frame) error {
 		return err
 	}
 	e.enis.received(frames)
-	out := e.judge(e.shaper.arrive(frames), now)
+	out := e.translate(e.shaper.arrive(frames), now)
 	if err := e.writePending(now); err != nil {
 		return err
 	}
-	if err := e.write(e.shaper.depart(out, e.outCame[:len(out)], now)); err != nil {
+	if err := e.write(e.shaper.depart(out, e.outSources[:len(out)], now)); err != nil {
 		return err
 	}
 	if more := e.table.Expire(now, e.budget); more {
@@ -207,6 +207,19 @@ func (e *Engine) work(frames []packet.Frame) error {
 		return err
 	}
 	e.setAlarm(now)
+	return nil
+}
+
+// writeDue sends the frames whose time has come.
+func (e *Engine) writeDue(now time.Duration) error {
+	for e.shaper.queue.ready(now) {
+		n := e.shaper.release(e.dueFrames[:], now)
+		err := e.write(e.dueFrames[:n])
+		e.shaper.recycle()
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -228,9 +241,9 @@ func (e *Engine) write(frames []packet.Frame) error {
 	return err
 }
 
-// judge returns the frames that leave: replies to who asks for a neighbour, and
-// what the table forwards, in the order in which it came.
-func (e *Engine) judge(frames []packet.Frame, now time.Duration) []packet.Frame {
+// translate returns the frames that leave: replies to whoever asks for a neighbour,
+// and what the table forwards, in the order in which it came.
+func (e *Engine) translate(frames []packet.Frame, now time.Duration) []packet.Frame {
 	if e.tap != nil {
 		e.tap.arrive(frames)
 	}
@@ -246,15 +259,15 @@ func (e *Engine) judge(frames []packet.Frame, now time.Duration) []packet.Frame 
 		}
 	}
 	for i := range rest {
-		e.came[i] = rest[i].ENI
+		e.sources[i] = rest[i].ENI
 	}
 	e.table.Forward(rest, e.verdicts[:len(rest)], now)
 	if e.tap != nil {
-		e.tap.judged(rest, e.verdicts[:len(rest)])
+		e.tap.tellVerdicts(rest, e.verdicts[:len(rest)])
 	}
 	for i := range rest {
 		if e.verdicts[i] == fullnat.Forwarded {
-			e.outCame[len(out)] = e.came[i]
+			e.outSources[len(out)] = e.sources[i]
 			out = append(out, rest[i])
 		}
 	}
@@ -266,10 +279,12 @@ func (e *Engine) Stats() EngineStats {
 	driver := e.driver.Stats()
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	stats := EngineStats{Driver: driver, ARP: e.arp.stats, Shaped: e.shaper.snapshot(), ENIs: e.enis.used()}
 	if e.closed {
-		return EngineStats{Driver: driver, ARP: e.arp.stats, Shaped: e.shaper.snapshot(), ENIs: e.enis.used()}
+		return stats
 	}
-	return EngineStats{Driver: driver, Table: e.table.Stats(), ARP: e.arp.stats, Shaped: e.shaper.snapshot(), ENIs: e.enis.used()}
+	stats.Table = e.table.Stats()
+	return stats
 }
 
 // sessionsAtOnce is how many sessions are copied while the packets wait:

@@ -351,7 +351,7 @@ func TestEngineDoesNotAllocatePerPacket(t *testing.T) {
 			copy(data[i], original)
 			frames[i] = packet.Frame{ENI: endpointENI, Data: data[i]}
 		}
-		if out := e.judge(frames[:], time.Second); len(out) != Burst {
+		if out := e.translate(frames[:], time.Second); len(out) != Burst {
 			panic("not all of them were forwarded")
 		}
 	}))

@@ -14,20 +14,20 @@ import (
 // are this worker's and hands the others on.
 type handover struct {
 	Driver
-	number   int
-	all      []*handover
-	steering *atomic.Pointer[fullnat.Steering]
-	pieces   *pieces
-	inbox    inbox
+	number    int
+	all       []*handover
+	steering  *atomic.Pointer[fullnat.Steering]
+	fragments *fragments
+	inbox     inbox
 
 	moved, refused atomic.Uint64
 }
 
 func handOver(drivers []Driver, steering *atomic.Pointer[fullnat.Steering]) []*handover {
 	all := make([]*handover, len(drivers))
-	common := &pieces{shards: map[pieceKey]int{}}
+	common := &fragments{shards: map[datagramKey]int{}}
 	for i, d := range drivers {
-		all[i] = &handover{Driver: d, number: i, all: all, steering: steering, pieces: common}
+		all[i] = &handover{Driver: d, number: i, all: all, steering: steering, fragments: common}
 	}
 	return all
 }
@@ -61,8 +61,8 @@ func (h *handover) sort(frames []packet.Frame) (kept int) {
 			continue
 		}
 		shard := steering.Shard(f)
-		if p, ok := isPiece(f.Data); ok {
-			shard = h.pieces.shard(f, &p, shard)
+		if p, ok := parseFragment(f.Data); ok {
+			shard = h.fragments.shard(f, &p, shard)
 		}
 		if shard == h.number {
 			frames[kept] = *f
@@ -108,31 +108,31 @@ func (b *inbox) take(frames []packet.Frame) int {
 	return n
 }
 
-// pieces remembers where the first pieces of fragmented packets went, for the
-// others have no ports. It is right for pieces that come in order, as those of
+// fragments remembers to which worker the first fragment of a datagram went, as the
+// others have no ports. It is right for fragments that come in order, as those of
 // this machine's kernels do.
-type pieces struct {
+type fragments struct {
 	mu     sync.Mutex
-	shards map[pieceKey]int
+	shards map[datagramKey]int
 }
 
-// pieceKey names a fragmented packet (RFC 791, 3.2; RFC 8200, 4.5).
-type pieceKey struct {
+// datagramKey names a fragmented datagram (RFC 791, 3.2; RFC 8200, 4.5).
+type datagramKey struct {
 	eni      packet.ENI
 	src, dst netip.Addr
 	id       uint32
 	protocol uint8
 }
 
-// maxPieces bounds the memory. What is forgotten goes to the wrong worker, and
-// is dropped there when the rest does not come.
-const maxPieces = 4096
+// maxFragmented bounds the memory. A fragment of a datagram that was forgotten goes
+// to the wrong worker, and is dropped there when the rest does not come.
+const maxFragmented = 4096
 
 // Where the word with the offset and "more fragments" is in an IPv4 frame.
 const fragWordAt = packet.L3 + 6
 
-// isPiece says whether data is a fragment, without a close look at most frames.
-func isPiece(data []byte) (p packet.Packet, ok bool) {
+// parseFragment parses data if it is a fragment, without a close look at most frames.
+func parseFragment(data []byte) (p packet.Packet, ok bool) {
 	if len(data) < packet.L3+20 {
 		return p, false
 	}
@@ -148,14 +148,14 @@ func isPiece(data []byte) (p packet.Packet, ok bool) {
 	return p, packet.Parse(data, &p) == packet.Fragment
 }
 
-func (p *pieces) shard(f *packet.Frame, piece *packet.Packet, shard int) int {
-	src, dst := piece.Addrs(f.Data)
-	key := pieceKey{f.ENI, src, dst, piece.ID(f.Data), piece.Protocol}
-	isFirst := piece.FragmentOffset() == 0
+func (p *fragments) shard(f *packet.Frame, fragment *packet.Packet, shard int) int {
+	src, dst := fragment.Addrs(f.Data)
+	key := datagramKey{f.ENI, src, dst, fragment.ID(f.Data), fragment.Protocol}
+	isFirst := fragment.FragmentOffset() == 0
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if isFirst {
-		if len(p.shards) == maxPieces {
+		if len(p.shards) == maxFragmented {
 			clear(p.shards)
 		}
 		p.shards[key] = shard

@@ -39,7 +39,7 @@ const (
 	defaultSlots      = 256
 	defaultCopyMemory = 16 << 20
 	minSlotSize       = 512
-	// ringBlock is the piece of memory that slots are cut from.
+	// ringBlock is the chunk of memory that slots are cut from.
 	ringBlock = 64 << 10
 )
 
@@ -54,7 +54,8 @@ func (c RingConfig) withDefaults() (RingConfig, error) {
 		c.CopyMemory = defaultCopyMemory
 	}
 	if c.SlotSize < minSlotSize || c.SlotSize&(c.SlotSize-1) != 0 {
-		return c, fmt.Errorf("a ring cannot have slots of %d bytes: take a power of two from %d on", c.SlotSize, minSlotSize)
+		return c, fmt.Errorf("a ring cannot have slots of %d bytes: take a power of two from %d on",
+			c.SlotSize, minSlotSize)
 	}
 	if c.Size < c.SlotSize {
 		return c, fmt.Errorf("a ring of %d bytes does not hold one slot of %d bytes", c.Size, c.SlotSize)
@@ -107,7 +108,8 @@ func OpenRing(cfg RingConfig) (*Ring, error) {
 	// A socket without a protocol receives nothing until it is bound.
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	if errors.Is(err, unix.EPERM) {
-		return nil, fmt.Errorf("open a packet socket: %w: run as root, or in a user namespace that owns the network namespace", err)
+		const hint = "run as root, or in a user namespace that owns the network namespace"
+		return nil, fmt.Errorf("open a packet socket: %w: %s", err, hint)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open a packet socket: %w", err)
@@ -177,7 +179,10 @@ func (r *Ring) mapRing(cfg RingConfig) error {
 	block := max(ringBlock, cfg.SlotSize)
 	blocks := (cfg.Size + block - 1) / block
 	n := blocks * (block / cfg.SlotSize)
-	req := unix.TpacketReq{Block_size: uint32(block), Block_nr: uint32(blocks), Frame_size: uint32(cfg.SlotSize), Frame_nr: uint32(n)}
+	req := unix.TpacketReq{
+		Block_size: uint32(block), Block_nr: uint32(blocks),
+		Frame_size: uint32(cfg.SlotSize), Frame_nr: uint32(n),
+	}
 	if err := unix.SetsockoptTpacketReq(r.fd, unix.SOL_PACKET, unix.PACKET_RX_RING, &req); err != nil {
 		return fmt.Errorf("get %d bytes for the ring: %w", blocks*block, err)
 	}
@@ -211,13 +216,11 @@ func (r *Ring) Read(frames []packet.Frame) (int, error) {
 	}
 	r.giveBack()
 	for {
-		n, err := r.collect(frames)
+		n := r.collect(frames)
 		if n > 0 {
-			r.spin.came()
-		}
-		if n > 0 || err != nil {
+			r.spin.sawFrames()
 			r.counters.read(frames[:n])
-			return n, err
+			return n, nil
 		}
 		if r.closed.Load() {
 			return 0, errRingClosed
@@ -246,7 +249,7 @@ func (r *Ring) giveBack() {
 }
 
 // collect takes the frames that are there.
-func (r *Ring) collect(frames []packet.Frame) (n int, err error) {
+func (r *Ring) collect(frames []packet.Frame) (n int) {
 	enis := r.enis.Load()
 	var foreign, missing uint64
 	for n < len(frames) {
@@ -292,7 +295,7 @@ func (r *Ring) collect(frames []packet.Frame) (n int, err error) {
 		r.counters.foreign.Add(foreign)
 		r.counters.copyDrops.Add(missing)
 	}
-	return n, nil
+	return n
 }
 
 // ready says whether there is a frame or a wake, without a system call.
@@ -338,7 +341,7 @@ func (r *Ring) Stats() DriverStats {
 	return r.counters.stats()
 }
 
-// addRingDrops asks the kernel what it dropped; the kernel then begins anew.
+// addRingDrops asks the kernel what it dropped; the kernel then starts from zero.
 func (r *Ring) addRingDrops() {
 	r.statsMu.Lock()
 	defer r.statsMu.Unlock()

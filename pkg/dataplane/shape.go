@@ -115,11 +115,11 @@ type shaper struct {
 type shapedLink struct {
 	name                   string
 	seed                   uint64
-	toProvider, toConsumer *way
+	toProvider, toConsumer *direction
 }
 
-// way is one direction of a link.
-type way struct {
+// direction is one of the two of a link.
+type direction struct {
 	topology.Impairment
 	bucket bucket
 	last   time.Duration // when the newest frame leaves that keeps its place
@@ -139,19 +139,19 @@ const (
 	numDice
 )
 
-func newWay(link string, seed uint64, direction string) *way {
-	w := &way{}
+func newDirection(link string, seed uint64, name string) *direction {
+	w := &direction{}
 	for i := range w.dice {
 		h := fnv.New64a()
 		_, _ = h.Write([]byte{byte(i)})
-		_, _ = h.Write([]byte(direction + " " + link))
+		_, _ = h.Write([]byte(name + " " + link))
 		w.dice[i] = rand.New(rand.NewPCG(seed, h.Sum64()))
 	}
 	return w
 }
 
 // rolls decides for one frame. What never happens takes no number.
-func (w *way) rolls(dice int, share float64) bool {
+func (w *direction) rolls(dice int, share float64) bool {
 	return share > 0 && w.dice[dice].Float64() < share
 }
 
@@ -167,10 +167,10 @@ func (s *shapedLinks) configure(cfg Shaping) {
 	for _, spec := range cfg.Links {
 		l := before[spec.Name]
 		if l == nil || l.seed != spec.Seed {
-			l = l.anew(spec)
+			l = l.restart(spec)
 		}
-		l.toProvider.become(spec.ToProvider)
-		l.toConsumer.become(spec.ToConsumer)
+		l.toProvider.setImpairment(spec.ToProvider)
+		l.toConsumer.setImpairment(spec.ToConsumer)
 		s.links[spec.Name] = l
 		s.order = append(s.order, l)
 		if !l.toProvider.busy() && !l.toConsumer.busy() {
@@ -184,29 +184,29 @@ func (s *shapedLinks) configure(cfg Shaping) {
 	s.active.Store(active)
 }
 
-// anew is a link with fresh randomness; l is the one before it, or nil.
-func (l *shapedLink) anew(spec ShapedLink) *shapedLink {
+// restart is a link with fresh randomness; l is the one before it, or nil.
+func (l *shapedLink) restart(spec ShapedLink) *shapedLink {
 	fresh := &shapedLink{
 		name: spec.Name, seed: spec.Seed,
-		toProvider: newWay(spec.Name, spec.Seed, "to provider"),
-		toConsumer: newWay(spec.Name, spec.Seed, "to consumer"),
+		toProvider: newDirection(spec.Name, spec.Seed, "to provider"),
+		toConsumer: newDirection(spec.Name, spec.Seed, "to consumer"),
 	}
 	if l == nil {
 		return fresh
 	}
-	// The frames that wait know their way by its address.
+	// The frames that wait know their direction by its address.
 	l.seed = spec.Seed
 	l.toProvider.dice, l.toConsumer.dice = fresh.toProvider.dice, fresh.toConsumer.dice
 	return l
 }
 
-func (w *way) become(i topology.Impairment) {
+func (w *direction) setImpairment(i topology.Impairment) {
 	w.Impairment = i
 	w.bucket.setRate(i.Bandwidth)
 }
 
 // busy says whether a frame of this direction may not simply pass.
-func (w *way) busy() bool { return w.Impairment != topology.Impairment{} || w.stats.Waiting > 0 }
+func (w *direction) busy() bool { return w.Impairment != topology.Impairment{} || w.stats.Waiting > 0 }
 
 // arrive drops frames that an interface's fault keeps from coming, in place.
 func (s *shaper) arrive(frames []packet.Frame) []packet.Frame {
@@ -256,7 +256,7 @@ func (s *shaper) depart(frames []packet.Frame, sources []packet.ENI, now time.Du
 		if s.cut(&f) {
 			continue
 		}
-		w := s.wayOf(&f, sources[i])
+		w := s.directionOf(&f, sources[i])
 		switch {
 		case w == nil:
 			kept = append(kept, f)
@@ -271,7 +271,7 @@ func (s *shaper) depart(frames []packet.Frame, sources []packet.ENI, now time.Du
 }
 
 // countsPackets says whether something happens to single packets.
-func (w *way) countsPackets() bool {
+func (w *direction) countsPackets() bool {
 	return w.Loss > 0 || w.Corrupt > 0 || w.Duplicate > 0 || w.Reorder > 0
 }
 
@@ -282,7 +282,7 @@ const maxSegments = 65536 / 48
 
 // admitSegments admits the packets of a superframe one by one, and appends
 // those that leave now to kept.
-func (s *shaper) admitSegments(kept []packet.Frame, w *way, f *packet.Frame, now time.Duration) []packet.Frame {
+func (s *shaper) admitSegments(kept []packet.Frame, w *direction, f *packet.Frame, now time.Duration) []packet.Frame {
 	var p packet.Packet
 	packet.Parse(f.Data, &p)
 	segments, ok := packet.SegmentsOf(f, &p)
@@ -315,10 +315,10 @@ func (s *shaper) takeBack() {
 	s.lent = s.lent[:0]
 }
 
-// wayOf finds the direction of the link that a frame belongs to; nil where it
-// is of none. Neighbours ask each other outside of every link. What leaves
+// directionOf finds the direction of the link that a frame belongs to; nil where
+// it is of none. Neighbours ask each other outside of every link. What leaves
 // where it came from is an answer of the data plane's own.
-func (s *shaper) wayOf(f *packet.Frame, source packet.ENI) *way {
+func (s *shaper) directionOf(f *packet.Frame, source packet.ENI) *direction {
 	if packet.IsNeighbourTraffic(f.Data) {
 		return nil
 	}
@@ -332,7 +332,7 @@ func (s *shaper) wayOf(f *packet.Frame, source packet.ENI) *way {
 }
 
 // admit returns true if the frame leaves now. Otherwise it waits or is gone.
-func (s *shaper) admit(w *way, f *packet.Frame, now time.Duration) bool {
+func (s *shaper) admit(w *direction, f *packet.Frame, now time.Duration) bool {
 	if w.rolls(lossDice, w.Loss) {
 		w.stats.Lost++
 		return false
@@ -342,16 +342,16 @@ func (s *shaper) admit(w *way, f *packet.Frame, now time.Duration) bool {
 		w.stats.Corrupted++
 	}
 	twice := w.rolls(duplicateDice, w.Duplicate)
-	leaves := s.enter(w, f, now, false)
+	leaves := s.schedule(w, f, now, false)
 	if twice {
 		w.stats.Duplicated++
-		s.enter(w, f, now, true)
+		s.schedule(w, f, now, true)
 	}
 	return leaves
 }
 
-// enter decides when a frame leaves. With mustWait it never leaves at once.
-func (s *shaper) enter(w *way, f *packet.Frame, now time.Duration, mustWait bool) bool {
+// schedule decides when a frame leaves. With mustWait it never leaves at once.
+func (s *shaper) schedule(w *direction, f *packet.Frame, now time.Duration, mustWait bool) bool {
 	if w.bucket.full(now) {
 		w.stats.QueueFull++
 		return false
@@ -374,7 +374,7 @@ func (s *shaper) enter(w *way, f *packet.Frame, now time.Duration, mustWait bool
 }
 
 // delay is that of one frame.
-func (w *way) delay() time.Duration {
+func (w *direction) delay() time.Duration {
 	if w.Jitter == 0 {
 		return w.Delay
 	}
@@ -382,7 +382,7 @@ func (w *way) delay() time.Duration {
 	return max(0, w.Delay+time.Duration(u*float64(w.Jitter)))
 }
 
-func (s *shaper) hold(w *way, f *packet.Frame, due time.Duration, inLine bool) {
+func (s *shaper) hold(w *direction, f *packet.Frame, due time.Duration, inLine bool) {
 	size := bufferSize(len(f.Data))
 	if w.held+size > maxHeldOneWay || s.stats.HeldBytes+size > maxHeld {
 		w.stats.NoRoom++
@@ -397,7 +397,7 @@ func (s *shaper) hold(w *way, f *packet.Frame, due time.Duration, inLine bool) {
 	}
 	w.stats.Delayed++
 	w.stats.Waiting++
-	s.queue.push(dueFrame{due: due, way: w, inLine: inLine, frame: copied})
+	s.queue.push(dueFrame{due: due, direction: w, inLine: inLine, frame: copied})
 }
 
 // release fills out with frames that are due, the earliest first, and returns
@@ -408,15 +408,15 @@ func (s *shaper) release(out []packet.Frame, now time.Duration) (n int) {
 	for n < len(out) && s.queue.ready(now) {
 		d := s.queue.pop()
 		if d.inLine {
-			d.way.inLine--
+			d.direction.inLine--
 		}
-		d.way.stats.Waiting--
+		d.direction.stats.Waiting--
 		s.leaving = append(s.leaving, d)
 		if s.cut(&d.frame) {
-			d.way.stats.Cut++
+			d.direction.stats.Cut++
 			continue
 		}
-		d.way.stats.Passed++
+		d.direction.stats.Passed++
 		out[n] = d.frame
 		n++
 	}
@@ -430,7 +430,7 @@ func (s *shaper) recycle() {
 	for i := range s.leaving {
 		d := &s.leaving[i]
 		size := cap(d.frame.Data)
-		d.way.held -= size
+		d.direction.held -= size
 		s.stats.HeldBytes -= size
 		s.pool.put(d.frame.Data)
 		*d = dueFrame{}

@@ -8,11 +8,11 @@ import (
 
 // dueFrame is a frame that waits.
 type dueFrame struct {
-	due    time.Duration
-	number uint64 // frames that are due together leave in the order of arrival
-	way    *way
-	inLine bool // no frame behind it may overtake it
-	frame  packet.Frame
+	due       time.Duration
+	number    uint64 // frames that are due together leave in the order of arrival
+	direction *direction
+	inLine    bool // no frame behind it may overtake it
+	frame     packet.Frame
 }
 
 func (d *dueFrame) before(other *dueFrame) bool {

@@ -515,7 +515,7 @@ func TestAFrameBelongsToTheDirectionInWhichItGoes(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		from, to packet.ENI
-		want     *way
+		want     *direction
 	}{
 		{"from a consumer to a provider", 1, 9, l.toProvider},
 		{"from another zone's consumer", 2, 9, l.toProvider},
@@ -525,10 +525,10 @@ func TestAFrameBelongsToTheDirectionInWhichItGoes(t *testing.T) {
 		{"between others", 8, 9, nil},
 	} {
 		f := packet.Frame{ENI: tt.to, Data: numbered(0, 100)}
-		require.Same(t, tt.want, s.wayOf(&f, tt.from), tt.name)
+		require.Same(t, tt.want, s.directionOf(&f, tt.from), tt.name)
 	}
 	arp := packet.Frame{ENI: 1, Data: arpRequest(consumer.Addr(), endpoint.Addr())}
-	require.Nil(t, s.wayOf(&arp, 9))
+	require.Nil(t, s.directionOf(&arp, 9))
 }
 
 func TestACopyLeavesBeforeTheFramesBehindIt(t *testing.T) {

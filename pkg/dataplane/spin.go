@@ -23,8 +23,8 @@ type spinner struct {
 	wait  int  // how many to let pass after the next failure
 }
 
-// came says that there were frames.
-func (s *spinner) came() { s.fresh = true }
+// sawFrames says that there were frames.
+func (s *spinner) sawFrames() { s.fresh = true }
 
 // spin looks until there says yes, and returns whether it did in time.
 func (s *spinner) spin(there func() bool, now func() time.Time) bool {

@@ -31,7 +31,7 @@ func TestASpinnerSpinsOnlyWhereItIsOfUse(t *testing.T) {
 			start := clock.t
 			require.False(t, s.spin(never, clock.now))
 			for range tt.chance {
-				s.came()
+				s.sawFrames()
 				require.False(t, s.spin(never, clock.now))
 			}
 			require.LessOrEqual(t, clock.t.Sub(start), tt.limit)
@@ -42,17 +42,17 @@ func TestASpinnerSpinsOnlyWhereItIsOfUse(t *testing.T) {
 func TestASpinnerBelievesInFramesAgain(t *testing.T) {
 	clock, s := &stopwatch{}, &spinner{}
 	for range 1000 {
-		s.came()
+		s.sawFrames()
 		s.spin(func() bool { return false }, clock.now)
 	}
 	tries := 0
 	for found := false; !found; tries++ {
-		s.came()
+		s.sawFrames()
 		found = s.spin(func() bool { return true }, clock.now)
 	}
 	require.LessOrEqual(t, tries, maxSpinSkip)
 	for range 10 {
-		s.came()
+		s.sawFrames()
 		require.True(t, s.spin(func() bool { return true }, clock.now), "every chance is taken as long as it works")
 	}
 	require.False(t, s.spin(func() bool { return true }, clock.now), "without new frames it sleeps")

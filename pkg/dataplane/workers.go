@@ -79,7 +79,7 @@ func (w *Workers) Configure(cfg Config) error {
 		return fmt.Errorf("configure the workers: %w", err)
 	}
 	before := w.steering.Swap(steering)
-	for _, e := range w.engines { // what one of them refuses, the first does
+	for _, e := range w.engines { // all engines check alike, so only the first can fail
 		if err := e.Configure(cfg); err != nil {
 			w.steering.Store(before)
 			return err
@@ -172,8 +172,8 @@ func (w *Workers) Cut(gone func(link string, target netip.AddrPort) bool) (total
 	return total
 }
 
-// manyPools are more than there will be.
-const manyPools = 1 << 16
+// allPools is more than any lab has.
+const allPools = 1 << 16
 
 // PortUse is as that of an Engine: a NAT IP's ports are those of all workers.
 func (w *Workers) PortUse(count int) []fullnat.PortUse {
@@ -188,7 +188,7 @@ func (w *Workers) PortUse(count int) []fullnat.PortUse {
 	}
 	sum := map[pool]fullnat.PortUse{}
 	for _, e := range w.engines {
-		for _, use := range e.PortUse(manyPools) {
+		for _, use := range e.PortUse(allPools) {
 			key := pool{use.ENI, use.Protocol, use.Local, use.Target}
 			s := sum[key]
 			use.InUse += s.InUse
@@ -201,7 +201,9 @@ func (w *Workers) PortUse(count int) []fullnat.PortUse {
 		all = append(all, use)
 	}
 	slices.SortFunc(all, func(a, b fullnat.PortUse) int {
-		return cmp.Or(cmp.Compare(b.InUse, a.InUse), cmp.Compare(a.ENI, b.ENI), a.Local.Compare(b.Local), a.Target.Compare(b.Target), cmp.Compare(a.Protocol, b.Protocol))
+		return cmp.Or(
+			cmp.Compare(b.InUse, a.InUse), cmp.Compare(a.ENI, b.ENI), a.Local.Compare(b.Local),
+			a.Target.Compare(b.Target), cmp.Compare(a.Protocol, b.Protocol))
 	})
 	return all[:min(len(all), count)]
 }

@@ -139,7 +139,7 @@ func TestSeveralWorkersCarryWhatOneDoes(t *testing.T) {
 	require.Len(t, workers.Sessions(), 16)
 	require.EqualValues(t, 16, workers.Stats().Table.Links[0].SessionsOpened)
 
-	// Datagrams in several pieces, both ways, of sessions of both workers.
+	// Datagrams in several fragments, in both directions, of sessions of both workers.
 	echoUDP(t, r)
 	for range 8 {
 		conn := dialUDP(t, r)

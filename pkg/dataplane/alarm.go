@@ -31,16 +31,3 @@ func (e *Engine) setAlarm(now time.Duration) {
 		e.alarm.at = due
 	}
 }
-
-// writeDue sends the frames whose time has come.
-func (e *Engine) writeDue(now time.Duration) error {
-	for e.shaper.queue.ready(now) {
-		n := e.shaper.release(e.due[:], now)
-		err := e.write(e.due[:n])
-		e.shaper.recycle()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
