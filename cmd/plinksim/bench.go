@@ -28,7 +28,7 @@ short connections, and 100,000 packets per second that must all arrive. The
 generators are part of this program. Everything is removed afterwards.
 
 The figures depend on what else the machine does: --quiet 30s waits before
-each measurement until it does nothing, but no longer than that.`,
+each measurement until the machine is idle, at most 30 seconds.`,
 		Example: "  sudo plinksim bench --quick\n  sudo plinksim bench --rounds 9 --json bench.json --report bench.html",
 		Args:    takes(cobra.NoArgs, "no arguments"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -64,13 +64,13 @@ each measurement until it does nothing, but no longer than that.`,
 	flags.BoolVar(&quick, "quick", false, "3 rounds of half a second: a look in less than a minute")
 	flags.IntVar(&options.Rounds, "rounds", 5, "how often each load runs through each topology")
 	flags.Float64Var(&options.Seconds, "seconds", 2, "how long each load runs")
-	flags.DurationVar(&options.Quiet, "quiet", 0, "wait so long, at most, before each measurement until the machine is quiet")
+	flags.DurationVar(&options.Quiet, "quiet", 0, "wait at most so long before each measurement, until the machine is idle")
 	flags.StringVar(&only, "only", "", "run the loads whose name this regular expression matches")
 	flags.IntVar(&options.Workers, "workers", 1, "threads that carry the data plane's packets: 1, 2, 4, ...")
 	flags.StringSliceVar(&options.Paths, "path", nil, "core or kernel; both where it is missing")
 	flags.StringVar(&jsonFile, "json", "", "write everything that was measured to this file")
 	flags.StringVar(&reportFile, "report", "", "write a report to this file: .html with plots, .svg the plots alone, .md tables")
-	flags.StringVar(&from, "from", "", "measure nothing: write what an earlier --json file has")
+	flags.StringVar(&from, "from", "", "measure nothing: use the figures of an earlier --json file")
 	addOutput(cmd, &output)
 	return cmd
 }

@@ -27,12 +27,12 @@ file for Wireshark. An ENI is called NAME@ZONE, NAME being an endpoint or a
 load balancer, or NAME alone where it is in one zone; without any, all ENIs of
 the lab are captured.
 
-Each packet comes with what stands on no wire: what it becomes on the other
-side of the translation, what it was there, or why it was dropped. Recorded, it
-is the packet's comment.
+Each packet comes with a note: what it becomes on the other side of the
+translation, what it was there, or why it was dropped. In a file the note is the
+packet's comment.
 
-It goes on until ctrl-C or --count packets. If it cannot keep up, packets are
-missing and counted; the lab never waits.`,
+It ends at ctrl-C or after --count packets. If it cannot keep up, packets are
+left out and counted; the lab never waits.`,
 		Example: "  sudo plinksim capture ep1\n  sudo plinksim capture ep1 clb1 --port 80 -w both.pcapng\n  sudo plinksim capture -w - | wireshark -k -i -",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.ENIs = args
@@ -127,7 +127,7 @@ func packetText(data []byte) string {
 	case packet.ARP:
 		return "arp"
 	case packet.NotIP, packet.Malformed:
-		return fmt.Sprintf("%d bytes that are no IP packet", len(data))
+		return fmt.Sprintf("%d bytes that are not an IP packet", len(data))
 	}
 	src, dst := p.Addrs(data)
 	ends := func(protocol string) string {

@@ -16,9 +16,9 @@ func newCheck() *cobra.Command {
 		Use:   "check [LAB]",
 		Short: "Run the checks of a lab's topology file",
 		Long: `Run the verification steps that the topology file lists, in their order, and
-print a table of what was expected and what came. Connections that need
-acceptance are put back to waiting first, so that the checks start from what
-the file says however often they run. The exit code is 1 when a check failed.`,
+print a table of what was expected and what came. First everything is put back
+to what the file says, and connections that need acceptance wait again, so that
+the checks give the same result each time. The exit code is 1 when a check failed.`,
 		Args:              takes(cobra.MaximumNArgs(1), "at most one lab"),
 		ValidArgsFunction: completeLabs,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -30,12 +30,12 @@ func newDNSQuery() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "query NAME [TYPE] --from INSTANCE",
 		Short: "Show what a name leads to for an instance, and why",
-		Long: `Show what the resolver of an instance's VPC answers the instance, and why: who
+		Long: `Show what the resolver of an instance's VPC answers the instance, and why: what
 answers for the name, whether the zone of the asker plays a part, and for each
 address whether it is given or left out, with the reason.
 
-NAME is a reference such as ep1, ep1@eu-central-1b or ecs2, a domain name, or an
-address, which stands for its reverse name. TYPE is A where it is missing.`,
+NAME is a reference, for example ep1, ep1@eu-central-1b or ecs2, a domain name, or an
+address, which stands for its reverse name. TYPE is A if it is missing.`,
 		Example: "  sudo plinksim dns query ep1 --from ecs1\n  sudo plinksim dns query db.corp.example AAAA --from ecs1\n  sudo plinksim dns query 10.0.0.77 --from ecs1",
 		Args:    takes(cobra.RangeArgs(1, 2), "a name and at most one type"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -134,10 +134,10 @@ func newDNSWatch() *cobra.Command {
 	var count int
 	cmd := &cobra.Command{
 		Use:   "watch",
-		Short: "Show every question that instances ask, as it comes",
-		Long: `Show every question that comes to the resolvers of the lab, and what they
-answered, until you interrupt it. Where they come faster than they can be shown
-some are missed, and counted; the resolvers never wait.`,
+		Short: "Show every question of the instances when it comes",
+		Long: `Show every question that comes to the resolvers of the lab, and its answer,
+until ctrl-C. If questions come faster than they can be shown, some are left out
+and counted; the resolvers never wait.`,
 		Example: "  sudo plinksim dns watch\n  sudo plinksim dns watch --from ecs1 -o json",
 		Args:    takes(cobra.NoArgs, "no arguments"),
 		RunE: func(cmd *cobra.Command, args []string) error {

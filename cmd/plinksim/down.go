@@ -24,8 +24,8 @@ func newDown() *cobra.Command {
 		Short:   "Remove a lab and everything that was made for it",
 		Long: `Remove a lab: its daemon, the programs in its instances, its namespaces and
 its directory. The topology file is not needed, and it does not matter how the
-daemon ended. Without a name the only lab is meant. A lab that is not there is
-nothing to do, which is no error.`,
+daemon ended. Without a name it removes the only lab. It is not an error if the
+lab does not exist.`,
 		Example:           "  sudo plinksim down\n  sudo plinksim down alibaba-clb\n  sudo plinksim down --all",
 		Args:              takes(cobra.MaximumNArgs(1), "at most one lab"),
 		ValidArgsFunction: completeLabs,

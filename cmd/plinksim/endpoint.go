@@ -15,7 +15,7 @@ func newEndpoint() *cobra.Command {
 	readEndpoint := func(o *topology.Operation, args []string) error { o.Endpoint = args[0]; return nil }
 	return group("endpoint", "Manage endpoints as their consumers do",
 		`Manage the endpoints of a running lab as their consumers do in a cloud's console.
-What is changed lies over the topology file: it stays when the daemon is started
+Changes are kept beside the topology file: they stay when the daemon is started
 again and when "up" applies a changed file. "check" puts everything back.`,
 		listing{
 			use: "list", short: "List endpoints",

@@ -14,7 +14,7 @@ func newEvents() *cobra.Command {
 	var follow bool
 	cmd := &cobra.Command{
 		Use:   "events",
-		Short: "Show what happened to connections and servers, and with --follow what happens",
+		Short: "Show what happened to connections and servers; with --follow also what happens next",
 		Args:  takes(cobra.NoArgs, "no arguments"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := on.client(cmd.Context(), "")
@@ -35,7 +35,7 @@ func newEvents() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens, until ctrl-C")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "wait for more events, until ctrl-C")
 	on.addFlags(cmd)
 	cmd.Flags().Lookup("output").Usage = "table, or json: one object a line"
 	return cmd

@@ -13,17 +13,17 @@ func newExplain() *cobra.Command {
 	var on target
 	cmd := &cobra.Command{
 		Use:   "explain INSTANCE PLACE",
-		Short: "Say how far a packet comes, where it stops and why, and what would let it pass",
+		Short: "Show how far a packet gets, where it stops and why, and what would let it pass",
 		Long: `Follow the first packet from an instance to a place, as the lab is now: the
 name, the instance's security groups, the address, the listener, the
 connection, the endpoint's security groups, the servers with their health, and
-what those let in. It asks what real packets meet, and sends none.
+their security groups. It asks the parts that real packets pass, and sends none.
 
-A place is a reference such as ep1, ep1@eu-central-1b or ep1.ip, a domain name,
+A place is a reference, for example ep1, ep1@eu-central-1b or ep1.ip, a domain name,
 an address or an http URL, with the port where there is more than one. Where a
-name has several addresses, each has a way of its own.
+name has several addresses, the route to each is shown.
 
-The exit code is 0 where every way ends at a server, 1 where one does not.`,
+The exit code is 0 if every route ends at a server, 1 if one does not.`,
 		Example: "  sudo plinksim explain ecs1 ep1\n  sudo plinksim explain ecs1 ep1@eu-central-1b:443\n  sudo plinksim explain ecs1 udp://10.0.0.77:53",
 		Args:    takes(cobra.ExactArgs(2), "an instance and a place"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {

@@ -17,8 +17,8 @@ func newFault() *cobra.Command {
 		Use:   "fault",
 		Short: "Degrade connections and let interfaces and zones fail",
 		Long: `Degrade the connection of an endpoint, or let an interface or a zone fail, while
-the lab runs. It lasts until "fault clear", "fault up" or the end of the lab;
-"up" of a lab whose daemon was killed goes on with it. The topology file says how a lab
+the lab runs. A fault lasts until "fault clear", "fault up" or the end of the
+lab, also when the daemon is started again. The topology file says how a lab
 starts: "impairments:" of an endpoint, "bandwidth:" of an endpoint service.`,
 		Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
@@ -77,7 +77,7 @@ Giving a seed, also the same one, starts the sequence again.`,
 	}
 	cmd.Flags().StringVar(&to, "to", "", "the direction: provider or consumer; both where it is missing")
 	cmd.RegisterFlagCompletionFunc("to", cobra.FixedCompletions([]string{lab.ToProvider, lab.ToConsumer}, cobra.ShellCompDirectiveNoFileComp))
-	cmd.Flags().Uint64Var(&seed, "seed", 0, "begin everything random anew, from this number")
+	cmd.Flags().Uint64Var(&seed, "seed", 0, "start the random choices again, from this number")
 	on.addFlags(cmd)
 	return cmd
 }
@@ -86,7 +86,7 @@ func newFaultShow() *cobra.Command {
 	var on target
 	cmd := &cobra.Command{
 		Use:   "show",
-		Short: "Show what goes wrong on purpose, and what it did",
+		Short: "Show the faults that are in force, and what they did",
 		Args:  takes(cobra.NoArgs, "no arguments"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return on.fault(cmd, "", func(c *api.Client) (lab.FaultStatus, error) { return c.Faults(cmd.Context()) })
@@ -117,15 +117,15 @@ func newFaultClear() *cobra.Command {
 func newFaultDown() *cobra.Command {
 	var blackhole bool
 	cmd := newFailure("down", "Let an interface, an endpoint, a load balancer or a zone fail",
-		`Let something fail: one interface (ep1@zone, clb1@zone), all interfaces of an
-endpoint or a load balancer, or a zone with all of them. Nothing comes from an
-interface that is down and nothing goes there; with --blackhole its neighbours
-still see it, and only its packets vanish. A zone that is down is also taken out
-of the names of endpoints, so that askers get the addresses of other zones.`,
+		`Let one interface fail (ep1@zone, clb1@zone), all interfaces of an endpoint or a
+load balancer, or a zone with all of them. An interface that is down sends and
+receives nothing; with --blackhole its neighbours still see it, and only its
+packets are lost. A zone that is down is also taken out of the names of
+endpoints, so that clients get the addresses of other zones.`,
 		func(cmd *cobra.Command, c *api.Client, ref string) (lab.FaultStatus, error) {
 			return c.TakeDown(cmd.Context(), api.Failure{Ref: ref, Blackhole: blackhole})
 		})
-	cmd.Flags().BoolVar(&blackhole, "blackhole", false, "packets vanish, neighbours still see it")
+	cmd.Flags().BoolVar(&blackhole, "blackhole", false, "lose its packets, but let its neighbours see it")
 	return cmd
 }
 

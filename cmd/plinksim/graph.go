@@ -18,9 +18,9 @@ func newGraph() *cobra.Command {
 		Use:   "graph [LAB]",
 		Short: "Draw a lab with the states of its connections and servers, or a topology file",
 		Long: `Draw VPCs, subnets, instances, endpoints, endpoint services and load balancers,
-and the ways between them. Of a lab that is up, arrows have the states of
-connections and the health of servers; with --file a topology file is drawn,
-without root.
+and the routes between them. For a lab that is up, the arrows show the states of
+connections and the health of servers. With --file a topology file is drawn,
+which needs no root.
 
   mermaid   for GitHub, GitLab and other places that draw Mermaid in Markdown
   dot       for Graphviz

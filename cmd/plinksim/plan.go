@@ -13,9 +13,8 @@ func newPlan() *cobra.Command {
 		Use: "plan FILE", Aliases: []string{"diff"},
 		Short: "Print the ip and nft commands that a topology file stands for",
 		Long: `Print everything that "up" would do to the kernel as ip, sysctl and nft
-commands. Nothing is done. Plinksim itself speaks to the kernel without these
-programs; the text is for people, and the same file gives the same text on
-every machine.`,
+commands. Nothing is done. Plinksim itself does not run these programs; the text
+is for people. The same file gives the same text on every machine.`,
 		Args: takes(cobra.ExactArgs(1), "one topology file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			plan, err := load(args[0])

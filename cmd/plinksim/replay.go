@@ -18,8 +18,8 @@ func newReplay() *cobra.Command {
 		Use:   "replay FILE --in ENI=PACKETS... --out DIR",
 		Short: "Send packets from pcap files through a topology's NAT, in virtual time",
 		Long: `Send packets from pcap or pcapng files through the NAT of a topology, without
-root and without a kernel's help. The packets' own times are the clock: what
-they say passed between two packets has passed, and costs nothing.
+root and without the kernel. The packets' own times are the clock, so that an
+idle hour in the file takes no time.
 
 --in says which packets an ENI receives, and may be given several times; the
 packets of all files are merged by time. An ENI is called NAME@ZONE as in
@@ -28,8 +28,8 @@ in one zone. What leaves each ENI is written to DIR/ENI.pcap. The verdicts,
 links and sessions are printed as JSON.
 
 Every connection is connected, unless --not-connected names it, and every
-server is healthy. Servers say what is in the file of their load balancer, and
-nothing else. The same files and the same seed give the same output, byte by
+server is healthy. Servers send only the packets that are in the file of their
+load balancer. The same files and the same seed give the same output, byte by
 byte.`,
 		Example: "  plinksim replay lab.yaml --in ep1=consumer.pcap --in clb1=provider.pcapng --out replayed",
 		Args:    takes(cobra.ExactArgs(1), "one topology file"),
@@ -53,7 +53,7 @@ byte.`,
 		},
 	}
 	cmd.Flags().StringArrayVar(&in, "in", nil, "ENI=PACKETS: the ENI receives the packets of that file; may be given several times")
-	cmd.Flags().StringVar(&opts.Dir, "out", "", "directory for what leaves the ENIs; made if it is not there")
+	cmd.Flags().StringVar(&opts.Dir, "out", "", "directory for what leaves the ENIs; it is created if it does not exist")
 	cmd.Flags().Uint64Var(&opts.Seed, "seed", 1, "chooses the NAT ports, 1 or more")
 	cmd.Flags().StringArrayVar(&opts.NotConnected, "not-connected", nil, "SERVICE/ENDPOINT: a connection that its provider has not accepted; may be given several times")
 	return cmd
@@ -71,7 +71,7 @@ func readInputs(in []string, opts *lab.ReplayOptions) error {
 	for _, text := range in {
 		eni, file, ok := strings.Cut(text, "=")
 		if !ok || eni == "" || file == "" {
-			return fmt.Errorf("--in %q: want ENI=PACKETS, such as ep1=consumer.pcap", text)
+			return fmt.Errorf("--in %q: want ENI=PACKETS, for example ep1=consumer.pcap", text)
 		}
 		opts.Inputs = append(opts.Inputs, lab.ReplayInput{ENI: eni, File: file})
 	}

@@ -10,8 +10,8 @@ func newSchema() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON Schema of topology files, for editors",
-		Long: `Print the JSON Schema of topology files. An editor that knows YAML schemas
-completes and explains the keys when the file's first line is
+		Long: `Print the JSON Schema of topology files. An editor that supports YAML schemas
+completes and explains the keys if the first line of the file is
 
   # yaml-language-server: $schema=plinksim.schema.json`,
 		Example: "  plinksim schema >plinksim.schema.json",

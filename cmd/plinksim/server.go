@@ -15,8 +15,8 @@ import (
 func newServer() *cobra.Command {
 	return group("server", "Register, deregister and weigh the servers of server groups",
 		`Change which servers a server group has (targets of a target group at AWS) while
-the lab runs. What is changed lies over the topology file and lasts until the
-lab is taken down, or its checks begin anew.`,
+the lab runs. Changes are kept beside the topology file, until the
+lab is taken down, or its checks start.`,
 		newServerList(), newServerRegister(), newServerDeregister(), newServerWeight())
 }
 

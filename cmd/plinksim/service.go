@@ -17,10 +17,11 @@ import (
 func newService() *cobra.Command {
 	return group("service", "Manage endpoint services as their providers do",
 		`Manage the endpoint services of a running lab as their providers do in a cloud's
-console. What is changed lies over the topology file: it stays when the daemon is
+console. Changes are kept beside the topology file: they stay when the daemon is
 started again and when "up" applies a changed file. "check" puts everything back.
 
-Who may not see a service hears that it does not exist: try --as ACCOUNT.`,
+An account that may not see a service is told that it does not exist: try --as
+ACCOUNT.`,
 		listing{
 			use: "list", short: "List endpoint services",
 			long: `List endpoint services; with --as those that an account sees, which are its own
@@ -126,7 +127,7 @@ func parseMbit(text string) (int, error) {
 	}
 	rate, err := topology.ParseRate(text)
 	if err != nil || rate%1e6 != 0 {
-		return 0, errors.New("write a number of Mbit/s, such as 200, or none")
+		return 0, errors.New("write a number of Mbit/s, for example 200, or none")
 	}
 	return int(rate / 1e6), nil
 }

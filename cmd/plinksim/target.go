@@ -17,7 +17,7 @@ import (
 )
 
 func addLab(cmd *cobra.Command, name *string) {
-	cmd.Flags().StringVarP(name, "lab", "l", "", "the lab that is meant, where several are up")
+	cmd.Flags().StringVarP(name, "lab", "l", "", "the name of the lab; needed where several are up")
 	cmd.RegisterFlagCompletionFunc("lab", completeLabs)
 }
 

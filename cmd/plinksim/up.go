@@ -38,9 +38,9 @@ and return. The lab stays up until "plinksim down".
 
 A second "up" with a changed file applies the difference; connections and
 sessions that the change does not touch go on. With the same file it changes
-nothing. When the daemon of a lab was killed, "up" takes over what it left.
+nothing. If the daemon of a lab was killed, "up" takes over what it left behind.
 
-A problem in the file is found before anything is created.`,
+The whole file is checked before anything is created.`,
 		Example: "  sudo plinksim up testdata/topologies/alibaba-clb.yaml\n  sudo plinksim up --foreground lab.yaml    # until ctrl-C",
 		Args:    takes(cobra.ExactArgs(1), "one topology file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -83,7 +83,7 @@ A problem in the file is found before anything is created.`,
 	}
 	cmd.Flags().BoolVarP(&foreground, "foreground", "f", false, "stay attached, and take the lab down on ctrl-C")
 	cmd.Flags().StringVar(&metrics, "metrics", "", "also answer /metrics for Prometheus at HOST:PORT; :PORT is on the loopback interface")
-	cmd.Flags().IntVar(&workers, "workers", 1, "threads that carry packets: 1, 2, 4, ..., as many as there are CPUs to spare")
+	cmd.Flags().IntVar(&workers, "workers", 1, "threads that carry packets: 1, 2, 4, ...; not more than the machine has idle CPUs")
 	addOutput(cmd, &output)
 	return cmd
 }
@@ -174,7 +174,7 @@ func (u *up) change(ctx context.Context, daemon *api.Client) (again bool, err er
 	return false, nil
 }
 
-// turnTimeout is how long "up" waits for who is building or removing the lab.
+// turnTimeout is how long "up" waits for a process that builds or removes the lab.
 const turnTimeout = time.Minute
 
 // turn gives the lab's lock, or nil where a daemon runs the lab and answers.
