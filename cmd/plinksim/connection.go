@@ -18,28 +18,8 @@ func newConnection() *cobra.Command {
 		`Manage the connections that endpoints have to endpoint services, as the services'
 owners do in a cloud's console.`,
 		newConnectionList(),
-		operation{
-			use: "accept SERVICE ENDPOINT", short: "Let an endpoint connect, also with a bandwidth and load balancers of its own",
-			long: `Accept an endpoint's connection as the owner of the endpoint service, and wait
-until it is connected. In the Alibaba Cloud console the action is called Allow.
-Each zone of the endpoint gets one of the service's load balancers in that zone,
-at random and for good, or the one that --resource names.`,
-			example: "  sudo plinksim connection accept svc1 ep1\n  sudo plinksim connection accept svc1 ep1 --bandwidth 200 --resource clb2@eu-central-1b",
-			verb:    "accept", least: 2, most: 2, want: "an endpoint service and an endpoint", read: readConnection,
-			flags: func(cmd *cobra.Command, o *topology.Operation) {
-				bandwidthFlag(cmd, o, "Mbit/s in each direction, or none; the service's where it is missing")
-				cmd.Flags().Var(&resources{o}, "resource", "the load balancer of a zone, as LOAD_BALANCER@ZONE; one for each zone")
-			},
-			complete: both,
-		}.command(),
-		operation{
-			use: "reject SERVICE ENDPOINT", short: "Refuse or end an endpoint's connection",
-			long: `Reject an endpoint's connection as the owner of the endpoint service, and wait
-until nothing passes any more: sessions that are open end. It can be accepted
-again. In the Alibaba Cloud console the action is called Deny.`,
-			example: "  sudo plinksim connection reject svc1 ep1",
-			verb:    "reject", least: 2, most: 2, want: "an endpoint service and an endpoint", read: readConnection, complete: both,
-		}.command(),
+		accept("connection accept").command(),
+		reject("connection reject").command(),
 		operation{
 			use: "bandwidth SERVICE ENDPOINT MBIT", short: "Change the bandwidth of a connection",
 			long: `Change how much passes through a connection, in Mbit/s for each direction; none

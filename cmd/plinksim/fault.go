@@ -221,5 +221,13 @@ func endpointNames(ctx context.Context, labName string, args []string) []string 
 	if len(args) > 0 {
 		return nil
 	}
-	return connectionNames(ctx, labName, 1)
+	_, plan, err := labPlan(ctx, labName)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, ep := range plan.Endpoints {
+		names = append(names, ep.Name)
+	}
+	return names
 }

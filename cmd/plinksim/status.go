@@ -52,6 +52,9 @@ func printStatus(w io.Writer, s lab.Status) {
 		section(w, func(w io.Writer) { printWorkers(w, s) })
 	}
 	fmt.Fprintf(w, "verdicts: %s\n", verdictText(s.Dataplane.Verdicts))
+	for _, problem := range s.Problems {
+		fmt.Fprintf(w, "problem: %s\n", problem)
+	}
 }
 
 func printEndpoints(w io.Writer, s lab.Status) {

@@ -28,24 +28,11 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Text }
 
-// Decision is what the provider says to a connection.
-type Decision struct {
-	Account  string `json:"account,omitempty"` // who says it; empty: the service's owner
-	Service  string `json:"service"`
-	Endpoint string `json:"endpoint"`
-	// WaitSeconds is how long the answer may take until the decision is in
-	// force; 0: the answer comes at once.
-	WaitSeconds float64 `json:"wait_seconds,omitempty"`
-}
-
-func (d Decision) wait() time.Duration {
-	return time.Duration(d.WaitSeconds * float64(time.Second))
-}
-
 // Call is an operation of the control plane.
 type Call struct {
 	topology.Operation
-	// WaitSeconds is as that of a Decision.
+	// WaitSeconds is how long the answer may take until the operation is in
+	// force; 0: the answer comes when it is written down.
 	WaitSeconds float64 `json:"wait_seconds,omitempty"`
 }
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +84,10 @@ func serve(t *testing.T) (client *api.Client, socket string, down <-chan struct{
 	return api.NewClient(dir), dir.Socket(), asked
 }
 
+func decision(verb, account string, wait float64) api.Call {
+	return api.Call{Operation: topology.Operation{Verb: verb, As: account, Service: "svc1", Endpoint: "ep1"}, WaitSeconds: wait}
+}
+
 func TestEveryCallGoesThereAndBack(t *testing.T) {
 	client, socket, down := serve(t)
 	ctx := t.Context()
@@ -100,12 +105,15 @@ func TestEveryCallGoesThereAndBack(t *testing.T) {
 	require.NotNil(t, sessions)
 	require.Empty(t, sessions)
 
-	connection, err := client.Accept(ctx, api.Decision{Service: "svc1", Endpoint: "ep1", WaitSeconds: 5})
-	require.NoError(t, err)
-	require.Equal(t, control.Connected, connection.State)
-	connection, err = client.Reject(ctx, api.Decision{Service: "svc1", Endpoint: "ep1", WaitSeconds: 5})
-	require.NoError(t, err)
-	require.Equal(t, control.Disconnected, connection.State)
+	for _, d := range [][2]string{{"accept", "Connected"}, {"reject", "Disconnected"}} {
+		verb, state := d[0], d[1]
+		event, err := client.Do(ctx, decision(verb, "", 5))
+		require.NoError(t, err)
+		require.EqualValues(t, verb, event.Verb)
+		status, err := client.Status(ctx)
+		require.NoError(t, err)
+		require.Equal(t, state, status.Endpoints[0].State, "it is in force")
+	}
 
 	var results []string
 	require.NoError(t, client.Check(ctx, func(r lab.CheckResult) error {
@@ -144,7 +152,9 @@ func TestARefusalSaysWhyAndWhatToDo(t *testing.T) {
 	client, _, _ := serve(t)
 	ctx := t.Context()
 	accept := func(account, service, endpoint string) error {
-		_, err := client.Accept(ctx, api.Decision{Account: account, Service: service, Endpoint: endpoint, WaitSeconds: 5})
+		call := decision("accept", account, 5)
+		call.Service, call.Endpoint = service, endpoint
+		_, err := client.Do(ctx, call)
 		return err
 	}
 	require.NoError(t, accept("", "svc1", "ep1"))
@@ -197,15 +207,46 @@ func TestOperationsGoThereAndBack(t *testing.T) {
 	}, *refused)
 }
 
+// An operation is saved before it is answered, also where nobody waits until it
+// is in force; where that fails, whoever asked is told so.
+func TestAnOperationIsSavedBeforeItIsAnswered(t *testing.T) {
+	client, socket, _ := serve(t)
+	ctx := t.Context()
+	state := filepath.Join(filepath.Dir(socket), "state.json")
+	_, err := client.Do(ctx, decision("accept", "", 0))
+	require.NoError(t, err)
+	text, err := os.ReadFile(state)
+	require.NoError(t, err)
+	require.Regexp(t, `"state": "Connect(ing|ed)"`, string(text))
+
+	require.NoError(t, os.Mkdir(state+".next", 0o700)) // nobody can write it now
+	_, err = client.Do(ctx, decision("reject", "", 5))
+	var refused *api.Error
+	require.ErrorAs(t, err, &refused)
+	require.Contains(t, refused.Text, "the change was made, but it could not be saved: ")
+	require.NotEmpty(t, refused.Hint)
+	status, err := client.Status(ctx)
+	require.NoError(t, err)
+	require.Equal(t, "Disconnected", status.Endpoints[0].State, "it is in force")
+	require.Len(t, status.Problems, 1)
+
+	require.NoError(t, os.Remove(state+".next"))
+	_, err = client.Do(ctx, decision("accept", "", 5))
+	require.NoError(t, err)
+	status, err = client.Status(ctx)
+	require.NoError(t, err)
+	require.Empty(t, status.Problems)
+}
+
 // What programs read has lists where lists can be, and a version.
 func TestTheJSONHasNoNull(t *testing.T) {
 	client, _, _ := serve(t)
 	ctx := t.Context()
 	status, err := client.Status(ctx)
 	require.NoError(t, err)
-	connection, err := client.Accept(ctx, api.Decision{Service: "svc1", Endpoint: "ep1"})
+	event, err := client.Do(ctx, decision("accept", "", 0))
 	require.NoError(t, err)
-	for _, value := range []any{status, connection} {
+	for _, value := range []any{status, event} {
 		written, err := json.Marshal(value)
 		require.NoError(t, err)
 		require.NotContains(t, string(written), "null")
@@ -221,7 +262,7 @@ func TestWhoFollowsTheEventsHearsOfANewOne(t *testing.T) {
 	err := client.Events(ctx, 0, true, func(e control.Event) error {
 		if !accepted {
 			accepted = true
-			_, err := client.Accept(ctx, api.Decision{Service: "svc1", Endpoint: "ep1"})
+			_, err := client.Do(ctx, decision("accept", "", 0))
 			return err
 		}
 		if strings.Contains(e.Text, "is Connected") {

@@ -73,22 +73,6 @@ func (c *Client) Explain(ctx context.Context, from, to string) (lab.Explanation,
 	return e, c.call(ctx, "GET", "/v1/explain?"+url.Values{"from": {from}, "to": {to}}.Encode(), nil, &e)
 }
 
-// Accept lets a connection come up.
-func (c *Client) Accept(ctx context.Context, d Decision) (control.Connection, error) {
-	var conn control.Connection
-	return conn, c.decide(ctx, "/v1/accept", d, &conn)
-}
-
-// Reject refuses or ends a connection.
-func (c *Client) Reject(ctx context.Context, d Decision) (control.Connection, error) {
-	var conn control.Connection
-	return conn, c.decide(ctx, "/v1/reject", d, &conn)
-}
-
-func (c *Client) decide(ctx context.Context, path string, d Decision, conn *control.Connection) error {
-	return c.callWithin(ctx, answerTimeout+d.wait(), "POST", path, d, conn)
-}
-
 // Do carries out an operation and returns the event that tells of it.
 func (c *Client) Do(ctx context.Context, call Call) (control.Event, error) {
 	var e control.Event

@@ -79,8 +79,6 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/explain", s.explain)
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("GET /v1/capture", s.capture)
-	mux.HandleFunc("POST /v1/accept", s.decide(s.Lab.Plane().Accept, control.Connected))
-	mux.HandleFunc("POST /v1/reject", s.decide(s.Lab.Plane().Reject, control.Disconnected))
 	mux.HandleFunc("POST /v1/do", s.do)
 	s.faultRoutes(mux)
 	s.nameRoutes(mux)
@@ -91,30 +89,6 @@ func (s *Server) routes() http.Handler {
 		s.Down()
 	})
 	return mux
-}
-
-func (s *Server) decide(act func(account, service, endpoint string) error, want control.State) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		var d Decision
-		if err := json.NewDecoder(r.Body).Decode(&d); err != nil {
-			refuse(w, http.StatusBadRequest, err)
-			return
-		}
-		if err := act(d.Account, d.Service, d.Endpoint); err != nil {
-			refuse(w, http.StatusInternalServerError, err)
-			return
-		}
-		if d.WaitSeconds > 0 {
-			ctx, cancel := context.WithTimeout(r.Context(), d.wait())
-			defer cancel()
-			if err := s.Lab.Plane().Wait(ctx, d.Service, d.Endpoint, want); err != nil {
-				refuse(w, http.StatusGatewayTimeout, err)
-				return
-			}
-		}
-		connection, _ := s.Lab.Plane().State().Connection(d.Service, d.Endpoint)
-		answer(w, connection)
-	}
 }
 
 func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
@@ -208,6 +182,9 @@ func refuse(w http.ResponseWriter, status int, err error) {
 	if errors.As(err, &known) {
 		status = statusOf[known.Code]
 	}
+	if unsaved := (*lab.NotSavedError)(nil); errors.As(err, &unsaved) {
+		status = http.StatusInsufficientStorage
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(toError(err))
@@ -221,6 +198,10 @@ func toError(err error) *Error {
 			refused.Hint = "there is " + strings.Join(known.Known, ", ")
 		}
 		return refused
+	}
+	var unsaved *lab.NotSavedError
+	if errors.As(err, &unsaved) {
+		return &Error{Text: err.Error(), Hint: unsaved.Hint()}
 	}
 	return &Error{Text: err.Error()}
 }

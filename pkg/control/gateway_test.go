@@ -195,7 +195,7 @@ func TestOperationsOnNATGateways(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := reversePlane(t, reverse)
 			if strings.Contains(strings.Join(tt.before, " "), "detach") {
-				require.NoError(t, p.Reject("", "svc1", "ep1"))
+				require.NoError(t, decide(p, control.Reject, "", "svc1", "ep1"))
 				p.Report(p.Revision())
 			}
 			doNAT(t, p, tt.before...)

@@ -190,20 +190,6 @@ func (c *connection) same(o *connection) bool {
 	return c.name() == o.name() && c.vpc == o.vpc && c.Account == o.Account && c.cloud == o.cloud
 }
 
-// Accept lets an endpoint connect. account is the caller; "" stands for the
-// service's owner.
-func (p *Plane) Accept(account, service, endpoint string) error {
-	_, err := p.Do(topology.Operation{Verb: string(Accept), As: account, Service: service, Endpoint: endpoint})
-	return err
-}
-
-// Reject refuses a connection that waits or ends one that is there. account is
-// the caller; "" stands for the service's owner.
-func (p *Plane) Reject(account, service, endpoint string) error {
-	_, err := p.Do(topology.Operation{Verb: string(Reject), As: account, Service: service, Endpoint: endpoint})
-	return err
-}
-
 // Reset puts everything back to where the plan has it and no provider has
 // decided, and returns the revision at which that is so: see WaitApplied.
 // Connections whose services accept by themselves are accepted again where
@@ -395,36 +381,6 @@ func (p *Plane) enterLocked(o *object, s State) {
 	o.State, o.Modified, o.revision = s, p.now(), p.revision+1
 }
 
-// Wait returns when the connection is in the wanted state; one that was never
-// accepted counts as Disconnected where the cloud calls it so. When ctx ends
-// first, the error says what it was waiting for and where the connection is.
-func (p *Plane) Wait(ctx context.Context, service, endpoint string, want State) error {
-	for {
-		c, signal, err := p.lookAt(service, endpoint)
-		if err != nil {
-			return err
-		}
-		if c.rests(want) {
-			return nil
-		}
-		select {
-		case <-signal:
-		case <-ctx.Done():
-			return fmt.Errorf("%s is still %s and not %s%s: %w", c, c.Status, c.word(want), c.whyWaiting(), context.Cause(ctx))
-		}
-	}
-}
-
-func (p *Plane) lookAt(service, endpoint string) (*connection, <-chan struct{}, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_, c, err := p.lookupLocked("", service, endpoint)
-	if err != nil {
-		return nil, nil, err
-	}
-	return c.clone(), p.signal, nil
-}
-
 // rests reports whether c is where somebody waits for it to be. To a cloud
 // with one word for both, a connection that waits is disconnected too.
 func (c *connection) rests(want State) bool {
@@ -432,18 +388,6 @@ func (c *connection) rests(want State) bool {
 		return c.word(Wait) == c.word(Disconnected)
 	}
 	return c.State == want
-}
-
-func (c *connection) whyWaiting() string {
-	switch c.State {
-	case Wait:
-		return ", because its provider has not accepted it"
-	case Disconnected:
-		return ", because its provider rejected it"
-	case Connecting, Disconnecting:
-		return ", because the data plane has not taken it over"
-	}
-	return ""
 }
 
 // WaitApplied returns when revision, or a later one, was reported.

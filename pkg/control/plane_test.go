@@ -59,10 +59,16 @@ func stateOf(t require.TestingT, p *control.Plane) control.Connection {
 	return c
 }
 
+// decide is what a provider says to a connection; account "" is the provider.
+func decide(p *control.Plane, verb control.Verb, account, service, endpoint string) error {
+	_, err := p.Do(topology.Operation{Verb: string(verb), As: account, Service: service, Endpoint: endpoint})
+	return err
+}
+
 // bringTo takes the connection to a state along the ways that users have.
 func bringTo(t require.TestingT, p *control.Plane, s control.State) {
-	accept := func() { require.NoError(t, p.Accept("", "svc1", "ep1")) }
-	reject := func() { require.NoError(t, p.Reject("", "svc1", "ep1")) }
+	accept := func() { require.NoError(t, decide(p, control.Accept, "", "svc1", "ep1")) }
+	reject := func() { require.NoError(t, decide(p, control.Reject, "", "svc1", "ep1")) }
 	report := func() { p.Report(p.Revision()) }
 	switch s {
 	case control.Connecting:
@@ -145,9 +151,9 @@ func TestEveryVerbInEveryState(t *testing.T) {
 func do(p *control.Plane, verb control.Verb) error {
 	switch verb {
 	case control.Accept:
-		return p.Accept("a", "svc1", "ep1")
+		return decide(p, control.Accept, "a", "svc1", "ep1")
 	case control.Reject:
-		return p.Reject("a", "svc1", "ep1")
+		return decide(p, control.Reject, "a", "svc1", "ep1")
 	case control.Report:
 		p.Report(p.Revision())
 	case control.Reset:
@@ -192,7 +198,7 @@ func TestWhoMayAccept(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := newPlane(t, plan)
-			err := p.Accept(tt.account, tt.service, tt.endpoint)
+			err := decide(p, control.Accept, tt.account, tt.service, tt.endpoint)
 			var refused *control.Error
 			require.ErrorAs(t, err, &refused)
 			require.Equal(t, tt.code, refused.Code)
@@ -393,7 +399,7 @@ func TestSubscribe(t *testing.T) {
 		for want := uint64(1); want <= 3; want++ {
 			require.Equal(t, want, (<-slow).Seq)
 		}
-		require.NoError(t, p.Reject("", "svc1", "ep1"))
+		require.NoError(t, decide(p, control.Reject, "", "svc1", "ep1"))
 		require.Equal(t, control.Reject, (<-quick).Verb)
 		cancel()
 		synctest.Wait()
@@ -411,53 +417,6 @@ func TestHistoryIsBounded(t *testing.T) {
 	require.LessOrEqual(t, len(events), control.HistoryLimit)
 	require.EqualValues(t, 2*control.HistoryLimit+1, events[len(events)-1].Seq)
 	require.Len(t, p.Events(events[len(events)-3].Seq), 2)
-}
-
-func TestWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPlane(t, planOf("alibaba"))
-		done := make(chan error, 1)
-		go func() { done <- p.Wait(t.Context(), "svc1", "ep1", control.Connected) }()
-		synctest.Wait()
-		require.NoError(t, p.Accept("", "svc1", "ep1"))
-		synctest.Wait()
-		require.Empty(t, done, "accepted is not connected")
-		p.Report(p.Revision())
-		require.NoError(t, <-done)
-	})
-}
-
-func TestWaitSaysWhatItWaitsFor(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		in   control.State
-		want control.State
-		text string
-	}{
-		{"nobody accepted", control.Wait, control.Connected,
-			`the connection of endpoint "ep1" to endpoint service "svc1" is still Disconnected and not Connected, because its provider has not accepted it: context deadline exceeded`},
-		{"the data plane is late", control.Connecting, control.Connected,
-			`the connection of endpoint "ep1" to endpoint service "svc1" is still Connecting and not Connected, because the data plane has not taken it over: context deadline exceeded`},
-		{"the provider rejected it", control.Disconnected, control.Connected,
-			`the connection of endpoint "ep1" to endpoint service "svc1" is still Disconnected and not Connected, because its provider rejected it: context deadline exceeded`},
-		{"nobody rejected", control.Connected, control.Disconnected,
-			`the connection of endpoint "ep1" to endpoint service "svc1" is still Connected and not Disconnected: context deadline exceeded`},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				p := newPlane(t, planOf("alibaba"))
-				bringTo(t, p, tt.in)
-				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-				defer cancel()
-				err := p.Wait(ctx, "svc1", "ep1", tt.want)
-				require.EqualError(t, err, tt.text)
-				require.ErrorIs(t, err, context.DeadlineExceeded)
-			})
-		})
-	}
-	p := newPlane(t, planOf("alibaba"))
-	require.NoError(t, p.Wait(t.Context(), "svc1", "ep1", control.Disconnected), "to this cloud a connection that waits is disconnected")
-	require.EqualError(t, p.Wait(t.Context(), "svc1", "ep9", control.Connected), `endpoint "ep9" does not exist`)
 }
 
 func TestWaitApplied(t *testing.T) {
@@ -549,8 +508,8 @@ func TestAnyHistory(t *testing.T) {
 		p := newPlane(t, planOf(rapid.SampledFrom([]string{"alibaba", "aws"}).Draw(t, "cloud")))
 		revision, seq := p.Revision(), uint64(0)
 		t.Repeat(map[string]func(*rapid.T){
-			"accept": func(*rapid.T) { _ = p.Accept("", "svc1", "ep1") },
-			"reject": func(*rapid.T) { _ = p.Reject("", "svc1", "ep1") },
+			"accept": func(*rapid.T) { _ = decide(p, control.Accept, "", "svc1", "ep1") },
+			"reject": func(*rapid.T) { _ = decide(p, control.Reject, "", "svc1", "ep1") },
 			"reset":  func(*rapid.T) { p.Reset() },
 			"report": func(*rapid.T) {
 				p.Report(p.Revision())
@@ -604,9 +563,9 @@ func TestManyCallersAtOnce(t *testing.T) {
 	for range 4 {
 		callers.Go(func() {
 			for range 200 {
-				_ = p.Accept("", "svc1", "ep1")
+				_ = decide(p, control.Accept, "", "svc1", "ep1")
 				p.Report(p.State().Revision)
-				_ = p.Reject("", "svc1", "ep1")
+				_ = decide(p, control.Reject, "", "svc1", "ep1")
 				p.Report(p.State().Revision)
 			}
 		})

@@ -2,11 +2,9 @@ package lab
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 
 	"github.com/plinksim/plinksim/pkg/control"
@@ -46,33 +44,10 @@ func declared(plan *topology.Plan, a topology.Addition) bool {
 	return err == nil
 }
 
-// loadAdditions are those of the daemon that ran the lab before. What cannot
-// be read is no reason not to come up: it can be created again.
-func loadAdditions(dir Dir, log *slog.Logger) (added []topology.Addition) {
-	text, err := os.ReadFile(dir.Path("added.json"))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		err = json.Unmarshal(text, &added)
-	}
-	if err != nil {
-		log.Error("what was created beside the file could not be restored", "file", dir.Path("added.json"), "error", err)
-		return nil
-	}
-	return added
-}
-
 // setAdditions writes down what is added. The caller holds adding.
 func (l *Lab) setAdditions(added []topology.Addition) {
 	l.added = added
-	text, err := json.MarshalIndent(added, "", "  ")
-	if err == nil {
-		err = writeFile(l.dir.Path("added.json"), text)
-	}
-	if err != nil {
-		l.log.Error("what was created beside the file could not be saved", "error", err)
-	}
+	l.kept.saveAdditions(added)
 }
 
 // create adds an object to the lab's plan and creates it. When the control

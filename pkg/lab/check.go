@@ -32,7 +32,8 @@ type CheckResult struct {
 
 // Check runs the checks of the file in their order and reports each when it
 // has ended. What was changed while the lab runs is put back first, so that the
-// checks start from what the file says however often they run. It returns an error when it could not go on, not when a check failed.
+// checks start from what the file says however often they run. It returns an
+// error when it could not go on, not when a check failed.
 func (l *Lab) Check(ctx context.Context, report func(CheckResult)) error {
 	plan := l.Plan()
 	if len(plan.Checks) == 0 {
@@ -50,7 +51,7 @@ func (l *Lab) Check(ctx context.Context, report func(CheckResult)) error {
 	for i, check := range plan.Checks {
 		result := CheckResult{
 			Number: i + 1, Of: len(plan.Checks), Name: check.Name,
-			Does: describe(check), Expect: expectation(check),
+			Does: describe(check), Expect: expectation(plan, check),
 		}
 		start := time.Now()
 		result.Got, result.Passed = l.runCheck(ctx, check)
@@ -94,22 +95,39 @@ func (l *Lab) operate(ctx context.Context, check topology.Check) (string, bool) 
 	case err == nil && check.Expect.Error != "":
 		return event.Text, false
 	case err == nil:
-		return outcome(*check.Do, event), true
+		return l.outcome(check, event)
 	case errors.As(err, &refused):
 		return fmt.Sprintf("%s: %s", refused.Code, refused.Text), check.Expect.Error == "any" || check.Expect.Error == string(refused.Code)
 	}
 	return err.Error(), false
 }
 
-// outcome is the state in which a decision ends, and what happened otherwise.
-func outcome(o topology.Operation, event control.Event) string {
-	switch o.Verb {
-	case "accept":
-		return string(control.Connected)
-	case "reject":
-		return string(control.Disconnected)
+// outcome is the state that a decision led to, and what happened otherwise.
+func (l *Lab) outcome(check topology.Check, event control.Event) (got string, passed bool) {
+	state := l.plane.State()
+	want, decided := decision(state.Plan, check)
+	if !decided {
+		return event.Text, true
 	}
-	return event.Text
+	c, ok := state.Connection(check.Do.Service, check.Do.Endpoint)
+	if !ok {
+		return "the connection is gone", false
+	}
+	return c.Status, c.Status == want
+}
+
+// decision is the state in which an accepted or rejected connection ends, in
+// the words of the lab's cloud.
+func decision(plan *topology.Plan, check topology.Check) (state string, ok bool) {
+	switch {
+	case check.Do == nil || check.Expect.Error != "":
+		return "", false
+	case check.Do.Verb == "accept":
+		return control.Word(plan.Cloud, control.KindConnection, control.Connected), true
+	case check.Do.Verb == "reject":
+		return control.Word(plan.Cloud, control.KindConnection, control.Disconnected), true
+	}
+	return "", false
 }
 
 type answer struct {
@@ -258,14 +276,13 @@ func describe(c topology.Check) string {
 	return fmt.Sprintf("%s gets %s%s", c.From, c.Get, times)
 }
 
-func expectation(c topology.Check) string {
+func expectation(plan *topology.Plan, c topology.Check) string {
+	if state, ok := decision(plan, c); ok {
+		return state
+	}
 	switch e := c.Expect; {
 	case c.Do != nil && e.Error != "":
 		return "refused: " + e.Error
-	case c.Do != nil && c.Do.Verb == "accept":
-		return string(control.Connected)
-	case c.Do != nil && c.Do.Verb == "reject":
-		return string(control.Disconnected)
 	case c.Do != nil:
 		return "done"
 	case e.Error != "":

@@ -53,7 +53,8 @@ func desired(t *testing.T, plan *topology.Plan, accepted bool) string {
 	if accepted {
 		for _, ep := range plan.Endpoints {
 			if service, err := plan.Service(ep.Service); err == nil && !service.AutoAccept {
-				require.NoError(t, plane.Accept("", ep.Service, ep.Name))
+				_, err := plane.Do(topology.Operation{Verb: "accept", Service: ep.Service, Endpoint: ep.Name})
+				require.NoError(t, err)
 			}
 		}
 		plane.Report(plane.Revision())

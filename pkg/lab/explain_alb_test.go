@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 func TestExplainKnowsALBs(t *testing.T) {
@@ -16,7 +17,8 @@ func TestExplainKnowsALBs(t *testing.T) {
 	require.NoError(t, err)
 	text = bytes.Replace(text, []byte("protocol: http\n    scheduler"), []byte("protocol: http\n    fail_open: false\n    scheduler"), 1)
 	accept := func(t *testing.T, plane *control.Plane) {
-		require.NoError(t, plane.Accept("", "svc1", "ep1"))
+		_, err := plane.Do(topology.Operation{Verb: "accept", Service: "svc1", Endpoint: "ep1"})
+		require.NoError(t, err)
 		plane.Report(plane.Revision())
 	}
 	for _, tt := range []struct {

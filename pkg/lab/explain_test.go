@@ -25,12 +25,14 @@ import (
 // packet stops, and the session table, given the real packet, says the same.
 func TestExplainSaysWhatTheTableDoes(t *testing.T) {
 	accept := func(t *testing.T, plane *control.Plane) {
-		require.NoError(t, plane.Accept("", "api", "to-api"))
+		_, err := plane.Do(topology.Operation{Verb: "accept", Service: "api", Endpoint: "to-api"})
+		require.NoError(t, err)
 		plane.Report(plane.Revision())
 	}
 	reject := func(t *testing.T, plane *control.Plane) {
 		accept(t, plane)
-		require.NoError(t, plane.Reject("", "api", "to-api"))
+		_, err := plane.Do(topology.Operation{Verb: "reject", Service: "api", Endpoint: "to-api"})
+		require.NoError(t, err)
 		plane.Report(plane.Revision())
 	}
 	for _, tt := range []struct {

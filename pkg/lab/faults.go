@@ -393,8 +393,7 @@ func (l *Lab) changeFaults(change func(*faults, *topology.Plan) error) error {
 	if err := l.catchUp(); err != nil {
 		return err
 	}
-	l.saveFaults()
-	return nil
+	return l.saveFaults()
 }
 
 func endpointOf(plan *topology.Plan, name string) (*topology.Endpoint, error) {

@@ -2,11 +2,8 @@ package lab
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
-	"os"
 	"slices"
 
 	"github.com/plinksim/plinksim/pkg/dataplane"
@@ -74,31 +71,26 @@ func loadFaults(text []byte) (*faults, error) {
 }
 
 // restoreFaults goes on with what was set before the daemon was killed. What
-// cannot be read is no reason not to come up: it can be set again.
-func restoreFaults(dir Dir, log *slog.Logger) *faults {
-	text, err := os.ReadFile(dir.Path("faults.json"))
-	if errors.Is(err, os.ErrNotExist) {
-		return newFaults()
-	}
-	if err == nil {
-		var f *faults
-		if f, err = loadFaults(text); err == nil {
-			return f
+// cannot be read can be set again.
+func restoreFaults(kept *stateFiles) *faults {
+	f := newFaults()
+	kept.read(faultsFile, "the faults that were set", func(text []byte) error {
+		restored, err := loadFaults(text)
+		if err == nil {
+			f = restored
 		}
-	}
-	log.Error("the faults that were set could not be restored", "file", dir.Path("faults.json"), "error", err)
-	return newFaults()
+		return err
+	})
+	return f
 }
 
 // saveFaults writes down what was set.
-func (l *Lab) saveFaults() {
+func (l *Lab) saveFaults() error {
 	l.mu.Lock()
 	text, err := l.faults.save()
 	l.mu.Unlock()
-	if err == nil {
-		err = writeFile(l.dir.Path("faults.json"), text)
-	}
 	if err != nil {
-		l.log.Error("the faults could not be saved", "error", err)
+		return err
 	}
+	return l.kept.put(faultsFile, text)
 }

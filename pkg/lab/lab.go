@@ -33,6 +33,7 @@ type Lab struct {
 	log     *slog.Logger
 	started time.Time
 	plane   *control.Plane
+	kept    *stateFiles
 	engine  *dataplane.RingWorkers
 
 	ctx  context.Context // ends when the lab is closed
@@ -48,8 +49,6 @@ type Lab struct {
 	adding    sync.Mutex
 	base      *topology.Plan      // the file's; guarded by adding
 	added     []topology.Addition // to base; guarded by adding
-	saving    sync.Mutex          // held while the state is written down
-	saved     uint64              // the revision that is written down; guarded by saving
 	mu        sync.Mutex
 	plan      *topology.Plan
 	numbers   Numbers
@@ -83,7 +82,8 @@ func Start(ctx context.Context, dir Dir, plan *topology.Plan, log *slog.Logger, 
 		opt(&o)
 	}
 	base := plan
-	plan, added := withAdditions(plan, loadAdditions(dir, log), log)
+	kept := newStateFiles(dir, log)
+	plan, added := withAdditions(plan, kept.additions(), log)
 	plane, err := control.NewPlane(plan, time.Now)
 	if err == nil {
 		err = readCertificates(plan)
@@ -91,13 +91,14 @@ func Start(ctx context.Context, dir Dir, plan *topology.Plan, log *slog.Logger, 
 	if err != nil {
 		return nil, err
 	}
-	if err := build(ctx, dir, plan, plane, log, progress); err != nil {
+	kept.restore(plane)
+	if err := build(ctx, dir, plan, progress); err != nil {
 		return nil, errors.Join(err, host.Remove(context.WithoutCancel(ctx), string(dir)))
 	}
 	l := &Lab{
-		dir: dir, log: log, started: time.Now(), plane: plane, base: base, added: added,
+		dir: dir, log: log, started: time.Now(), plane: plane, kept: kept, base: base, added: added,
 		numbers: Numbers{}, netns: map[string]*host.Namespace{}, groups: map[string]*runningGroup{}, pickers: map[string][]boundPicker{},
-		resolvers: map[string]*runningResolver{}, services: map[string]*service{}, faults: restoreFaults(dir, log),
+		resolvers: map[string]*runningResolver{}, services: map[string]*service{}, faults: restoreFaults(kept),
 		judged:  make(chan struct{}, 1),
 		proxies: map[string]*runningProxy{},
 	}
@@ -110,8 +111,7 @@ func Start(ctx context.Context, dir Dir, plan *topology.Plan, log *slog.Logger, 
 
 // build makes the kernel side. What a daemon that was killed left behind is
 // taken over, changed where the file has changed since.
-func build(ctx context.Context, dir Dir, plan *topology.Plan, plane *control.Plane, log *slog.Logger, progress Progress) error {
-	restore(dir, plane, log)
+func build(ctx context.Context, dir Dir, plan *topology.Plan, progress Progress) error {
 	if old := leftBehind(dir); old != nil {
 		return changeKernel(ctx, dir, old, plan, progress)
 	}
@@ -119,21 +119,6 @@ func build(ctx context.Context, dir Dir, plan *topology.Plan, plane *control.Pla
 		return err
 	}
 	return host.Build(ctx, string(dir), plan, progress)
-}
-
-// restore goes on with who was accepted. A state that cannot be read is no
-// reason not to come up: the provider can accept again.
-func restore(dir Dir, plane *control.Plane, log *slog.Logger) {
-	saved, err := os.ReadFile(dir.Path("state.json"))
-	if errors.Is(err, os.ErrNotExist) {
-		return
-	}
-	if err == nil {
-		err = plane.Restore(saved)
-	}
-	if err != nil {
-		log.Error("who was accepted could not be restored", "file", dir.Path("state.json"), "error", err)
-	}
 }
 
 // leftBehind is the plan of which the kernel side is there, or nil where that
@@ -222,7 +207,7 @@ func (l *Lab) Apply(ctx context.Context, plan *topology.Plan, progress Progress)
 	if err != nil || !changed {
 		return false, err
 	}
-	return true, l.settle(ctx, progress)
+	return true, errors.Join(l.settle(ctx, progress), l.kept.save(l.plane))
 }
 
 // take makes the lab what a file says with what was added beside it.
@@ -402,27 +387,8 @@ func (l *Lab) catchUp() error {
 func (l *Lab) save() {
 	for event := range l.plane.Subscribe(l.ctx, 0) {
 		l.log.Info(event.Text, "kind", event.Kind, "name", event.Name, "from", event.From, "to", event.To)
-		l.keepState()
+		l.kept.save(l.plane) // a failure is logged, and in the status
 	}
-}
-
-// keepState writes the state down where it is not written down yet.
-func (l *Lab) keepState() {
-	l.saving.Lock()
-	defer l.saving.Unlock()
-	revision := l.plane.Revision()
-	if revision == l.saved {
-		return
-	}
-	state, err := l.plane.Save()
-	if err == nil {
-		err = writeFile(l.dir.Path("state.json"), state)
-	}
-	if err != nil {
-		l.log.Error("the state could not be saved", "error", err)
-		return
-	}
-	l.saved = revision
 }
 
 // Plan is what the lab runs now.

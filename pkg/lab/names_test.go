@@ -84,7 +84,8 @@ func TestNamesFollowConnectionsZonesAndHealth(t *testing.T) {
 }
 
 func accepted(t *testing.T, plane *control.Plane) {
-	require.NoError(t, plane.Accept("", "api", "to-api"))
+	_, err := plane.Do(topology.Operation{Verb: "accept", Service: "api", Endpoint: "to-api"})
+	require.NoError(t, err)
 	plane.Report(plane.Revision())
 }
 

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -11,29 +12,38 @@ import (
 )
 
 // Do carries out an operation of the control plane and returns the event that
-// tells of it. With wait it returns when the operation is in force and, for a
-// daemon that may be killed, written down.
+// tells of it. With wait it returns when the operation is in force. In any case
+// the operation is written down by then, for a daemon that takes the lab over;
+// where that failed, the error is a *NotSavedError.
 func (l *Lab) Do(ctx context.Context, o topology.Operation, wait time.Duration) (control.Event, error) {
 	event, err := l.begin(ctx, o)
-	if err != nil || wait <= 0 {
+	if err != nil {
 		return event, err
 	}
+	if wait > 0 {
+		err = l.waitInForce(ctx, o, event, wait)
+	}
+	return event, errors.Join(err, l.kept.save(l.plane))
+}
+
+// waitInForce returns when the data plane and the health checks know of an
+// operation, and what is gone is gone from the lab's plan.
+func (l *Lab) waitInForce(ctx context.Context, o topology.Operation, event control.Event, wait time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	if err := l.plane.WaitApplied(ctx, l.plane.Revision()); err != nil {
-		return event, err
+		return err
 	}
 	if event.Kind == control.KindServer {
 		l.settleHealth(ctx)
 	}
 	switch o.Verb {
 	case "endpoint-delete":
-		err = l.forget(ctx, "endpoints", o.Endpoint)
+		return l.forget(ctx, "endpoints", o.Endpoint)
 	case "service-delete":
-		err = l.forget(ctx, "endpoint_services", o.Service)
+		return l.forget(ctx, "endpoint_services", o.Service)
 	}
-	l.keepState()
-	return event, err
+	return nil
 }
 
 func (l *Lab) begin(ctx context.Context, o topology.Operation) (control.Event, error) {

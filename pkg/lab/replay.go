@@ -168,16 +168,17 @@ func (r *replay) connect() (control.Snapshot, error) {
 // decide accepts and rejects what is not yet as it should be.
 func decide(plane *control.Plane, out map[string]bool) (moved bool, err error) {
 	for _, c := range plane.State().Connections {
-		act := plane.Accept
+		verb := control.Accept
 		switch open := !out[c.Service+"/"+c.Endpoint]; {
 		case open == c.State.Open():
 			continue
 		case !open && c.State == control.Connected:
-			act = plane.Reject
+			verb = control.Reject
 		case !open:
 			continue
 		}
-		if err := act("", c.Service, c.Endpoint); err != nil {
+		o := topology.Operation{Verb: string(verb), Service: c.Service, Endpoint: c.Endpoint}
+		if _, err := plane.Do(o); err != nil {
 			return moved, err
 		}
 		moved = true

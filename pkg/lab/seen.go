@@ -12,7 +12,7 @@ import (
 // and those that are connected to its services. Whitelists are their owners'
 // business. Everything else of the status is left out.
 func (s Status) SeenBy(account string) Status {
-	seen := Status{Schema: s.Schema, Lab: s.Lab, Cloud: s.Cloud, Region: s.Region, Services: []ServiceStatus{}, Endpoints: []EndpointStatus{}}
+	seen := Status{Schema: s.Schema, Lab: s.Lab, Cloud: s.Cloud, Region: s.Region, Services: []ServiceStatus{}, Endpoints: []EndpointStatus{}, Problems: []string{}}
 	own := map[string]bool{}
 	for _, svc := range s.Services {
 		own[svc.Name] = svc.Account == account

@@ -19,6 +19,7 @@ func (l *Lab) Status() Status {
 		// Empty, and not null, where there is nothing: programs go through them.
 		VPCs: []VPCStatus{}, Services: []ServiceStatus{}, Endpoints: []EndpointStatus{},
 		LoadBalancers: []LoadBalancerStatus{}, NATGateways: []NATGatewayStatus{}, ServerGroups: []ServerGroupStatus{}, Links: []LinkStatus{},
+		Problems: l.kept.problems(),
 	}
 	for _, vpc := range plan.VPCs {
 		s.VPCs = append(s.VPCs, l.vpcStatus(plan, vpc))

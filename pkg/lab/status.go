@@ -30,6 +30,10 @@ type Status struct {
 	Proxies       []ProxyStatus        `json:"proxies"` // listeners of albs, node by node
 	Shaping       []ShapedStatus       `json:"shaping"` // bandwidths and faults of connections
 	Dataplane     DataplaneStatus      `json:"data_plane"`
+
+	// Problems are sentences about the lab itself: a state that could not be
+	// restored, or is not saved.
+	Problems []string `json:"problems"`
 }
 
 // VPCStatus is one VPC with what is in it.

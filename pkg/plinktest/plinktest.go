@@ -156,13 +156,13 @@ func start(t testing.TB, plan *topology.Plan) *Lab {
 // Accept lets an endpoint connect and waits until it is connected.
 func (l *Lab) Accept(service, endpoint string) {
 	l.t.Helper()
-	l.decide(l.Plane().Accept("", service, endpoint), service, endpoint, control.Connected)
+	l.Do(topology.Operation{Verb: "accept", Service: service, Endpoint: endpoint})
 }
 
 // Reject ends an endpoint's connection and waits until nothing passes.
 func (l *Lab) Reject(service, endpoint string) {
 	l.t.Helper()
-	l.decide(l.Plane().Reject("", service, endpoint), service, endpoint, control.Disconnected)
+	l.Do(topology.Operation{Verb: "reject", Service: service, Endpoint: endpoint})
 }
 
 // Do carries out an operation of the control plane and waits until it is in
@@ -174,18 +174,6 @@ func (l *Lab) Do(o topology.Operation) control.Event {
 		l.t.Fatal(err)
 	}
 	return event
-}
-
-func (l *Lab) decide(err error, service, endpoint string, want control.State) {
-	l.t.Helper()
-	ctx, cancel := context.WithTimeout(l.t.Context(), 10*time.Second)
-	defer cancel()
-	if err == nil {
-		err = l.Plane().Wait(ctx, service, endpoint, want)
-	}
-	if err != nil {
-		l.t.Fatal(err)
-	}
 }
 
 // Name is what a reference such as ep1, ep1@zone or ep1.ip stands for.

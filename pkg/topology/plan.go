@@ -292,9 +292,9 @@ func (s *EndpointService) Sees(account string) bool {
 // Resource is a load balancer or a NAT gateway in one zone, the unit that a
 // service offers. One of the two names is set.
 type Resource struct {
-	LoadBalancer string
-	NATGateway   string
-	Zone         string
+	LoadBalancer string `json:"load_balancer,omitempty"`
+	NATGateway   string `json:"nat_gateway,omitempty"`
+	Zone         string `json:"zone"`
 }
 
 // String is the resource as people write it: clb1@zone.
