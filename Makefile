@@ -39,8 +39,8 @@ lint: ## gofmt, go vet and staticcheck
 	go vet ./...
 	$(TOOL) staticcheck ./...
 
-golden: ## rewrite the golden files; the diff is the review
-	go test $(EXEC) ./... -update
+golden: tools ## rewrite the golden files; the diff is the review
+	go test $(EXEC) $$(grep -rl --include='*_test.go' '/internal/golden"' . | xargs -n 1 dirname | sort -u) -update
 
 tools: ## install the programs that tests use, ip, nft, sysctl
 	@scripts/install-tools

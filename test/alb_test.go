@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -22,6 +21,7 @@ import (
 	"golang.org/x/net/websocket"
 	"golang.org/x/sys/unix"
 
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/plinktest"
 )
 
@@ -100,12 +100,7 @@ const slowSize = 50 << 10
 func upNginx(t *testing.T, name string) (l *plinktest.Lab, dir string) {
 	t.Helper()
 	plinktest.Require(t)
-	if _, err := exec.LookPath("nginx"); err != nil {
-		if os.Getenv("PLINKSIM_MUST_RUN") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	testenv.NeedPrograms(t, "nginx")
 	dir = t.TempDir()
 	for _, instance := range []string{"ecs03", "ecs04"} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, instance+".conf"), fmt.Appendf(nil, nginxConf, dir, instance), 0o644))

@@ -2,9 +2,7 @@ package test
 
 import (
 	"context"
-	"flag"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -13,11 +11,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/internal/golden"
 	"github.com/plinksim/plinksim/pkg/plinktest"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // situations are what happens to the endpoint in zones h and i, in this order.
 var situations = []struct {
@@ -96,14 +93,7 @@ func TestWhatNamesLeadTo(t *testing.T) {
 	}
 	got := "What the name of an endpoint in zones h (10.0.1.200) and i (10.0.2.200) leads to.\n" +
 		"curl, which calls twice, says which server answered, and at which address it was reached.\n" + strings.Join(tables, "")
-	const golden = "testdata/names.txt"
-	if *update {
-		require.NoError(t, os.MkdirAll("testdata", 0o755))
-		require.NoError(t, os.WriteFile(golden, []byte(got), 0o644))
-	}
-	want, err := os.ReadFile(golden)
-	require.NoError(t, err)
-	require.Equal(t, string(want), got, "run the test with -update and read the difference")
+	golden.Equal(t, "testdata/names.txt", got)
 }
 
 func table(t *testing.T, l *plinktest.Lab) string {

@@ -1,14 +1,13 @@
 package test
 
 import (
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/plinktest"
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -47,12 +46,8 @@ func requirePrograms(t *testing.T, file string) {
 	for _, vpc := range plan.VPCs {
 		for _, instance := range vpc.Instances {
 			for _, service := range instance.Services {
-				if service.Kind != "command" {
-					continue
-				}
-				if _, err := exec.LookPath(service.Argv[0]); err != nil {
-					require.NotEqual(t, "1", os.Getenv("PLINKSIM_MUST_RUN"), err)
-					t.Skip(err)
+				if service.Kind == "command" {
+					testenv.NeedPrograms(t, service.Argv[0])
 				}
 			}
 		}

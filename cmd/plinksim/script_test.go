@@ -1,7 +1,6 @@
 package main
 
 import (
-	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,9 +9,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files in the scripts")
+	"github.com/plinksim/plinksim/internal/golden"
+)
 
 // The scripts in testdata/scripts are stories of what a user types and sees.
 // They run the program as it is built, each with a state directory of its own.
@@ -27,7 +26,7 @@ func TestScripts(t *testing.T) {
 	require.NoError(t, err)
 	testscript.Run(t, testscript.Params{
 		Dir:           "../../testdata/scripts",
-		UpdateScripts: *update,
+		UpdateScripts: golden.Update(),
 		Condition: func(cond string) (bool, error) {
 			return cond == "root" && os.Geteuid() == 0, nil
 		},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/lab"
@@ -57,10 +58,7 @@ checks:
 // when a client asks for the lab's end.
 func serve(t *testing.T) (client *api.Client, socket string, down <-chan struct{}) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		require.NotEqual(t, "1", os.Getenv("PLINKSIM_MUST_RUN"), "it makes network namespaces, and that needs root")
-		t.Skip("it makes network namespaces, and that needs root: run it with sudo")
-	}
+	testenv.NeedRoot(t)
 	root, err := os.MkdirTemp("", "api") // a socket's path must be short
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(root)) })

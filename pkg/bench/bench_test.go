@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -16,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/internal/golden"
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lab"
 )
@@ -32,12 +33,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func needRoot(t *testing.T) {
+func needLab(t *testing.T) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		require.NotEqual(t, "1", os.Getenv("PLINKSIM_MUST_RUN"), "it makes network namespaces, and that needs root")
-		t.Skip("it makes network namespaces, and that needs root: run it with sudo")
-	}
+	testenv.NeedRoot(t)
 	dir, err := os.MkdirTemp("", "bench")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
@@ -46,7 +44,7 @@ func needRoot(t *testing.T) {
 }
 
 func TestEveryWorkloadPassesBothPaths(t *testing.T) {
-	needRoot(t)
+	needLab(t)
 	report, err := Run(t.Context(), Options{Rounds: 1, Seconds: 0.1})
 	require.NoError(t, err)
 	require.Len(t, report.Runs, 2*len(workloads()))
@@ -64,7 +62,7 @@ func TestEveryWorkloadPassesBothPaths(t *testing.T) {
 }
 
 func TestAnInterruptedRunLeavesNothing(t *testing.T) {
-	needRoot(t)
+	needLab(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	interrupted := errors.New("interrupted")
 	_, err := Run(ctx, Options{Rounds: 100, Seconds: 10, Progress: func(done, total int, what string) {
@@ -153,11 +151,8 @@ func TestReportsAreWholeDocuments(t *testing.T) {
 	require.EqualError(t, err, "it has version 9, and this program reads 1")
 }
 
-var update = flag.Bool("update", false, "write the figures of docs/bench/bench.json to the page beside it")
-
 // The page tells what was measured, and nothing else.
 func TestThePageHasTheFiguresOfTheMeasurement(t *testing.T) {
-	const page, begin, end = "../../docs/bench/README.md", "<!-- figures -->\n", "<!-- /figures -->"
 	js, err := os.ReadFile("../../docs/bench/bench.json")
 	require.NoError(t, err)
 	r, err := ReadJSON(js)
@@ -165,21 +160,10 @@ func TestThePageHasTheFiguresOfTheMeasurement(t *testing.T) {
 	require.GreaterOrEqual(t, r.Rounds, 5)
 	var figures bytes.Buffer
 	require.NoError(t, r.WriteMarkdown(&figures))
-	text, err := os.ReadFile(page)
-	require.NoError(t, err)
-	before, rest, found := strings.Cut(string(text), begin)
-	require.True(t, found)
-	_, after, found := strings.Cut(rest, end)
-	require.True(t, found)
-	want := before + begin + figures.String() + end + after
-	if *update {
-		require.NoError(t, os.WriteFile(page, []byte(want), 0o644))
-		var html bytes.Buffer
-		require.NoError(t, r.WriteHTML(&html))
-		require.NoError(t, os.WriteFile("../../docs/bench/bench.html", html.Bytes(), 0o644))
-		return
-	}
-	require.Equal(t, want, string(text), "\"go test ./pkg/bench -run ThePage -update\" writes the page anew")
+	golden.Section(t, "../../docs/bench/README.md", "figures", figures.String())
+	var html bytes.Buffer
+	require.NoError(t, r.WriteHTML(&html))
+	golden.Equal(t, "../../docs/bench/bench.html", html.String())
 }
 
 func TestAGoalThatIsNotReachedIsSaid(t *testing.T) {

@@ -2,9 +2,7 @@ package control_test
 
 import (
 	"context"
-	"flag"
 	"fmt"
-	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,11 +12,10 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
+	"github.com/plinksim/plinksim/internal/golden"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -163,14 +160,7 @@ func do(p *control.Plane, verb control.Verb) error {
 }
 
 func TestTransitionTable(t *testing.T) {
-	const golden = "testdata/transitions.md"
-	got := control.TransitionTables()
-	if *update {
-		require.NoError(t, os.WriteFile(golden, []byte(got), 0o644))
-	}
-	want, err := os.ReadFile(golden)
-	require.NoError(t, err)
-	require.Equal(t, string(want), got)
+	golden.Equal(t, "testdata/transitions.md", control.TransitionTables())
 }
 
 func TestWhoMayAccept(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+
+	"github.com/plinksim/plinksim/internal/testenv"
 )
 
 // namespace is a network namespace without a name: it goes away with the
@@ -21,7 +23,7 @@ type namespace struct {
 // newNamespace makes a namespace in which no device speaks IPv6.
 func newNamespace(t testing.TB) *namespace {
 	t.Helper()
-	needRoot(t)
+	testenv.NeedRoot(t)
 	n := &namespace{}
 	onThread(t, func() error {
 		origin, err := netns.Get()

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/stretchr/testify/require"
 )
@@ -35,7 +36,7 @@ func newENIs(t testing.TB) enis {
 }
 
 func TestRingIsADriver(t *testing.T) {
-	needRoot(t)
+	testenv.NeedRoot(t)
 	for _, slot := range []int{2048, 128 << 10} {
 		t.Run(fmt.Sprintf("slot=%d", slot), func(t *testing.T) {
 			testDriver(t, func(t *testing.T) wire {

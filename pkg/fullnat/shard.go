@@ -124,7 +124,7 @@ func (s *Steering) Shard(f *packet.Frame) int {
 // Steering knows, and where it comes from, whatever all packets from there get.
 func (s *Steering) identify(p *packet.Packet, ends packet.Ends) {
 	for i := 0; i < len(ends.Src); i += 4 {
-		p.Src = p.Src*golden ^ binary.BigEndian.Uint32(ends.Src[i:])
+		p.Src = p.Src*goldenRatio ^ binary.BigEndian.Uint32(ends.Src[i:])
 	}
 	p.Dst = s.addrs.find(&ends.Dst)
 }
@@ -135,12 +135,12 @@ func (s *Steering) isReply(eni packet.ENI, p *packet.Packet) bool {
 		s.way.ownerOf(eni, p.Dst) != nobody
 }
 
-// golden is Knuth's factor for multiplicative hashing (The Art of Computer
+// goldenRatio is Knuth's factor for multiplicative hashing (The Art of Computer
 // Programming 3, 6.4): 2^32 divided by the golden ratio.
-const golden = 0x9e3779b1
+const goldenRatio = 0x9e3779b1
 
 // spread is no secret: who sends all to one shard gains what a single table
 // has to offer.
 func spread(addr uint32, port uint16) int {
-	return int((addr*golden ^ uint32(port)) * golden >> 16)
+	return int((addr*goldenRatio ^ uint32(port)) * goldenRatio >> 16)
 }

@@ -2,7 +2,6 @@ package fullnat
 
 import (
 	"cmp"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -17,10 +16,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/internal/golden"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
-
-var update = flag.Bool("update", false, "rewrite the stories with what happens now")
 
 // natItem is a comment of a story that says which item of a checklist of NAT
 // behaviour follows.
@@ -59,12 +57,7 @@ func TestStories(t *testing.T) {
 			for _, item := range natItem.FindAllString(string(want), -1) {
 				t.Log(item)
 			}
-			got := newStory(t).play(string(want))
-			if *update {
-				require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
-				return
-			}
-			require.Equal(t, string(want), got)
+			golden.Equal(t, file, newStory(t).play(string(want)))
 		})
 	}
 }

@@ -3,21 +3,18 @@ package graph_test
 import (
 	"encoding/xml"
 	"errors"
-	"flag"
 	"io"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/internal/golden"
 	"github.com/plinksim/plinksim/pkg/graph"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 func load(t *testing.T, file string) *topology.Plan {
 	t.Helper()
@@ -44,14 +41,7 @@ func TestDrawings(t *testing.T) {
 		"reverse.mmd": graph.Of(load(t, "../../testdata/topologies/alibaba-reverse.yaml"), graph.Live{}).Mermaid(),
 	} {
 		t.Run(name, func(t *testing.T) {
-			golden := filepath.Join("testdata", name)
-			if *update {
-				require.NoError(t, os.MkdirAll("testdata", 0o755))
-				require.NoError(t, os.WriteFile(golden, []byte(got), 0o644))
-			}
-			want, err := os.ReadFile(golden)
-			require.NoError(t, err)
-			require.Equal(t, string(want), got, "run the test with -update and look at the difference")
+			golden.Equal(t, filepath.Join("testdata", name), got)
 		})
 	}
 }

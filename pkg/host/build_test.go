@@ -15,6 +15,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -390,7 +391,7 @@ func TestENIIndexesNamesAnENIThatIsMissing(t *testing.T) {
 // kernel frees the namespaces of a round in the background, and making new ones
 // meanwhile takes several times as long: run it with -benchtime=1x.
 func BenchmarkBuild(b *testing.B) {
-	needRoot(b)
+	testenv.NeedRoot(b)
 	plan := large(100, 1000, 200)
 	var up, down time.Duration
 	for b.Loop() {

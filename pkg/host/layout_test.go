@@ -1,16 +1,13 @@
 package host
 
 import (
-	"flag"
-	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/internal/golden"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestScriptIsWhatTheGoldenFileSays(t *testing.T) {
 	plan := twoVPCs()
@@ -28,14 +25,8 @@ func TestScriptIsWhatTheGoldenFileSays(t *testing.T) {
 	vpc.Instances[0].SecurityGroups = []string{"web"}
 	vpc.Instances[1].SecurityGroups = []string{"strict"}
 
-	const golden = "testdata/two-vpcs.txt"
 	got := Script(plan)
-	if *update {
-		require.NoError(t, os.WriteFile(golden, []byte(got), 0o644))
-	}
-	want, err := os.ReadFile(golden)
-	require.NoError(t, err)
-	require.Equal(t, string(want), got, "run the test with -update and read the difference")
+	golden.Equal(t, "testdata/two-vpcs.txt", got)
 	require.Equal(t, got, Script(plan), "a plan always gives the same script")
 }
 

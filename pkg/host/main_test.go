@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -41,23 +42,10 @@ func execAsTold(where string) int {
 	return 1
 }
 
-// needRoot skips a test that cannot run, and fails it where it must run.
-func needRoot(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	const missing = "making network namespaces needs root: run the tests with sudo"
-	if os.Getenv("PLINKSIM_MUST_RUN") == "1" {
-		t.Fatal(missing)
-	}
-	t.Skip(missing)
-}
-
 // labDir is a directory of which nothing is left when the test ends.
 func labDir(t testing.TB) string {
 	t.Helper()
-	needRoot(t)
+	testenv.NeedRoot(t)
 	dir := t.TempDir() + "/lab"
 	t.Cleanup(func() {
 		require.NoError(t, Remove(context.Background(), dir))

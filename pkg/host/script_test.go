@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -16,13 +17,8 @@ import (
 // in a mount namespace with an empty /run and an empty /etc.
 func inPrivate(t *testing.T, script string) string {
 	t.Helper()
-	needRoot(t)
-	for _, program := range []string{"ip", "nft", "sysctl", "unshare"} {
-		if _, err := exec.LookPath(program); err != nil {
-			require.NotEqual(t, "1", os.Getenv("PLINKSIM_MUST_RUN"), err)
-			t.Skip(err)
-		}
-	}
+	testenv.NeedRoot(t)
+	testenv.NeedPrograms(t, "ip", "nft", "sysctl", "unshare")
 	const prepare = "set -e; mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /etc; mkdir /run/netns; touch /etc/resolv.conf /etc/hosts /etc/nsswitch.conf; "
 	cmd := exec.Command("unshare", "--mount", "--net", "--propagation", "private", "sh", "-c", prepare+script)
 	var stderr strings.Builder

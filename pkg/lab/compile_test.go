@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/internal/golden"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dns"
 	"github.com/plinksim/plinksim/pkg/fullnat"
@@ -33,14 +34,7 @@ func TestCompile(t *testing.T) {
 			require.NoError(t, err)
 			got := "The provider has not decided yet.\n\n" + desired(t, plan, false) +
 				"\nThe provider has accepted, and everything is connected.\n\n" + desired(t, plan, true)
-			golden := filepath.Join("testdata", "compile", name+".txt")
-			if *update {
-				require.NoError(t, os.MkdirAll(filepath.Dir(golden), 0o755))
-				require.NoError(t, os.WriteFile(golden, []byte(got), 0o644))
-			}
-			want, err := os.ReadFile(golden)
-			require.NoError(t, err)
-			require.Equal(t, string(want), got, "run the test with -update and read the difference")
+			golden.Equal(t, filepath.Join("testdata", "compile", name+".txt"), got)
 		})
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -19,13 +18,13 @@ import (
 	"github.com/google/gopacket/layers"
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/internal/golden"
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/pcap"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
-
-var update = flag.Bool("update", false, "rewrite the packet files in testdata/packets")
 
 const (
 	topologies = "../../testdata/topologies"
@@ -186,12 +185,7 @@ func TestThePacketFilesAreUpToDate(t *testing.T) {
 	for _, name := range []string{"alibaba-clb-consumer.pcap", "alibaba-clb-provider.pcap"} {
 		want, err := os.ReadFile(filepath.Join(dir, name))
 		require.NoError(t, err)
-		if *update {
-			require.NoError(t, os.WriteFile(filepath.Join(packets, name), want, 0o666))
-		}
-		got, err := os.ReadFile(filepath.Join(packets, name))
-		require.NoError(t, err)
-		require.Equal(t, want, got, "%s: run this test with -update", name)
+		golden.EqualBytes(t, filepath.Join(packets, name), want)
 	}
 }
 
@@ -294,10 +288,7 @@ func TestReplayRefuses(t *testing.T) {
 
 // tshark finds no wrong checksum in what a replay writes.
 func TestWiresharkFindsNothingWrongInAReplay(t *testing.T) {
-	if _, err := exec.LookPath("tshark"); err != nil {
-		require.NotEqual(t, "1", os.Getenv("PLINKSIM_MUST_RUN"), "needs tshark, of Wireshark")
-		t.Skip("needs tshark, of Wireshark")
-	}
+	testenv.NeedPrograms(t, "tshark")
 	dir := t.TempDir()
 	replayExample(t, dir, lab.ReplayOptions{})
 	for _, name := range []string{"clb1@eu-central-1b.pcap", "ep1@eu-central-1b.pcap"} {

@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dns"
 	"github.com/plinksim/plinksim/pkg/lab"
@@ -82,10 +82,7 @@ func BenchmarkPutInForce(b *testing.B) {
 // BenchmarkUp is the whole way up and down. The kernel goes on removing
 // namespaces after that, which the next round has to wait for.
 func BenchmarkUp(b *testing.B) {
-	if os.Geteuid() != 0 {
-		require.NotEqual(b, "1", os.Getenv("PLINKSIM_MUST_RUN"), "it makes network namespaces, and that needs root")
-		b.Skip("it makes network namespaces, and that needs root: run it with sudo")
-	}
+	testenv.NeedRoot(b)
 	for _, size := range []struct{ vpcs, instances, endpoints int }{{2, 2, 1}, {100, 10, 200}} {
 		plan := big(b, size.vpcs, size.instances, size.endpoints)
 		b.Run(fmt.Sprintf("vpcs=%d/instances=%d/endpoints=%d", size.vpcs, size.vpcs*size.instances, size.endpoints), func(b *testing.B) {

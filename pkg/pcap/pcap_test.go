@@ -14,6 +14,7 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 	"github.com/google/gopacket/pcapgo"
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/pcap"
 	"github.com/stretchr/testify/require"
 )
@@ -267,10 +268,7 @@ func TestReaderDoesNotAllocatePerPacket(t *testing.T) {
 
 // Wireshark's own programs find nothing to complain about.
 func TestWiresharkReadsOurFiles(t *testing.T) {
-	if _, err := exec.LookPath("capinfos"); err != nil {
-		require.NotEqual(t, "1", os.Getenv("PLINKSIM_MUST_RUN"), "needs capinfos and tshark, of Wireshark")
-		t.Skip("needs capinfos and tshark, of Wireshark")
-	}
+	testenv.NeedPrograms(t, "capinfos", "tshark")
 	var b bytes.Buffer
 	w, err := pcap.NewWriter(&b)
 	require.NoError(t, err)

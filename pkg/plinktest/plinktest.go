@@ -29,6 +29,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lab"
@@ -83,14 +84,7 @@ func reap(tmp string, age time.Duration) error {
 // PLINKSIM_MUST_RUN is 1 the test fails instead.
 func Require(t testing.TB) {
 	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	const missing = "it makes network namespaces, and that needs root: run it with sudo"
-	if os.Getenv("PLINKSIM_MUST_RUN") == "1" {
-		t.Fatal(missing)
-	}
-	t.Skip(missing)
+	testenv.NeedRoot(t)
 }
 
 // Lab is a topology that runs for one test. Every method fails the test when

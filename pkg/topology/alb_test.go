@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/internal/golden"
 )
 
 // layer7 is a topology with an alb and without a fault.
@@ -120,7 +122,7 @@ func TestALBMessages(t *testing.T) {
 		})
 	}
 	if !t.Failed() {
-		golden(t, "testdata/messages-alb.txt", catalogue.String())
+		golden.Equal(t, "testdata/messages-alb.txt", catalogue.String())
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/internal/golden"
 )
 
 // small is a topology without a fault, for tests that put one in.
@@ -377,6 +379,6 @@ func TestMessages(t *testing.T) {
 		})
 	}
 	if !t.Failed() {
-		golden(t, "testdata/messages.txt", catalogue.String())
+		golden.Equal(t, "testdata/messages.txt", catalogue.String())
 	}
 }

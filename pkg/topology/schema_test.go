@@ -9,12 +9,14 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/plinksim/plinksim/internal/golden"
 )
 
 func TestSchema(t *testing.T) {
 	text, err := Schema()
 	require.NoError(t, err)
-	golden(t, "testdata/schema.json", string(text))
+	golden.Equal(t, "testdata/schema.json", string(text))
 
 	var s jsonschema.Schema
 	require.NoError(t, json.Unmarshal(text, &s))

@@ -1,28 +1,15 @@
 package topology
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// golden compares a text with a file, or writes the file with -update.
-func golden(t *testing.T, file, text string) {
-	t.Helper()
-	if *update {
-		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
-		require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
-	}
-	want, err := os.ReadFile(file)
-	require.NoError(t, err)
-	require.Equal(t, string(want), text, "%s differs; go test -update writes it anew", file)
-}
 
 const topologies = "../../testdata/topologies"
 
@@ -68,7 +55,7 @@ func TestAsPrinted(t *testing.T) {
 			var problems Problems
 			require.ErrorAs(t, err, &problems)
 			require.Len(t, problems, n)
-			golden(t, "testdata/"+name+".txt", err.Error()+"\n")
+			golden.Equal(t, "testdata/"+name+".txt", err.Error()+"\n")
 		})
 	}
 }

@@ -1,0 +1,54 @@
+// Package testenv says what a test needs of the machine that it runs on. A
+// test that cannot run there says what is missing and is skipped; where the
+// variable PLINKSIM_MUST_RUN is 1 it fails instead.
+package testenv
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// NeedRoot ends a test that cannot make network namespaces.
+func NeedRoot(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		missing(t, "it makes network namespaces, and that needs root: run it with sudo")
+	}
+}
+
+// NeedPrograms ends a test for which one of these programs is not installed.
+func NeedPrograms(t testing.TB, programs ...string) {
+	t.Helper()
+	for _, program := range programs {
+		if _, err := exec.LookPath(program); err != nil {
+			missing(t, err.Error()+": \"make tools\" installs what the tests use")
+		}
+	}
+}
+
+// NeedTime ends a test that takes longer than a commit can wait for, unless
+// PLINKSIM_LONG is 1. That is no fault of the machine: it never fails.
+func NeedTime(t testing.TB) {
+	t.Helper()
+	if os.Getenv("PLINKSIM_LONG") != "1" {
+		t.Skip("it takes long: it runs where PLINKSIM_LONG is 1")
+	}
+}
+
+// NeedSpeed ends a test that measures time or counts allocations. Under the
+// race detector a program is several times slower and allocates more.
+func NeedSpeed(t testing.TB) {
+	t.Helper()
+	if Race {
+		t.Skip("it measures time or allocations, which the race detector changes")
+	}
+}
+
+func missing(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv("PLINKSIM_MUST_RUN") == "1" {
+		t.Fatal(what)
+	}
+	t.Skip(what)
+}
