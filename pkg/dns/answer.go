@@ -15,19 +15,24 @@ const payload = 1232
 // message. The addresses of a name begin with another one each time. It is nil
 // for what must not be answered: a message that is itself a reply.
 func (v *View) Answer(req *dns.Msg, asker netip.Addr) *dns.Msg {
-	return v.answer(req, asker, nil)
+	m, foreign := v.answer(req, asker, nil)
+	if foreign {
+		explainRefusal(m)
+	}
+	return m
 }
 
-// answer also writes down in t, where that is not nil, how it came about.
-func (v *View) answer(req *dns.Msg, asker netip.Addr, t *Explanation) *dns.Msg {
+// answer also writes down in t, where that is not nil, how the answer came
+// about. Foreign is whether the name, or the one that its CNAMEs lead to, is
+// not ours: then the code is REFUSED, unless an upstream is asked.
+func (v *View) answer(req *dns.Msg, asker netip.Addr, t *Explanation) (m *dns.Msg, foreign bool) {
 	if req.Response {
-		return nil
+		return nil, false
 	}
-	m := new(dns.Msg)
+	m = new(dns.Msg)
 	m.SetReply(req)
 	m.Compress = true
 	m.RecursionAvailable = true // to its clients it is the VPC's resolver
-	foreign := false
 	if rcode := refusal(req); rcode != dns.RcodeSuccess {
 		m.Rcode = rcode
 	} else {
@@ -36,11 +41,11 @@ func (v *View) answer(req *dns.Msg, asker netip.Addr, t *Explanation) *dns.Msg {
 	if len(req.Question) != 1 {
 		m.Question = nil
 	}
-	echoEDNS(m, req, foreign)
-	return m
+	echoEDNS(m, req)
+	return m, foreign
 }
 
-// refusal says why a message is no question that we take, whatever its name.
+// refusal says why a message is not a question that we take, whatever its name.
 func refusal(req *dns.Msg) int {
 	if req.Opcode != dns.OpcodeQuery {
 		return dns.RcodeNotImplemented
@@ -115,7 +120,8 @@ func (v *View) fillName(m *dns.Msg, q dns.Question, key string, asker netip.Addr
 	case key == zone && q.Qtype == dns.TypeNS:
 		m.Answer = append(m.Answer, v.ns(q.Name, zone))
 	case name != nil && name.CNAME != "":
-		m.Answer = append(m.Answer, &dns.CNAME{Hdr: header(q.Name, dns.TypeCNAME, &name.Name), Target: dns.Fqdn(name.CNAME)})
+		cname := &dns.CNAME{Hdr: header(q.Name, dns.TypeCNAME, &name.Name), Target: dns.Fqdn(name.CNAME)}
+		m.Answer = append(m.Answer, cname)
 		if q.Qtype != dns.TypeCNAME {
 			target = name.CNAME
 		}
@@ -133,17 +139,14 @@ func (v *View) fillName(m *dns.Msg, q dns.Question, key string, asker netip.Addr
 
 // minimalANY is the whole answer to a question for everything (RFC 8482, 4.2).
 func (v *View) minimalANY(name string) dns.RR {
-	return &dns.HINFO{
-		Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeHINFO, Class: dns.ClassINET, Ttl: v.ttl},
-		Cpu: "RFC8482",
-	}
+	return &dns.HINFO{Hdr: v.header(name, dns.TypeHINFO), Cpu: "RFC8482"}
 }
 
 // soa is the record of a zone. Its own TTL and its minimum are equal, so that
 // either limits how long a negative answer is kept (RFC 2308, 5).
 func (v *View) soa(owner, zone string) dns.RR {
 	return &dns.SOA{
-		Hdr:     dns.RR_Header{Name: owner, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: v.ttl},
+		Hdr:     v.header(owner, dns.TypeSOA),
 		Ns:      v.hostOf(zone),
 		Mbox:    below("hostmaster", zone),
 		Serial:  1, // zones are never transferred, so nobody compares it
@@ -153,10 +156,12 @@ func (v *View) soa(owner, zone string) dns.RR {
 }
 
 func (v *View) ns(owner, zone string) dns.RR {
-	return &dns.NS{
-		Hdr: dns.RR_Header{Name: owner, Rrtype: dns.TypeNS, Class: dns.ClassINET, Ttl: v.ttl},
-		Ns:  v.hostOf(zone),
-	}
+	return &dns.NS{Hdr: v.header(owner, dns.TypeNS), Ns: v.hostOf(zone)}
+}
+
+// header is that of a record which no configured name has.
+func (v *View) header(owner string, kind uint16) dns.RR_Header {
+	return dns.RR_Header{Name: owner, Rrtype: kind, Class: dns.ClassINET, Ttl: v.ttl}
 }
 
 func (v *View) hostOf(zone string) string {
@@ -186,17 +191,16 @@ func countOPT(m *dns.Msg) (n int) {
 }
 
 // echoEDNS answers an OPT record with ours (RFC 6891, 7), DO bit included
-// (RFC 3225, 3). A question without one gets none. To the asker of a foreign
-// name it also says why that is refused (RFC 8914, 4.21).
-func echoEDNS(m, req *dns.Msg, foreign bool) {
-	opt := req.IsEdns0()
-	if opt == nil {
-		return
+// (RFC 3225, 3). A question without one gets none.
+func echoEDNS(m, req *dns.Msg) {
+	if opt := req.IsEdns0(); opt != nil {
+		m.SetEdns0(payload, opt.Do())
 	}
-	m.SetEdns0(payload, opt.Do())
-	if foreign {
-		explainError(m, dns.ExtendedErrorCodeNotAuthoritative, "not a name of this lab, and nothing is forwarded")
-	}
+}
+
+// explainRefusal says why a foreign name is refused (RFC 8914, 4.21).
+func explainRefusal(m *dns.Msg) {
+	explainError(m, dns.ExtendedErrorCodeNotAuthoritative, "not a name of this lab, and nothing is forwarded")
 }
 
 // explainFailure says that upstreams were asked in vain (RFC 8914, 4.23).

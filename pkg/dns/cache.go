@@ -19,7 +19,7 @@ const (
 	failureTTL = time.Second
 )
 
-// cacheKey is a question. Whoever asks for signatures has answers of his own.
+// cacheKey is a question. Those who ask for signatures have answers of their own.
 type cacheKey struct {
 	name  string // canonical
 	qtype uint16

@@ -81,7 +81,7 @@ func TestTheCacheIsLimited(t *testing.T) {
 }
 
 // FuzzUpstream lets an upstream say anything. What reaches an asker can be
-// read and answers his question.
+// read and answers the question.
 func FuzzUpstream(f *testing.F) {
 	m := new(dns.Msg)
 	m.SetQuestion("www.example.org.", dns.TypeA)

@@ -69,7 +69,7 @@ func explain(candidates, given []Address, zone string) []Choice {
 		c := Choice{Address: a, Given: slices.Contains(given, a)}
 		switch near := isNear(a, zone); {
 		case !a.Up && c.Given:
-			c.Reason = "nothing is up, so it is given all the same: " + a.Why
+			c.Reason = "nothing is up, so it is given even so: " + a.Why
 		case !a.Up:
 			c.Reason = a.Why
 		case c.Given && near:

@@ -44,26 +44,29 @@ const (
 // Answer is the quicker one.
 func (v *View) Explain(req *dns.Msg, asker netip.Addr) (*dns.Msg, Explanation) {
 	t := &Explanation{AskerZone: v.zoneOfAsker(asker.Unmap())}
-	m := v.answer(req, asker, t)
+	m, foreign := v.answer(req, asker, t)
+	if foreign {
+		explainRefusal(m)
+	}
 	return m, *t
 }
 
 // Explain gives what the server would answer now, why, and where it is from:
 // authority, cache, upstream, or refused. It is not counted.
-func (s *Server) Explain(ctx context.Context, req *dns.Msg, asker netip.Addr) (m *dns.Msg, e Explanation, source string) {
-	view := s.view.Load()
-	if view == nil {
-		view = &View{}
-	}
-	m, e = view.Explain(req, asker)
+func (s *Server) Explain(ctx context.Context, req *dns.Msg, asker netip.Addr) (
+	m *dns.Msg, e Explanation, source string,
+) {
+	view := s.currentView()
+	e.AskerZone = view.zoneOfAsker(asker.Unmap())
+	m, foreign := view.answer(req, asker, &e)
 	x := exchange{from: netip.AddrPortFrom(asker, 0)}
 	switch {
-	case s.forwards(m, req, x) && s.forward(ctx, m, req, &x):
+	case foreign && s.forwards(req, asker) && s.forward(ctx, m, req, &x):
 		return m, e, x.source
-	case m.Rcode == dns.RcodeRefused:
-		return m, e, "refused"
+	case foreign:
+		explainRefusal(m)
 	}
-	return m, e, "authority"
+	return m, e, sourceOf(m)
 }
 
 // step may be called where nobody wants to know.

@@ -40,7 +40,7 @@ type Forwarder struct {
 	count  struct{ upstream, cached, failed atomic.Uint64 }
 }
 
-// pending is a question that upstreams have, with all who wait for its answer.
+// pending is a question that upstreams were asked, and that several may wait for.
 type pending struct {
 	done   chan struct{}
 	answer *dns.Msg
@@ -75,7 +75,7 @@ func (f *Forwarder) lookup(ctx context.Context, q dns.Question, do bool) (answer
 	}
 }
 
-// join makes one question of all the same ones that wait.
+// join lets equal questions wait for one answer.
 func (f *Forwarder) join(key cacheKey) (p *pending, first bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -123,7 +123,9 @@ func (f *Forwarder) exchange(ctx context.Context, to netip.AddrPort, q dns.Quest
 	return m, err
 }
 
-func (f *Forwarder) exchangeBy(ctx context.Context, network string, to netip.AddrPort, q dns.Question, do bool) (*dns.Msg, error) {
+func (f *Forwarder) exchangeBy(
+	ctx context.Context, network string, to netip.AddrPort, q dns.Question, do bool,
+) (*dns.Msg, error) {
 	conn, err := f.Dial(ctx, network, to.String())
 	if err != nil {
 		return nil, err

@@ -14,7 +14,9 @@ func header(owner string, rrtype uint16, n *Name) dns.RR_Header {
 }
 
 // appendRecords adds the records of one type.
-func (v *View) appendRecords(out []dns.RR, q dns.Question, n *known, asker netip.Addr, t *Explanation, step *Step) []dns.RR {
+func (v *View) appendRecords(
+	out []dns.RR, q dns.Question, n *known, asker netip.Addr, t *Explanation, step *Step,
+) []dns.RR {
 	switch q.Qtype {
 	case dns.TypeA, dns.TypeAAAA:
 		return v.appendAddresses(out, q, n, asker, t, step)
@@ -25,7 +27,8 @@ func (v *View) appendRecords(out []dns.RR, q dns.Question, n *known, asker netip
 	case dns.TypeSRV:
 		for _, s := range n.SRV {
 			out = append(out, &dns.SRV{
-				Hdr: header(q.Name, q.Qtype, &n.Name), Priority: s.Priority, Weight: s.Weight, Port: s.Port, Target: dns.Fqdn(s.Target),
+				Hdr:      header(q.Name, q.Qtype, &n.Name),
+				Priority: s.Priority, Weight: s.Weight, Port: s.Port, Target: dns.Fqdn(s.Target),
 			})
 		}
 	}
@@ -61,7 +64,9 @@ func escaped(text string) string {
 
 // appendAddresses adds A or AAAA records. The families are chosen on their
 // own, as a zone may have only one of them.
-func (v *View) appendAddresses(out []dns.RR, q dns.Question, n *known, asker netip.Addr, t *Explanation, step *Step) []dns.RR {
+func (v *View) appendAddresses(
+	out []dns.RR, q dns.Question, n *known, asker netip.Addr, t *Explanation, step *Step,
+) []dns.RR {
 	zone := ""
 	if n.Affinity {
 		zone = v.zoneOfAsker(asker)
@@ -85,8 +90,8 @@ func (v *View) appendAddresses(out []dns.RR, q dns.Question, n *known, asker net
 	return out
 }
 
-// next is a number that grows with every answer, and stays for those who only
-// want to know.
+// next is a number that grows with every answer. An explanation does not
+// change it.
 func (f *family) next(t *Explanation) uint32 {
 	if t != nil {
 		return f.turn.Load()

@@ -135,7 +135,7 @@ func TestExplain(t *testing.T) {
 		{"nothing is up", "multi.corp.example A", []string{
 			"answered by corp.example.",
 			"- 10.0.1.10 h its connection is Wait in this zone",
-			"+ 10.0.2.10 i nothing is up, so it is given all the same: no healthy server",
+			"+ 10.0.2.10 i nothing is up, so it is given even so: no healthy server",
 		}},
 		{"a wildcard that is a CNAME", "x.links.corp.example TXT", []string{
 			"answered by corp.example. for *.links.corp.example",

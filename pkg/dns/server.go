@@ -173,16 +173,22 @@ type exchange struct {
 // handle answers one message as it came from the wire. The reply is good until
 // e.buf is used again. It is nil where there is none, and where an upstream is
 // asked: then later gets it, in a goroutine of its own that forwarded counts.
-func (s *Server) handle(ctx context.Context, packet []byte, e exchange, forwarded *sync.WaitGroup, later func([]byte)) []byte {
+func (s *Server) handle(
+	ctx context.Context, packet []byte, e exchange, forwarded *sync.WaitGroup, later func([]byte),
+) []byte {
 	if s.watching.list.Load() != nil {
 		e.start = time.Now()
 	}
-	m, req := s.answer(packet, e.from.Addr())
+	m, req, foreign := s.answer(packet, e.from.Addr())
 	if m == nil {
 		s.count.unanswered.Add(1)
 		return nil
 	}
-	if !s.forwards(m, req, e) {
+	if !foreign {
+		return s.finish(packet, m, req, e)
+	}
+	if !s.forwards(req, e.from.Addr()) {
+		explainRefusal(m)
 		return s.finish(packet, m, req, e)
 	}
 	if s.Forwarder.queued.Add(1) > maxForwarded {
@@ -202,12 +208,11 @@ func (s *Server) handle(ctx context.Context, packet []byte, e exchange, forwarde
 	return nil
 }
 
-// forwards reports whether an upstream is to be asked. m is the refusal that
-// the asker would get. Who does not desire recursion gets none, and upstreams
-// none of what they would be asked.
-func (s *Server) forwards(m, req *dns.Msg, e exchange) bool {
-	return s.Forwarder != nil && len(s.Forwarder.Upstreams) > 0 && m.Rcode == dns.RcodeRefused && req.RecursionDesired &&
-		len(req.Question) == 1 && refusal(req) == dns.RcodeSuccess && !s.Forwarder.isUpstream(e.from.Addr())
+// forwards reports whether an upstream is asked for a foreign name. An asker
+// that does not desire recursion gets none. Neither does an upstream: the
+// question would come back to it.
+func (s *Server) forwards(req *dns.Msg, asker netip.Addr) bool {
+	return s.Forwarder != nil && len(s.Forwarder.Upstreams) > 0 && req.RecursionDesired && !s.Forwarder.isUpstream(asker)
 }
 
 // forward completes m by what an upstream says to the question, or to the name
@@ -231,8 +236,6 @@ func (s *Server) forward(ctx context.Context, m, req *dns.Msg, e *exchange) bool
 		}
 		m.Answer = append(m.Answer, rr)
 	}
-	m.Extra = nil
-	echoEDNS(m, req, false)
 	if m.Rcode == dns.RcodeServerFailure {
 		explainFailure(m)
 	}
@@ -242,10 +245,7 @@ func (s *Server) forward(ctx context.Context, m, req *dns.Msg, e *exchange) bool
 // finish makes the bytes of a reply, as many as may be sent.
 func (s *Server) finish(packet []byte, m, req *dns.Msg, e exchange) []byte {
 	if e.source == "" {
-		e.source = "authority"
-		if m.Rcode == dns.RcodeRefused {
-			e.source = "refused"
-		}
+		e.source = sourceOf(m)
 	}
 	m.Truncate(limit(req, e.udp))
 	if m.Truncated {
@@ -260,21 +260,34 @@ func (s *Server) finish(packet []byte, m, req *dns.Msg, e exchange) []byte {
 	return out
 }
 
-func (s *Server) answer(packet []byte, asker netip.Addr) (m, req *dns.Msg) {
+// sourceOf says where an answer is from that no upstream gave.
+func sourceOf(m *dns.Msg) string {
+	if m.Rcode == dns.RcodeRefused {
+		return "refused"
+	}
+	return "authority"
+}
+
+func (s *Server) answer(packet []byte, asker netip.Addr) (m, req *dns.Msg, foreign bool) {
 	if len(packet) < headerLen || isResponse(packet) {
-		return nil, nil
+		return nil, nil, false
 	}
 	req = new(dns.Msg)
 	if err := req.Unpack(packet); err != nil || !isWhole(packet, req) {
 		m = bare(packet)
 		m.Rcode = dns.RcodeFormatError
-		return m, m
+		return m, m, false
 	}
-	view := s.view.Load()
-	if view == nil {
-		view = &View{}
+	m, foreign = s.currentView().answer(req, asker, nil)
+	return m, req, foreign
+}
+
+// currentView is one that refuses every name before SetView.
+func (s *Server) currentView() *View {
+	if view := s.view.Load(); view != nil {
+		return view
 	}
-	return view.Answer(req, asker), req
+	return &View{}
 }
 
 // isWhole holds a message to what its header announces: the library takes what

@@ -82,6 +82,30 @@ func TestServer(t *testing.T) {
 	}, s.Stats())
 }
 
+// socketless is a packet connection that is not a socket of the kernel.
+type socketless struct{ net.PacketConn }
+
+func TestDatagramsOfWhatIsNotASocket(t *testing.T) {
+	upstream, _ := upstreamAt(t, "127.0.0.2", outside())
+	s := &dns.Server{Forwarder: &dns.Forwarder{Upstreams: []netip.AddrPort{upstream}, Dial: dial}}
+	s.SetView(viewOf(t, private()))
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, socketless{pc}, nil) }()
+	addr := pc.LocalAddr().String()
+	for range 2 {
+		m := exchange(t, "udp", addr, question("ecs1.vpc1.internal A"))
+		require.Equal(t, "NOERROR aa\necs1.vpc1.internal. 60 IN A 10.0.1.10", say(m))
+		m = exchange(t, "udp", addr, question("www.example.org A"))
+		require.Equal(t, "NOERROR\nwww.example.org. 60 IN A 192.0.2.1", say(m))
+	}
+	require.EqualValues(t, 4, s.Stats().UDP)
+	cancel()
+	require.NoError(t, <-done)
+}
+
 func TestTheOrderRotatesFromQuestionToQuestion(t *testing.T) {
 	s := &dns.Server{}
 	s.SetView(viewOf(t, wide(3)))

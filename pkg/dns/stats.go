@@ -33,7 +33,8 @@ func (s *Server) Stats() Stats {
 		Rcodes: map[string]uint64{},
 	}
 	if f := s.Forwarder; f != nil {
-		out.Cached, out.Forwarded, out.ForwardsFailed = f.count.cached.Load(), f.count.upstream.Load(), f.count.failed.Load()
+		out.Cached, out.Forwarded = f.count.cached.Load(), f.count.upstream.Load()
+		out.ForwardsFailed = f.count.failed.Load()
 	}
 	for code := range s.count.rcodes {
 		if n := s.count.rcodes[code].Load(); n > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"syscall"
 
 	"golang.org/x/net/ipv4"
 )
@@ -16,11 +17,41 @@ const (
 	maxUDP = 4096
 )
 
-// serveUDP reads and answers datagrams in batches, as many as have come by
-// then: half of what an answer costs is the way into the kernel and back.
+// serveUDP answers datagrams until ctx ends. It reads them in batches where the
+// socket is the kernel's: half of what an answer costs is the system calls.
 func (s *Server) serveUDP(ctx context.Context, pc net.PacketConn) error {
 	var forwarded sync.WaitGroup
 	defer forwarded.Wait()
+	serve := s.serveEach
+	if _, ok := pc.(syscall.Conn); ok {
+		serve = s.serveBatches
+	}
+	err := serve(ctx, pc, &forwarded)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// serveEach reads and answers datagrams one by one.
+func (s *Server) serveEach(ctx context.Context, pc net.PacketConn, forwarded *sync.WaitGroup) error {
+	question, packed := make([]byte, maxUDP), make([]byte, payload)
+	for {
+		n, at, err := pc.ReadFrom(question)
+		if err != nil {
+			return err
+		}
+		s.count.udp.Add(1)
+		e := exchange{from: addrPortOf(at), udp: true, buf: packed}
+		write := func(reply []byte) { _, _ = pc.WriteTo(reply, at) }
+		if reply := s.handle(ctx, question[:n], e, forwarded, write); reply != nil {
+			write(reply)
+		}
+	}
+}
+
+// serveBatches reads and answers as many datagrams at a time as have come.
+func (s *Server) serveBatches(ctx context.Context, pc net.PacketConn, forwarded *sync.WaitGroup) error {
 	// The batches of package ipv4 are those of any UDP socket.
 	socket := ipv4.NewPacketConn(pc)
 	questions, answers := make([]ipv4.Message, batch), make([]ipv4.Message, batch)
@@ -31,9 +62,6 @@ func (s *Server) serveUDP(ctx context.Context, pc net.PacketConn) error {
 	}
 	for {
 		n, err := socket.ReadBatch(questions, 0)
-		if ctx.Err() != nil {
-			return nil
-		}
 		if err != nil {
 			return err
 		}
@@ -42,7 +70,7 @@ func (s *Server) serveUDP(ctx context.Context, pc net.PacketConn) error {
 		for i, q := range questions[:n] {
 			e := exchange{from: addrPortOf(q.Addr), udp: true, buf: packed[i]}
 			at := q.Addr
-			reply := s.handle(ctx, q.Buffers[0][:q.N], e, &forwarded, func(reply []byte) {
+			reply := s.handle(ctx, q.Buffers[0][:q.N], e, forwarded, func(reply []byte) {
 				_, _ = pc.WriteTo(reply, at)
 			})
 			if reply != nil {
@@ -54,8 +82,7 @@ func (s *Server) serveUDP(ctx context.Context, pc net.PacketConn) error {
 	}
 }
 
-// send leaves out what cannot be sent: an asker that cannot be reached any
-// more is no matter.
+// send leaves out what cannot be sent: its asker cannot be reached any more.
 func send(socket *ipv4.PacketConn, answers []ipv4.Message) {
 	for len(answers) > 0 {
 		n, err := socket.WriteBatch(answers, 0)

@@ -11,8 +11,8 @@
 //	server.SetView(view)
 //	err = server.Serve(ctx, packetConn, listener)
 //
-// A name below one of our zones is answered with authority, one that is
-// elsewhere is refused. Why an answer is what it is, View.Explain says.
+// A name below one of our zones is answered with authority, any other is
+// refused. View.Explain says how an answer came about.
 package dns
 
 import (
@@ -209,7 +209,7 @@ func (v *View) addName(n Name, ttl time.Duration) error {
 	v.addParents(key, v.closestZone(key))
 	for _, a := range n.Addrs {
 		if !a.IP.IsValid() {
-			return fmt.Errorf("name %q has an address that is none", n.FQDN)
+			return fmt.Errorf("name %q has an invalid address", n.FQDN)
 		}
 		ip := a.IP.Unmap()
 		if n.Alias {
@@ -223,7 +223,7 @@ func (v *View) addName(n Name, ttl time.Duration) error {
 }
 
 // checkRecords refuses what may not stand beside a CNAME (RFC 1034, 3.6.2), and
-// names of others that are none.
+// invalid names.
 func (v *View) checkRecords(n *Name, key string) error {
 	for _, s := range n.SRV {
 		if !isName(s.Target) {

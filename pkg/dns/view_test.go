@@ -268,12 +268,12 @@ func TestNewViewRefuses(t *testing.T) {
 		change func(*dns.Config)
 		want   string
 	}{
-		{"a zone that is no name", func(c *dns.Config) { c.Zones = []string{"a..b"} }, `zone "a..b" is not a domain name`},
+		{"a zone that is not a name", func(c *dns.Config) { c.Zones = []string{"a..b"} }, `zone "a..b" is not a domain name`},
 		{"the root as a zone", func(c *dns.Config) { c.Zones = []string{""} }, `zone "" is not a domain name`},
-		{"a name that is none", func(c *dns.Config) { c.Names[0].FQDN = "a b" }, `"a b" is not a domain name`},
+		{"an invalid name", func(c *dns.Config) { c.Names[0].FQDN = "a b" }, `"a b" is not a domain name`},
 		{"a final dot", func(c *dns.Config) { c.Names[0].FQDN = "a." }, `"a." is not a domain name`},
 		{"a name that is there twice", func(c *dns.Config) { c.Names[1].FQDN = "ECS1.vpc1.internal" }, `name "ECS1.vpc1.internal" is there twice`},
-		{"an address that is none", func(c *dns.Config) { c.Names[0].Addrs = []dns.Address{{}} }, `name "ecs1.vpc1.internal" has an address that is none`},
+		{"an invalid address", func(c *dns.Config) { c.Names[0].Addrs = []dns.Address{{}} }, `name "ecs1.vpc1.internal" has an invalid address`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := config()

@@ -62,7 +62,10 @@ func (w *watchers) tell(e exchange, m *dns.Msg, size int) {
 	if list == nil {
 		return
 	}
-	q := Query{Time: e.start, Asker: e.from, TCP: !e.udp, Code: rcodeName(m.Rcode), Source: e.source, Size: size, Took: time.Since(e.start)}
+	q := Query{
+		Time: e.start, Asker: e.from, TCP: !e.udp, Code: rcodeName(m.Rcode),
+		Source: e.source, Size: size, Took: time.Since(e.start),
+	}
 	if len(m.Question) == 1 {
 		q.Name, q.Type = m.Question[0].Name, dns.Type(m.Question[0].Qtype).String()
 	}
@@ -75,7 +78,7 @@ func (w *watchers) tell(e exchange, m *dns.Msg, size int) {
 }
 
 // Data is what a record says beyond its name, class and TTL: "10.0.0.1", or
-// "CNAME db.example." for what is no address.
+// "CNAME db.example." for what is not an address.
 func Data(rr dns.RR) string {
 	text := rr.String()[len(rr.Header().String()):]
 	switch t := rr.Header().Rrtype; t {
