@@ -31,7 +31,7 @@ type Forwarder struct {
 	// a server that sends questions back meets no circle.
 	Upstreams []netip.AddrPort
 	// Dial opens a connection to an upstream. It obeys ctx.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	Dial dialFunc
 
 	cache  cache
 	queued atomic.Int32
@@ -112,21 +112,29 @@ func (f *Forwarder) ask(ctx context.Context, q dns.Question, do bool) *dns.Msg {
 	return m
 }
 
-// exchange asks one upstream by UDP and, where the answer does not fit, by TCP.
 func (f *Forwarder) exchange(ctx context.Context, to netip.AddrPort, q dns.Question, do bool) (*dns.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
-	m, err := f.exchangeBy(ctx, "udp", to, q, do)
+	return ask(ctx, f.Dial, to, q, do)
+}
+
+// dialFunc opens a connection.
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// ask asks one server by UDP and, where the answer does not fit, by TCP. The
+// context has a deadline.
+func ask(ctx context.Context, dial dialFunc, to netip.AddrPort, q dns.Question, do bool) (*dns.Msg, error) {
+	m, err := askBy(ctx, dial, "udp", to, q, do)
 	if err == nil && m.Truncated {
-		m, err = f.exchangeBy(ctx, "tcp", to, q, do)
+		m, err = askBy(ctx, dial, "tcp", to, q, do)
 	}
 	return m, err
 }
 
-func (f *Forwarder) exchangeBy(
-	ctx context.Context, network string, to netip.AddrPort, q dns.Question, do bool,
+func askBy(
+	ctx context.Context, dial dialFunc, network string, to netip.AddrPort, q dns.Question, do bool,
 ) (*dns.Msg, error) {
-	conn, err := f.Dial(ctx, network, to.String())
+	conn, err := dial(ctx, network, to.String())
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +143,8 @@ func (f *Forwarder) exchangeBy(
 	if err := conn.SetDeadline(deadline); err != nil {
 		return nil, err
 	}
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	// A deadline, not Close: what ends with its context then is a timeout.
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
 	req := new(dns.Msg)
 	req.SetQuestion(q.Name, q.Qtype)
 	req.SetEdns0(payload, do)
