@@ -50,7 +50,8 @@ func (a *answerWriter) fail(status int, reason string) {
 	if text == "" {
 		text = "Client Closed Request"
 	}
-	page := fmt.Sprintf("<html>\n<head><title>%[1]d %[2]s</title></head>\n<body>\n<center><h1>%[1]d %[2]s</h1></center>\n</body>\n</html>\n", status, text)
+	page := fmt.Sprintf("<html>\n<head><title>%[1]d %[2]s</title></head>\n"+
+		"<body>\n<center><h1>%[1]d %[2]s</h1></center>\n</body>\n</html>\n", status, text)
 	a.Header().Set("Content-Type", "text/html")
 	a.WriteHeader(status)
 	io.WriteString(a, page)

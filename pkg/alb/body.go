@@ -16,7 +16,7 @@ type watched struct {
 	ended   func() // once
 }
 
-// upgraded is a watched connection: what the client sends is no silence.
+// upgraded is a watched connection: what the client sends ends a silence too.
 type upgraded struct {
 	*watched
 	io.Writer

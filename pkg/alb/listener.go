@@ -44,7 +44,7 @@ type Config struct {
 	Certificates []tls.Certificate
 }
 
-// Group is a server group with those who know its servers. The functions may
+// Group is a server group with the functions that know its servers. The functions may
 // be called from any goroutine.
 type Group struct {
 	topology.ServerGroup

@@ -53,7 +53,8 @@ func rewrite(p *httputil.ProxyRequest) {
 // CreateListener, XForwardedForConfig; AWS uses the same three for protocol,
 // port and address.
 func (t *trip) announce(in, out http.Header) {
-	out.Set("X-Forwarded-For", strings.Join(append(slices.Clone(in["X-Forwarded-For"]), t.client.Addr().String()), ", "))
+	hops := append(slices.Clone(in["X-Forwarded-For"]), t.client.Addr().String())
+	out.Set("X-Forwarded-For", strings.Join(hops, ", "))
 	for _, what := range t.HTTP.Forwarded {
 		switch what {
 		case "proto":
@@ -107,8 +108,8 @@ func (l *Listener) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// choose is the server that the client's cookie names, or the next in turn. Who
-// gets one calls ended when it is done with it.
+// choose is the server that the client's cookie names, or the next in turn. The
+// caller calls ended when it is done with the server.
 func (t *trip) choose(req *http.Request, tried []netip.AddrPort) (server netip.AddrPort, ended func(), ok bool) {
 	t.sticky = false
 	if len(tried) == 0 {

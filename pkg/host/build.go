@@ -88,7 +88,7 @@ func Remove(ctx context.Context, dir string) error {
 // checkDir refuses what is certainly no lab's directory, for Remove removes it.
 func checkDir(dir string) error {
 	if !filepath.IsAbs(dir) || filepath.Dir(filepath.Clean(dir)) == "/" {
-		return fmt.Errorf("%q cannot be a lab's directory: give an absolute path such as /run/plinksim/LAB", dir)
+		return fmt.Errorf("%q cannot be a lab's directory: give an absolute path, for example /run/plinksim/LAB", dir)
 	}
 	return nil
 }
@@ -179,8 +179,8 @@ func doAll(ctx context.Context, dir string, gs []group, progress Progress) (made
 	}
 	wait.Wait()
 	slices.Reverse(first)
-	// The first failure made the other workers stop. Who gives up when all is
-	// done has given up all the same.
+	// The first failure made the other workers stop. A context that ends after
+	// the last step still fails the build.
 	return append(made, first...), context.Cause(ctx)
 }
 

@@ -21,7 +21,8 @@ const carrierTimeout = 30 * time.Second
 // net/core/link_watch.c). That is so for ports, which are up before their
 // peers, and for the bridges that they are on.
 func awaitCarriers(ctx context.Context, dir string, plan *topology.Plan) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, carrierTimeout, fmt.Errorf("the kernel has not taken it up within %s", carrierTimeout))
+	late := fmt.Errorf("the kernel has not taken it up within %s", carrierTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, carrierTimeout, late)
 	defer cancel()
 	devices := map[string][]string{} // by namespace
 	for _, t := range tasks(plan) {
@@ -63,7 +64,8 @@ func (k *kernel) awaitCarriers(ctx context.Context, namespace string, devices []
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the carrier of %s in namespace %s: %w", devices[i], namespace, context.Cause(ctx))
+			return fmt.Errorf("wait for the carrier of %s in namespace %s: %w",
+				devices[i], namespace, context.Cause(ctx))
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DialContext connects to an address and a port, such as 10.0.0.1:80, from
+// DialContext connects to an address and a port, for example 10.0.0.1:80, from
 // inside the namespace. The network is tcp or udp, with or without 4 or 6.
 // Names are for DialVia. TCP keepalives are off, so that an idle connection is
 // really idle and meets the timeouts on its way.
@@ -246,7 +246,8 @@ func (n *Namespace) listen(network, address string, listen func(*net.ListenConfi
 	// A name would be looked up outside of the namespace.
 	if host, _, err := net.SplitHostPort(address); err == nil && host != "" {
 		if _, err := netip.ParseAddr(host); err != nil {
-			return &net.OpError{Op: "listen", Net: network, Err: fmt.Errorf("%s is not an IP address and a port: %w", address, err)}
+			err = fmt.Errorf("%s is not an IP address and a port: %w", address, err)
+			return &net.OpError{Op: "listen", Net: network, Err: err}
 		}
 	}
 	config := &net.ListenConfig{KeepAlive: -1}

@@ -28,7 +28,8 @@ func ENIIndexes(dir string, plan *topology.Plan) (map[string]int, error) {
 		for _, eni := range plan.ENIs() {
 			i, ok := all[eni.Device]
 			if !ok {
-				return fmt.Errorf("ENI %s has no device %s in namespace %s: build the lab again", eni.Name, eni.Device, plan.Dataplane)
+				return fmt.Errorf("ENI %s has no device %s in namespace %s: build the lab again",
+					eni.Name, eni.Device, plan.Dataplane)
 			}
 			indexes[eni.Device] = i
 		}

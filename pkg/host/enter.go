@@ -19,7 +19,7 @@ type Namespace struct {
 	turn atomic.Uint32
 }
 
-// Open opens the namespace that the lab in dir has under a name, such as
+// Open opens the namespace that the lab in dir has under a name, for example
 // vpc1.ecs1. The caller closes it.
 func Open(dir, name string) (*Namespace, error) {
 	file, err := openNamespace(dir, name)
@@ -34,7 +34,7 @@ func (n *Namespace) Close() error { return n.file.Close() }
 
 // Do runs f in the namespace, on a thread that ends with it, and returns what
 // f returns. Only f's own goroutine is in the namespace: whatever starts
-// another one, such as net/http, a net.Dialer with a host name or a
+// another one, for example net/http, a net.Dialer with a host name or a
 // net.Resolver, is not. Sockets stay in the namespace that they were made in,
 // and may be used from anywhere.
 func (n *Namespace) Do(f func() error) error {

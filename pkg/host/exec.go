@@ -86,7 +86,8 @@ func showFile(own, target string) error {
 		if filepath.Base(target) == "nsswitch.conf" {
 			return nil // C libraries that do without it look at files, then DNS
 		}
-		return fmt.Errorf("%s is not there, or is a link to nothing, so that the instance's own cannot be shown in its place: create the file, it may be empty", target)
+		return fmt.Errorf("%s is not there, or is a link to nothing, so that the instance's own cannot be shown "+
+			"in its place: create the file, it may be empty", target)
 	}
 	if err != nil {
 		return err

@@ -126,7 +126,8 @@ func (f Firewall) String() string {
 		fmt.Fprintf(&b, "\tcounter %s { }\n", c.side.counter)
 	}
 	for _, c := range chains {
-		fmt.Fprintf(&b, "\tchain %s {\n\t\ttype filter hook %s priority filter; policy drop;\n", c.side.chain, c.side.hook)
+		fmt.Fprintf(&b, "\tchain %s {\n\t\ttype filter hook %s priority filter; policy drop;\n",
+			c.side.chain, c.side.hook)
 		for _, r := range c.rules {
 			fmt.Fprintf(&b, "\t\t%s\n", r.text)
 		}
@@ -390,16 +391,19 @@ func (s side) matchPeer(p netip.Prefix) nftRule {
 	if p.IsSingleIP() {
 		text = p.Addr().String()
 	}
+	at, mask := s.peerOffset[v.index], net.CIDRMask(p.Bits(), int(v.bytes)*8)
 	return nftRule{v.header + " " + s.peer + " " + text, append(exprs,
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: s.peerOffset[v.index], Len: v.bytes},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: v.bytes, Mask: net.CIDRMask(p.Bits(), int(v.bytes)*8), Xor: make([]byte, v.bytes)},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: at, Len: v.bytes},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: v.bytes, Mask: mask, Xor: make([]byte, v.bytes)},
 		equal(p.Masked().Addr().AsSlice()),
 	)}
 }
 
 // matchPorts matches a protocol and, where it has some, destination ports.
 func matchPorts(protocol string, first, last uint16) nftRule {
-	numbers := map[string]byte{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP, "icmp": unix.IPPROTO_ICMP, "ipv6-icmp": unix.IPPROTO_ICMPV6}
+	numbers := map[string]byte{
+		"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP, "icmp": unix.IPPROTO_ICMP, "ipv6-icmp": unix.IPPROTO_ICMPV6,
+	}
 	number, ok := numbers[protocol]
 	if !ok {
 		return nftRule{} // all

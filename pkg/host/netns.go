@@ -74,7 +74,8 @@ func makeTrees(dir string) error {
 			return err
 		}
 		if !mounted {
-			if err := unix.Mount("plinksim", tree, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0755"); err != nil {
+			const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+			if err := unix.Mount("plinksim", tree, "tmpfs", flags, "mode=0755"); err != nil {
 				return fmt.Errorf("mount a tmpfs at %s: %w", tree, err)
 			}
 		}

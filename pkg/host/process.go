@@ -109,7 +109,8 @@ func killInside(dir string, names ...string) error {
 		}
 		if round == 10 {
 			victims.close()
-			return fmt.Errorf("processes in the lab start new ones faster than they can be killed; the last had the id %d", victims[0].pid)
+			return fmt.Errorf("processes in the lab start new ones faster than they can be killed; the last had the id %d",
+				victims[0].pid)
 		}
 		err = victims.end()
 		victims.close()
@@ -159,7 +160,8 @@ func (vs victims) end() error {
 	left := vs.wait(termGrace)
 	left.signal(unix.SIGKILL)
 	if left = left.wait(killGrace); len(left) > 0 {
-		return fmt.Errorf("process %d does not end, though it was killed: see /proc/%d/stack for what it waits for", left[0].pid, left[0].pid)
+		return fmt.Errorf("process %[1]d does not end, though it was killed: see /proc/%[1]d/stack for what it waits for",
+			left[0].pid)
 	}
 	return nil
 }

@@ -2,7 +2,7 @@ package host
 
 import "strings"
 
-// Step is one piece of a lab's kernel state, and a plain value. A step that
+// Step is one part of a lab's kernel state, and a plain value. A step that
 // prints the same is the same: what a step does is all in what it prints.
 type Step interface {
 	// String is the step as the ip, nft, sysctl and shell commands that would
