@@ -23,7 +23,7 @@ test: tools ## run every test, those in namespaces included
 	$(TOOL) gotestsum --format pkgname-and-test-fails -- $(EXEC) ./...
 
 race: ## run the tests of the packages that need no root under the race detector
-	go test -race ./pkg/packet ./pkg/topology ./pkg/secgroup ./pkg/lb ./pkg/fullnat ./pkg/control ./pkg/dns
+	go test -race ./pkg/packet ./pkg/topology ./pkg/topofile ./pkg/secgroup ./pkg/lb ./pkg/fullnat ./pkg/control ./pkg/dns
 
 fuzz: ## run every fuzz target for FUZZTIME (default 30s)
 	scripts/fuzz $(or $(FUZZTIME),30s)

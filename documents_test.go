@@ -90,7 +90,7 @@ func holders(t *testing.T) map[string]func(what string) bool {
 		}
 	}
 	messages := ""
-	for _, file := range glob(t, "pkg/topology/testdata/messages*.txt") {
+	for _, file := range glob(t, "pkg/topofile/testdata/messages*.txt") {
 		messages += read(t, file)
 	}
 	return map[string]func(string) bool{

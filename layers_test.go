@@ -18,11 +18,12 @@ import (
 const module = "github.com/plinksim/plinksim"
 
 // layers is the house: a package imports only from lower lines, never from
-// its own. ARCHITECTURE.md says what each of them is for.
+// its own. ARCHITECTURE.md says what each of them is for. Tests may read their
+// topologies with pkg/topofile wherever they are.
 var layers = []string{
-	0: "pkg/packet pkg/pcap",
+	0: "pkg/packet pkg/pcap internal/derive internal/spell",
 	1: "pkg/topology",
-	2: "pkg/secgroup pkg/lb pkg/fullnat pkg/control pkg/graph",
+	2: "pkg/topofile pkg/secgroup pkg/lb pkg/fullnat pkg/control pkg/graph",
 	3: "pkg/dns pkg/dataplane pkg/host pkg/alb",
 	4: "pkg/lab",
 	5: "pkg/api pkg/plinktest pkg/bench",
@@ -56,7 +57,7 @@ func TestLayers(t *testing.T) {
 			for _, imported := range imports(t, file) {
 				other, ours := strings.CutPrefix(imported, module+"/")
 				// The tests of a package may be in a package of their own beside it.
-				if !ours || other == dir {
+				if !ours || other == dir || other == "pkg/topofile" && strings.HasSuffix(file, "_test.go") {
 					continue
 				}
 				at, ok := line[other]
@@ -67,6 +68,20 @@ func TestLayers(t *testing.T) {
 	}
 	for name := range line {
 		require.DirExists(t, name, "layers_test.go has a line for a package that is not there")
+	}
+}
+
+// What needs a Plan does not need the reader of files, nor what that reads with.
+func TestTheModelReadsNoFile(t *testing.T) {
+	for _, file := range goFiles(t)["pkg/topology"] {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		for _, imported := range imports(t, file) {
+			first, _, _ := strings.Cut(imported, "/")
+			require.True(t, strings.HasPrefix(imported, module) || !strings.Contains(first, "."),
+				"%s imports %s: pkg/topology stands on the standard library alone", file, imported)
+		}
 	}
 }
 

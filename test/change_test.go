@@ -13,6 +13,7 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/plinktest"
+	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -47,7 +48,7 @@ func pairOf(replacements ...string) string {
 
 func parse(t *testing.T, text string) *topology.Plan {
 	t.Helper()
-	plan, err := topology.Parse("topology.yaml", []byte(text))
+	plan, err := topofile.Parse("topology.yaml", []byte(text))
 	require.NoError(t, err)
 	return plan
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/plinktest"
-	"github.com/plinksim/plinksim/pkg/topology"
+	"github.com/plinksim/plinksim/pkg/topofile"
 )
 
 // Every topology of the documents comes up and passes its own checks, but
@@ -41,7 +41,7 @@ func TestEveryTopologyPassesItsChecks(t *testing.T) {
 // requirePrograms skips a topology of which this machine has not all programs.
 func requirePrograms(t *testing.T, file string) {
 	t.Helper()
-	plan, err := topology.Load(file)
+	plan, err := topofile.Load(file)
 	require.NoError(t, err)
 	for _, vpc := range plan.VPCs {
 		for _, instance := range vpc.Instances {

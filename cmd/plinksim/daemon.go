@@ -17,6 +17,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -69,7 +70,7 @@ func daemon(ctx context.Context, file string, workers int, tell func(api.Progres
 	if err != nil {
 		return err
 	}
-	plan, err := topology.Parse(file, source)
+	plan, err := topofile.Parse(file, source)
 	if err != nil {
 		return err
 	}

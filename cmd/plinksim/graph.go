@@ -8,7 +8,7 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/graph"
 	"github.com/plinksim/plinksim/pkg/lab"
-	"github.com/plinksim/plinksim/pkg/topology"
+	"github.com/plinksim/plinksim/pkg/topofile"
 )
 
 func newGraph() *cobra.Command {
@@ -57,7 +57,7 @@ var graphFormats = map[string]func(*graph.Graph) string{
 
 func drawn(cmd *cobra.Command, file, argument, flag string) (*graph.Graph, error) {
 	if file != "" {
-		plan, err := topology.Load(file)
+		plan, err := topofile.Load(file)
 		if err != nil {
 			return nil, err
 		}

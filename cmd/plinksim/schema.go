@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/plinksim/plinksim/pkg/topology"
+	"github.com/plinksim/plinksim/pkg/topofile"
 )
 
 func newSchema() *cobra.Command {
@@ -17,7 +17,7 @@ completes and explains the keys if the first line of the file is
 		Example: "  plinksim schema >plinksim.schema.json",
 		Args:    takes(cobra.NoArgs, "no arguments"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := topology.Schema()
+			text, err := topofile.Schema()
 			if err != nil {
 				return err
 			}

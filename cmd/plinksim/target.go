@@ -13,6 +13,7 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -85,20 +86,20 @@ func labPlan(ctx context.Context, name string) (lab.Dir, *topology.Plan, error) 
 	if err != nil {
 		return "", nil, err
 	}
-	plan, err := topology.Load(dir.Path("topology.yaml"))
+	plan, err := topofile.Load(dir.Path("topology.yaml"))
 	return dir, plan, err
 }
 
 // load reads a topology file; "-" is standard input.
 func load(file string) (*topology.Plan, error) {
 	if file != "-" {
-		return topology.Load(file)
+		return topofile.Load(file)
 	}
 	text, err := io.ReadAll(os.Stdin)
 	if err != nil {
 		return nil, err
 	}
-	return topology.Parse("-", text)
+	return topofile.Parse("-", text)
 }
 
 func completeLabs(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {

@@ -20,6 +20,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -62,7 +63,7 @@ func serve(t *testing.T) (client *api.Client, socket string, down <-chan struct{
 	root, err := os.MkdirTemp("", "api") // a socket's path must be short
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(root)) })
-	plan, err := topology.Parse("shop.yaml", []byte(text))
+	plan, err := topofile.Parse("shop.yaml", []byte(text))
 	require.NoError(t, err)
 	dir := lab.Dir(root + "/shop")
 	running, err := lab.Start(t.Context(), dir, plan, slog.New(slog.DiscardHandler), func(int, int, string) {})

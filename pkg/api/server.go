@@ -14,7 +14,7 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/lab"
-	"github.com/plinksim/plinksim/pkg/topology"
+	"github.com/plinksim/plinksim/pkg/topofile"
 )
 
 // Server answers for one lab.
@@ -156,7 +156,7 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err)
 		return
 	}
-	plan, err := topology.Parse(r.URL.Query().Get("file"), text)
+	plan, err := topofile.Parse(r.URL.Query().Get("file"), text)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err)
 		return

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -44,7 +45,7 @@ server_groups:
 endpoints:
   endpoint: {service: service, vpc: consumer, subnets: [left]}
 `, name, groups.String(), listeners.String())
-	plan, err := topology.Parse(name+".yaml", []byte(text))
+	plan, err := topofile.Parse(name+".yaml", []byte(text))
 	if err != nil {
 		return nil, fmt.Errorf("the topology of the benchmark: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -54,7 +55,7 @@ endpoints:
 
 func reversePlane(t testing.TB, text string) *control.Plane {
 	t.Helper()
-	plan, err := topology.Parse("reverse.yaml", []byte(text))
+	plan, err := topofile.Parse("reverse.yaml", []byte(text))
 	require.NoError(t, err)
 	p := newPlane(t, plan)
 	p.Report(p.Revision())
@@ -421,7 +422,7 @@ func TestNATGatewaysAreRestored(t *testing.T) {
 					require.Equal(t, 1, strings.Count(reverse, tt.old))
 					text = strings.Replace(reverse, tt.old, tt.new, 1)
 				}
-				plan, err := topology.Parse("reverse.yaml", []byte(text))
+				plan, err := topofile.Parse("reverse.yaml", []byte(text))
 				require.NoError(t, err)
 				if how == "apply" {
 					require.NoError(t, p.Apply(plan))

@@ -13,12 +13,13 @@ import (
 
 	"github.com/plinksim/plinksim/internal/golden"
 	"github.com/plinksim/plinksim/pkg/graph"
+	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 func load(t *testing.T, file string) *topology.Plan {
 	t.Helper()
-	plan, err := topology.Load(file)
+	plan, err := topofile.Load(file)
 	require.NoError(t, err)
 	return plan
 }
@@ -52,7 +53,7 @@ func TestDrawingsAreWhole(t *testing.T) {
 	require.NoError(t, err)
 	files = append(files, "../lab/testdata/two-zones.yaml")
 	for _, file := range files {
-		plan, err := topology.Load(file)
+		plan, err := topofile.Load(file)
 		if err != nil {
 			continue // the tables as printed are refused, which pkg/topology tests
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/plinksim/plinksim/internal/testenv"
-	"github.com/plinksim/plinksim/pkg/topology"
+	"github.com/plinksim/plinksim/pkg/topofile"
 )
 
 // inPrivate runs a shell script where "ip netns" finds nothing of the host's:
@@ -51,7 +51,7 @@ func TestTheScriptMakesWhatBuildMakes(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	for _, file := range append(files, "testdata/groups.yaml") {
-		plan, err := topology.Load(file)
+		plan, err := topofile.Load(file)
 		if err != nil {
 			continue // the one that is there to be refused
 		}

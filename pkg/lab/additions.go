@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -24,7 +25,7 @@ func withAdditions(plan *topology.Plan, added []topology.Addition, log *slog.Log
 		if declared(plan, a) {
 			continue
 		}
-		next, err := plan.With(append(kept[:len(kept):len(kept)], a))
+		next, err := topofile.With(plan, append(kept[:len(kept):len(kept)], a))
 		if err != nil {
 			log.Warn("what was created does not fit the file any more", "name", a.Name, "error", err)
 			continue
@@ -63,7 +64,7 @@ func (l *Lab) create(ctx context.Context, o topology.Operation, a topology.Addit
 			Hint: "create it by its name alone",
 		}
 	}
-	plan, err := l.base.With(append(l.added[:len(l.added):len(l.added)], a))
+	plan, err := topofile.With(l.base, append(l.added[:len(l.added):len(l.added)], a))
 	if err != nil {
 		return control.Event{}, unfit(a, err)
 	}
@@ -85,7 +86,7 @@ func (l *Lab) create(ctx context.Context, o topology.Operation, a topology.Addit
 // unfit is why an object cannot be added, without the place in a file that
 // nobody has written.
 func unfit(a topology.Addition, err error) error {
-	var problems topology.Problems
+	var problems topofile.Problems
 	if !errors.As(err, &problems) || len(problems) == 0 {
 		return err
 	}
@@ -101,7 +102,7 @@ func (l *Lab) forget(ctx context.Context, key, name string) error {
 	if len(left) == len(l.added) {
 		return nil
 	}
-	plan, err := l.base.With(left)
+	plan, err := topofile.With(l.base, left)
 	if err != nil {
 		return nil // another one needs it: it stays, and does not exist
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -42,7 +43,7 @@ func TestTheGroupsOfAReverseEndpoint(t *testing.T) {
 				"nat_ip: 172.16.0.5, nat_port: 3306", "nat_ip: 172.16.0.5, nat_port: 13306",
 				"all: {ingress: [{protocol: all, source: 0.0.0.0/0}]}", "all: {"+tt.rules+"}",
 			).Replace(string(text))
-			plan, err := topology.Parse("reverse.yaml", []byte(edited))
+			plan, err := topofile.Parse("reverse.yaml", []byte(edited))
 			require.NoError(t, err)
 			plane, err := control.NewPlane(plan, func() time.Time { return morning })
 			require.NoError(t, err)
@@ -68,7 +69,7 @@ func TestTheTableTakesWhateverIsDoneToAGateway(t *testing.T) {
 		{"172.16.0.7]", "172.16.0.7, 172.16.0.8]"},
 		{"      mysql2: {nat_ip: 172.16.0.7,", "      other: {nat_ip: 172.16.0.7,"},
 	} {
-		plan, err := topology.Parse("reverse.yaml", []byte(strings.Replace(head, edit[0], edit[1], 1)))
+		plan, err := topofile.Parse("reverse.yaml", []byte(strings.Replace(head, edit[0], edit[1], 1)))
 		require.NoError(t, err)
 		plans = append(plans, plan)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/lb"
 	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -30,7 +31,7 @@ func TestCompile(t *testing.T) {
 			if _, err := os.Stat(filepath.Join("testdata", name+".yaml")); err == nil {
 				dir = "testdata"
 			}
-			plan, err := topology.Load(filepath.Join(dir, name+".yaml"))
+			plan, err := topofile.Load(filepath.Join(dir, name+".yaml"))
 			require.NoError(t, err)
 			got := "The provider has not decided yet.\n\n" + desired(t, plan, false) +
 				"\nThe provider has accepted, and everything is connected.\n\n" + desired(t, plan, true)

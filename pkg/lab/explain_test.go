@@ -18,6 +18,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/lb"
 	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -104,7 +105,7 @@ func TestExplainSaysWhatTheTableDoes(t *testing.T) {
 // situationOf is a topology after state, with servers that do not answer.
 func situationOf(t *testing.T, text []byte, state func(*testing.T, *control.Plane), unhealthy []string) lab.Situation {
 	t.Helper()
-	plan, err := topology.Parse("two-zones.yaml", text)
+	plan, err := topofile.Parse("two-zones.yaml", text)
 	require.NoError(t, err)
 	plane, err := control.NewPlane(plan, func() time.Time { return morning })
 	require.NoError(t, err)

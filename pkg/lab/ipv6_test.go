@@ -11,7 +11,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/pcap"
-	"github.com/plinksim/plinksim/pkg/topology"
+	"github.com/plinksim/plinksim/pkg/topofile"
 )
 
 // A dual-stack endpoint has a way by each of its addresses, and who has no
@@ -52,7 +52,7 @@ func TestExplainByIPv6(t *testing.T) {
 
 // A consumer with IPv6 leaves as one with IPv4 where the server has that.
 func TestReplayOfIPv6(t *testing.T) {
-	plan, err := topology.Load(filepath.Join(topologies, "aws-dualstack.yaml"))
+	plan, err := topofile.Load(filepath.Join(topologies, "aws-dualstack.yaml"))
 	require.NoError(t, err)
 	endpoint, consumer := plan.Endpoints[0].Zones[0].ENI.IPv6, netip.MustParseAddr("2001:db8:1::10")
 	syn := packet.Segment{

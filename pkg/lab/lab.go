@@ -21,6 +21,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/host"
+	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -132,7 +133,7 @@ func leftBehind(dir Dir) *topology.Plan {
 	if err != nil {
 		return nil
 	}
-	plan, err := topology.Parse(dir.Path("topology.yaml"), text)
+	plan, err := topofile.Parse(dir.Path("topology.yaml"), text)
 	if err != nil || plan.Name != dir.Name() {
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dns"
 	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -128,7 +129,7 @@ private_zones:
 
 func TestNamesAreKnownWhereTheyShouldBe(t *testing.T) {
 	text := own(t)
-	plan, err := topology.Parse("own.yaml", []byte(strings.Replace(text, ", private_dns: true", "", 1)))
+	plan, err := topofile.Parse("own.yaml", []byte(strings.Replace(text, ", private_dns: true", "", 1)))
 	require.NoError(t, err)
 	text = strings.Replace(text, "vpce:3sXe60vRQD9B5uTEtyV1", plan.Services[0].PrivateName.TXTValue, 1)
 	for _, tt := range []struct {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/fullnat"
+	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -47,7 +48,7 @@ func (l *Lab) waitInForce(ctx context.Context, o topology.Operation, event contr
 }
 
 func (l *Lab) begin(ctx context.Context, o topology.Operation) (control.Event, error) {
-	if a, ok := o.Addition(); ok {
+	if a, ok := topofile.AdditionOf(o); ok {
 		return l.create(ctx, o, a)
 	}
 	return l.plane.Do(o)

@@ -11,6 +11,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -73,7 +74,7 @@ func TestOperationsAreCompiled(t *testing.T) {
 			{Verb: "zone-remove", Endpoint: "ep1", Zone: "eu-central-1b"}, {Verb: "endpoint-delete", Endpoint: "ep1"}}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			plan, err := topology.Parse("live.yaml", []byte(live))
+			plan, err := topofile.Parse("live.yaml", []byte(live))
 			require.NoError(t, err)
 			plane, err := control.NewPlane(plan, func() time.Time { return morning })
 			require.NoError(t, err)

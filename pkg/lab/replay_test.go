@@ -23,6 +23,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/pcap"
+	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -122,7 +123,7 @@ func line(t *testing.T, p *pcap.Packet) string {
 
 func plan(t *testing.T) *topology.Plan {
 	t.Helper()
-	p, err := topology.Load(filepath.Join(topologies, "alibaba-clb.yaml"))
+	p, err := topofile.Load(filepath.Join(topologies, "alibaba-clb.yaml"))
 	require.NoError(t, err)
 	return p
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -31,7 +32,7 @@ endpoints:
 
 func newSavedPlane(t *testing.T) *control.Plane {
 	t.Helper()
-	plan, err := topology.Parse("saved.yaml", []byte(offered))
+	plan, err := topofile.Parse("saved.yaml", []byte(offered))
 	require.NoError(t, err)
 	plane, err := control.NewPlane(plan, time.Now)
 	require.NoError(t, err)

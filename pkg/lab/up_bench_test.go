@@ -15,6 +15,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/dns"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -49,7 +50,7 @@ func big(t testing.TB, vpcs, instances, endpoints int) *topology.Plan {
 		consumer := (pair + e/(vpcs/2)) % (vpcs / 2)
 		fmt.Fprintf(&b, "  ep%d: {service: svc%d, vpc: v%d, subnets: [s]}\n", e, 2*pair+1, 2*consumer)
 	}
-	plan, err := topology.Parse("big.yaml", []byte(b.String()))
+	plan, err := topofile.Parse("big.yaml", []byte(b.String()))
 	require.NoError(t, err)
 	return plan
 }

@@ -33,6 +33,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -99,7 +100,7 @@ type Lab struct {
 // connection that needs no acceptance is connected.
 func Up(t testing.TB, file string) *Lab {
 	t.Helper()
-	plan, err := topology.Load(file)
+	plan, err := topofile.Load(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +110,7 @@ func Up(t testing.TB, file string) *Lab {
 // UpText is Up for a topology in the test's own text.
 func UpText(t testing.TB, text string) *Lab {
 	t.Helper()
-	plan, err := topology.Parse("topology.yaml", []byte(text))
+	plan, err := topofile.Parse("topology.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}

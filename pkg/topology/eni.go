@@ -3,6 +3,8 @@ package topology
 import (
 	"fmt"
 	"strings"
+
+	"github.com/plinksim/plinksim/internal/spell"
 )
 
 // ENIs are all that the lab has: those of endpoints, then those of load
@@ -42,9 +44,9 @@ func (p *Plan) ENI(ref string) (*ENI, error) {
 	nameOf := func(e **ENI) string { return (*e).Name }
 	switch len(found) {
 	case 0:
-		return nil, &NotFoundError{Kind: "ENI", Name: ref, Known: names(all, nameOf)}
+		return nil, &NotFoundError{Kind: "ENI", Name: ref, Known: spell.Names(all, nameOf)}
 	case 1:
 		return found[0], nil
 	}
-	return nil, fmt.Errorf("%q has several ENIs: write %s", ref, strings.Join(names(found, nameOf), " or "))
+	return nil, fmt.Errorf("%q has several ENIs: write %s", ref, strings.Join(spell.Names(found, nameOf), " or "))
 }

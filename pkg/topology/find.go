@@ -3,7 +3,11 @@ package topology
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
+
+	"github.com/plinksim/plinksim/internal/spell"
+	"github.com/plinksim/plinksim/pkg/packet"
 )
 
 // Account finds an account by name. The error is a *NotFoundError.
@@ -116,4 +120,47 @@ func (p *Plan) Endpoint(name string) (*Endpoint, error) {
 // *NotFoundError.
 func (e *Endpoint) Zone(zone string) (*EndpointZone, error) {
 	return find("zone", zone, e.Zones, func(z *EndpointZone) string { return z.Zone })
+}
+
+// IPv6HealthSource is the address from which servers see health checks come by
+// IPv6: that of the first gateway, as outside of Alibaba Cloud by IPv4.
+func (v *VPC) IPv6HealthSource() netip.Addr {
+	for i := range v.Subnets {
+		if gateway := v.Subnets[i].IPv6Gateway; gateway.IsValid() {
+			return gateway
+		}
+	}
+	return netip.Addr{}
+}
+
+// IPv6MAC is the Ethernet address of whoever has an IPv6 address in the VPC: a
+// device has one address for both versions.
+func (v *VPC) IPv6MAC(addr netip.Addr) (packet.MAC, bool) {
+	for i := range v.Instances {
+		if v.Instances[i].IPv6 == addr {
+			return v.Instances[i].MAC, true
+		}
+	}
+	return packet.MAC{}, false
+}
+
+// NotFoundError says that a name stands for nothing in the topology.
+type NotFoundError struct {
+	Kind  string   // endpoint, instance, …
+	Name  string   // as it was asked for
+	Known []string // the names that exist, in the order of the file
+}
+
+// Error names what was asked for and what may have been meant.
+func (e *NotFoundError) Error() string {
+	return fmt.Sprintf("there is no %s %q: %s", e.Kind, e.Name, spell.Suggest(e.Name, e.Known))
+}
+
+// find returns the element with a name, or a NotFoundError.
+func find[T any](kind, name string, all []T, nameOf func(*T) string) (*T, error) {
+	i := slices.IndexFunc(all, func(e T) bool { return nameOf(&e) == name })
+	if i < 0 {
+		return nil, &NotFoundError{Kind: kind, Name: name, Known: spell.Names(all, nameOf)}
+	}
+	return &all[i], nil
 }

@@ -1,15 +1,9 @@
 package topology
 
 import (
-	"cmp"
-	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/google/jsonschema-go/jsonschema"
-	"go.yaml.in/yaml/v3"
 )
 
 // HealthCheck says how and how often servers are probed. It is comparable.
@@ -47,7 +41,7 @@ type Codes string
 // Contains says whether a status is among the codes.
 func (c Codes) Contains(status int) bool {
 	for part := range strings.SplitSeq(string(c), ",") {
-		first, last, ok := codeRange(part)
+		first, last, ok := CodeRange(part)
 		if ok && first <= status && status <= last {
 			return true
 		}
@@ -55,8 +49,8 @@ func (c Codes) Contains(status int) bool {
 	return false
 }
 
-// codeRange reads 200, 200-399, and the clouds' 2xx and http_2xx.
-func codeRange(text string) (first, last int, ok bool) {
+// CodeRange reads 200, 200-399, and the clouds' 2xx and http_2xx.
+func CodeRange(text string) (first, last int, ok bool) {
 	text = strings.TrimPrefix(strings.TrimSpace(text), "http_")
 	if len(text) == 3 && strings.HasSuffix(text, "xx") {
 		text = text[:1] + "00-" + text[:1] + "99"
@@ -69,214 +63,4 @@ func codeRange(text string) (first, last int, ok bool) {
 	last, errLast := strconv.Atoi(to)
 	ok = errFirst == nil && errLast == nil && 100 <= first && first <= last && last <= 599
 	return first, last, ok
-}
-
-// codes is one status or range of them, or a list.
-type codes struct{ words }
-
-func (codes) schema(t tag) *jsonschema.Schema {
-	const code = `((http_)?[1-5]xx|[1-5][0-9][0-9](-[1-5][0-9][0-9])?)`
-	const pattern = `^` + code + `(, *` + code + `)*$`
-	return &jsonschema.Schema{
-		Description: t.doc,
-		Types:       []string{"integer", "string", "array"},
-		Pattern:     pattern,
-		Items:       &jsonschema.Schema{Types: []string{"integer", "string"}, Pattern: pattern},
-	}
-}
-
-// checkKey is what a health check's defaults depend on.
-type checkKey struct{ cloud, balancer, protocol string }
-
-// healthDefaults are those of the clouds.
-//
-// Alibaba Cloud: Server Load Balancer API 2014-05-15,
-// CreateLoadBalancerTCPListener, CreateLoadBalancerUDPListener (thresholds 3,
-// timeouts 5 s and 10 s) and the CLB user guide, "Configure health checks"
-// (intervals 2 s and 5 s; HEAD; 2xx and 3xx); Network Load Balancer API
-// 2022-04-30, CreateServerGroup (interval and timeout 5 s, thresholds 2);
-// Application Load Balancer API 2020-06-16, CreateServerGroup.
-//
-// AWS: User Guide for Network Load Balancers and for Application Load
-// Balancers, "Health checks for target groups"; the user agent from "Health
-// checks for Application Load Balancer target groups".
-var healthDefaults = map[checkKey]HealthCheck{
-	{"alibaba", "clb", "tcp"}:  checkOf("tcp", 2, 5, 3, 3),
-	{"alibaba", "clb", "udp"}:  checkOf("udp", 5, 10, 3, 3),
-	{"alibaba", "clb", "http"}: httpCheck(checkOf("http", 2, 5, 3, 3), "HEAD", "200-399", ""),
-	{"alibaba", "nlb", "tcp"}:  checkOf("tcp", 5, 5, 2, 2),
-	{"alibaba", "nlb", "udp"}:  checkOf("udp", 5, 5, 2, 2),
-	{"alibaba", "nlb", "http"}: httpCheck(checkOf("http", 5, 5, 2, 2), "GET", "200-299", ""),
-	{"alibaba", "alb", "tcp"}:  checkOf("tcp", 2, 5, 3, 3),
-	{"alibaba", "alb", "http"}: httpCheck(checkOf("http", 2, 5, 3, 3), "HEAD", "200-299", ""),
-	{"aws", "nlb", "tcp"}:      checkOf("tcp", 30, 10, 5, 2),
-	{"aws", "nlb", "http"}:     httpCheck(checkOf("http", 30, 6, 5, 2), "GET", "200-399", awsAgent),
-	{"aws", "alb", "http"}:     httpCheck(checkOf("http", 30, 5, 5, 2), "GET", "200", awsAgent),
-	// No cloud says; what is usual.
-	{"rfc", "clb", "tcp"}:  checkOf("tcp", 2, 5, 3, 3),
-	{"rfc", "clb", "udp"}:  checkOf("udp", 5, 10, 3, 3),
-	{"rfc", "clb", "http"}: httpCheck(checkOf("http", 2, 5, 3, 3), "GET", "200-399", ""),
-}
-
-const awsAgent = "ELB-HealthChecker/2.0"
-
-func checkOf(protocol string, interval, timeout time.Duration, healthy, unhealthy int) HealthCheck {
-	return HealthCheck{Protocol: protocol, Interval: interval * time.Second, Timeout: timeout * time.Second, Healthy: healthy, Unhealthy: unhealthy}
-}
-
-func httpCheck(check HealthCheck, method string, codes Codes, agent string) HealthCheck {
-	check.Method, check.Path, check.Codes, check.UserAgent = method, "/", codes, agent
-	return check
-}
-
-// checkBounds is what a cloud takes, in seconds and results in a row. The
-// sources are those of healthDefaults.
-type checkBounds struct {
-	intervalMin, intervalMax   time.Duration
-	timeoutMin, timeoutMax     time.Duration
-	thresholdMin, thresholdMax int
-}
-
-var healthBounds = map[string]checkBounds{
-	"alibaba": {time.Second, 50 * time.Second, time.Second, 300 * time.Second, 2, 10},
-	"aws":     {5 * time.Second, 300 * time.Second, 2 * time.Second, 120 * time.Second, 2, 10},
-}
-
-// defaultCheck is how servers of a group are probed where the file says
-// nothing. protocol is that of the check, or "" for the usual one.
-func (b *builder) defaultCheck(group ServerGroup, protocol string) HealthCheck {
-	if protocol == "" {
-		protocol = b.usualCheck(group.Protocol)
-	}
-	if protocol == "none" {
-		return HealthCheck{Protocol: "none"}
-	}
-	for _, balancer := range []string{b.balancerOf[group.Name], "clb", "nlb"} {
-		if check, ok := healthDefaults[checkKey{b.plan.Cloud, balancer, protocol}]; ok {
-			return check
-		}
-	}
-	return healthDefaults[checkKey{"rfc", "clb", protocol}]
-}
-
-// usualCheck is the protocol by which the servers of a group are probed. AWS
-// probes those of UDP groups by TCP (User Guide for Network Load Balancers,
-// "Health checks for target groups").
-func (b *builder) usualCheck(group string) string {
-	switch {
-	case group == "udp" && b.plan.Cloud != "aws":
-		return "udp"
-	case group == "http" || group == "https":
-		return "http"
-	}
-	return "tcp"
-}
-
-// healthCheck is the cloud's default with what the file says about it.
-func (b *builder) healthCheck(who string, group ServerGroup, raw rawHealthCheck) HealthCheck {
-	check := b.defaultCheck(group, raw.Protocol.V)
-	if check.Protocol == "udp" && b.plan.Cloud == "aws" && raw.Protocol.given() {
-		b.problem(raw.Protocol.Node, "write protocol: tcp, http or none", "%s: aws has no health checks by udp", who)
-	}
-	check.Port = uint16(raw.Port.V)
-	check.Interval = b.span(who, "health check interval", raw.Interval, check.Interval, 10*time.Millisecond, 5*time.Minute)
-	check.Timeout = b.span(who, "health check timeout", raw.Timeout, check.Timeout, 10*time.Millisecond, 5*time.Minute)
-	check.Healthy = raw.Healthy.or(check.Healthy)
-	check.Unhealthy = raw.Unhealthy.or(check.Unhealthy)
-	b.withinBounds(who, raw)
-	b.httpCheck(who, &check, raw)
-	b.only(who, "udp", check.Protocol, "request", raw.Request.Node)
-	b.only(who, "udp", check.Protocol, "response", raw.Response.Node)
-	check.Request, check.Response = raw.Request.V, raw.Response.V
-	check.ProxyHeader = b.proxiedChecks(group, check)
-	return check
-}
-
-func (b *builder) httpCheck(who string, check *HealthCheck, raw rawHealthCheck) {
-	b.only(who, "http", check.Protocol, "method", raw.Method.Node)
-	b.only(who, "http", check.Protocol, "path", raw.Path.Node)
-	b.only(who, "http", check.Protocol, "host", raw.Host.Node)
-	b.only(who, "http", check.Protocol, "codes", raw.Codes.Node)
-	check.Method = raw.Method.or(check.Method)
-	check.Path = raw.Path.or(check.Path)
-	check.Host = raw.Host.V
-	if raw.Path.given() && (!strings.HasPrefix(raw.Path.V, "/") || strings.ContainsAny(raw.Path.V, " \t\r\n")) {
-		b.problem(raw.Path.Node, "write a path such as /health", "%s: health check path %q does not begin with / or has blanks", who, raw.Path.V)
-	}
-	if raw.Host.given() && (raw.Host.V == "" || strings.ContainsAny(raw.Host.V, " /\t\r\n")) {
-		b.problem(raw.Host.Node, "write a name such as www.example.com", "%s: health check host %q is not a name", who, raw.Host.V)
-	}
-	if raw.Codes.given() {
-		check.Codes = b.codes(who, raw.Codes)
-	}
-}
-
-// codes writes all forms of codes in one.
-func (b *builder) codes(who string, raw codes) Codes {
-	var out []string
-	for part := range strings.SplitSeq(strings.Join(raw.V, ","), ",") {
-		if strings.TrimSpace(part) == "" {
-			continue // a comma before a blank
-		}
-		first, last, ok := codeRange(part)
-		switch {
-		case !ok:
-			b.problem(raw.Node, "write such as 200, 200-399 or http_2xx", "%s: health check codes: %q is not an HTTP status from 100 to 599, nor a range of them", who, part)
-		case first == last:
-			out = append(out, strconv.Itoa(first))
-		default:
-			out = append(out, fmt.Sprintf("%d-%d", first, last))
-		}
-	}
-	return Codes(strings.Join(out, ","))
-}
-
-// only notes a key that another kind of check has.
-func (b *builder) only(who, of, protocol, key string, node *yaml.Node) {
-	if node != nil && protocol != of {
-		b.problem(node, fmt.Sprintf("write protocol: %s, or remove %s", of, key), "%s: %s is for health checks by %s, and this one is by %s", who, key, of, protocol)
-	}
-}
-
-// withinBounds warns where the cloud would refuse a value, which is used all
-// the same: a test need not wait as long as the cloud would.
-func (b *builder) withinBounds(who string, raw rawHealthCheck) {
-	bounds, ok := healthBounds[b.plan.Cloud]
-	if !ok {
-		return
-	}
-	warn := func(node *yaml.Node, key, value, least, most string) {
-		b.warn(node, "it is used as it is", "%s: health check %s %s is outside what %s takes, %s to %s", who, key, value, b.plan.Cloud, least, most)
-	}
-	if v := raw.Interval; v.given() && outside(v.V, bounds.intervalMin, bounds.intervalMax) {
-		warn(v.Node, "interval", short(v.V), short(bounds.intervalMin), short(bounds.intervalMax))
-	}
-	if v := raw.Timeout; v.given() && outside(v.V, bounds.timeoutMin, bounds.timeoutMax) {
-		warn(v.Node, "timeout", short(v.V), short(bounds.timeoutMin), short(bounds.timeoutMax))
-	}
-	if v := raw.Healthy; v.given() && outside(v.V, bounds.thresholdMin, bounds.thresholdMax) {
-		warn(v.Node, "healthy", strconv.Itoa(v.V), strconv.Itoa(bounds.thresholdMin), strconv.Itoa(bounds.thresholdMax))
-	}
-	if v := raw.Unhealthy; v.given() && outside(v.V, bounds.thresholdMin, bounds.thresholdMax) {
-		warn(v.Node, "unhealthy", strconv.Itoa(v.V), strconv.Itoa(bounds.thresholdMin), strconv.Itoa(bounds.thresholdMax))
-	}
-}
-
-func outside[T cmp.Ordered](v, least, most T) bool { return v < least || v > most }
-
-// proxiedChecks says whether checks carry a PROXY header: at AWS they do where
-// sessions do (User Guide for Network Load Balancers, "Edit target group
-// attributes", Proxy Protocol).
-func (b *builder) proxiedChecks(group ServerGroup, check HealthCheck) bool {
-	if b.plan.Cloud != "aws" || check.Protocol != "tcp" && check.Protocol != "http" {
-		return false
-	}
-	for _, lb := range b.raw.LoadBalancers.Entries {
-		if slices.ContainsFunc(lb.Value.Listeners.Items, func(l rawListener) bool {
-			return l.ServerGroup.V == group.Name && l.ProxyProtocol.given()
-		}) {
-			return true
-		}
-	}
-	return false
 }

@@ -1,9 +1,33 @@
 package topology
 
 import (
+	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/plinksim/plinksim/pkg/packet"
 )
+
+// IsHTTP says whether a listener or a server group is of layer 7.
+func IsHTTP(protocol string) bool { return protocol == "http" || protocol == "https" }
+
+// Proxy is where the listeners of an alb's node run: a namespace of its own
+// with an address in the node's subnet.
+type Proxy struct {
+	IP        netip.Addr // what clients in the VPC use, and what servers see
+	MAC       packet.MAC // packet.MACOf(IP)
+	Namespace string     // file name of its network namespace
+	Device    string     // in its own namespace: eth0
+	Port      string     // the other end, on the subnet's bridge
+}
+
+// IP is the address of a node in its subnet.
+func (n *Node) IP() netip.Addr {
+	if n.Proxy != nil {
+		return n.Proxy.IP
+	}
+	return n.ENI.IP
+}
 
 // HTTPListener is what an http or https listener has beyond the others. Its
 // server group is where requests go that no rule matches.

@@ -1,115 +1,114 @@
 package topology
 
 import (
-	"fmt"
-	"hash/fnv"
-	"strconv"
 	"strings"
+
+	"github.com/plinksim/plinksim/internal/derive"
 )
 
-// ids makes identifiers in the form of one cloud. They depend on the lab's
+// IDs makes identifiers in the form of one cloud. They depend on the lab's
 // name and on the object's, so the same file has the same ones everywhere.
-type ids struct{ cloud, lab, region string }
+type IDs struct{ Cloud, Lab, Region string }
 
-// id is an identifier of the object, "vpc/vpc1" for example. Alibaba Cloud
+// ID is an identifier of the object, "vpc/vpc1" for example. Alibaba Cloud
 // puts a code of the region and random letters and digits, 20 together, behind
 // the prefix; AWS 17 hexadecimal digits (EC2 API reference, resource IDs).
-func (i ids) id(prefix, object string) string {
-	if i.cloud == "aws" {
-		return prefix + "-" + random(i.lab+"/"+prefix+"/"+object, 17, "0123456789abcdef")
+func (i IDs) ID(prefix, object string) string {
+	if i.Cloud == "aws" {
+		return prefix + "-" + derive.Text(i.Lab+"/"+prefix+"/"+object, 17, "0123456789abcdef")
 	}
-	return prefix + "-" + regionCode(i.region) + random(i.lab+"/"+prefix+"/"+object, 17, alphanumeric)
+	return prefix + "-" + regionCode(i.Region) + derive.Text(i.Lab+"/"+prefix+"/"+object, 17, derive.Alphanumeric)
 }
 
-// endpoint is like id. Published Alibaba Cloud endpoint names have an i, or an
+// Endpoint is like ID. Published Alibaba Cloud endpoint names have an i, or an
 // r where they are reverse endpoints, and 16 hexadecimal digits behind the
 // region's code.
-func (i ids) endpoint(name string, reverse bool) string {
-	if i.cloud == "aws" {
-		return i.id("vpce", name)
+func (i IDs) Endpoint(name string, reverse bool) string {
+	if i.Cloud == "aws" {
+		return i.ID("vpce", name)
 	}
 	kind := "i"
 	if reverse {
 		kind = "r"
 	}
-	return "ep-" + regionCode(i.region) + kind + random(i.lab+"/ep/"+name, 16, "0123456789abcdef")
+	return "ep-" + regionCode(i.Region) + kind + derive.Text(i.Lab+"/ep/"+name, 16, "0123456789abcdef")
 }
 
-// service is the identifier of an endpoint service.
-func (i ids) service(name string) string {
-	if i.cloud == "aws" {
-		return i.id("vpce-svc", name)
+// Service is the identifier of an endpoint service.
+func (i IDs) Service(name string) string {
+	if i.Cloud == "aws" {
+		return i.ID("vpce-svc", name)
 	}
-	return i.id("epsrv", name)
+	return i.ID("epsrv", name)
 }
 
-// account is an account's number: 16 digits at Alibaba Cloud, 12 at AWS. It
+// AccountID is an account's number: 16 digits at Alibaba Cloud, 12 at AWS. It
 // depends on the name alone, so that an account is the same in every lab.
-func account(cloud, name string) string {
+func AccountID(cloud, name string) string {
 	if cloud == "aws" {
-		return random("account/"+name, 1, "123456789") + random("account number/"+name, 11, "0123456789")
+		return derive.Text("account/"+name, 1, "123456789") + derive.Text("account number/"+name, 11, "0123456789")
 	}
-	return "1" + random("account number/"+name, 15, "0123456789")
+	return "1" + derive.Text("account number/"+name, 15, "0123456789")
 }
 
-// serviceName is what a consumer types to find the service. Alibaba Cloud
+// ServiceName is what a consumer types to find the service. Alibaba Cloud
 // PrivateLink API 2020-04-15, GetVpcEndpointServiceAttribute; AWS PrivateLink
 // guide, "Create a service powered by AWS PrivateLink".
-func (i ids) serviceName(id string) string {
-	if i.cloud == "aws" {
-		return "com.amazonaws.vpce." + i.region + "." + id
+func (i IDs) ServiceName(id string) string {
+	if i.Cloud == "aws" {
+		return "com.amazonaws.vpce." + i.Region + "." + id
 	}
-	return "com.aliyuncs.privatelink." + i.region + "." + id
+	return "com.aliyuncs.privatelink." + i.Region + "." + id
 }
 
-// serviceDomain, endpointDomain and zoneDomain follow the documents that
-// serviceName names. At AWS a token, which the guide's syntax leaves out but
+// ServiceDomain, EndpointDomain and ZoneDomain follow the documents that
+// ServiceName names. At AWS a token, which the guide's syntax leaves out but
 // its examples show, follows the endpoint's identifier.
-func (i ids) serviceDomain(service string) string {
-	if i.cloud == "aws" {
-		return service + "." + i.region + ".vpce.amazonaws.com"
+func (i IDs) ServiceDomain(service string) string {
+	if i.Cloud == "aws" {
+		return service + "." + i.Region + ".vpce.amazonaws.com"
 	}
-	return service + "." + i.region + ".privatelink.aliyuncs.com"
+	return service + "." + i.Region + ".privatelink.aliyuncs.com"
 }
 
-func (i ids) endpointDomain(endpoint, service string) string {
-	return endpoint + i.token(endpoint) + "." + i.serviceDomain(service)
+func (i IDs) EndpointDomain(endpoint, service string) string {
+	return endpoint + i.token(endpoint) + "." + i.ServiceDomain(service)
 }
 
-func (i ids) zoneDomain(endpoint, zone, service string) string {
-	return endpoint + i.token(endpoint) + "-" + zone + "." + i.serviceDomain(service)
+func (i IDs) ZoneDomain(endpoint, zone, service string) string {
+	return endpoint + i.token(endpoint) + "-" + zone + "." + i.ServiceDomain(service)
 }
 
-func (i ids) token(endpoint string) string {
-	if i.cloud == "aws" {
-		return "-" + random(i.lab+"/token/"+endpoint, 8, alphanumeric)
+func (i IDs) token(endpoint string) string {
+	if i.Cloud == "aws" {
+		return "-" + derive.Text(i.Lab+"/token/"+endpoint, 8, derive.Alphanumeric)
 	}
 	return ""
 }
 
-// serverGroup and loadBalancer have forms of their own: at AWS the last part
+// ServerGroup and LoadBalancer have forms of their own: at AWS the last part
 // of an ARN (Elastic Load Balancing API reference, version 2015-12-01); at
 // Alibaba Cloud a prefix for each type of load balancer.
-func (i ids) serverGroup(name, balancer string) string {
+func (i IDs) ServerGroup(name, balancer string) string {
 	switch {
-	case i.cloud == "aws":
-		return "targetgroup/" + name + "/" + random(i.lab+"/targetgroup/"+name, 16, "0123456789abcdef")
+	case i.Cloud == "aws":
+		return "targetgroup/" + name + "/" + derive.Text(i.Lab+"/targetgroup/"+name, 16, "0123456789abcdef")
 	case balancer == "nlb", balancer == "alb":
-		return i.id("sgp", name)
+		return i.ID("sgp", name)
 	}
-	return i.id("rsp", name)
+	return i.ID("rsp", name)
 }
 
-func (i ids) loadBalancer(name, balancer string) string {
+func (i IDs) LoadBalancer(name, balancer string) string {
 	switch {
-	case i.cloud == "aws" && balancer == "alb":
-		return "app/" + name + "/" + random(i.lab+"/loadbalancer/"+name, 16, "0123456789abcdef")
-	case i.cloud == "aws":
-		return "net/" + name + "/" + random(i.lab+"/loadbalancer/"+name, 16, "0123456789abcdef")
+	case i.Cloud == "aws" && balancer == "alb":
+		return "app/" + name + "/" + derive.Text(i.Lab+"/loadbalancer/"+name, 16, "0123456789abcdef")
+	case i.Cloud == "aws":
+		return "net/" + name + "/" + derive.Text(i.Lab+"/loadbalancer/"+name, 16, "0123456789abcdef")
 	case balancer == "nlb", balancer == "alb":
-		return i.id(balancer, name)
+		return i.ID(balancer, name)
 	}
-	return i.id("lb", name)
+	return i.ID("lb", name)
 }
 
 // regionCodes are the three characters of Alibaba Cloud's regions as they
@@ -134,52 +133,8 @@ func regionCode(region string) string {
 	return (strings.ReplaceAll(region, "-", "") + "xxx")[:3]
 }
 
-const alphanumeric = "0123456789abcdefghijklmnopqrstuvwxyz"
-
-// random is n characters of an alphabet that depend on the seed alone.
-func random(seed string, n int, alphabet string) string {
-	out := make([]byte, n)
-	for i := range out {
-		out[i] = alphabet[hash(seed+"#"+strconv.Itoa(i))%uint64(len(alphabet))]
-	}
-	return string(out)
-}
-
-// hash is FNV-1a with a final mix: the low bits of FNV alone are too much
-// alike for texts that differ in their last character (the mix is that of
-// MurmurHash3, fmix64).
-func hash(text string) uint64 {
-	f := fnv.New64a()
-	f.Write([]byte(text))
-	h := f.Sum64()
-	h ^= h >> 33
-	h *= 0xff51afd7ed558ccd
-	h ^= h >> 33
-	h *= 0xc4ceb9fe1a85ec53
-	return h ^ h>>33
-}
-
-// maxDevice is what Linux takes as the name of an interface: IFNAMSIZ is 16,
-// with a NUL at the end (linux/if.h).
-const maxDevice = 15
-
-// devices hands out the interface names of one network namespace.
-type devices map[string]bool
-
-// newDevices keeps the names that the kernel has for itself in every
-// namespace: the loopback, and "all" and "default" of net.ipv4.conf.
-func newDevices() devices {
-	return devices{"lo": true, "all": true, "default": true}
-}
-
-// name is the wish itself where it is short enough and free, otherwise its
-// beginning and a part of a hash.
-func (d devices) name(wish string) string {
-	name := wish
-	for try := 0; d[name] || len(name) > maxDevice; try++ {
-		suffix := fmt.Sprintf("-%04x", hash(wish+strings.Repeat("#", try))&0xffff)
-		name = strings.TrimRight(wish[:min(len(wish), maxDevice-len(suffix))], "-") + suffix
-	}
-	d[name] = true
-	return name
+// NewID is an identifier of the cloud's form for what is made while the lab
+// runs: prefix vpcnatip or fullnat, and the object's name.
+func (p *Plan) NewID(prefix, object string) string {
+	return IDs{Cloud: p.Cloud, Lab: p.Name, Region: p.Region}.ID(prefix, object)
 }

@@ -77,6 +77,11 @@ const (
 	maxRate = 100e9
 )
 
+// MinMegabits and MaxMegabits bound the bandwidth of a connection, in Mbit/s:
+// PrivateLink API 2020-04-15, UpdateVpcEndpointConnectionAttribute, Bandwidth:
+// 100 to 10240 for a CLB.
+const MinMegabits, MaxMegabits = 100, 10240
+
 // ParseRate reads a bandwidth such as 100Mbit or 2.5Gbit, in bit/s; none, and
 // 0, is 0: no limit. An "/s" at the end changes nothing.
 func ParseRate(text string) (int64, error) {
@@ -139,81 +144,4 @@ func ParseShare(text string) (float64, error) {
 // FormatShare is the text that ParseShare reads.
 func FormatShare(share float64) string {
 	return strconv.FormatFloat(share*100, 'g', 6, 64) + "%"
-}
-
-// share, rate and megabits are values of the file.
-type (
-	share    float64
-	rate     int64 // bit/s
-	megabits int   // Mbit/s; 0: not limited
-)
-
-const (
-	rateHint  = "write a number and a unit, such as 100Mbit or 2.5Gbit, or none"
-	shareHint = "write a percentage, such as 1% or 0.5%"
-
-	// PrivateLink API 2020-04-15, UpdateVpcEndpointConnectionAttribute,
-	// Bandwidth: 100 to 10240 Mbit/s for a CLB.
-	MinMegabits, MaxMegabits = 100, 10240
-)
-
-func parseMegabits(text string, v *megabits) (hint string, err error) {
-	if text == "none" {
-		*v = 0
-		return "", nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		return fmt.Sprintf("write a number of Mbit/s from %d to %d, or none", MinMegabits, MaxMegabits), fmt.Errorf("is %q, not a whole number", text)
-	}
-	if n != 0 && (n < MinMegabits || n > MaxMegabits) {
-		return fmt.Sprintf("write a number from %d to %d, or none", MinMegabits, MaxMegabits), fmt.Errorf("is %d, outside %d to %d", n, MinMegabits, MaxMegabits)
-	}
-	*v = megabits(n)
-	return "", nil
-}
-
-// impairments are those of an endpoint: what is said of a direction, else what
-// is said of both, else the bandwidth of the service.
-func (b *builder) impairments(who string, raw rawImpairments, bandwidth int) (out Impairments) {
-	out.Seed = uint64(raw.Seed.V)
-	both := raw.oneWay().over(Impairment{Bandwidth: int64(bandwidth) * 1e6})
-	for _, way := range []struct {
-		name string
-		raw  *rawOneWay
-		into *Impairment
-	}{{"to the provider", raw.ToProvider, &out.ToProvider}, {"to the consumer", raw.ToConsumer, &out.ToConsumer}} {
-		*way.into = both
-		node := raw.Node
-		if way.raw != nil {
-			*way.into = way.raw.over(both)
-			node = way.raw.Node
-		} else if way.into == &out.ToConsumer && raw.ToProvider == nil {
-			continue // the same again
-		}
-		if err := way.into.Check(); err != nil && node != nil {
-			b.problem(node, "", "%s: %s, %v", who, way.name, err)
-		}
-	}
-	return out
-}
-
-// over is base with what the file says in its place.
-func (w rawOneWay) over(base Impairment) Impairment {
-	return Impairment{
-		Bandwidth: int64(w.Bandwidth.or(rate(base.Bandwidth))),
-		Delay:     w.Delay.or(base.Delay),
-		Jitter:    w.Jitter.or(base.Jitter),
-		Loss:      float64(w.Loss.or(share(base.Loss))),
-		Reorder:   float64(w.Reorder.or(share(base.Reorder))),
-		Duplicate: float64(w.Duplicate.or(share(base.Duplicate))),
-		Corrupt:   float64(w.Corrupt.or(share(base.Corrupt))),
-	}
-}
-
-func (r rawImpairments) oneWay() rawOneWay {
-	return rawOneWay{
-		Bandwidth: r.Bandwidth, Delay: r.Delay, Jitter: r.Jitter, Loss: r.Loss,
-		Reorder: r.Reorder, Duplicate: r.Duplicate, Corrupt: r.Corrupt, Node: r.Node,
-	}
 }

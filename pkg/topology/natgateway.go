@@ -4,235 +4,10 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
+
+	"github.com/plinksim/plinksim/internal/derive"
+	"github.com/plinksim/plinksim/internal/spell"
 )
-
-// natGateways builds the gateways without their entries, which refer to
-// endpoints, which refer to services, which offer gateways.
-func (b *builder) natGateways() {
-	for i := range b.raw.NATGateways.Entries {
-		e := &b.raw.NATGateways.Entries[i]
-		b.object("NAT gateway", e.Name, func() { b.natGateway(e) })
-	}
-}
-
-func (b *builder) natGateway(e *entry[rawNATGateway]) {
-	who := fmt.Sprintf("NAT gateway %q", e.Name)
-	gw := NATGateway{
-		Name:    e.Name,
-		ID:      b.ids.id("ngw", e.Name),
-		TableID: b.ids.id("fulltb", e.Name),
-		Type:    e.Value.Type.V,
-		VPC:     e.Value.VPC.V,
-		Subnet:  e.Value.Subnet.V,
-	}
-	if !b.sizes.fullNAT {
-		b.problem(e.Key, "write cloud: alibaba", "%s: cloud %s has no NAT gateways of type FullNat", who, b.plan.Cloud)
-	}
-	if _, err := b.plan.LoadBalancer(e.Name); err == nil {
-		// A service would not know which of them it offers.
-		b.problem(e.Key, "give one of them another name", "%s has the name of a load balancer", who)
-	}
-	vpc := refer(b, who, e.Value.VPC, b.plan.VPC)
-	if vpc == nil {
-		b.plan.NATGateways = append(b.plan.NATGateways, gw)
-		return
-	}
-	gw.Account = vpc.Account
-	if subnet := refer(b, who, e.Value.Subnet, vpc.Subnet); subnet != nil {
-		b.address(who, e.Value.IP, vpc, subnet)
-		gw.ENI = b.eni("nat", e.Name, vpc, place{subnet: subnet, ip: e.Value.IP.V})
-		gw.CIDR = b.natCIDR(who, e.Value.NATCIDR, vpc, subnet)
-		gw.NATIPs = []NATIP{{ID: b.ids.id("vpcnatip", e.Name), IP: e.Value.IP.V}}
-		for _, ip := range e.Value.NATIPs.Items {
-			b.natIP(who, ip, &gw, vpc, subnet)
-		}
-	}
-	b.plan.NATGateways = append(b.plan.NATGateways, gw)
-}
-
-// natBlocks are where a NAT CIDR of one's own may be: Alibaba Cloud VPC API
-// 2016-04-28, CreateNatIpCidr.
-var natBlocks = []netip.Prefix{
-	netip.MustParsePrefix("10.0.0.0/8"),
-	netip.MustParsePrefix("172.16.0.0/12"),
-	netip.MustParsePrefix("192.168.0.0/16"),
-}
-
-// natCIDR is the block of the gateway's NAT IPs: that of its subnet, or one
-// outside of the VPC.
-func (b *builder) natCIDR(who string, v value[netip.Prefix], vpc *VPC, subnet *Subnet) netip.Prefix {
-	if !v.given() {
-		return subnet.CIDR
-	}
-	cidr := b.network(who, "nat_cidr", v)
-	switch {
-	case cidr == subnet.CIDR, !subnet.CIDR.IsValid(), !vpc.CIDR.IsValid():
-	case cidr.Overlaps(vpc.CIDR):
-		b.problem(v.Node, fmt.Sprintf("leave it out for that of the subnet, %s, or write a block outside of the vpc", subnet.CIDR),
-			"%s: nat_cidr %s overlaps vpc %q (%s)", who, cidr, vpc.Name, vpc.CIDR)
-	case cidr.Bits() < 16 || !slices.ContainsFunc(natBlocks, func(n netip.Prefix) bool { return contains(n, cidr) }):
-		b.problem(v.Node, "use a block of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16 with a mask from /16 to /32",
-			"%s cannot have the nat_cidr %s", who, cidr)
-	}
-	for _, other := range b.plan.NATGateways {
-		if other.VPC == vpc.Name && other.CIDR.IsValid() && cidr != subnet.CIDR && cidr.Overlaps(other.CIDR) {
-			b.problem(v.Node, "the VPC has one route to it: give one of them another block", "%s: nat_cidr %s overlaps that of NAT gateway %q (%s)", who, cidr, other.Name, other.CIDR)
-		}
-	}
-	return cidr
-}
-
-func (b *builder) natIP(who string, ip value[netip.Addr], gw *NATGateway, vpc *VPC, subnet *Subnet) {
-	if !ip.given() || !gw.CIDR.IsValid() {
-		return
-	}
-	switch other := b.taken[vpc.Name][ip.V]; {
-	case !gw.CIDR.Contains(ip.V):
-		b.problem(ip.Node, fmt.Sprintf("write an address of %s", gw.CIDR), "%s: nat ip %s is not in its NAT CIDR %s", who, ip.V, gw.CIDR)
-		return
-	case gw.CIDR == subnet.CIDR:
-		b.address(who, ip, vpc, subnet)
-	case other != "":
-		b.problem(ip.Node, "give one of them another address", "%s: nat ip %s is already that of %s", who, ip.V, other)
-	default:
-		b.take(vpc.Name, ip.V, who)
-	}
-	gw.NATIPs = append(gw.NATIPs, NATIP{ID: b.ids.id("vpcnatip", gw.Name+"/"+ip.V.String()), IP: ip.V})
-}
-
-// fullNAT builds the entries of all gateways.
-func (b *builder) fullNAT() {
-	for i := range b.raw.NATGateways.Entries {
-		e, gw := &b.raw.NATGateways.Entries[i], &b.plan.NATGateways[i]
-		for j := range e.Value.FullNAT.Entries {
-			b.fullNATEntry(&e.Value.FullNAT.Entries[j], gw)
-		}
-		// A port that the file names comes before one that is chosen.
-		for j := range gw.Entries {
-			entry := &gw.Entries[j]
-			if entry.NATPort == 0 && !e.Value.FullNAT.Entries[j].Value.NATPort.Bad {
-				entry.NATPort = FreeNATPort(b.plan.Name+"/"+gw.Name+"/"+entry.Name, func(port uint16) bool {
-					return gw.EntryAt(entry.NATIP, port, entry.Protocol) != nil
-				})
-			}
-		}
-	}
-}
-
-func (b *builder) fullNATEntry(e *entry[rawFullNATEntry], gw *NATGateway) {
-	who := fmt.Sprintf("FullNAT entry %q", e.Name)
-	out := FullNATEntry{
-		Name:       e.Name,
-		ID:         b.ids.id("fullnat", gw.Name+"/"+e.Name),
-		NATIP:      e.Value.NATIP.V,
-		NATPort:    uint16(e.Value.NATPort.V),
-		Protocol:   e.Value.Protocol.or("tcp"),
-		AccessIP:   e.Value.AccessIP.V,
-		AccessPort: uint16(e.Value.AccessPort.V),
-		Domain:     e.Value.Domain.V,
-	}
-	b.natSide(who, e, gw, &out)
-	if ep := b.reverseEndpoint(who, e.Value.Endpoint, gw, &out); ep != nil {
-		b.accessSide(who, e.Value.AccessIP, ep)
-	}
-	gw.Entries = append(gw.Entries, out)
-}
-
-// natSide checks where the provider's instances connect to.
-func (b *builder) natSide(who string, e *entry[rawFullNATEntry], gw *NATGateway, out *FullNATEntry) {
-	v := &e.Value
-	if v.NATIP.given() && !b.bad["NAT gateway "+gw.Name] && !gw.HasIP(v.NATIP.V) {
-		var known []string
-		for _, ip := range gw.IPs() {
-			known = append(known, ip.String())
-		}
-		b.problem(v.NATIP.Node, fmt.Sprintf("add it to nat_ips; there is %s", list(known)), "%s: %s is not a NAT IP of NAT gateway %q", who, v.NATIP.V, gw.Name)
-	}
-	if v.NATIP.given() && v.NATPort.given() && !v.Protocol.Bad {
-		if other := gw.EntryAt(out.NATIP, out.NATPort, out.Protocol); other != nil {
-			b.problem(v.NATPort.Node, "give one of them another nat_ip or nat_port",
-				"%s: %s port %d of %s already is that of FullNAT entry %q", who, out.Protocol, out.NATPort, out.NATIP, other.Name)
-		}
-	}
-	if !v.Domain.given() {
-		return
-	}
-	if !IsHostName(v.Domain.V) {
-		b.problem(v.Domain.Node, "write a domain name such as mysql1.com", "%s: %q is not a domain name", who, v.Domain.V)
-	}
-	for i := range b.plan.NATGateways {
-		for _, other := range b.plan.NATGateways[i].Entries {
-			if b.plan.NATGateways[i].VPC == gw.VPC && other.Domain == out.Domain && other.NATIP != out.NATIP && v.NATIP.given() {
-				b.problem(v.Domain.Node, "give one of them another domain, or both the same nat_ip",
-					"%s: %s already leads to %s, by FullNAT entry %q", who, out.Domain, other.NATIP, other.Name)
-			}
-		}
-	}
-}
-
-// reverseEndpoint finds the endpoint that an entry leads through: one of a
-// service that offers the gateway, in one zone.
-func (b *builder) reverseEndpoint(who string, ref value[string], gw *NATGateway, out *FullNATEntry) *Endpoint {
-	name, zone, zoned := strings.Cut(ref.V, "@")
-	ref.V = name
-	ep := refer(b, who, ref, b.plan.Endpoint)
-	if ep == nil {
-		return nil
-	}
-	out.Endpoint = name
-	if b.bad["endpoint "+ep.Name] || b.bad["NAT gateway "+gw.Name] || len(ep.Zones) == 0 {
-		return nil
-	}
-	service, err := b.plan.Service(ep.Service)
-	if err != nil || b.bad["endpoint service "+service.Name] {
-		return nil
-	}
-	if !service.OffersGateway(gw.Name) {
-		b.problem(ref.Node, fmt.Sprintf("name an endpoint of a service with resources: [%s]", gw.Name),
-			"%s: endpoint %q leads to endpoint service %q, not to NAT gateway %q", who, ep.Name, service.Name, gw.Name)
-		return nil
-	}
-	if !zoned && len(ep.Zones) > 1 {
-		b.problem(ref.Node, "write "+either(names(ep.Zones, func(z *EndpointZone) string { return z.ENI.Name })), "%s: endpoint %q has several ENIs", who, ep.Name)
-		return nil
-	}
-	if !zoned {
-		zone = ep.Zones[0].Zone
-	}
-	if _, err := ep.Zone(zone); err != nil {
-		b.problem(ref.Node, "write "+either(names(ep.Zones, func(z *EndpointZone) string { return z.ENI.Name })), "%s: endpoint %q is not in zone %s", who, ep.Name, zone)
-		return nil
-	}
-	out.Zone = zone
-	return ep
-}
-
-// accessSide checks where an entry leads to: an address of the endpoint's VPC.
-func (b *builder) accessSide(who string, ip value[netip.Addr], ep *Endpoint) {
-	vpc, err := b.plan.VPC(ep.VPC)
-	if err != nil || !ip.given() || !vpc.CIDR.IsValid() {
-		return
-	}
-	if vpc.SubnetOf(ip.V) == nil {
-		b.problem(ip.Node, fmt.Sprintf("write an address of a subnet of vpc %q", vpc.Name), "%s: access_ip %s is in no subnet of vpc %q (%s), where endpoint %q is", who, ip.V, vpc.Name, vpc.CIDR, ep.Name)
-		return
-	}
-	for _, in := range vpc.Instances {
-		if in.IP == ip.V {
-			return
-		}
-	}
-	b.warn(ip.Node, "give an instance this ip", "%s: no instance of vpc %q has the ip %s", who, vpc.Name, ip.V)
-}
-
-// IsHostName says whether text can stand in a hosts file as the name of an
-// address: letters, digits and hyphens in lower case (RFC 1123, 2.1), and no
-// address itself.
-func IsHostName(text string) bool {
-	_, err := netip.ParseAddr(text)
-	return err != nil && isDomain(text) && !strings.Contains(text, "_")
-}
 
 // FreeNATPort chooses a port of a NAT IP for an entry that names none: the
 // cloud takes a random one that is free (VPC API 2016-04-28,
@@ -240,7 +15,7 @@ func IsHostName(text string) bool {
 // that depends on the key alone. 0 where all are taken.
 func FreeNATPort(key string, taken func(uint16) bool) uint16 {
 	const first = 1024 // below are the well-known ports
-	start := int(hash(key) % (65536 - first))
+	start := int(derive.Hash(key) % (65536 - first))
 	for i := range 65536 - first {
 		if port := uint16(first + (start+i)%(65536-first)); !taken(port) {
 			return port
@@ -254,7 +29,7 @@ func FreeNATPort(key string, taken func(uint16) bool) uint16 {
 // none.
 func (p *Plan) FreeNATIP(g *NATGateway, taken func(netip.Addr) bool) (netip.Addr, bool) {
 	low, top := p.natReserve(g)
-	return choose(g.CIDR, low, top, fmt.Sprintf("%s/nat/%s/%d", p.Name, g.Name, len(g.NATIPs)), func(addr netip.Addr) bool {
+	return derive.Address(g.CIDR, low, top, fmt.Sprintf("%s/nat/%s/%d", p.Name, g.Name, len(g.NATIPs)), func(addr netip.Addr) bool {
 		return p.addressOf(g.VPC, addr) != "" || taken(addr)
 	})
 }
@@ -275,7 +50,7 @@ func (p *Plan) CheckNATIP(g *NATGateway, addr netip.Addr) error {
 	if !g.CIDR.Contains(addr) {
 		return fmt.Errorf("%s is not in the NAT CIDR of NAT gateway %q (%s)", addr, g.Name, g.CIDR)
 	}
-	if at := position(g.CIDR, addr); at < low || at >= size(g.CIDR)-top {
+	if at := derive.Position(g.CIDR, addr); at < low || at >= derive.Size(g.CIDR)-top {
 		return fmt.Errorf("%s is reserved in %s", addr, g.CIDR)
 	}
 	if owner := p.addressOf(g.VPC, addr); owner != "" {
@@ -313,15 +88,6 @@ func (p *Plan) addressOf(name string, addr netip.Addr) string {
 	return ""
 }
 
-// NewID is an identifier of the cloud's form for what is made while the lab
-// runs: prefix vpcnatip or fullnat, and the object's name.
-func (p *Plan) NewID(prefix, object string) string {
-	return ids{cloud: p.Cloud, lab: p.Name, region: p.Region}.id(prefix, object)
-}
-
-// IsName says whether text can be the name of an object of a topology.
-func IsName(text string) bool { return len(text) <= maxName && goodName.MatchString(text) }
-
 // EntryAt is the entry of the gateway that has an address, a port and a
 // protocol, or nil.
 func (g *NATGateway) EntryAt(ip netip.Addr, port uint16, protocol string) *FullNATEntry {
@@ -353,34 +119,35 @@ func (s *EndpointService) OffersGateway(name string) bool {
 	return slices.ContainsFunc(s.Resources, func(r Resource) bool { return r.NATGateway == name })
 }
 
-// offer is what a service has as a resource: a load balancer or a NAT gateway.
-type offer struct {
-	name, vpc string
-	kind      string // load balancer or NAT gateway
-	a         string // in a sentence: a clb, a NAT gateway; "" where it is not known
-	resources []Resource
+// Offer is what a service has as a resource: a load balancer or a NAT gateway.
+type Offer struct {
+	Name, VPC string
+	Kind      string // load balancer or NAT gateway
+	Phrase    string // in a sentence: a clb, a NAT gateway; "" where it is not known
+	Resources []Resource
 }
 
-// offerOf finds a resource by its name.
-func (p *Plan) offerOf(name string) (*offer, error) {
+// Offer finds what a service can offer by its name. The error is a
+// *NotFoundError.
+func (p *Plan) Offer(name string) (*Offer, error) {
 	if lb, err := p.LoadBalancer(name); err == nil {
-		out := &offer{name: name, vpc: lb.VPC, kind: "load balancer"}
+		out := &Offer{Name: name, VPC: lb.VPC, Kind: "load balancer"}
 		if lb.Type != "" {
-			out.a = "a " + lb.Type
+			out.Phrase = "a " + lb.Type
 		}
 		if lb.Type == "alb" || lb.Type == "nlb" {
-			out.a = "an " + lb.Type
+			out.Phrase = "an " + lb.Type
 		}
 		for _, node := range lb.Nodes {
-			out.resources = append(out.resources, Resource{LoadBalancer: name, Zone: node.Zone})
+			out.Resources = append(out.Resources, Resource{LoadBalancer: name, Zone: node.Zone})
 		}
 		return out, nil
 	}
 	gw, err := p.NATGateway(name)
 	if err == nil {
-		out := &offer{name: name, vpc: gw.VPC, kind: "NAT gateway", a: "a NAT gateway"}
+		out := &Offer{Name: name, VPC: gw.VPC, Kind: "NAT gateway", Phrase: "a NAT gateway"}
 		if gw.ENI.Zone != "" {
-			out.resources = []Resource{{NATGateway: name, Zone: gw.ENI.Zone}}
+			out.Resources = []Resource{{NATGateway: name, Zone: gw.ENI.Zone}}
 		}
 		return out, nil
 	}
@@ -388,7 +155,7 @@ func (p *Plan) offerOf(name string) (*offer, error) {
 		_, err := p.LoadBalancer(name)
 		return nil, err
 	}
-	known := names(p.LoadBalancers, func(l *LoadBalancer) string { return l.Name })
-	known = append(known, names(p.NATGateways, func(g *NATGateway) string { return g.Name })...)
+	known := spell.Names(p.LoadBalancers, func(l *LoadBalancer) string { return l.Name })
+	known = append(known, spell.Names(p.NATGateways, func(g *NATGateway) string { return g.Name })...)
 	return nil, &NotFoundError{"load balancer or NAT gateway", name, known}
 }

@@ -1,3 +1,10 @@
+// Package topology is the model of a lab: a Plan in which every identifier,
+// domain name, address, MAC and device is decided, with the look-ups that go
+// from a name to an object; the operations that accounts do while the lab runs;
+// and, as a Profile, how the clouds differ.
+//
+// The package is pure and stands on the standard library alone. Plans are made
+// by topofile, which reads topology files.
 package topology
 
 import (
@@ -10,8 +17,8 @@ import (
 
 // Plan is a topology in which everything is decided: every name, address, MAC
 // and device of the lab. The same file gives the same Plan on every machine.
-// Lists are in the order of the file. A Plan is immutable once Load returned
-// it, so it may be read from any goroutine.
+// Lists are in the order of the file. A Plan is immutable once it is
+// made, so it may be read from any goroutine.
 type Plan struct {
 	Name    string // the lab: 1 to 32 of a-z, 0-9 and "-"
 	File    string // the file's name as the user wrote it, "" if it was not a file

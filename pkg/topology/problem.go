@@ -2,7 +2,6 @@ package topology
 
 import (
 	"fmt"
-	"strings"
 )
 
 // Problem is one thing that is wrong with a topology file, or, as a warning,
@@ -35,23 +34,4 @@ func (p Problem) String() string {
 		text += "\n  hint: " + p.Hint
 	}
 	return text
-}
-
-// Problems is every problem of a file, in the order of the file. It is the
-// error that Parse returns for a topology that cannot be used.
-type Problems []Problem
-
-// Error is the text of all problems and, at the end, how many there are.
-func (ps Problems) Error() string {
-	var b strings.Builder
-	for _, p := range ps {
-		b.WriteString(p.String())
-		b.WriteString("\n\n")
-	}
-	if len(ps) == 1 {
-		b.WriteString("1 problem")
-	} else {
-		fmt.Fprintf(&b, "%d problems", len(ps))
-	}
-	return b.String()
 }

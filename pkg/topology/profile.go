@@ -1,11 +1,68 @@
 package topology
 
 import (
-	"net/netip"
 	"time"
 )
 
-// profiles is how each cloud behaves.
+// httpProfiles is how the clouds' layer 7 load balancers behave.
+var httpProfiles = map[string]HTTPProfile{
+	"alibaba": {
+		// Application Load Balancer API 2020-06-16, CreateListener.
+		Idle:    15 * time.Second,
+		Request: time.Minute,
+		// "ALB status codes": a header of more than 32 KB is 400, TRACE is 405,
+		// 499 is logged where the client went away. No public figure for the
+		// connect timeout and for all headers together: what nginx, of which ALB
+		// is made, is usually given.
+		Connect:     5 * time.Second,
+		MaxHeader:   32 << 10,
+		MaxHeaders:  128 << 10,
+		RefuseTrace: true,
+		ClientGone:  499,
+		// No public word. What nginx does (ngx_http_proxy_module,
+		// proxy_next_upstream: error timeout) where nothing was sent.
+		ConnectElsewhere: true,
+		// CreateServerGroup: UpstreamKeepaliveEnabled is off, the cookie is
+		// SERVERID for 1000 s.
+		Persistence: Persistence{Cookie: "SERVERID", Timeout: 1000 * time.Second},
+	},
+	"aws": {
+		// User Guide for Application Load Balancers, "Edit attributes for your
+		// Application Load Balancer" (idle timeout), "Troubleshoot your
+		// Application Load Balancers" (connect timeout 10 s; 16 K for a request
+		// line or header, 64 K for all; 460 where the client went away), "HTTP
+		// headers and Application Load Balancers", "Sticky sessions".
+		Idle:        time.Minute,
+		Request:     time.Minute,
+		Connect:     10 * time.Second,
+		MaxHeader:   16 << 10,
+		MaxHeaders:  64 << 10,
+		ClientGone:  460,
+		Forwarded:   []string{"proto", "port"},
+		Keepalive:   true,
+		Persistence: Persistence{Cookie: "AWSALB", Timeout: 24 * time.Hour, Renew: true},
+	},
+	"rfc": {
+		// RFC 9110 and RFC 9112 name no time and no limit.
+		Idle:        time.Minute,
+		Request:     time.Minute,
+		Connect:     10 * time.Second,
+		MaxHeader:   32 << 10,
+		MaxHeaders:  128 << 10,
+		ClientGone:  499,
+		Forwarded:   []string{"proto", "port"},
+		Keepalive:   true,
+		Persistence: Persistence{Cookie: "SERVERID", Timeout: 1000 * time.Second},
+	},
+}
+
+// ProfileOf is how a cloud behaves.
+func ProfileOf(cloud string) Profile {
+	p := profiles[cloud]
+	p.HTTP = httpProfiles[cloud]
+	return p
+}
+
 var profiles = map[string]Profile{
 	"alibaba": {
 		Cloud: "alibaba",
@@ -91,59 +148,4 @@ var profiles = map[string]Profile{
 		TCPClosing: 4 * time.Minute,
 		TCPClosed:  4 * time.Minute,
 	},
-}
-
-// shared is the block of RFC 6598. Alibaba Cloud takes it for itself: load
-// balancers check their servers from it (CLB FAQ, "health checks") and its
-// DNS servers are in it.
-var shared = netip.MustParsePrefix("100.64.0.0/10")
-
-// alibabaServices is the part of the shared block that holds Alibaba Cloud's
-// own servers, the DNS servers among them.
-var alibabaServices = netip.MustParsePrefix("100.100.0.0/16")
-
-// sizes bounds what a cloud lets a user choose.
-type sizes struct {
-	vpcWidest, vpcNarrowest       int // mask bits
-	vpcUsual                      int // wider is possible and not recommended
-	subnetWidest, subnetNarrowest int
-	forbidden                     []netip.Prefix // no VPC in these
-	tcpIdleMin, tcpIdleMax        time.Duration  // 0: any
-	deny                          bool           // security groups can deny and have priorities
-	clb                           bool           // the cloud has clb
-	fullNAT                       bool           // and NAT gateways that serve endpoints
-}
-
-var (
-	special = []netip.Prefix{
-		netip.MustParsePrefix("0.0.0.0/8"),      // RFC 1122, 3.2.1.3
-		netip.MustParsePrefix("127.0.0.0/8"),    // RFC 1122, 3.2.1.3
-		netip.MustParsePrefix("169.254.0.0/16"), // RFC 3927
-		netip.MustParsePrefix("224.0.0.0/4"),    // RFC 5771
-		netip.MustParsePrefix("240.0.0.0/4"),    // RFC 1112, 4
-	}
-	specialAndShared = append(special[:len(special):len(special)], shared)
-)
-
-// sizesOf has its figures from: Alibaba Cloud VPC API 2016-04-28, CreateVpc
-// and CreateVSwitch; Amazon VPC user guide, "VPC CIDR blocks" and "Subnet CIDR
-// blocks"; Elastic Load Balancing API, ModifyListenerAttributes.
-var sizesOf = map[string]sizes{
-	"alibaba": {vpcWidest: 8, vpcUsual: 16, vpcNarrowest: 28, subnetWidest: 16, subnetNarrowest: 29,
-		forbidden: specialAndShared, tcpIdleMin: 10 * time.Second, tcpIdleMax: 900 * time.Second, deny: true, clb: true, fullNAT: true},
-	"aws": {vpcWidest: 16, vpcUsual: 16, vpcNarrowest: 28, subnetWidest: 16, subnetNarrowest: 28,
-		forbidden: special, tcpIdleMin: 60 * time.Second, tcpIdleMax: 6000 * time.Second},
-	"rfc": {vpcWidest: 8, vpcUsual: 8, vpcNarrowest: 29, subnetWidest: 8, subnetNarrowest: 29,
-		forbidden: specialAndShared, deny: true, clb: true, fullNAT: true},
-}
-
-// resolvers are the addresses of a VPC's DNS server. Alibaba Cloud: Elastic
-// Compute Service user guide, private domain names of instances. AWS: Amazon
-// VPC user guide, "DNS attributes for your VPC": the VPC's base address plus
-// two, and 169.254.169.253.
-func resolvers(cloud string, vpc netip.Prefix) []netip.Addr {
-	if cloud == "aws" {
-		return []netip.Addr{nth(vpc, 2), netip.MustParseAddr("169.254.169.253")}
-	}
-	return []netip.Addr{netip.MustParseAddr("100.100.2.136"), netip.MustParseAddr("100.100.2.138")}
 }

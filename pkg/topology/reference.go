@@ -5,33 +5,36 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"github.com/plinksim/plinksim/internal/spell"
 )
 
 // Expand replaces every ${reference} in text by what it stands for, see
 // Lookup. The error names the first reference that stands for nothing.
 func (p *Plan) Expand(text string) (string, error) {
-	out, errs := p.expand(text)
+	out, errs := p.ExpandAll(text)
 	if len(errs) > 0 {
 		return "", errs[0]
 	}
 	return out, nil
 }
 
-// referenceError says which reference of a text is wrong.
-type referenceError struct {
-	text string // with ${ and }
+// ReferenceError says which reference of a text is wrong.
+type ReferenceError struct {
+	Text string // with ${ and }
 	err  error
 }
 
-func (e *referenceError) Error() string { return fmt.Sprintf("%s: %s", e.text, e.err) }
-func (e *referenceError) Unwrap() error { return e.err }
+func (e *ReferenceError) Error() string { return fmt.Sprintf("%s: %s", e.Text, e.err) }
+func (e *ReferenceError) Unwrap() error { return e.err }
 
 var errNoEnd = errors.New(`"${" has no "}" that ends it`)
 
-// expand goes on after a wrong reference and returns all errors.
-func (p *Plan) expand(text string) (string, []*referenceError) {
+// ExpandAll is Expand that goes on after a wrong reference and returns all
+// errors.
+func (p *Plan) ExpandAll(text string) (string, []*ReferenceError) {
 	var out strings.Builder
-	var errs []*referenceError
+	var errs []*ReferenceError
 	for {
 		before, rest, found := strings.Cut(text, "${")
 		out.WriteString(before)
@@ -40,11 +43,11 @@ func (p *Plan) expand(text string) (string, []*referenceError) {
 		}
 		ref, after, closed := strings.Cut(rest, "}")
 		if !closed {
-			return out.String(), append(errs, &referenceError{"${" + rest, errNoEnd})
+			return out.String(), append(errs, &ReferenceError{"${" + rest, errNoEnd})
 		}
 		value, err := p.Lookup(ref)
 		if err != nil {
-			errs = append(errs, &referenceError{"${" + ref + "}", err})
+			errs = append(errs, &ReferenceError{"${" + ref + "}", err})
 		}
 		out.WriteString(value)
 		text = after
@@ -89,8 +92,8 @@ func (p *Plan) Lookup(ref string) (string, error) {
 	var missing *NotFoundError
 	switch {
 	case errors.As(err, &missing):
-		known := names(p.Endpoints, func(e *Endpoint) string { return e.Name })
-		known = append(known, names(p.LoadBalancers, func(l *LoadBalancer) string { return l.Name })...)
+		known := spell.Names(p.Endpoints, func(e *Endpoint) string { return e.Name })
+		known = append(known, spell.Names(p.LoadBalancers, func(l *LoadBalancer) string { return l.Name })...)
 		return "", &NotFoundError{"endpoint, load balancer or instance", name, append(known, missing.Known...)}
 	case err != nil:
 		return "", err

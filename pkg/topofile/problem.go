@@ -1,0 +1,27 @@
+package topofile
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// Problems is every problem of a file, in the order of the file. It is the
+// error that Parse returns for a topology that cannot be used.
+type Problems []topology.Problem
+
+// Error is the text of all problems and, at the end, how many there are.
+func (ps Problems) Error() string {
+	var b strings.Builder
+	for _, p := range ps {
+		b.WriteString(p.String())
+		b.WriteString("\n\n")
+	}
+	if len(ps) == 1 {
+		b.WriteString("1 problem")
+	} else {
+		fmt.Fprintf(&b, "%d problems", len(ps))
+	}
+	return b.String()
+}
