@@ -8,7 +8,7 @@ TOOL    := go tool -modfile=tools/go.mod
 EXEC    := $(if $(SUDO),-exec "sudo -E env PATH=$(PATH)")
 DEMO    := testdata/topologies/alibaba-clb.yaml
 
-.PHONY: help build demo test race fuzz bench bench-core lint golden tools clean
+.PHONY: help build demo test race fuzz bench bench-core lint golden count tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,9 @@ lint: ## gofmt, go vet and staticcheck
 
 golden: tools ## rewrite the golden files; the diff is the review
 	go test $(EXEC) $$(grep -rl --include='*_test.go' '/internal/golden"' . | xargs -n 1 dirname | sort -u) -update
+
+count: ## print the figures that house_test.go holds: sizes, imports, columns
+	@go run ./internal/house/count
 
 tools: ## install the programs that tests use, ip, nft, sysctl
 	@scripts/install-tools

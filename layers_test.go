@@ -30,17 +30,19 @@ var layers = []string{
 	6: "cmd/plinksim test",
 }
 
-// helpers help tests. They are below the house: any test may import them, and
-// they import nothing of it.
-const helpers = "internal/golden internal/testenv"
+// helpers help tests and count. They are below the house: any test may import
+// them, and they import nothing of it.
+var helpers = []string{"internal/golden internal/house internal/testenv", "internal/house/count"}
 
 // The imports are read by the test itself: what a child process such as
 // "go list" reads is not part of the test cache's key, and a cached result
 // would hide a break.
 func TestLayers(t *testing.T) {
 	line := map[string]int{}
-	for _, name := range strings.Fields(helpers) {
-		line[name] = -1
+	for n, names := range helpers {
+		for _, name := range strings.Fields(names) {
+			line[name] = n - len(helpers)
+		}
 	}
 	for n, names := range layers {
 		for _, name := range strings.Fields(names) {
