@@ -21,7 +21,7 @@ const (
 // IsARP says whether data is an Ethernet frame that carries ARP, well formed
 // or not.
 func IsARP(data []byte) bool {
-	return len(data) >= L3 && binary.BigEndian.Uint16(data[12:14]) == EtherTypeARP
+	return len(data) >= L3 && binary.BigEndian.Uint16(data[etherType:]) == EtherTypeARP
 }
 
 // ARPReply turns a request for an address that owner knows into the reply, in
@@ -43,8 +43,8 @@ func ARPReply(data []byte, owner func(addr netip.Addr) (MAC, bool)) (reply []byt
 	}
 	asker := MAC(data[arpSenderMAC:arpSenderIP])
 	senderIP := [4]byte(data[arpSenderIP:arpTargetMAC])
-	copy(data[0:6], asker[:])
-	copy(data[6:12], mac[:])
+	copy(data[etherTarget:etherSource], asker[:])
+	copy(data[etherSource:etherType], mac[:])
 	binary.BigEndian.PutUint16(data[arpOperation:], arpReply)
 	copy(data[arpSenderMAC:], mac[:])
 	copy(data[arpSenderIP:], data[arpTargetIP:arpEnd])

@@ -8,6 +8,7 @@ const (
 	ICMPCodeTTLInTransit   = 0  // of ICMPTimeExceeded
 	ICMPCodeFragNeeded     = 4  // of ICMPUnreachable
 	ICMPCodeAdmProhibited  = 13 // of ICMPUnreachable
+	icmpSourceQuench       = 4
 	icmpRedirect           = 5
 	icmpRouterAdvert       = 9
 	icmpRouterSolicitation = 10
@@ -47,7 +48,7 @@ func MayReport(data []byte, p *Packet) bool {
 	case Malformed, NotIP, ARP:
 		return false
 	}
-	if isGroup := data[0]&1 != 0; isGroup {
+	if isGroup := data[etherTarget]&1 != 0; isGroup {
 		return false
 	}
 	if p.IPv6 {
@@ -56,8 +57,7 @@ func MayReport(data []byte, p *Packet) bool {
 	if class := p.Dst >> 28; class >= 0xe { // multicast, reserved and broadcast
 		return false
 	}
-	const offset = 0x1fff
-	if binary.BigEndian.Uint16(data[L3+6:])&offset != 0 {
+	if binary.BigEndian.Uint16(data[L3+ipv4Fragment:])&fragmentOffset != 0 {
 		return false
 	}
 	return p.Protocol != ProtocolICMP || mayBeReportedICMP(data, p)
@@ -69,9 +69,9 @@ func mayBeReportedICMP(data []byte, p *Packet) bool {
 	if int(p.End) <= int(p.L4) {
 		return false
 	}
-	switch data[p.L4] {
-	case ICMPUnreachable, ICMPTimeExceeded, ICMPParameterProblem, 4, // source quench
-		icmpRedirect, icmpRouterAdvert, icmpRouterSolicitation:
+	switch data[p.L4+icmpType] {
+	case ICMPUnreachable, ICMPTimeExceeded, ICMPParameterProblem,
+		icmpSourceQuench, icmpRedirect, icmpRouterAdvert, icmpRouterSolicitation:
 		return false
 	}
 	return true
@@ -101,9 +101,9 @@ func (e ICMPError) Build(frame, data []byte, p *Packet) {
 	putEthernet(frame, data)
 	putIPv4(frame, internetworkControl, ProtocolICMP, p.Dst, p.Src)
 	l4 := frame[L3+ipv4HeaderLen:]
-	l4[0], l4[1] = e.Type, e.Code
+	l4[icmpType], l4[icmpCode] = e.Type, e.Code
 	binary.BigEndian.PutUint16(l4[icmpChecksum:], 0)
-	binary.BigEndian.PutUint32(l4[4:8], e.Rest)
+	binary.BigEndian.PutUint32(l4[icmpRest:], e.Rest)
 	copy(l4[icmpHeaderLen:], data[L3:p.End])
 	binary.BigEndian.PutUint16(l4[icmpChecksum:], ^Sum(l4))
 }
@@ -144,8 +144,8 @@ func BuildReset(frame, data []byte, p *Packet) bool {
 		SrcPort:  p.DstPort, DstPort: p.SrcPort,
 		Seq: seq, Ack: ack, Flags: flags,
 	}
-	copy(s.DstMAC[:], data[6:12])
-	copy(s.SrcMAC[:], data[0:6])
+	copy(s.DstMAC[:], data[etherSource:etherType])
+	copy(s.SrcMAC[:], data[etherTarget:etherSource])
 	if p.IPv6 {
 		ends := IPv6Ends(data)
 		s.IPv6, s.Ends = true, Ends{Src: ends.Dst, Dst: ends.Src}
@@ -172,13 +172,13 @@ func (e *Envelope) size() int {
 
 // put writes e for a packet that fills frame.
 func (e *Envelope) put(frame []byte, protocol uint8) {
-	copy(frame[0:6], e.DstMAC[:])
-	copy(frame[6:12], e.SrcMAC[:])
+	copy(frame[etherTarget:etherSource], e.DstMAC[:])
+	copy(frame[etherSource:etherType], e.SrcMAC[:])
 	if e.IPv6 {
 		putIPv6(frame, protocol, &e.Ends)
 		return
 	}
-	binary.BigEndian.PutUint16(frame[12:], EtherTypeIPv4)
+	binary.BigEndian.PutUint16(frame[etherType:], EtherTypeIPv4)
 	putIPv4(frame, 0, protocol, e.Src, e.Dst)
 }
 
@@ -216,19 +216,19 @@ func IntactTCP(f *Frame, p *Packet) bool {
 
 // putEthernet addresses frame to where data came from.
 func putEthernet(frame, data []byte) {
-	copy(frame[0:6], data[6:12])
-	copy(frame[6:12], data[0:6])
-	binary.BigEndian.PutUint16(frame[12:], EtherTypeIPv4)
+	copy(frame[etherTarget:etherSource], data[etherSource:etherType])
+	copy(frame[etherSource:etherType], data[etherTarget:etherSource])
+	binary.BigEndian.PutUint16(frame[etherType:], EtherTypeIPv4)
 }
 
 // putIPv4 writes the header of a packet that fills frame.
 func putIPv4(frame []byte, tos, protocol uint8, src, dst uint32) {
 	h := frame[L3 : L3+ipv4HeaderLen]
 	clear(h)
-	h[0], h[1], h[8], h[9] = 0x45, tos, builtTTL, protocol
-	binary.BigEndian.PutUint16(h[2:], uint16(len(frame)-L3))
-	binary.BigEndian.PutUint16(h[6:], dontFragment)
-	binary.BigEndian.PutUint32(h[12:], src)
-	binary.BigEndian.PutUint32(h[16:], dst)
+	h[ipv4Version], h[ipv4TOS], h[ipv4TTL], h[ipv4Protocol] = ipv4Plain, tos, builtTTL, protocol
+	binary.BigEndian.PutUint16(h[ipv4Length:], uint16(len(frame)-L3))
+	binary.BigEndian.PutUint16(h[ipv4Fragment:], dontFragment)
+	binary.BigEndian.PutUint32(h[ipv4Source:], src)
+	binary.BigEndian.PutUint32(h[ipv4Target:], dst)
 	binary.BigEndian.PutUint16(h[ipv4Checksum:], ^Sum(h))
 }

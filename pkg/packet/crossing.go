@@ -31,7 +31,7 @@ func MayBeFragmentedAsIPv4(p *Packet, length int) bool {
 // ports and checksums of r, for which it is a packet of the flow that r
 // translates. p follows. id is its identification, and mayFragment says whether
 // routers may fragment it. f.Data becomes shorter, at its start. Of a datagram
-// in pieces, p is as ParseFirst left it or a later fragment.
+// in fragments, p is as ParseFirst left it or a later fragment.
 func (r *Rewrite) ApplyToIPv4(f *Frame, p *Packet, id uint16, mayFragment bool) {
 	pseudo := pseudoSumOf(f.Data, p)
 	class := trafficClass(f.Data[L3:])
@@ -46,10 +46,10 @@ func (r *Rewrite) ApplyToIPv4(f *Frame, p *Packet, id uint16, mayFragment bool) 
 
 	putIPv4(f.Data[:p.End], class, protocol, r.Src, r.Dst)
 	h := f.Data[L3:]
-	putHeaderWord(h, 4, id)
-	putHeaderWord(h, 6, frag)
-	putHeaderWord(h, 8, uint16(ttl)<<8|uint16(protocol))
-	binary.BigEndian.PutUint16(f.Data[12:], EtherTypeIPv4)
+	putHeaderWord(h, ipv4ID, id)
+	putHeaderWord(h, ipv4Fragment, frag)
+	putHeaderWord(h, ipv4TTL, uint16(ttl)<<8|uint16(protocol))
+	binary.BigEndian.PutUint16(f.Data[etherType:], EtherTypeIPv4)
 	p.IPv6, p.FragHeader, p.Frag, p.TTL = false, 0, frag, ttl
 	if f.Offload.GSOType&^GSOECN == GSOTCPv6 {
 		f.Offload.GSOType = f.Offload.GSOType&GSOECN | GSOTCPv4
@@ -85,7 +85,7 @@ func IPv6SizeOf(p *Packet, fragment bool) int {
 // in it, or without.
 //
 // A UDP datagram without a checksum gets one, as IPv6 has none without (RFC
-// 7915, 4.5). One in pieces cannot: LacksChecksum tells.
+// 7915, 4.5). A fragmented one cannot: LacksChecksum tells.
 func (r *Rewrite) ApplyToIPv6(f *Frame, p *Packet, ends *Ends, room []byte, fragment bool, id uint32) {
 	if LacksChecksum(f, p) {
 		sum := ^Fold(pseudoSumOf(f.Data, p) + uint32(Sum(f.Data[p.L4:p.End])))
@@ -97,7 +97,7 @@ func (r *Rewrite) ApplyToIPv6(f *Frame, p *Packet, ends *Ends, room []byte, frag
 	shift := int(p.L4) - (len(room) - int(p.End-uint32(p.L4)))
 	copy(room, f.Data[:L3])
 	copy(room[int(p.L4)-shift:], f.Data[p.L4:p.End])
-	class, ttl, protocol := f.Data[L3+1], p.TTL-1, protocolOf(p.Protocol)
+	class, ttl, protocol := f.Data[L3+ipv4TOS], p.TTL-1, protocolOf(p.Protocol)
 	f.Data = room
 	p.L4, p.Payload, p.End = uint16(int(p.L4)-shift), uint16(int(p.Payload)-shift), uint32(int(p.End)-shift)
 	if f.Offload.NeedsCsum {
@@ -121,24 +121,24 @@ func (r *Rewrite) ApplyToIPv6(f *Frame, p *Packet, ends *Ends, room []byte, frag
 	if fragment {
 		p.FragHeader = L3 + ipv6HeaderLen
 		header := h[ipv6HeaderLen : ipv6HeaderLen+fragHeaderLen]
-		header[0], header[1] = protocol, 0
+		header[fragNextHeader], header[fragNextHeader+1] = protocol, 0
 		putFragWord(h[:ipv6HeaderLen+fragHeaderLen], p.Frag)
-		binary.BigEndian.PutUint32(header[4:], id)
+		binary.BigEndian.PutUint32(header[fragID:], id)
 	}
 	p.IPv6, p.TTL, p.Frag = true, ttl, p.Frag|dontFragment
 	r.applyL4(f, p, pseudoSumOf(f.Data, p))
 }
 
 // LacksChecksum says whether the packet p in f is a UDP datagram, or the first
-// piece of one, that its sender has sent without a checksum.
+// fragment of one, that its sender has sent without a checksum.
 func LacksChecksum(f *Frame, p *Packet) bool {
 	return p.Kind == UDP && !isPartial(f, p) && binary.BigEndian.Uint16(f.Data[p.L4+udpChecksum:]) == 0
 }
 
-func trafficClass(h []byte) uint8 { return h[0]<<4 | h[1]>>4 }
+func trafficClass(h []byte) uint8 { return h[ipv6Class]<<4 | h[ipv6Class+1]>>4 }
 
 func setTrafficClass(h []byte, class uint8) {
-	h[0], h[1] = 0x60|class>>4, class<<4
+	h[ipv6Class], h[ipv6Class+1] = 6<<4|class>>4, class<<4
 }
 
 // CrossedError is what becomes of the ICMP error p in data in the other ICMP:
@@ -158,10 +158,10 @@ func CrossedError(data []byte, p *Packet) (kind, code uint8, rest uint32, ok boo
 		kind, code = asICMPv6(kind, code)
 	}
 	switch {
-	case kind == icmpOther || p.IPv6 && data[p.L4] == icmpv6ParameterProblem && data[p.L4+1] > 1:
+	case kind == icmpOther || p.IPv6 && data[p.L4+icmpType] == icmpv6ParameterProblem && data[p.L4+icmpCode] > 1:
 		return 0, 0, 0, false
 	case p.IPv6 && kind == ICMPParameterProblem:
-		at := binary.BigEndian.Uint32(data[p.L4+4:])
+		at := binary.BigEndian.Uint32(data[p.L4+icmpRest:])
 		if at >= uint32(len(pointersToIPv4)) || pointersToIPv4[at] < 0 {
 			return 0, 0, 0, false
 		}
@@ -169,7 +169,7 @@ func CrossedError(data []byte, p *Packet) (kind, code uint8, rest uint32, ok boo
 	case !p.IPv6 && kind == icmpv6ParameterProblem && code == 1:
 		return kind, code, ipv6NextHeader, true
 	case !p.IPv6 && kind == icmpv6ParameterProblem:
-		at := int(data[p.L4+4])
+		at := int(data[p.L4+icmpRest])
 		if at >= len(pointersToIPv6) || pointersToIPv6[at] < 0 {
 			return 0, 0, 0, false
 		}
@@ -219,8 +219,8 @@ func (r *Rewrite) ApplyErrorAcross(f *Frame, p, q *Packet, ends *Ends, room []by
 			quoted += uint32(PseudoSum(r.Dst, r.Src, q.Protocol, length))
 		}
 		putIPv4(room, trafficClass(data[L3:]), ProtocolICMP, r.Src, r.Dst)
-		binary.BigEndian.PutUint16(room[12:], EtherTypeIPv4)
-		putHeaderWord(room[L3:], 8, uint16(ttl)<<8|ProtocolICMP)
+		binary.BigEndian.PutUint16(room[etherType:], EtherTypeIPv4)
+		putHeaderWord(room[L3:], ipv4TTL, uint16(ttl)<<8|ProtocolICMP)
 		r.putQuoteIPv4(room[L3+ipv4HeaderLen+icmpHeaderLen:], data, p, q)
 		p.L4 = L3 + ipv4HeaderLen
 	} else {
@@ -230,7 +230,7 @@ func (r *Rewrite) ApplyErrorAcross(f *Frame, p, q *Packet, ends *Ends, room []by
 			quoted += uint32(^PseudoSum(q.Src, q.Dst, q.Protocol, uint16(length)))
 		}
 		putIPv6(room, ProtocolICMPv6, ends)
-		setTrafficClass(room[L3:], data[L3+1])
+		setTrafficClass(room[L3:], data[L3+ipv4TOS])
 		room[L3+ipv6HopLimit] = ttl
 		putQuoteIPv6(room[L3+ipv6HeaderLen+icmpHeaderLen:], ends, data, p, q)
 		p.L4 = L3 + ipv6HeaderLen
@@ -246,8 +246,9 @@ func (r *Rewrite) ApplyErrorAcross(f *Frame, p, q *Packet, ends *Ends, room []by
 	q.IPv6 = p.IPv6
 	r.applyQuotedL4(room[q.L4:q.End], q, uint32(Fold(quoted)))
 	l4 := room[p.L4:]
-	l4[0], l4[1], l4[2], l4[3] = kind, code, 0, 0
-	binary.BigEndian.PutUint32(l4[4:], rest)
+	l4[icmpType], l4[icmpCode] = kind, code
+	binary.BigEndian.PutUint16(l4[icmpChecksum:], 0)
+	binary.BigEndian.PutUint32(l4[icmpRest:], rest)
 	binary.BigEndian.PutUint16(l4[icmpChecksum:], ^Fold(pseudo+uint32(Sum(l4))))
 	f.Data = room
 }
@@ -259,7 +260,7 @@ func quotedLength(data []byte, p, q *Packet) int {
 	if p.IPv6 {
 		return int(binary.BigEndian.Uint16(h[ipv6Length:])) + ipv6HeaderLen - int(q.L4-p.Payload)
 	}
-	return int(binary.BigEndian.Uint16(h[2:])) - int(q.L4-p.Payload)
+	return int(binary.BigEndian.Uint16(h[ipv4Length:])) - int(q.L4-p.Payload)
 }
 
 // putQuoteIPv4 writes the quotation of an IPv6 packet as one of IPv4.
@@ -268,11 +269,11 @@ func (r *Rewrite) putQuoteIPv4(quote, data []byte, p, q *Packet) {
 	length := quotedLength(data, p, q) + ipv4HeaderLen
 	h := quote[:ipv4HeaderLen]
 	clear(h)
-	h[0], h[1], h[8], h[9] = 0x45, trafficClass(before), before[ipv6HopLimit], q.Protocol
-	binary.BigEndian.PutUint16(h[2:], uint16(length))
-	binary.BigEndian.PutUint16(h[6:], dontFragment)
-	binary.BigEndian.PutUint32(h[12:], r.Dst)
-	binary.BigEndian.PutUint32(h[16:], r.Src)
+	h[ipv4Version], h[ipv4TOS], h[ipv4TTL], h[ipv4Protocol] = ipv4Plain, trafficClass(before), before[ipv6HopLimit], q.Protocol
+	binary.BigEndian.PutUint16(h[ipv4Length:], uint16(length))
+	binary.BigEndian.PutUint16(h[ipv4Fragment:], dontFragment)
+	binary.BigEndian.PutUint32(h[ipv4Source:], r.Dst)
+	binary.BigEndian.PutUint32(h[ipv4Target:], r.Src)
 	binary.BigEndian.PutUint16(h[ipv4Checksum:], ^Sum(h))
 	q.moveQuote(L3+ipv4HeaderLen+icmpHeaderLen+ipv4HeaderLen, copy(quote[ipv4HeaderLen:], data[q.L4:q.End]))
 }
@@ -281,10 +282,10 @@ func (r *Rewrite) putQuoteIPv4(quote, data []byte, p, q *Packet) {
 func putQuoteIPv6(quote []byte, ends *Ends, data []byte, p, q *Packet) {
 	before := data[p.Payload:]
 	h := quote[:ipv6HeaderLen]
-	setTrafficClass(h, before[1])
-	h[2], h[3] = 0, 0
+	clear(h)
+	setTrafficClass(h, before[ipv4TOS])
 	binary.BigEndian.PutUint16(h[ipv6Length:], uint16(quotedLength(data, p, q)))
-	h[ipv6NextHeader], h[ipv6HopLimit] = protocolOf(q.Protocol), before[8]
+	h[ipv6NextHeader], h[ipv6HopLimit] = protocolOf(q.Protocol), before[ipv4TTL]
 	putEnds(h, &Ends{Src: ends.Dst, Dst: ends.Src})
 	q.moveQuote(L3+ipv6HeaderLen+icmpHeaderLen+ipv6HeaderLen, copy(quote[ipv6HeaderLen:], data[q.L4:q.End]))
 }

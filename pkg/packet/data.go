@@ -18,11 +18,11 @@ func (d *Data) Build(frame []byte) {
 	d.put(frame, ProtocolTCP)
 	l4 := frame[d.Envelope.size():]
 	clear(l4[:tcpHeaderLen])
-	binary.BigEndian.PutUint16(l4[0:], d.SrcPort)
-	binary.BigEndian.PutUint16(l4[2:], d.DstPort)
+	binary.BigEndian.PutUint16(l4[tcpSourcePort:], d.SrcPort)
+	binary.BigEndian.PutUint16(l4[tcpTargetPort:], d.DstPort)
 	binary.BigEndian.PutUint32(l4[tcpSeq:], d.Seq)
 	binary.BigEndian.PutUint32(l4[tcpAck:], d.Ack)
-	l4[tcpOffset], l4[tcpOffset+1] = uint8(tcpHeaderLen+len(d.Options))/4<<4, d.Flags
+	l4[tcpOffset], l4[tcpFlags] = uint8(tcpHeaderLen+len(d.Options))/4<<4, d.Flags
 	binary.BigEndian.PutUint16(l4[tcpWindow:], d.Window)
 	copy(l4[tcpHeaderLen:], d.Options)
 	copy(l4[tcpHeaderLen+len(d.Options):], d.Payload)
@@ -34,9 +34,9 @@ func (d *Data) Build(frame []byte) {
 func BuildDatagram(frame []byte, e *Envelope, srcPort, dstPort uint16, payload []byte) {
 	e.put(frame, ProtocolUDP)
 	l4 := frame[e.size():]
-	binary.BigEndian.PutUint16(l4[0:], srcPort)
-	binary.BigEndian.PutUint16(l4[2:], dstPort)
-	binary.BigEndian.PutUint16(l4[4:], uint16(len(l4)))
+	binary.BigEndian.PutUint16(l4[tcpSourcePort:], srcPort)
+	binary.BigEndian.PutUint16(l4[tcpTargetPort:], dstPort)
+	binary.BigEndian.PutUint16(l4[udpLength:], uint16(len(l4)))
 	binary.BigEndian.PutUint16(l4[udpChecksum:], 0)
 	copy(l4[udpHeaderLen:], payload)
 	sum := e.checksum(l4, ProtocolUDP)

@@ -8,8 +8,6 @@ const (
 	ICMPEchoRequest = 8
 )
 
-const echoIdentifier = 4 // offset in the ICMP header
-
 // IsEcho says whether p is an ICMP echo request or reply.
 func (p *Packet) IsEcho() bool {
 	return p.Kind == ICMP && p.ICMPCode == 0 && (p.ICMPType == ICMPEchoRequest || p.ICMPType == ICMPEchoReply)
@@ -20,7 +18,7 @@ func (p *Packet) IsEchoRequest() bool { return p.IsEcho() && p.ICMPType == ICMPE
 
 // echoPorts gives the identifier of an echo to the side that asked.
 func echoPorts(icmpType uint8, l4 []byte) (src, dst uint16) {
-	identifier := binary.BigEndian.Uint16(l4[echoIdentifier:])
+	identifier := binary.BigEndian.Uint16(l4[icmpRest:])
 	switch icmpType {
 	case ICMPEchoRequest:
 		return identifier, 0
@@ -34,11 +32,11 @@ func echoPorts(icmpType uint8, l4 []byte) (src, dst uint16) {
 // checksum, which covers no addresses.
 func putEchoPorts(l4 []byte, src, dst uint16) {
 	identifier := src
-	if l4[0] == ICMPEchoReply {
+	if l4[icmpType] == ICMPEchoReply {
 		identifier = dst
 	}
-	changed := uint32(^binary.BigEndian.Uint16(l4[echoIdentifier:])) + uint32(identifier)
-	binary.BigEndian.PutUint16(l4[echoIdentifier:], identifier)
+	changed := uint32(^binary.BigEndian.Uint16(l4[icmpRest:])) + uint32(identifier)
+	binary.BigEndian.PutUint16(l4[icmpRest:], identifier)
 	checksum := Update(binary.BigEndian.Uint16(l4[icmpChecksum:]), changed)
 	if checksum == 0 && allZero(l4) {
 		// A reply can be all zeros, and then only the other zero is right.

@@ -17,10 +17,10 @@ func parseFirst(data []byte, p *Packet) Kind {
 	}
 	l4 := data[p.L4:p.End]
 	// The length is that of the whole datagram.
-	if len(l4) < udpHeaderLen || int(binary.BigEndian.Uint16(l4[4:6])) < len(l4) {
+	if len(l4) < udpHeaderLen || int(binary.BigEndian.Uint16(l4[udpLength:])) < len(l4) {
 		return Malformed
 	}
-	p.SrcPort, p.DstPort = binary.BigEndian.Uint16(l4[0:2]), binary.BigEndian.Uint16(l4[2:4])
+	p.SrcPort, p.DstPort = portsOf(l4)
 	p.Payload = p.L4 + udpHeaderLen
 	return UDP
 }
@@ -90,14 +90,14 @@ func writeFragment(frame, data, header, payload []byte, frag uint16) {
 	h := frame[L3 : L3+len(header)]
 	copy(h, header)
 	copy(frame[L3+len(header):], payload)
-	if h[0]>>4 == 6 {
+	if h[ipv4Version]>>4 == 6 {
 		binary.BigEndian.PutUint16(h[ipv6Length:], uint16(len(frame)-L3-ipv6HeaderLen))
 		putFragWord(h, frag)
 		return
 	}
-	h[0] = 0x40 | uint8(len(header)/4)
-	binary.BigEndian.PutUint16(h[2:], uint16(len(frame)-L3))
-	binary.BigEndian.PutUint16(h[6:], frag)
+	h[ipv4Version] = 4<<4 | uint8(len(header)/4)
+	binary.BigEndian.PutUint16(h[ipv4Length:], uint16(len(frame)-L3))
+	binary.BigEndian.PutUint16(h[ipv4Fragment:], frag)
 	binary.BigEndian.PutUint16(h[ipv4Checksum:], 0)
 	binary.BigEndian.PutUint16(h[ipv4Checksum:], ^Sum(h))
 }
@@ -109,7 +109,7 @@ func putFragWord(h []byte, frag uint16) {
 	if frag&moreFragments != 0 {
 		word |= 1
 	}
-	binary.BigEndian.PutUint16(h[len(h)-fragHeaderLen+2:], word)
+	binary.BigEndian.PutUint16(h[len(h)-fragHeaderLen+fragOffset:], word)
 }
 
 // laterHeader appends to buffer what stays of header in fragments that are not

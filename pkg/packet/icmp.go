@@ -41,25 +41,24 @@ func ParseQuote(data []byte, p, q *Packet) bool {
 	if len(quote) < ipv4HeaderLen {
 		return false
 	}
-	headerLen := int(quote[0]&0x0f) * 4
+	headerLen := int(quote[ipv4Version]&0x0f) * 4
 	// RFC 792 promises 64 bits behind the header, and they hold the ports.
-	if quote[0]>>4 != 4 || headerLen < ipv4HeaderLen || len(quote) < headerLen+8 {
+	if quote[ipv4Version]>>4 != 4 || headerLen < ipv4HeaderLen || len(quote) < headerLen+8 {
 		return false
 	}
 	if Sum(quote[:headerLen]) != 0xffff {
 		return false
 	}
-	const offset = 0x1fff
-	if binary.BigEndian.Uint16(quote[6:8])&offset != 0 {
+	if binary.BigEndian.Uint16(quote[ipv4Fragment:])&fragmentOffset != 0 {
 		return false
 	}
 	*q = Packet{
-		Protocol: quote[9], TTL: quote[8],
+		Protocol: quote[ipv4Protocol], TTL: quote[ipv4TTL],
 		L4:      p.Payload + uint16(headerLen),
 		Payload: p.Payload + uint16(headerLen) + 8,
 		End:     uint32(p.Payload) + uint32(quoteEnd(data, p, quote, headerLen)),
-		Src:     binary.BigEndian.Uint32(quote[12:16]),
-		Dst:     binary.BigEndian.Uint32(quote[16:20]),
+		Src:     binary.BigEndian.Uint32(quote[ipv4Source:]),
+		Dst:     binary.BigEndian.Uint32(quote[ipv4Target:]),
 		SrcPort: binary.BigEndian.Uint16(quote[headerLen:]),
 		DstPort: binary.BigEndian.Uint16(quote[headerLen+2:]),
 	}
@@ -85,14 +84,14 @@ func QuotedEnds(data []byte, p *Packet) Ends { return endsOf(data[p.Payload:]) }
 
 func parseIPv6Quote(data []byte, p, q *Packet) bool {
 	quote := data[p.Payload:p.End]
-	if len(quote) < ipv6HeaderLen || quote[0]>>4 != 6 {
+	if len(quote) < ipv6HeaderLen || quote[ipv6Class]>>4 != 6 {
 		return false
 	}
 	*q = Packet{IPv6: true, TTL: quote[ipv6HopLimit]}
 	if q.walk(data[:p.End], int(p.Payload)+ipv6HeaderLen, quote[ipv6NextHeader]) != plainChain {
 		return false
 	}
-	if q.FragHeader != 0 && binary.BigEndian.Uint16(data[q.FragHeader+2:])>>3 != 0 {
+	if q.FragHeader != 0 && binary.BigEndian.Uint16(data[q.FragHeader+fragOffset:])>>3 != 0 {
 		return false
 	}
 	// RFC 4443 promises as much as fits: 64 bits are little of it.
@@ -103,13 +102,13 @@ func parseIPv6Quote(data []byte, p, q *Packet) bool {
 	end := min(len(quote), ipv6HeaderLen+int(binary.BigEndian.Uint16(quote[ipv6Length:])))
 	// RFC 4884, 4: where the extensions start, in units of eight bytes. In a
 	// message that reports an MTU the byte is a part of it.
-	if units := int(data[p.L4+4]); units > 0 && data[p.L4] != icmpv6TooBig {
+	if units := int(data[p.L4+icmpv6QuotedLength]); units > 0 && data[p.L4+icmpType] != icmpv6TooBig {
 		end = min(end, units*8)
 	}
 	q.Payload = q.L4 + 8
 	q.End = uint32(p.Payload) + uint32(max(end, headerLen+8))
 	l4 := data[q.L4:]
-	q.SrcPort, q.DstPort = binary.BigEndian.Uint16(l4), binary.BigEndian.Uint16(l4[2:])
+	q.SrcPort, q.DstPort = portsOf(l4)
 	switch q.Protocol {
 	case ProtocolTCP:
 		q.Kind = TCP
@@ -117,7 +116,7 @@ func parseIPv6Quote(data []byte, p, q *Packet) bool {
 		q.Kind = UDP
 	case ProtocolICMP:
 		q.Kind = ICMP
-		q.ICMPType, q.ICMPCode = asICMPv4(l4[0], l4[1])
+		q.ICMPType, q.ICMPCode = asICMPv4(l4[icmpType], l4[icmpCode])
 		q.SrcPort, q.DstPort = echoPorts(q.ICMPType, l4)
 		return q.IsEcho()
 	default:
@@ -133,10 +132,10 @@ func parseIPv6Quote(data []byte, p, q *Packet) bool {
 // pointer or the MTU otherwise.
 func quoteEnd(data []byte, p *Packet, quote []byte, headerLen int) int {
 	end := len(quote)
-	if words := int(data[p.L4+5]); words > 0 {
+	if words := int(data[p.L4+icmpQuotedLength]); words > 0 {
 		end = min(end, words*4)
 	}
-	end = min(end, int(binary.BigEndian.Uint16(quote[2:4])))
+	end = min(end, int(binary.BigEndian.Uint16(quote[ipv4Length:])))
 	return max(end, headerLen+8)
 }
 
@@ -163,8 +162,8 @@ func (r *Rewrite) applyQuote(data []byte, p, q *Packet) uint32 {
 	addrs := Difference(q.Src, r.Dst) + Difference(q.Dst, r.Src)
 	checksum := binary.BigEndian.Uint16(h[ipv4Checksum:])
 	binary.BigEndian.PutUint16(h[ipv4Checksum:], Update(checksum, addrs))
-	binary.BigEndian.PutUint32(h[12:16], r.Dst)
-	binary.BigEndian.PutUint32(h[16:20], r.Src)
+	binary.BigEndian.PutUint32(h[ipv4Source:], r.Dst)
+	binary.BigEndian.PutUint32(h[ipv4Target:], r.Src)
 
 	l4 := data[q.L4:q.End]
 	if q.Kind == ICMP {
@@ -176,7 +175,7 @@ func (r *Rewrite) applyQuote(data []byte, p, q *Packet) uint32 {
 	ports := Difference(
 		uint32(q.SrcPort)<<16|uint32(q.DstPort),
 		uint32(r.DstPort)<<16|uint32(r.SrcPort))
-	binary.BigEndian.PutUint32(l4[0:4], uint32(r.DstPort)<<16|uint32(r.SrcPort))
+	binary.BigEndian.PutUint32(l4[l4Ports:], uint32(r.DstPort)<<16|uint32(r.SrcPort))
 	return ports + updateQuotedChecksum(l4, q.Kind, addrs+ports)
 }
 

@@ -89,7 +89,7 @@ func mayBeReportedIPv6(data []byte, p *Packet) bool {
 	if int(p.End) <= int(p.L4) {
 		return false
 	}
-	kind := data[p.L4]
+	kind := data[p.L4+icmpType]
 	return kind == icmpv6EchoRequest || kind == icmpv6EchoReply
 }
 
@@ -100,9 +100,9 @@ func (e ICMPError) buildIPv6(frame, data []byte, p *Packet) {
 	putEthernet(frame, data)
 	putIPv6(frame, ProtocolICMPv6, &ends)
 	l4 := frame[L3+ipv6HeaderLen:]
-	l4[0], l4[1] = asICMPv6(e.Type, e.Code)
+	l4[icmpType], l4[icmpCode] = asICMPv6(e.Type, e.Code)
 	binary.BigEndian.PutUint16(l4[icmpChecksum:], 0)
-	binary.BigEndian.PutUint32(l4[4:8], e.Rest)
+	binary.BigEndian.PutUint32(l4[icmpRest:], e.Rest)
 	copy(l4[icmpHeaderLen:], data[L3:p.End])
 	sum := uint32(IPv6PseudoSum(&ends, ProtocolICMPv6, uint32(len(l4)))) + uint32(Sum(l4))
 	binary.BigEndian.PutUint16(l4[icmpChecksum:], ^Fold(sum))
@@ -110,10 +110,10 @@ func (e ICMPError) buildIPv6(frame, data []byte, p *Packet) {
 
 // putIPv6 writes the header of a packet that fills frame.
 func putIPv6(frame []byte, protocol uint8, ends *Ends) {
-	binary.BigEndian.PutUint16(frame[12:], EtherTypeIPv6)
+	binary.BigEndian.PutUint16(frame[etherType:], EtherTypeIPv6)
 	h := frame[L3 : L3+ipv6HeaderLen]
 	clear(h)
-	h[0], h[ipv6NextHeader], h[ipv6HopLimit] = 0x60, protocol, builtTTL
+	h[ipv6Class], h[ipv6NextHeader], h[ipv6HopLimit] = 6<<4, protocol, builtTTL
 	binary.BigEndian.PutUint16(h[ipv6Length:], uint16(len(frame)-L3-ipv6HeaderLen))
 	putEnds(h, ends)
 }
@@ -131,9 +131,9 @@ func ReportedMTU(data []byte, p *Packet) (mtu uint32, ok bool) {
 		return 0, false
 	}
 	if p.IPv6 {
-		return binary.BigEndian.Uint32(data[p.L4+4:]), true
+		return binary.BigEndian.Uint32(data[p.L4+icmpRest:]), true
 	}
-	return uint32(binary.BigEndian.Uint16(data[p.L4+6:])), true
+	return uint32(binary.BigEndian.Uint16(data[p.L4+icmpMTU:])), true
 }
 
 // SetReportedMTU gives an ICMP error that reports an MTU another one. Its
@@ -141,9 +141,9 @@ func ReportedMTU(data []byte, p *Packet) (mtu uint32, ok bool) {
 func SetReportedMTU(data []byte, p *Packet, mtu uint32) {
 	before, _ := ReportedMTU(data, p)
 	if p.IPv6 {
-		binary.BigEndian.PutUint32(data[p.L4+4:], mtu)
+		binary.BigEndian.PutUint32(data[p.L4+icmpRest:], mtu)
 	} else {
-		binary.BigEndian.PutUint16(data[p.L4+6:], uint16(mtu))
+		binary.BigEndian.PutUint16(data[p.L4+icmpMTU:], uint16(mtu))
 	}
 	field := data[p.L4+icmpChecksum:]
 	binary.BigEndian.PutUint16(field, Update(binary.BigEndian.Uint16(field), Difference(before, mtu)))

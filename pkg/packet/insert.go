@@ -70,7 +70,7 @@ func resize(f *Frame, p *Packet, more int, difference uint32) {
 	at := p.L4 + tcpChecksum
 	if p.Kind == UDP {
 		at = p.L4 + udpChecksum
-		length := f.Data[p.L4+4:]
+		length := f.Data[p.L4+udpLength:]
 		binary.BigEndian.PutUint16(length, uint16(int(binary.BigEndian.Uint16(length))+more))
 	}
 	field := f.Data[at : at+2]

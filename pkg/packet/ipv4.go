@@ -37,9 +37,9 @@ func (p *Packet) HasOptions() bool { return p.L4 > L3+ipv4HeaderLen }
 func (p *Packet) ID(data []byte) uint32 {
 	switch {
 	case !p.IPv6:
-		return uint32(binary.BigEndian.Uint16(data[L3+4:]))
+		return uint32(binary.BigEndian.Uint16(data[L3+ipv4ID:]))
 	case p.FragHeader != 0:
-		return binary.BigEndian.Uint32(data[p.FragHeader+4:])
+		return binary.BigEndian.Uint32(data[p.FragHeader+fragID:])
 	}
 	return 0
 }
@@ -49,9 +49,9 @@ func (p *Packet) ID(data []byte) uint32 {
 func (p *Packet) SetID(data []byte, id uint32) {
 	switch {
 	case !p.IPv6:
-		putHeaderWord(data[L3:], 4, uint16(id))
+		putHeaderWord(data[L3:], ipv4ID, uint16(id))
 	case p.FragHeader != 0:
-		binary.BigEndian.PutUint32(data[p.FragHeader+4:], id)
+		binary.BigEndian.PutUint32(data[p.FragHeader+fragID:], id)
 	}
 }
 

@@ -187,7 +187,7 @@ func TestSplit(t *testing.T) {
 			})
 		}
 	}
-	t.Run("nat 53: a fragment is cut once more, and its last piece is not the datagram's", func(t *testing.T) {
+	t.Run("nat 53: a fragment is cut once more, and its last fragment is not the datagram's", func(t *testing.T) {
 		data := build(t, udp(ipv4(layers.IPProtocolUDP), string(make([]byte, 1000)))...)
 		binary.BigEndian.PutUint16(data[packet.L3+6:], 0x2000|100)
 		sealHeader(data, 20)

@@ -16,16 +16,6 @@ const (
 	headerDestination = 60
 )
 
-const (
-	ipv6HeaderLen  = 40
-	fragHeaderLen  = 8
-	ipv6Length     = 4 // of the payload: offset in the header
-	ipv6NextHeader = 6
-	ipv6HopLimit   = 7
-	ipv6Source     = 8
-	ipv6Target     = 24
-)
-
 // MinIPv6MTU is what every link carries that carries IPv6 (RFC 8200, 5).
 const MinIPv6MTU = 1280
 
@@ -54,7 +44,7 @@ func parseIPv6(data []byte, p *Packet) Kind {
 	// What is for a group does not leave its link or its site: neighbours may
 	// send that from addresses that only they know, or none.
 	mayBeSource := mayBeIPv6Source((*[16]byte)(h[ipv6Source:])) || h[ipv6Target] == 0xff
-	if h[0]>>4 != 6 || end > len(data) || !mayBeSource {
+	if h[ipv6Class]>>4 != 6 || end > len(data) || !mayBeSource {
 		return Malformed
 	}
 	*p = Packet{IPv6: true, TTL: h[ipv6HopLimit], Frag: PlainFrag, End: uint32(end)}
@@ -62,7 +52,7 @@ func parseIPv6(data []byte, p *Packet) Kind {
 		return kind
 	}
 	if p.FragHeader != 0 {
-		word := binary.BigEndian.Uint16(data[p.FragHeader+2:])
+		word := binary.BigEndian.Uint16(data[p.FragHeader+fragOffset:])
 		p.Frag |= word >> 3
 		if word&1 != 0 {
 			p.Frag |= moreFragments
@@ -80,7 +70,7 @@ const plainChain = Kind(255)
 
 // walk follows the extension headers from the offset at on, to where what is
 // not one of them starts. What is behind a fragment header belongs to the
-// datagram, of which this may be any piece. A datagram that begins with
+// datagram, of which this may be any fragment. A datagram that begins with
 // another extension header is nothing that could be translated.
 func (p *Packet) walk(data []byte, at int, next uint8) Kind {
 	for n := range maxExtensions + 1 {
@@ -180,7 +170,7 @@ func (p *Packet) Addrs(data []byte) (src, dst netip.Addr) {
 		ends := IPv6Ends(data)
 		return netip.AddrFrom16(ends.Src), netip.AddrFrom16(ends.Dst)
 	}
-	return netip.AddrFrom4([4]byte(data[L3+12:])), netip.AddrFrom4([4]byte(data[L3+16:]))
+	return netip.AddrFrom4([4]byte(data[L3+ipv4Source:])), netip.AddrFrom4([4]byte(data[L3+ipv4Target:]))
 }
 
 // PseudoSumIn is the sum of the pseudo-header of the packet p in data, of

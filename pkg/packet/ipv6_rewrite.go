@@ -36,10 +36,10 @@ func (r *Rewrite) applyL4(f *Frame, p *Packet, icmp uint32) {
 	partial := isPartial(f, p)
 	switch p.Kind {
 	case TCP:
-		binary.BigEndian.PutUint32(l4, uint32(r.SrcPort)<<16|uint32(r.DstPort))
+		binary.BigEndian.PutUint32(l4[l4Ports:], uint32(r.SrcPort)<<16|uint32(r.DstPort))
 		r.applyTCP(l4[tcpChecksum:tcpChecksum+2], partial)
 	case UDP:
-		binary.BigEndian.PutUint32(l4, uint32(r.SrcPort)<<16|uint32(r.DstPort))
+		binary.BigEndian.PutUint32(l4[l4Ports:], uint32(r.SrcPort)<<16|uint32(r.DstPort))
 		r.applyUDP(l4[udpChecksum:udpChecksum+2], partial)
 	case ICMP:
 		r.applyEcho(l4, p, icmp)
@@ -56,10 +56,10 @@ func (r *Rewrite) applyEcho(l4 []byte, p *Packet, pseudo uint32) {
 	if p.IPv6 {
 		kind, _ = asICMPv6(kind, 0)
 	}
-	changed := pseudo + SumDifference(l4[0:2], []byte{kind, 0})
-	changed += Difference(uint32(binary.BigEndian.Uint16(l4[echoIdentifier:])), uint32(identifier))
-	l4[0] = kind
-	binary.BigEndian.PutUint16(l4[echoIdentifier:], identifier)
+	changed := pseudo + SumDifference(l4[icmpType:icmpChecksum], []byte{kind, 0})
+	changed += Difference(uint32(binary.BigEndian.Uint16(l4[icmpRest:])), uint32(identifier))
+	l4[icmpType] = kind
+	binary.BigEndian.PutUint16(l4[icmpRest:], identifier)
 	checksum := Update(binary.BigEndian.Uint16(l4[icmpChecksum:]), changed)
 	if checksum == 0 && !p.IPv6 && allZero(l4) {
 		checksum = 0xffff
@@ -97,6 +97,6 @@ func (r *Rewrite) applyQuotedL4(l4 []byte, q *Packet, addrs uint32) uint32 {
 	ports := Difference(
 		uint32(q.SrcPort)<<16|uint32(q.DstPort),
 		uint32(r.DstPort)<<16|uint32(r.SrcPort))
-	binary.BigEndian.PutUint32(l4[0:4], uint32(r.DstPort)<<16|uint32(r.SrcPort))
+	binary.BigEndian.PutUint32(l4[l4Ports:], uint32(r.DstPort)<<16|uint32(r.SrcPort))
 	return ports + updateQuotedChecksum(l4, q.Kind, uint32(Fold(addrs))+ports)
 }

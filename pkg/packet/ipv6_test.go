@@ -98,7 +98,7 @@ func TestParseIPv6(t *testing.T) {
 		{"nat 57: an atomic fragment", tcpBehind(44, 6, 0, 0, 0, 1, 2, 3, 4), packet.TCP},
 		{"nat 57: a first fragment", tcpBehind(44, 6, 0, 0, 1, 1, 2, 3, 4), packet.Fragment},
 		{"nat 57: a last fragment", tcpBehind(44, 6, 0, 0, 8, 1, 2, 3, 4), packet.Fragment},
-		{"nat 57: a datagram in pieces that begins with options", tcpBehind(44, append([]byte{60, 0, 0, 0, 1, 2, 3, 4}, options(6)...)...), packet.OtherProtocol},
+		{"nat 57: a fragmented datagram that begins with options", tcpBehind(44, append([]byte{60, 0, 0, 0, 1, 2, 3, 4}, options(6)...)...), packet.OtherProtocol},
 		{"nat 57: an address that only its link knows", edited(whole, packet.L3+8, 0xfe, 0x80), packet.Malformed},
 		{"nat 57: one for all neighbours", edited(edited(whole, packet.L3+8, 0xfe, 0x80), packet.L3+24, 0xff, 0x02), packet.TCP},
 		{"nat 57: a multicast source", edited(whole, packet.L3+8, 0xff, 0x02), packet.Malformed},
@@ -318,20 +318,20 @@ func TestFragmentsCross(t *testing.T) {
 		r.ApplyToIPv6(&f, &p, &ends, make([]byte, packet.IPv6SizeOf(&p, true)), true, 0x01020304)
 		whole := append([]byte(nil), f.Data[p.L4:p.End]...)
 		requireSound(t, &packet.Frame{Data: f.Data})
-		var pieces [][]byte
+		var fragments [][]byte
 		last := packet.Split(f.Data, &p, 1300, func(n int) []byte {
-			pieces = append(pieces, make([]byte, n))
-			return pieces[len(pieces)-1]
+			fragments = append(fragments, make([]byte, n))
+			return fragments[len(fragments)-1]
 		})
 		var payload []byte
-		for i, piece := range append(pieces, last) {
+		for i, fragment := range append(fragments, last) {
 			var got packet.Packet
-			require.Equal(t, packet.Fragment, packet.Parse(piece, &got))
+			require.Equal(t, packet.Fragment, packet.Parse(fragment, &got))
 			require.Equal(t, len(payload), got.FragmentOffset())
-			require.Equal(t, i < len(pieces), got.MoreFragments())
-			require.EqualValues(t, 0x01020304, got.ID(piece))
+			require.Equal(t, i < len(fragments), got.MoreFragments())
+			require.EqualValues(t, 0x01020304, got.ID(fragment))
 			require.LessOrEqual(t, got.Length(), 1300)
-			payload = append(payload, piece[got.L4:got.End]...)
+			payload = append(payload, fragment[got.L4:got.End]...)
 		}
 		require.Equal(t, whole, payload)
 	})

@@ -57,19 +57,21 @@ func (j *Joint) Finish(header []byte) Offload {
 	copy(header, j.first)
 	more := j.payload - j.size
 	h, l4 := header[L3:], header[j.headers-udpHeaderLen:]
-	if h[0]>>4 == 6 {
-		binary.BigEndian.PutUint16(h[4:], binary.BigEndian.Uint16(h[4:])+uint16(more))
+	if h[ipv4Version]>>4 == 6 {
+		binary.BigEndian.PutUint16(h[ipv6Length:], binary.BigEndian.Uint16(h[ipv6Length:])+uint16(more))
 	} else {
-		before := binary.BigEndian.Uint16(h[2:])
-		binary.BigEndian.PutUint16(h[2:], before+uint16(more))
+		before := binary.BigEndian.Uint16(h[ipv4Length:])
+		binary.BigEndian.PutUint16(h[ipv4Length:], before+uint16(more))
 		field := h[ipv4Checksum:]
-		binary.BigEndian.PutUint16(field, Update(binary.BigEndian.Uint16(field), Difference(uint32(before), uint32(before)+uint32(more))))
+		longer := Difference(uint32(before), uint32(before)+uint32(more))
+		binary.BigEndian.PutUint16(field, Update(binary.BigEndian.Uint16(field), longer))
 	}
-	before := uint32(binary.BigEndian.Uint16(l4[4:]))
-	binary.BigEndian.PutUint16(l4[4:], uint16(before)+uint16(more))
+	before := uint32(binary.BigEndian.Uint16(l4[udpLength:]))
+	binary.BigEndian.PutUint16(l4[udpLength:], uint16(before)+uint16(more))
 	// The length is in the pseudo-header, too.
 	field := l4[udpChecksum:]
-	binary.BigEndian.PutUint16(field, UpdatePartial(binary.BigEndian.Uint16(field), Difference(before, before+uint32(more))))
+	longer := Difference(before, before+uint32(more))
+	binary.BigEndian.PutUint16(field, UpdatePartial(binary.BigEndian.Uint16(field), longer))
 	return Offload{
 		NeedsCsum: true, CsumStart: uint16(j.headers - udpHeaderLen), CsumOffset: udpChecksum,
 		GSOType: GSOUDPL4, GSOSize: uint16(j.size), HdrLen: uint16(j.headers),
@@ -89,17 +91,20 @@ func joinable(f *Frame) int {
 	if !o.NeedsCsum || o.GSOType != GSONone || o.CsumOffset != udpChecksum || len(d) < v4 {
 		return 0
 	}
-	switch binary.BigEndian.Uint16(d[12:]) {
+	word := func(at int) int { return int(binary.BigEndian.Uint16(d[at:])) }
+	switch word(etherType) {
 	case EtherTypeIPv4:
 		h := d[L3 : L3+ipv4HeaderLen]
-		if o.CsumStart != v4-udpHeaderLen || h[0] != 0x45 || binary.BigEndian.Uint16(h[6:]) != dontFragment || h[9] != ProtocolUDP ||
-			int(binary.BigEndian.Uint16(h[2:])) != len(d)-L3 || int(binary.BigEndian.Uint16(d[v4-4:])) != len(d)-v4+udpHeaderLen || Sum(h) != 0xffff {
+		if o.CsumStart != v4-udpHeaderLen || h[ipv4Version] != ipv4Plain || h[ipv4Protocol] != ProtocolUDP ||
+			word(L3+ipv4Fragment) != dontFragment || word(L3+ipv4Length) != len(d)-L3 ||
+			word(v4-udpHeaderLen+udpLength) != len(d)-v4+udpHeaderLen || Sum(h) != 0xffff {
 			return 0
 		}
 		return v4
 	case EtherTypeIPv6:
-		if o.CsumStart != v6-udpHeaderLen || len(d) < v6 || d[L3]>>4 != 6 || d[L3+6] != ProtocolUDP ||
-			int(binary.BigEndian.Uint16(d[L3+4:])) != len(d)-L3-ipv6HeaderLen || int(binary.BigEndian.Uint16(d[v6-4:])) != len(d)-v6+udpHeaderLen {
+		if o.CsumStart != v6-udpHeaderLen || len(d) < v6 || d[L3+ipv6Class]>>4 != 6 ||
+			d[L3+ipv6NextHeader] != ProtocolUDP || word(L3+ipv6Length) != len(d)-L3-ipv6HeaderLen ||
+			word(v6-udpHeaderLen+udpLength) != len(d)-v6+udpHeaderLen {
 			return 0
 		}
 		return v6
@@ -110,17 +115,19 @@ func joinable(f *Frame) int {
 // alike compares headers that joinable has looked at, but for what it checked.
 func alike(a, b []byte, headers int) bool {
 	l4 := headers - udpHeaderLen
-	if !bytes.Equal(a[:L3+2], b[:L3+2]) || !bytes.Equal(a[l4:l4+4], b[l4:l4+4]) {
+	if !bytes.Equal(a[:L3+ipv4Length], b[:L3+ipv4Length]) || !bytes.Equal(a[l4:l4+udpLength], b[l4:l4+udpLength]) {
 		return false
 	}
 	same := false
 	if headers == L3+ipv4HeaderLen+udpHeaderLen {
-		same = a[L3+8] == b[L3+8] && bytes.Equal(a[L3+12:l4], b[L3+12:l4])
+		same = a[L3+ipv4TTL] == b[L3+ipv4TTL] && bytes.Equal(a[L3+ipv4Source:l4], b[L3+ipv4Source:l4])
 	} else {
-		same = bytes.Equal(a[L3+2:L3+4], b[L3+2:L3+4]) && bytes.Equal(a[L3+6:l4], b[L3+6:l4])
+		same = bytes.Equal(a[L3+2:L3+ipv6Length], b[L3+2:L3+ipv6Length]) &&
+			bytes.Equal(a[L3+ipv6NextHeader:l4], b[L3+ipv6NextHeader:l4])
 	}
 	// The partial checksums are the same once the lengths are.
 	longer := Difference(uint32(len(b)), uint32(len(a)))
 	sum := func(d []byte) uint16 { return binary.BigEndian.Uint16(d[l4+udpChecksum:]) }
-	return same && (sum(a) == sum(b) || len(a) != len(b) && sum(a)%0xffff == UpdatePartial(sum(b), longer)%0xffff)
+	return same && (sum(a) == sum(b) ||
+		len(a) != len(b) && sum(a)%0xffff == UpdatePartial(sum(b), longer)%0xffff)
 }

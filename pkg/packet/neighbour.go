@@ -35,7 +35,7 @@ func IsNeighbourSolicitation(data []byte) bool {
 // isICMPv6 leaves out messages behind extension headers: neighbour discovery
 // has none (RFC 6980, 5 forbids even fragments).
 func isICMPv6(data []byte) bool {
-	return len(data) > ndType && binary.BigEndian.Uint16(data[12:14]) == EtherTypeIPv6 &&
+	return len(data) > ndType && binary.BigEndian.Uint16(data[etherType:]) == EtherTypeIPv6 &&
 		data[L3+ipv6NextHeader] == ProtocolICMPv6
 }
 
@@ -70,14 +70,14 @@ func Advertise(frame, data []byte, owner func(addr netip.Addr) (MAC, bool)) bool
 	}
 	flags := byte(ndSolicited | ndOverride)
 	ends := Ends{Src: target, Dst: [16]byte(data[L3+ipv6Source:])}
-	to := MAC(data[6:12])
+	to := MAC(data[etherSource:etherType])
 	if ends.Dst == ([16]byte{}) {
 		flags = ndOverride
 		ends.Dst = [16]byte{0: 0xff, 1: 0x02, 15: 1} // ff02::1, all nodes
 		to = MAC{0x33, 0x33, 0, 0, 0, 1}             // RFC 2464, 7
 	}
 	copy(frame, to[:])
-	copy(frame[6:], mac[:])
+	copy(frame[etherSource:], mac[:])
 	putIPv6(frame, ProtocolICMPv6, &ends)
 	frame[L3+ipv6HopLimit] = ndHopLimit
 	l4 := frame[ndType:]
@@ -94,7 +94,7 @@ func Advertise(frame, data []byte, owner func(addr netip.Addr) (MAC, bool)) bool
 // isValidSolicitation holds a solicitation to RFC 4861, 7.1.1.
 func isValidSolicitation(data []byte) bool {
 	end := L3 + ipv6HeaderLen + int(binary.BigEndian.Uint16(data[L3+ipv6Length:]))
-	if end < ndEnd || end > len(data) || data[L3]>>4 != 6 || data[L3+ipv6HopLimit] != ndHopLimit ||
+	if end < ndEnd || end > len(data) || data[L3+ipv6Class]>>4 != 6 || data[L3+ipv6HopLimit] != ndHopLimit ||
 		data[ndType+1] != 0 || data[ndTarget] == 0xff {
 		return false
 	}

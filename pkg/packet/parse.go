@@ -28,17 +28,6 @@ const (
 	EtherTypeIPv6 = 0x86dd
 )
 
-// L3 is where the header of an IP packet starts: behind an Ethernet header
-// without a VLAN tag.
-const L3 = 14
-
-const (
-	ipv4HeaderLen = 20
-	tcpHeaderLen  = 20
-	udpHeaderLen  = 8
-	icmpHeaderLen = 8
-)
-
 // Kind says what a frame carries, as far as translating it is concerned.
 type Kind uint8
 
@@ -50,7 +39,7 @@ const (
 	TCP
 	UDP
 	ICMP
-	Fragment      // a piece of an IP packet, the first included
+	Fragment      // a fragment of an IP packet, the first included
 	OtherProtocol // IP that carries something else
 )
 
@@ -104,7 +93,7 @@ func parse(data []byte, p *Packet) Kind {
 	if len(data) < L3 {
 		return Malformed
 	}
-	switch binary.BigEndian.Uint16(data[12:14]) {
+	switch binary.BigEndian.Uint16(data[etherType:]) {
 	case EtherTypeIPv4:
 		return parseIPv4(data, p)
 	case EtherTypeIPv6:
@@ -120,13 +109,13 @@ func parseIPv4(data []byte, p *Packet) Kind {
 		return Malformed
 	}
 	h := data[L3 : L3+ipv4HeaderLen]
-	headerLen := int(h[0]&0x0f) * 4
-	length := int(binary.BigEndian.Uint16(h[2:4]))
-	if h[0]>>4 != 4 || headerLen < ipv4HeaderLen || length < headerLen || length > len(data)-L3 {
+	headerLen := int(h[ipv4Version]&0x0f) * 4
+	length := int(binary.BigEndian.Uint16(h[ipv4Length:]))
+	if h[ipv4Version]>>4 != 4 || headerLen < ipv4HeaderLen || length < headerLen || length > len(data)-L3 {
 		return Malformed
 	}
-	p.TTL, p.Protocol = h[8], h[9]
-	p.Src, p.Dst = binary.BigEndian.Uint32(h[12:16]), binary.BigEndian.Uint32(h[16:20])
+	p.TTL, p.Protocol = h[ipv4TTL], h[ipv4Protocol]
+	p.Src, p.Dst = binary.BigEndian.Uint32(h[ipv4Source:]), binary.BigEndian.Uint32(h[ipv4Target:])
 	p.L4, p.End = uint16(L3+headerLen), uint32(L3+length)
 	p.Payload = p.L4
 	p.Flags, p.ICMPType, p.ICMPCode, p.SrcPort, p.DstPort = 0, 0, 0, 0, 0
@@ -134,7 +123,7 @@ func parseIPv4(data []byte, p *Packet) Kind {
 	if !MayBeSource(p.Src) || p.Dst >= firstReserved && p.Dst != broadcast {
 		return Malformed
 	}
-	p.Frag = binary.BigEndian.Uint16(h[6:8])
+	p.Frag = binary.BigEndian.Uint16(h[ipv4Fragment:])
 	if p.Frag&(moreFragments|fragmentOffset) != 0 {
 		return Fragment
 	}
@@ -172,25 +161,29 @@ func parseTCP(l4 []byte, p *Packet) Kind {
 	if len(l4) < tcpHeaderLen {
 		return Malformed
 	}
-	headerLen := int(l4[12]>>4) * 4
+	headerLen := int(l4[tcpOffset]>>4) * 4
 	if headerLen < tcpHeaderLen || headerLen > len(l4) {
 		return Malformed
 	}
-	p.SrcPort, p.DstPort = binary.BigEndian.Uint16(l4[0:2]), binary.BigEndian.Uint16(l4[2:4])
-	p.Flags = l4[13]
+	p.SrcPort, p.DstPort = portsOf(l4)
+	p.Flags = l4[tcpFlags]
 	p.Payload = p.L4 + uint16(headerLen)
 	return TCP
+}
+
+func portsOf(l4 []byte) (src, dst uint16) {
+	return binary.BigEndian.Uint16(l4[tcpSourcePort:]), binary.BigEndian.Uint16(l4[tcpTargetPort:])
 }
 
 func parseUDP(l4 []byte, p *Packet) Kind {
 	if len(l4) < udpHeaderLen {
 		return Malformed
 	}
-	length := int(binary.BigEndian.Uint16(l4[4:6]))
+	length := int(binary.BigEndian.Uint16(l4[udpLength:]))
 	if length < udpHeaderLen || length > len(l4) {
 		return Malformed
 	}
-	p.SrcPort, p.DstPort = binary.BigEndian.Uint16(l4[0:2]), binary.BigEndian.Uint16(l4[2:4])
+	p.SrcPort, p.DstPort = portsOf(l4)
 	p.Payload = p.L4 + udpHeaderLen
 	return UDP
 }
@@ -199,9 +192,9 @@ func parseICMP(l4 []byte, p *Packet) Kind {
 	if len(l4) < icmpHeaderLen {
 		return Malformed
 	}
-	p.ICMPType, p.ICMPCode = l4[0], l4[1]
+	p.ICMPType, p.ICMPCode = l4[icmpType], l4[icmpCode]
 	if p.IPv6 {
-		p.ICMPType, p.ICMPCode = asICMPv4(l4[0], l4[1])
+		p.ICMPType, p.ICMPCode = asICMPv4(l4[icmpType], l4[icmpCode])
 	}
 	p.Payload = p.L4 + icmpHeaderLen
 	p.SrcPort, p.DstPort = echoPorts(p.ICMPType, l4)

@@ -14,7 +14,7 @@ const plainL4 = L3 + ipv4HeaderLen
 // Words of a plain segment, and the bits of them that make it one. What is not
 // looked at are the ToS, the length, the ID, and the flags that remain.
 const (
-	plainType, plainTypeMask   = EtherTypeIPv4<<16 | 0x45<<8, 0xffff_ff00
+	plainType, plainTypeMask   = EtherTypeIPv4<<16 | ipv4Plain<<8, 0xffff_ff00
 	plainWhole, plainWholeMask = PlainFrag<<16 | ProtocolTCP, 0xffff_00ff
 	plainTTL                   = 0xfe << 8 // one of these bits: at least 2
 	plainFlags, plainFlagsMask = tcpHeaderLen / 4 << 12, 0xf000 | FlagSYN | FlagFIN | FlagRST
@@ -36,9 +36,9 @@ func ReadPlain(data []byte) (addrs uint64, ports uint32, ok bool) {
 		return 0, 0, false
 	}
 	h := (*plain)(data)
-	whole := binary.BigEndian.Uint64(h[L3+2:]) // length, ID, Frag, TTL, protocol
+	whole := binary.BigEndian.Uint64(h[L3+ipv4Length:]) // length, ID, Frag, TTL, protocol
 	if length := int(whole >> 48); length < len(plain{})-L3 || length > len(data)-L3 ||
-		binary.BigEndian.Uint32(h[L3-2:])&plainTypeMask != plainType ||
+		binary.BigEndian.Uint32(h[etherType:])&plainTypeMask != plainType ||
 		whole&plainWholeMask != plainWhole || whole&plainTTL == 0 {
 		return 0, 0, false
 	} else if flags := binary.BigEndian.Uint16(h[plainL4+tcpOffset:]) & plainFlagsMask; flags != plainFlags &&
@@ -46,15 +46,15 @@ func ReadPlain(data []byte) (addrs uint64, ports uint32, ok bool) {
 			binary.BigEndian.Uint32(data[len(plain{}):]) != stampedFirst) {
 		return 0, 0, false
 	}
-	addrs = binary.BigEndian.Uint64(h[L3+12:])
-	return addrs, binary.BigEndian.Uint32(h[plainL4:]), addrs < firstGroup<<32 && uint32(addrs) < firstGroup
+	addrs = binary.BigEndian.Uint64(h[L3+ipv4Source:])
+	return addrs, binary.BigEndian.Uint32(h[plainL4+l4Ports:]), addrs < firstGroup<<32 && uint32(addrs) < firstGroup
 }
 
 // PlainLength is how many bytes the IP packet of a plain segment has, and end
 // the sequence number behind it.
 func PlainLength(data []byte) (length, end uint32) {
 	h := (*plain)(data)
-	length = uint32(binary.BigEndian.Uint16(h[L3+2:]))
+	length = uint32(binary.BigEndian.Uint16(h[L3+ipv4Length:]))
 	headers := ipv4HeaderLen + uint32(h[plainL4+tcpOffset]>>4)*4
 	return length, binary.BigEndian.Uint32(h[plainL4+tcpSeq:]) + length - headers
 }
@@ -63,12 +63,12 @@ func PlainLength(data []byte) (length, end uint32) {
 // it is plain.
 func (r *Rewrite) ApplyPlain(data []byte) {
 	h := (*plain)(data)
-	hop := binary.BigEndian.Uint32(h[L3+8:]) // TTL, protocol, checksum
+	hop := binary.BigEndian.Uint32(h[L3+ipv4TTL:]) // TTL, protocol, checksum
 	hop = hop&0xffff0000 - 1<<24 | uint32(add(uint16(hop), r.header))
 	sum := add(binary.BigEndian.Uint16(h[plainL4+tcpChecksum:]), r.all)
-	binary.BigEndian.PutUint32(h[L3+8:], hop)
-	binary.BigEndian.PutUint64(h[L3+12:], uint64(r.Src)<<32|uint64(r.Dst))
-	binary.BigEndian.PutUint32(h[plainL4:], uint32(r.SrcPort)<<16|uint32(r.DstPort))
+	binary.BigEndian.PutUint32(h[L3+ipv4TTL:], hop)
+	binary.BigEndian.PutUint64(h[L3+ipv4Source:], uint64(r.Src)<<32|uint64(r.Dst))
+	binary.BigEndian.PutUint32(h[plainL4+l4Ports:], uint32(r.SrcPort)<<16|uint32(r.DstPort))
 	binary.BigEndian.PutUint16(h[plainL4+tcpChecksum:], sum)
 }
 

@@ -32,17 +32,9 @@ func NewRewrite(p *Packet, src, dst uint32, srcPort, dstPort uint16) Rewrite {
 	}
 }
 
-// Offsets of checksum fields in their headers.
-const (
-	ipv4Checksum = 10
-	tcpChecksum  = 16
-	udpChecksum  = 6
-	icmpChecksum = 2
-)
-
 // Apply edits the TCP or UDP packet or the ICMP echo p that Parse found in f:
 // addresses, ports, one from the TTL, and both checksums. The TTL must be at
-// least 1. Of a datagram in pieces, p is the first one as ParseFirst left it.
+// least 1. Of a fragmented datagram, p is the first fragment as ParseFirst left it.
 func (r *Rewrite) Apply(f *Frame, p *Packet) {
 	r.applyIPv4(f.Data, p)
 	l4 := f.Data[p.L4:p.End]
@@ -50,7 +42,7 @@ func (r *Rewrite) Apply(f *Frame, p *Packet) {
 		putEchoPorts(l4, r.SrcPort, r.DstPort)
 		return
 	}
-	binary.BigEndian.PutUint32(l4[0:4], uint32(r.SrcPort)<<16|uint32(r.DstPort))
+	binary.BigEndian.PutUint32(l4[l4Ports:], uint32(r.SrcPort)<<16|uint32(r.DstPort))
 	partial := f.Offload.NeedsCsum && f.Offload.CsumStart == p.L4
 	if p.Kind == TCP {
 		r.applyTCP(l4[tcpChecksum:tcpChecksum+2], partial)
@@ -62,10 +54,10 @@ func (r *Rewrite) Apply(f *Frame, p *Packet) {
 func (r *Rewrite) applyIPv4(data []byte, p *Packet) {
 	h := data[L3 : L3+ipv4HeaderLen]
 	checksum := binary.BigEndian.Uint16(h[ipv4Checksum:])
-	h[8] = p.TTL - 1
+	h[ipv4TTL] = p.TTL - 1
 	binary.BigEndian.PutUint16(h[ipv4Checksum:], Update(checksum, uint32(r.header)))
-	binary.BigEndian.PutUint32(h[12:16], r.Src)
-	binary.BigEndian.PutUint32(h[16:20], r.Dst)
+	binary.BigEndian.PutUint32(h[ipv4Source:], r.Src)
+	binary.BigEndian.PutUint32(h[ipv4Target:], r.Dst)
 }
 
 func (r *Rewrite) applyTCP(field []byte, partial bool) {

@@ -2,15 +2,6 @@ package packet
 
 import "encoding/binary"
 
-// Places in a TCP header (RFC 9293, 3.1).
-const (
-	tcpSeq    = 4
-	tcpAck    = 8
-	tcpOffset = 12
-	tcpWindow = 14
-	tcpUrgent = 18
-)
-
 // Seq is the sequence number of the TCP segment p in data.
 func (p *Packet) Seq(data []byte) uint32 { return binary.BigEndian.Uint32(data[p.L4+tcpSeq:]) }
 

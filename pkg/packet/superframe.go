@@ -30,13 +30,13 @@ func SegmentsOf(f *Frame, p *Packet) (s Segments, ok bool) {
 		size: int(f.Offload.GSOSize), kind: p.Kind,
 	}
 	if !isPartial(f, p) {
-		s.judge()
+		s.measureDamage()
 	}
 	return s, true
 }
 
-// judge finds out what a checksum that is no partial one is worth.
-func (s *Segments) judge() {
+// measureDamage finds out what a checksum that is no partial one is worth.
+func (s *Segments) measureDamage() {
 	field := s.data[s.l4+s.checksum():]
 	if s.kind == UDP && binary.BigEndian.Uint16(field) == 0 {
 		s.unchecked = true
@@ -68,7 +68,7 @@ func (s *Segments) Build(i int, frame []byte) {
 	s.putLengths(frame, i)
 	l4 := frame[s.l4:]
 	if s.kind == UDP {
-		binary.BigEndian.PutUint16(l4[4:], uint16(len(l4)))
+		binary.BigEndian.PutUint16(l4[udpLength:], uint16(len(l4)))
 	} else {
 		s.putTCP(l4, i)
 	}
@@ -79,13 +79,13 @@ func (s *Segments) Build(i int, frame []byte) {
 // that is wrong stays wrong.
 func (s *Segments) putLengths(frame []byte, i int) {
 	h := frame[L3:s.l4]
-	if h[0]>>4 == 6 {
-		binary.BigEndian.PutUint16(h[4:], uint16(len(frame)-L3-ipv6HeaderLen))
+	if h[ipv4Version]>>4 == 6 {
+		binary.BigEndian.PutUint16(h[ipv6Length:], uint16(len(frame)-L3-ipv6HeaderLen))
 		return
 	}
-	before := binary.BigEndian.Uint32(h[2:])
+	before := binary.BigEndian.Uint32(h[ipv4Length:])
 	after := uint32(len(frame)-L3)<<16 | uint32(uint16(before)+uint16(i))
-	binary.BigEndian.PutUint32(h[2:], after)
+	binary.BigEndian.PutUint32(h[ipv4Length:], after)
 	field := h[ipv4Checksum:]
 	binary.BigEndian.PutUint16(field, Update(binary.BigEndian.Uint16(field), Difference(before, after)))
 }
@@ -93,7 +93,7 @@ func (s *Segments) putLengths(frame []byte, i int) {
 func (s *Segments) putTCP(l4 []byte, i int) {
 	offset := i * s.size
 	binary.BigEndian.PutUint32(l4[tcpSeq:], binary.BigEndian.Uint32(l4[tcpSeq:])+uint32(offset))
-	flags := &l4[13]
+	flags := &l4[tcpFlags]
 	if i > 0 {
 		*flags &^= FlagCWR
 	}
@@ -135,9 +135,9 @@ func (s *Segments) checksum() int {
 
 // pseudoSum is that of a segment with so many bytes from the L4 header on.
 func (s *Segments) pseudoSum(length int) uint16 {
-	addrs, protocol := s.data[L3+12:L3+20], uint32(ProtocolTCP)
-	if s.data[L3]>>4 == 6 {
-		addrs = s.data[L3+8 : L3+ipv6HeaderLen]
+	addrs, protocol := s.data[L3+ipv4Source:L3+ipv4HeaderLen], uint32(ProtocolTCP)
+	if s.data[L3+ipv6Class]>>4 == 6 {
+		addrs = s.data[L3+ipv6Source : L3+ipv6HeaderLen]
 	}
 	if s.kind == UDP {
 		protocol = ProtocolUDP

@@ -9,6 +9,11 @@
 // (draft-ietf-opsawg-pcap) and "PCAP Now Generic (pcapng) Capture File Format"
 // (draft-ietf-opsawg-pcapng).
 //
+// The packages gopacket/pcapgo (github.com/google/gopacket 1.1.19 and its successor
+// github.com/gopacket/gopacket) read and write the same files. They are not used
+// here, as the first has neither comments of packets nor directions, which a capture
+// of a data plane is about, and both allocate for each packet.
+//
 // Readers and writers do not allocate for each packet, and belong to one
 // goroutine.
 package pcap
