@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func withShaping(t *testing.T, e *Engine, s Shaping) {
+func withShaping(t testing.TB, e *Engine, s Shaping) {
 	t.Helper()
 	cfg := oneEndpoint()
 	cfg.Shaping = s

@@ -317,6 +317,37 @@ func TestABandwidthLetsThroughWhatItIsAndDropsWhatDoesNotFitItsQueue(t *testing.
 	}
 }
 
+// A sender that has always more to send gets what is left of the bandwidth when the
+// headers of the segments are taken off, and the rest when the bandwidth changes.
+func TestAConnectionOf100MegabitsCarriesThatOfTCP(t *testing.T) {
+	const segments, mss = 40, 1448
+	payload := make([]byte, segments*mss)
+	s := shapedTo(1, topology.Impairment{Bandwidth: 100e6})
+	carried := func(from time.Duration) (mbit float64) {
+		var out [Burst]packet.Frame
+		bytes := 0
+		for now := from; now < from+time.Second; now += time.Millisecond {
+			for range 2 { // 2 times 464 kbit in a millisecond
+				f := []packet.Frame{tcpSuperframe(consumer, endpoint, mss, payload)}
+				f[0].ENI = nodeENI
+				bytes += len(s.depart(f, []packet.ENI{endpointENI}, now)) * len(payload)
+			}
+			bytes += s.release(out[:], now) * len(payload)
+			s.recycle()
+		}
+		return float64(bytes) * 8 / 1e6
+	}
+	const share = float64(mss) / (mss + ethernetLen + ipv4Len + tcpLen)
+	require.InDelta(t, 100*share, carried(time.Second), 1.5)
+	require.NotZero(t, s.order[0].toProvider.stats.QueueFull)
+
+	s.configure(Shaping{Links: []ShapedLink{{
+		Name: "ep1", ENIs: []packet.ENI{endpointENI}, Seed: 1, ToProvider: topology.Impairment{Bandwidth: 400e6},
+	}}})
+	carried(2 * time.Second) // what waited leaves
+	require.InDelta(t, 400*share, carried(3*time.Second), 6)
+}
+
 func TestASuperframeCountsAsItsSegments(t *testing.T) {
 	f := tcpSuperframe(consumer, endpoint, 1448, make([]byte, 1448*10+1))
 	headers := ethernetLen + ipv4Len + tcpLen
