@@ -1,24 +1,37 @@
 package dataplane
 
 import (
-	"golang.org/x/sys/unix"
+	"slices"
+
+	"golang.org/x/net/bpf"
 
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
-// Where a filter finds what is not in the packet: in an area of its own, and
-// behind the Ethernet header (linux/filter.h, SKF_AD_OFF and SKF_NET_OFF).
-const (
-	extension = 0xfffff000 // -0x1000
-	network   = 0xfff00000 // -0x100000
+// network is where a filter finds the IP header, whatever stands before it
+// (linux/filter.h, SKF_NET_OFF).
+const network = 0xfff00000 // -0x100000
 
-	extensionProtocol = extension + 0
-	extensionIfindex  = extension + 8
+// Fields that the program reads: of IPv4 (RFC 791, 3.1), IPv6 (RFC 8200, 3), and
+// behind their headers of TCP and UDP.
+const (
+	steerFragment = network + 6
+	steerProtocol = network + 9
+	steerSource   = network + 12
+
+	steerNextHeader = network + 6
+	steerSource6    = network + 8
+	steerHeader6    = 40 // bytes of the header
+
+	steerSourcePort = network // and the length of the IP header
+	steerTargetPort = network + 2
 )
 
 // maxReplyRanges keeps the program far below the 4,096 instructions that Linux
-// takes. Who has more has replies handed over between workers.
+// takes. A lab that has more has replies handed over between workers.
 const maxReplyRanges = 500
+
+const golden = 0x9e3779b1 // as in fullnat's spread
 
 // steeringProgram chooses a worker, by classic BPF (linux/filter.h), as
 // fullnat.Steering does for TCP and UDP that is neither fragmented nor behind
@@ -26,84 +39,96 @@ const maxReplyRanges = 500
 // goes to a provider by a hash of its source. replies are the interfaces that
 // replies come from, in order. All other frames go to worker 0, which looks
 // closer.
-func steeringProgram(replies []uint32, workers int) []unix.SockFilter {
-	var p program
+func steeringProgram(replies []uint32, workers int) []bpf.Instruction {
 	mask := uint32(workers - 1)
-
-	// X becomes the length of the IP header.
-	p.load(unix.BPF_W|unix.BPF_ABS, extensionProtocol)
-	p.jump(unix.BPF_JEQ, packet.EtherTypeIPv4, 8, 0)
-	p.jump(unix.BPF_JEQ, packet.EtherTypeIPv6, 1, 0)
-	p.result(0)
-	p.tcpOrUDP(network + 6)
-	p.add(unix.BPF_LDX|unix.BPF_IMM, 40)
-	p.add(unix.BPF_JMP|unix.BPF_JA, 8)
-	// IPv4
-	p.tcpOrUDP(network + 9)
-	p.load(unix.BPF_H|unix.BPF_ABS, network+6) // flags and offset
-	p.jump(unix.BPF_JSET, 0x3fff, 0, 1)
-	p.result(0)
-	p.add(unix.BPF_LDX|unix.BPF_MSH|unix.BPF_B, network)
-
-	p.load(unix.BPF_W|unix.BPF_ABS, extensionIfindex)
+	program := headerLength()
+	program = append(program, bpf.LoadExtension{Num: bpf.ExtInterfaceIndex})
+	reply := []bpf.Instruction{
+		bpf.LoadIndirect{Off: steerTargetPort, Size: 2},
+		bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: mask},
+		bpf.RetA{},
+	}
 	for _, r := range ranges(replies) {
 		// The answer stands beside each range: conditional jumps reach no
 		// further than 255 instructions.
-		p.jump(unix.BPF_JGE, r.first, 0, 4)
-		p.jump(unix.BPF_JGT, r.last, 3, 0)
-		p.load(unix.BPF_H|unix.BPF_IND, network+2) // the destination port
-		p.add(unix.BPF_ALU|unix.BPF_AND|unix.BPF_K, mask)
-		p.add(unix.BPF_RET|unix.BPF_A, 0)
+		past := uint8(len(reply))
+		program = append(program,
+			bpf.JumpIf{Cond: bpf.JumpGreaterOrEqual, Val: r.first, SkipFalse: past + 1},
+			bpf.JumpIf{Cond: bpf.JumpGreaterThan, Val: r.last, SkipTrue: past})
+		program = append(program, reply...)
 	}
+	program = append(program, sourceHash()...)
+	return append(program, bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: mask}, bpf.RetA{})
+}
 
-	// M[0]: the source port. An IPv6 address is folded to 32 bits first.
-	p.load(unix.BPF_H|unix.BPF_IND, network)
-	p.add(unix.BPF_ST, 0)
-	p.load(unix.BPF_W|unix.BPF_ABS, extensionProtocol)
-	p.jump(unix.BPF_JEQ, packet.EtherTypeIPv6, 2, 0)
-	p.load(unix.BPF_W|unix.BPF_ABS, network+12)
-	p.add(unix.BPF_JMP|unix.BPF_JA, 13)
-	p.load(unix.BPF_W|unix.BPF_ABS, network+8)
-	for at := uint32(12); at < 24; at += 4 {
-		p.add(unix.BPF_ALU|unix.BPF_MUL|unix.BPF_K, golden)
-		p.add(unix.BPF_MISC|unix.BPF_TAX, 0)
-		p.load(unix.BPF_W|unix.BPF_ABS, network+at)
-		p.add(unix.BPF_ALU|unix.BPF_XOR|unix.BPF_X, 0)
+// headerLength lets X be the length of the IP header of a frame that the program
+// judges, and ends with worker 0 for all others.
+func headerLength() []bpf.Instruction {
+	ipv6 := slices.Concat(
+		[]bpf.Instruction{
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.EtherTypeIPv6, SkipTrue: 1},
+			bpf.RetConstant{},
+		},
+		tcpOrUDP(steerNextHeader),
+		[]bpf.Instruction{bpf.LoadConstant{Dst: bpf.RegX, Val: steerHeader6}})
+	ipv4 := slices.Concat(
+		tcpOrUDP(steerProtocol),
+		[]bpf.Instruction{
+			bpf.LoadAbsolute{Off: steerFragment, Size: 2},
+			bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: 0x3fff, SkipFalse: 1}, // more fragments, or an offset
+			bpf.RetConstant{},
+			bpf.LoadMemShift{Off: network},
+			bpf.Jump{Skip: uint32(len(ipv6))},
+		})
+	return slices.Concat(
+		[]bpf.Instruction{
+			bpf.LoadExtension{Num: bpf.ExtProto},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.EtherTypeIPv4, SkipFalse: uint8(len(ipv4))},
+		},
+		ipv4, ipv6)
+}
+
+// tcpOrUDP ends with worker 0 where the protocol, which is at off, is another.
+func tcpOrUDP(off uint32) []bpf.Instruction {
+	return []bpf.Instruction{
+		bpf.LoadAbsolute{Off: off, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolTCP, SkipTrue: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolUDP, SkipTrue: 1},
+		bpf.RetConstant{},
 	}
-	p.add(unix.BPF_LDX|unix.BPF_MEM, 0)
-	p.add(unix.BPF_ALU|unix.BPF_MUL|unix.BPF_K, golden)
-	p.add(unix.BPF_ALU|unix.BPF_XOR|unix.BPF_X, 0)
-	p.add(unix.BPF_ALU|unix.BPF_MUL|unix.BPF_K, golden)
-	p.add(unix.BPF_ALU|unix.BPF_RSH|unix.BPF_K, 16)
-	p.add(unix.BPF_ALU|unix.BPF_AND|unix.BPF_K, mask)
-	p.add(unix.BPF_RET|unix.BPF_A, 0)
-	return p
 }
 
-const golden = 0x9e3779b1 // as in fullnat's spread
-
-type program []unix.SockFilter
-
-func (p *program) add(code uint16, k uint32) {
-	*p = append(*p, unix.SockFilter{Code: code, K: k})
-}
-
-func (p *program) load(code uint16, k uint32) { p.add(unix.BPF_LD|code, k) }
-
-// jump passes over as many instructions.
-func (p *program) jump(condition uint16, k uint32, ifTrue, ifFalse uint8) {
-	*p = append(*p, unix.SockFilter{Code: unix.BPF_JMP | condition | unix.BPF_K, K: k, Jt: ifTrue, Jf: ifFalse})
-}
-
-func (p *program) result(worker uint32) { p.add(unix.BPF_RET|unix.BPF_K, worker) }
-
-// tcpOrUDP ends with worker 0 where the protocol, which is at k, is another. It
-// has four instructions.
-func (p *program) tcpOrUDP(k uint32) {
-	p.load(unix.BPF_B|unix.BPF_ABS, k)
-	p.jump(unix.BPF_JEQ, packet.ProtocolTCP, 2, 0)
-	p.jump(unix.BPF_JEQ, packet.ProtocolUDP, 1, 0)
-	p.result(0)
+// sourceHash makes A a hash of the source's address and port, X being the length
+// of the IP header. An IPv6 address is folded to 32 bits first.
+func sourceHash() []bpf.Instruction {
+	const port = 0 // scratch
+	ipv6 := []bpf.Instruction{bpf.LoadAbsolute{Off: steerSource6, Size: 4}}
+	for at := uint32(4); at < 16; at += 4 {
+		ipv6 = append(ipv6,
+			bpf.ALUOpConstant{Op: bpf.ALUOpMul, Val: golden},
+			bpf.TAX{},
+			bpf.LoadAbsolute{Off: steerSource6 + at, Size: 4},
+			bpf.ALUOpX{Op: bpf.ALUOpXor})
+	}
+	ipv4 := []bpf.Instruction{
+		bpf.LoadAbsolute{Off: steerSource, Size: 4},
+		bpf.Jump{Skip: uint32(len(ipv6))},
+	}
+	return slices.Concat(
+		[]bpf.Instruction{
+			bpf.LoadIndirect{Off: steerSourcePort, Size: 2},
+			bpf.StoreScratch{Src: bpf.RegA, N: port},
+			bpf.LoadExtension{Num: bpf.ExtProto},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.EtherTypeIPv6, SkipTrue: uint8(len(ipv4))},
+		},
+		ipv4, ipv6,
+		[]bpf.Instruction{
+			bpf.LoadScratch{Dst: bpf.RegX, N: port},
+			bpf.ALUOpConstant{Op: bpf.ALUOpMul, Val: golden},
+			bpf.ALUOpX{Op: bpf.ALUOpXor},
+			bpf.ALUOpConstant{Op: bpf.ALUOpMul, Val: golden},
+			bpf.ALUOpConstant{Op: bpf.ALUOpShiftRight, Val: 16},
+		})
 }
 
 type span struct{ first, last uint32 }

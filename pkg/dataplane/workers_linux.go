@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/plinksim/plinksim/pkg/fullnat"
@@ -91,12 +92,27 @@ func (w *RingWorkers) steerInKernel(cfg *fullnat.Config) error {
 		}
 	}
 	slices.Sort(replies)
-	program := steeringProgram(replies, len(w.rings))
+	program, err := assemble(steeringProgram(replies, len(w.rings)))
+	if err != nil {
+		return fmt.Errorf("assemble the workers' program: %w", err)
+	}
 	fprog := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
 	if err := unix.SetsockoptSockFprog(w.rings[0].fd, unix.SOL_PACKET, unix.PACKET_FANOUT_DATA, &fprog); err != nil {
 		return fmt.Errorf("give the workers' sockets their program: %w", err)
 	}
 	return nil
+}
+
+func assemble(program []bpf.Instruction) ([]unix.SockFilter, error) {
+	raw, err := bpf.Assemble(program)
+	if err != nil {
+		return nil, err
+	}
+	filter := make([]unix.SockFilter, len(raw))
+	for i, r := range raw {
+		filter[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
+	}
+	return filter, nil
 }
 
 // fanoutGroup is the number of the group. Nobody else has packet sockets in a
