@@ -158,6 +158,13 @@ func (e *Engine) Run(ctx context.Context) error {
 	return nil
 }
 
+// stayOnThread keeps a worker on the thread that it runs on, and so in the
+// caches of the CPU that the kernel keeps that thread on.
+func stayOnThread() (leave func()) {
+	runtime.LockOSThread()
+	return runtime.UnlockOSThread
+}
+
 // tickUntilStopped wakes the worker from time to time, so that sessions end
 // where no packet comes. The function it returns stops that, and waits.
 func (e *Engine) tickUntilStopped() (stop func()) {

@@ -1,9 +1,6 @@
 package dataplane
 
-import (
-	"runtime"
-	"time"
-)
+import "time"
 
 // spinFor is how long a worker looks for the next frame before it sleeps. The
 // answer to a frame that it has just sent is back within that time where both
@@ -47,11 +44,4 @@ func (s *spinner) spin(there func() bool, now func() time.Time) bool {
 	s.wait = min(2*s.wait+1, maxSpinSkip-1)
 	s.skip = s.wait
 	return false
-}
-
-// stayOnThread keeps a worker on the thread that it runs on, and so in the
-// caches of the CPU that the kernel keeps that thread on.
-func stayOnThread() (leave func()) {
-	runtime.LockOSThread()
-	return runtime.UnlockOSThread
 }
