@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/plinksim/plinksim/pkg/bench"
+	"github.com/plinksim/plinksim/pkg/host"
 )
 
 func newBench() *cobra.Command {
@@ -45,7 +46,7 @@ each measurement until the machine is idle, at most 30 seconds.`,
 				}
 				return writeBench(cmd.OutOrStdout(), report, output, jsonFile, reportFile)
 			}
-			if err := needRoot("bench"); err != nil {
+			if err := needRoot("bench", host.SysAdmin, host.NetAdmin, host.NetRaw, host.NetBindService); err != nil {
 				return err
 			}
 			progress := newProgress(cmd.ErrOrStderr())

@@ -54,7 +54,7 @@ func newDaemon() *cobra.Command {
 			}
 			err := daemon(ctx, file, workers, tell, ready)
 			if err != nil && !up {
-				tell(api.Progress{End: true, Err: &api.Error{Text: err.Error()}})
+				tell(api.Progress{End: true, Err: &api.Error{Text: err.Error(), Hint: hintOf(err)}})
 			}
 			return err
 		},

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/plinksim/plinksim/pkg/api"
+	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lab"
 )
 
@@ -30,7 +31,7 @@ lab does not exist.`,
 		Args:              takes(cobra.MaximumNArgs(1), "at most one lab"),
 		ValidArgsFunction: completeLabs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := needRoot("down"); err != nil {
+			if err := needRoot("down", host.SysAdmin); err != nil {
 				return err
 			}
 			names, err := lab.Names()

@@ -28,7 +28,7 @@ the program's; 126 if it could not be run, 127 if it was not found.`,
 			return instanceNames(cmd.Context(), labName), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := needRoot("exec"); err != nil {
+			if err := needRoot("exec", host.SysAdmin); err != nil {
 				return err
 			}
 			dir, plan, err := labPlan(cmd.Context(), labName)

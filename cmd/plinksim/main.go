@@ -86,6 +86,16 @@ type hinted struct {
 
 func (e *hinted) Error() string { return e.err.Error() }
 func (e *hinted) Unwrap() error { return e.err }
+func (e *hinted) Hint() string  { return e.hint }
+
+// hintOf is what err says about what to do, or "".
+func hintOf(err error) string {
+	var known interface{ Hint() string }
+	if !errors.As(err, &known) {
+		return ""
+	}
+	return known.Hint()
+}
 
 func withHint(err error, hint string, args ...any) error {
 	return &hinted{err, fmt.Sprintf(hint, args...)}
@@ -97,11 +107,11 @@ func printError(w io.Writer, err error) {
 		err = fmt.Errorf("%w (%s)", err, refused.Word)
 	}
 	fmt.Fprintf(w, "plinksim: %v\n", err)
-	var known *hinted
-	if errors.As(err, &known) {
-		fmt.Fprintf(w, "plinksim: hint: %s\n", known.hint)
+	hint := hintOf(err)
+	if hint != "" {
+		fmt.Fprintf(w, "plinksim: hint: %s\n", hint)
 	}
-	if known == nil && errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
+	if hint == "" && errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
 		fmt.Fprintln(w, "plinksim: hint: labs belong to root: run it with sudo")
 	}
 	if refused != nil && refused.Hint != "" {

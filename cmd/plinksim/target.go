@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/plinksim/plinksim/pkg/api"
+	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -110,9 +111,13 @@ func completeLabs(_ *cobra.Command, args []string, _ string) ([]string, cobra.Sh
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-func needRoot(command string) error {
-	if os.Geteuid() == 0 {
-		return nil
+// needRoot says what a command is not allowed to do before it begins.
+func needRoot(command string, capabilities ...host.Capability) error {
+	if os.Geteuid() != 0 {
+		return withHint(fmt.Errorf("%q works on network namespaces, which only root may", "plinksim "+command), "run it with sudo")
 	}
-	return withHint(fmt.Errorf("%q works on network namespaces, which only root may", "plinksim "+command), "run it with sudo")
+	if err := host.CheckCapabilities(capabilities...); err != nil {
+		return fmt.Errorf("%q works on network namespaces: %w", "plinksim "+command, err)
+	}
+	return nil
 }

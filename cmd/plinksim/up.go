@@ -20,6 +20,7 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/dataplane"
+	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -58,7 +59,7 @@ The whole file is checked before anything is created.`,
 			if absolute, err := filepath.Abs(plan.File); err == nil && plan.File != "-" {
 				plan.File = absolute
 			}
-			if err := needRoot("up"); err != nil {
+			if err := needRoot("up", host.SysAdmin, host.NetAdmin, host.NetRaw, host.NetBindService); err != nil {
 				return err
 			}
 			for _, warning := range plan.Warnings {

@@ -12,8 +12,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -43,7 +41,7 @@ func Change(ctx context.Context, dir string, old, plan *topology.Plan, progress 
 	}
 	_, statErr := os.Stat(dir)
 	if err := makeTrees(dir); err != nil {
-		return errors.Join(err, abandon(dir, statErr != nil))
+		return errors.Join(explain(err), abandon(dir, statErr != nil))
 	}
 	if old != nil {
 		if err := undoAll(dir, missingIn(tasks(old), tasks(plan))); err != nil {
@@ -238,8 +236,11 @@ func (r *run) report(what string) {
 }
 
 func stepError(t task, err error) error {
-	if errors.Is(err, unix.EPERM) {
-		err = fmt.Errorf("%w: it needs root", err)
+	var denied *Denied
+	if errors.As(explain(err), &denied) {
+		// Not as a command: a user would try it and see that it works, or
+		// something else that has nothing to do with this.
+		return &Denied{fmt.Errorf("%s: %w", t.what, err), denied.Remedy}
 	}
 	command, _, _ := strings.Cut(t.String(), "\n")
 	return fmt.Errorf("%s: %s: %w", t.what, command, err)

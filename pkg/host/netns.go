@@ -131,9 +131,13 @@ func unmount(path string) error {
 		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
 			return nil // not mounted, or not there
 		}
-		if err != nil {
-			return fmt.Errorf("unmount %s: %w", path, err)
+		if err == nil {
+			continue
 		}
+		if mounted, statErr := isMountPoint(path); statErr == nil && !mounted {
+			return nil // one that may not unmount may not have mounted either
+		}
+		return fmt.Errorf("unmount %s: %w", path, err)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Sysctl is the step that sets kernel parameters of a namespace. A parameter
@@ -30,7 +32,7 @@ func (c Sysctl) do(k *kernel) (bool, error) {
 	}
 	for _, setting := range strings.Fields(c.Settings) {
 		key, value, _ := strings.Cut(setting, "=")
-		err := writeSysctl(key, value)
+		err := setSysctl(key, value)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false, err
 		}
@@ -41,8 +43,28 @@ func (c Sysctl) do(k *kernel) (bool, error) {
 // undo leaves the parameters as they are: they go with their namespace.
 func (c Sysctl) undo(*kernel) error { return nil }
 
-func writeSysctl(key, value string) error {
+// setSysctl writes a parameter. Where it cannot, as in a container with a
+// read-only /proc/sys, it is enough that the parameter has the value already.
+// It is not enough elsewhere: the kernel hands what is written to conf.all on
+// to the devices, whatever conf.all had before.
+func setSysctl(key, value string) error {
 	path := filepath.Join("/proc/sys", strings.ReplaceAll(key, ".", "/"))
+	err := writeSysctl(path, value)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if has, readErr := os.ReadFile(path); readErr == nil && strings.TrimSpace(string(has)) == value {
+		return nil
+	}
+	err = fmt.Errorf("set %s to %s: %w", key, value, err)
+	if errors.Is(err, unix.EROFS) {
+		return &Denied{err, "containers have /proc/sys read-only: start it with docker run --security-opt systempaths=unconfined, " +
+			"or make it writable with mount -o remount,rw /proc/sys"}
+	}
+	return err
+}
+
+func writeSysctl(path, value string) error {
 	file, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
