@@ -22,7 +22,7 @@ const module = "github.com/plinksim/plinksim"
 // topologies with pkg/topofile wherever they are.
 var layers = []string{
 	0: "pkg/packet pkg/pcap internal/derive internal/spell",
-	1: "pkg/topology",
+	1: "pkg/topology pkg/fullnat/internal/store",
 	2: "pkg/topofile pkg/secgroup pkg/lb pkg/fullnat pkg/control pkg/graph",
 	3: "pkg/dns pkg/dataplane pkg/host pkg/alb",
 	4: "pkg/lab",

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
@@ -18,71 +19,41 @@ func requireNumbers(t *testing.T, table *Table) {
 	want := map[uint32]uint32{}
 	use := func(numbers ...uint32) {
 		for _, n := range numbers {
-			if isIPv6(n) {
+			if store.IsIPv6(n) {
 				want[n]++
 			}
 		}
 	}
 	use(table.way.numbers...)
-	for id := range table.sessions.reached {
-		if s := table.sessions.at(id); s.state != free {
-			there := table.flows.at(s.slots[toProvider])
-			use(there.key.src(), there.key.dst(), there.rewrite.Src, there.rewrite.Dst)
+	for id := range table.sessions.Reached {
+		if s := table.sessions.At(id); s.State != store.Free {
+			there := table.flows.At(s.Slots[store.ToProvider])
+			use(there.Key.Src(), there.Key.Dst(), there.Rewrite.Src, there.Rewrite.Dst)
 		}
 	}
-	for _, p := range table.ports.all {
+	for _, p := range table.ports.All {
 		if p != nil {
-			use(p.key.local, p.key.target)
+			use(p.Key.Local, p.Key.Target)
 		}
 	}
 	for k := range table.fragments.byKey {
 		use(k.src, k.dst)
 	}
 	got := map[uint32]uint32{}
-	for addr, n := range table.addrs.number {
-		require.Equal(t, addr, table.addrs.at(n).addr)
-		got[n] = table.addrs.at(n).users
+	for addr, n := range table.addrs.Number {
+		require.Equal(t, addr, table.addrs.At(n).Addr)
+		got[n] = table.addrs.At(n).Users
 	}
 	require.Equal(t, want, got, "who uses which number")
 }
 
 func TestNumbersOfAddresses(t *testing.T) {
-	t.Run("nat 57: an address keeps its number while somebody uses it", func(t *testing.T) {
-		var a addrs
-		a.init()
-		one, other := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2")
-		first, _ := a.acquire(one)
-		second, _ := a.acquire(other)
-		require.NotEqual(t, first, second)
-		again, _ := a.acquire(one)
-		require.Equal(t, first, again)
-		a.hold(first)
-		a.release(first, first)
-		require.Equal(t, one, a.of(first))
-		a.release(first)
-		key := one.As16()
-		require.Equal(t, nowhere, a.find(&key))
-		reused, _ := a.acquire(netip.MustParseAddr("2001:db8::3"))
-		require.Equal(t, first, reused)
-		require.Equal(t, other, a.of(second))
-		a.release(reused, second)
-		require.Len(t, a.all, 1, "what nobody uses any more takes no memory")
-	})
-	t.Run("an IPv4 address is its own number", func(t *testing.T) {
-		var a addrs
-		a.init()
-		n, ok := a.acquire(netip.MustParseAddr("10.0.1.10"))
-		require.True(t, ok)
-		require.EqualValues(t, 0x0a00010a, n)
-		require.Equal(t, netip.MustParseAddr("10.0.1.10"), a.of(n))
-		require.Empty(t, a.number)
-	})
 	t.Run("nat 57: packets that open nothing leave no number behind", func(t *testing.T) {
 		s := newStory(t)
 		s.play(`link web tcp ep [2001:db8:1::200]:80 -> lb 2001:db8:9::11 -> [2001:db8:5::1]:8080 idle 15m
 link gone tcp ep [2001:db8:1::201]:80 -> lb 2001:db8:9::12 -> [2001:db8:5::1]:8080 idle 15m
 deny web`)
-		numbers := len(s.table.addrs.number)
+		numbers := len(s.table.addrs.Number)
 		for n := range 100 {
 			for _, dst := range []string{"[2001:db8:1::200]:80", "[2001:db8:1::200]:81", "[2001:db8:1::77]:80"} {
 				for _, flags := range []string{"S", "A"} {
@@ -90,9 +61,9 @@ deny web`)
 				}
 			}
 		}
-		require.Len(t, s.table.addrs.number, numbers)
+		require.Len(t, s.table.addrs.Number, numbers)
 		s.play("remove gone")
-		require.Len(t, s.table.addrs.number, numbers-2)
+		require.Len(t, s.table.addrs.Number, numbers-2)
 		requireNumbers(t, s.table)
 	})
 	t.Run("nat 57: sessions, ports and fragments give theirs back", func(t *testing.T) {
@@ -102,11 +73,11 @@ deny web`)
 			s.play(fmt.Sprintf("ep < udp [2001:db8:1::%x]:5000 > [2001:db8:1::200]:53 len=30", 0x1000+n))
 			s.play(fmt.Sprintf("ep < udp [2001:db8:1::%x]:5000 > [2001:db8:1::200]:53 len=3000 id=1 bytes=1448-2896", 0x2000+n))
 		}
-		require.Len(t, s.table.addrs.number, 1003)
+		require.Len(t, s.table.addrs.Number, 1003)
 		requireNumbers(t, s.table)
 		s.play("time 10m\nremove dns\ntime 20m")
-		require.Empty(t, s.table.addrs.number)
-		require.Len(t, s.table.addrs.all, 1)
+		require.Empty(t, s.table.addrs.Number)
+		require.Len(t, s.table.addrs.All, 1)
 	})
 	t.Run("a configuration with an error leaves no number behind", func(t *testing.T) {
 		s := newStory(t)
@@ -115,7 +86,7 @@ deny web`)
 			Links: []Link{sixToSix("web"), sixToSix("web")},
 		}, 0)
 		require.Error(t, err)
-		require.Empty(t, s.table.addrs.number)
+		require.Empty(t, s.table.addrs.Number)
 	})
 }
 

@@ -97,7 +97,7 @@ func (t *Table) reset(f *packet.Frame, p *packet.Packet) {
 }
 
 func (t *Table) mayAnswer(b *bucket) bool {
-	if b.take(t.clock.ticks) {
+	if b.take(t.clock.Ticks) {
 		return true
 	}
 	t.answers.sent.Limited++

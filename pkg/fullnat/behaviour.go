@@ -3,6 +3,8 @@ package fullnat
 import (
 	"errors"
 	"fmt"
+
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 )
 
 // Behaviour is what a cloud does with the packets of a link that it does not
@@ -42,7 +44,7 @@ type Behaviour struct {
 	MaxHalfOpen int
 }
 
-func (b *Behaviour) check() (timers [numStates]uint32, err error) {
+func (b *Behaviour) check() (timers [store.NumStates]uint32, err error) {
 	timers, err = b.Timers.ticks(Timers{})
 	if b.MaxSessions < 0 {
 		err = errors.Join(err, fmt.Errorf("its limit is %d sessions: want 1 or more, or 0 for none", b.MaxSessions))

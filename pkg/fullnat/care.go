@@ -1,6 +1,9 @@
 package fullnat
 
-import "github.com/plinksim/plinksim/pkg/packet"
+import (
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
+	"github.com/plinksim/plinksim/pkg/packet"
+)
 
 // noMTU is the MTU of an interface that names none: what IPv4 can carry.
 const noMTU = 1<<16 - 1
@@ -19,7 +22,7 @@ const headersOfMSS = 20 + 20
 // isPlain says whether a packet can leave with no more done to it than to all:
 // it is atomic, fits, and is no SYN. Superframes are longer than an MTU, and so
 // they are never plain.
-func (l *link) isPlain(p *packet.Packet, d direction) bool {
+func (l *link) isPlain(p *packet.Packet, d store.Direction) bool {
 	return p.Frag == packet.PlainFrag && uint32(p.Length()) <= l.mtu[d] && p.Flags&packet.FlagSYN == 0
 }
 
@@ -42,8 +45,8 @@ func inspect(f *packet.Frame, p *packet.Packet) Verdict {
 }
 
 // mayFit refuses a packet that cannot leave, before anything is edited.
-func (t *Table) mayFit(f *packet.Frame, w *work, e *flow, l *link) Verdict {
-	mtu := int(l.mtu[e.direction])
+func (t *Table) mayFit(f *packet.Frame, w *work, e *store.Flow, l *link) Verdict {
+	mtu := int(l.mtu[e.Direction])
 	if _, v := shapeOut(f, &w.packet, e, mtu); v != Forwarded {
 		return t.refuseShape(f, &w.packet, e, l, v)
 	}
@@ -52,9 +55,9 @@ func (t *Table) mayFit(f *packet.Frame, w *work, e *flow, l *link) Verdict {
 
 // finishWithCare sends a packet that is not plain: TCP, UDP or an ICMP echo,
 // whole or the first of several fragments, of either version of IP.
-func (t *Table) finishWithCare(f *packet.Frame, w *work, e *flow, l *link) Verdict {
+func (t *Table) finishWithCare(f *packet.Frame, w *work, e *store.Flow, l *link) Verdict {
 	p := &w.packet
-	mtu := int(l.mtu[e.direction])
+	mtu := int(l.mtu[e.Direction])
 	shape, v := shapeOut(f, p, e, mtu)
 	if v != Forwarded {
 		return t.refuseShape(f, p, e, l, v)
@@ -70,7 +73,7 @@ func (t *Table) finishWithCare(f *packet.Frame, w *work, e *flow, l *link) Verdi
 	}
 	id := uint32(0)
 	if needsID(f, p, e, shape) {
-		id = t.ids.take(e.rewrite.Src, e.rewrite.Dst, p.Protocol, int(segments(f, p)))
+		id = t.ids.Take(e.Rewrite.Src, e.Rewrite.Dst, p.Protocol, int(segments(f, p)))
 		p.SetID(f.Data, id)
 		if w.datagram != nil {
 			w.datagram.id = id
@@ -126,10 +129,10 @@ func segmentSize(f *packet.Frame, p *packet.Packet, mtu int) uint16 {
 
 // refuseShape drops a packet that cannot be made to fit and tells its sender
 // what would, if the link does so (RFC 1191, 4; RFC 4443, 3.2).
-func (t *Table) refuseShape(f *packet.Frame, p *packet.Packet, e *flow, l *link, v Verdict) Verdict {
+func (t *Table) refuseShape(f *packet.Frame, p *packet.Packet, e *store.Flow, l *link, v Verdict) Verdict {
 	if v == TooBig && l.Behaviour.ReportTooBig {
 		t.report(f, p, packet.ICMPError{
-			Type: packet.ICMPUnreachable, Code: packet.ICMPCodeFragNeeded, Rest: e.mtuToReport(p, int(l.mtu[e.direction])),
+			Type: packet.ICMPUnreachable, Code: packet.ICMPCodeFragNeeded, Rest: mtuToReport(e, p, int(l.mtu[e.Direction])),
 		})
 	}
 	return l.count(v)

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
@@ -16,16 +17,16 @@ import (
 // them too. All that is wrong with cfg is reported together, and then nothing
 // has changed. The table keeps what cfg refers to, so do not change it after.
 func (t *Table) Configure(cfg *Config, now time.Duration) error {
-	t.clock.advance(now)
+	t.clock.Advance(now)
 	r, order, err := compile(cfg, &t.addrs)
 	if err != nil {
-		t.addrs.release(r.numbers...)
+		t.addrs.Release(r.numbers...)
 		return err
 	}
 	t.replaceLinks(r, order)
 	before := t.way.numbers
 	t.way = *r
-	t.addrs.release(before...)
+	t.addrs.Release(before...)
 	return nil
 }
 
@@ -44,7 +45,7 @@ func (t *Table) replaceLinks(r *routes, order []*link) {
 	}
 	for _, l := range order {
 		if byName[l.Name] == l {
-			l.toProviderHop.link, l.toConsumerHop.link = l.number, l.number
+			l.toProviderHop.Link, l.toConsumerHop.Link = l.number, l.number
 			continue
 		}
 		old := t.links.byName[l.Name]
@@ -59,7 +60,7 @@ func (t *Table) replaceLinks(r *routes, order []*link) {
 			t.links.retire(old)
 			t.links.add(l)
 		}
-		l.toProviderHop.link, l.toConsumerHop.link = l.number, l.number
+		l.toProviderHop.Link, l.toConsumerHop.Link = l.number, l.number
 		byName[l.Name] = l
 	}
 	for name, old := range t.links.byName {
@@ -72,16 +73,16 @@ func (t *Table) replaceLinks(r *routes, order []*link) {
 
 // continues says whether the sessions of old are l's.
 func (l *link) continues(old *link) bool {
-	return l.Connected && l.toProviderHop.sameWay(old.toProviderHop) && l.toConsumerHop.sameWay(old.toConsumerHop)
+	return l.Connected && sameRoute(l.toProviderHop, old.toProviderHop) && sameRoute(l.toConsumerHop, old.toConsumerHop)
 }
 
-func (k hopKey) sameWay(other hopKey) bool {
-	return k.eni == other.eni && k.src == other.src
+func sameRoute(a, b store.HopKey) bool {
+	return a.ENI == b.ENI && a.Src == b.Src
 }
 
 // compile checks cfg and builds what packets are judged by. The routes hold
 // numbers of addresses, also where there is an error.
-func compile(cfg *Config, addrs *addrs) (*routes, []*link, error) {
+func compile(cfg *Config, addrs *store.Addrs) (*routes, []*link, error) {
 	c := compiler{
 		addrs: addrs,
 		enis:  map[packet.ENI]*Interface{},
@@ -95,14 +96,14 @@ func compile(cfg *Config, addrs *addrs) (*routes, []*link, error) {
 	}
 	switch {
 	case cfg.PortsPerTarget == 0:
-		c.routes.limit = defaultPortsPerTarget
-	case cfg.PortsPerTarget < 0 || cfg.PortsPerTarget > numNATPorts:
-		c.errorf("%d ports per target: want 1 to %d, or 0 for %d", cfg.PortsPerTarget, numNATPorts, defaultPortsPerTarget)
+		c.routes.limit = store.DefaultPortsPerTarget
+	case cfg.PortsPerTarget < 0 || cfg.PortsPerTarget > store.NumNATPorts:
+		c.errorf("%d ports per target: want 1 to %d, or 0 for %d", cfg.PortsPerTarget, store.NumNATPorts, store.DefaultPortsPerTarget)
 	}
-	if cfg.PortRest < 0 || cfg.PortRest > poolRest {
-		c.errorf("NAT ports rest for %s: want at most %s, or 0 for %s", cfg.PortRest, poolRest, defaultPortRest)
+	if cfg.PortRest < 0 || cfg.PortRest > store.PoolRest {
+		c.errorf("NAT ports rest for %s: want at most %s, or 0 for %s", cfg.PortRest, store.PoolRest, store.DefaultPortRest)
 	}
-	c.routes.rest = ticksOf(cmp.Or(cfg.PortRest, defaultPortRest))
+	c.routes.rest = store.TicksOf(cmp.Or(cfg.PortRest, store.DefaultPortRest))
 	for i := range cfg.ENIs {
 		c.addInterface(&cfg.ENIs[i])
 	}
@@ -114,7 +115,7 @@ func compile(cfg *Config, addrs *addrs) (*routes, []*link, error) {
 }
 
 type compiler struct {
-	addrs  *addrs
+	addrs  *store.Addrs
 	enis   map[packet.ENI]*Interface
 	names  map[string]bool
 	routes *routes
@@ -144,14 +145,14 @@ func (c *compiler) addLink(spec *Link) *link {
 	if len(c.errs) > before {
 		return l
 	}
-	l.idle = ticksOf(spec.Idle)
+	l.idle = store.TicksOf(spec.Idle)
 	l.timers, _ = spec.Behaviour.check()
 	l.match = c.number(spec.Match.Addr())
 	l.ingress, l.egress = c.enis[spec.Ingress], c.enis[spec.Egress]
-	l.mtu = [2]uint32{toProvider: l.egress.mtu(), toConsumer: l.ingress.mtu()}
-	l.mss = uint16(max(0, int(min(l.mtu[toProvider], l.mtu[toConsumer]))-headersOfMSS))
-	l.toProviderHop = hopKey{eni: spec.Egress, src: l.egress.MAC, direction: toProvider}
-	l.toConsumerHop = hopKey{eni: spec.Ingress, src: l.ingress.MAC, direction: toConsumer}
+	l.mtu = [2]uint32{store.ToProvider: l.egress.mtu(), store.ToConsumer: l.ingress.mtu()}
+	l.mss = uint16(max(0, int(min(l.mtu[store.ToProvider], l.mtu[store.ToConsumer]))-headersOfMSS))
+	l.toProviderHop = store.HopKey{ENI: spec.Egress, Src: l.egress.MAC, Direction: store.ToProvider}
+	l.toConsumerHop = store.HopKey{ENI: spec.Ingress, Src: l.ingress.MAC, Direction: store.ToConsumer}
 	for _, addr := range spec.Local {
 		local := c.number(addr)
 		l.local[version(local)] = append(l.local[version(local)], local)
@@ -216,8 +217,8 @@ func (c *compiler) checkLink(l *Link) {
 	if l.Pick == nil {
 		wrong("it has no Pick")
 	}
-	if l.Idle <= 0 || l.Idle > maxTimeout {
-		wrong("it is idle after %s: want more than 0 and at most %s", l.Idle, maxTimeout)
+	if l.Idle <= 0 || l.Idle > store.MaxTimeout {
+		wrong("it is idle after %s: want more than 0 and at most %s", l.Idle, store.MaxTimeout)
 	}
 	if err := l.Identity.check(l.Protocol, l.Match.Addr().Is6()); err != nil {
 		wrong("%w", err)
@@ -229,12 +230,12 @@ func (c *compiler) checkLink(l *Link) {
 
 // number is what packets are compared by.
 func (c *compiler) number(addr netip.Addr) uint32 {
-	n, ok := c.addrs.acquire(addr)
+	n, ok := c.addrs.Acquire(addr)
 	if !ok {
 		c.errorf("%s is one address too many", addr)
-		return nowhere
+		return store.Unknown
 	}
-	if isIPv6(n) {
+	if store.IsIPv6(n) {
 		c.routes.numbers = append(c.routes.numbers, n)
 	}
 	return n

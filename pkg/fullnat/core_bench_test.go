@@ -7,11 +7,10 @@ import (
 	"slices"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
@@ -81,27 +80,10 @@ func (l *lab) targetForBenchmark(n int) {
 
 // residentBytes is how much of a table's mapped memory has pages.
 func residentBytes(tb testing.TB, t *Table) (bytes int) {
-	for _, mapped := range [][]byte{t.flows.arena.mapped, t.flows.other.mapped, t.sessions.mapped, t.half.mapped} {
+	for _, mapped := range [][]byte{t.flows.Arena.Mapped, t.flows.Other.Mapped, t.sessions.Mapped, t.half.Mapped} {
 		bytes += resident(tb, mapped)
 	}
 	return bytes
-}
-
-// resident asks mincore(2).
-func resident(tb testing.TB, mapped []byte) int {
-	if len(mapped) == 0 {
-		return 0
-	}
-	page := unix.Getpagesize()
-	pages := make([]byte, (len(mapped)+page-1)/page)
-	_, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(unsafe.SliceData(mapped))),
-		uintptr(len(mapped)), uintptr(unsafe.Pointer(unsafe.SliceData(pages))))
-	require.Zero(tb, errno)
-	n := 0
-	for _, p := range pages {
-		n += int(p & 1)
-	}
-	return n * page
 }
 
 // BenchmarkOpen opens sessions until there are a million and starts anew:
@@ -125,7 +107,7 @@ func benchmarkOpen(b *testing.B, reserve bool) {
 			b.StopTimer()
 			now += time.Hour
 			drain(l.table, now)
-			now += poolRest
+			now += store.PoolRest
 			drain(l.table, now)
 			opened = 0
 			b.StartTimer()
@@ -203,10 +185,10 @@ func BenchmarkLongestBurst(b *testing.B) {
 			require.Equal(b, Forwarded, t.verdicts[burst-1])
 		}
 		now += time.Hour
-		for l.table.sessions.used > 0 || l.table.flows.phase != settled {
+		for l.table.sessions.Used > 0 || l.table.flows.Phase != store.Settled {
 			shrinking = measure(shrinking, 0, packet.FlagACK)
 		}
-		drain(l.table, now+poolRest)
+		drain(l.table, now+store.PoolRest)
 		now += time.Hour
 	}
 	b.ReportMetric(0, "ns/op")
@@ -216,13 +198,4 @@ func BenchmarkLongestBurst(b *testing.B) {
 		b.ReportMetric(float64(bursts[len(bursts)-1-len(bursts)/10000])/1e3, name+"-p99.99-µs")
 		b.ReportMetric(float64(bursts[len(bursts)/2])/1e3, name+"-median-µs")
 	}
-}
-
-// threadTime is the processor time of the goroutine's thread.
-func threadTime(tb testing.TB) time.Duration {
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &now); err != nil {
-		tb.Fatal(err)
-	}
-	return time.Duration(now.Nano())
 }

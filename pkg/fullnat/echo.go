@@ -1,6 +1,9 @@
 package fullnat
 
-import "github.com/plinksim/plinksim/pkg/packet"
+import (
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
+	"github.com/plinksim/plinksim/pkg/packet"
+)
 
 // translateEcho forwards ICMP echo like a datagram: the identifier is the port
 // of the side that asks, and the other side has port 0 (RFC 5508, REQ-1). Only
@@ -16,8 +19,8 @@ func (t *Table) translateEcho(f *packet.Frame, w *work) Verdict {
 		// its answer would look like the question.
 		return NoSession
 	}
-	w.key = newKey(f.ENI, p.Protocol, p.Src, p.Dst, p.SrcPort, p.DstPort)
-	w.home = t.flows.home(w.key)
+	w.key = store.NewKey(f.ENI, p.Protocol, p.Src, p.Dst, p.SrcPort, p.DstPort)
+	w.home = t.flows.Home(w.key)
 	return t.translate(f, w)
 }
 

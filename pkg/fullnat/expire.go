@@ -1,68 +1,16 @@
 package fullnat
 
-import "time"
+import (
+	"time"
 
-// wheel has a list of sessions for every second of the next quarter of an
-// hour: those that should be looked at then. Packets do not touch it. A
-// session of which the deadline has moved meanwhile is put into a later list
-// when its turn comes, so each is looked at about once in its timeout, and
-// none stays longer than a second after its deadline. Deadlines beyond the
-// last list wait in the last one.
-type wheel struct {
-	heads  [wheelSlots]uint32
-	cursor int64 // the second that is looked at next
-}
-
-const wheelSlots = 1024
-
-// headFlag marks a session's prev as a slot of the wheel.
-const headFlag = 1 << 31
-
-func (w *wheel) init() {
-	for i := range w.heads {
-		w.heads[i] = none
-	}
-}
-
-// link puts a session into the list of a second.
-func (w *wheel) link(all *sessions, id uint32, second int64) {
-	second = min(max(second, w.cursor), w.cursor+wheelSlots-1)
-	slot := uint32(second % wheelSlots)
-	s := all.at(id)
-	s.prev, s.next = headFlag|slot, w.heads[slot]
-	if s.next != none {
-		all.at(s.next).prev = id
-	}
-	w.heads[slot] = id
-}
-
-func (w *wheel) unlink(all *sessions, id uint32) {
-	s := all.at(id)
-	if s.prev&headFlag != 0 {
-		w.heads[s.prev&^headFlag] = s.next
-	} else {
-		all.at(s.prev).next = s.next
-	}
-	if s.next != none {
-		all.at(s.next).prev = s.prev
-	}
-}
-
-func (w *wheel) move(all *sessions, id uint32, second int64) {
-	w.unlink(all, id)
-	w.link(all, id, second)
-}
-
-// catchUp skips seconds so long gone that no list belongs to them any more.
-func (w *wheel) catchUp(second int64) {
-	w.cursor = max(w.cursor, second-wheelSlots+1)
-}
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
+)
 
 // deadline is the first whole second at which s has timed out if nothing
 // refreshes it.
-func (t *Table) deadline(s *session) int64 {
-	const perSecond = int64(time.Second / tick)
-	ticks := t.clock.ticks + int64(t.timeout(s)) - int64(t.idle(s))
+func (t *Table) deadline(s *store.Session) int64 {
+	const perSecond = int64(time.Second / store.TickLength)
+	ticks := t.clock.Ticks + int64(t.timeout(s)) - int64(t.idle(s))
 	return (ticks + perSecond - 1) / perSecond
 }
 
@@ -72,7 +20,7 @@ func (t *Table) deadline(s *session) int64 {
 // session end exactly in time, whenever Expire is called; what waits for it
 // is memory and the NAT port.
 func (t *Table) Expire(now time.Duration, budget int) (more bool) {
-	t.clock.advance(now)
+	t.clock.Advance(now)
 	for ; budget > 0; budget-- {
 		if !t.expireStep() && !t.sweepStep() && !t.resendStep() && !t.forgetFragments() &&
 			!t.forgetPool() && !t.shrinkStep(&budget) {
@@ -84,20 +32,20 @@ func (t *Table) Expire(now time.Duration, budget int) (more bool) {
 
 // expireStep looks at one session of the wheel, or goes on by one second.
 func (t *Table) expireStep() bool {
-	second := t.clock.second()
-	t.wheel.catchUp(second)
-	if t.wheel.cursor > second {
+	second := t.clock.Second()
+	t.wheel.CatchUp(second)
+	if t.wheel.Cursor > second {
 		return false
 	}
-	id := t.wheel.heads[t.wheel.cursor%wheelSlots]
-	if id == none {
-		t.wheel.cursor++
+	id := t.wheel.Heads[t.wheel.Cursor%store.WheelSlots]
+	if id == store.None {
+		t.wheel.Cursor++
 		return true
 	}
-	if s := t.sessions.at(id); t.timedOut(s) {
+	if s := t.sessions.At(id); t.timedOut(s) {
 		t.remove(id)
 	} else {
-		t.wheel.move(&t.sessions, id, t.deadline(s))
+		t.wheel.Move(&t.sessions, id, t.deadline(s))
 	}
 	return true
 }
@@ -108,12 +56,12 @@ func (t *Table) sweepStep() bool {
 		return false
 	}
 	id := t.links.sweep
-	if id >= t.sessions.reached {
+	if id >= t.sessions.Reached {
 		t.links.sweep = 0
 		return true
 	}
 	t.links.sweep++
-	if s := t.sessions.at(id); s.state != free && !t.links.at(s.link).live {
+	if s := t.sessions.At(id); s.State != store.Free && !t.links.at(s.Link).live {
 		t.remove(id)
 	}
 	return true
@@ -125,8 +73,17 @@ const stepsPerPage = 8
 
 // shrinkStep does a little of giving memory back, or of taking other memory.
 func (t *Table) shrinkStep(budget *int) bool {
-	if t.flows.phase == preparing {
+	if t.flows.Phase == store.Preparing {
 		*budget -= stepsPerPage - 1
 	}
-	return t.flows.tidy(t.moved) || t.sessions.trim() || t.half.trim()
+	return t.flows.Tidy(t.moved) || t.sessions.Trim() || t.half.Trim()
+}
+
+// forgetPool is one step of forgetting pools.
+func (t *Table) forgetPool() bool {
+	gone, more := t.ports.Forget(t.clock.Now)
+	if gone != nil {
+		t.addrs.Release(gone.Key.Local, gone.Key.Target)
+	}
+	return more
 }

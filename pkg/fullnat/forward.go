@@ -3,22 +3,19 @@ package fullnat
 import (
 	"time"
 
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
-// burstSize is how many packets hide each other's wait for memory, and
-// prefetchSize how many of them ask for it with one call. Measured with 64-byte
-// frames, bursts of 8 and 32 are no faster. To ask for all 16 at once takes a
-// third more time with a million sessions, for no processor waits for so many
-// lines at a time; to ask for each alone takes longer with few sessions.
-const (
-	burstSize    = 16
-	prefetchSize = 4
-)
+// prefetchSize is how many packets of a burst ask for their memory with one
+// call. Measured with 64-byte frames: to ask for all 16 at once takes a third
+// more time with a million sessions, since no processor waits for so many lines
+// at a time; to ask for each alone takes longer with few sessions.
+const prefetchSize = 4
 
 // work is what Forward keeps of a packet between its two passes.
 type work struct {
-	key    key
+	key    store.Key
 	home   uint32
 	plain  bool // and then packet is not filled in
 	packet packet.Packet
@@ -38,12 +35,12 @@ type work struct {
 // together: then those before it are in Pending, and its Data is shorter than
 // before or, again, memory of the table's.
 func (t *Table) Forward(frames []packet.Frame, verdicts []Verdict, now time.Duration) {
-	t.clock.advance(now)
+	t.clock.Advance(now)
 	t.conveyances.longer.reset()
 	verdicts = verdicts[:len(frames)]
-	for len(frames) > burstSize {
-		t.forwardBurst(frames[:burstSize], verdicts)
-		frames, verdicts = frames[burstSize:], verdicts[burstSize:]
+	for len(frames) > store.BurstSize {
+		t.forwardBurst(frames[:store.BurstSize], verdicts)
+		frames, verdicts = frames[store.BurstSize:], verdicts[store.BurstSize:]
 	}
 	t.forwardBurst(frames, verdicts)
 }
@@ -51,7 +48,7 @@ func (t *Table) Forward(frames []packet.Frame, verdicts []Verdict, now time.Dura
 // forwardBurst reads all packets and asks for their flows before it looks at
 // the first one.
 func (t *Table) forwardBurst(frames []packet.Frame, verdicts []Verdict) {
-	t.flows.swap()
+	t.flows.Swap()
 	verdicts = verdicts[:len(frames)]
 	burst := t.burst[:len(frames)]
 	for i := range burst {
@@ -59,18 +56,18 @@ func (t *Table) forwardBurst(frames []packet.Frame, verdicts []Verdict) {
 		var addrs uint64
 		var ports uint32
 		if addrs, ports, w.plain = packet.ReadPlain(f.Data); w.plain && !f.Offload.Any() {
-			w.key = key{addrs, uint64(ports)<<32 | uint64(f.ENI)<<8 | packet.ProtocolTCP}
+			w.key = store.PlainKey(f.ENI, addrs, ports)
 		} else {
 			w.plain, w.key = false, parse(f, &w.packet)
 		}
-		w.home = t.flows.home(w.key)
+		w.home = t.flows.Home(w.key)
 		t.homes[i] = w.home
 		if asked := i + 1 - prefetchSize; i%prefetchSize == prefetchSize-1 {
-			t.flows.prefetch(t.homes[asked : i+1])
+			t.flows.Prefetch(t.homes[asked : i+1])
 		}
 	}
-	if t.flows.phase == moving {
-		t.flows.prefetchOthers(burst)
+	if t.flows.Phase == store.Moving {
+		t.prefetchOthers(burst)
 	}
 	plain := uint64(0)
 	for i := range burst {
@@ -86,14 +83,22 @@ func (t *Table) forwardBurst(frames []packet.Frame, verdicts []Verdict) {
 	t.verdicts[Forwarded] += plain
 }
 
+// prefetchOthers starts loading where else flows may be while they move.
+func (t *Table) prefetchOthers(burst []work) {
+	for i := range burst {
+		t.homes[i] = t.flows.Other.Home(burst[i].key)
+	}
+	t.flows.Other.Prefetch(t.homes[:len(burst)])
+}
+
 // parse fills p from f and returns the key of its flow, which means something
 // for TCP and UDP only.
-func parse(f *packet.Frame, p *packet.Packet) key {
+func parse(f *packet.Frame, p *packet.Packet) store.Key {
 	switch packet.Parse(f.Data, p) {
 	case packet.TCP, packet.UDP:
-		return newKey(f.ENI, p.Protocol, p.Src, p.Dst, p.SrcPort, p.DstPort)
+		return store.NewKey(f.ENI, p.Protocol, p.Src, p.Dst, p.SrcPort, p.DstPort)
 	}
-	return key{}
+	return store.Key{}
 }
 
 // translatePlain is the short way: that of plain segments of an established
@@ -101,25 +106,25 @@ func parse(f *packet.Frame, p *packet.Packet) key {
 // false, and has done nothing, where there is more to think of. It makes no
 // more calls than it takes: each is a tenth of the time of a packet.
 func (t *Table) translatePlain(f *packet.Frame, w *work) bool {
-	e := t.flows.arena.find(w.key, w.home)
+	e := t.flows.Arena.Find(w.key, w.home)
 	if e == nil {
-		if e = t.flows.findOther(w.key); e == nil {
+		if e = t.flows.FindOther(w.key); e == nil {
 			return false
 		}
 	}
-	hop := &t.hops.all[e.hop]
-	l := t.links.all[hop.link]
-	now := t.clock.now
+	hop := &t.hops.All[e.Hop]
+	l := t.links.all[hop.Link]
+	now := t.clock.Now
 	length, end := packet.PlainLength(f.Data)
-	if e.state != established || e.flags != 0 || now-e.last >= l.idle || !l.live || length > l.mtu[e.direction] {
+	if e.State != store.Established || e.Flags != 0 || now-e.Last >= l.idle || !l.live || length > l.mtu[e.Direction] {
 		return false
 	}
-	e.last = now
-	e.follow(end)
-	e.rewrite.ApplyPlain(f.Data)
-	hop.address(f)
-	t.laps.add(e, uint64(length))
-	l.stats.sent[e.direction].add(uint64(length))
+	e.Last = now
+	e.Follow(end)
+	e.Rewrite.ApplyPlain(f.Data)
+	hop.Address(f)
+	t.wraps.Count(e, uint64(length))
+	l.stats.sent[e.Direction].add(uint64(length))
 	return true
 }
 
@@ -168,34 +173,34 @@ const beyondData = packet.FlagSYN | packet.FlagFIN | packet.FlagRST
 // translate finds the session of a packet, or opens one.
 func (t *Table) translate(f *packet.Frame, w *work) Verdict {
 	p := &w.packet
-	e := t.flows.find(w.key, w.home)
+	e := t.flows.Find(w.key, w.home)
 	if e == nil {
 		return t.open(f, w)
 	}
-	l := t.links.at(t.hops.all[e.hop].link)
-	if e.state != established || p.Flags&beyondData != 0 || p.TTL <= 1 ||
-		t.clock.now-e.last >= l.idle || !l.live {
+	l := t.links.at(t.hops.All[e.Hop].Link)
+	if e.State != store.Established || p.Flags&beyondData != 0 || p.TTL <= 1 ||
+		t.clock.Now-e.Last >= l.idle || !l.live {
 		return t.reconsider(f, w, e, l)
 	}
-	e.last = t.clock.now
+	e.Last = t.clock.Now
 	if p.Kind == packet.TCP {
-		e.follow(p.Seq(f.Data) + uint32(p.PayloadLength()))
+		e.Follow(p.Seq(f.Data) + uint32(p.PayloadLength()))
 	}
 	return t.send(f, w, e, l)
 }
 
 // reconsider is for packets of a session that may end, change its state or
 // be too old.
-func (t *Table) reconsider(f *packet.Frame, w *work, e *flow, l *link) Verdict {
-	if !l.live || t.timedOut(t.sessions.at(e.session)) {
-		return t.openAfter(f, w, e.session)
+func (t *Table) reconsider(f *packet.Frame, w *work, e *store.Flow, l *link) Verdict {
+	if !l.live || t.timedOut(t.sessions.At(e.Session)) {
+		return t.openAfter(f, w, e.Session)
 	}
 	if w.packet.TTL <= 1 {
 		return t.refuse(f, &w.packet, l, TTLExpired)
 	}
 	switch t.track(e, f, &w.packet) {
 	case reopen:
-		return t.openAfter(f, w, e.session)
+		return t.openAfter(f, w, e.Session)
 	case refuse:
 		return t.refuse(f, &w.packet, l, NoSession)
 	}
@@ -213,34 +218,34 @@ func (t *Table) openAfter(f *packet.Frame, w *work, session uint32) Verdict {
 }
 
 // send rewrites a packet and counts it.
-func (t *Table) send(f *packet.Frame, w *work, e *flow, l *link) Verdict {
-	if e.flags&conveys != 0 {
+func (t *Table) send(f *packet.Frame, w *work, e *store.Flow, l *link) Verdict {
+	if e.Flags&conveys != 0 {
 		if v := t.mayFit(f, w, e, l); v != Forwarded {
 			return v
 		}
 		return t.sendConveyed(f, w, e, l)
 	}
-	if e.direction == toProvider && hasTCPOptions(&w.packet) {
+	if e.Direction == store.ToProvider && hasTCPOptions(&w.packet) {
 		scrub(f, &w.packet)
 	}
 	return t.finish(f, w, e, l)
 }
 
 // finish translates a packet with which nothing else is left to do.
-func (t *Table) finish(f *packet.Frame, w *work, e *flow, l *link) Verdict {
-	if e.flags&hasIPv6 != 0 || !l.isPlain(&w.packet, e.direction) {
+func (t *Table) finish(f *packet.Frame, w *work, e *store.Flow, l *link) Verdict {
+	if e.Flags&hasIPv6 != 0 || !l.isPlain(&w.packet, e.Direction) {
 		return t.finishWithCare(f, w, e, l)
 	}
-	e.rewrite.Apply(f, &w.packet)
+	e.Rewrite.Apply(f, &w.packet)
 	t.leave(f, &w.packet, e, l)
 	return Forwarded
 }
 
 // leave addresses a finished frame to the next hop and counts it.
-func (t *Table) leave(f *packet.Frame, p *packet.Packet, e *flow, l *link) {
-	t.hops.all[e.hop].address(f)
-	t.laps.add(e, uint64(p.Length()))
-	l.stats.sent[e.direction].add(uint64(p.Length()))
+func (t *Table) leave(f *packet.Frame, p *packet.Packet, e *store.Flow, l *link) {
+	t.hops.All[e.Hop].Address(f)
+	t.wraps.Count(e, uint64(p.Length()))
+	l.stats.sent[e.Direction].add(uint64(p.Length()))
 	if f.Offload.GSOSize > 0 {
 		l.stats.Superframes++
 		l.stats.Segments += segments(f, p) - 1

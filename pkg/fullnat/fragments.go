@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
@@ -49,11 +50,11 @@ type fragmentKey struct {
 type datagram struct {
 	key     fragmentKey
 	born    uint32
-	outcome Verdict // of the first fragment; Held until it comes
-	flow    key     // by which the first fragment went, if it was Forwarded
-	id      uint32  // that the fragments leave with
-	length  int     // bytes, or 0 while the last one has not come
-	spans   []span  // that came, in order, never touching
+	outcome Verdict   // of the first fragment; Held until it comes
+	flow    store.Key // by which the first fragment went, if it was Forwarded
+	id      uint32    // that the fragments leave with
+	length  int       // bytes, or 0 while the last one has not come
+	spans   []span    // that came, in order, never touching
 	held    []heldFragment
 
 	older, newer *datagram
@@ -155,7 +156,7 @@ func (t *Table) datagramOf(f *packet.Frame, p *packet.Packet) *datagram {
 	k := fragmentKey{src: p.Src, dst: p.Dst, eni: f.ENI, id: p.ID(f.Data), protocol: p.Protocol}
 	s := &t.fragments
 	if d := s.byKey[k]; d != nil {
-		if t.clock.now-d.born < ticksOf(fragmentLife) {
+		if t.clock.Now-d.born < store.TicksOf(fragmentLife) {
 			return d
 		}
 		t.giveUp(d, FragmentTimeout)
@@ -169,9 +170,9 @@ func (t *Table) datagramOf(f *packet.Frame, p *packet.Packet) *datagram {
 	if len(s.byKey) >= maxDatagrams || share.datagrams >= maxDatagrams/interfaceShare || !t.settle(p) {
 		return nil
 	}
-	t.addrs.hold(p.Dst)
+	t.addrs.Hold(p.Dst)
 	k.src = p.Src
-	d := &datagram{key: k, born: t.clock.now, outcome: Held}
+	d := &datagram{key: k, born: t.clock.Now, outcome: Held}
 	share.datagrams++
 	s.byKey[k] = d
 	s.append(d)
@@ -191,7 +192,7 @@ func (s *fragments) append(d *datagram) {
 // forgetDatagram drops a datagram that holds no fragment.
 func (t *Table) forgetDatagram(d *datagram) {
 	t.fragments.forget(d)
-	t.addrs.release(d.key.src, d.key.dst)
+	t.addrs.Release(d.key.src, d.key.dst)
 }
 
 // forget takes a datagram out of the list.
@@ -217,7 +218,7 @@ func (s *fragments) forget(d *datagram) {
 // whether it did.
 func (t *Table) forgetFragments() bool {
 	d := t.fragments.oldest
-	if d == nil || t.clock.now-d.born < ticksOf(fragmentLife) {
+	if d == nil || t.clock.Now-d.born < store.TicksOf(fragmentLife) {
 		return false
 	}
 	t.giveUp(d, FragmentTimeout)
@@ -328,8 +329,8 @@ func (t *Table) translateFirst(f *packet.Frame, w *work, d *datagram) Verdict {
 	if p.Kind == packet.ICMP {
 		d.outcome = t.translateEcho(f, w)
 	} else {
-		w.key = newKey(f.ENI, p.Protocol, p.Src, p.Dst, p.SrcPort, p.DstPort)
-		w.home = t.flows.home(w.key)
+		w.key = store.NewKey(f.ENI, p.Protocol, p.Src, p.Dst, p.SrcPort, p.DstPort)
+		w.home = t.flows.Home(w.key)
 		d.outcome = t.translate(f, w)
 	}
 	w.datagram = nil
@@ -403,35 +404,35 @@ func (t *Table) sendLater(f *packet.Frame, p *packet.Packet, d *datagram) Verdic
 
 // flowOf is the flow by which the first fragment of d went, unless its session
 // has ended.
-func (t *Table) flowOf(d *datagram) (*flow, *link) {
-	e := t.flows.find(d.flow, t.flows.home(d.flow))
+func (t *Table) flowOf(d *datagram) (*store.Flow, *link) {
+	e := t.flows.Find(d.flow, t.flows.Home(d.flow))
 	if e == nil {
 		return nil, nil
 	}
-	s := t.sessions.at(e.session)
-	l := t.links.at(s.link)
+	s := t.sessions.At(e.Session)
+	l := t.links.at(s.Link)
 	if !l.live || t.timedOut(s) {
 		return nil, nil
 	}
 	return e, l
 }
 
-func (t *Table) shapeLater(f *packet.Frame, p *packet.Packet, e *flow, l *link) (shape, Verdict) {
-	shape, v := shapeOut(f, p, e, int(l.mtu[e.direction]))
+func (t *Table) shapeLater(f *packet.Frame, p *packet.Packet, e *store.Flow, l *link) (shape, Verdict) {
+	shape, v := shapeOut(f, p, e, int(l.mtu[e.Direction]))
 	if v != Forwarded {
 		return shape, l.count(v)
 	}
 	return shape, v
 }
 
-func (t *Table) emitLater(f *packet.Frame, p *packet.Packet, d *datagram, e *flow, l *link, shape shape) {
-	if e.state == established {
-		e.last = t.clock.now
+func (t *Table) emitLater(f *packet.Frame, p *packet.Packet, d *datagram, e *store.Flow, l *link, shape shape) {
+	if e.State == store.Established {
+		e.Last = t.clock.Now
 	}
 	p.SetID(f.Data, d.id)
 	t.apply(f, p, e, shape, d.id)
 	t.leave(f, p, e, l)
 	if shape == split {
-		t.split(f, p, int(l.mtu[e.direction]))
+		t.split(f, p, int(l.mtu[e.Direction]))
 	}
 }

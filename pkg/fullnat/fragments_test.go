@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
@@ -132,19 +133,19 @@ func TestFragmentsAreBounded(t *testing.T) {
 
 func TestIDs(t *testing.T) {
 	t.Run("nat 51: an ID does not come back to a pair before all others were used", func(t *testing.T) {
-		var c ids
-		c.init(1)
+		var c store.IDs
+		c.Init(1)
 		seen := map[uint16]bool{}
 		for range 1 << 16 {
-			seen[uint16(c.take(1, 2, packet.ProtocolUDP, 1))] = true
+			seen[uint16(c.Take(1, 2, packet.ProtocolUDP, 1))] = true
 		}
 		require.Len(t, seen, 1<<16)
 	})
 	t.Run("nat 51: a superframe takes one for each of its segments", func(t *testing.T) {
-		var c ids
-		c.init(1)
-		first := c.take(1, 2, packet.ProtocolTCP, 44)
-		require.Equal(t, first+44, c.take(1, 2, packet.ProtocolTCP, 1))
+		var c store.IDs
+		c.Init(1)
+		first := c.Take(1, 2, packet.ProtocolTCP, 44)
+		require.Equal(t, first+44, c.Take(1, 2, packet.ProtocolTCP, 1))
 	})
 	t.Run("nat 51: atomic packets keep theirs, others do not", func(t *testing.T) {
 		for _, df := range []bool{true, false} {

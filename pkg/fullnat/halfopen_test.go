@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
@@ -51,7 +52,7 @@ func TestHalfOpenSessionsGiveWayWhenTheTableIsFull(t *testing.T) {
 		require.Zero(t, l.table.Stats().HalfOpen)
 		require.Zero(t, l.table.Stats().Links[0].HalfOpen)
 		require.Equal(t, 61, l.table.Stats().Sessions)
-		require.Equal(t, halfOpenList{}, l.table.half.table)
+		require.Equal(t, store.HalfOpenList{}, l.table.half.Table)
 	})
 }
 
@@ -65,9 +66,9 @@ func TestHalfOpenSessionsGiveTheirMemoryBack(t *testing.T) {
 			v, _ := l.send(n, packet.FlagSYN, now)
 			require.Equal(t, Forwarded, v)
 		}
-		require.Greater(t, resident(t, l.table.half.mapped), sessions*int(unsafe.Sizeof(halfOpen{})))
+		require.Greater(t, resident(t, l.table.half.Mapped), sessions*int(unsafe.Sizeof(store.HalfOpen{})))
 		drain(l.table, now+DefaultTimers.Opening)
-		require.Less(t, resident(t, l.table.half.mapped), 2*hugePage, "round %d", round)
+		require.Less(t, resident(t, l.table.half.Mapped), 2*store.HugePage, "round %d", round)
 	}
 }
 

@@ -1,6 +1,9 @@
 package fullnat
 
-import "github.com/plinksim/plinksim/pkg/packet"
+import (
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
+	"github.com/plinksim/plinksim/pkg/packet"
+)
 
 // translateICMP forwards an error to the end of the session whose packet
 // caused it, with the packet that it quotes as that end sent it. An error
@@ -19,7 +22,7 @@ func (t *Table) translateICMP(f *packet.Frame, w *work) Verdict {
 	}
 	if p.IPv6 {
 		ends := packet.QuotedEnds(f.Data, p)
-		quoted.Src, quoted.Dst = t.addrs.find(&ends.Src), t.addrs.find(&ends.Dst)
+		quoted.Src, quoted.Dst = t.addrs.Find(&ends.Src), t.addrs.Find(&ends.Dst)
 	}
 	if quoted.Src != p.Dst {
 		return BadICMP
@@ -28,23 +31,23 @@ func (t *Table) translateICMP(f *packet.Frame, w *work) Verdict {
 	if e == nil {
 		return BadICMP
 	}
-	l := t.links.at(t.hops.all[e.hop].link)
+	l := t.links.at(t.hops.All[e.Hop].Link)
 	if p.TTL <= 1 {
 		return l.count(TTLExpired)
 	}
 	length := p.Length()
-	if e.crosses(p) {
+	if crosses(e, p) {
 		if _, _, _, ok := packet.CrossedError(f.Data, p); !ok {
 			return l.count(Unsupported)
 		}
 		length = packet.CrossedErrorSize(p, &quoted) - packet.L3
 	}
-	if length > int(l.mtu[e.direction]) {
+	if length > int(l.mtu[e.Direction]) {
 		return l.count(TooBig) // and nobody is told: it is an error itself
 	}
 	mtu, _ := packet.ReportedMTU(f.Data, p)
 	t.applyError(f, p, &quoted, e)
-	if e.flags&conveys != 0 {
+	if e.Flags&conveys != 0 {
 		t.quoteConveyed(f.Data, p, &quoted, e, mtu)
 	}
 	t.leave(f, p, e, l)
@@ -53,14 +56,14 @@ func (t *Table) translateICMP(f *packet.Frame, w *work) Verdict {
 
 // flowAgainst finds the live flow that goes the other way than a packet that
 // the table sent out of eni.
-func (t *Table) flowAgainst(eni packet.ENI, sent *packet.Packet) *flow {
-	k := newKey(eni, sent.Protocol, sent.Dst, sent.Src, sent.DstPort, sent.SrcPort)
-	e := t.flows.find(k, t.flows.home(k))
+func (t *Table) flowAgainst(eni packet.ENI, sent *packet.Packet) *store.Flow {
+	k := store.NewKey(eni, sent.Protocol, sent.Dst, sent.Src, sent.DstPort, sent.SrcPort)
+	e := t.flows.Find(k, t.flows.Home(k))
 	if e == nil {
 		return nil
 	}
-	s := t.sessions.at(e.session)
-	if !t.links.at(s.link).live || t.timedOut(s) {
+	s := t.sessions.At(e.Session)
+	if !t.links.at(s.Link).live || t.timedOut(s) {
 		return nil
 	}
 	return e

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
@@ -153,7 +154,7 @@ func (t *Table) convey(id uint32, l *link, f *packet.Frame, p *packet.Packet) {
 	c.toa = identity.TOA && p.Kind == packet.TCP
 	c.early = identity.Placement == OnFirstAck
 	c.optionSize = toaSize(p)
-	c.room = l.roomToProvider(defaultMSS, isIPv6(t.flows.at(t.sessions.at(id).slots[toProvider]).rewrite.Dst))
+	c.room = l.roomToProvider(defaultMSS, store.IsIPv6(t.flows.At(t.sessions.At(id).Slots[store.ToProvider]).Rewrite.Dst))
 	if identity.Header != NoHeader {
 		c.progress = waiting
 		c.length = uint32(len(identity.appendHeader(c.header[:0], t.tupleOf(p))))
@@ -161,14 +162,14 @@ func (t *Table) convey(id uint32, l *link, f *packet.Frame, p *packet.Packet) {
 	if p.Kind == packet.TCP {
 		c.at = p.Seq(f.Data) + 1
 	}
-	for _, slot := range t.sessions.at(id).slots {
-		t.flows.at(slot).flags |= conveys
+	for _, slot := range t.sessions.At(id).Slots {
+		t.flows.At(slot).Flags |= conveys
 	}
 }
 
 // forget is told of sessions that end.
 func (t *Table) forgetConveyance(id uint32) {
-	if t.flows.at(t.sessions.at(id).slots[toProvider]).flags&conveys != 0 {
+	if t.flows.At(t.sessions.At(id).Slots[store.ToProvider]).Flags&conveys != 0 {
 		*t.conveyances.at(id) = conveyance{}
 	}
 }
@@ -187,13 +188,13 @@ func (l *link) roomToProvider(mss uint16, six bool) uint16 {
 }
 
 // sendConveyed is send for the packets of sessions with a conveyance.
-func (t *Table) sendConveyed(f *packet.Frame, w *work, e *flow, l *link) Verdict {
+func (t *Table) sendConveyed(f *packet.Frame, w *work, e *store.Flow, l *link) Verdict {
 	p := &w.packet
-	c := t.conveyances.at(e.session)
+	c := t.conveyances.at(e.Session)
 	switch {
 	case p.Kind == packet.UDP:
 		t.prefixDatagram(f, p, e, c)
-	case e.direction == toConsumer:
+	case e.Direction == store.ToConsumer:
 		t.fromProvider(f, p, e, c, l)
 	case c.straddles(f, p):
 		return l.count(Straddling)
@@ -205,15 +206,15 @@ func (t *Table) sendConveyed(f *packet.Frame, w *work, e *flow, l *link) Verdict
 		t.address(f, p, e, c, l)
 	}
 	if c.progress == noHeader && !c.toa {
-		t.stopConveying(e.session)
+		t.stopConveying(e.Session)
 	}
 	return t.finish(f, w, e, l)
 }
 
 // stopConveying makes the packets of a session ordinary.
 func (t *Table) stopConveying(id uint32) {
-	for _, slot := range t.sessions.at(id).slots {
-		t.flows.at(slot).flags &^= conveys
+	for _, slot := range t.sessions.At(id).Slots {
+		t.flows.At(slot).Flags &^= conveys
 	}
 }
 

@@ -3,6 +3,7 @@ package fullnat
 import (
 	"encoding/binary"
 
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
@@ -10,12 +11,12 @@ import (
 // e, quote the numbers that its receiver knows: who gets one with others takes
 // it for a forgery (RFC 5927, 4.1), and a path MTU would never be found. q is
 // what p quotes, and mtu what it reported as it came, or 0.
-func (t *Table) quoteConveyed(data []byte, p, q *packet.Packet, e *flow, mtu uint32) {
+func (t *Table) quoteConveyed(data []byte, p, q *packet.Packet, e *store.Flow, mtu uint32) {
 	if q.Kind != packet.TCP {
 		return
 	}
-	c := t.conveyances.at(e.session)
-	if e.direction == toConsumer {
+	c := t.conveyances.at(e.Session)
+	if e.Direction == store.ToConsumer {
 		seq := binary.BigEndian.Uint32(data[q.L4+4:])
 		c.shrink(data, p, seq, mtu)
 		packet.SetQuotedSeq(data, p, q, c.forConsumer(seq))

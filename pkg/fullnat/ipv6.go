@@ -1,17 +1,20 @@
 package fullnat
 
-import "github.com/plinksim/plinksim/pkg/packet"
+import (
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
+	"github.com/plinksim/plinksim/pkg/packet"
+)
 
 // crosses says whether packets of a flow that arrive as p leave with the other
 // version of IP.
-func (e *flow) crosses(p *packet.Packet) bool {
-	return e.flags&hasIPv6 != 0 && p.IPv6 != isIPv6(e.rewrite.Src)
+func crosses(e *store.Flow, p *packet.Packet) bool {
+	return e.Flags&hasIPv6 != 0 && p.IPv6 != store.IsIPv6(e.Rewrite.Src)
 }
 
 // lengthOut is how long a packet of length bytes with p's header is when it
 // leaves.
-func (e *flow) lengthOut(p *packet.Packet, length int) int {
-	if e.crosses(p) {
+func lengthOut(e *store.Flow, p *packet.Packet, length int) int {
+	if crosses(e, p) {
 		return packet.CrossedLength(p, length)
 	}
 	return length
@@ -24,11 +27,11 @@ func isPiece(p *packet.Packet) bool { return p.MoreFragments() || p.FragmentOffs
 const fragHeader = 8
 
 // shapeOut is shapeFor for a packet of any flow.
-func shapeOut(f *packet.Frame, p *packet.Packet, e *flow, mtu int) (shape, Verdict) {
-	if !e.crosses(p) {
+func shapeOut(f *packet.Frame, p *packet.Packet, e *store.Flow, mtu int) (shape, Verdict) {
+	if !crosses(e, p) {
 		return shapeFor(f, p, mtu)
 	}
-	longest, whole := e.lengthOut(p, f.LongestPacket(p)), e.lengthOut(p, p.Length())
+	longest, whole := lengthOut(e, p, f.LongestPacket(p)), lengthOut(e, p, p.Length())
 	mayFragment, most := packet.MayBeFragmentedAsIPv4(p, longest), maxPacket
 	if !p.IPv6 {
 		mayFragment, most = p.MayBeFragmented(), maxPacket+ipv6Header
@@ -64,24 +67,24 @@ func shapeOut(f *packet.Frame, p *packet.Packet, e *flow, mtu int) (shape, Verdi
 const ipv6Header = 40
 
 // segmentSizeOut is segmentSize for a packet of any flow.
-func segmentSizeOut(f *packet.Frame, p *packet.Packet, e *flow, mtu int) uint16 {
-	if !e.crosses(p) {
+func segmentSizeOut(f *packet.Frame, p *packet.Packet, e *store.Flow, mtu int) uint16 {
+	if !crosses(e, p) {
 		return segmentSize(f, p, mtu)
 	}
 	if p.Kind != packet.TCP {
 		return 0
 	}
-	return uint16(max(0, mtu-e.lengthOut(p, int(p.Payload)-packet.L3)))
+	return uint16(max(0, mtu-lengthOut(e, p, int(p.Payload)-packet.L3)))
 }
 
 // mtuToReport is what the sender of p must know so that its packets fit an MTU
 // when they leave. No IPv6 host believes less than every link carries (RFC
 // 8201, 4).
-func (e *flow) mtuToReport(p *packet.Packet, mtu int) uint32 {
+func mtuToReport(e *store.Flow, p *packet.Packet, mtu int) uint32 {
 	switch {
-	case e.crosses(p) && p.IPv6:
+	case crosses(e, p) && p.IPv6:
 		mtu += ipv6Header - ipv4Header
-	case e.crosses(p):
+	case crosses(e, p):
 		mtu -= ipv6Header - ipv4Header
 	}
 	if p.IPv6 {
@@ -93,12 +96,12 @@ func (e *flow) mtuToReport(p *packet.Packet, mtu int) uint32 {
 const ipv4Header = 20
 
 // mssOf is the MSS with which segments of a flow fit both interfaces.
-func (l *link) mssOf(p *packet.Packet, e *flow) uint16 {
-	if e.flags&hasIPv6 == 0 {
+func (l *link) mssOf(p *packet.Packet, e *store.Flow) uint16 {
+	if e.Flags&hasIPv6 == 0 {
 		return l.mss
 	}
-	out := int(l.mtu[e.direction]) - headersOf(isIPv6(e.rewrite.Src))
-	in := int(l.mtu[1-e.direction]) - headersOf(p.IPv6)
+	out := int(l.mtu[e.Direction]) - headersOf(store.IsIPv6(e.Rewrite.Src))
+	in := int(l.mtu[1-e.Direction]) - headersOf(p.IPv6)
 	return uint16(max(0, min(out, in)))
 }
 
@@ -113,9 +116,9 @@ func headersOf(six bool) int {
 
 // apply translates a packet, of which the shape is known. id is for those that
 // get one.
-func (t *Table) apply(f *packet.Frame, p *packet.Packet, e *flow, shape shape, id uint32) {
-	r := &e.rewrite
-	if e.flags&hasIPv6 == 0 {
+func (t *Table) apply(f *packet.Frame, p *packet.Packet, e *store.Flow, shape shape, id uint32) {
+	r := &e.Rewrite
+	if e.Flags&hasIPv6 == 0 {
 		if p.Kind == packet.Fragment {
 			r.ApplyFragment(f.Data, p)
 		} else {
@@ -124,14 +127,14 @@ func (t *Table) apply(f *packet.Frame, p *packet.Packet, e *flow, shape shape, i
 		return
 	}
 	switch {
-	case !isIPv6(r.Src) && p.IPv6:
-		mayFragment := packet.MayBeFragmentedAsIPv4(p, e.lengthOut(p, f.LongestPacket(p)))
+	case !store.IsIPv6(r.Src) && p.IPv6:
+		mayFragment := packet.MayBeFragmentedAsIPv4(p, lengthOut(e, p, f.LongestPacket(p)))
 		r.ApplyToIPv4(f, p, uint16(id), mayFragment)
-	case isIPv6(r.Src) && p.IPv6:
-		ends := t.addrs.ends(r)
+	case store.IsIPv6(r.Src) && p.IPv6:
+		ends := t.addrs.Ends(r)
 		r.ApplyIPv6(f, p, &ends)
 	default:
-		ends := t.addrs.ends(r)
+		ends := t.addrs.Ends(r)
 		fragment := shape == split || isPiece(p)
 		room := t.conveyances.longer.room(packet.IPv6SizeOf(p, fragment))
 		r.ApplyToIPv6(f, p, &ends, room, fragment, id)
@@ -140,39 +143,59 @@ func (t *Table) apply(f *packet.Frame, p *packet.Packet, e *flow, shape shape, i
 
 // needsID says whether a packet leaves with an identification that means
 // something: as a fragment, or as one that somebody may fragment.
-func needsID(f *packet.Frame, p *packet.Packet, e *flow, shape shape) bool {
-	if e.crosses(p) && p.IPv6 {
-		return packet.MayBeFragmentedAsIPv4(p, e.lengthOut(p, f.LongestPacket(p)))
+func needsID(f *packet.Frame, p *packet.Packet, e *store.Flow, shape shape) bool {
+	if crosses(e, p) && p.IPv6 {
+		return packet.MayBeFragmentedAsIPv4(p, lengthOut(e, p, f.LongestPacket(p)))
 	}
 	return !p.Atomic() || shape == split
 }
 
 // newRewrite is packet.NewRewrite for any addresses.
 func (t *Table) newRewrite(p *packet.Packet, src, dst uint32, srcPort, dstPort uint16) packet.Rewrite {
-	if !isIPv6(p.Src) && !isIPv6(src) {
+	if !store.IsIPv6(p.Src) && !store.IsIPv6(src) {
 		return packet.NewRewrite(p, src, dst, srcPort, dstPort)
 	}
 	difference := func(from, to uint32) uint32 {
-		return packet.SumDifference(t.addrs.of(from).AsSlice(), t.addrs.of(to).AsSlice())
+		return packet.SumDifference(t.addrs.Addr(from).AsSlice(), t.addrs.Addr(to).AsSlice())
 	}
 	return packet.NewRewriteBetween(p, src, dst, srcPort, dstPort, difference(p.Src, src)+difference(p.Dst, dst))
 }
 
 // applyError translates an ICMP error about a packet of the session of e, of
 // which translateICMP knows that it can be.
-func (t *Table) applyError(f *packet.Frame, p, quoted *packet.Packet, e *flow) {
+func (t *Table) applyError(f *packet.Frame, p, quoted *packet.Packet, e *store.Flow) {
 	switch {
-	case e.flags&hasIPv6 == 0:
-		e.rewrite.ApplyError(f.Data, p, quoted)
-	case !e.crosses(p):
-		ends := t.addrs.ends(&e.rewrite)
-		e.rewrite.ApplyErrorIPv6(f.Data, p, quoted, &ends)
+	case e.Flags&hasIPv6 == 0:
+		e.Rewrite.ApplyError(f.Data, p, quoted)
+	case !crosses(e, p):
+		ends := t.addrs.Ends(&e.Rewrite)
+		e.Rewrite.ApplyErrorIPv6(f.Data, p, quoted, &ends)
 	default:
 		var ends packet.Ends
 		if !p.IPv6 {
-			ends = t.addrs.ends(&e.rewrite)
+			ends = t.addrs.Ends(&e.Rewrite)
 		}
 		room := t.conveyances.longer.room(packet.CrossedErrorSize(p, quoted))
-		e.rewrite.ApplyErrorAcross(f, p, quoted, &ends, room)
+		e.Rewrite.ApplyErrorAcross(f, p, quoted, &ends, room)
 	}
+}
+
+// identify gives the addresses of an IPv6 packet their numbers.
+func (t *Table) identify(f *packet.Frame, w *work) {
+	p := &w.packet
+	ends := packet.IPv6Ends(f.Data)
+	p.Src, p.Dst = t.addrs.FindSource(&ends.Src), t.addrs.Find(&ends.Dst)
+	w.key = store.NewKey(f.ENI, p.Protocol, p.Src, p.Dst, p.SrcPort, p.DstPort)
+	w.home = t.flows.Home(w.key)
+}
+
+// settle gives the source of a packet a number that others may use as well,
+// and that is to be released.
+func (t *Table) settle(p *packet.Packet) (ok bool) {
+	if p.Src != store.Stranger {
+		t.addrs.Hold(p.Src)
+		return true
+	}
+	p.Src, ok = t.addrs.Acquire(t.addrs.Addr(store.Stranger))
+	return ok
 }

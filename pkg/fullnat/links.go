@@ -1,6 +1,9 @@
 package fullnat
 
-import "github.com/plinksim/plinksim/pkg/packet"
+import (
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
+	"github.com/plinksim/plinksim/pkg/packet"
+)
 
 // link is a Link in force. It is live until the Config no longer has a
 // connected Link of that name between the same ENIs; then its sessions are
@@ -11,19 +14,19 @@ type link struct {
 	number   uint32
 	live     bool
 	sessions int
-	half     halfOpenList // of its sessions
-	stats    *linkStats   // handed on to the next link of the name
+	half     store.HalfOpenList // of its sessions
+	stats    *linkStats         // handed on to the next link of the name
 
-	idle            uint32            // ticks
-	timers          [numStates]uint32 // ticks; 0: the table's
-	mtu             [2]uint32         // of the interface that packets leave by, by direction
-	mss             uint16            // that fits both interfaces
+	idle            uint32                  // ticks
+	timers          [store.NumStates]uint32 // ticks; 0: the table's
+	mtu             [2]uint32               // of the interface that packets leave by, by direction
+	mss             uint16                  // that fits both interfaces
 	match           uint32
 	local           [2][]uint32 // by the version of IP: see version
 	nextLocal       [2]int
 	ingress, egress *Interface
-	toProviderHop   hopKey // without the neighbour's MAC
-	toConsumerHop   hopKey
+	toProviderHop   store.HopKey // without the neighbour's MAC
+	toConsumerHop   store.HopKey
 }
 
 // links numbers links. A number is good while a session uses it.
@@ -102,7 +105,7 @@ type match struct {
 
 // version is 0 for the number of an IPv4 address and 1 for one of IPv6.
 func version(number uint32) int {
-	if isIPv6(number) {
+	if store.IsIPv6(number) {
 		return 1
 	}
 	return 0
@@ -139,8 +142,8 @@ func (s *sent) add(bytes uint64) {
 // snapshot is a copy of what l has done so far.
 func (l *link) snapshot() LinkStats {
 	s := l.stats.LinkStats
-	there, back := l.stats.sent[toProvider], l.stats.sent[toConsumer]
-	s.Sessions, s.HalfOpen = l.sessions, l.half.len
+	there, back := l.stats.sent[store.ToProvider], l.stats.sent[store.ToConsumer]
+	s.Sessions, s.HalfOpen = l.sessions, l.half.Len
 	s.PacketsToProvider, s.BytesToProvider = there.frames, there.bytes
 	s.PacketsToConsumer, s.BytesToConsumer = back.frames, back.bytes
 	s.Verdicts[Forwarded] = there.frames + back.frames

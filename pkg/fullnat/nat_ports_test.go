@@ -8,11 +8,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
 func TestNATPortsRunOutOnAllNATIPs(t *testing.T) {
-	const each = defaultPortsPerTarget
+	const each = store.DefaultPortsPerTarget
 	locals := []netip.Addr{netip.MustParseAddr("10.0.9.11"), netip.MustParseAddr("10.0.9.12"), netip.MustParseAddr("10.0.9.13")}
 	all := each * len(locals)
 	l := newLab(t, all+1000)
@@ -26,12 +27,12 @@ func TestNATPortsRunOutOnAllNATIPs(t *testing.T) {
 	seen := make(map[natEnd]bool, all)
 	most := uint64(0)
 	for n := range all {
-		before := l.table.ports.asked
+		before := l.table.ports.Asked
 		v, port := l.send(n, packet.FlagSYN, 0)
 		require.Equal(t, Forwarded, v, "session %d", n)
-		most = max(most, l.table.ports.asked-before)
+		most = max(most, l.table.ports.Asked-before)
 		end := natEnd{binary.BigEndian.Uint32(l.frame.Data[26:]), port}
-		require.False(t, seen[end], "%s:%d twice", l.table.addrs.of(end.addr), port)
+		require.False(t, seen[end], "%s:%d twice", l.table.addrs.Addr(end.addr), port)
 		seen[end] = true
 	}
 	t.Run("nat 4, nat 64: every NAT IP has 55,000 ports to a target", func(t *testing.T) {
@@ -40,7 +41,7 @@ func TestNATPortsRunOutOnAllNATIPs(t *testing.T) {
 			used[end.addr]++
 		}
 		for _, addr := range locals {
-			require.Equal(t, each, used[number(addr)])
+			require.Equal(t, each, used[store.IPv4Number(addr)])
 		}
 	})
 	t.Run("nat 7: a session asks one NAT IP for one port, however few are left", func(t *testing.T) {
@@ -48,21 +49,21 @@ func TestNATPortsRunOutOnAllNATIPs(t *testing.T) {
 	})
 	t.Run("nat 7: a refusal asks each NAT IP once, and takes nothing", func(t *testing.T) {
 		for n := range 1000 {
-			before, pools := l.table.ports.asked, len(l.table.ports.all)
+			before, pools := l.table.ports.Asked, len(l.table.ports.All)
 			v, _ := l.send(all+n, packet.FlagSYN, 0)
 			require.Equal(t, NoNATPort, v)
-			require.EqualValues(t, len(locals), l.table.ports.asked-before)
-			require.Len(t, l.table.ports.all, pools)
+			require.EqualValues(t, len(locals), l.table.ports.Asked-before)
+			require.Len(t, l.table.ports.All, pools)
 		}
 		require.Equal(t, all, l.table.Stats().Sessions)
 		require.EqualValues(t, 1000, l.table.Stats().Links[0].Verdicts[NoNATPort])
 	})
 	t.Run("nat 7: another target is open at the same cost", func(t *testing.T) {
 		l.target = netip.MustParseAddrPort("192.168.0.2:80")
-		before := l.table.ports.asked
+		before := l.table.ports.Asked
 		v, _ := l.send(all+1, packet.FlagSYN, 0)
 		require.Equal(t, Forwarded, v)
-		require.EqualValues(t, 1, l.table.ports.asked-before)
+		require.EqualValues(t, 1, l.table.ports.Asked-before)
 	})
 }
 
@@ -75,9 +76,9 @@ func TestNATPortsRest(t *testing.T) {
 		require.NoError(t, l.table.Configure(l.config, 0))
 		v, _ := l.send(0, packet.FlagSYN, 0)
 		require.Equal(t, Forwarded, v)
-		pool := l.table.ports.at(0)
-		for pool.touched < numNATPorts {
-			pool.touched++
+		pool := l.table.ports.At(0)
+		for pool.Touched < store.NumNATPorts {
+			pool.Touched++
 		}
 		return l
 	}
@@ -86,9 +87,9 @@ func TestNATPortsRest(t *testing.T) {
 		rest, after time.Duration // of the last packet
 		want        Verdict
 	}{
-		{"nat 9: a port rests for a minute after the last packet", 0, time.Minute - tick, NoNATPort},
+		{"nat 9: a port rests for a minute after the last packet", 0, time.Minute - store.TickLength, NoNATPort},
 		{"nat 9: after a minute it is used again", 0, time.Minute, Forwarded},
-		{"nat 9: the rest is a setting", 90 * time.Second, 90*time.Second - tick, NoNATPort},
+		{"nat 9: the rest is a setting", 90 * time.Second, 90*time.Second - store.TickLength, NoNATPort},
 		{"nat 9: and ends as it says", 90 * time.Second, 90 * time.Second, Forwarded},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -96,7 +97,7 @@ func TestNATPortsRest(t *testing.T) {
 			// A RST closes the session; the consumer's next SYN ends it at once.
 			v, _ := l.send(0, packet.FlagRST, time.Second)
 			require.Equal(t, Forwarded, v)
-			now := time.Second + DefaultTimers.Closed - tick
+			now := time.Second + DefaultTimers.Closed - store.TickLength
 			if tt.after < DefaultTimers.Closed {
 				now = time.Second + tt.after
 			}
@@ -176,9 +177,9 @@ func TestNATPortsAreNeverThoseOfSystems(t *testing.T) {
 		require.GreaterOrEqual(t, left.src.Port(), uint16(1024), "nat 5: whatever the consumer's port is")
 	}
 	t.Run("nat 5: nor does the pool wrap around to them", func(t *testing.T) {
-		pool := &portPool{shard: shard{0, 1}, start: numNATPorts - 2}
+		pool := &store.PortPool{Shard: store.Shard{Number: 0, Of: 1}, Start: store.NumNATPorts - 2}
 		for _, want := range []uint16{65534, 65535, 1024, 1025} {
-			port, ok := pool.take(10, 0, 0)
+			port, ok := pool.Take(10, 0, 0)
 			require.True(t, ok)
 			require.Equal(t, want, port)
 		}

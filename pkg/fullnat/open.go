@@ -3,6 +3,7 @@ package fullnat
 import (
 	"net/netip"
 
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
@@ -27,7 +28,7 @@ func (t *Table) open(f *packet.Frame, w *work) Verdict {
 		return t.refuse(f, &w.packet, l, v)
 	}
 	v = t.openTo(f, w, l, target)
-	t.addrs.release(target.addr)
+	t.addrs.Release(target.addr)
 	return v
 }
 
@@ -40,14 +41,14 @@ func (t *Table) openTo(f *packet.Frame, w *work, l *link, target end) Verdict {
 		return t.refuse(f, p, l, NoNATPort)
 	}
 	if !t.settle(p) {
-		t.ports.giveBack(source.pool, source.port, t.clock.now-t.way.rest, t.clock.now)
+		t.ports.GiveBack(source.pool, source.port, t.clock.Now-t.way.rest, t.clock.Now)
 		t.ended(l, target)
 		return t.refuse(f, p, l, TableFull)
 	}
-	w.key = newKey(f.ENI, p.Protocol, p.Src, p.Dst, p.SrcPort, p.DstPort)
+	w.key = store.NewKey(f.ENI, p.Protocol, p.Src, p.Dst, p.SrcPort, p.DstPort)
 	e := t.start(f, l, w, source, target)
-	t.addrs.release(p.Src)
-	t.convey(e.session, l, f, p)
+	t.addrs.Release(p.Src)
+	t.convey(e.Session, l, f, p)
 	return t.send(f, w, e, l)
 }
 
@@ -56,7 +57,7 @@ func (t *Table) roomFor(l *link) Verdict {
 	switch {
 	case l.Behaviour.MaxSessions > 0 && l.sessions >= l.Behaviour.MaxSessions:
 		return LinkFull
-	case (t.sessions.full() || !t.flows.makeRoom(t.moved)) && t.half.table.len == 0:
+	case (t.sessions.Full() || !t.flows.MakeRoom(t.moved)) && t.half.Table.Len == 0:
 		return TableFull
 	}
 	return Forwarded
@@ -97,7 +98,9 @@ func (t *Table) admit(l *link, p *packet.Packet) Verdict {
 }
 
 func (t *Table) tupleOf(p *packet.Packet) packet.FiveTuple {
-	return packet.FiveTuple{Src: t.addrs.withPort(p.Src, p.SrcPort), Dst: t.addrs.withPort(p.Dst, p.DstPort), Protocol: p.Protocol}
+	return packet.FiveTuple{
+		Src: t.addrs.WithPort(p.Src, p.SrcPort), Dst: t.addrs.WithPort(p.Dst, p.DstPort), Protocol: p.Protocol,
+	}
 }
 
 // end is one end of a flow.
@@ -125,12 +128,12 @@ func (t *Table) usable(l *link, kind packet.Kind, picked netip.AddrPort) (target
 	if !packet.IsHost(addr) || picked.Port() == 0 && kind != packet.ICMP {
 		return end{}, NoBackend
 	}
-	n, ok := t.addrs.acquire(addr)
+	n, ok := t.addrs.Acquire(addr)
 	switch {
 	case !ok:
 		return end{}, TableFull
 	case len(l.local[version(n)]) == 0:
-		t.addrs.release(n)
+		t.addrs.Release(n)
 		return end{}, NoBackend
 	case kind == packet.ICMP:
 		return end{addr: n}, Forwarded
@@ -141,7 +144,7 @@ func (t *Table) usable(l *link, kind packet.Kind, picked netip.AddrPort) (target
 // ended tells whoever picked a target that its session is no more.
 func (t *Table) ended(l *link, target end) {
 	if l.Ended != nil {
-		l.Ended(t.addrs.withPort(target.addr, target.port))
+		l.Ended(t.addrs.WithPort(target.addr, target.port))
 	}
 }
 
@@ -152,26 +155,26 @@ const portTries = 8
 
 // takePort takes a NAT port towards target from the link's NAT IPs in turn,
 // for the flow with key first.
-func (t *Table) takePort(l *link, first key, target end) (source natPort, ok bool) {
+func (t *Table) takePort(l *link, first store.Key, target end) (source natPort, ok bool) {
 	locals, next := l.local[version(target.addr)], &l.nextLocal[version(target.addr)]
 	for range locals {
 		*next = (*next + 1) % len(locals)
 		source.addr = locals[*next]
-		source.pool = t.poolFor(poolKey{
-			local: source.addr, target: target.addr, port: target.port,
-			eni: l.Egress, protocol: l.Protocol,
+		source.pool = t.poolFor(store.PoolKey{
+			Local: source.addr, Target: target.addr, Port: target.port,
+			ENI: l.Egress, Protocol: l.Protocol,
 		})
 		for range portTries {
-			t.ports.asked++
-			source.port, ok = t.ports.at(source.pool).take(t.shard.share(t.way.limit), t.clock.now, t.way.rest)
+			t.ports.Asked++
+			source.port, ok = t.ports.At(source.pool).Take(t.shard.Share(t.way.limit), t.clock.Now, t.way.rest)
 			if !ok {
 				break
 			}
-			if reply := l.replyKey(source, target); reply != first && !t.flows.has(reply) && !t.steersAway(l, source.end) {
+			if reply := l.replyKey(source, target); reply != first && !t.flows.Has(reply) && !t.steersAway(l, source.end) {
 				return source, true
 			}
 			// Nobody used it: it needs no rest.
-			t.ports.giveBack(source.pool, source.port, t.clock.now-t.way.rest, t.clock.now)
+			t.ports.GiveBack(source.pool, source.port, t.clock.Now-t.way.rest, t.clock.Now)
 		}
 	}
 	return natPort{}, false
@@ -183,62 +186,79 @@ type natPort struct {
 	pool uint32
 }
 
-func (l *link) replyKey(source natPort, target end) key {
-	return newKey(l.Egress, l.Protocol, target.addr, source.addr, target.port, source.port)
+func (l *link) replyKey(source natPort, target end) store.Key {
+	return store.NewKey(l.Egress, l.Protocol, target.addr, source.addr, target.port, source.port)
 }
 
 // start enters a session and returns its flow to the provider.
-func (t *Table) start(f *packet.Frame, l *link, w *work, source natPort, target end) *flow {
+func (t *Table) start(f *packet.Frame, l *link, w *work, source natPort, target end) *store.Flow {
 	p := &w.packet
 	t.makeRoom(l, p.Kind)
-	id := t.sessions.add()
-	s := t.sessions.at(id)
-	s.link, s.pool = l.number, source.pool
-	s.state = established
+	id := t.sessions.Add()
+	s := t.sessions.At(id)
+	s.Link, s.Pool = l.number, source.pool
+	s.State = store.Established
 	if p.Kind == packet.TCP {
-		s.state = synSent
+		s.State = store.SynSent
 	}
 	reply := packet.Packet{Src: target.addr, Dst: source.addr, SrcPort: target.port, DstPort: source.port}
-	there := t.addFlow(id, toProvider, w.key,
+	there := t.addFlow(id, store.ToProvider, w.key,
 		t.newRewrite(p, source.addr, target.addr, source.port, target.port),
-		l.hopToProvider(t.addrs.of(target.addr)))
-	back := t.addFlow(id, toConsumer, l.replyKey(source, target),
+		l.hopToProvider(t.addrs.Addr(target.addr)))
+	back := t.addFlow(id, store.ToConsumer, l.replyKey(source, target),
 		t.newRewrite(&reply, p.Dst, p.Src, p.DstPort, p.SrcPort),
-		l.hopToConsumer(t.addrs.of(p.Src)))
-	if isIPv6(p.Src) || isIPv6(target.addr) {
-		there.flags |= hasIPv6
-		back.flags |= hasIPv6
+		l.hopToConsumer(t.addrs.Addr(p.Src)))
+	if store.IsIPv6(p.Src) || store.IsIPv6(target.addr) {
+		there.Flags |= hasIPv6
+		back.Flags |= hasIPv6
 		for _, n := range [...]uint32{p.Src, p.Dst, source.addr, target.addr} {
-			t.addrs.hold(n)
+			t.addrs.Hold(n)
 		}
 	}
-	t.wheel.link(&t.sessions, id, t.deadline(s))
-	if s.state == synSent {
+	t.wheel.Link(&t.sessions, id, t.deadline(s))
+	if s.State == store.SynSent {
 		t.enterHalfOpen(id)
-		there.next = p.Seq(f.Data) + p.SegmentLength()
+		there.Next = p.Seq(f.Data) + p.SegmentLength()
 	}
 	l.sessions++
 	l.stats.SessionsOpened++
 	return there
 }
 
-func (t *Table) addFlow(id uint32, d direction, k key, r packet.Rewrite, h hopKey) *flow {
-	s := t.sessions.at(id)
-	e, slot := t.flows.insert(k)
-	s.slots[d] = slot
-	e.rewrite, e.hop, e.session, e.direction, e.state = r, t.hops.acquire(h), id, d, s.state
-	e.last = t.clock.now
+func (t *Table) addFlow(id uint32, d store.Direction, k store.Key, r packet.Rewrite, h store.HopKey) *store.Flow {
+	s := t.sessions.At(id)
+	e, slot := t.flows.Insert(k)
+	s.Slots[d] = slot
+	e.Rewrite, e.Hop, e.Session, e.Direction, e.State = r, t.hops.Acquire(h), id, d, s.State
+	e.Last = t.clock.Now
 	return e
 }
 
-func (l *link) hopToProvider(target netip.Addr) hopKey {
+func (l *link) hopToProvider(target netip.Addr) store.HopKey {
 	h := l.toProviderHop
-	h.dst = l.egress.NextHop(target)
+	h.Dst = l.egress.NextHop(target)
 	return h
 }
 
-func (l *link) hopToConsumer(consumer netip.Addr) hopKey {
+func (l *link) hopToConsumer(consumer netip.Addr) store.HopKey {
 	h := l.toConsumerHop
-	h.dst = l.ingress.NextHop(consumer)
+	h.Dst = l.ingress.NextHop(consumer)
 	return h
+}
+
+// poolFor is the pool for k, which has numbers of addresses for as long as it
+// is remembered.
+func (t *Table) poolFor(k store.PoolKey) uint32 {
+	if n, ok := t.ports.Number[k]; ok {
+		return n
+	}
+	t.addrs.Hold(k.Local)
+	t.addrs.Hold(k.Target)
+	return t.ports.Pool(k, t.random, t.clock.Now)
+}
+
+// steersAway says whether replies to a NAT port would be taken for packets
+// that open a session, by those who cannot see the sessions.
+func (t *Table) steersAway(l *link, source end) bool {
+	return t.shard.Of > 1 && t.way.links[match{address{source.addr, l.Egress}, source.port, l.Protocol}] != nil
 }

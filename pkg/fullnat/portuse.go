@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
@@ -21,9 +22,9 @@ type PortUse struct {
 // PortUse appends the count NAT IPs and targets of which most ports are in use
 // to dst, the fullest first. It looks at all of them: ask now and then.
 func (t *Table) PortUse(dst []PortUse, count int) []PortUse {
-	fullest := make([]*portPool, 0, count+1)
-	for _, p := range t.ports.all {
-		if p == nil || p.inUse == 0 {
+	fullest := make([]*store.PortPool, 0, count+1)
+	for _, p := range t.ports.All {
+		if p == nil || p.InUse == 0 {
 			continue
 		}
 		at, _ := slices.BinarySearchFunc(fullest, p, fullerFirst)
@@ -34,9 +35,9 @@ func (t *Table) PortUse(dst []PortUse, count int) []PortUse {
 	}
 	for _, p := range fullest {
 		dst = append(dst, PortUse{
-			ENI: p.key.eni, Protocol: p.key.protocol,
-			Local: t.addrs.of(p.key.local), Target: t.addrs.withPort(p.key.target, p.key.port),
-			InUse: p.inUse, Limit: t.shard.share(t.way.limit),
+			ENI: p.Key.ENI, Protocol: p.Key.Protocol,
+			Local: t.addrs.Addr(p.Key.Local), Target: t.addrs.WithPort(p.Key.Target, p.Key.Port),
+			InUse: p.InUse, Limit: t.shard.Share(t.way.limit),
 		})
 	}
 	return dst
@@ -44,12 +45,12 @@ func (t *Table) PortUse(dst []PortUse, count int) []PortUse {
 
 // fullerFirst orders pools, those that are as full as each other always in the
 // same way.
-func fullerFirst(a, b *portPool) int {
+func fullerFirst(a, b *store.PortPool) int {
 	return cmp.Or(
-		cmp.Compare(b.inUse, a.inUse),
-		cmp.Compare(a.key.eni, b.key.eni),
-		cmp.Compare(a.key.local, b.key.local),
-		cmp.Compare(a.key.target, b.key.target),
-		cmp.Compare(a.key.port, b.key.port),
-		cmp.Compare(a.key.protocol, b.key.protocol))
+		cmp.Compare(b.InUse, a.InUse),
+		cmp.Compare(a.Key.ENI, b.Key.ENI),
+		cmp.Compare(a.Key.Local, b.Key.Local),
+		cmp.Compare(a.Key.Target, b.Key.Target),
+		cmp.Compare(a.Key.Port, b.Key.Port),
+		cmp.Compare(a.Key.Protocol, b.Key.Protocol))
 }

@@ -1,6 +1,10 @@
 package fullnat
 
-import "time"
+import (
+	"time"
+
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
+)
 
 // resend sends PROXY protocol headers again that nobody has acknowledged: the
 // consumer does not know of them. It waits for a second at first and then
@@ -8,15 +12,15 @@ import "time"
 // would have closed the connection for want of a header. Each wait has a queue
 // of its own, in which the first is the one that is due first.
 type resend struct {
-	waits [resendTries]queue[resendEntry]
+	waits [resendTries]store.Queue[resendEntry]
 }
 
 const (
 	resendTries = 6
-	resendFirst = uint32(time.Second / tick)
+	resendFirst = uint32(time.Second / store.TickLength)
 	// resendSoon is how long a header must be on its way before the provider's
 	// complaint that something is missing is one about the header.
-	resendSoon = uint32(200 * time.Millisecond / tick)
+	resendSoon = uint32(200 * time.Millisecond / store.TickLength)
 )
 
 // resendEntry is good while armed is what it is in the conveyance.
@@ -26,7 +30,7 @@ type resendEntry struct {
 
 func (r *resend) arm(session uint32, c *conveyance, try int, now uint32) {
 	c.armed = now
-	r.waits[try].push(resendEntry{session, now})
+	r.waits[try].Push(resendEntry{session, now})
 }
 
 // resendStep looks at the entry that is due first in one of the queues, and
@@ -34,11 +38,11 @@ func (r *resend) arm(session uint32, c *conveyance, try int, now uint32) {
 func (t *Table) resendStep() bool {
 	r := &t.conveyances.resend
 	for try := range r.waits {
-		next, ok := r.waits[try].peek()
-		if !ok || t.clock.now-next.armed < resendFirst<<try {
+		next, ok := r.waits[try].Peek()
+		if !ok || t.clock.Now-next.armed < resendFirst<<try {
 			continue
 		}
-		r.waits[try].pop()
+		r.waits[try].Pop()
 		t.resendHeader(next, try)
 		return true
 	}
@@ -50,21 +54,21 @@ func (t *Table) resendHeader(due resendEntry, try int) {
 	if c.progress != unconfirmed || c.armed != due.armed {
 		return
 	}
-	s := t.sessions.at(due.session)
-	if s.state == closed || !t.links.at(s.link).live || t.timedOut(s) {
+	s := t.sessions.At(due.session)
+	if s.State == store.Closed || !t.links.at(s.Link).live || t.timedOut(s) {
 		return
 	}
-	t.sendHeader(t.flows.at(s.slots[toProvider]), c)
+	t.sendHeader(t.flows.At(s.Slots[store.ToProvider]), c)
 	if try+1 < resendTries {
-		t.conveyances.resend.arm(due.session, c, try+1, t.clock.now)
+		t.conveyances.resend.arm(due.session, c, try+1, t.clock.Now)
 	}
 }
 
 // hurryHeader sends the header again at once when the provider says that it
 // has what comes behind.
-func (t *Table) hurryHeader(back *flow, c *conveyance) {
-	if c.progress != unconfirmed || t.clock.now-c.sent < resendSoon {
+func (t *Table) hurryHeader(back *store.Flow, c *conveyance) {
+	if c.progress != unconfirmed || t.clock.Now-c.sent < resendSoon {
 		return
 	}
-	t.sendHeader(t.flows.at(t.sessions.at(back.session).slots[toProvider]), c)
+	t.sendHeader(t.flows.At(t.sessions.At(back.Session).Slots[store.ToProvider]), c)
 }

@@ -3,6 +3,7 @@ package fullnat
 import (
 	"encoding/binary"
 
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
@@ -14,7 +15,7 @@ import (
 // numbers are shifted, and all that the provider acknowledges is shifted back.
 
 // fromConsumer edits a TCP segment to the provider.
-func (t *Table) fromConsumer(f *packet.Frame, p *packet.Packet, e *flow, c *conveyance) {
+func (t *Table) fromConsumer(f *packet.Frame, p *packet.Packet, e *store.Flow, c *conveyance) {
 	if c.progress == noHeader {
 		return
 	}
@@ -28,7 +29,7 @@ func (t *Table) fromConsumer(f *packet.Frame, p *packet.Packet, e *flow, c *conv
 			return
 		}
 		c.progress = unconfirmed
-		t.conveyances.resend.arm(e.session, c, 0, t.clock.now)
+		t.conveyances.resend.arm(e.Session, c, 0, t.clock.Now)
 		t.insertHeader(f, p, e, c)
 		return
 	}
@@ -60,12 +61,12 @@ func (c *conveyance) starts(f *packet.Frame, p *packet.Packet) bool {
 
 // insertHeader brings the header before a segment: into it, or where that does
 // not fit, or where the segment is not the first, alone.
-func (t *Table) insertHeader(f *packet.Frame, p *packet.Packet, e *flow, c *conveyance) {
+func (t *Table) insertHeader(f *packet.Frame, p *packet.Packet, e *store.Flow, c *conveyance) {
 	c.remember(f, p)
 	if p.Seq(f.Data) == c.at && p.PayloadLength() > 0 && c.fits(f, p, e) {
 		header := c.header[:c.length]
 		packet.InsertPayload(f, p, t.conveyances.longer.room(int(p.End)+len(header)), header)
-		c.sent = t.clock.now
+		c.sent = t.clock.Now
 		return
 	}
 	t.sendHeader(e, c)
@@ -74,8 +75,8 @@ func (t *Table) insertHeader(f *packet.Frame, p *packet.Packet, e *flow, c *conv
 
 // fits says whether the provider takes the segment with the header in it. The
 // segments of a superframe are cut anew.
-func (c *conveyance) fits(f *packet.Frame, p *packet.Packet, e *flow) bool {
-	longer := e.lengthOut(p, p.Length()) + int(c.length)
+func (c *conveyance) fits(f *packet.Frame, p *packet.Packet, e *store.Flow) bool {
+	longer := lengthOut(e, p, p.Length()) + int(c.length)
 	if p.MoreFragments() {
 		return false // nor do the offsets of those that follow move
 	}
@@ -88,7 +89,7 @@ const maxPacket = 0xffff
 
 // beginAgain looks at a SYN of the consumer. Until the provider has answered,
 // the last one counts; afterwards the provider says whether it does.
-func (c *conveyance) beginAgain(f *packet.Frame, p *packet.Packet, e *flow) {
+func (c *conveyance) beginAgain(f *packet.Frame, p *packet.Packet, e *store.Flow) {
 	c.again = p.Seq(f.Data) + 1
 	if c.progress == waiting && !c.answered {
 		c.at = c.again
@@ -117,7 +118,7 @@ func blank(f *packet.Frame, p *packet.Packet, o packet.Option) {
 }
 
 // fromProvider edits a TCP segment to the consumer.
-func (t *Table) fromProvider(f *packet.Frame, p *packet.Packet, e *flow, c *conveyance, l *link) {
+func (t *Table) fromProvider(f *packet.Frame, p *packet.Packet, e *store.Flow, c *conveyance, l *link) {
 	if p.Flags&packet.FlagSYN != 0 {
 		c.learn(f, p, l)
 	}
@@ -190,13 +191,13 @@ func (c *conveyance) remember(f *packet.Frame, p *packet.Packet) {
 
 // sendHeader sends the header in a segment of its own. Where timestamps are in
 // use, it needs them to be accepted (RFC 7323, 3.2).
-func (t *Table) sendHeader(e *flow, c *conveyance) {
-	hop := &t.hops.all[e.hop]
+func (t *Table) sendHeader(e *store.Flow, c *conveyance) {
+	hop := &t.hops.All[e.Hop]
 	var options [12]byte
 	d := packet.Data{
 		Segment: packet.Segment{
 			Envelope: t.envelope(e),
-			SrcPort:  e.rewrite.SrcPort, DstPort: e.rewrite.DstPort,
+			SrcPort:  e.Rewrite.SrcPort, DstPort: e.Rewrite.DstPort,
 			Seq: c.at, Ack: c.ack, Flags: packet.FlagACK | packet.FlagPSH,
 		},
 		Window:  c.window,
@@ -207,45 +208,45 @@ func (t *Table) sendHeader(e *flow, c *conveyance) {
 		d.Options = binary.BigEndian.AppendUint32(d.Options, c.value)
 		d.Options = binary.BigEndian.AppendUint32(d.Options, c.echo)
 	}
-	c.sent = t.clock.now
-	if frame := t.pending.addFrom(t.links.at(hop.link).Ingress, hop.eni, d.Size()); frame != nil {
+	c.sent = t.clock.Now
+	if frame := t.pending.addFrom(t.links.at(hop.Link).Ingress, hop.ENI, d.Size()); frame != nil {
 		d.Build(frame)
 	}
 }
 
 // prefixDatagram brings the header before the first datagram of a UDP session,
 // and is done: into the datagram, or where that does not fit, alone.
-func (t *Table) prefixDatagram(f *packet.Frame, p *packet.Packet, e *flow, c *conveyance) {
+func (t *Table) prefixDatagram(f *packet.Frame, p *packet.Packet, e *store.Flow, c *conveyance) {
 	header := c.header[:c.length]
 	c.progress = noHeader
-	if e.direction != toProvider {
+	if e.Direction != store.ToProvider {
 		return
 	}
-	if e.lengthOut(p, p.Length())+len(header) <= t.mtuOf(e) && p.Length()+len(header) <= maxPacket && f.Offload.GSOSize == 0 && !p.MoreFragments() {
+	if lengthOut(e, p, p.Length())+len(header) <= t.mtuOf(e) && p.Length()+len(header) <= maxPacket && f.Offload.GSOSize == 0 && !p.MoreFragments() {
 		packet.InsertPayload(f, p, t.conveyances.longer.room(int(p.End)+len(header)), header)
 		return
 	}
-	hop := &t.hops.all[e.hop]
+	hop := &t.hops.All[e.Hop]
 	envelope := t.envelope(e)
-	if frame := t.pending.add(hop.eni, packet.DatagramSize(&envelope, len(header))); frame != nil {
-		packet.BuildDatagram(frame, &envelope, e.rewrite.SrcPort, e.rewrite.DstPort, header)
+	if frame := t.pending.add(hop.ENI, packet.DatagramSize(&envelope, len(header))); frame != nil {
+		packet.BuildDatagram(frame, &envelope, e.Rewrite.SrcPort, e.Rewrite.DstPort, header)
 	}
 }
 
 // envelope is what goes before the L4 header of the packets that the table
 // makes for a flow.
-func (t *Table) envelope(e *flow) packet.Envelope {
-	hop := &t.hops.all[e.hop]
-	envelope := packet.Envelope{SrcMAC: hop.src, DstMAC: hop.dst, Src: e.rewrite.Src, Dst: e.rewrite.Dst}
-	if isIPv6(e.rewrite.Src) {
-		envelope.IPv6, envelope.Ends = true, t.addrs.ends(&e.rewrite)
+func (t *Table) envelope(e *store.Flow) packet.Envelope {
+	hop := &t.hops.All[e.Hop]
+	envelope := packet.Envelope{SrcMAC: hop.Src, DstMAC: hop.Dst, Src: e.Rewrite.Src, Dst: e.Rewrite.Dst}
+	if store.IsIPv6(e.Rewrite.Src) {
+		envelope.IPv6, envelope.Ends = true, t.addrs.Ends(&e.Rewrite)
 	}
 	return envelope
 }
 
 // mtuOf is the MTU that a flow leaves through.
-func (t *Table) mtuOf(e *flow) int {
-	l := t.links.at(t.hops.all[e.hop].link)
+func (t *Table) mtuOf(e *store.Flow) int {
+	l := t.links.at(t.hops.All[e.Hop].Link)
 	if mtu := l.egress.MTU; mtu > 0 {
 		return mtu
 	}

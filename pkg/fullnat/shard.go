@@ -4,29 +4,24 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
-
-// shard is one of several tables that share the sessions of a Config. Each
-// hands out NAT ports of its own, those with the shard's number in their low
-// bits, and so a reply says which table knows it. DPVS and VPP split ports in
-// the same way (iqiyi/dpvs:src/sa_pool.c; FDio/vpp:src/plugins/nat/nat44-ed).
-type shard struct{ number, of int }
 
 // maxShards leaves each shard a thousand NAT ports for a target.
 const maxShards = 64
 
-func newShard(number, of int) (shard, error) {
+func newShard(number, of int) (store.Shard, error) {
 	if of == 0 {
 		of = 1
 	}
 	if err := checkShards(of); err != nil {
-		return shard{}, err
+		return store.Shard{}, err
 	}
 	if number < 0 || number >= of {
-		return shard{}, fmt.Errorf("shard %d of %d: want 0 to %d", number, of, of-1)
+		return store.Shard{}, fmt.Errorf("shard %d of %d: want 0 to %d", number, of, of-1)
 	}
-	return shard{number, of}, nil
+	return store.Shard{Number: number, Of: of}, nil
 }
 
 func checkShards(n int) error {
@@ -36,31 +31,11 @@ func checkShards(n int) error {
 	return nil
 }
 
-// ports is how many NAT ports the shard has, and port which they are, from 0.
-func (s shard) ports() int { return numNATPorts / s.of }
-
-func (s shard) port(n int) uint16 { return uint16(firstNATPort + n*s.of + s.number) }
-
-// share is the shard's part of a limit that is for all together.
-func (s shard) share(limit int) int {
-	share := limit / s.of
-	if s.number < limit%s.of {
-		share++
-	}
-	return share
-}
-
-// steersAway says whether replies to a NAT port would be taken for packets
-// that open a session, by those who cannot see the sessions.
-func (t *Table) steersAway(l *link, source end) bool {
-	return t.shard.of > 1 && t.way.links[match{address{source.addr, l.Egress}, source.port, l.Protocol}] != nil
-}
-
 // Steering says which shard a frame is for, and knows no session. It does not
 // change and may be used by many goroutines.
 type Steering struct {
 	way    *routes
-	addrs  *addrs
+	addrs  *store.Addrs
 	shards int
 }
 
@@ -70,8 +45,8 @@ func NewSteering(cfg *Config, shards int) (*Steering, error) {
 	if err := checkShards(shards); err != nil {
 		return nil, err
 	}
-	numbers := &addrs{}
-	numbers.init()
+	numbers := &store.Addrs{}
+	numbers.Init()
 	way, _, err := compile(cfg, numbers)
 	if err != nil {
 		return nil, err
@@ -126,11 +101,11 @@ func (s *Steering) identify(p *packet.Packet, ends packet.Ends) {
 	for i := 0; i < len(ends.Src); i += 4 {
 		p.Src = p.Src*goldenRatio ^ binary.BigEndian.Uint32(ends.Src[i:])
 	}
-	p.Dst = s.addrs.find(&ends.Dst)
+	p.Dst = s.addrs.Find(&ends.Dst)
 }
 
 func (s *Steering) isReply(eni packet.ENI, p *packet.Packet) bool {
-	return p.DstPort >= firstNATPort &&
+	return p.DstPort >= store.FirstNATPort &&
 		s.way.links[match{address{p.Dst, eni}, p.DstPort, p.Protocol}] == nil &&
 		s.way.ownerOf(eni, p.Dst) != nobody
 }

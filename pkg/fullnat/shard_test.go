@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
@@ -122,8 +123,8 @@ func TestAShardAvoidsNATPortsThatLinksMatch(t *testing.T) {
 	natIP := netip.MustParseAddr("10.0.9.11")
 	matched := map[uint16]bool{}
 	s := newShardedLab(t, 2, func(c *Config) {
-		start := netip.AddrPortFrom(natIP, firstNATPort)
-		for port := start.Port(); port < firstNATPort+3000; port += 5 {
+		start := netip.AddrPortFrom(natIP, store.FirstNATPort)
+		for port := start.Port(); port < store.FirstNATPort+3000; port += 5 {
 			l := c.Links[0]
 			l.Name, l.Ingress, l.Egress = fmt.Sprint("link ", port), 2, 1
 			l.Match, l.Local = netip.AddrPortFrom(natIP, port), []netip.Addr{netip.MustParseAddr("10.0.1.200")}
@@ -132,10 +133,10 @@ func TestAShardAvoidsNATPortsThatLinksMatch(t *testing.T) {
 		}
 	})
 	for _, table := range s.tables {
-		table.ports.pool(poolKey{
-			local: number(natIP), target: number(s.target.Addr()), port: s.target.Port(), eni: 2, protocol: packet.ProtocolTCP,
+		table.ports.Pool(store.PoolKey{
+			Local: store.IPv4Number(natIP), Target: store.IPv4Number(s.target.Addr()), Port: s.target.Port(), ENI: 2, Protocol: packet.ProtocolTCP,
 		}, table.random, 0)
-		table.ports.all[0].start = 0
+		table.ports.All[0].Start = 0
 	}
 	for n := range 1000 {
 		v, left, shard := s.forward(1, message{

@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"time"
 	"unsafe"
+
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
+	"github.com/plinksim/plinksim/pkg/packet"
 )
 
 // Options are what a Table keeps for life. The zero value is usable.
@@ -66,28 +70,28 @@ var DefaultTimers = Timers{
 // Table is the FullNAT core: it knows the sessions and judges packets. It
 // belongs to one goroutine.
 type Table struct {
-	clock       clock
-	addrs       addrs
-	timers      [numStates]uint32 // ticks, for states that have one of their own
+	clock       store.Clock
+	addrs       store.Addrs
+	timers      [store.NumStates]uint32 // ticks, for states that have one of their own
 	random      *rand.Rand
-	shard       shard
+	shard       store.Shard
 	way         routes
 	links       links
-	flows       flows
-	sessions    sessions
-	wheel       wheel
-	hops        hops
-	ports       ports
+	flows       store.Flows
+	sessions    store.Sessions
+	wheel       store.Wheel
+	hops        store.Hops
+	ports       store.Ports
 	pending     pending
-	ids         ids
+	ids         store.IDs
 	fragments   fragments
 	answers     answers
 	conveyances conveyances
-	half        halfOpens
-	laps        laps
+	half        store.HalfOpens
+	wraps       store.Wraps
 	verdicts    Counters
-	burst       [burstSize]work
-	homes       [burstSize]uint32 // of burst
+	burst       [store.BurstSize]work
+	homes       [store.BurstSize]uint32 // of burst
 }
 
 // New makes an empty table, which drops everything until it is configured.
@@ -95,8 +99,8 @@ func New(opts Options) (*Table, error) {
 	if opts.MaxSessions == 0 {
 		opts.MaxSessions = DefaultMaxSessions
 	}
-	if opts.MaxSessions < 0 || opts.MaxSessions > maxSessions {
-		return nil, fmt.Errorf("a session table for %d sessions: want 1 to %d", opts.MaxSessions, maxSessions)
+	if opts.MaxSessions < 0 || opts.MaxSessions > store.MaxSessions {
+		return nil, fmt.Errorf("a session table for %d sessions: want 1 to %d", opts.MaxSessions, store.MaxSessions)
 	}
 	timers, err := opts.Timers.ticks(DefaultTimers)
 	if err != nil {
@@ -109,58 +113,58 @@ func New(opts Options) (*Table, error) {
 	if opts.Seed == 0 {
 		opts.Seed = rand.Uint64()
 	}
-	if opts.MaxHalfOpen < 0 || opts.MaxHalfOpen > maxSessions {
-		return nil, fmt.Errorf("a limit of %d half-open sessions: want 1 to %d, or 0 for as many as sessions", opts.MaxHalfOpen, maxSessions)
+	if opts.MaxHalfOpen < 0 || opts.MaxHalfOpen > store.MaxSessions {
+		return nil, fmt.Errorf("a limit of %d half-open sessions: want 1 to %d, or 0 for as many as sessions", opts.MaxHalfOpen, store.MaxSessions)
 	}
 	if opts.ICMPRate < 0 || opts.ResetRate < 0 {
 		return nil, fmt.Errorf("limits of %d ICMP errors and %d RSTs per second: want 1 or more, or 0 for what is usual", opts.ICMPRate, opts.ResetRate)
 	}
 	t := &Table{timers: timers, shard: shard, random: rand.New(rand.NewPCG(opts.Seed, 0))}
-	backing := onTouch
+	backing := store.OnTouch
 	if opts.Reserve {
-		backing = reserved
+		backing = store.Reserved
 	}
-	t.wheel.init()
-	t.addrs.init()
-	t.ports.init(shard)
-	t.hops.init()
-	t.ids.init(opts.Seed)
+	t.wheel.Init()
+	t.addrs.Init()
+	t.ports.Init(shard)
+	t.hops.Init()
+	t.ids.Init(opts.Seed)
 	t.fragments.init()
 	t.answers.init(&opts)
-	if err := t.flows.init(opts.MaxSessions, smallestSize, longestProbe, t.random, backing); err != nil {
+	if err := t.flows.Init(opts.MaxSessions, store.SmallestSize, store.LongestProbe, t.random, backing); err != nil {
 		return nil, err
 	}
-	if err := t.sessions.init(opts.MaxSessions, backing); err != nil {
-		return nil, errors.Join(err, t.flows.close())
+	if err := t.sessions.Init(opts.MaxSessions, backing); err != nil {
+		return nil, errors.Join(err, t.flows.Close())
 	}
-	if err := t.half.init(cmp.Or(opts.MaxHalfOpen, opts.MaxSessions)); err != nil {
-		return nil, errors.Join(err, t.flows.close(), t.sessions.close())
+	if err := t.half.Init(cmp.Or(opts.MaxHalfOpen, opts.MaxSessions)); err != nil {
+		return nil, errors.Join(err, t.flows.Close(), t.sessions.Close())
 	}
 	return t, nil
 }
 
 // ticks is the timers by state, those of usual where timers has none.
-func (timers Timers) ticks(usual Timers) (perState [numStates]uint32, err error) {
+func (timers Timers) ticks(usual Timers) (perState [store.NumStates]uint32, err error) {
 	for _, timer := range []struct {
 		name  string
-		state state
+		state store.State
 		given time.Duration
 		usual time.Duration
 	}{
-		{"opening", synSent, timers.Opening, usual.Opening},
-		{"closing", closing, timers.Closing, usual.Closing},
-		{"closed", closed, timers.Closed, usual.Closed},
+		{"opening", store.SynSent, timers.Opening, usual.Opening},
+		{"closing", store.Closing, timers.Closing, usual.Closing},
+		{"closed", store.Closed, timers.Closed, usual.Closed},
 	} {
 		d := timer.given
 		if d == 0 {
 			d = timer.usual
 		}
-		if d < 0 || d > maxTimeout {
-			return perState, fmt.Errorf("the %s timer is %s: want more than 0 and at most %s", timer.name, d, maxTimeout)
+		if d < 0 || d > store.MaxTimeout {
+			return perState, fmt.Errorf("the %s timer is %s: want more than 0 and at most %s", timer.name, d, store.MaxTimeout)
 		}
-		perState[timer.state] = ticksOf(d)
+		perState[timer.state] = store.TicksOf(d)
 	}
-	perState[synReceived] = perState[synSent]
+	perState[store.SynReceived] = perState[store.SynSent]
 	return perState, nil
 }
 
@@ -168,12 +172,12 @@ func (timers Timers) ticks(usual Timers) (perState [numStates]uint32, err error)
 func (t *Table) Stats() Stats {
 	s := Stats{
 		Verdicts:  t.verdicts,
-		Sessions:  t.sessions.used - t.links.orphans,
-		HalfOpen:  t.half.table.len,
+		Sessions:  t.sessions.Used - t.links.orphans,
+		HalfOpen:  t.half.Table.Len,
 		Fragments: t.fragments.stats(),
 		Unsent:    t.pending.refused,
 		Answers:   t.answers.sent,
-		Rekeys:    t.flows.rekeys,
+		Rekeys:    t.flows.Rekeys,
 		Bytes:     t.bytes(),
 		Links:     make([]LinkStats, 0, len(t.links.order)),
 	}
@@ -185,40 +189,46 @@ func (t *Table) Stats() Stats {
 
 // bytes is an upper bound: a page that nobody has touched yet is in it, too.
 func (t *Table) bytes() uint64 {
-	flows := len(t.flows.arena.all) + len(t.flows.other.all)
-	return uint64(flows)*uint64(unsafe.Sizeof(flow{})) + uint64(t.sessions.touched)*uint64(unsafe.Sizeof(session{})) + t.addrs.bytes()
+	flows := len(t.flows.Arena.All) + len(t.flows.Other.All)
+	return uint64(flows)*uint64(unsafe.Sizeof(store.Flow{})) + uint64(t.sessions.Touched)*uint64(unsafe.Sizeof(store.Session{})) + t.addrs.Bytes()
 }
 
-func (t *Table) describe(s *session) Session {
-	there, back := t.flows.at(s.slots[toProvider]), t.flows.at(s.slots[toConsumer])
-	src, dst := t.ends(there.key)
+func (t *Table) describe(s *store.Session) Session {
+	there, back := t.flows.At(s.Slots[store.ToProvider]), t.flows.At(s.Slots[store.ToConsumer])
+	src, dst := t.ends(there.Key)
 	idle := t.idle(s)
 	return Session{
-		Link:              t.links.at(s.link).Name,
-		Protocol:          there.key.protocol(),
-		State:             s.state.nameFor(there.key.protocol()),
+		Link:              t.links.at(s.Link).Name,
+		Protocol:          there.Key.Protocol(),
+		State:             stateName(s.State, there.Key.Protocol()),
 		Consumer:          src,
 		Endpoint:          dst,
-		Local:             t.addrs.withPort(there.rewrite.Src, there.rewrite.SrcPort),
-		Target:            t.addrs.withPort(there.rewrite.Dst, there.rewrite.DstPort),
-		PacketsToProvider: t.laps.packets(there),
-		BytesToProvider:   there.bytes,
-		PacketsToConsumer: t.laps.packets(back),
-		BytesToConsumer:   back.bytes,
-		Idle:              durationOf(idle),
-		Expires:           durationOf(t.timeout(s) - idle),
+		Local:             t.addrs.WithPort(there.Rewrite.Src, there.Rewrite.SrcPort),
+		Target:            t.addrs.WithPort(there.Rewrite.Dst, there.Rewrite.DstPort),
+		PacketsToProvider: t.wraps.Packets(there),
+		BytesToProvider:   there.Bytes,
+		PacketsToConsumer: t.wraps.Packets(back),
+		BytesToConsumer:   back.Bytes,
+		Idle:              store.DurationOf(idle),
+		Expires:           store.DurationOf(t.timeout(s) - idle),
 	}
 }
 
 // Close gives the memory back. Nothing but Close may be called afterwards.
 func (t *Table) Close() error {
-	return errors.Join(t.flows.close(), t.sessions.close(), t.half.close())
+	return errors.Join(t.flows.Close(), t.sessions.Close(), t.half.Close())
 }
 
-// direction is where a packet goes, seen from the session that carries it.
-type direction uint8
+func (t *Table) ends(k store.Key) (src, dst netip.AddrPort) {
+	return t.addrs.WithPort(k.Src(), k.SrcPort()), t.addrs.WithPort(k.Dst(), k.DstPort())
+}
 
-const (
-	toProvider direction = iota
-	toConsumer
-)
+var stateNames = [store.NumStates]string{"free", "syn-sent", "syn-received", "established", "closing", "closed"}
+
+// stateName is what people read.
+func stateName(s store.State, protocol uint8) string {
+	if protocol != packet.ProtocolTCP {
+		return "open"
+	}
+	return stateNames[s]
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
@@ -89,9 +90,9 @@ func (l *lab) answer(natPort uint16, flags string, now time.Duration) Verdict {
 
 // The clock of a session has 32 bits, and goes round after 49.7 days.
 func TestNoPauseIsSoLongThatSessionsComeBack(t *testing.T) {
-	for _, pause := range []time.Duration{49*24*time.Hour + 17*time.Hour + 3*time.Minute, 1 << 32 * tick, 1 << 33 * tick, 20 * 365 * 24 * time.Hour} {
+	for _, pause := range []time.Duration{49*24*time.Hour + 17*time.Hour + 3*time.Minute, 1 << 32 * store.TickLength, 1 << 33 * store.TickLength, 20 * 365 * 24 * time.Hour} {
 		l := newLab(t, 2)
-		now := time.Duration(1<<32-1) * tick
+		now := time.Duration(1<<32-1) * store.TickLength
 		l.open(t, 0, now)
 		v, _ := l.send(0, packet.FlagACK, now+time.Minute)
 		require.Equal(t, Forwarded, v, "the clock goes round")
@@ -181,7 +182,7 @@ func TestExpireGivesEverythingBack(t *testing.T) {
 			l.open(t, n, now)
 		}
 		require.Equal(t, sessions, l.table.Stats().Sessions)
-		drain(l.table, now+15*time.Minute-tick)
+		drain(l.table, now+15*time.Minute-store.TickLength)
 		require.Equal(t, sessions, l.table.Stats().Sessions)
 
 		now += 15 * time.Minute
@@ -190,10 +191,10 @@ func TestExpireGivesEverythingBack(t *testing.T) {
 		drain(l.table, now)
 		require.Zero(t, l.table.Stats().Sessions)
 		require.Empty(t, l.table.Sessions(nil, now))
-		require.Empty(t, l.table.hops.number)
-		require.Equal(t, -1, slices.IndexFunc(l.table.flows.all, func(e flow) bool { return e != flow{} }))
-		drain(l.table, now+poolRest)
-		require.Empty(t, l.table.ports.number)
+		require.Empty(t, l.table.hops.Number)
+		require.Equal(t, -1, slices.IndexFunc(l.table.flows.All, func(e store.Flow) bool { return e != store.Flow{} }))
+		drain(l.table, now+store.PoolRest)
+		require.Empty(t, l.table.ports.Number)
 	}
 }
 
@@ -202,7 +203,7 @@ func TestExpireAfterALongPause(t *testing.T) {
 		t.Run(pause.String(), func(t *testing.T) {
 			l := newLab(t, 10)
 			l.send(1, packet.FlagSYN, 0)
-			require.False(t, l.table.Expire(pause, 2*wheelSlots), "the pause is not walked through second by second")
+			require.False(t, l.table.Expire(pause, 2*store.WheelSlots), "the pause is not walked through second by second")
 			l.send(2, packet.FlagSYN, pause)
 			require.Len(t, l.table.Sessions(nil, pause), 1)
 			drain(l.table, pause+DefaultTimers.Opening)
@@ -323,7 +324,7 @@ func TestConfigureKeepsWhatStays(t *testing.T) {
 				wantSessions = 1
 			}
 			require.Equal(t, wantSessions, l.table.Stats().Sessions)
-			require.Equal(t, wantSessions, l.table.sessions.used)
+			require.Equal(t, wantSessions, l.table.sessions.Used)
 			require.Zero(t, l.table.links.orphans)
 		})
 	}

@@ -1,23 +1,13 @@
 package fullnat
 
-import "github.com/plinksim/plinksim/pkg/packet"
+import (
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
+	"github.com/plinksim/plinksim/pkg/packet"
+)
 
 // isFirst says whether a segment may open a session.
 func isFirst(flags uint8) bool {
 	return flags&(packet.FlagSYN|packet.FlagACK|packet.FlagFIN|packet.FlagRST) == packet.FlagSYN
-}
-
-// maxWindow is how far a segment can be ahead of its predecessors: the largest
-// window (RFC 7323, 2.3).
-const maxWindow = 1 << 30
-
-// follow notes how far the sender has come with a segment that ends before
-// the sequence number end. What is older, and what no window reaches, is not
-// progress.
-func (e *flow) follow(end uint32) {
-	if ahead := end - e.next; ahead-1 < maxWindow {
-		e.next = end
-	}
 }
 
 // ruling is what a session makes of a packet.
@@ -45,15 +35,15 @@ const (
 //
 // Packets refresh the session until it is closed, which a RST is the first to
 // make it (RFC 7857, 7.1). Behind both FINs only what comes again does.
-func (t *Table) track(e *flow, f *packet.Frame, p *packet.Packet) ruling {
+func (t *Table) track(e *store.Flow, f *packet.Frame, p *packet.Packet) ruling {
 	if p.Kind != packet.TCP {
-		e.last = t.clock.now
+		e.Last = t.clock.Now
 		return pass
 	}
 	syn := p.Flags&(packet.FlagSYN|packet.FlagACK) == packet.FlagSYN
-	over := e.state == closing || e.state == closed
+	over := e.State == store.Closing || e.State == store.Closed
 	switch {
-	case syn && over && e.direction == toConsumer:
+	case syn && over && e.Direction == store.ToConsumer:
 		return refuse
 	case isFirst(p.Flags) && over:
 		return reopen
@@ -62,10 +52,10 @@ func (t *Table) track(e *flow, f *packet.Frame, p *packet.Packet) ruling {
 	}
 	next := t.next(e, f, p)
 	t.note(e, f, p)
-	if next != e.state {
-		t.enter(e.session, next)
-	} else if e.state != closed || t.repeats(e, p) {
-		e.last = t.clock.now
+	if next != e.State {
+		t.enter(e.Session, next)
+	} else if e.State != store.Closed || t.repeats(e, p) {
+		e.Last = t.clock.Now
 	}
 	return pass
 }
@@ -73,28 +63,28 @@ func (t *Table) track(e *flow, f *packet.Frame, p *packet.Packet) ruling {
 // repeats says whether a segment behind both FINs brings something again,
 // which is a sign that the other end does not have it yet: a connection is
 // over when both ends are silent (RFC 7857, 2.1).
-func (t *Table) repeats(e *flow, p *packet.Packet) bool {
-	return t.sessions.at(e.session).fins == bothFINs && p.Flags&packet.FlagRST == 0 &&
+func (t *Table) repeats(e *store.Flow, p *packet.Packet) bool {
+	return t.sessions.At(e.Session).Fins == bothFINs && p.Flags&packet.FlagRST == 0 &&
 		(p.PayloadLength() > 0 || p.Flags&packet.FlagFIN != 0)
 }
 
 // bothFINs are the fins of a session when both ends have closed.
-const bothFINs = 1<<toProvider | 1<<toConsumer
+const bothFINs = 1<<store.ToProvider | 1<<store.ToConsumer
 
 // note keeps what later RSTs are judged by.
-func (t *Table) note(e *flow, f *packet.Frame, p *packet.Packet) {
+func (t *Table) note(e *store.Flow, f *packet.Frame, p *packet.Packet) {
 	end := p.Seq(f.Data) + p.SegmentLength()
 	switch {
 	case p.Flags&packet.FlagSYN == 0:
 		if p.Flags&packet.FlagRST == 0 {
-			e.follow(end)
+			e.Follow(end)
 		}
-	case e.state.isHalfOpen():
+	case e.State.IsHalfOpen():
 		// Where the numbers begin. Whoever gives up and tries again before
 		// anybody has answered may begin with others.
-		e.next = end
-	case e.state == established && isFirst(p.Flags) && e.direction == toProvider:
-		t.sessions.at(e.session).extra = end
+		e.Next = end
+	case e.State == store.Established && isFirst(p.Flags) && e.Direction == store.ToProvider:
+		t.sessions.At(e.Session).Extra = end
 	}
 }
 
@@ -104,69 +94,69 @@ func (t *Table) note(e *flow, f *packet.Frame, p *packet.Packet) {
 // what its sender has sent; Linux has the same rule, as
 // torvalds/linux:tools/testing/selftests/net/netfilter/packetdrill/conntrack_rst_invalid.pkt
 // and conntrack_inexact_rst.pkt show.
-func (t *Table) believes(e *flow, f *packet.Frame, p *packet.Packet) bool {
-	return e.state != established || p.Seq(f.Data) == e.next || t.refusesSYN(e, f, p)
+func (t *Table) believes(e *store.Flow, f *packet.Frame, p *packet.Packet) bool {
+	return e.State != store.Established || p.Seq(f.Data) == e.Next || t.refusesSYN(e, f, p)
 }
 
 // refusesSYN says whether the provider answers a SYN that came within the
 // established session, of which it knows nothing any more.
-func (t *Table) refusesSYN(e *flow, f *packet.Frame, p *packet.Packet) bool {
+func (t *Table) refusesSYN(e *store.Flow, f *packet.Frame, p *packet.Packet) bool {
 	return p.Flags&packet.FlagACK != 0 && t.challenged(e, f, p)
 }
 
 // challenged says whether p acknowledges the SYN that came last within the
 // established session.
-func (t *Table) challenged(e *flow, f *packet.Frame, p *packet.Packet) bool {
-	again := t.sessions.at(e.session).extra
-	return e.state == established && e.direction == toConsumer && again != 0 && p.Ack(f.Data) == again
+func (t *Table) challenged(e *store.Flow, f *packet.Frame, p *packet.Packet) bool {
+	again := t.sessions.At(e.Session).Extra
+	return e.State == store.Established && e.Direction == store.ToConsumer && again != 0 && p.Ack(f.Data) == again
 }
 
 // next is the state after p.
-func (t *Table) next(e *flow, f *packet.Frame, p *packet.Packet) state {
-	s := t.sessions.at(e.session)
+func (t *Table) next(e *store.Flow, f *packet.Frame, p *packet.Packet) store.State {
+	s := t.sessions.At(e.Session)
 	switch {
 	case p.Flags&packet.FlagRST != 0:
-		return closed
+		return store.Closed
 	case p.Flags&packet.FlagFIN != 0:
-		s.fins |= 1 << e.direction
-	case p.Flags&packet.FlagSYN != 0 && e.direction == toConsumer:
+		s.Fins |= 1 << e.Direction
+	case p.Flags&packet.FlagSYN != 0 && e.Direction == store.ToConsumer:
 		return t.afterAnswer(e, f, p)
-	case e.state == synReceived && e.direction == toProvider && p.Flags&(packet.FlagACK|packet.FlagSYN) == packet.FlagACK:
-		return established
+	case e.State == store.SynReceived && e.Direction == store.ToProvider && p.Flags&(packet.FlagACK|packet.FlagSYN) == packet.FlagACK:
+		return store.Established
 	}
 	switch {
-	case s.fins == bothFINs:
-		return closed
-	case s.fins != 0 && e.state != closed:
-		return closing
-	case e.state == closed && p.PayloadLength() > 0:
-		return s.revived()
+	case s.Fins == bothFINs:
+		return store.Closed
+	case s.Fins != 0 && e.State != store.Closed:
+		return store.Closing
+	case e.State == store.Closed && p.PayloadLength() > 0:
+		return revived(s)
 	}
-	return e.state
+	return e.State
 }
 
 // afterAnswer is the state after a SYN or SYN-ACK from the provider. Where
 // SYNs cross, nobody has to confirm anything (RFC 5382, REQ-2). A SYN-ACK for
 // the SYN within an established session starts it from the beginning: the
 // provider knew the old one no longer.
-func (t *Table) afterAnswer(e *flow, f *packet.Frame, p *packet.Packet) state {
+func (t *Table) afterAnswer(e *store.Flow, f *packet.Frame, p *packet.Packet) store.State {
 	switch {
-	case e.state == synSent && p.Flags&packet.FlagACK == 0:
-		return established
-	case e.state == synSent:
-		return synReceived
-	case p.Flags&packet.FlagACK != 0 && t.challenged(e, f, p) && !t.half.full():
-		t.flows.at(t.sessions.at(e.session).slots[toProvider]).next = p.Ack(f.Data)
-		e.next = p.Seq(f.Data) + p.SegmentLength()
-		return synReceived
+	case e.State == store.SynSent && p.Flags&packet.FlagACK == 0:
+		return store.Established
+	case e.State == store.SynSent:
+		return store.SynReceived
+	case p.Flags&packet.FlagACK != 0 && t.challenged(e, f, p) && !t.half.Full():
+		t.flows.At(t.sessions.At(e.Session).Slots[store.ToProvider]).Next = p.Ack(f.Data)
+		e.Next = p.Seq(f.Data) + p.SegmentLength()
+		return store.SynReceived
 	}
-	return e.state
+	return e.State
 }
 
 // revived is the state of a session that a RST closed and that goes on.
-func (s *session) revived() state {
-	if s.fins != 0 {
-		return closing
+func revived(s *store.Session) store.State {
+	if s.Fins != 0 {
+		return store.Closing
 	}
-	return established
+	return store.Established
 }

@@ -3,6 +3,7 @@ package fullnat
 import (
 	"encoding/binary"
 
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
@@ -32,7 +33,7 @@ const maxTCPHeader = 60
 
 // address writes the option into a segment to the provider, if it is time for
 // it and there is room.
-func (t *Table) address(f *packet.Frame, p *packet.Packet, e *flow, c *conveyance, l *link) {
+func (t *Table) address(f *packet.Frame, p *packet.Packet, e *store.Flow, c *conveyance, l *link) {
 	if !c.toa || p.Flags&(packet.FlagSYN|packet.FlagRST) != 0 || p.Flags&packet.FlagACK == 0 {
 		return
 	}
@@ -44,13 +45,13 @@ func (t *Table) address(f *packet.Frame, p *packet.Packet, e *flow, c *conveyanc
 		return
 	}
 	size := int(c.optionSize)
-	if int(p.Payload-p.L4)+size > maxTCPHeader || e.lengthOut(p, f.LongestPacket(p))+size > t.mtuOf(e) ||
-		max(p.Length(), e.lengthOut(p, p.Length()))+size > maxPacket || p.MoreFragments() {
+	if int(p.Payload-p.L4)+size > maxTCPHeader || lengthOut(e, p, f.LongestPacket(p))+size > t.mtuOf(e) ||
+		max(p.Length(), lengthOut(e, p, p.Length()))+size > maxPacket || p.MoreFragments() {
 		l.stats.WithoutTOA++
 		return
 	}
 	option := [toaLenIPv6]byte{toaKind, byte(size)}
-	src, _ := t.ends(e.key)
+	src, _ := t.ends(e.Key)
 	binary.BigEndian.PutUint16(option[2:], src.Port())
 	if p.IPv6 {
 		option[0] = toaKindIPv6

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
@@ -333,24 +334,24 @@ type twinStory struct {
 
 // twinVariant is what the twin need not know.
 type twinVariant struct {
-	shard
+	store.Shard
 	twinAddrs
 	restless bool // flows move all the time
 	plain    bool // segments may be plain ones
 }
 
 var twinVariants = []twinVariant{
-	{shard: shard{0, 1}, twinAddrs: twinIPv4, plain: true},
-	{shard: shard{0, 1}, twinAddrs: twinIPv4, restless: true},
-	{shard: shard{3, 4}, twinAddrs: twinIPv4},
-	{shard: shard{1, 2}, twinAddrs: twinIPv4, restless: true, plain: true},
-	{shard: shard{0, 1}, twinAddrs: twinIPv6},
-	{shard: shard{0, 1}, twinAddrs: twinToIPv4},
-	{shard: shard{1, 2}, twinAddrs: twinToIPv6, restless: true},
+	{Shard: store.Shard{Number: 0, Of: 1}, twinAddrs: twinIPv4, plain: true},
+	{Shard: store.Shard{Number: 0, Of: 1}, twinAddrs: twinIPv4, restless: true},
+	{Shard: store.Shard{Number: 3, Of: 4}, twinAddrs: twinIPv4},
+	{Shard: store.Shard{Number: 1, Of: 2}, twinAddrs: twinIPv4, restless: true, plain: true},
+	{Shard: store.Shard{Number: 0, Of: 1}, twinAddrs: twinIPv6},
+	{Shard: store.Shard{Number: 0, Of: 1}, twinAddrs: twinToIPv4},
+	{Shard: store.Shard{Number: 1, Of: 2}, twinAddrs: twinToIPv6, restless: true},
 }
 
 func newTwinStory(t *testing.T, variant twinVariant) *twinStory {
-	table, err := New(Options{MaxSessions: 7, MaxHalfOpen: 4, Seed: 1, Timers: twinTimers, Shard: variant.number, Shards: variant.of})
+	table, err := New(Options{MaxSessions: 7, MaxHalfOpen: 4, Seed: 1, Timers: twinTimers, Shard: variant.Number, Shards: variant.Of})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, table.Close()) })
 	s := &twinStory{
@@ -358,7 +359,7 @@ func newTwinStory(t *testing.T, variant twinVariant) *twinStory {
 		twin: &twin{
 			twinAddrs: variant.twinAddrs, max: 7, halfOpen: 4, ports: 5, linkMax: 4, connected: true,
 		},
-		used:        []uint16{firstNATPort},
+		used:        []uint16{store.FirstNATPort},
 		twinVariant: variant,
 	}
 	s.configure()
@@ -366,7 +367,7 @@ func newTwinStory(t *testing.T, variant twinVariant) *twinStory {
 }
 
 func (s *twinStory) configure() {
-	cfg := &Config{PortsPerTarget: s.twin.ports * s.of}
+	cfg := &Config{PortsPerTarget: s.twin.ports * s.Of}
 	for eni := range packet.ENI(2) {
 		cfg.ENIs = append(cfg.ENIs, Interface{ENI: eni + 1, NextHop: packet.MACOf})
 	}
@@ -477,10 +478,10 @@ func (s *twinStory) compare(eni packet.ENI, m message, want string) {
 	for s.table.Expire(s.now, 10) {
 	}
 	if s.restless {
-		s.table.flows.rekey()
-		s.table.flows.swap()
+		s.table.flows.Rekey()
+		s.table.flows.Swap()
 		for range s.now.Milliseconds() / 1000 % 20 {
-			s.table.flows.step(s.table.moved)
+			s.table.flows.Step(s.table.moved)
 		}
 	}
 	frames := []packet.Frame{m.frame(eni)}
@@ -493,8 +494,8 @@ func (s *twinStory) compare(eni packet.ENI, m message, want string) {
 		got = fmt.Sprintf("%s > %s %s > %s", [...]string{1: "ep", 2: "lb"}[frames[0].ENI], left.protocol, left.src, left.dst)
 		if want == opens {
 			require.True(s.t, s.twin.opened(left.src.Port()), "NAT port %d is in use", left.src.Port())
-			require.GreaterOrEqual(s.t, left.src.Port(), uint16(firstNATPort))
-			require.Equal(s.t, s.number, int(left.src.Port())%s.of)
+			require.GreaterOrEqual(s.t, left.src.Port(), uint16(store.FirstNATPort))
+			require.Equal(s.t, s.Number, int(left.src.Port())%s.Of)
 			s.remember(left.src.Port())
 			want = s.twin.leaves("lb", m, netip.AddrPortFrom(s.local, left.src.Port()), s.target)
 		}

@@ -1,6 +1,10 @@
 package fullnat
 
-import "time"
+import (
+	"time"
+
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
+)
 
 // Walk is a place in a walk through the sessions. The zero value is the start.
 type Walk struct {
@@ -19,21 +23,21 @@ func (w Walk) End() Walk { return Walk{next: w.next, done: true} }
 // between two calls: a session that is there all the time comes exactly once,
 // one that starts or ends meanwhile once or not at all.
 func (t *Table) SessionsFrom(dst []Session, from Walk, count int, now time.Duration) ([]Session, Walk) {
-	t.clock.advance(now)
-	end := min(uint64(from.next)+uint64(max(count, 1)), uint64(t.sessions.reached))
+	t.clock.Advance(now)
+	end := min(uint64(from.next)+uint64(max(count, 1)), uint64(t.sessions.Reached))
 	for id := from.next; uint64(id) < end; id++ {
-		s := t.sessions.at(id)
-		if s.state == free || !t.links.at(s.link).live || t.timedOut(s) {
+		s := t.sessions.At(id)
+		if s.State == store.Free || !t.links.at(s.Link).live || t.timedOut(s) {
 			continue
 		}
 		dst = append(dst, t.describe(s))
 	}
-	return dst, Walk{next: uint32(end), done: end == uint64(t.sessions.reached)}
+	return dst, Walk{next: uint32(end), done: end == uint64(t.sessions.Reached)}
 }
 
 // Sessions appends a copy of every session that lives at now to dst. It walks
 // the whole table: SessionsFrom does so in parts.
 func (t *Table) Sessions(dst []Session, now time.Duration) []Session {
-	dst, _ = t.SessionsFrom(dst, Walk{}, len(t.sessions.all), now)
+	dst, _ = t.SessionsFrom(dst, Walk{}, len(t.sessions.All), now)
 	return dst
 }

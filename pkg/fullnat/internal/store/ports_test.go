@@ -1,4 +1,4 @@
-package fullnat
+package store
 
 import (
 	"math/rand/v2"
@@ -16,8 +16,8 @@ type slowPool struct {
 
 func newSlowPool(start int) *slowPool {
 	p := &slowPool{}
-	for i := range numNATPorts {
-		p.free = append(p.free, uint16(firstNATPort+(start+i)%numNATPorts))
+	for i := range NumNATPorts {
+		p.free = append(p.free, uint16(FirstNATPort+(start+i)%NumNATPorts))
 	}
 	return p
 }
@@ -43,18 +43,18 @@ func TestPortPoolIsAQueueOfAllPorts(t *testing.T) {
 		steps int
 	}{
 		{"few of them in use at a time", 10, 200000},
-		{"the limit of a target", defaultPortsPerTarget, 300000},
-		{"all of them in use", numNATPorts, 300000},
+		{"the limit of a target", DefaultPortsPerTarget, 300000},
+		{"all of them in use", NumNATPorts, 300000},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(1, 2))
-			start := random.IntN(numNATPorts)
-			fast, slow := &portPool{shard: shard{0, 1}, start: start}, newSlowPool(start)
+			start := random.IntN(NumNATPorts)
+			fast, slow := &PortPool{Shard: Shard{0, 1}, Start: start}, newSlowPool(start)
 			var inUse []uint16
 			for i := range tt.steps {
 				// More is taken than given back at first, then less.
 				if takes := random.IntN(100) < 80-60*i/tt.steps; takes {
-					got, ok := fast.take(tt.limit, 0, 0)
+					got, ok := fast.Take(tt.limit, 0, 0)
 					want, wantOK := slow.take(tt.limit)
 					require.Equal(t, wantOK, ok)
 					require.Equal(t, want, got)
@@ -75,49 +75,49 @@ func TestPortPoolIsAQueueOfAllPorts(t *testing.T) {
 }
 
 func TestPoolsAreForgottenAfterARest(t *testing.T) {
-	var p ports
-	p.init(shard{0, 1})
+	var p Ports
+	p.Init(Shard{0, 1})
 	random := rand.New(rand.NewPCG(1, 2))
-	rested := ticksOf(poolRest)
-	used, idle := poolKey{local: 1, target: 2, port: 80}, poolKey{local: 1, target: 3, port: 80}
-	inUse := p.pool(used, random, 0)
-	_, ok := p.at(inUse).take(1, 0, 0)
+	rested := TicksOf(PoolRest)
+	used, idle := PoolKey{Local: 1, Target: 2, Port: 80}, PoolKey{Local: 1, Target: 3, Port: 80}
+	inUse := p.Pool(used, random, 0)
+	_, ok := p.At(inUse).Take(1, 0, 0)
 	require.True(t, ok)
-	n := p.pool(idle, random, 0)
-	port, ok := p.at(n).take(1, 0, 0)
+	n := p.Pool(idle, random, 0)
+	port, ok := p.At(n).Take(1, 0, 0)
 	require.True(t, ok)
-	p.giveBack(n, port, 0, 1000)
+	p.GiveBack(n, port, 0, 1000)
 
 	forget := func(now uint32) (more bool) {
-		_, more = p.forget(now)
+		_, more = p.Forget(now)
 		return more
 	}
 	for forget(rested + 999) {
 	}
-	require.Contains(t, p.number, idle, "it has not rested for long enough")
+	require.Contains(t, p.Number, idle, "it has not rested for long enough")
 	for forget(rested + 1000) {
 	}
-	require.NotContains(t, p.number, idle)
-	require.Contains(t, p.number, used, "a port of it is in use")
-	require.Equal(t, n, p.pool(idle, random, 0), "its number is used again")
+	require.NotContains(t, p.Number, idle)
+	require.Contains(t, p.Number, used, "a port of it is in use")
+	require.Equal(t, n, p.Pool(idle, random, 0), "its number is used again")
 }
 
 func TestQueue(t *testing.T) {
-	var q queue[int]
-	_, ok := q.pop()
+	var q Queue[int]
+	_, ok := q.Pop()
 	require.False(t, ok)
 	next := 0
 	for i := range 1000 {
-		q.push(i)
+		q.Push(i)
 		if i%3 != 0 {
-			v, ok := q.pop()
+			v, ok := q.Pop()
 			require.True(t, ok)
 			require.Equal(t, next, v)
 			next++
 		}
 	}
 	for ; next < 1000; next++ {
-		v, ok := q.pop()
+		v, ok := q.Pop()
 		require.True(t, ok)
 		require.Equal(t, next, v)
 	}

@@ -1,0 +1,174 @@
+package store
+
+import (
+	"math/bits"
+	"math/rand/v2"
+	"unsafe"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+// Key is the five-tuple of a packet as it arrives, and the ENI it arrives on:
+// VPCs overlap, and without the ENI two tenants would share a session. rest is
+// never 0, since no protocol number of ours is.
+type Key struct {
+	addrs uint64 // source, destination
+	Rest  uint64 // source port, destination port, ENI, protocol
+}
+
+func NewKey(eni packet.ENI, protocol uint8, src, dst uint32, srcPort, dstPort uint16) Key {
+	return Key{
+		addrs: uint64(src)<<32 | uint64(dst),
+		Rest:  uint64(srcPort)<<48 | uint64(dstPort)<<32 | uint64(eni)<<8 | uint64(protocol),
+	}
+}
+
+// PlainKey is that of a TCP packet as packet.ReadPlain gives it.
+func PlainKey(eni packet.ENI, addrs uint64, ports uint32) Key {
+	return Key{addrs, uint64(ports)<<32 | uint64(eni)<<8 | packet.ProtocolTCP}
+}
+
+func (k Key) Protocol() uint8 { return uint8(k.Rest) }
+
+func (k Key) Src() uint32 { return uint32(k.addrs >> 32) }
+
+func (k Key) SrcPort() uint16 { return uint16(k.Rest >> 48) }
+
+func (k Key) DstPort() uint16 { return uint16(k.Rest >> 32) }
+
+func (k Key) Dst() uint32 { return uint32(k.addrs) }
+
+// Flow is one direction of a session: all that an established packet needs,
+// in one cache line.
+type Flow struct {
+	Key       Key
+	Rewrite   packet.Rewrite
+	Hop       uint32
+	Session   uint32
+	Last      uint32 // tick of the last packet that refreshed the session
+	Direction Direction
+	State     State // the session's
+	Flags     uint8
+	_         [1]byte
+	Next      uint32 // TCP: the sequence number behind the last byte that came
+	Packets   uint32 // what is beyond is in Wraps
+	Bytes     uint64
+}
+
+var _ [64]byte = [unsafe.Sizeof(Flow{})]byte{}
+
+// maxWindow is how far a segment can be ahead of its predecessors: the largest
+// window (RFC 7323, 2.3).
+const maxWindow = 1 << 30
+
+// Follow notes how far the sender has come with a segment that ends before
+// the sequence number end. What is older, and what no window reaches, is not
+// progress.
+func (e *Flow) Follow(end uint32) {
+	if ahead := end - e.Next; ahead-1 < maxWindow {
+		e.Next = end
+	}
+}
+
+// Arena is an array of flows that finds them by key: open addressing, linear
+// probing. What is removed leaves no trace, as those behind it move up.
+type Arena struct {
+	memory[Flow]
+	Secret secret
+}
+
+// secret is the key of the hash that says where flows are.
+type secret [4]uint64
+
+func newSecret(random *rand.Rand) (s secret) {
+	for i := range s {
+		s[i] = random.Uint64()
+	}
+	return s
+}
+
+// slotsFor is how many slots a number of sessions get: two flows at three
+// slots of five, the fullest at which the longest search of millions is still
+// short. Some slots more, so that a search in a very small arena ends as well.
+func slotsFor(sessions int) int { return 2*sessions*5/3 + 8 }
+
+func (a *Arena) init(sessions int, secret secret, backing backing) error {
+	a.Secret = secret
+	return a.memory.init(slotsFor(sessions), backing)
+}
+
+// Home is where the search for k starts. It folds two 128-bit products with a
+// secret key: who does not know the key cannot choose flows that share a home.
+func (a *Arena) Home(k Key) uint32 {
+	high, low := bits.Mul64(k.addrs^a.Secret[0], k.Rest^a.Secret[1])
+	high, low = bits.Mul64(high^low^a.Secret[2], a.Secret[3]|1)
+	slot, _ := bits.Mul64(high^low, uint64(len(a.All)))
+	return uint32(slot)
+}
+
+// Prefetch starts loading slots and the one behind each, so that a later find
+// need not wait.
+func (a *Arena) Prefetch(slots []uint32) {
+	prefetch(unsafe.Pointer(unsafe.SliceData(a.All)), unsafe.SliceData(slots), len(slots))
+}
+
+// Find returns the flow with k, or nil. home is home(k). In a full arena two
+// flows of five are behind their home, and no processor foresees which: so the
+// first step is computed, not a branch. If the home is empty, k is not there, and
+// to look behind it does no harm.
+func (a *Arena) Find(k Key, home uint32) *Flow {
+	all := a.All
+	first := &all[home].Key
+	differs := first.addrs ^ k.addrs | first.Rest ^ k.Rest
+	for i := int(home) + int((differs|-differs)>>63); ; i++ {
+		if i >= len(all) {
+			i = 0
+		}
+		if e := &all[i]; e.Key == k {
+			return e
+		} else if e.Key.Rest == 0 {
+			return nil
+		}
+	}
+}
+
+// insert takes the first empty slot for k, which must not be there, and says
+// how many it had to pass.
+func (a *Arena) insert(k Key) (slot, passed uint32) {
+	slot = a.Home(k)
+	for a.All[slot].Key.Rest != 0 {
+		slot = a.after(slot)
+		passed++
+	}
+	a.All[slot].Key = k
+	return slot, passed
+}
+
+// remove empties a slot and closes the gap: a flow behind it moves up if its
+// home is not between the gap and itself.
+func (a *Arena) remove(slot uint32, moved func(e *Flow, to uint32)) {
+	gap := slot
+	for i := a.after(gap); a.All[i].Key.Rest != 0; i = a.after(i) {
+		if a.Distance(a.Home(a.All[i].Key), i) < a.Distance(gap, i) {
+			continue
+		}
+		a.All[gap] = a.All[i]
+		moved(&a.All[gap], gap)
+		gap = i
+	}
+	a.All[gap] = Flow{}
+}
+
+func (a *Arena) after(slot uint32) uint32 {
+	if slot++; int(slot) == len(a.All) {
+		return 0
+	}
+	return slot
+}
+
+func (a *Arena) Distance(from, to uint32) uint32 {
+	if to >= from {
+		return to - from
+	}
+	return to + uint32(len(a.All)) - from
+}
