@@ -23,11 +23,13 @@ const module = "github.com/plinksim/plinksim"
 var layers = []string{
 	0: "pkg/packet pkg/pcap internal/derive internal/spell",
 	1: "pkg/topology pkg/fullnat/internal/store",
-	2: "pkg/topofile pkg/secgroup pkg/lb pkg/fullnat pkg/control pkg/graph",
-	3: "pkg/dns pkg/dataplane pkg/host pkg/alb",
-	4: "pkg/lab",
-	5: "pkg/api pkg/plinktest pkg/bench",
-	6: "cmd/plinksim test",
+	2: "pkg/topofile pkg/secgroup pkg/lb pkg/fullnat pkg/control pkg/graph pkg/status pkg/labdir",
+	3: "pkg/dns pkg/dataplane pkg/host pkg/alb pkg/api",
+	4: "pkg/compile",
+	5: "pkg/lab pkg/replay",
+	6: "pkg/api/server pkg/plinktest",
+	7: "pkg/bench",
+	8: "cmd/plinksim test",
 }
 
 // helpers help tests and count. They are below the house: any test may import

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/plinktest"
+	"github.com/plinksim/plinksim/pkg/status"
 )
 
 // Two servers in zone a and one in zone b. What they do is on port 7, and
@@ -115,7 +115,7 @@ func requireReset(t *testing.T, conns []net.Conn) {
 	}
 }
 
-func servers(l *plinktest.Lab, group string) []lab.ServerStatus {
+func servers(l *plinktest.Lab, group string) []status.Server {
 	for _, g := range l.Status().ServerGroups {
 		if g.Name == group {
 			return g.Servers

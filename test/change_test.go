@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/plinktest"
+	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -171,9 +171,9 @@ checks:
 `)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	begun, first := make(chan string, 2), make(chan error)
-	go func() { first <- l.Check(ctx, func(r lab.CheckResult) { begun <- r.Name }) }()
+	go func() { first <- l.Check(ctx, func(r status.Check) { begun <- r.Name }) }()
 	require.Equal(t, "begun", <-begun)
-	err := l.Check(t.Context(), func(lab.CheckResult) {})
+	err := l.Check(t.Context(), func(status.Check) {})
 	require.ErrorContains(t, err, "running already")
 	cancel(errors.New("the lab was taken down meanwhile"))
 	require.ErrorContains(t, <-first, "taken down meanwhile")

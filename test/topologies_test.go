@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/plinksim/plinksim/internal/testenv"
-	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/plinktest"
+	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topofile"
 )
 
@@ -29,7 +29,7 @@ func TestEveryTopologyPassesItsChecks(t *testing.T) {
 			requirePrograms(t, file)
 			l := plinktest.Up(t, file)
 			checks := 0
-			require.NoError(t, l.Check(t.Context(), func(r lab.CheckResult) {
+			require.NoError(t, l.Check(t.Context(), func(r status.Check) {
 				checks++
 				require.True(t, r.Passed, "%+v", r)
 			}))

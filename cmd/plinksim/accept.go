@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -25,7 +25,7 @@ at random and for good, or the one that --resource names.`,
 			bandwidthFlag(cmd, o, "Mbit/s in each direction, or none; the service's where it is missing")
 			cmd.Flags().Var(&resources{o}, "resource", "the load balancer of a zone, as LOAD_BALANCER@ZONE; one for each zone")
 		},
-		complete: []func(lab.Status, []string) []string{allServices, endpointsOf},
+		complete: []func(status.Lab, []string) []string{allServices, endpointsOf},
 	}
 }
 
@@ -37,6 +37,6 @@ until nothing passes any more: sessions that are open end. It can be accepted
 again. In the Alibaba Cloud console the action is called Deny.`,
 		example: "  sudo plinksim " + path + " svc1 ep1",
 		verb:    "reject", least: 2, most: 2, want: "an endpoint service and an endpoint", read: readConnection,
-		complete: []func(lab.Status, []string) []string{allServices, endpointsOf},
+		complete: []func(status.Lab, []string) []string{allServices, endpointsOf},
 	}
 }

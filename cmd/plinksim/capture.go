@@ -11,14 +11,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/pcap"
+	"github.com/plinksim/plinksim/pkg/status"
 )
 
 func newCapture() *cobra.Command {
 	var labName, file, host string
-	var opts lab.CaptureOptions
+	var opts status.CaptureOptions
 	cmd := &cobra.Command{
 		Use:   "capture [ENI...]",
 		Short: "Show or record the packets that come and go at ENIs",
@@ -72,7 +72,7 @@ left out and counted; the lab never waits.`,
 	return cmd
 }
 
-func readFilters(host string, opts *lab.CaptureOptions) (err error) {
+func readFilters(host string, opts *status.CaptureOptions) (err error) {
 	if opts.Count < 0 {
 		return fmt.Errorf("--count %d: want 1 or more", opts.Count)
 	}

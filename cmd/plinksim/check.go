@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/plinksim/plinksim/pkg/api"
-	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/status"
 )
 
 func newCheck() *cobra.Command {
@@ -36,9 +36,9 @@ the checks give the same result each time. The exit code is 1 when a check faile
 // check prints each result when it is there.
 func check(cmd *cobra.Command, client *api.Client, asJSON bool) error {
 	out := cmd.OutOrStdout()
-	results := []lab.CheckResult{}
+	results := []status.Check{}
 	failed := 0
-	err := client.Check(cmd.Context(), func(r lab.CheckResult) error {
+	err := client.Check(cmd.Context(), func(r status.Check) error {
 		results = append(results, r)
 		if !r.Passed {
 			failed++
@@ -52,7 +52,7 @@ func check(cmd *cobra.Command, client *api.Client, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		if err := printJSON(out, map[string]any{"schema": lab.Schema, "checks": results}); err != nil {
+		if err := printJSON(out, map[string]any{"schema": status.Schema, "checks": results}); err != nil {
 			return err
 		}
 	} else if len(results) == 0 {
@@ -66,7 +66,7 @@ func check(cmd *cobra.Command, client *api.Client, asJSON bool) error {
 	return nil
 }
 
-func printCheck(w io.Writer, r lab.CheckResult) {
+func printCheck(w io.Writer, r status.Check) {
 	if r.Number == 1 {
 		fmt.Fprintf(w, "%-5s %-4s %-46s %-30s %s\n", "", "", "CHECK", "EXPECTED", "CAME")
 	}

@@ -7,13 +7,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 func newConnection() *cobra.Command {
-	both := []func(lab.Status, []string) []string{allServices, endpointsOf}
-	zoned := []func(lab.Status, []string) []string{allServices, endpointsOf, zonesOf}
+	both := []func(status.Lab, []string) []string{allServices, endpointsOf}
+	zoned := []func(status.Lab, []string) []string{allServices, endpointsOf, zonesOf}
 	return group("connection", "Manage the connections of endpoints as their providers do",
 		`Manage the connections that endpoints have to endpoint services, as the services'
 owners do in a cloud's console.`,
@@ -105,7 +105,7 @@ func newConnectionList() *cobra.Command {
 		long: `List the connections of endpoints to a service, as the console shows them to its
 owner. The actions are those of "connection" that are possible now.`,
 		most: 1, want: "at most one endpoint service", complete: allServices,
-		show: func(cmd *cobra.Command, s lab.Status, seen view) error {
+		show: func(cmd *cobra.Command, s status.Lab, seen view) error {
 			if len(seen.args) > 0 {
 				if _, err := findServiceStatus(s, seen.as, seen.args[0]); err != nil {
 					return err
@@ -113,7 +113,7 @@ owner. The actions are those of "connection" that are possible now.`,
 			}
 			connections := connectionsOf(s, first(seen.args))
 			if seen.json {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": lab.Schema, "connections": connections})
+				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema, "connections": connections})
 			}
 			printConnections(cmd.OutOrStdout(), connections, seen.as)
 			none(cmd, len(connections), "connections", seen.as)
@@ -123,8 +123,8 @@ owner. The actions are those of "connection" that are possible now.`,
 }
 
 // connectionsOf are the endpoints of a service, or all where it is "".
-func connectionsOf(s lab.Status, service string) []lab.EndpointStatus {
-	out := []lab.EndpointStatus{}
+func connectionsOf(s status.Lab, service string) []status.Endpoint {
+	out := []status.Endpoint{}
 	for _, ep := range s.Endpoints {
 		if service == "" || ep.Service == service {
 			out = append(out, ep)
@@ -133,7 +133,7 @@ func connectionsOf(s lab.Status, service string) []lab.EndpointStatus {
 	return out
 }
 
-func printConnections(w io.Writer, connections []lab.EndpointStatus, as string) {
+func printConnections(w io.Writer, connections []status.Endpoint, as string) {
 	t := newTable(w, "SERVICE", "ENDPOINT", "ENDPOINT ID", "ENDPOINT VPC", "ENDPOINT OWNER", "CONNECTION MODIFICATION TIME", "STATUS", "CONNECTION BANDWIDTH", "ACTIONS")
 	for _, c := range connections {
 		owner := fmt.Sprintf("%s (%s)", c.Account, c.AccountID)

@@ -15,8 +15,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/plinksim/plinksim/pkg/api"
+	"github.com/plinksim/plinksim/pkg/api/server"
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -35,7 +37,7 @@ func newDaemon() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "__daemon", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			lock := lab.InheritLock(os.NewFile(lockFile, "lock"))
+			lock := labdir.InheritLock(os.NewFile(lockFile, "lock"))
 			defer lock.Release()
 			reports := os.NewFile(reportsFile, "reports")
 			ctx, cancel := context.WithCancel(cmd.Context())
@@ -82,7 +84,7 @@ func daemon(ctx context.Context, file string, workers int, tell func(api.Progres
 // It calls ready once, when the lab is up and its socket answers. The caller
 // holds the lab's lock until it returns.
 func serve(ctx context.Context, plan *topology.Plan, workers int, log *slog.Logger, progress lab.Progress, ready func()) error {
-	dir := lab.DirOf(plan.Name)
+	dir := labdir.Of(plan.Name)
 	defer dir.Erase()
 	if err := os.WriteFile(dir.Path("pid"), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
 		return err
@@ -99,19 +101,19 @@ func serve(ctx context.Context, plan *topology.Plan, workers int, log *slog.Logg
 	ctx, down := context.WithCancel(ctx)
 	defer down()
 	serverCtx, stopServer := context.WithCancelCause(context.WithoutCancel(ctx))
-	var server sync.WaitGroup
+	var serving sync.WaitGroup
 	var serveErr error
-	ln, err := api.Listen(dir.Socket())
+	ln, err := server.Listen(dir.Socket())
 	if err == nil {
-		server.Go(func() {
-			serveErr = (&api.Server{Lab: running, Down: down}).Serve(serverCtx, ln)
+		serving.Go(func() {
+			serveErr = (&server.Server{Lab: running, Down: down}).Serve(serverCtx, ln)
 			down()
 		})
 		ready()
 		<-ctx.Done()
 	}
 	stopServer(errors.New("the lab was taken down meanwhile"))
-	server.Wait()
+	serving.Wait()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	return errors.Join(err, serveErr, running.Close(closing))

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/plinksim/plinksim/pkg/api"
-	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/status"
 )
 
 func newDNS() *cobra.Command {
@@ -43,7 +43,7 @@ address, which stands for its reverse name. TYPE is A if it is missing.`,
 			case 0:
 				return references(cmd.Context(), on.lab), cobra.ShellCompDirectiveNoFileComp
 			case 1:
-				return lab.QueryTypes(), cobra.ShellCompDirectiveNoFileComp
+				return status.QueryTypes(), cobra.ShellCompDirectiveNoFileComp
 			}
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		},
@@ -82,7 +82,7 @@ func addFrom(cmd *cobra.Command, from *string, on *target, usage string) {
 	})
 }
 
-func printNameAnswer(w io.Writer, a lab.NameAnswer) {
+func printNameAnswer(w io.Writer, a status.NameAnswer) {
 	fmt.Fprintf(w, "%s %s, asked by %s (%s, zone %s) of VPC %s: %s\n", a.Name, a.Type, a.From, a.IP, orNone(a.Zone), a.VPC, a.Code)
 	for _, r := range a.Records {
 		fmt.Fprintf(w, "  %s\n", r)
@@ -100,7 +100,7 @@ func orNone(text string) string {
 	return text
 }
 
-func printNameStep(w io.Writer, a lab.NameAnswer, s lab.NameStep) {
+func printNameStep(w io.Writer, a status.NameAnswer, s status.NameStep) {
 	fmt.Fprintf(w, "%s: %s", s.Name, s.Outcome)
 	switch {
 	case s.Authority == "" && (a.Source == "cache" || a.Source == "upstream"):

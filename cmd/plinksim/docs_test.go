@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/plinksim/plinksim/pkg/control"
-	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/plinktest"
+	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -82,7 +82,7 @@ func TestTheTopologiesOfTheDocumentsWork(t *testing.T) {
 		for _, text := range blocks(t, file, "yaml") {
 			t.Run(filepath.Base(file), func(t *testing.T) {
 				l := plinktest.UpText(t, text)
-				require.NoError(t, l.Check(t.Context(), func(r lab.CheckResult) {
+				require.NoError(t, l.Check(t.Context(), func(r status.Check) {
 					require.True(t, r.Passed, "%+v", r)
 				}))
 			})

@@ -15,6 +15,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/labdir"
 )
 
 func newDown() *cobra.Command {
@@ -34,7 +35,7 @@ lab does not exist.`,
 			if err := needRoot("down", host.SysAdmin); err != nil {
 				return err
 			}
-			names, err := lab.Names()
+			names, err := labdir.Names()
 			if err != nil {
 				return err
 			}
@@ -64,10 +65,10 @@ lab does not exist.`,
 const downTimeout = 30 * time.Second
 
 func down(ctx context.Context, w io.Writer, name string) error {
-	if err := lab.CheckName(name); err != nil {
+	if err := labdir.CheckName(name); err != nil {
 		return err
 	}
-	dir, start := lab.DirOf(name), time.Now()
+	dir, start := labdir.Of(name), time.Now()
 	if !dir.Exists() {
 		fmt.Fprintf(w, "lab %s is not up: nothing to do\n", name)
 		return nil
@@ -80,7 +81,7 @@ func down(ctx context.Context, w io.Writer, name string) error {
 		}
 	}
 	// Who took the lock meanwhile has found the lab gone and builds it anew.
-	if err := lab.Remove(ctx, name); err != nil && !errors.Is(err, lab.ErrLocked) {
+	if err := lab.Remove(ctx, name); err != nil && !errors.Is(err, labdir.ErrLocked) {
 		return fmt.Errorf("lab %q: %w", name, err)
 	}
 	fmt.Fprintf(w, "lab %s is gone (%s)\n", name, took(time.Since(start)))
@@ -89,7 +90,7 @@ func down(ctx context.Context, w io.Writer, name string) error {
 
 // askDaemon asks a lab's daemon to end and waits until it has. One that does
 // not answer is told by a signal.
-func askDaemon(ctx context.Context, dir lab.Dir) error {
+func askDaemon(ctx context.Context, dir labdir.Dir) error {
 	asked := dir.PID()
 	if err := api.NewClient(dir).Down(ctx); err != nil {
 		if err := signalDaemon(dir); err != nil {
@@ -108,7 +109,7 @@ func askDaemon(ctx context.Context, dir lab.Dir) error {
 	return nil
 }
 
-func signalDaemon(dir lab.Dir) error {
+func signalDaemon(dir labdir.Dir) error {
 	pid := dir.PID()
 	if pid == 0 {
 		return errors.New("it has not written down its process id")

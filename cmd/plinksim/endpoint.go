@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -21,9 +21,9 @@ again and when "up" applies a changed file. "check" puts everything back.`,
 			use: "list", short: "List endpoints",
 			long: "List endpoints; with --as those of an account, and those connected to its services.",
 			want: "no arguments",
-			show: func(cmd *cobra.Command, s lab.Status, seen view) error {
+			show: func(cmd *cobra.Command, s status.Lab, seen view) error {
 				if seen.json {
-					return printJSON(cmd.OutOrStdout(), map[string]any{"schema": lab.Schema, "endpoints": s.Endpoints})
+					return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema, "endpoints": s.Endpoints})
 				}
 				printEndpointList(cmd.OutOrStdout(), s.Endpoints)
 				none(cmd, len(s.Endpoints), "endpoints", seen.as)
@@ -33,7 +33,7 @@ again and when "up" applies a changed file. "check" puts everything back.`,
 		listing{
 			use: "show ENDPOINT", short: "Show one endpoint with its zones",
 			least: 1, most: 1, want: "one endpoint", complete: allEndpoints,
-			show: func(cmd *cobra.Command, s lab.Status, seen view) error {
+			show: func(cmd *cobra.Command, s status.Lab, seen view) error {
 				ep, err := findEndpointStatus(s, seen.as, seen.args[0])
 				if err != nil {
 					return err
@@ -66,7 +66,7 @@ named. Its account, that of the VPC, must be on the whitelist of the service.`,
 removed before; AWS does not.`,
 			example: "  sudo plinksim endpoint zone remove ep1 eu-central-1b\n  sudo plinksim endpoint delete ep1",
 			verb:    "endpoint-delete", least: 1, most: 1, want: "one endpoint", read: readEndpoint,
-			complete: []func(lab.Status, []string) []string{allEndpoints},
+			complete: []func(status.Lab, []string) []string{allEndpoints},
 		}.command(),
 		operation{
 			use: "set ENDPOINT", short: "Change the description, zone affinity or private DNS of an endpoint",
@@ -80,7 +80,7 @@ the service's owner accepts connections, it can be enabled only after that.`,
 				boolFlag(cmd, &o.ZoneAffinity, "zone-affinity", "its name leads to the asker's zone first")
 				boolFlag(cmd, &o.PrivateDNS, "private-dns", "its VPC knows it by the private DNS name of its service")
 			},
-			complete: []func(lab.Status, []string) []string{allEndpoints},
+			complete: []func(status.Lab, []string) []string{allEndpoints},
 		}.command(),
 		group("zone", "Put an endpoint into zones, or take it out", `Put an endpoint into the zones for which the topology file gives it a subnet, or
 take it out of them. A zone that joins a connected endpoint is connected at once.`,
@@ -88,13 +88,13 @@ take it out of them. A zone that joins a connected endpoint is connected at once
 				use: "add ENDPOINT ZONE", short: "Put an endpoint into a zone that it was taken out of",
 				example: "  sudo plinksim endpoint zone add ep1 eu-central-1b",
 				verb:    "zone-add", least: 2, most: 2, want: "an endpoint and a zone", read: readEndpointZone,
-				complete: []func(lab.Status, []string) []string{allEndpoints},
+				complete: []func(status.Lab, []string) []string{allEndpoints},
 			}.command(),
 			operation{
 				use: "remove ENDPOINT ZONE", short: "Take an endpoint out of a zone; sessions through it end",
 				example: "  sudo plinksim endpoint zone remove ep1 eu-central-1b",
 				verb:    "zone-remove", least: 2, most: 2, want: "an endpoint and a zone", read: readEndpointZone,
-				complete: []func(lab.Status, []string) []string{allEndpoints, zonesOf},
+				complete: []func(status.Lab, []string) []string{allEndpoints, zonesOf},
 			}.command(),
 		),
 		group("group", "Put an endpoint into security groups, or take it out", `Put an endpoint into security groups of its VPC, or take it out. New sessions are
@@ -104,13 +104,13 @@ session begins. An endpoint in no group takes everything.`,
 				use: "add ENDPOINT SECURITY_GROUP", short: "Put an endpoint into a security group",
 				example: "  sudo plinksim endpoint group add ep1 web",
 				verb:    "group-add", least: 2, most: 2, want: "an endpoint and a security group", read: readEndpointGroup,
-				complete: []func(lab.Status, []string) []string{allEndpoints},
+				complete: []func(status.Lab, []string) []string{allEndpoints},
 			}.command(),
 			operation{
 				use: "remove ENDPOINT SECURITY_GROUP", short: "Take an endpoint out of a security group",
 				example: "  sudo plinksim endpoint group remove ep1 web",
 				verb:    "group-remove", least: 2, most: 2, want: "an endpoint and a security group", read: readEndpointGroup,
-				complete: []func(lab.Status, []string) []string{allEndpoints, groupsOf},
+				complete: []func(status.Lab, []string) []string{allEndpoints, groupsOf},
 			}.command(),
 		),
 	)
@@ -126,7 +126,7 @@ func readEndpointGroup(o *topology.Operation, args []string) error {
 	return nil
 }
 
-func groupsOf(s lab.Status, args []string) []string {
+func groupsOf(s status.Lab, args []string) []string {
 	for _, ep := range s.Endpoints {
 		if ep.Name == args[0] {
 			return ep.SecurityGroups
@@ -135,7 +135,7 @@ func groupsOf(s lab.Status, args []string) []string {
 	return nil
 }
 
-func findEndpointStatus(s lab.Status, as, name string) (*lab.EndpointStatus, error) {
+func findEndpointStatus(s status.Lab, as, name string) (*status.Endpoint, error) {
 	for i := range s.Endpoints {
 		if s.Endpoints[i].Name == name {
 			return &s.Endpoints[i], nil
@@ -147,7 +147,7 @@ func findEndpointStatus(s lab.Status, as, name string) (*lab.EndpointStatus, err
 	return nil, fmt.Errorf("endpoint %q does not exist", name)
 }
 
-func printEndpointList(w io.Writer, endpoints []lab.EndpointStatus) {
+func printEndpointList(w io.Writer, endpoints []status.Endpoint) {
 	t := newTable(w, "ENDPOINT", "ENDPOINT ID", "OWNER", "VPC", "SERVICE", "STATUS", "CONNECTION", "ZONES", "SECURITY GROUPS")
 	for _, ep := range endpoints {
 		var zones []string
@@ -159,7 +159,7 @@ func printEndpointList(w io.Writer, endpoints []lab.EndpointStatus) {
 	t.flush()
 }
 
-func printEndpoint(w io.Writer, ep lab.EndpointStatus) {
+func printEndpoint(w io.Writer, ep status.Endpoint) {
 	t := newTable(w)
 	t.row("endpoint:", ep.Name)
 	t.row("id:", ep.ID)

@@ -4,9 +4,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/spf13/cobra"
-
-	"github.com/plinksim/plinksim/pkg/lab"
 )
 
 func newExplain() *cobra.Command {
@@ -56,7 +55,7 @@ The exit code is 0 if every route ends at a server, 1 if one does not.`,
 	return cmd
 }
 
-func printExplanation(w io.Writer, e lab.Explanation) {
+func printExplanation(w io.Writer, e status.Explanation) {
 	fmt.Fprintf(w, "%s to %s, %s %d\n", e.From, e.To, e.Protocol, e.Port)
 	printStation(w, e.Name)
 	for i := range e.Ways {
@@ -74,7 +73,7 @@ func printExplanation(w io.Writer, e lab.Explanation) {
 	}
 }
 
-func printStation(w io.Writer, s lab.Station) {
+func printStation(w io.Writer, s status.Station) {
 	mark := "ok"
 	if !s.Passes {
 		mark = "STOP"
@@ -86,7 +85,7 @@ func printStation(w io.Writer, s lab.Station) {
 	fmt.Fprintf(w, "  %-4s  %-14s  %s%s\n", mark, s.Name, s.Text, verdict)
 }
 
-func conclusion(way *lab.Way) string {
+func conclusion(way *status.Route) string {
 	if stop := way.Stops(); stop != nil {
 		return "it stops at: " + stop.Name
 	}
@@ -94,9 +93,9 @@ func conclusion(way *lab.Way) string {
 }
 
 // remedies are what all stations advise, each once.
-func remedies(e lab.Explanation) (out []string) {
+func remedies(e status.Explanation) (out []string) {
 	seen := map[string]bool{"": true}
-	add := func(s lab.Station) {
+	add := func(s status.Station) {
 		if !seen[s.Remedy] {
 			out = append(out, s.Remedy)
 		}

@@ -9,7 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/plinksim/plinksim/pkg/api"
-	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/compile"
+	"github.com/plinksim/plinksim/pkg/status"
 )
 
 func newFault() *cobra.Command {
@@ -27,7 +28,7 @@ starts: "impairments:" of an endpoint, "bandwidth:" of an endpoint service.`,
 	return cmd
 }
 
-// impairmentFlags are the keys of lab.FaultChange.Set.
+// impairmentFlags are the keys of status.FaultChange.Set.
 var impairmentFlags = []struct{ name, usage string }{
 	{"bandwidth", "how much passes, for example 100Mbit, or none"},
 	{"delay", "how much later packets leave, for example 10ms"},
@@ -57,7 +58,7 @@ Giving a seed, also the same one, starts the sequence again.`,
 			return endpointNames(cmd.Context(), on.lab, args), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			change := lab.FaultChange{Endpoint: args[0], To: to, Set: map[string]string{}}
+			change := status.FaultChange{Endpoint: args[0], To: to, Set: map[string]string{}}
 			for _, f := range impairmentFlags {
 				if flag := cmd.Flags().Lookup(f.name); flag.Changed {
 					change.Set[f.name] = flag.Value.String()
@@ -66,17 +67,17 @@ Giving a seed, also the same one, starts the sequence again.`,
 			if cmd.Flags().Changed("seed") {
 				change.Seed = &seed
 			}
-			if err := change.Check(); err != nil {
+			if err := compile.CheckFault(change); err != nil {
 				return &usageError{fmt.Errorf("fault set: %w", err)}
 			}
-			return on.fault(cmd, args[0], func(c *api.Client) (lab.FaultStatus, error) { return c.SetFault(cmd.Context(), change) })
+			return on.fault(cmd, args[0], func(c *api.Client) (status.Faults, error) { return c.SetFault(cmd.Context(), change) })
 		},
 	}
 	for _, f := range impairmentFlags {
 		cmd.Flags().String(f.name, "", f.usage)
 	}
 	cmd.Flags().StringVar(&to, "to", "", "the direction: provider or consumer; both where it is missing")
-	cmd.RegisterFlagCompletionFunc("to", cobra.FixedCompletions([]string{lab.ToProvider, lab.ToConsumer}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("to", cobra.FixedCompletions([]string{status.ToProvider, status.ToConsumer}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().Uint64Var(&seed, "seed", 0, "start the random choices again, from this number")
 	on.addFlags(cmd)
 	return cmd
@@ -89,7 +90,7 @@ func newFaultShow() *cobra.Command {
 		Short: "Show the faults that are in force, and what they did",
 		Args:  takes(cobra.NoArgs, "no arguments"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return on.fault(cmd, "", func(c *api.Client) (lab.FaultStatus, error) { return c.Faults(cmd.Context()) })
+			return on.fault(cmd, "", func(c *api.Client) (status.Faults, error) { return c.Faults(cmd.Context()) })
 		},
 	}
 	on.addFlags(cmd)
@@ -107,7 +108,7 @@ func newFaultClear() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			endpoint := first(args)
-			return on.fault(cmd, endpoint, func(c *api.Client) (lab.FaultStatus, error) { return c.ClearFaults(cmd.Context(), endpoint) })
+			return on.fault(cmd, endpoint, func(c *api.Client) (status.Faults, error) { return c.ClearFaults(cmd.Context(), endpoint) })
 		},
 	}
 	on.addFlags(cmd)
@@ -122,7 +123,7 @@ load balancer, or a zone with all of them. An interface that is down sends and
 receives nothing; with --blackhole its neighbours still see it, and only its
 packets are lost. A zone that is down is also taken out of the names of
 endpoints, so that clients get the addresses of other zones.`,
-		func(cmd *cobra.Command, c *api.Client, ref string) (lab.FaultStatus, error) {
+		func(cmd *cobra.Command, c *api.Client, ref string) (status.Faults, error) {
 			return c.TakeDown(cmd.Context(), api.Failure{Ref: ref, Blackhole: blackhole})
 		})
 	cmd.Flags().BoolVar(&blackhole, "blackhole", false, "lose its packets, but let its neighbours see it")
@@ -131,19 +132,19 @@ endpoints, so that clients get the addresses of other zones.`,
 
 func newFaultUp() *cobra.Command {
 	return newFailure("up", "Let it work again", `End what "fault down" began.`,
-		func(cmd *cobra.Command, c *api.Client, ref string) (lab.FaultStatus, error) {
+		func(cmd *cobra.Command, c *api.Client, ref string) (status.Faults, error) {
 			return c.BringUp(cmd.Context(), api.Failure{Ref: ref})
 		})
 }
 
-func newFailure(verb, short, long string, act func(*cobra.Command, *api.Client, string) (lab.FaultStatus, error)) *cobra.Command {
+func newFailure(verb, short, long string, act func(*cobra.Command, *api.Client, string) (status.Faults, error)) *cobra.Command {
 	var on target
 	cmd := &cobra.Command{
 		Use: verb + " INTERFACE|ENDPOINT|LOAD_BALANCER|ZONE", Short: short, Long: long,
 		Example: "  sudo plinksim fault " + verb + " ep1@eu-central-1b\n  sudo plinksim fault " + verb + " eu-central-1b",
 		Args:    takes(cobra.ExactArgs(1), "one interface, endpoint, load balancer or zone"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return on.fault(cmd, "", func(c *api.Client) (lab.FaultStatus, error) { return act(cmd, c, args[0]) })
+			return on.fault(cmd, "", func(c *api.Client) (status.Faults, error) { return act(cmd, c, args[0]) })
 		},
 	}
 	on.addFlags(cmd)
@@ -152,23 +153,23 @@ func newFailure(verb, short, long string, act func(*cobra.Command, *api.Client, 
 
 // fault does what a subcommand does and prints what goes wrong then: of one
 // endpoint, or of the lab where it is empty.
-func (t *target) fault(cmd *cobra.Command, endpoint string, act func(*api.Client) (lab.FaultStatus, error)) error {
+func (t *target) fault(cmd *cobra.Command, endpoint string, act func(*api.Client) (status.Faults, error)) error {
 	client, err := t.client(cmd.Context(), "")
 	if err != nil {
 		return err
 	}
-	status, err := act(client)
+	now, err := act(client)
 	if err != nil {
 		return err
 	}
 	if t.output == "json" {
-		return printJSON(cmd.OutOrStdout(), status)
+		return printJSON(cmd.OutOrStdout(), now)
 	}
-	printFaults(cmd.OutOrStdout(), status, endpoint)
+	printFaults(cmd.OutOrStdout(), now, endpoint)
 	return nil
 }
 
-func printFaults(w io.Writer, s lab.FaultStatus, endpoint string) {
+func printFaults(w io.Writer, s status.Faults, endpoint string) {
 	printShaped(w, s.Links, endpoint)
 	for _, zone := range s.ZonesDown {
 		fmt.Fprintf(w, "zone %s is down\n", zone)
@@ -183,7 +184,7 @@ func printFaults(w io.Writer, s lab.FaultStatus, endpoint string) {
 
 // printShaped prints what is done to the packets of connections, of one
 // endpoint or of all where it is empty.
-func printShaped(w io.Writer, links []lab.ShapedStatus, endpoint string) {
+func printShaped(w io.Writer, links []status.Shaped, endpoint string) {
 	t := newTable(w, "ENDPOINT", "TO", "IMPAIRMENT", "PASSED", "WHAT IT DID")
 	for _, l := range links {
 		owner, _, _ := strings.Cut(l.Name, "@")
@@ -197,7 +198,7 @@ func printShaped(w io.Writer, links []lab.ShapedStatus, endpoint string) {
 }
 
 // framesText leaves out what never happened.
-func framesText(f lab.ShapedFrames) string {
+func framesText(f status.ShapedFrames) string {
 	var parts []string
 	for _, c := range []struct {
 		what string

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/plinksim/plinksim/pkg/graph"
-	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topofile"
 )
 
@@ -68,19 +68,19 @@ func drawn(cmd *cobra.Command, file, argument, flag string) (*graph.Graph, error
 	if err != nil {
 		return nil, err
 	}
-	status, err := client.Status(cmd.Context())
+	now, err := client.Status(cmd.Context())
 	if err != nil {
 		return nil, err
 	}
-	_, plan, err := labPlan(cmd.Context(), status.Lab)
+	_, plan, err := labPlan(cmd.Context(), now.Lab)
 	if err != nil {
 		return nil, err
 	}
-	return graph.Of(plan, liveOf(status)), nil
+	return graph.Of(plan, liveOf(now)), nil
 }
 
 // liveOf is what a status says of states.
-func liveOf(s lab.Status) graph.Live {
+func liveOf(s status.Lab) graph.Live {
 	live := graph.Live{Zones: map[string]graph.Zone{}, Servers: map[netip.AddrPort]bool{}}
 	open := map[string]bool{"Connected": true, "available": true}
 	for _, ep := range s.Endpoints {

@@ -8,7 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/plinksim/plinksim/pkg/api"
-	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/labdir"
+	"github.com/plinksim/plinksim/pkg/status"
 )
 
 func newList() *cobra.Command {
@@ -64,14 +65,14 @@ type listedLab struct {
 }
 
 func listLabs(ctx context.Context) ([]listedLab, error) {
-	names, err := lab.Names()
+	names, err := labdir.Names()
 	if err != nil {
 		return nil, err
 	}
 	labs := []listedLab{}
 	for _, name := range names {
-		dir := lab.DirOf(name)
-		l := listedLab{Schema: lab.Schema, Lab: name, State: "left behind", Dir: string(dir)}
+		dir := labdir.Of(name)
+		l := listedLab{Schema: status.Schema, Lab: name, State: "left behind", Dir: string(dir)}
 		if dir.Running() {
 			l.ask(ctx, api.NewClient(dir))
 		}

@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/plinksim/plinksim/pkg/api"
-	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/labdir"
 )
 
 func newMetrics() *cobra.Command {
@@ -31,7 +31,7 @@ answers http://127.0.0.1:9100/metrics for a Prometheus server to scrape.`,
 
 // serveMetrics asks a running lab to answer at a TCP address, where one is
 // wanted.
-func serveMetrics(cmd *cobra.Command, lab lab.Dir, address string) error {
+func serveMetrics(cmd *cobra.Command, lab labdir.Dir, address string) error {
 	if address == "" {
 		return nil
 	}

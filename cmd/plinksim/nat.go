@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/plinksim/plinksim/pkg/api"
-	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -88,16 +88,16 @@ func (t *target) natOperation(cmd *cobra.Command, o topology.Operation) error {
 	if t.output == "json" {
 		return printJSON(cmd.OutOrStdout(), event)
 	}
-	status, err := client.Status(cmd.Context())
+	now, err := client.Status(cmd.Context())
 	if err != nil {
 		return err
 	}
-	gateway := gatewayOf(status, o.NATGateway)
+	gateway := gatewayOf(now, o.NATGateway)
 	switch kind, name, _ := strings.Cut(o.Verb, "-"); {
 	case gateway == nil || strings.HasSuffix(name, "delete"):
 		fmt.Fprintf(cmd.OutOrStdout(), "%s is gone\n", event.Name)
 	case kind == "entry":
-		entries := slices.DeleteFunc(gateway.Entries, func(e lab.FullNATEntryStatus) bool { return e.Name != o.Entry })
+		entries := slices.DeleteFunc(gateway.Entries, func(e status.FullNATEntry) bool { return e.Name != o.Entry })
 		printEntries(cmd.OutOrStdout(), gateway.Name, entries)
 	default:
 		fmt.Fprintf(cmd.OutOrStdout(), "%s is Available\n", event.Name)
@@ -105,17 +105,17 @@ func (t *target) natOperation(cmd *cobra.Command, o topology.Operation) error {
 	return nil
 }
 
-func gatewayOf(status lab.Status, name string) *lab.NATGatewayStatus {
-	i := slices.IndexFunc(status.NATGateways, func(g lab.NATGatewayStatus) bool { return g.Name == name })
+func gatewayOf(now status.Lab, name string) *status.NATGateway {
+	i := slices.IndexFunc(now.NATGateways, func(g status.NATGateway) bool { return g.Name == name })
 	if i < 0 {
 		return nil
 	}
-	return &status.NATGateways[i]
+	return &now.NATGateways[i]
 }
 
 // natShow is a command that prints a part of what a lab has: of all gateways,
 // or of the one that is named.
-func natShow(use, short string, args cobra.PositionalArgs, want string, pick func(lab.NATGatewayStatus) any, print func(io.Writer, lab.NATGatewayStatus)) *cobra.Command {
+func natShow(use, short string, args cobra.PositionalArgs, want string, pick func(status.NATGateway) any, print func(io.Writer, status.NATGateway)) *cobra.Command {
 	var on target
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: takes(args, want),
@@ -127,17 +127,17 @@ func natShow(use, short string, args cobra.PositionalArgs, want string, pick fun
 			if err != nil {
 				return err
 			}
-			status, err := client.Status(cmd.Context())
+			now, err := client.Status(cmd.Context())
 			if err != nil {
 				return err
 			}
-			gateways := status.NATGateways
+			gateways := now.NATGateways
 			if name := first(args); name != "" {
-				g := gatewayOf(status, name)
+				g := gatewayOf(now, name)
 				if g == nil {
-					return &topology.NotFoundError{Kind: "NAT gateway", Name: name, Known: gatewayNames(status)}
+					return &topology.NotFoundError{Kind: "NAT gateway", Name: name, Known: gatewayNames(now)}
 				}
-				gateways = []lab.NATGatewayStatus{*g}
+				gateways = []status.NATGateway{*g}
 			}
 			if on.output == "json" {
 				return printNATJSON(cmd.OutOrStdout(), gateways, pick)
@@ -158,16 +158,16 @@ func natShow(use, short string, args cobra.PositionalArgs, want string, pick fun
 	return cmd
 }
 
-func printNATJSON(w io.Writer, gateways []lab.NATGatewayStatus, pick func(lab.NATGatewayStatus) any) error {
+func printNATJSON(w io.Writer, gateways []status.NATGateway, pick func(status.NATGateway) any) error {
 	out := map[string]any{}
 	for _, g := range gateways {
 		out[g.Name] = pick(g)
 	}
-	return printJSON(w, map[string]any{"schema": lab.Schema, "nat_gateways": out})
+	return printJSON(w, map[string]any{"schema": status.Schema, "nat_gateways": out})
 }
 
-func gatewayNames(status lab.Status) (names []string) {
-	for _, g := range status.NATGateways {
+func gatewayNames(now status.Lab) (names []string) {
+	for _, g := range now.NATGateways {
 		names = append(names, g.Name)
 	}
 	return names
@@ -182,19 +182,19 @@ func newGatewayList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			status, err := client.Status(cmd.Context())
+			now, err := client.Status(cmd.Context())
 			if err != nil {
 				return err
 			}
 			if on.output == "json" {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": lab.Schema, "nat_gateways": status.NATGateways})
+				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema, "nat_gateways": now.NATGateways})
 			}
 			t := newTable(cmd.OutOrStdout(), "NAT GATEWAY", "ID", "TYPE", "VPC", "ZONE", "ADDRESS", "NAT CIDR", "NAT IPS", "ENTRIES", "STATUS")
-			for _, g := range status.NATGateways {
+			for _, g := range now.NATGateways {
 				t.row(g.Name, g.ID, g.Type, g.VPC, g.Zone, g.IP, g.CIDR, len(g.NATIPs), len(g.Entries), g.State)
 			}
 			t.flush()
-			if len(status.NATGateways) == 0 {
+			if len(now.NATGateways) == 0 {
 				fmt.Fprintln(cmd.ErrOrStderr(), "the lab has no NAT gateways")
 			}
 			return nil
@@ -206,8 +206,8 @@ func newGatewayList() *cobra.Command {
 
 func newGatewayShow() *cobra.Command {
 	return natShow("show GATEWAY", "Show a NAT gateway with its NAT IPs and entries", cobra.ExactArgs(1), "one gateway",
-		func(g lab.NATGatewayStatus) any { return g },
-		func(w io.Writer, g lab.NATGatewayStatus) {
+		func(g status.NATGateway) any { return g },
+		func(w io.Writer, g status.NATGateway) {
 			t := newTable(w)
 			for _, row := range [][2]any{
 				{"NAT gateway", g.Name}, {"ID", g.ID}, {"Status", g.State}, {"Type", g.Type}, {"Owner", g.Account},
@@ -223,17 +223,17 @@ func newGatewayShow() *cobra.Command {
 
 func newIPList() *cobra.Command {
 	return natShow("list [GATEWAY]", "List the NAT IPs", cobra.MaximumNArgs(1), "at most one gateway",
-		func(g lab.NATGatewayStatus) any { return g.NATIPs },
-		func(w io.Writer, g lab.NATGatewayStatus) { printIPs(w, g.Name, g.NATIPs) })
+		func(g status.NATGateway) any { return g.NATIPs },
+		func(w io.Writer, g status.NATGateway) { printIPs(w, g.Name, g.NATIPs) })
 }
 
 func newEntryList() *cobra.Command {
 	return natShow("list [GATEWAY]", "List the FullNAT entries", cobra.MaximumNArgs(1), "at most one gateway",
-		func(g lab.NATGatewayStatus) any { return g.Entries },
-		func(w io.Writer, g lab.NATGatewayStatus) { printEntries(w, g.Name, g.Entries) })
+		func(g status.NATGateway) any { return g.Entries },
+		func(w io.Writer, g status.NATGateway) { printEntries(w, g.Name, g.Entries) })
 }
 
-func printIPs(w io.Writer, gateway string, ips []lab.NATIPStatus) {
+func printIPs(w io.Writer, gateway string, ips []status.NATIP) {
 	t := newTable(w, "NAT GATEWAY", "NAT IP", "ID", "DEFAULT", "ENTRIES", "STATUS")
 	for _, ip := range ips {
 		t.row(gateway, ip.IP, ip.ID, yesNo(ip.Default), ip.Entries, ip.State)
@@ -241,7 +241,7 @@ func printIPs(w io.Writer, gateway string, ips []lab.NATIPStatus) {
 	t.flush()
 }
 
-func printEntries(w io.Writer, gateway string, entries []lab.FullNATEntryStatus) {
+func printEntries(w io.Writer, gateway string, entries []status.FullNATEntry) {
 	t := newTable(w, "NAT GATEWAY", "ENTRY", "NAT IP", "PROTOCOL", "LEADS TO", "ENDPOINT", "SEEN AS", "DOMAIN", "STATUS")
 	for _, e := range entries {
 		t.row(gateway, e.Name, e.NAT, e.Protocol, e.Access, e.ENI, e.SeenAs, e.Domain, e.State)
@@ -250,7 +250,7 @@ func printEntries(w io.Writer, gateway string, entries []lab.FullNATEntryStatus)
 }
 
 // printGateways is the part of "status" about reverse access.
-func printGateways(w io.Writer, s lab.Status) {
+func printGateways(w io.Writer, s status.Lab) {
 	t := newTable(w, "NAT GATEWAY", "VPC", "ENTRY", "NAT IP", "PROTOCOL", "LEADS TO", "SEEN AS", "DOMAIN", "STATUS")
 	for _, g := range s.NATGateways {
 		t.row(g.Name, g.VPC, "", g.IP, "", "", "", "", g.State)
@@ -355,14 +355,14 @@ func natNames(ctx context.Context, on target, verb string, args []string) (names
 	if err != nil || len(args) > 1 {
 		return nil
 	}
-	status, err := api.NewClient(dir).Status(ctx)
+	now, err := api.NewClient(dir).Status(ctx)
 	if err != nil {
 		return nil
 	}
 	if len(args) == 0 {
-		return gatewayNames(status)
+		return gatewayNames(now)
 	}
-	g := gatewayOf(status, args[0])
+	g := gatewayOf(now, args[0])
 	switch {
 	case g == nil:
 	case verb == "nat-ip-delete":

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/plinksim/plinksim/pkg/api"
-	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -31,7 +31,7 @@ type operation struct {
 	each int // arguments from here on are one operation each, where above 0
 	// flags are those of the operation alone.
 	flags    func(cmd *cobra.Command, o *topology.Operation)
-	complete []func(s lab.Status, args []string) []string // by argument
+	complete []func(s status.Lab, args []string) []string // by argument
 }
 
 // command makes the command.
@@ -108,18 +108,18 @@ func (op operation) names(cmd *cobra.Command, labName string, args []string) []s
 	if at >= len(op.complete) {
 		return nil
 	}
-	status, err := statusForCompletion(cmd, labName)
+	now, err := statusForCompletion(cmd, labName)
 	if err != nil {
 		return nil
 	}
-	return op.complete[at](status, args)
+	return op.complete[at](now, args)
 }
 
-func statusForCompletion(cmd *cobra.Command, labName string) (lab.Status, error) {
+func statusForCompletion(cmd *cobra.Command, labName string) (status.Lab, error) {
 	on := target{lab: labName, output: "table"}
 	client, err := on.client(cmd.Context(), "")
 	if err != nil {
-		return lab.Status{}, err
+		return status.Lab{}, err
 	}
 	return client.Status(cmd.Context())
 }
@@ -144,14 +144,14 @@ func accountNames(ctx context.Context, labName string) []string {
 
 // What arguments can be.
 
-func allServices(s lab.Status, _ []string) (names []string) {
+func allServices(s status.Lab, _ []string) (names []string) {
 	for _, svc := range s.Services {
 		names = append(names, svc.Name)
 	}
 	return names
 }
 
-func allEndpoints(s lab.Status, _ []string) (names []string) {
+func allEndpoints(s status.Lab, _ []string) (names []string) {
 	for _, ep := range s.Endpoints {
 		names = append(names, ep.Name)
 	}
@@ -159,7 +159,7 @@ func allEndpoints(s lab.Status, _ []string) (names []string) {
 }
 
 // endpointsOf are those of the service that is the first argument.
-func endpointsOf(s lab.Status, args []string) (names []string) {
+func endpointsOf(s status.Lab, args []string) (names []string) {
 	for _, ep := range s.Endpoints {
 		if ep.Service == args[0] {
 			names = append(names, ep.Name)
@@ -169,7 +169,7 @@ func endpointsOf(s lab.Status, args []string) (names []string) {
 }
 
 // zonesOf are those of the endpoint that is the last argument.
-func zonesOf(s lab.Status, args []string) (names []string) {
+func zonesOf(s status.Lab, args []string) (names []string) {
 	for _, ep := range s.Endpoints {
 		if ep.Name == args[len(args)-1] {
 			for _, z := range ep.Zones {
@@ -180,7 +180,7 @@ func zonesOf(s lab.Status, args []string) (names []string) {
 	return names
 }
 
-func allLoadBalancers(s lab.Status, _ []string) (names []string) {
+func allLoadBalancers(s status.Lab, _ []string) (names []string) {
 	for _, b := range s.LoadBalancers {
 		names = append(names, b.Name)
 	}
@@ -192,8 +192,8 @@ type listing struct {
 	use, short, long string
 	least, most      int                                        // arguments
 	want             string                                     // names the arguments in the usage error
-	complete         func(s lab.Status, args []string) []string // the first argument
-	show             func(cmd *cobra.Command, s lab.Status, seen view) error
+	complete         func(s status.Lab, args []string) []string // the first argument
+	show             func(cmd *cobra.Command, s status.Lab, seen view) error
 }
 
 // view is what a listing was asked for.
@@ -213,22 +213,22 @@ func (l listing) command() *cobra.Command {
 			if l.complete == nil || len(args) > 0 {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-			status, err := statusForCompletion(cmd, on.lab)
+			now, err := statusForCompletion(cmd, on.lab)
 			if err != nil {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-			return l.complete(status, args), cobra.ShellCompDirectiveNoFileComp
+			return l.complete(now, args), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := on.client(cmd.Context(), "")
 			if err != nil {
 				return err
 			}
-			status, err := client.StatusFor(cmd.Context(), as)
+			now, err := client.StatusFor(cmd.Context(), as)
 			if err != nil {
 				return err
 			}
-			return l.show(cmd, status, view{as, args, on.output == "json"})
+			return l.show(cmd, now, view{as, args, on.output == "json"})
 		},
 	}
 	cmd.Flags().StringVar(&as, "as", "", "show what this account sees; everything where it is missing")

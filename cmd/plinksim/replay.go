@@ -7,13 +7,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/pcap"
+	"github.com/plinksim/plinksim/pkg/replay"
 )
 
 func newReplay() *cobra.Command {
 	var in []string
-	opts := lab.ReplayOptions{}
+	opts := replay.Options{}
 	cmd := &cobra.Command{
 		Use:   "replay FILE --in ENI=PACKETS... --out DIR",
 		Short: "Send packets from pcap files through a topology's NAT, in virtual time",
@@ -41,7 +41,7 @@ byte.`,
 			if err != nil {
 				return err
 			}
-			summary, err := lab.Replay(cmd.Context(), plan, opts)
+			summary, err := replay.Run(cmd.Context(), plan, opts)
 			var bad *pcap.Error
 			if errors.As(err, &bad) {
 				return withHint(err, "packets are read from pcap and pcapng files of Ethernet frames, captured whole (tcpdump -s 0 -w FILE)")
@@ -59,7 +59,7 @@ byte.`,
 	return cmd
 }
 
-func readInputs(in []string, opts *lab.ReplayOptions) error {
+func readInputs(in []string, opts *replay.Options) error {
 	switch {
 	case len(in) == 0:
 		return errors.New("replay needs packets: add --in ENI=PACKETS")
@@ -73,7 +73,7 @@ func readInputs(in []string, opts *lab.ReplayOptions) error {
 		if !ok || eni == "" || file == "" {
 			return fmt.Errorf("--in %q: want ENI=PACKETS, for example ep1=consumer.pcap", text)
 		}
-		opts.Inputs = append(opts.Inputs, lab.ReplayInput{ENI: eni, File: file})
+		opts.Inputs = append(opts.Inputs, replay.Input{ENI: eni, File: file})
 	}
 	return nil
 }

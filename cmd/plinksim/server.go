@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -31,13 +31,13 @@ func newServerList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			status, err := client.Status(cmd.Context())
+			now, err := client.Status(cmd.Context())
 			if err != nil {
 				return err
 			}
-			groups := status.ServerGroups
+			groups := now.ServerGroups
 			if len(args) == 1 {
-				groups = slices.DeleteFunc(groups, func(g lab.ServerGroupStatus) bool { return g.Name != args[0] })
+				groups = slices.DeleteFunc(groups, func(g status.ServerGroup) bool { return g.Name != args[0] })
 				if len(groups) == 0 {
 					return fmt.Errorf("server group %q does not exist", args[0])
 				}
@@ -45,7 +45,7 @@ func newServerList() *cobra.Command {
 			if on.output == "json" {
 				return printJSON(cmd.OutOrStdout(), groups)
 			}
-			printServers(cmd.OutOrStdout(), lab.Status{ServerGroups: groups})
+			printServers(cmd.OutOrStdout(), status.Lab{ServerGroups: groups})
 			return nil
 		},
 	}
@@ -63,7 +63,7 @@ health check.`,
 		flags: func(cmd *cobra.Command, o *topology.Operation) {
 			cmd.Flags().Var(&optional[int]{&o.Weight, parseWeight}, "weight", "its share of the sessions, 0 to 100; 100 where it is missing")
 		},
-		complete: []func(lab.Status, []string) []string{allServerGroups},
+		complete: []func(status.Lab, []string) []string{allServerGroups},
 	}.command()
 }
 
@@ -74,7 +74,7 @@ func newServerDeregister() *cobra.Command {
 sessions; what becomes of those that it has, deregistration: of the group says.`,
 		example: "  sudo plinksim server deregister web web-3",
 		verb:    "server-deregister", least: 2, most: 2, want: "a server group and a server of it", read: readServer,
-		complete: []func(lab.Status, []string) []string{allServerGroups, serversOf},
+		complete: []func(status.Lab, []string) []string{allServerGroups, serversOf},
 	}.command()
 }
 
@@ -91,7 +91,7 @@ func newServerWeight() *cobra.Command {
 			o.Weight = &weight
 			return err
 		},
-		complete: []func(lab.Status, []string) []string{allServerGroups, serversOf},
+		complete: []func(status.Lab, []string) []string{allServerGroups, serversOf},
 	}.command()
 }
 
@@ -100,7 +100,7 @@ func readServer(o *topology.Operation, args []string) error {
 	return nil
 }
 
-func allServerGroups(s lab.Status, _ []string) (names []string) {
+func allServerGroups(s status.Lab, _ []string) (names []string) {
 	for _, g := range s.ServerGroups {
 		names = append(names, g.Name)
 	}
@@ -108,7 +108,7 @@ func allServerGroups(s lab.Status, _ []string) (names []string) {
 }
 
 // serversOf are those of the group that is the first argument.
-func serversOf(s lab.Status, args []string) (names []string) {
+func serversOf(s status.Lab, args []string) (names []string) {
 	for _, g := range s.ServerGroups {
 		if g.Name == args[0] {
 			for _, server := range g.Servers {

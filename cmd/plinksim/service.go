@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -27,9 +27,9 @@ ACCOUNT.`,
 			long: `List endpoint services; with --as those that an account sees, which are its own
 and those that have it on their whitelist.`,
 			want: "no arguments",
-			show: func(cmd *cobra.Command, s lab.Status, seen view) error {
+			show: func(cmd *cobra.Command, s status.Lab, seen view) error {
 				if seen.json {
-					return printJSON(cmd.OutOrStdout(), map[string]any{"schema": lab.Schema, "endpoint_services": s.Services})
+					return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema, "endpoint_services": s.Services})
 				}
 				printServiceList(cmd.OutOrStdout(), s.Services)
 				none(cmd, len(s.Services), "endpoint services", seen.as)
@@ -45,7 +45,7 @@ that are created later.`,
 			example: "  sudo plinksim service set svc1 --auto-accept\n  sudo plinksim service set svc1 --bandwidth 200 --description \"orders, for tests\"\n  sudo plinksim service set svc1 --auto-accept=false",
 			verb:    "service-set", least: 1, most: 1, want: "one endpoint service",
 			read: func(o *topology.Operation, args []string) error { o.Service = args[0]; return nil }, flags: serviceFlags,
-			complete: []func(lab.Status, []string) []string{allServices},
+			complete: []func(status.Lab, []string) []string{allServices},
 		}.command(),
 		operation{
 			use: "create SERVICE", short: "Create a service",
@@ -68,7 +68,7 @@ waits. Endpoints that are left have lost their service for good.`,
 			example: "  sudo plinksim service delete svc1",
 			verb:    "service-delete", least: 1, most: 1, want: "one endpoint service",
 			read:     func(o *topology.Operation, args []string) error { o.Service = args[0]; return nil },
-			complete: []func(lab.Status, []string) []string{allServices},
+			complete: []func(status.Lab, []string) []string{allServices},
 		}.command(),
 		operation{
 			use: "attach SERVICE LOAD_BALANCER", short: "Offer a load balancer, in one of its zones or in all",
@@ -76,7 +76,7 @@ waits. Endpoints that are left have lost their service for good.`,
 all of the load balancer's. Connections that are there stay where they are.`,
 			example: "  sudo plinksim service attach svc1 clb2\n  sudo plinksim service attach svc1 nlb2 --zone eu-central-1b",
 			verb:    "attach", least: 2, most: 2, want: "an endpoint service and a load balancer",
-			read: readResource, flags: zoneFlag, complete: []func(lab.Status, []string) []string{allServices, allLoadBalancers},
+			read: readResource, flags: zoneFlag, complete: []func(status.Lab, []string) []string{allServices, allLoadBalancers},
 		}.command(),
 		operation{
 			use: "detach SERVICE LOAD_BALANCER", short: "Stop offering a load balancer",
@@ -84,7 +84,7 @@ all of the load balancer's. Connections that are there stay where they are.`,
 connection uses stays: move the connection to another first.`,
 			example: "  sudo plinksim connection replace svc1 ep1 eu-central-1b clb2\n  sudo plinksim service detach svc1 clb1",
 			verb:    "detach", least: 2, most: 2, want: "an endpoint service and a load balancer",
-			read: readResource, flags: zoneFlag, complete: []func(lab.Status, []string) []string{allServices, allLoadBalancers},
+			read: readResource, flags: zoneFlag, complete: []func(status.Lab, []string) []string{allServices, allLoadBalancers},
 		}.command(),
 		newWhitelist(),
 	)
@@ -169,7 +169,7 @@ func newWhitelist() *cobra.Command {
 				o.Service, o.Account = args[0], args[1]
 				return nil
 			},
-			complete: []func(lab.Status, []string) []string{allServices, accountsOf},
+			complete: []func(status.Lab, []string) []string{allServices, accountsOf},
 		}.command()
 	}
 	return group("whitelist", "Say which accounts see and use a service",
@@ -179,13 +179,13 @@ The owner always does. "*" stands for everybody.`,
 			use: "list SERVICE", short: "List the accounts that see a service",
 			long:  "List the accounts on the whitelist of a service. Only the owner of the service sees them.",
 			least: 1, most: 1, want: "one endpoint service", complete: allServices,
-			show: func(cmd *cobra.Command, s lab.Status, seen view) error {
+			show: func(cmd *cobra.Command, s status.Lab, seen view) error {
 				svc, err := findServiceStatus(s, seen.as, seen.args[0])
 				if err != nil {
 					return err
 				}
 				if seen.json {
-					return printJSON(cmd.OutOrStdout(), map[string]any{"schema": lab.Schema, "whitelist": svc.Whitelist})
+					return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema, "whitelist": svc.Whitelist})
 				}
 				for _, account := range svc.Whitelist {
 					fmt.Fprintln(cmd.OutOrStdout(), account)
@@ -200,7 +200,7 @@ to end them.`, "whitelist-remove"),
 	)
 }
 
-func accountsOf(s lab.Status, _ []string) (names []string) {
+func accountsOf(s status.Lab, _ []string) (names []string) {
 	for _, vpc := range s.VPCs {
 		names = append(names, vpc.Account)
 	}
@@ -222,11 +222,11 @@ func newServiceShow() *cobra.Command {
 			if err := look(cmd, &on, topology.Operation{Verb: "service-show", Service: args[0], As: as}); err != nil {
 				return err
 			}
-			status, err := client.StatusFor(cmd.Context(), as)
+			now, err := client.StatusFor(cmd.Context(), as)
 			if err != nil {
 				return err
 			}
-			svc, err := findServiceStatus(status, as, args[0])
+			svc, err := findServiceStatus(now, as, args[0])
 			if err != nil {
 				return err
 			}
@@ -234,7 +234,7 @@ func newServiceShow() *cobra.Command {
 				return printJSON(cmd.OutOrStdout(), svc)
 			}
 			printService(cmd.OutOrStdout(), *svc)
-			connections := connectionsOf(status, svc.Name)
+			connections := connectionsOf(now, svc.Name)
 			section(cmd.OutOrStdout(), func(w io.Writer) { printConnections(w, connections, as) })
 			return nil
 		},
@@ -245,7 +245,7 @@ func newServiceShow() *cobra.Command {
 	return cmd
 }
 
-func findServiceStatus(s lab.Status, as, name string) (*lab.ServiceStatus, error) {
+func findServiceStatus(s status.Lab, as, name string) (*status.EndpointService, error) {
 	for i := range s.Services {
 		if s.Services[i].Name == name {
 			return &s.Services[i], nil
@@ -257,7 +257,7 @@ func findServiceStatus(s lab.Status, as, name string) (*lab.ServiceStatus, error
 	return nil, fmt.Errorf("endpoint service %q does not exist", name)
 }
 
-func printServiceList(w io.Writer, services []lab.ServiceStatus) {
+func printServiceList(w io.Writer, services []status.EndpointService) {
 	t := newTable(w, "SERVICE", "SERVICE ID", "OWNER", "STATUS", "RESOURCES", "AUTO ACCEPT", "ZONE AFFINITY", "CONNECTIONS", "DESCRIPTION")
 	for _, s := range services {
 		t.row(s.Name, s.ID, s.Account, s.State, dash(strings.Join(s.Resources, ",")), yesNo(s.AutoAccept), yesNo(s.ZoneAffinity), s.Connections, dash(s.Description))
@@ -265,7 +265,7 @@ func printServiceList(w io.Writer, services []lab.ServiceStatus) {
 	t.flush()
 }
 
-func printService(w io.Writer, s lab.ServiceStatus) {
+func printService(w io.Writer, s status.EndpointService) {
 	t := newTable(w)
 	t.row("service:", s.Name)
 	t.row("id:", s.ID)

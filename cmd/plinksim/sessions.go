@@ -4,9 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/spf13/cobra"
-
-	"github.com/plinksim/plinksim/pkg/lab"
 )
 
 func newSessions() *cobra.Command {
@@ -25,7 +24,7 @@ func newSessions() *cobra.Command {
 				return err
 			}
 			if on.output == "json" {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": lab.Schema, "sessions": sessions})
+				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema, "sessions": sessions})
 			}
 			if len(sessions) == 0 {
 				fmt.Fprintln(cmd.ErrOrStderr(), "no sessions: nothing has passed, or it was too long ago")

@@ -8,9 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/spf13/cobra"
-
-	"github.com/plinksim/plinksim/pkg/lab"
 )
 
 func newStatus() *cobra.Command {
@@ -25,14 +24,14 @@ func newStatus() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			status, err := client.Status(cmd.Context())
+			now, err := client.Status(cmd.Context())
 			if err != nil {
 				return err
 			}
 			if on.output == "json" {
-				return printJSON(cmd.OutOrStdout(), status)
+				return printJSON(cmd.OutOrStdout(), now)
 			}
-			printStatus(cmd.OutOrStdout(), status)
+			printStatus(cmd.OutOrStdout(), now)
 			return nil
 		},
 	}
@@ -40,9 +39,9 @@ func newStatus() *cobra.Command {
 	return cmd
 }
 
-func printStatus(w io.Writer, s lab.Status) {
+func printStatus(w io.Writer, s status.Lab) {
 	fmt.Fprintf(w, "lab %s (%s, %s), up since %s, from %s\n", s.Lab, s.Cloud, s.Region, s.Started.Local().Format("2006-01-02 15:04:05"), s.File)
-	for _, print := range []func(io.Writer, lab.Status){printEndpoints, printServices, printGateways, printInstances, printServers, printProxies, printLinks, printShaping} {
+	for _, print := range []func(io.Writer, status.Lab){printEndpoints, printServices, printGateways, printInstances, printServers, printProxies, printLinks, printShaping} {
 		section(w, func(w io.Writer) { print(w, s) })
 	}
 	fmt.Fprintf(w, "\ndata plane: %d sessions, %d frames read, %d sent, %d superframes; lost: %d ring, %d copy, %d send\n",
@@ -57,7 +56,7 @@ func printStatus(w io.Writer, s lab.Status) {
 	}
 }
 
-func printEndpoints(w io.Writer, s lab.Status) {
+func printEndpoints(w io.Writer, s status.Lab) {
 	t := newTable(w, "ENDPOINT", "VPC", "SERVICE", "STATE", "ZONE", "ZONE STATE", "ADDRESS", "NAME")
 	for _, ep := range s.Endpoints {
 		t.row(ep.Name, ep.VPC, ep.Service, ep.State, "(all)", "", "", ep.Domain)
@@ -68,7 +67,7 @@ func printEndpoints(w io.Writer, s lab.Status) {
 	t.flush()
 }
 
-func printServices(w io.Writer, s lab.Status) {
+func printServices(w io.Writer, s status.Lab) {
 	t := newTable(w, "ENDPOINT SERVICE", "OWNER", "RESOURCES", "AUTO ACCEPT", "ZONE AFFINITY", "BANDWIDTH", "SERVICE NAME")
 	for _, svc := range s.Services {
 		t.row(svc.Name, svc.Account, strings.Join(svc.Resources, ","), yesNo(svc.AutoAccept), yesNo(svc.ZoneAffinity),
@@ -83,7 +82,7 @@ func printServices(w io.Writer, s lab.Status) {
 }
 
 // havingIt says which endpoints have a service's private DNS name.
-func havingIt(s lab.Status, svc lab.ServiceStatus, name string) string {
+func havingIt(s status.Lab, svc status.EndpointService, name string) string {
 	var names []string
 	for _, ep := range s.Endpoints {
 		if ep.Service == svc.Name && ep.PrivateName == name {
@@ -96,7 +95,7 @@ func havingIt(s lab.Status, svc lab.ServiceStatus, name string) string {
 	return "; endpoint " + strings.Join(names, ", ") + " has it"
 }
 
-func printInstances(w io.Writer, s lab.Status) {
+func printInstances(w io.Writer, s status.Lab) {
 	t := newTable(w, "INSTANCE", "VPC", "ZONE", "ADDRESS", "DENIED", "SERVICES")
 	for _, vpc := range s.VPCs {
 		for _, i := range vpc.Instances {
@@ -114,7 +113,7 @@ func printInstances(w io.Writer, s lab.Status) {
 	t.flush()
 }
 
-func printServers(w io.Writer, s lab.Status) {
+func printServers(w io.Writer, s status.Lab) {
 	t := newTable(w, "SERVER GROUP", "SERVER", "ADDRESS", "WEIGHT", "SESSIONS", "HEALTH", "REASON")
 	for _, group := range s.ServerGroups {
 		for _, server := range group.Servers {
@@ -125,7 +124,7 @@ func printServers(w io.Writer, s lab.Status) {
 }
 
 // reasonOf is why a server is in its state: the cloud's code and what happened.
-func reasonOf(s lab.ServerStatus) string {
+func reasonOf(s status.Server) string {
 	if s.Code != "" && s.Reason != "" {
 		return s.Code + ": " + s.Reason
 	}
@@ -133,7 +132,7 @@ func reasonOf(s lab.ServerStatus) string {
 }
 
 // printProxies is about the listeners of albs, node by node.
-func printProxies(w io.Writer, s lab.Status) {
+func printProxies(w io.Writer, s status.Lab) {
 	t := newTable(w, "ALB LISTENER", "ADDRESS", "OPEN", "ANSWERS", "FAILURES", "SERVERS")
 	for _, p := range s.Proxies {
 		var servers []string
@@ -157,7 +156,7 @@ func answersText(answers map[int]uint64) string {
 	return strings.Join(parts, ", ")
 }
 
-func printLinks(w io.Writer, s lab.Status) {
+func printLinks(w io.Writer, s status.Lab) {
 	t := newTable(w, "LINK", "SESSIONS", "OPENED", "TO PROVIDER", "TO CONSUMER", "SUPERFRAMES", "VERDICTS")
 	for _, l := range s.Links {
 		t.row(l.Name, l.Sessions, l.SessionsOpened,
@@ -168,7 +167,7 @@ func printLinks(w io.Writer, s lab.Status) {
 	t.flush()
 }
 
-func printWorkers(w io.Writer, s lab.Status) {
+func printWorkers(w io.Writer, s status.Lab) {
 	t := newTable(w, "WORKER", "SESSIONS", "READ", "SENT", "HANDED OVER", "LOST")
 	for i, worker := range s.Dataplane.Workers {
 		t.row(i, worker.Sessions, worker.FramesRead, worker.FramesSent, worker.HandedOver,
@@ -179,9 +178,9 @@ func printWorkers(w io.Writer, s lab.Status) {
 
 // printShaping leaves out connections of which nothing is impaired and nothing
 // was dropped.
-func printShaping(w io.Writer, s lab.Status) {
-	var shaped []lab.ShapedStatus
-	isPlain := func(i lab.ImpairmentStatus) bool { return i.Text == "none" && framesText(i.Frames) == "nothing" }
+func printShaping(w io.Writer, s status.Lab) {
+	var shaped []status.Shaped
+	isPlain := func(i status.Impairment) bool { return i.Text == "none" && framesText(i.Frames) == "nothing" }
 	for _, l := range s.Shaping {
 		if !isPlain(l.ToProvider) || !isPlain(l.ToConsumer) {
 			shaped = append(shaped, l)

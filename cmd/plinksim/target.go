@@ -13,7 +13,7 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/host"
-	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -48,8 +48,8 @@ func (t *target) client(ctx context.Context, name string) (*api.Client, error) {
 }
 
 // findLab is the lab that a command means: the one named, or the only one.
-func findLab(ctx context.Context, name string) (lab.Dir, error) {
-	names, err := lab.Names()
+func findLab(ctx context.Context, name string) (labdir.Dir, error) {
+	names, err := labdir.Names()
 	if err != nil {
 		return "", err
 	}
@@ -63,7 +63,7 @@ func findLab(ctx context.Context, name string) (lab.Dir, error) {
 	case name == "":
 		name = names[0]
 	}
-	dir := lab.DirOf(name)
+	dir := labdir.Of(name)
 	if dir.Running() && !api.NewClient(dir).Answers(ctx) && os.Geteuid() == 0 {
 		return "", withHint(fmt.Errorf("lab %q is just being built or taken down", name), "\"plinksim ls\" says when it is up")
 	}
@@ -82,7 +82,7 @@ func whichLabs(names []string) string {
 }
 
 // labPlan is what a lab runs, read from its directory.
-func labPlan(ctx context.Context, name string) (lab.Dir, *topology.Plan, error) {
+func labPlan(ctx context.Context, name string) (labdir.Dir, *topology.Plan, error) {
 	dir, err := findLab(ctx, name)
 	if err != nil {
 		return "", nil, err
@@ -104,7 +104,7 @@ func load(file string) (*topology.Plan, error) {
 }
 
 func completeLabs(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	names, _ := lab.Names()
+	names, _ := labdir.Names()
 	if len(args) > 0 {
 		names = nil
 	}

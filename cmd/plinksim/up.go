@@ -22,6 +22,8 @@ import (
 	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/labdir"
+	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -65,7 +67,7 @@ The whole file is checked before anything is created.`,
 			for _, warning := range plan.Warnings {
 				fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: warning: %s\n", warning.String())
 			}
-			up := &up{plan: plan, dir: lab.DirOf(plan.Name), workers: workers, progress: newProgress(cmd.ErrOrStderr())}
+			up := &up{plan: plan, dir: labdir.Of(plan.Name), workers: workers, progress: newProgress(cmd.ErrOrStderr())}
 			start := time.Now()
 			show := func() error {
 				if err := serveMetrics(cmd, up.dir, metrics); err != nil {
@@ -91,28 +93,28 @@ The whole file is checked before anything is created.`,
 
 // showUp prints what was made.
 func showUp(cmd *cobra.Command, plan *topology.Plan, output string, after time.Duration, foreground bool) error {
-	status, err := api.NewClient(lab.DirOf(plan.Name)).Status(cmd.Context())
+	now, err := api.NewClient(labdir.Of(plan.Name)).Status(cmd.Context())
 	if err != nil {
 		return err
 	}
-	warnOfEnded(cmd.ErrOrStderr(), status)
-	if flag, has := cmd.Flags().Lookup("workers"), len(status.Dataplane.Workers); flag.Changed && flag.Value.String() != strconv.Itoa(has) {
+	warnOfEnded(cmd.ErrOrStderr(), now)
+	if flag, has := cmd.Flags().Lookup("workers"), len(now.Dataplane.Workers); flag.Changed && flag.Value.String() != strconv.Itoa(has) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: warning: the lab has %d workers, as it came up; \"plinksim down %s\" and up again changes that\n", has, plan.Name)
 	}
 	out := cmd.OutOrStdout()
 	if output == "json" {
-		return printJSON(out, status)
+		return printJSON(out, now)
 	}
 	fmt.Fprintf(out, "lab %s is up (%s)\n", plan.Name, took(after))
-	section(out, func(w io.Writer) { printEndpoints(w, status) })
-	printNext(out, plan, status, foreground)
+	section(out, func(w io.Writer) { printEndpoints(w, now) })
+	printNext(out, plan, now, foreground)
 	return nil
 }
 
 // warnOfEnded names the programs that have ended already: they are there, so
 // the lab came up, but they do not like something.
-func warnOfEnded(w io.Writer, status lab.Status) {
-	for _, vpc := range status.VPCs {
+func warnOfEnded(w io.Writer, now status.Lab) {
+	for _, vpc := range now.VPCs {
 		for _, instance := range vpc.Instances {
 			for _, s := range instance.Services {
 				if strings.HasPrefix(s.State, "exited") {
@@ -126,14 +128,14 @@ func warnOfEnded(w io.Writer, status lab.Status) {
 // up is one run of the command.
 type up struct {
 	plan     *topology.Plan
-	dir      lab.Dir
+	dir      labdir.Dir
 	workers  int
 	progress *progress
 }
 
 func (u *up) checkSocket() error {
 	if err := u.dir.CheckSocket(); err != nil {
-		return withHint(err, "choose a shorter directory with %s", lab.RootVariable)
+		return withHint(err, "choose a shorter directory with %s", labdir.RootVariable)
 	}
 	return nil
 }
@@ -180,11 +182,11 @@ const turnTimeout = time.Minute
 
 // turn gives the lab's lock, or nil where a daemon runs the lab and answers.
 // It waits while somebody builds the lab or takes it down.
-func (u *up) turn(ctx context.Context) (*lab.Lock, error) {
+func (u *up) turn(ctx context.Context) (*labdir.Lock, error) {
 	deadline := time.Now().Add(turnTimeout)
 	for said := false; ; {
 		lock, err := u.dir.Lock()
-		if !errors.Is(err, lab.ErrLocked) {
+		if !errors.Is(err, labdir.ErrLocked) {
 			return lock, err
 		}
 		if api.NewClient(u.dir).Answers(ctx) {
@@ -209,7 +211,7 @@ func (u *up) turn(ctx context.Context) (*lab.Lock, error) {
 // start runs this program again as the lab's daemon and listens to it until
 // the lab is up. When that fails, or ctx ends before, nothing of the lab is
 // left when this returns, however the daemon ended: the lock is held here, too.
-func (u *up) start(ctx context.Context, lock *lab.Lock) error {
+func (u *up) start(ctx context.Context, lock *labdir.Lock) error {
 	defer lock.Release()
 	daemon, reports, err := u.daemon(lock)
 	if err != nil {
@@ -224,7 +226,7 @@ func (u *up) start(ctx context.Context, lock *lab.Lock) error {
 	}
 	daemon.Wait()
 	words := lastWords(u.dir)
-	if err := u.dir.Clear(context.WithoutCancel(ctx), lock); err != nil {
+	if err := lab.Clear(context.WithoutCancel(ctx), u.dir, lock); err != nil {
 		return fmt.Errorf("lab %q: remove what had been made: %w", u.plan.Name, err)
 	}
 	switch {
@@ -237,7 +239,7 @@ func (u *up) start(ctx context.Context, lock *lab.Lock) error {
 }
 
 // daemon starts the daemon, and gives the pipe that it reports to.
-func (u *up) daemon(lock *lab.Lock) (daemon *exec.Cmd, reports *os.File, err error) {
+func (u *up) daemon(lock *labdir.Lock) (daemon *exec.Cmd, reports *os.File, err error) {
 	if err := os.MkdirAll(u.dir.Path("log"), 0o700); err != nil {
 		return nil, nil, err
 	}
@@ -258,7 +260,7 @@ func (u *up) daemon(lock *lab.Lock) (daemon *exec.Cmd, reports *os.File, err err
 	daemon = exec.Command(self, "__daemon", "--name", u.plan.Name, "--file", u.plan.File, "--workers", strconv.Itoa(u.workers))
 	daemon.Dir = "/"
 	// It is in another directory, where a relative path would be another one.
-	daemon.Env = append(os.Environ(), lab.RootVariable+"="+lab.Root())
+	daemon.Env = append(os.Environ(), labdir.RootVariable+"="+labdir.Root())
 	daemon.Stdout, daemon.Stderr = log, log
 	daemon.ExtraFiles = []*os.File{reportsFile - 3: write, lockFile - 3: lock.File()}
 	// A session of its own: ctrl-C on the terminal is for us, and we tell it.
@@ -294,7 +296,7 @@ func (u *up) listen(reports io.Reader) *api.Progress {
 }
 
 // lastWords is the end of a daemon's log, for a message.
-func lastWords(dir lab.Dir) string {
+func lastWords(dir labdir.Dir) string {
 	text, err := os.ReadFile(dir.Path("log", "daemon.log"))
 	if err != nil || len(text) == 0 {
 		return ""
@@ -310,7 +312,7 @@ func (u *up) foreground(ctx context.Context, stderr io.Writer, show func() error
 		return err
 	}
 	lock, err := u.dir.Lock()
-	if errors.Is(err, lab.ErrLocked) {
+	if errors.Is(err, labdir.ErrLocked) {
 		return withHint(fmt.Errorf("lab %q is up already, or just being built or taken down", u.plan.Name),
 			"without --foreground, \"plinksim up\" changes a lab that is up; \"plinksim down %s\" removes it", u.plan.Name)
 	}
@@ -328,23 +330,23 @@ func (u *up) foreground(ctx context.Context, stderr io.Writer, show func() error
 }
 
 // printNext names the commands that make sense now.
-func printNext(w io.Writer, plan *topology.Plan, status lab.Status, foreground bool) {
+func printNext(w io.Writer, plan *topology.Plan, now status.Lab, foreground bool) {
 	fmt.Fprintln(w, "\nNext:")
 	t := newTable(w)
-	for _, ep := range status.Endpoints {
+	for _, ep := range now.Endpoints {
 		if svc, err := plan.Service(ep.Service); err == nil && !svc.AutoAccept && !isConnected(ep) {
 			t.row("  plinksim accept "+ep.Service+" "+ep.Name, "let "+ep.Name+" connect: "+ep.Service+" does not accept by itself")
 		}
 	}
 	for _, ep := range plan.Endpoints {
-		if ep.Absent && !exists(status, ep) {
+		if ep.Absent && !exists(now, ep) {
 			t.row("  plinksim endpoint create "+ep.Name, "create "+ep.Name+", which the file has for later")
 		}
 	}
-	if client, endpoint := firstClient(plan, status); client != "" {
+	if client, endpoint := firstClient(plan, now); client != "" {
 		t.row(fmt.Sprintf("  plinksim exec %s -- curl -s http://$(plinksim name %s)/", client, endpoint), "call the service from "+client)
 	}
-	if len(status.NATGateways) > 0 {
+	if len(now.NATGateways) > 0 {
 		t.row("  plinksim nat entry list", "where the NAT IPs lead")
 	}
 	if n := len(plan.Checks); n > 0 {
@@ -361,10 +363,10 @@ func printNext(w io.Writer, plan *topology.Plan, status lab.Status, foreground b
 
 // firstClient is the first endpoint that can be called, and an instance in its
 // VPC.
-func firstClient(plan *topology.Plan, status lab.Status) (client, endpoint string) {
+func firstClient(plan *topology.Plan, now status.Lab) (client, endpoint string) {
 	for _, ep := range plan.Endpoints {
 		vpc, err := plan.VPC(ep.VPC)
-		if err != nil || len(vpc.Instances) == 0 || ep.Reverse || !exists(status, ep) {
+		if err != nil || len(vpc.Instances) == 0 || ep.Reverse || !exists(now, ep) {
 			continue
 		}
 		name := vpc.Instances[0].Name
@@ -376,10 +378,10 @@ func firstClient(plan *topology.Plan, status lab.Status) (client, endpoint strin
 	return "", ""
 }
 
-func exists(status lab.Status, ep topology.Endpoint) bool {
-	return slices.ContainsFunc(status.Endpoints, func(s lab.EndpointStatus) bool { return s.Name == ep.Name })
+func exists(now status.Lab, ep topology.Endpoint) bool {
+	return slices.ContainsFunc(now.Endpoints, func(s status.Endpoint) bool { return s.Name == ep.Name })
 }
 
-func isConnected(ep lab.EndpointStatus) bool {
+func isConnected(ep status.Endpoint) bool {
 	return ep.State == "Connected" || ep.State == "available"
 }

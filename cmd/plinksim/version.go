@@ -4,9 +4,8 @@ import (
 	"fmt"
 	"runtime/debug"
 
+	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/spf13/cobra"
-
-	"github.com/plinksim/plinksim/pkg/lab"
 )
 
 // version is set by the Makefile.
@@ -27,7 +26,7 @@ func newVersion() *cobra.Command {
 				goVersion = info.GoVersion
 			}
 			if output == "json" {
-				return printJSON(cmd.OutOrStdout(), map[string]string{"schema": lab.Schema, "version": version, "go": goVersion})
+				return printJSON(cmd.OutOrStdout(), map[string]string{"schema": status.Schema, "version": version, "go": goVersion})
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "plinksim %s (%s)\n", version, goVersion)
 			return nil

@@ -1,18 +1,16 @@
 // Package api is how everything outside of a lab's daemon speaks to it: JSON
-// over HTTP on a Unix socket in the lab's directory. Serve is the daemon's
-// side; Client is everybody else's.
+// over HTTP on a Unix socket in the lab's directory. Client is one side of it,
+// package server below this one the other.
 //
-// What the server answers is the lab's own types (lab.Status, lab.CheckResult
-// and so on), whose JSON is versioned by lab.Schema. Answers that take time
-// are streams of JSON values, one a line. An error is {"error": …, "hint": …}
-// with a status that says whose fault it is.
+// Answers are the types of package status, whose JSON is versioned by
+// status.Schema. Answers that take time are streams of JSON values, one a
+// line. An error is {"error": …, "hint": …} with an HTTP status that says
+// whose fault it is.
 package api
 
 import (
-	"net/http"
 	"time"
 
-	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -36,11 +34,12 @@ type Call struct {
 	WaitSeconds float64 `json:"wait_seconds,omitempty"`
 }
 
-func (c Call) wait() time.Duration {
+// Wait is WaitSeconds.
+func (c Call) Wait() time.Duration {
 	return time.Duration(c.WaitSeconds * float64(time.Second))
 }
 
-// Progress is one line of a long answer; the last has Done or an Error.
+// Progress is one line of a long answer; the last has End.
 type Progress struct {
 	Done    int    `json:"step,omitempty"`
 	Total   int    `json:"of,omitempty"`
@@ -48,15 +47,4 @@ type Progress struct {
 	End     bool   `json:"end,omitempty"`
 	Changed bool   `json:"changed,omitempty"` // with End: whether anything was changed
 	Err     *Error `json:"failed,omitempty"`  // with End
-}
-
-var statusOf = map[control.Code]int{
-	control.NotFound:       http.StatusNotFound,
-	control.NotOwner:       http.StatusForbidden,
-	control.NotWhitelisted: http.StatusForbidden,
-	control.WrongState:     http.StatusConflict,
-	control.InUse:          http.StatusConflict,
-	control.Invalid:        http.StatusBadRequest,
-	control.Quota:          http.StatusTooManyRequests,
-	control.Unsupported:    http.StatusNotImplemented,
 }

@@ -14,7 +14,8 @@ import (
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/control"
-	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/labdir"
+	"github.com/plinksim/plinksim/pkg/status"
 )
 
 // Client speaks to the daemon of one lab. It may be used from any goroutine.
@@ -29,7 +30,7 @@ type Client struct {
 const answerTimeout = 10 * time.Second
 
 // NewClient makes a client of the lab in dir. Nothing is opened yet.
-func NewClient(dir lab.Dir) *Client {
+func NewClient(dir labdir.Dir) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", dir.Socket())
 	}
@@ -49,34 +50,34 @@ func (c *Client) Answers(ctx context.Context) bool {
 }
 
 // Status is a copy of everything about the lab.
-func (c *Client) Status(ctx context.Context) (lab.Status, error) {
-	var s lab.Status
+func (c *Client) Status(ctx context.Context) (status.Lab, error) {
+	var s status.Lab
 	return s, c.call(ctx, "GET", "/v1/status", nil, &s)
 }
 
 // StatusFor is what an account sees of services and endpoints; with "" it is
 // Status.
-func (c *Client) StatusFor(ctx context.Context, account string) (lab.Status, error) {
-	var s lab.Status
+func (c *Client) StatusFor(ctx context.Context, account string) (status.Lab, error) {
+	var s status.Lab
 	return s, c.call(ctx, "GET", "/v1/status?"+url.Values{"as": {account}}.Encode(), nil, &s)
 }
 
 // Sessions is a copy of the session table.
-func (c *Client) Sessions(ctx context.Context) ([]lab.SessionStatus, error) {
-	var s []lab.SessionStatus
+func (c *Client) Sessions(ctx context.Context) ([]status.Session, error) {
+	var s []status.Session
 	return s, c.call(ctx, "GET", "/v1/sessions", nil, &s)
 }
 
 // Explain says what becomes of the first packet from an instance to a place.
-func (c *Client) Explain(ctx context.Context, from, to string) (lab.Explanation, error) {
-	var e lab.Explanation
+func (c *Client) Explain(ctx context.Context, from, to string) (status.Explanation, error) {
+	var e status.Explanation
 	return e, c.call(ctx, "GET", "/v1/explain?"+url.Values{"from": {from}, "to": {to}}.Encode(), nil, &e)
 }
 
 // Do carries out an operation and returns the event that tells of it.
 func (c *Client) Do(ctx context.Context, call Call) (control.Event, error) {
 	var e control.Event
-	return e, c.callWithin(ctx, answerTimeout+call.wait(), "POST", "/v1/do", call, &e)
+	return e, c.callWithin(ctx, answerTimeout+call.Wait(), "POST", "/v1/do", call, &e)
 }
 
 // Events calls each for the kept events after since and, with follow, for
@@ -90,23 +91,23 @@ func (c *Client) Events(ctx context.Context, since uint64, follow bool, each fun
 }
 
 // Check runs the checks of the lab's file and calls each for every result.
-func (c *Client) Check(ctx context.Context, each func(lab.CheckResult) error) error {
-	return readLines(ctx, c, "POST", "/v1/check", nil, func(line checkLine) error {
+func (c *Client) Check(ctx context.Context, each func(status.Check) error) error {
+	return readLines(ctx, c, "POST", "/v1/check", nil, func(line CheckLine) error {
 		if line.Text != "" {
 			return &line.Error
 		}
-		return each(line.CheckResult)
+		return each(line.Check)
 	})
 }
 
-// checkLine is a result or, as the last line, why there are no more.
-type checkLine struct {
-	lab.CheckResult
+// CheckLine is a result of a check or, as the last line, why there are no more.
+type CheckLine struct {
+	status.Check
 	Error
 }
 
 // Apply makes the lab what a changed file says.
-func (c *Client) Apply(ctx context.Context, file string, text []byte, progress lab.Progress) (changed bool, err error) {
+func (c *Client) Apply(ctx context.Context, file string, text []byte, progress func(done, total int, what string)) (changed bool, err error) {
 	path := "/v1/topology?" + url.Values{"file": {file}}.Encode()
 	ended := false
 	err = readLines(ctx, c, "POST", path, text, func(p Progress) error {

@@ -11,13 +11,14 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 // path is one of the two topologies, with a generator at both ends.
 type path struct {
 	name           string
-	dir            lab.Dir
+	dir            labdir.Dir
 	plan           *topology.Plan
 	client, server *process
 	workers        int      // of the core
@@ -37,7 +38,7 @@ func open(ctx context.Context, name string, workers int) (*path, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &path{name: name, dir: lab.DirOf(plan.Name), plan: plan, workers: workers}
+	p := &path{name: name, dir: labdir.Of(plan.Name), plan: plan, workers: workers}
 	if err := p.start(ctx); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
@@ -46,7 +47,7 @@ func open(ctx context.Context, name string, workers int) (*path, error) {
 
 func (p *path) start(ctx context.Context) error {
 	lock, err := p.dir.Lock()
-	if errors.Is(err, lab.ErrLocked) {
+	if errors.Is(err, labdir.ErrLocked) {
 		return errors.New("another benchmark is running: wait until it has ended")
 	}
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/labdir"
 )
 
 // process is a generator inside a namespace.
@@ -23,7 +24,7 @@ type process struct {
 }
 
 // startProcess runs this program again in a namespace of the lab.
-func startProcess(dir lab.Dir, namespace string) (*process, error) {
+func startProcess(dir labdir.Dir, namespace string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err

@@ -8,7 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/status"
 )
 
 // ReportVersion is the form of a Report in JSON. It changes when a field that
@@ -30,7 +30,7 @@ type Report struct {
 	Runs []RunInfo `json:"runs"`
 	// Dataplane are the counters of the core's lab after the last measurement
 	// of each workload.
-	Dataplane map[string]lab.DataplaneStatus `json:"data_plane,omitempty"`
+	Dataplane map[string]status.Dataplane `json:"data_plane,omitempty"`
 }
 
 // Figure is one metric of one workload.
@@ -64,7 +64,7 @@ type RunInfo struct {
 func newReport(o Options) *Report {
 	r := &Report{
 		Version: ReportVersion, Started: time.Now().UTC().Truncate(time.Second), Machine: thisMachine(),
-		Rounds: o.Rounds, Workers: o.Workers, Seconds: o.Seconds, Paths: o.Paths, Dataplane: map[string]lab.DataplaneStatus{},
+		Rounds: o.Rounds, Workers: o.Workers, Seconds: o.Seconds, Paths: o.Paths, Dataplane: map[string]status.Dataplane{},
 	}
 	for _, w := range o.chosen() {
 		for _, m := range w.metrics {

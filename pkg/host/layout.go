@@ -107,7 +107,7 @@ func vpcGroup(plan *topology.Plan, vpc *topology.VPC, enis []*topology.ENI) grou
 	for i := range vpc.Subnets {
 		addSubnet(&g, vpc, &vpc.Subnets[i], natBlocks(plan, vpc, &vpc.Subnets[i]))
 	}
-	names := HostNames(plan, vpc.Name)
+	names := plan.HostNames(vpc.Name)
 	for i := range vpc.Instances {
 		addInstance(&g, plan, vpc, &vpc.Instances[i], names)
 	}
@@ -174,7 +174,7 @@ func addSubnet(g *group, vpc *topology.VPC, sub *topology.Subnet, nat []netip.Pr
 	}
 }
 
-func addInstance(g *group, plan *topology.Plan, vpc *topology.VPC, inst *topology.Instance, names []HostName) {
+func addInstance(g *group, plan *topology.Plan, vpc *topology.VPC, inst *topology.Instance, names []topology.HostName) {
 	sub := subnetOf(vpc, inst.Subnet)
 	ns, dev := inst.Namespace, inst.Device
 	what := fmt.Sprintf("instance %s of VPC %s", inst.Name, vpc.Name)

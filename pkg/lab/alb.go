@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/plinksim/plinksim/pkg/alb"
+	"github.com/plinksim/plinksim/pkg/compile"
 	"github.com/plinksim/plinksim/pkg/lb"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -149,7 +150,7 @@ func (l *Lab) followProxies(plan *topology.Plan) error {
 }
 
 func (l *Lab) followProxy(plan *topology.Plan, spec proxySpec, running *runningProxy) error {
-	work := proxyWork{listener: spec.Listener, zone: keepsTo(spec.balancer, spec.node.Zone), profile: plan.Profile.HTTP}
+	work := proxyWork{listener: spec.Listener, zone: compile.ServersOf(spec.balancer, spec.node.Zone), profile: plan.Profile.HTTP}
 	for _, name := range spec.Groups() {
 		sg, err := plan.ServerGroup(name)
 		if err != nil {

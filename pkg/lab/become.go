@@ -151,7 +151,7 @@ func (l *Lab) startServices(plan *topology.Plan) error {
 		}
 		running, err := l.startService(plan, spec)
 		if err != nil {
-			return fmt.Errorf("instance %q: service %s: %w", shortName(plan, spec.instance), spec, err)
+			return fmt.Errorf("instance %q: service %s: %w", plan.ShortName(spec.instance), spec, err)
 		}
 		l.mu.Lock()
 		l.services[spec.key()] = running

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/netip"
 	"os"
 	"slices"
 	"time"
@@ -12,19 +11,9 @@ import (
 	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/pcap"
+	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
-
-// CaptureOptions say what is captured.
-type CaptureOptions struct {
-	ENIs []string // as users write them; all where it is empty
-	// Host and Port choose packets by their source or destination on either
-	// side of the translation; the zero values choose all.
-	Host netip.Addr
-	Port uint16
-	// Count is after how many packets it ends; 0 is never.
-	Count int
-}
 
 // CaptureStream is a capture that has begun.
 type CaptureStream struct {
@@ -37,7 +26,7 @@ type CaptureStream struct {
 
 // Capture starts to copy what comes and goes at ENIs. The caller closes what
 // it returns.
-func (l *Lab) Capture(opts CaptureOptions) (*CaptureStream, error) {
+func (l *Lab) Capture(opts status.CaptureOptions) (*CaptureStream, error) {
 	plan := l.Plan()
 	enis := plan.ENIs()
 	if len(opts.ENIs) > 0 {

@@ -121,10 +121,10 @@ func (l *Lab) authority(plan *topology.Plan) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	if err := writeFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})); err != nil {
+	if err := l.dir.Save(authorityKeyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})); err != nil {
 		return tls.Certificate{}, err
 	}
-	if err := writeFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made.Certificate[0]})); err != nil {
+	if err := l.dir.Save(authorityFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made.Certificate[0]})); err != nil {
 		return tls.Certificate{}, err
 	}
 	return made, errors.Join(os.Chmod(cert, 0o644), l.trust(cert))
@@ -141,7 +141,7 @@ func (l *Lab) trust(cert string) error {
 		}
 		list = append(list, text...)
 	}
-	if err := writeFile(bundle, list); err != nil {
+	if err := l.dir.Save(host.TrustFile, list); err != nil {
 		return err
 	}
 	return os.Chmod(bundle, 0o644)
@@ -153,7 +153,7 @@ func (l *Lab) trusted() *x509.CertPool {
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
-	if text, err := os.ReadFile(l.dir.Path(authorityFile)); err == nil {
+	if text, err := l.dir.Load(authorityFile); err == nil {
 		pool.AppendCertsFromPEM(text)
 	}
 	return pool

@@ -15,26 +15,15 @@ import (
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
-
-// CheckResult is how one check of the topology file ended.
-type CheckResult struct {
-	Number  int     `json:"number"` // from 1
-	Of      int     `json:"of"`
-	Name    string  `json:"name"`
-	Does    string  `json:"does"` // ecs1: get http://… (20 times)
-	Expect  string  `json:"expect"`
-	Got     string  `json:"got"`
-	Passed  bool    `json:"passed"`
-	Seconds float64 `json:"seconds"`
-}
 
 // Check runs the checks of the file in their order and reports each when it
 // has ended. What was changed while the lab runs is put back first, so that the
 // checks start from what the file says however often they run. It returns an
 // error when it could not go on, not when a check failed.
-func (l *Lab) Check(ctx context.Context, report func(CheckResult)) error {
+func (l *Lab) Check(ctx context.Context, report func(status.Check)) error {
 	plan := l.Plan()
 	if len(plan.Checks) == 0 {
 		return nil
@@ -49,7 +38,7 @@ func (l *Lab) Check(ctx context.Context, report func(CheckResult)) error {
 	}
 	l.settleHealth(ctx) // servers may have come back
 	for i, check := range plan.Checks {
-		result := CheckResult{
+		result := status.Check{
 			Number: i + 1, Of: len(plan.Checks), Name: check.Name,
 			Does: describe(check), Expect: expectation(plan, check),
 		}

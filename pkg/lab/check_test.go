@@ -11,7 +11,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -102,8 +101,8 @@ func TestConnectReadsTheGreeting(t *testing.T) {
 					conn.Close()
 				}
 			}()
-			client := &Client{dial: new(net.Dialer).DialContext, hosts: func() []host.HostName {
-				return []host.HostName{{IP: netip.MustParseAddr("127.0.0.1"), Name: "db.example"}}
+			client := &Client{dial: new(net.Dialer).DialContext, hosts: func() []topology.HostName {
+				return []topology.HostName{{IP: netip.MustParseAddr("127.0.0.1"), Name: "db.example"}}
 			}}
 			_, port, err := net.SplitHostPort(ln.Addr().String())
 			require.NoError(t, err)

@@ -8,14 +8,14 @@ import (
 	"net/http"
 	"net/netip"
 
-	"github.com/plinksim/plinksim/pkg/host"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 // Client opens connections as a program on an instance would: its sockets are
 // in the instance's namespace, and its names come from the instance's hosts
 // file and from the VPC's resolver.
 type Client struct {
-	hosts    func() []host.HostName
+	hosts    func() []topology.HostName
 	dial     func(ctx context.Context, network, address string) (net.Conn, error)
 	listen   func(ctx context.Context, network, address string) (net.Listener, error)
 	resolver *net.Resolver

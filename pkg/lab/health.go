@@ -9,6 +9,7 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/lb"
+	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -84,8 +85,8 @@ func balancerOf(plan *topology.Plan, group string) string {
 	return ""
 }
 
-func (l *Lab) groupStatus(plan *topology.Plan, sg topology.ServerGroup) ServerGroupStatus {
-	out := ServerGroupStatus{Name: sg.Name, Servers: []ServerStatus{}}
+func (l *Lab) groupStatus(plan *topology.Plan, sg topology.ServerGroup) status.ServerGroup {
+	out := status.ServerGroup{Name: sg.Name, Servers: []status.Server{}}
 	running := l.group(sg.Name)
 	if running == nil {
 		return out
@@ -93,7 +94,7 @@ func (l *Lab) groupStatus(plan *topology.Plan, sg topology.ServerGroup) ServerGr
 	balancer := balancerOf(plan, sg.Name)
 	for _, h := range running.group.Health() {
 		state, code := h.Words(plan.Cloud, balancer)
-		out.Servers = append(out.Servers, ServerStatus{
+		out.Servers = append(out.Servers, status.Server{
 			Instance: h.Instance, Address: h.Server, Weight: h.Weight,
 			Healthy: h.Healthy, State: state, Code: code, Reason: h.Reason, Since: h.Since, Sessions: h.Sessions,
 		})

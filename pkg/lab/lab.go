@@ -18,9 +18,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/plinksim/plinksim/pkg/compile"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/host"
+	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -30,7 +32,7 @@ type Progress = host.Progress
 
 // Lab is a running topology. Its methods may be called from any goroutine.
 type Lab struct {
-	dir     Dir
+	dir     labdir.Dir
 	log     *slog.Logger
 	started time.Time
 	plane   *control.Plane
@@ -52,15 +54,15 @@ type Lab struct {
 	added     []topology.Addition // to base; guarded by adding
 	mu        sync.Mutex
 	plan      *topology.Plan
-	numbers   Numbers
+	numbers   compile.Numbers
 	netns     map[string]*host.Namespace
 	groups    map[string]*runningGroup
 	pickers   map[string][]boundPicker // by link: a picker keeps its turn
 	resolvers map[string]*runningResolver
 	services  map[string]*service
-	hosts     map[string][]host.HostName // in the hosts files, by VPC
+	hosts     map[string][]topology.HostName // in the hosts files, by VPC
 	proxies   map[string]*runningProxy
-	faults    *faults
+	faults    *compile.Faults
 	answers   map[string]answerState // by name of the ENI; for who holds change
 }
 
@@ -77,7 +79,7 @@ func Workers(n int) Option { return func(o *options) { o.workers = n } }
 // and starts everything that runs in this process. When it fails, or ctx ends
 // before it returns, nothing of the lab is left. The caller holds the lab's
 // lock.
-func Start(ctx context.Context, dir Dir, plan *topology.Plan, log *slog.Logger, progress Progress, opts ...Option) (*Lab, error) {
+func Start(ctx context.Context, dir labdir.Dir, plan *topology.Plan, log *slog.Logger, progress Progress, opts ...Option) (*Lab, error) {
 	o := options{workers: 1}
 	for _, opt := range opts {
 		opt(&o)
@@ -98,7 +100,7 @@ func Start(ctx context.Context, dir Dir, plan *topology.Plan, log *slog.Logger, 
 	}
 	l := &Lab{
 		dir: dir, log: log, started: time.Now(), plane: plane, kept: kept, base: base, added: added,
-		numbers: Numbers{}, netns: map[string]*host.Namespace{}, groups: map[string]*runningGroup{}, pickers: map[string][]boundPicker{},
+		numbers: compile.Numbers{}, netns: map[string]*host.Namespace{}, groups: map[string]*runningGroup{}, pickers: map[string][]boundPicker{},
 		resolvers: map[string]*runningResolver{}, services: map[string]*service{}, faults: restoreFaults(kept),
 		judged:  make(chan struct{}, 1),
 		proxies: map[string]*runningProxy{},
@@ -112,7 +114,7 @@ func Start(ctx context.Context, dir Dir, plan *topology.Plan, log *slog.Logger, 
 
 // build makes the kernel side. What a daemon that was killed left behind is
 // taken over, changed where the file has changed since.
-func build(ctx context.Context, dir Dir, plan *topology.Plan, progress Progress) error {
+func build(ctx context.Context, dir labdir.Dir, plan *topology.Plan, progress Progress) error {
 	if old := leftBehind(dir); old != nil {
 		return changeKernel(ctx, dir, old, plan, progress)
 	}
@@ -125,11 +127,11 @@ func build(ctx context.Context, dir Dir, plan *topology.Plan, progress Progress)
 // leftBehind is the plan of which the kernel side is there, or nil where that
 // is not known: a lab that was never finished, one that was killed while it
 // became another, or one of another version.
-func leftBehind(dir Dir) *topology.Plan {
+func leftBehind(dir labdir.Dir) *topology.Plan {
 	if _, err := os.Stat(dir.Path("changing")); err == nil {
 		return nil
 	}
-	text, err := os.ReadFile(dir.Path("topology.yaml"))
+	text, err := dir.Load("topology.yaml")
 	if err != nil {
 		return nil
 	}
@@ -142,7 +144,7 @@ func leftBehind(dir Dir) *topology.Plan {
 
 // changeKernel leaves a mark until keep removes it: whoever finds the mark
 // knows that the kernel is between two plans.
-func changeKernel(ctx context.Context, dir Dir, old, plan *topology.Plan, progress Progress) error {
+func changeKernel(ctx context.Context, dir labdir.Dir, old, plan *topology.Plan, progress Progress) error {
 	if err := os.WriteFile(dir.Path("changing"), nil, 0o600); err != nil {
 		return err
 	}
@@ -150,8 +152,8 @@ func changeKernel(ctx context.Context, dir Dir, old, plan *topology.Plan, progre
 }
 
 // keep writes down the plan that the kernel side is of.
-func keep(dir Dir, plan *topology.Plan) error {
-	if err := writeFile(dir.Path("topology.yaml"), plan.Source); err != nil {
+func keep(dir labdir.Dir, plan *topology.Plan) error {
+	if err := dir.Save("topology.yaml", plan.Source); err != nil {
 		return err
 	}
 	if err := os.Remove(dir.Path("changing")); !errors.Is(err, os.ErrNotExist) {
@@ -325,13 +327,13 @@ func (l *Lab) putInForce(plan *topology.Plan) error {
 	l.mu.Lock()
 	l.plan = plan
 	pickers := map[string][]boundPicker{}
-	desired := Compile(state.Plan, state, l.numbers, func(link, group, zone string) Chooser {
+	desired := compile.Plan(state.Plan, state, l.numbers, func(link, group, zone string) compile.Chooser {
 		those := l.pickersFor(link, group, zone)
 		pickers[link] = union(pickers[link], those)
 		return chooserOf(those)
 	})
 	l.pickers = pickers
-	l.faults.impose(&desired, state.Plan, l.numbers)
+	l.faults.Impose(&desired, state.Plan, l.numbers)
 	l.mu.Unlock()
 	if err := l.engine.Configure(desired.Dataplane); err != nil {
 		return fmt.Errorf("configure the data plane: %w", err)
@@ -434,7 +436,7 @@ func (l *Lab) Client(ref string) (*Client, error) {
 	}
 	return &Client{
 		dial: ns.DialContext, listen: ns.Listen, resolver: ns.Resolver(vpc.Resolvers), trusted: l.trusted,
-		hosts: func() []host.HostName {
+		hosts: func() []topology.HostName {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			return l.hosts[vpc.Name]
@@ -444,18 +446,18 @@ func (l *Lab) Client(ref string) (*Client, error) {
 
 // setHosts writes the hosts files of every instance. Those that are as the
 // plan of the kernel side made them, and were before, need no look.
-func (l *Lab) setHosts(plan *topology.Plan, names map[string][]host.HostName) error {
+func (l *Lab) setHosts(plan *topology.Plan, names map[string][]topology.HostName) error {
 	l.mu.Lock()
 	before := l.hosts
 	l.mu.Unlock()
 	for i := range plan.VPCs {
 		vpc := &plan.VPCs[i]
-		if now := names[vpc.Name]; slices.Equal(now, host.HostNames(plan, vpc.Name)) && slices.Equal(now, before[vpc.Name]) {
+		if now := names[vpc.Name]; slices.Equal(now, plan.HostNames(vpc.Name)) && slices.Equal(now, before[vpc.Name]) {
 			continue
 		}
 		for j := range vpc.Instances {
 			if err := host.SetHosts(string(l.dir), &vpc.Instances[j], names[vpc.Name]); err != nil {
-				return fmt.Errorf("instance %q: write its hosts file: %w", shortName(plan, vpc.Instances[j]), err)
+				return fmt.Errorf("instance %q: write its hosts file: %w", plan.ShortName(vpc.Instances[j]), err)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/plinksim/plinksim/pkg/compile"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/dns"
@@ -43,7 +44,7 @@ const maxNATPortUse = 100
 // Metrics reads the counters.
 func (l *Lab) Metrics() Metrics {
 	plan, engine, ports := l.Plan(), l.engine.Stats(), l.engine.PortUse(maxNATPortUse)
-	engine.Table.Links = turned(l.plane.State().Plan, engine.Table.Links)
+	engine.Table.Links = compile.ByReceiver(l.plane.State().Plan, engine.Table.Links)
 	m := Metrics{
 		Lab: plan.Name, Cloud: plan.Cloud, Region: plan.Region, Started: l.started,
 		Engine: engine, Workers: l.engine.Each(), ENIs: map[string]dataplane.ENIStats{},
@@ -63,7 +64,7 @@ func (l *Lab) Metrics() Metrics {
 		names[l.numbers[eni.Device]] = eni.Name
 	}
 	for _, use := range ports {
-		m.NATPorts = append(m.NATPorts, NATPortUse{names[use.ENI], protocolName(use.Protocol), use.Local, use.Target, use.InUse, use.Limit})
+		m.NATPorts = append(m.NATPorts, NATPortUse{names[use.ENI], compile.ProtocolName(use.Protocol), use.Local, use.Target, use.InUse, use.Limit})
 	}
 	for _, group := range plan.ServerGroups {
 		if running := l.groups[group.Name]; running != nil {

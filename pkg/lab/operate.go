@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/plinksim/plinksim/pkg/compile"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/topofile"
@@ -92,7 +93,7 @@ func (l *Lab) releaseDrained(before map[string]draining) map[string]draining {
 			if z.State != control.Migrated {
 				continue
 			}
-			names := drainingLinks(state.Plan, c, z)
+			names := compile.DrainingLinks(state.Plan, c, z)
 			ended := true
 			for _, name := range names {
 				d := l.drainingNow(name, before)
@@ -123,25 +124,4 @@ func (l *Lab) drainingNow(name string, before map[string]draining) draining {
 // anyOpen says whether a session of a link may still carry something.
 func (l *Lab) anyOpen(link string) bool {
 	return slices.ContainsFunc(l.engine.Sessions(), func(s fullnat.Session) bool { return s.Link == link && s.State != "closed" })
-}
-
-// drainingLinks are the names of the links through the load balancer that a
-// zone had before.
-func drainingLinks(plan *topology.Plan, c control.Connection, z control.Zone) (names []string) {
-	ep, err := plan.Endpoint(c.Endpoint)
-	if err != nil {
-		return nil
-	}
-	zone, err := ep.Zone(z.Zone)
-	if err != nil {
-		return nil
-	}
-	old, err := plan.LoadBalancer(z.Replaced)
-	if err != nil {
-		return nil
-	}
-	for _, listener := range old.Listeners {
-		names = append(names, drainingName(linkName(*zone, listener), z.Replaced))
-	}
-	return names
 }

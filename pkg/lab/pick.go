@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/plinksim/plinksim/pkg/compile"
 	"github.com/plinksim/plinksim/pkg/lb"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
@@ -52,11 +53,11 @@ func union(some, more []boundPicker) []boundPicker {
 
 // chooserOf asks the first picker, and takes sessions back for whoever gave
 // them out.
-func chooserOf(pickers []boundPicker) Chooser {
+func chooserOf(pickers []boundPicker) compile.Chooser {
 	if len(pickers) == 0 {
-		return Chooser{}
+		return compile.Chooser{}
 	}
-	return Chooser{
+	return compile.Chooser{
 		Pick: func(t packet.FiveTuple) (netip.AddrPort, bool) {
 			return pickers[0].Pick(packet.FiveTuple{Src: t.Src, Dst: t.Dst})
 		},

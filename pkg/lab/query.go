@@ -6,58 +6,19 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	mdns "github.com/miekg/dns"
 
 	"github.com/plinksim/plinksim/pkg/dns"
+	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
-
-// NameAnswer is what a VPC's resolver answers an instance, and why.
-type NameAnswer struct {
-	Schema  string     `json:"schema"`
-	Name    string     `json:"name"` // without a final dot
-	Type    string     `json:"type"`
-	From    string     `json:"from"` // the instance
-	IP      netip.Addr `json:"ip"`   // the instance's
-	Zone    string     `json:"zone"` // the instance's
-	VPC     string     `json:"vpc"`
-	Code    string     `json:"code"`
-	Source  string     `json:"source"`  // authority, cache, upstream or refused
-	Records []string   `json:"records"` // as zone files have them
-	Steps   []NameStep `json:"steps"`
-}
-
-// NameStep is what one name contributed: the one that was asked for, or one
-// that CNAMEs led to.
-type NameStep struct {
-	Name      string        `json:"name"`
-	Outcome   string        `json:"outcome"`
-	Authority string        `json:"authority,omitempty"` // the zone that answers for it
-	Wildcard  string        `json:"wildcard,omitempty"`  // the name that stands for it
-	Affinity  bool          `json:"zone_affinity"`
-	Addresses []NameAddress `json:"addresses"`
-}
-
-// NameAddress is one address of a name, given or left out.
-type NameAddress struct {
-	IP     netip.Addr `json:"ip"`
-	Zone   string     `json:"zone,omitempty"`
-	Given  bool       `json:"given"`
-	Reason string     `json:"reason"`
-}
-
-// QueryTypes are the record types that can be asked for by name.
-func QueryTypes() []string {
-	return []string{"A", "AAAA", "CNAME", "TXT", "SRV", "PTR", "NS", "SOA", "ANY", "MX", "HTTPS", "SVCB"}
-}
 
 // Query asks the resolver of an instance's VPC as the instance would. The name
 // may be a reference such as ep1 or ep1@zone, and an address stands for its
 // reverse name. No packet is sent, but a name that is not the resolver's goes
 // to its upstreams.
-func (l *Lab) Query(ctx context.Context, from, name, qtype string) (*NameAnswer, error) {
+func (l *Lab) Query(ctx context.Context, from, name, qtype string) (*status.NameAnswer, error) {
 	plan := l.Plan()
 	instance, err := plan.Instance(from)
 	if err != nil {
@@ -79,10 +40,10 @@ func (l *Lab) Query(ctx context.Context, from, name, qtype string) (*NameAnswer,
 	}
 	req := new(mdns.Msg).SetQuestion(mdns.Fqdn(name), mdns.StringToType[qtype])
 	reply, e, source := running.server.Explain(ctx, req, instance.IP)
-	out := &NameAnswer{
-		Schema: Schema, Name: strings.TrimSuffix(req.Question[0].Name, "."), Type: qtype,
-		From: shortName(plan, *instance), IP: instance.IP, Zone: e.AskerZone, VPC: vpc.Name,
-		Code: mdns.RcodeToString[reply.Rcode], Source: source, Records: []string{}, Steps: []NameStep{},
+	out := &status.NameAnswer{
+		Schema: status.Schema, Name: strings.TrimSuffix(req.Question[0].Name, "."), Type: qtype,
+		From: plan.ShortName(*instance), IP: instance.IP, Zone: e.AskerZone, VPC: vpc.Name,
+		Code: mdns.RcodeToString[reply.Rcode], Source: source, Records: []string{}, Steps: []status.NameStep{},
 	}
 	for _, rr := range reply.Answer {
 		out.Records = append(out.Records, strings.ReplaceAll(rr.String(), "\t", " "))
@@ -93,13 +54,13 @@ func (l *Lab) Query(ctx context.Context, from, name, qtype string) (*NameAnswer,
 	return out, nil
 }
 
-func nameStep(s dns.Step) NameStep {
-	out := NameStep{
+func nameStep(s dns.Step) status.NameStep {
+	out := status.NameStep{
 		Name: strings.TrimSuffix(s.Name, "."), Outcome: string(s.Outcome), Authority: strings.TrimSuffix(s.Authority, "."),
-		Wildcard: s.Wildcard, Affinity: s.Affinity, Addresses: []NameAddress{},
+		Wildcard: s.Wildcard, Affinity: s.Affinity, Addresses: []status.NameAddress{},
 	}
 	for _, c := range s.Choices {
-		out.Addresses = append(out.Addresses, NameAddress{IP: c.IP, Zone: c.Zone, Given: c.Given, Reason: c.Reason})
+		out.Addresses = append(out.Addresses, status.NameAddress{IP: c.IP, Zone: c.Zone, Given: c.Given, Reason: c.Reason})
 	}
 	return out
 }
@@ -117,15 +78,16 @@ func queryOf(plan *topology.Plan, instance topology.Instance, name, qtype string
 	if qtype == "" {
 		qtype = "A"
 	}
-	if !slices.Contains(QueryTypes(), qtype) {
-		return "", "", fmt.Errorf("there is no record type %q: want one of %s", qtype, strings.Join(QueryTypes(), ", "))
+	if !slices.Contains(status.QueryTypes(), qtype) {
+		return "", "", fmt.Errorf("there is no record type %q: want one of %s", qtype, strings.Join(status.QueryTypes(), ", "))
 	}
 	value, err := plan.Lookup(name)
 	switch {
 	case err == nil && !strings.HasSuffix(name, ".ip"):
 		name = value
 	case !strings.Contains(name, "."):
-		name += "." + parent(instance.DNSName) // as resolv.conf says
+		_, domain, _ := strings.Cut(instance.DNSName, ".")
+		name += "." + domain // as resolv.conf says
 	}
 	if _, ok := mdns.IsDomainName(name); !ok {
 		return "", "", fmt.Errorf("%q is not a domain name", name)
@@ -133,27 +95,11 @@ func queryOf(plan *topology.Plan, instance topology.Instance, name, qtype string
 	return name, qtype, nil
 }
 
-// NameQuery is one question that an instance asked.
-type NameQuery struct {
-	Time      time.Time      `json:"time"`
-	VPC       string         `json:"vpc"`
-	From      string         `json:"from,omitempty"` // the instance; empty where it was none
-	Asker     netip.AddrPort `json:"asker"`
-	Transport string         `json:"transport"` // udp or tcp
-	Name      string         `json:"name"`      // as asked, the case too
-	Type      string         `json:"type"`
-	Code      string         `json:"code"`
-	Source    string         `json:"source"`
-	Data      []string       `json:"data"`
-	Bytes     int            `json:"bytes"`
-	Micros    int64          `json:"microseconds"`
-}
-
 // WatchQueries calls each for every question to the resolvers, of one instance
 // or of all where from is empty, until ctx ends. each is called from several
 // goroutines, where questions are answered, and must not block. It returns
 // when each is not called any more.
-func (l *Lab) WatchQueries(ctx context.Context, from string, each func(NameQuery)) error {
+func (l *Lab) WatchQueries(ctx context.Context, from string, each func(status.NameQuery)) error {
 	plan := l.Plan()
 	var only *topology.Instance
 	if from != "" {
@@ -172,7 +118,7 @@ func (l *Lab) WatchQueries(ctx context.Context, from string, each func(NameQuery
 		}
 		names := map[netip.Addr]string{}
 		for _, instance := range vpc.Instances {
-			names[instance.IP] = shortName(plan, instance)
+			names[instance.IP] = plan.ShortName(instance)
 		}
 		stop := running.server.Watch(func(q dns.Query) {
 			if only == nil || only.IP == q.Asker.Addr() {
@@ -185,10 +131,10 @@ func (l *Lab) WatchQueries(ctx context.Context, from string, each func(NameQuery
 	return nil
 }
 
-func nameQuery(vpc, from string, q dns.Query) NameQuery {
-	out := NameQuery{
+func nameQuery(vpc, from string, q dns.Query) status.NameQuery {
+	out := status.NameQuery{
 		Time: q.Time, VPC: vpc, From: from, Asker: q.Asker, Transport: "udp", Name: strings.TrimSuffix(q.Name, "."), Type: q.Type,
-		Code: q.Code, Source: q.Source, Data: list(q.Data), Bytes: q.Size, Micros: q.Took.Microseconds(),
+		Code: q.Code, Source: q.Source, Data: append([]string{}, q.Data...), Bytes: q.Size, Micros: q.Took.Microseconds(),
 	}
 	if q.TCP {
 		out.Transport = "tcp"

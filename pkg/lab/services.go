@@ -22,6 +22,7 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/host"
+	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -89,7 +90,7 @@ func (s serviceSpec) key() string {
 
 func (l *Lab) startService(plan *topology.Plan, spec serviceSpec) (*service, error) {
 	if spec.Kind == "command" {
-		name := shortName(plan, spec.instance)
+		name := plan.ShortName(spec.instance)
 		return startCommand(l.dir, filepath.Dir(plan.File), spec, func(how string) {
 			text := fmt.Sprintf("%s of instance %s ended: %s", spec, name, how)
 			l.plane.Observe(control.Event{Kind: "program", Name: name, Verb: "end", From: "running", To: "exited", Text: text})
@@ -220,7 +221,7 @@ func serveUDP(ctx context.Context, pc net.PacketConn, answer func(request []byte
 // topology file, so that the file can name others beside it. What it prints
 // goes to the lab's log directory, and exited hears how it ended by itself.
 // The kernel ends it when the daemon ends, however that happens.
-func startCommand(dir Dir, beside string, spec serviceSpec, exited func(how string)) (*service, error) {
+func startCommand(dir labdir.Dir, beside string, spec serviceSpec, exited func(how string)) (*service, error) {
 	if err := findProgram(beside, spec.Argv[0]); err != nil {
 		return nil, err
 	}
@@ -278,7 +279,7 @@ func findProgram(beside, program string) error {
 	return err
 }
 
-func openProgramLog(dir Dir, spec serviceSpec) (*os.File, error) {
+func openProgramLog(dir labdir.Dir, spec serviceSpec) (*os.File, error) {
 	if err := os.MkdirAll(dir.Path("log"), 0o700); err != nil {
 		return nil, err
 	}

@@ -7,11 +7,11 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
-	"os"
 	"slices"
 	"sync"
 
 	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -26,7 +26,7 @@ const (
 // stateFiles writes down what operations changed. A file that could not be
 // written is tried again with the next change.
 type stateFiles struct {
-	dir Dir
+	dir labdir.Dir
 	log *slog.Logger
 
 	mu       sync.Mutex
@@ -50,7 +50,7 @@ func (e *NotSavedError) Hint() string {
 	return "a daemon that takes the lab over will not know of it; the next operation tries to save it again"
 }
 
-func newStateFiles(dir Dir, log *slog.Logger) *stateFiles {
+func newStateFiles(dir labdir.Dir, log *slog.Logger) *stateFiles {
 	return &stateFiles{dir: dir, log: log, unsaved: map[string][]byte{}}
 }
 
@@ -69,7 +69,7 @@ func (s *stateFiles) additions() (added []topology.Addition) {
 }
 
 func (s *stateFiles) read(name, what string, take func([]byte) error) {
-	text, err := os.ReadFile(s.dir.Path(name))
+	text, err := s.dir.Load(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
@@ -119,7 +119,7 @@ func (s *stateFiles) save(plane *control.Plane) error {
 func (s *stateFiles) writeLocked() error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(s.unsaved)) {
-		if err := writeFile(s.dir.Path(name), s.unsaved[name]); err != nil {
+		if err := s.dir.Save(name, s.unsaved[name]); err != nil {
 			s.log.Error(name+" could not be saved", "error", err)
 			errs = append(errs, err)
 			continue

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -41,7 +42,7 @@ func newSavedPlane(t *testing.T) *control.Plane {
 
 // What cannot be saved is told to whoever asks, until it is.
 func TestWhatCannotBeSavedIsTold(t *testing.T) {
-	dir := Dir(t.TempDir())
+	dir := labdir.Dir(t.TempDir())
 	files := newStateFiles(dir, slog.New(slog.DiscardHandler))
 	plane := newSavedPlane(t)
 	require.NoError(t, files.save(plane))
@@ -69,7 +70,7 @@ func TestWhatCannotBeSavedIsTold(t *testing.T) {
 
 // A lab comes up without what it cannot read, and says so.
 func TestWhatCannotBeRestoredIsTold(t *testing.T) {
-	dir := Dir(t.TempDir())
+	dir := labdir.Dir(t.TempDir())
 	for _, name := range []string{stateFile, addedFile, faultsFile} {
 		require.NoError(t, os.WriteFile(dir.Path(name), []byte("{"), 0o600))
 	}

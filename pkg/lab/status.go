@@ -1,282 +1,67 @@
 package lab
 
 import (
-	"net/netip"
-	"time"
+	"os"
+
+	"github.com/plinksim/plinksim/pkg/compile"
+	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/status"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// Schema is the version of everything that is printed as JSON. It changes
-// when a field is removed or changes its meaning.
-const Schema = "plinksim/v1"
-
-// Status is a lab as people and scripts read it.
-type Status struct {
-	Schema  string    `json:"schema"`
-	Lab     string    `json:"lab"`
-	Cloud   string    `json:"cloud"`
-	Region  string    `json:"region"`
-	File    string    `json:"file"`
-	Dir     string    `json:"dir"`
-	PID     int       `json:"pid"`
-	Started time.Time `json:"started"`
-
-	VPCs          []VPCStatus          `json:"vpcs"`
-	Services      []ServiceStatus      `json:"endpoint_services"`
-	Endpoints     []EndpointStatus     `json:"endpoints"`
-	LoadBalancers []LoadBalancerStatus `json:"load_balancers"`
-	NATGateways   []NATGatewayStatus   `json:"nat_gateways"`
-	ServerGroups  []ServerGroupStatus  `json:"server_groups"`
-	Links         []LinkStatus         `json:"links"`
-	Proxies       []ProxyStatus        `json:"proxies"` // listeners of albs, node by node
-	Shaping       []ShapedStatus       `json:"shaping"` // bandwidths and faults of connections
-	Dataplane     DataplaneStatus      `json:"data_plane"`
-
-	// Problems are sentences about the lab itself: a state that could not be
-	// restored, or is not saved.
-	Problems []string `json:"problems"`
+// StatusFor is Status as an account sees it, or all of it where account is "".
+func (l *Lab) StatusFor(account string) (status.Lab, error) {
+	all := l.Status()
+	if account == "" {
+		return all, nil
+	}
+	if _, err := l.Plan().Account(account); err != nil {
+		return status.Lab{}, control.UnknownAccount(l.Plan(), account)
+	}
+	return all.SeenBy(account), nil
 }
 
-// VPCStatus is one VPC with what is in it.
-type VPCStatus struct {
-	Name      string           `json:"name"`
-	ID        string           `json:"id"`
-	Account   string           `json:"account"`
-	CIDR      netip.Prefix     `json:"cidr"`
-	Resolvers []netip.Addr     `json:"resolvers"`
-	Instances []InstanceStatus `json:"instances"`
+// Status is a copy of everything that people ask about a lab.
+func (l *Lab) Status() status.Lab {
+	state := l.plane.State()
+	plan := state.Plan
+	s := compile.Status(state)
+	s.Dir, s.PID, s.Started, s.Problems = string(l.dir), os.Getpid(), l.started, l.kept.problems()
+	for i, vpc := range plan.VPCs {
+		for j, instance := range vpc.Instances {
+			l.addInstance(&s.VPCs[i].Instances[j], instance)
+		}
+	}
+	for _, sg := range plan.ServerGroups {
+		s.ServerGroups = append(s.ServerGroups, l.groupStatus(plan, sg))
+	}
+	s.Proxies = l.proxyStatus(plan)
+	stats := l.engine.Stats()
+	l.mu.Lock()
+	s.Shaping = l.faults.Shaped(plan, l.numbers, stats.Shaped)
+	l.mu.Unlock()
+	s.Links = compile.Links(plan, stats.Table.Links)
+	s.Dataplane = compile.Dataplane(stats, l.engine.Each())
+	return s
 }
 
-// InstanceStatus is one instance.
-type InstanceStatus struct {
-	Name     string                  `json:"name"` // as commands take it
-	ID       string                  `json:"id"`
-	Subnet   string                  `json:"subnet"`
-	Zone     string                  `json:"zone"`
-	IP       netip.Addr              `json:"ip"`
-	IPv6     netip.Addr              `json:"ipv6,omitzero"`
-	DNSName  string                  `json:"dns_name"`
-	Services []InstanceServiceStatus `json:"services"`
-	// Denied counts the packets that the instance's security groups dropped.
-	Denied uint64 `json:"denied_packets"`
+// addInstance adds what is known of an instance that runs.
+func (l *Lab) addInstance(out *status.Instance, instance topology.Instance) {
+	if len(instance.SecurityGroups) > 0 {
+		// A count that cannot be read stays 0: the rest is still worth showing.
+		if ns, err := l.namespace(instance.Namespace); err == nil {
+			drops, _ := ns.SecurityGroupDrops()
+			out.Denied = drops.Ingress + drops.Egress
+		}
+	}
+	for i, spec := range instance.Services {
+		if running := l.service(serviceSpec{instance, spec}.key()); running != nil {
+			out.Services[i].State = running.State()
+		}
+	}
 }
 
-// InstanceServiceStatus is one program on an instance.
-type InstanceServiceStatus struct {
-	Kind  string `json:"kind"`
-	Port  uint16 `json:"port,omitempty"`
-	State string `json:"state"`
-}
-
-// ServiceStatus is one endpoint service as its provider sees it.
-type ServiceStatus struct {
-	Name         string    `json:"name"`
-	ID           string    `json:"id"`
-	ServiceName  string    `json:"service_name"`
-	Account      string    `json:"account"`
-	State        string    `json:"state"` // in the words of the cloud
-	Modified     time.Time `json:"modified"`
-	Description  string    `json:"description"`
-	Payer        string    `json:"payer"` // consumer or provider
-	Domain       string    `json:"domain"`
-	Resources    []string  `json:"resources"` // clb1@zone
-	AutoAccept   bool      `json:"auto_accept"`
-	ZoneAffinity bool      `json:"zone_affinity"`
-	Bandwidth    int       `json:"bandwidth_mbit"`
-	Whitelist    []string  `json:"whitelist"`
-	Connections  int       `json:"connections"`
-
-	PrivateName *PrivateNameStatus `json:"private_dns_name,omitempty"`
-}
-
-// EndpointStatus is one endpoint and its connection.
-type EndpointStatus struct {
-	Name           string       `json:"name"`
-	ID             string       `json:"id"`
-	Account        string       `json:"account"`
-	AccountID      string       `json:"account_id"`
-	VPC            string       `json:"vpc"`
-	VPCID          string       `json:"vpc_id"`
-	Service        string       `json:"service"`
-	EndpointState  string       `json:"endpoint_state"` // of the endpoint itself
-	State          string       `json:"state"`          // of its connection, in the words of the cloud
-	Since          time.Time    `json:"since"`
-	Modified       time.Time    `json:"modified"` // when anything of the connection was changed
-	Actions        []string     `json:"actions"`  // what the provider can do to the connection now
-	Description    string       `json:"description"`
-	Domain         string       `json:"domain"`
-	Bandwidth      int          `json:"bandwidth_mbit"`
-	SecurityGroups []string     `json:"security_groups"`
-	Zones          []ZoneStatus `json:"zones"`
-
-	ZoneAffinity bool   `json:"zone_affinity"`
-	PrivateName  string `json:"private_dns_name,omitempty"` // that its VPC knows it by now
-}
-
-// PrivateNameStatus is the private DNS name of a service, with the record that
-// verifies it.
-type PrivateNameStatus struct {
-	Name     string `json:"name"`
-	State    string `json:"state"` // in the words of the cloud
-	TXTName  string `json:"txt_name"`
-	TXTValue string `json:"txt_value"`
-}
-
-// ZoneStatus is one zone of an endpoint.
-type ZoneStatus struct {
-	Zone         string     `json:"zone"`
-	State        string     `json:"state"`
-	Subnet       string     `json:"subnet"`
-	ENI          string     `json:"eni"`
-	IP           netip.Addr `json:"ip"`
-	IPv6         netip.Addr `json:"ipv6,omitzero"`
-	Domain       string     `json:"domain"`
-	LoadBalancer string     `json:"load_balancer,omitempty"`
-	// Replaced is the load balancer that old sessions still go through.
-	Replaced string `json:"replaced,omitempty"`
-}
-
-// LoadBalancerStatus is one load balancer.
-type LoadBalancerStatus struct {
-	Name      string           `json:"name"`
-	ID        string           `json:"id"`
-	Type      string           `json:"type"`
-	VPC       string           `json:"vpc"`
-	Nodes     []NodeStatus     `json:"nodes"`
-	Listeners []ListenerStatus `json:"listeners"`
-}
-
-// NodeStatus is a load balancer's node in one zone.
-type NodeStatus struct {
-	Zone   string       `json:"zone"`
-	IP     netip.Addr   `json:"ip"`
-	IPv6   netip.Addr   `json:"ipv6,omitzero"`
-	NATIPs []netip.Addr `json:"nat_ips"`
-}
-
-// ListenerStatus is one listener.
-type ListenerStatus struct {
-	Protocol    string `json:"protocol"`
-	Port        uint16 `json:"port"`
-	ServerGroup string `json:"server_group"`
-}
-
-// NATGatewayStatus is one NAT gateway with its FullNAT table.
-type NATGatewayStatus struct {
-	Name     string               `json:"name"`
-	ID       string               `json:"id"`
-	TableID  string               `json:"full_nat_table_id"`
-	Type     string               `json:"type"`
-	State    string               `json:"state"`
-	Modified time.Time            `json:"modified"`
-	Account  string               `json:"account"`
-	VPC      string               `json:"vpc"`
-	Subnet   string               `json:"subnet"`
-	Zone     string               `json:"zone"`
-	ENI      string               `json:"eni"`
-	IP       netip.Addr           `json:"ip"`
-	CIDR     netip.Prefix         `json:"nat_cidr"`
-	NATIPs   []NATIPStatus        `json:"nat_ips"` // the default one, its own address, first
-	Entries  []FullNATEntryStatus `json:"full_nat"`
-}
-
-// NATIPStatus is one NAT IP of a gateway.
-type NATIPStatus struct {
-	ID      string     `json:"id"`
-	IP      netip.Addr `json:"ip"`
-	State   string     `json:"state"`
-	Default bool       `json:"default"`
-	Entries int        `json:"entries"` // that use it
-}
-
-// FullNATEntryStatus is one entry of a FullNAT table.
-type FullNATEntryStatus struct {
-	Name     string         `json:"name"`
-	ID       string         `json:"id"`
-	State    string         `json:"state"`
-	Modified time.Time      `json:"modified"`
-	Protocol string         `json:"protocol"`
-	NAT      netip.AddrPort `json:"nat"`    // where the provider's instances connect to
-	Access   netip.AddrPort `json:"access"` // the user's server
-	Endpoint string         `json:"endpoint"`
-	ENI      string         `json:"eni"`     // ep1@zone
-	SeenAs   netip.Addr     `json:"seen_as"` // its address, which is what the server sees
-	Domain   string         `json:"domain,omitempty"`
-}
-
-// ServerGroupStatus is one server group with the health of its servers.
-type ServerGroupStatus struct {
-	Name    string         `json:"name"`
-	Servers []ServerStatus `json:"servers"`
-}
-
-// ServerStatus is one server of a group.
-type ServerStatus struct {
-	Instance string         `json:"instance"`
-	Address  netip.AddrPort `json:"address"`
-	Weight   int            `json:"weight"`
-	Healthy  bool           `json:"healthy"`               // takes sessions as far as its health goes
-	State    string         `json:"state"`                 // in the words of the cloud
-	Code     string         `json:"reason_code,omitempty"` // the same
-	Reason   string         `json:"reason,omitempty"`
-	Sessions int            `json:"sessions"` // that have begun through this group and not ended
-	Since    time.Time      `json:"since"`
-}
-
-// LinkStatus counts what passed one listener through one ENI, or one FullNAT
-// entry.
-type LinkStatus struct {
-	Name              string            `json:"name"` // ep1@zone tcp/80, or ngw1/mysql1
-	Sessions          int               `json:"sessions"`
-	SessionsOpened    uint64            `json:"sessions_opened"`
-	PacketsToProvider uint64            `json:"packets_to_provider"`
-	BytesToProvider   uint64            `json:"bytes_to_provider"`
-	PacketsToConsumer uint64            `json:"packets_to_consumer"`
-	BytesToConsumer   uint64            `json:"bytes_to_consumer"`
-	Superframes       uint64            `json:"superframes"`
-	Segments          uint64            `json:"segments"`
-	Verdicts          map[string]uint64 `json:"verdicts"`
-}
-
-// WorkerStatus counts what one worker of the data plane did.
-type WorkerStatus struct {
-	Sessions   int    `json:"sessions"`
-	FramesRead uint64 `json:"frames_read"`
-	FramesSent uint64 `json:"frames_sent"`
-	RingDrops  uint64 `json:"ring_drops"`
-	CopyDrops  uint64 `json:"copy_drops"`
-	SendErrors uint64 `json:"send_errors"`
-	// Frames that another worker's session was of, and those of them that it
-	// had no room for.
-	HandedOver      uint64 `json:"handed_over"`
-	HandedOverDrops uint64 `json:"handed_over_drops"`
-}
-
-// DataplaneStatus counts what the whole lab's data plane did.
-type DataplaneStatus struct {
-	Sessions    int               `json:"sessions"`
-	Verdicts    map[string]uint64 `json:"verdicts"`
-	FramesRead  uint64            `json:"frames_read"`
-	FramesSent  uint64            `json:"frames_sent"`
-	Superframes uint64            `json:"superframes_read"`
-	RingDrops   uint64            `json:"ring_drops"`
-	CopyDrops   uint64            `json:"copy_drops"`
-	SendErrors  uint64            `json:"send_errors"`
-	Workers     []WorkerStatus    `json:"workers"`
-}
-
-// SessionStatus is one session with both sides of its translation.
-type SessionStatus struct {
-	Link              string         `json:"link"`
-	Protocol          string         `json:"protocol"`
-	State             string         `json:"state"`
-	Consumer          netip.AddrPort `json:"consumer"` // before: consumer > endpoint; of a FullNAT entry, provider > NAT IP
-	Endpoint          netip.AddrPort `json:"endpoint"`
-	NAT               netip.AddrPort `json:"nat"` // after: nat > target
-	Target            netip.AddrPort `json:"target"`
-	PacketsToProvider uint64         `json:"packets_to_provider"`
-	BytesToProvider   uint64         `json:"bytes_to_provider"`
-	PacketsToConsumer uint64         `json:"packets_to_consumer"`
-	BytesToConsumer   uint64         `json:"bytes_to_consumer"`
-	IdleSeconds       float64        `json:"idle_seconds"`
-	ExpiresSeconds    float64        `json:"expires_seconds"`
+// Sessions is a copy of the session table.
+func (l *Lab) Sessions() []status.Session {
+	return compile.Sessions(l.plane.State().Plan, l.engine.Sessions())
 }

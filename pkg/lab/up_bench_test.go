@@ -11,9 +11,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/plinksim/plinksim/internal/testenv"
+	"github.com/plinksim/plinksim/pkg/compile"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dns"
 	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/labdir"
+	"github.com/plinksim/plinksim/pkg/lb"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -60,19 +63,20 @@ func BenchmarkPutInForce(b *testing.B) {
 	plan := big(b, 100, 10, 200)
 	plane, err := control.NewPlane(plan, time.Now)
 	require.NoError(b, err)
-	numbers := lab.Numbers{}
+	numbers := compile.Numbers{}
 	for i, eni := range plan.ENIs() {
 		numbers[eni.Device] = packet.ENI(i + 1)
 	}
-	pick := func(string, string, string) lab.Chooser { return lab.Chooser{} }
+	pick := func(string, string, string) compile.Chooser { return compile.Chooser{} }
+	health := compile.Health{Servers: func(string) []lb.ServerHealth { return nil }}
 	b.Run("step=compile", func(b *testing.B) {
 		for b.Loop() {
-			lab.Compile(plan, plane.State(), numbers, pick)
+			compile.Plan(plan, plane.State(), numbers, pick)
 		}
 	})
 	b.Run("step=views", func(b *testing.B) {
 		for b.Loop() {
-			for _, cfg := range lab.CompileNames(plan, plane.State(), allHealthy(plan)) {
+			for _, cfg := range compile.Names(plan, plane.State(), health) {
 				_, err := dns.NewView(cfg)
 				require.NoError(b, err)
 			}
@@ -89,7 +93,7 @@ func BenchmarkUp(b *testing.B) {
 		b.Run(fmt.Sprintf("vpcs=%d/instances=%d/endpoints=%d", size.vpcs, size.vpcs*size.instances, size.endpoints), func(b *testing.B) {
 			var down time.Duration
 			for b.Loop() {
-				dir := lab.Dir(b.TempDir() + "/big")
+				dir := labdir.Dir(b.TempDir() + "/big")
 				running, err := lab.Start(b.Context(), dir, plan, slog.New(slog.DiscardHandler), func(int, int, string) {})
 				require.NoError(b, err)
 				start := time.Now()

@@ -33,6 +33,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -66,7 +67,7 @@ func reap(tmp string, age time.Duration) error {
 	}
 	var errs []error
 	for _, path := range found {
-		dir := lab.Dir(path)
+		dir := labdir.Dir(path)
 		info, err := os.Stat(dir.Path("lock"))
 		if err != nil || time.Since(info.ModTime()) < age {
 			continue
@@ -75,7 +76,7 @@ func reap(tmp string, age time.Duration) error {
 		if err != nil {
 			continue // it is somebody's
 		}
-		errs = append(errs, dir.Clear(context.Background(), lock), os.Remove(filepath.Dir(path)))
+		errs = append(errs, lab.Clear(context.Background(), dir, lock), os.Remove(filepath.Dir(path)))
 		lock.Release()
 	}
 	return errors.Join(errs...)
@@ -93,7 +94,7 @@ func Require(t testing.TB) {
 type Lab struct {
 	*lab.Lab
 	t   testing.TB
-	dir lab.Dir
+	dir labdir.Dir
 }
 
 // Up runs the topology in a file until the test ends. It returns when every
@@ -125,7 +126,7 @@ func start(t testing.TB, plan *topology.Plan) *Lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := lab.Dir(filepath.Join(root, plan.Name))
+	dir := labdir.Dir(filepath.Join(root, plan.Name))
 	lock, err := dir.Lock()
 	if err != nil {
 		os.RemoveAll(root)

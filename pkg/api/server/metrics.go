@@ -1,0 +1,302 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/plinksim/plinksim/pkg/api"
+	"github.com/plinksim/plinksim/pkg/dataplane"
+	"github.com/plinksim/plinksim/pkg/fullnat"
+	"github.com/plinksim/plinksim/pkg/lab"
+)
+
+// metrics is where the server answers /metrics beside its socket.
+type metrics struct {
+	handler http.Handler
+
+	mu      sync.Mutex
+	asked   string
+	at      string // what it became
+	server  *http.Server
+	stopped bool
+}
+
+func newMetrics(l *lab.Lab) *metrics {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		collector{l.Metrics},
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return &metrics{handler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{})}
+}
+
+func (m *metrics) move(w http.ResponseWriter, r *http.Request) {
+	var asked api.MetricsAddress
+	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	at, err := m.listen(asked.Address)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	answer(w, api.MetricsAddress{Address: at})
+}
+
+// listen starts at the new address before it stops at the old one.
+func (m *metrics) listen(address string) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stopped {
+		return "", errors.New("the lab is just being taken down")
+	}
+	if m.server != nil && (address == m.asked || address == m.at) {
+		return m.at, nil
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", fmt.Errorf("metrics address %q: want HOST:PORT, or :PORT on the loopback interface", address)
+	}
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	ln, err := net.Listen("tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		return "", fmt.Errorf("metrics address %q: %w", address, err)
+	}
+	m.closeLocked()
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", m.handler)
+	m.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	m.asked, m.at = address, ln.Addr().String()
+	go m.server.Serve(ln)
+	return m.at, nil
+}
+
+// stop ends it for good.
+func (m *metrics) stop() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stopped = true
+	m.closeLocked()
+}
+
+func (m *metrics) closeLocked() {
+	if m.server != nil {
+		m.server.Close()
+		m.server = nil
+	}
+}
+
+// collector reads the lab's counters when somebody asks.
+type collector struct{ read func() lab.Metrics }
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("plinksim_"+name, help, labels, nil)
+}
+
+var (
+	descInfo    = desc("lab_info", "The lab that runs; always 1.", "lab", "cloud", "region")
+	descStarted = desc("lab_start_time_seconds", "When the lab came up, in seconds since 1970.")
+
+	descENIFrames = desc("eni_frames_total", "Frames that an ENI received or sent; a superframe is one.", "eni", "direction")
+	descENIBytes  = desc("eni_bytes_total", "Bytes of the frames that an ENI received or sent, with Ethernet headers.", "eni", "direction")
+
+	descLinkPackets     = desc("link_packets_total", "Frames that a link forwarded; a superframe is one.", "link", "direction")
+	descLinkBytes       = desc("link_bytes_total", "Bytes of the IP packets that a link forwarded.", "link", "direction")
+	descLinkSegments    = desc("link_segments_total", "Packets that a link forwarded, with superframes counted as what they are cut into.", "link")
+	descLinkSuperframes = desc("link_superframes_total", "Superframes that a link forwarded.", "link")
+	descLinkSessions    = desc("link_sessions", "Sessions of a link; each holds one NAT port.", "link")
+	descLinkOpened      = desc("link_sessions_opened_total", "Sessions that a link has opened.", "link")
+	descLinkEvicted     = desc("link_sessions_evicted_total", "Half-open sessions of a link that gave way to others.", "link")
+	descLinkVerdicts    = desc("link_verdicts_total", "Packets of a link by what became of them; all but Forwarded are drops.", "link", "verdict")
+
+	descVerdicts   = desc("verdicts_total", "Packets by what became of them; all but Forwarded are drops.", "verdict")
+	descSessions   = desc("sessions", "Sessions in the table.")
+	descHalfOpen   = desc("sessions_half_open", "TCP sessions that the consumer has not confirmed.")
+	descTableBytes = desc("session_table_bytes", "Memory that is reserved for sessions.")
+	descUnsent     = desc("table_unsent_frames_total", "Frames that the session table wanted to send and had no room for.")
+
+	descPortsInUse = desc("nat_ports_in_use", "NAT ports of a NAT IP that sessions to a target hold; of the hundred NAT IPs and targets with most of them.", "eni", "nat_ip", "protocol", "target")
+	descPortsLimit = desc("nat_ports_limit", "NAT ports that a NAT IP has for a target.", "eni", "nat_ip", "protocol", "target")
+
+	descWorkerFrames      = desc("worker_frames_total", "Frames that a worker received or sent.", "worker", "direction")
+	descWorkerBytes       = desc("worker_bytes_total", "Bytes of the frames that a worker received or sent.", "worker", "direction")
+	descWorkerSuperframes = desc("worker_superframes_total", "Superframes that a worker received.", "worker")
+	descWorkerDropped     = desc("worker_dropped_frames_total", "Frames that a worker's driver lost: no slot in the ring, no whole copy, not sent, from no ENI, or no room where it was handed over to.", "worker", "reason")
+
+	descWorkerSessions = desc("worker_sessions", "Sessions in a worker's table.", "worker")
+	descWorkerHanded   = desc("worker_handed_over_frames_total", "Frames that a worker received and another one's session was of.", "worker")
+
+	descShapedDropped = desc("shaping_dropped_frames_total", "Frames that shaping and faults dropped.", "link", "direction", "reason")
+	descShapedWaiting = desc("shaping_waiting_frames", "Frames that wait for their time.", "link", "direction")
+	descFaultDropped  = desc("fault_dropped_frames_total", "Frames dropped from and to ENIs that are down or blackholes.", "reason")
+
+	descARP = desc("arp_frames_total", "ARP frames and neighbour solicitations, answered or ignored.", "result")
+
+	descConnected    = desc("connection_connected", "Whether the connection of an endpoint is connected.", "service", "endpoint")
+	descHealthy      = desc("server_healthy", "Whether a server passes its health checks.", "group", "instance", "address")
+	descServerLoad   = desc("server_sessions", "Sessions that began through the server group and have not ended.", "group", "instance", "address")
+	descChecks       = desc("server_checks_total", "Health checks of a server.", "group", "instance", "address")
+	descChecksFailed = desc("server_failed_checks_total", "Health checks of a server that failed.", "group", "instance", "address")
+
+	descDNSMessages   = desc("dns_messages_total", "Messages that a VPC's resolver got.", "vpc", "transport")
+	descDNSAnswers    = desc("dns_answers_total", "Answers of a VPC's resolver by their code.", "vpc", "rcode")
+	descDNSTruncated  = desc("dns_truncated_answers_total", "Answers that did not fit a UDP message.", "vpc")
+	descDNSUpstream   = desc("dns_upstream_questions_total", "Questions to the upstreams of a VPC's resolver.", "vpc", "result")
+	descDNSCached     = desc("dns_cached_answers_total", "Answers of a VPC's resolver that an upstream had given before.", "vpc")
+	descDNSUnanswered = desc("dns_unanswered_messages_total", "Messages to a VPC's resolver that got no answer.", "vpc")
+)
+
+// Describe says nothing: what there is depends on the topology.
+func (collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	m := c.read()
+	to := emitter{out}
+	to.gauge(descInfo, 1, m.Lab, m.Cloud, m.Region)
+	to.gauge(descStarted, float64(m.Started.UnixMilli())/1000)
+	for eni, s := range m.ENIs {
+		to.count(descENIFrames, s.FramesReceived, eni, "received")
+		to.count(descENIFrames, s.FramesSent, eni, "sent")
+		to.count(descENIBytes, s.BytesReceived, eni, "received")
+		to.count(descENIBytes, s.BytesSent, eni, "sent")
+	}
+	to.table(m.Engine.Table)
+	for _, l := range m.Engine.Table.Links {
+		to.link(l)
+	}
+	for _, use := range m.NATPorts {
+		labels := []string{use.ENI, use.NATIP.String(), use.Protocol, use.Target.String()}
+		to.gauge(descPortsInUse, float64(use.InUse), labels...)
+		to.gauge(descPortsLimit, float64(use.Limit), labels...)
+	}
+	for i, w := range m.Workers {
+		to.worker(strconv.Itoa(i), w)
+	}
+	to.shaping(m.Engine.Shaped)
+	to.count(descARP, m.Engine.ARP.Answered, "answered")
+	to.count(descARP, m.Engine.ARP.Ignored, "ignored")
+	for _, c := range m.Connections {
+		to.gauge(descConnected, one(c.State.Carried()), c.Service, c.Endpoint)
+	}
+	to.servers(m)
+	to.resolvers(m)
+	to.proxies(m)
+}
+
+type emitter struct{ out chan<- prometheus.Metric }
+
+func (e emitter) count(d *prometheus.Desc, n uint64, labels ...string) {
+	e.out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+}
+
+func (e emitter) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	e.out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func one(v bool) float64 {
+	if v {
+		return 1
+	}
+	return 0
+}
+
+func (e emitter) table(s fullnat.Stats) {
+	for v, n := range s.Verdicts {
+		e.count(descVerdicts, n, fullnat.Verdict(v).String())
+	}
+	e.gauge(descSessions, float64(s.Sessions))
+	e.gauge(descHalfOpen, float64(s.HalfOpen))
+	e.gauge(descTableBytes, float64(s.Bytes))
+	e.count(descUnsent, s.Unsent)
+}
+
+func (e emitter) link(l fullnat.LinkStats) {
+	e.count(descLinkPackets, l.PacketsToProvider, l.Name, "to_provider")
+	e.count(descLinkPackets, l.PacketsToConsumer, l.Name, "to_consumer")
+	e.count(descLinkBytes, l.BytesToProvider, l.Name, "to_provider")
+	e.count(descLinkBytes, l.BytesToConsumer, l.Name, "to_consumer")
+	e.count(descLinkSegments, l.Segments, l.Name)
+	e.count(descLinkSuperframes, l.Superframes, l.Name)
+	e.gauge(descLinkSessions, float64(l.Sessions), l.Name)
+	e.count(descLinkOpened, l.SessionsOpened, l.Name)
+	e.count(descLinkEvicted, l.Evicted, l.Name)
+	for v, n := range l.Verdicts {
+		if n > 0 || fullnat.Verdict(v) == fullnat.Forwarded {
+			e.count(descLinkVerdicts, n, l.Name, fullnat.Verdict(v).String())
+		}
+	}
+}
+
+func (e emitter) worker(worker string, w dataplane.WorkerStats) {
+	s := w.Driver
+	e.gauge(descWorkerSessions, float64(w.Sessions), worker)
+	e.count(descWorkerHanded, w.HandedOver, worker)
+	e.count(descWorkerDropped, w.Refused, worker, "handed_over")
+	e.count(descWorkerFrames, s.FramesRead, worker, "received")
+	e.count(descWorkerFrames, s.FramesWritten, worker, "sent")
+	e.count(descWorkerBytes, s.BytesRead, worker, "received")
+	e.count(descWorkerBytes, s.BytesWritten, worker, "sent")
+	e.count(descWorkerSuperframes, s.SuperframesRead, worker)
+	e.count(descWorkerDropped, s.RingDrops, worker, "ring")
+	e.count(descWorkerDropped, s.CopyDrops, worker, "copy")
+	e.count(descWorkerDropped, s.SendErrors, worker, "send")
+	e.count(descWorkerDropped, s.Foreign, worker, "foreign")
+}
+
+func (e emitter) shaping(s dataplane.ShapingStats) {
+	for _, l := range s.Links {
+		e.shaped(l.Name, "to_provider", l.ToProvider)
+		e.shaped(l.Name, "to_consumer", l.ToConsumer)
+	}
+	e.count(descFaultDropped, s.Down, "down")
+	e.count(descFaultDropped, s.Blackholed, "blackholed")
+}
+
+func (e emitter) shaped(link, direction string, s dataplane.ShapedStats) {
+	e.count(descShapedDropped, s.Lost, link, direction, "lost")
+	e.count(descShapedDropped, s.QueueFull, link, direction, "queue_full")
+	e.count(descShapedDropped, s.NoRoom, link, direction, "no_room")
+	e.count(descShapedDropped, s.Cut, link, direction, "cut")
+	e.gauge(descShapedWaiting, float64(s.Waiting), link, direction)
+}
+
+func (e emitter) servers(m lab.Metrics) {
+	for group, servers := range m.Groups {
+		for _, s := range servers {
+			labels := []string{group, s.Instance, s.Server.String()}
+			e.gauge(descHealthy, one(s.Healthy), labels...)
+			e.gauge(descServerLoad, float64(s.Sessions), labels...)
+			e.count(descChecks, s.Checks, labels...)
+			e.count(descChecksFailed, s.Failures, labels...)
+		}
+	}
+}
+
+func (e emitter) resolvers(m lab.Metrics) {
+	for vpc, s := range m.Resolvers {
+		e.count(descDNSMessages, s.UDP, vpc, "udp")
+		e.count(descDNSMessages, s.TCP, vpc, "tcp")
+		for rcode, n := range s.Rcodes {
+			e.count(descDNSAnswers, n, vpc, rcode)
+		}
+		e.count(descDNSTruncated, s.Truncated, vpc)
+		e.count(descDNSUnanswered, s.Unanswered, vpc)
+		e.count(descDNSUpstream, s.Forwarded-s.ForwardsFailed, vpc, "answered")
+		e.count(descDNSUpstream, s.ForwardsFailed, vpc, "failed")
+		e.count(descDNSCached, s.Cached, vpc)
+	}
+}

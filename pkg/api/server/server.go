@@ -1,0 +1,242 @@
+// Package server answers for a lab on its socket, in the words of package api.
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/plinksim/plinksim/pkg/api"
+	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/status"
+	"github.com/plinksim/plinksim/pkg/topofile"
+)
+
+// Server answers for one lab.
+type Server struct {
+	Lab *lab.Lab
+	// Down is called once when a client asks for the end of the lab. It must
+	// return at once.
+	Down func()
+
+	metrics *metrics
+}
+
+// Listen makes the daemon's socket at path, which only its owner may use.
+func Listen(path string) (net.Listener, error) {
+	// A socket that a killed daemon left is nobody's: the caller holds the lock.
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		ln.Close()
+		return nil, err
+	}
+	return ln, nil
+}
+
+// Serve answers on ln until ctx ends, and closes it.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	s.metrics = newMetrics(s.Lab)
+	defer s.metrics.stop()
+	server := &http.Server{
+		Handler: s.routes(), ReadHeaderTimeout: 10 * time.Second,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		// Streams end with ctx, so a short grace lets them say goodbye.
+		grace, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if server.Shutdown(grace) != nil {
+			server.Close()
+		}
+	})
+	err := server.Serve(ln)
+	if !stop() {
+		<-stopped
+		return nil
+	}
+	return err
+}
+
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.metrics.handler)
+	mux.HandleFunc("POST /v1/metrics", s.metrics.move)
+	mux.HandleFunc("GET /v1/status", s.status)
+	mux.HandleFunc("GET /v1/sessions", func(w http.ResponseWriter, r *http.Request) { answer(w, s.Lab.Sessions()) })
+	mux.HandleFunc("GET /v1/explain", s.explain)
+	mux.HandleFunc("GET /v1/events", s.events)
+	mux.HandleFunc("GET /v1/capture", s.capture)
+	mux.HandleFunc("POST /v1/do", s.do)
+	s.faultRoutes(mux)
+	s.nameRoutes(mux)
+	mux.HandleFunc("POST /v1/check", s.check)
+	mux.HandleFunc("POST /v1/topology", s.apply)
+	mux.HandleFunc("POST /v1/down", func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusAccepted)
+		s.Down()
+	})
+	return mux
+}
+
+func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
+	explanation, err := s.Lab.Explain(r.FormValue("from"), r.FormValue("to"))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	answer(w, explanation)
+}
+
+// status is everything about the lab or, with ?as=, what an account sees.
+func (s *Server) status(w http.ResponseWriter, r *http.Request) {
+	status, err := s.Lab.StatusFor(r.URL.Query().Get("as"))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	answer(w, status)
+}
+
+// do carries out an operation and answers with the event that tells of it.
+func (s *Server) do(w http.ResponseWriter, r *http.Request) {
+	var call api.Call
+	if err := json.NewDecoder(r.Body).Decode(&call); err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	event, err := s.Lab.Do(r.Context(), call.Operation, call.Wait())
+	if err != nil {
+		refuse(w, http.StatusGatewayTimeout, err)
+		return
+	}
+	answer(w, event)
+}
+
+// events sends the kept events after ?since=, and with ?follow=1 every later
+// one, until either side goes.
+func (s *Server) events(w http.ResponseWriter, r *http.Request) {
+	since, _ := strconv.ParseUint(r.URL.Query().Get("since"), 10, 64)
+	out := newStream(w)
+	if r.URL.Query().Get("follow") == "" {
+		for _, e := range s.Lab.Plane().Events(since) {
+			out.send(e)
+		}
+		return
+	}
+	for e := range s.Lab.Plane().Subscribe(r.Context(), since) {
+		out.send(e)
+	}
+}
+
+func (s *Server) check(w http.ResponseWriter, r *http.Request) {
+	out := newStream(w)
+	err := s.Lab.Check(r.Context(), func(result status.Check) { out.send(result) })
+	if err != nil {
+		out.send(toError(err))
+	}
+}
+
+// apply takes a whole topology file, in which problems are named by ?file=.
+func (s *Server) apply(w http.ResponseWriter, r *http.Request) {
+	text, err := io.ReadAll(io.LimitReader(r.Body, 16<<20))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	plan, err := topofile.Parse(r.URL.Query().Get("file"), text)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	out := newStream(w)
+	changed, err := s.Lab.Apply(r.Context(), plan, func(done, total int, what string) {
+		out.send(api.Progress{Done: done, Total: total, What: what})
+	})
+	last := api.Progress{End: true, Changed: changed}
+	if err != nil {
+		last.Err = toError(err)
+	}
+	out.send(last)
+}
+
+var statusOf = map[control.Code]int{
+	control.NotFound:       http.StatusNotFound,
+	control.NotOwner:       http.StatusForbidden,
+	control.NotWhitelisted: http.StatusForbidden,
+	control.WrongState:     http.StatusConflict,
+	control.InUse:          http.StatusConflict,
+	control.Invalid:        http.StatusBadRequest,
+	control.Quota:          http.StatusTooManyRequests,
+	control.Unsupported:    http.StatusNotImplemented,
+}
+
+func answer(w http.ResponseWriter, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(value)
+}
+
+func refuse(w http.ResponseWriter, status int, err error) {
+	var known *control.Error
+	if errors.As(err, &known) {
+		status = statusOf[known.Code]
+	}
+	if unsaved := (*lab.NotSavedError)(nil); errors.As(err, &unsaved) {
+		status = http.StatusInsufficientStorage
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(toError(err))
+}
+
+func toError(err error) *api.Error {
+	var known *control.Error
+	if errors.As(err, &known) {
+		refused := &api.Error{Text: known.Text, Hint: known.Hint, Code: string(known.Code), Word: known.Word}
+		if refused.Hint == "" && len(known.Known) > 0 {
+			refused.Hint = "there is " + strings.Join(known.Known, ", ")
+		}
+		return refused
+	}
+	var unsaved *lab.NotSavedError
+	if errors.As(err, &unsaved) {
+		return &api.Error{Text: err.Error(), Hint: unsaved.Hint()}
+	}
+	return &api.Error{Text: err.Error()}
+}
+
+// stream sends JSON values, one a line, each as soon as it is there.
+type stream struct {
+	encode *json.Encoder
+	flush  func() error
+}
+
+func newStream(w http.ResponseWriter) stream {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.WriteHeader(http.StatusOK)
+	s := stream{json.NewEncoder(w), http.NewResponseController(w).Flush}
+	s.flush()
+	return s
+}
+
+// send has no error: a client that is gone ends the request's context.
+func (s stream) send(value any) {
+	if s.encode.Encode(value) == nil {
+		s.flush()
+	}
+}

@@ -1,0 +1,329 @@
+// Package compile decides, from a topology and the state of its control plane,
+// what a lab should do: the configuration of the data plane, the answers of
+// the resolvers, what faults impose, and what becomes of a packet. It is pure:
+// it starts nothing, and the same arguments give the same result.
+package compile
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/dataplane"
+	"github.com/plinksim/plinksim/pkg/fullnat"
+	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/secgroup"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// Desired is what the data plane and the hosts files of a lab should be at one
+// revision of its control plane: whole configurations, to be swapped in. What
+// the resolvers should answer depends on more: see Names.
+type Desired struct {
+	Dataplane dataplane.Config
+	Hosts     map[string][]topology.HostName // of every instance of a VPC, by VPC
+}
+
+// Numbers gives every ENI, by the name of its device, its number in the data
+// plane. A number is never given to another ENI while sessions may remember
+// it.
+type Numbers map[string]packet.ENI
+
+// Pick makes what chooses a target for the sessions of one link among the
+// servers of a group, those of one zone where zone is not "".
+type Pick func(link, group, zone string) Chooser
+
+// Chooser is what a link needs to choose targets; see fullnat.Link.
+type Chooser struct {
+	Pick  func(packet.FiveTuple) (netip.AddrPort, bool)
+	Ended func(netip.AddrPort)
+}
+
+// Plan decides what the lab should do from the plan as it is now, which is
+// state.Plan in a lab, and what the control plane has decided. It is pure: the
+// same arguments give the same Desired, and neither the kernel nor the data
+// plane is asked.
+func Plan(plan *topology.Plan, state control.Snapshot, numbers Numbers, pick Pick) Desired {
+	c := compiler{plan: plan, state: state, numbers: numbers, pick: pick, nat: &fullnat.Config{PortsPerTarget: plan.Profile.NATPorts}}
+	for _, ep := range plan.Endpoints {
+		c.endpoint(ep)
+	}
+	for _, balancer := range plan.LoadBalancers {
+		for _, node := range balancer.Nodes {
+			c.eni(node.ENI, node.Local)
+		}
+	}
+	for _, gw := range plan.NATGateways {
+		c.gateway(gw)
+	}
+	return Desired{Dataplane: dataplane.Config{NAT: c.nat, Owned: c.owned}, Hosts: c.hostNames()}
+}
+
+type compiler struct {
+	plan    *topology.Plan
+	state   control.Snapshot
+	numbers Numbers
+	pick    Pick
+
+	nat   *fullnat.Config
+	owned []dataplane.Owned
+}
+
+// eni makes an ENI known: the core can translate to it, and ARP is answered
+// for its address and for the extra ones.
+func (c *compiler) eni(eni topology.ENI, extra []netip.Addr) {
+	number := c.numbers[eni.Device]
+	vpc, subnet := c.subnet(eni)
+	c.nat.ENIs = append(c.nat.ENIs, fullnat.Interface{
+		ENI: number, MAC: eni.MAC, MTU: vpc.MTU,
+		NextHop: func(addr netip.Addr) packet.MAC {
+			if subnet.IPv6CIDR.Contains(addr) {
+				if mac, ok := vpc.IPv6MAC(addr); ok {
+					return mac
+				}
+				return packet.MACOf(addr)
+			}
+			if subnet.CIDR.Contains(addr) {
+				return packet.MACOf(addr)
+			}
+			return subnet.MAC
+		},
+	})
+	addrs := []netip.Addr{eni.IP}
+	if eni.IPv6.IsValid() {
+		addrs = append(addrs, eni.IPv6)
+	}
+	for _, addr := range extra {
+		if addr != eni.IP && addr != eni.IPv6 {
+			addrs = append(addrs, addr)
+		}
+	}
+	c.owned = append(c.owned, dataplane.Owned{ENI: number, Addrs: addrs})
+}
+
+func (c *compiler) subnet(eni topology.ENI) (*topology.VPC, *topology.Subnet) {
+	vpc, err := c.plan.VPC(eni.VPC)
+	if err != nil {
+		panic("a plan names every VPC that its ENIs are in: " + err.Error())
+	}
+	subnet, err := vpc.Subnet(eni.Subnet)
+	if err != nil {
+		panic("a plan names every subnet that its ENIs are in: " + err.Error())
+	}
+	return vpc, subnet
+}
+
+// endpoint makes the links of one endpoint: one for each of its zones and each
+// listener of the load balancer that the zone is connected to.
+func (c *compiler) endpoint(ep topology.Endpoint) {
+	connection, _ := c.state.Connection(ep.Service, ep.Name)
+	admit := c.admit(ep)
+	for _, zone := range ep.Zones {
+		c.eni(zone.ENI, nil)
+		state := zoneOf(connection, zone.Zone)
+		balancer, node := c.resource(ep.Service, zone.Zone, state.LoadBalancer)
+		c.links(ep, zone, balancer, node, func(l *fullnat.Link) { l.Connected, l.Admit = state.State.Open(), admit })
+		if state.Replaced == "" {
+			continue
+		}
+		balancer, node = c.resource(ep.Service, zone.Zone, state.Replaced)
+		c.links(ep, zone, balancer, node, func(l *fullnat.Link) {
+			l.Connected, l.Draining = true, true
+			l.Name, l.Was = drainingName(l.Name, state.Replaced), l.Name
+		})
+	}
+}
+
+// drainingName is what a link is called when its zone was given another load
+// balancer: the new one has the old name.
+func drainingName(name, balancer string) string { return name + " by " + balancer }
+
+// DrainingLinks are the names of the links through the load balancer that a
+// zone had before.
+func DrainingLinks(plan *topology.Plan, c control.Connection, z control.Zone) (names []string) {
+	ep, err := plan.Endpoint(c.Endpoint)
+	if err != nil {
+		return nil
+	}
+	zone, err := ep.Zone(z.Zone)
+	if err != nil {
+		return nil
+	}
+	old, err := plan.LoadBalancer(z.Replaced)
+	if err != nil {
+		return nil
+	}
+	for _, listener := range old.Listeners {
+		names = append(names, drainingName(linkName(*zone, listener), z.Replaced))
+	}
+	return names
+}
+
+// links makes one link for each listener of a node, and for each address of the
+// zone's ENI: by IPv6 the same way is taken, whichever addresses servers have.
+func (c *compiler) links(ep topology.Endpoint, zone topology.EndpointZone, balancer *topology.LoadBalancer, node *topology.Node, finish func(*fullnat.Link)) {
+	if node == nil {
+		return
+	}
+	for _, listener := range balancer.Listeners {
+		c.link(ep, zone, balancer, node, listener, linkName(zone, listener), zone.ENI.IP, finish)
+		if zone.ENI.IPv6.IsValid() {
+			c.link(ep, zone, balancer, node, listener, linkName(zone, listener)+" ipv6", zone.ENI.IPv6, finish)
+		}
+	}
+}
+
+func (c *compiler) link(ep topology.Endpoint, zone topology.EndpointZone, balancer *topology.LoadBalancer, node *topology.Node,
+	listener topology.Listener, name string, addr netip.Addr, finish func(*fullnat.Link)) {
+	link := fullnat.Link{
+		Name:      name,
+		Ingress:   c.numbers[zone.ENI.Device],
+		Match:     netip.AddrPortFrom(addr, listener.Port),
+		Protocol:  protocolNumber(listener.Protocol),
+		Egress:    c.numbers[node.ENI.Device],
+		Local:     node.Local,
+		Idle:      listener.IdleTimeout,
+		Behaviour: c.behaviour(),
+		Identity:  c.identity(ep, listener),
+	}
+	if node.Proxy != nil {
+		c.toProxy(&link, node, listener)
+	} else {
+		choose := c.pick(name, listener.ServerGroup, ServersOf(balancer, node.Zone))
+		link.Pick, link.Ended = choose.Pick, choose.Ended
+	}
+	finish(&link)
+	c.nat.Links = append(c.nat.Links, link)
+}
+
+// toProxy lets the sessions of a link go to an alb's node, which picks a server
+// for each request, and closes a silent session before the session's own time is
+// over.
+func (c *compiler) toProxy(link *fullnat.Link, node *topology.Node, listener topology.Listener) {
+	proxy := netip.AddrPortFrom(node.Proxy.IP, listener.Port)
+	link.Pick = func(packet.FiveTuple) (netip.AddrPort, bool) { return proxy, true }
+	link.Idle = max(c.plan.Profile.TCPIdle, 2*listener.IdleTimeout, 2*listener.HTTP.RequestTimeout)
+}
+
+func linkName(zone topology.EndpointZone, listener topology.Listener) string {
+	return fmt.Sprintf("%s %s/%d", zone.ENI.Name, listener.Protocol, listener.Port)
+}
+
+// identity is what the listener tells its servers of the consumer.
+func (c *compiler) identity(ep topology.Endpoint, listener topology.Listener) *fullnat.Identity {
+	if listener.ProxyProtocol == "" {
+		return nil
+	}
+	id := &fullnat.Identity{Header: fullnat.LayoutAlibaba, Endpoint: ep.ID}
+	if c.plan.Cloud == "aws" {
+		id.Header = fullnat.LayoutAWS
+	} else {
+		vpc, err := c.plan.VPC(ep.VPC)
+		if err != nil {
+			panic("a plan names every VPC that its endpoints are in: " + err.Error())
+		}
+		service, err := c.plan.Service(ep.Service)
+		if err != nil {
+			panic("a plan names every service of its endpoints: " + err.Error())
+		}
+		id.VPC, id.Service = vpc.ID, service.ID
+	}
+	if listener.ProxyProtocol == "on_first_ack" {
+		id.Placement = fullnat.OnFirstAck
+	}
+	return id
+}
+
+// behaviour is how the cloud treats what it does not forward.
+func (c *compiler) behaviour() fullnat.Behaviour {
+	p := c.plan.Profile
+	return fullnat.Behaviour{
+		ResetStray:       p.ResetStray,
+		ReportTTL:        p.ReportTTL,
+		ReportExhaustion: p.ReportExhaustion,
+		ReportTooBig:     p.ReportTooBig,
+		ClampMSS:         p.ClampMSS,
+		Timers:           fullnat.Timers{Opening: p.TCPOpening, Closing: p.TCPClosing, Closed: p.TCPClosed},
+	}
+}
+
+// admit is the endpoint's security groups as the core asks them.
+func (c *compiler) admit(ep topology.Endpoint) func(packet.FiveTuple) bool {
+	if len(ep.SecurityGroups) == 0 {
+		return nil
+	}
+	vpc, err := c.plan.VPC(ep.VPC)
+	if err != nil {
+		panic("a plan names every VPC that its endpoints are in: " + err.Error())
+	}
+	set := secgroup.Compile(securityGroups(vpc, ep.SecurityGroups))
+	return func(t packet.FiveTuple) bool {
+		return set.Ingress(packet.FiveTuple{Protocol: t.Protocol, Src: t.Src, Dst: t.Dst}).Allowed
+	}
+}
+
+// securityGroups are the groups of a VPC with these names.
+func securityGroups(vpc *topology.VPC, names []string) (groups []topology.SecurityGroup) {
+	for _, name := range names {
+		group, err := vpc.SecurityGroup(name)
+		if err != nil {
+			panic("a plan names every security group of its members: " + err.Error())
+		}
+		groups = append(groups, *group)
+	}
+	return groups
+}
+
+// resource finds the load balancer, and its node in the zone, that carries the
+// zone: the one that the connection was given, or before that the first that
+// the service offers there, so that the ENI knows its ports from the start.
+func (c *compiler) resource(service, zone, pinned string) (*topology.LoadBalancer, *topology.Node) {
+	if pinned == "" {
+		svc, err := c.plan.Service(service)
+		if err != nil {
+			return nil, nil
+		}
+		for _, r := range svc.Resources {
+			if r.Zone == zone {
+				pinned = r.LoadBalancer
+				break
+			}
+		}
+	}
+	balancer, err := c.plan.LoadBalancer(pinned)
+	if err != nil {
+		return nil, nil
+	}
+	for i := range balancer.Nodes {
+		if balancer.Nodes[i].Zone == zone {
+			return balancer, &balancer.Nodes[i]
+		}
+	}
+	return nil, nil
+}
+
+// ServersOf is the zone whose servers the node in a zone may pick, or "" for all:
+// without cross-zone balancing only its own. A CLB has one node and serves its
+// whole VPC.
+func ServersOf(balancer *topology.LoadBalancer, zone string) string {
+	if balancer.CrossZone || balancer.Type == "clb" {
+		return ""
+	}
+	return zone
+}
+
+func zoneOf(connection control.Connection, zone string) control.Zone {
+	for _, z := range connection.Zones {
+		if z.Zone == zone {
+			return z
+		}
+	}
+	return control.Zone{Zone: zone, State: control.Wait}
+}
+
+func protocolNumber(name string) uint8 {
+	if name == "udp" {
+		return packet.ProtocolUDP
+	}
+	return packet.ProtocolTCP
+}

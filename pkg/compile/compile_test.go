@@ -1,0 +1,196 @@
+package compile_test
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/internal/golden"
+	"github.com/plinksim/plinksim/pkg/compile"
+	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/dns"
+	"github.com/plinksim/plinksim/pkg/fullnat"
+	"github.com/plinksim/plinksim/pkg/lb"
+	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/topofile"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+const topologies = "../../testdata/topologies"
+
+var morning = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
+
+// Each golden file is what the data plane and the resolvers are told for one
+// topology, before and after its providers have accepted.
+func TestCompile(t *testing.T) {
+	for _, name := range []string{"alibaba-clb", "alibaba-clb-overlap", "two-zones", "alibaba-reverse", "alibaba-alb-zonal", "aws-dualstack"} {
+		t.Run(name, func(t *testing.T) {
+			dir := topologies
+			if _, err := os.Stat(filepath.Join("testdata", name+".yaml")); err == nil {
+				dir = "testdata"
+			}
+			plan, err := topofile.Load(filepath.Join(dir, name+".yaml"))
+			require.NoError(t, err)
+			got := "The provider has not decided yet.\n\n" + desired(t, plan, false) +
+				"\nThe provider has accepted, and everything is connected.\n\n" + desired(t, plan, true)
+			golden.Equal(t, filepath.Join("testdata", "compile", name+".txt"), got)
+		})
+	}
+}
+
+// desired writes down what Compile decides.
+func desired(t *testing.T, plan *topology.Plan, accepted bool) string {
+	t.Helper()
+	plane, err := control.NewPlane(plan, func() time.Time { return morning })
+	require.NoError(t, err)
+	if accepted {
+		for _, ep := range plan.Endpoints {
+			if service, err := plan.Service(ep.Service); err == nil && !service.AutoAccept {
+				_, err := plane.Do(topology.Operation{Verb: "accept", Service: ep.Service, Endpoint: ep.Name})
+				require.NoError(t, err)
+			}
+		}
+		plane.Report(plane.Revision())
+	}
+	c := compiled{plan: plan, names: map[packet.ENI]string{}, groups: map[string]string{}}
+	numbers := compile.Numbers{}
+	for _, eni := range plan.ENIs() {
+		numbers[eni.Device] = packet.ENI(len(numbers) + 1)
+		c.names[numbers[eni.Device]] = eni.Name
+	}
+	c.Desired = compile.Plan(plan, plane.State(), numbers, c.pick)
+	c.dns = compile.Names(plan, plane.State(), allHealthy(plan))
+	var b strings.Builder
+	c.interfaces(&b)
+	c.links(&b)
+	c.resolvers(&b)
+	return b.String()
+}
+
+// compiled is a Desired with the names that its numbers and functions stand
+// for.
+type compiled struct {
+	compile.Desired
+	dns    map[string]dns.Config
+	plan   *topology.Plan
+	names  map[packet.ENI]string
+	groups map[string]string // what a link picks from
+}
+
+func (c *compiled) pick(link, group, zone string) compile.Chooser {
+	sg, err := c.plan.ServerGroup(group)
+	if err != nil {
+		panic(err)
+	}
+	var servers []string
+	for _, s := range sg.Servers {
+		if zone == "" || s.Zone == zone {
+			servers = append(servers, s.Instance)
+		}
+	}
+	c.groups[link] = fmt.Sprintf("%s (%s)", group, strings.Join(servers, ", "))
+	return compile.Chooser{}
+}
+
+func allHealthy(plan *topology.Plan) compile.Health {
+	return compile.Health{Servers: func(group string) (health []lb.ServerHealth) {
+		sg, _ := plan.ServerGroup(group)
+		for _, s := range sg.Servers {
+			health = append(health, lb.ServerHealth{Server: netip.AddrPortFrom(s.IP, s.Port), Healthy: true})
+		}
+		return health
+	}}
+}
+
+func (c *compiled) interfaces(b *strings.Builder) {
+	for i, eni := range c.Dataplane.NAT.ENIs {
+		owned := c.Dataplane.Owned[i]
+		fmt.Fprintf(b, "eni %s: sends as %s, frames of %d, answers ARP for %s\n", c.names[eni.ENI], eni.MAC, eni.MTU, join(owned.Addrs))
+		beside := owned.Addrs[0].Next()
+		fmt.Fprintf(b, "  next hop of %s %s, of 8.8.8.8 %s\n", beside, eni.NextHop(beside), eni.NextHop(netip.MustParseAddr("8.8.8.8")))
+	}
+}
+
+func (c *compiled) links(b *strings.Builder) {
+	for _, link := range c.Dataplane.NAT.Links {
+		state := "closed"
+		if link.Connected {
+			state = "connected"
+		}
+		fmt.Fprintf(b, "link %q: %s\n", link.Name, state)
+		fmt.Fprintf(b, "  from %s, to protocol %d %s\n", c.names[link.Ingress], link.Protocol, link.Match)
+		fmt.Fprintf(b, "  by %s, as %s, to %s\n", c.names[link.Egress], join(link.Local), c.target(link))
+		fmt.Fprintf(b, "  idle for %s; admits %s\n", link.Idle, admitted(link))
+	}
+}
+
+// target is the server group that a link picks from, or the one server that
+// it leads to.
+func (c *compiled) target(link fullnat.Link) string {
+	if link.Pick == nil {
+		return "a server of " + c.groups[link.Name]
+	}
+	server, ok := link.Pick(packet.FiveTuple{})
+	if !ok {
+		return "nobody"
+	}
+	return server.String()
+}
+
+// admitted tries a client of each of two networks.
+func admitted(link fullnat.Link) string {
+	var who []string
+	for _, client := range []string{"10.0.0.182:40000", "172.16.0.1:40000"} {
+		src := netip.MustParseAddrPort(client)
+		if link.Admit == nil || link.Admit(packet.FiveTuple{Src: src, Dst: link.Match, Protocol: link.Protocol}) {
+			who = append(who, src.Addr().String())
+		}
+	}
+	return strings.Join(who, ", ")
+}
+
+func (c *compiled) resolvers(b *strings.Builder) {
+	for _, vpc := range c.plan.VPCs {
+		cfg := c.dns[vpc.Name]
+		fmt.Fprintf(b, "resolver of %s, TTL %s\n", vpc.Name, cfg.TTL)
+		for _, subnet := range cfg.Subnets {
+			fmt.Fprintf(b, "  %s asks from %s\n", subnet.Prefix, subnet.Zone)
+		}
+		for _, name := range cfg.Names {
+			fmt.Fprintf(b, "  %s", name.FQDN)
+			if name.Affinity {
+				b.WriteString(", the asker's zone first")
+			}
+			for _, a := range name.Addrs {
+				up := "down: " + a.Why
+				if a.Up {
+					up = "up"
+				}
+				where := ""
+				if a.Zone != "" {
+					where = " in " + a.Zone
+				}
+				fmt.Fprintf(b, "; %s%s is %s", a.IP, where, up)
+			}
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(b, "  knows all of %s\n", strings.Join(cfg.Zones, ", "))
+		for _, name := range c.Hosts[vpc.Name] {
+			fmt.Fprintf(b, "  hosts files have %s for %s\n", name.IP, name.Name)
+		}
+	}
+}
+
+func join(addrs []netip.Addr) string {
+	text := make([]string, len(addrs))
+	for i, a := range addrs {
+		text[i] = a.String()
+	}
+	return strings.Join(text, ", ")
+}

@@ -1,0 +1,35 @@
+package compile
+
+import (
+	"fmt"
+
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// proxyAt is the node of an alb that has the address in a VPC.
+func (w *walk) proxyAt(vpc string) (*topology.LoadBalancer, *topology.Node) {
+	for i := range w.Plan.LoadBalancers {
+		balancer := &w.Plan.LoadBalancers[i]
+		for j := range balancer.Nodes {
+			if node := &balancer.Nodes[j]; balancer.VPC == vpc && node.Proxy != nil && node.Proxy.IP == w.addr() {
+				return balancer, node
+			}
+		}
+	}
+	return nil, nil
+}
+
+// atProxy is the way of a client in the alb's own VPC.
+func (w *walk) atProxy(balancer *topology.LoadBalancer, node *topology.Node) {
+	w.passes("address", "%s is load balancer %s in zone %s", w.addr(), balancer.Name, node.Zone)
+	for _, listener := range balancer.Listeners {
+		if listener.Port == w.flow.Dst.Port() && protocolNumber(listener.Protocol) == w.flow.Protocol {
+			w.passes("listener", "load balancer %s listens on %s %d", balancer.Name, listener.Protocol, listener.Port)
+			w.toServers(listener.ServerGroup, ServersOf(balancer, node.Zone), node)
+			return
+		}
+	}
+	has := orList(balancer.Listeners, func(l topology.Listener) string { return fmt.Sprintf("%s %d", l.Protocol, l.Port) })
+	w.stops("listener", "", fmt.Sprintf("use %s, or add a listener to %s", has, balancer.Name),
+		"load balancer %s does not listen on %s %d", balancer.Name, ProtocolName(w.flow.Protocol), w.flow.Dst.Port())
+}

@@ -1,0 +1,334 @@
+package compile
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/dataplane"
+	"github.com/plinksim/plinksim/pkg/fullnat"
+	"github.com/plinksim/plinksim/pkg/lb"
+	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/secgroup"
+	"github.com/plinksim/plinksim/pkg/status"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// walk follows one packet.
+type walk struct {
+	Situation
+	from *topology.Instance
+	flow packet.FiveTuple
+	way  status.Route
+}
+
+func (w *walk) passes(station, text string, args ...any) {
+	w.way.Stations = append(w.way.Stations, status.Station{Name: station, Passes: true, Text: fmt.Sprintf(text, args...)})
+}
+
+// stops notes where the packet ends; where it has ended before, that this would
+// have stopped it as well.
+func (w *walk) stops(station, verdict, remedy, text string, args ...any) {
+	w.way.Passes = false
+	w.way.Stations = append(w.way.Stations, status.Station{Name: station, Text: fmt.Sprintf(text, args...), Verdict: verdict, Remedy: remedy})
+}
+
+func (w *walk) addr() netip.Addr { return w.flow.Dst.Addr() }
+
+func (w *walk) follow() {
+	if d := w.groupsOf(w.from).Egress(w.flow); d.Allowed {
+		w.passes("egress", "%s: %s", w.from.Name, d.Reason())
+	} else {
+		w.stops("egress", "", fmt.Sprintf("add an egress rule to a security group of %s", w.from.Name), "%s: %s", w.from.Name, d.Reason())
+	}
+	vpc, err := w.Plan.VPC(w.from.VPC)
+	if err != nil {
+		panic("a plan names every VPC of its instances: " + err.Error())
+	}
+	balancer, node := w.proxyAt(vpc.Name)
+	switch gw, eni, instance := w.gatewayAt(vpc.Name), w.eniAt(vpc.Name), w.instanceAt(vpc); {
+	case node != nil:
+		w.atProxy(balancer, node)
+	case gw != nil:
+		w.atGateway(gw)
+	case eni != nil:
+		w.atENI(eni)
+	case instance != nil:
+		w.passes("address", "%s is instance %s of the same VPC", w.addr(), instance.Name)
+		w.atInstance(instance, w.flow)
+	default:
+		w.nowhere(vpc)
+	}
+}
+
+func (w *walk) eniAt(vpc string) *topology.ENI {
+	for _, eni := range w.Plan.ENIs() {
+		if eni.VPC == vpc && (eni.IP == w.addr() || eni.IPv6 == w.addr()) {
+			return eni
+		}
+	}
+	return nil
+}
+
+func (w *walk) instanceAt(vpc *topology.VPC) *topology.Instance {
+	for i := range vpc.Instances {
+		if in := &vpc.Instances[i]; in.IP == w.addr() || in.IPv6 == w.addr() {
+			return &vpc.Instances[i]
+		}
+	}
+	return nil
+}
+
+// nowhere says who has the address elsewhere, for that is what people try.
+func (w *walk) nowhere(vpc *topology.VPC) {
+	for i := range w.Plan.VPCs {
+		other := &w.Plan.VPCs[i]
+		if other.Name == vpc.Name {
+			continue
+		}
+		owner := ""
+		if instance := w.instanceAt(other); instance != nil {
+			owner = "instance " + instance.Name
+		} else if eni := w.eniAt(other.Name); eni != nil {
+			owner = "ENI " + eni.Name
+		} else if balancer, _ := w.proxyAt(other.Name); balancer != nil {
+			owner = "load balancer " + balancer.Name
+		}
+		if owner != "" {
+			w.stops("address", "", "reach it through an endpoint in VPC "+vpc.Name, "%s is %s of VPC %s, and VPC %s has no route to it", w.addr(), owner, other.Name, vpc.Name)
+			return
+		}
+	}
+	if vpc.CIDR.Contains(w.addr()) || vpc.IPv6CIDR.Contains(w.addr()) {
+		w.stops("address", "", "", "nobody in VPC %s has the address %s", vpc.Name, w.addr())
+		return
+	}
+	w.stops("address", "", "", "%s is outside of VPC %s (%s), which has no route out", w.addr(), vpc.Name, vpc.CIDR)
+}
+
+// groupsOf is what filters the packets of an instance.
+func (w *walk) groupsOf(instance *topology.Instance) *secgroup.Set {
+	vpc, err := w.Plan.VPC(instance.VPC)
+	if err != nil {
+		panic("a plan names every VPC of its instances: " + err.Error())
+	}
+	return secgroup.Compile(securityGroups(vpc, instance.SecurityGroups))
+}
+
+// atInstance is the end of the way: the groups of the one who gets it.
+func (w *walk) atInstance(instance *topology.Instance, flow packet.FiveTuple) {
+	d := w.groupsOf(instance).Ingress(flow)
+	if d.Allowed {
+		w.passes("server", "%s: %s", instance.Name, d.Reason())
+		return
+	}
+	w.stops("server", "", fmt.Sprintf("allow %s %d from %s in a security group of %s", ProtocolName(flow.Protocol), flow.Dst.Port(), flow.Src.Addr(), instance.Name),
+		"%s: %s; it comes from %s", instance.Name, d.Reason(), flow.Src.Addr())
+}
+
+// atENI is the way through the data plane.
+func (w *walk) atENI(eni *topology.ENI) {
+	ep, zone := w.endpointOf(eni)
+	if ep == nil {
+		w.stops("address", fullnat.NoListener.String(), "reach the load balancer through an endpoint",
+			"%s is ENI %s, which serves endpoints and nobody else", w.addr(), eni.Name)
+		return
+	}
+	if ep.Reverse {
+		w.atReverseENI(eni, ep)
+		return
+	}
+	w.passes("address", "%s is the ENI of endpoint %s in zone %s", w.addr(), ep.Name, zone)
+	w.isUp(eni)
+	c := compiler{plan: w.Plan, state: w.State, numbers: w.Numbers}
+	connection, _ := w.State.Connection(ep.Service, ep.Name)
+	balancer, node := c.resource(ep.Service, zone, zoneOf(connection, zone).LoadBalancer)
+	link := w.link(eni)
+	if link == nil || node == nil {
+		w.noListener(ep, balancer)
+		return
+	}
+	w.passes("listener", "load balancer %s listens on %s %d", balancer.Name, ProtocolName(link.Protocol), link.Match.Port())
+	w.isConnected(ep, zone, connection, link)
+	w.isAdmitted(ep)
+	w.isUp(&node.ENI)
+	for _, listener := range balancer.Listeners {
+		if listener.Port == link.Match.Port() && protocolNumber(listener.Protocol) == link.Protocol {
+			w.toServers(listener.ServerGroup, ServersOf(balancer, node.Zone), node)
+		}
+	}
+}
+
+func (w *walk) endpointOf(eni *topology.ENI) (ep *topology.Endpoint, zone string) {
+	for i := range w.Plan.Endpoints {
+		for _, z := range w.Plan.Endpoints[i].Zones {
+			if z.ENI.Name == eni.Name {
+				return &w.Plan.Endpoints[i], z.Zone
+			}
+		}
+	}
+	return nil, ""
+}
+
+func (w *walk) link(eni *topology.ENI) *fullnat.Link {
+	for _, l := range w.linksAt(eni.VPC, w.addr()) {
+		if l.Match.Port() == w.flow.Dst.Port() && l.Protocol == w.flow.Protocol {
+			return l
+		}
+	}
+	return nil
+}
+
+func (w *walk) noListener(ep *topology.Endpoint, balancer *topology.LoadBalancer) {
+	verdict := fullnat.NoListener.String()
+	if balancer == nil {
+		w.stops("listener", verdict, fmt.Sprintf("give endpoint service %s a load balancer in this zone", ep.Service),
+			"endpoint service %s has no load balancer in this zone", ep.Service)
+		return
+	}
+	has := "none"
+	if len(balancer.Listeners) > 0 {
+		has = orList(balancer.Listeners, func(l topology.Listener) string { return fmt.Sprintf("%s %d", l.Protocol, l.Port) })
+	}
+	w.stops("listener", verdict, fmt.Sprintf("use %s, or add a listener to %s", has, balancer.Name),
+		"load balancer %s does not listen on %s %d", balancer.Name, ProtocolName(w.flow.Protocol), w.flow.Dst.Port())
+}
+
+func (w *walk) isConnected(ep *topology.Endpoint, zone string, c control.Connection, link *fullnat.Link) {
+	name := ep.Service + "/" + ep.Name
+	if link.Connected {
+		w.passes("connection", "%s is %s in zone %s", name, zoneOf(c, zone).Status, zone)
+		return
+	}
+	verdict, remedy := fullnat.NotConnected.String(), fmt.Sprintf("plinksim accept %s %s", ep.Service, ep.Name)
+	if c.State.Open() {
+		remedy := ""
+		if zoneOf(c, zone).State == control.Disconnected {
+			remedy = fmt.Sprintf("plinksim connection zone enable %s %s %s", ep.Service, ep.Name, zone)
+		}
+		w.stops("connection", verdict, remedy, "%s is %s, but zone %s is %s", name, c.Status, zone, zoneOf(c, zone).Status)
+		return
+	}
+	why := "its provider rejected it"
+	if c.State == control.Wait {
+		why = "its provider has not accepted it"
+	}
+	w.stops("connection", verdict, remedy, "%s is %s: %s", name, c.Status, why)
+}
+
+func (w *walk) isAdmitted(ep *topology.Endpoint) {
+	vpc, err := w.Plan.VPC(ep.VPC)
+	if err != nil {
+		panic("a plan names every VPC that its endpoints are in: " + err.Error())
+	}
+	d := secgroup.Compile(securityGroups(vpc, ep.SecurityGroups)).Ingress(w.flow)
+	if d.Allowed {
+		w.passes("security group", "%s: %s", ep.Name, d.Reason())
+		return
+	}
+	w.stops("security group", fullnat.Denied.String(), fmt.Sprintf("allow %s %d from %s in a security group of endpoint %s", ProtocolName(w.flow.Protocol), w.flow.Dst.Port(), w.flow.Src.Addr(), ep.Name),
+		"%s: %s", ep.Name, d.Reason())
+}
+
+// isUp notes what faults were set for an ENI, and nothing where there are none.
+func (w *walk) isUp(eni *topology.ENI) {
+	switch w.Desired.Dataplane.Shaping.Faults[w.Numbers[eni.Device]] {
+	case dataplane.Down:
+		w.stops("interface", "Down", "plinksim fault up "+eni.Name, "%s is down", eni.Name)
+	case dataplane.Blackhole:
+		w.stops("interface", "Blackholed", "plinksim fault up "+eni.Name, "%s is a blackhole", eni.Name)
+	}
+	for _, l := range w.Desired.Dataplane.Shaping.Links {
+		if !slices.Contains(l.ENIs, w.Numbers[eni.Device]) {
+			continue
+		}
+		if share := l.ToProvider.Loss + l.ToConsumer.Loss; share > 0 {
+			w.passes("interface", "%s loses %.3g%% to the provider and %.3g%% to the consumer", eni.Name, 100*l.ToProvider.Loss, 100*l.ToConsumer.Loss)
+		}
+	}
+}
+
+// toServers is the choice of a server, and what the chosen one lets in.
+func (w *walk) toServers(group, zone string, node *topology.Node) {
+	sg, err := w.Plan.ServerGroup(group)
+	if err != nil {
+		panic("a plan names every server group of its listeners: " + err.Error())
+	}
+	health := w.Servers(group)
+	open := sg.FailOpen && !anyHealthy(sg, health, zone)
+	var takes []topology.Server
+	var texts []string
+	for _, h := range health {
+		i := slices.IndexFunc(sg.Servers, func(s topology.Server) bool { return netip.AddrPortFrom(s.IP, s.Port) == h.Server })
+		if i < 0 {
+			continue
+		}
+		text, ok := judged(sg.Servers[i], h, zone, open)
+		texts = append(texts, text)
+		if ok {
+			takes = append(takes, sg.Servers[i])
+		}
+	}
+	if len(takes) == 0 {
+		verdict := fullnat.NoBackend.String()
+		if node.Proxy != nil {
+			verdict = "503 Service Unavailable" // the session is open, and its requests have no server
+		}
+		w.stops("servers", verdict, "let one of them be healthy, with a weight above 0 and in this zone",
+			"server group %s has no server for it: %s", group, strings.Join(texts, "; "))
+		return
+	}
+	w.passes("servers", "server group %s: %s", group, strings.Join(texts, "; "))
+	for _, s := range takes {
+		instance, err := w.Plan.Instance(s.Instance)
+		if err != nil {
+			panic("a plan names every instance of its servers: " + err.Error())
+		}
+		source := netip.Addr{}
+		if node.Proxy != nil {
+			source = node.Proxy.IP
+		} else if i := slices.IndexFunc(node.Local, func(a netip.Addr) bool { return a.Is4() == s.IP.Is4() }); i >= 0 {
+			source = node.Local[i] // one of the server's version of IP, as the core takes it
+		}
+		w.atInstance(instance, packet.FiveTuple{Protocol: w.flow.Protocol, Src: netip.AddrPortFrom(source, 0), Dst: netip.AddrPortFrom(s.IP, s.Port)})
+	}
+}
+
+// judged says whether a server takes new sessions and why not. zone is the one
+// whose servers are asked, "" is all; open says that the unhealthy ones take
+// sessions too.
+func judged(s topology.Server, h lb.ServerHealth, zone string, open bool) (text string, ok bool) {
+	name := s.Instance[strings.LastIndex(s.Instance, "/")+1:]
+	why := h.Reason
+	if why == "" {
+		why = "not checked yet"
+	}
+	switch {
+	case zone != "" && s.Zone != zone:
+		return name + " is in another zone", false
+	case s.Weight == 0:
+		return name + " has weight 0", false
+	case h.Healthy:
+		return fmt.Sprintf("%s is healthy, weight %d", name, s.Weight), true
+	case open:
+		return fmt.Sprintf("%s is unhealthy (%s) and takes it all the same, as no server is healthy", name, why), true
+	}
+	return fmt.Sprintf("%s is unhealthy (%s)", name, why), false
+}
+
+// anyHealthy says whether a group has a healthy server for a zone, or one that
+// may still turn out to be.
+func anyHealthy(sg *topology.ServerGroup, health []lb.ServerHealth, zone string) bool {
+	for _, h := range health {
+		i := slices.IndexFunc(sg.Servers, func(s topology.Server) bool { return netip.AddrPortFrom(s.IP, s.Port) == h.Server })
+		if i < 0 || sg.Servers[i].Weight == 0 || zone != "" && sg.Servers[i].Zone != zone {
+			continue
+		}
+		if h.Healthy || h.State == lb.Initial {
+			return true
+		}
+	}
+	return false
+}

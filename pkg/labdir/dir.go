@@ -1,0 +1,154 @@
+// Package labdir knows the directories in which labs keep what must outlive a
+// process: their names, their files and the lock that says that a lab lives.
+package labdir
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+)
+
+// DefaultRoot holds a directory for each lab. It is on a file system that a
+// reboot empties, as a reboot empties the kernel of the lab's namespaces.
+const DefaultRoot = "/run/plinksim"
+
+// RootVariable is the environment variable that moves the labs elsewhere.
+const RootVariable = "PLINKSIM_STATE_DIR"
+
+// Root is the directory of all labs: $PLINKSIM_STATE_DIR or DefaultRoot.
+func Root() string {
+	dir := os.Getenv(RootVariable)
+	if dir == "" {
+		return DefaultRoot
+	}
+	if absolute, err := filepath.Abs(dir); err == nil {
+		return absolute
+	}
+	return dir
+}
+
+// Dir is the directory of one lab. It is all that a lab leaves outside of the
+// kernel's memory, and the only thing needed to find and remove one:
+//
+//	netns/       a bind mount for each network namespace
+//	etc/         resolv.conf, hosts and nsswitch.conf of each instance
+//	log/         what the programs of the instances print, and the daemon's log
+//	control.sock the daemon's API
+//	lock         held by the daemon while it lives; says that this is a lab
+//	pid          the daemon's process id
+//	topology.yaml, state.json, faults.json, added.json   what a restarted daemon goes on with
+//	ca.pem, ca-key.pem, ca-certificates.crt   the certificate authority, where the lab has made one
+//	changing     there while the kernel is between two topologies
+type Dir string
+
+// own are the names above, without the lock, and those of files that are
+// being written. What else is in the directory is not ours to remove.
+var own = []string{
+	"netns", "etc", "log", "control.sock", "pid", "changing",
+	"topology.yaml", "topology.yaml.next", "state.json", "state.json.next",
+	"faults.json", "faults.json.next", "added.json", "added.json.next",
+	"ca.pem", "ca.pem.next", "ca-key.pem", "ca-key.pem.next", "ca-certificates.crt", "ca-certificates.crt.next",
+}
+
+// Of is the directory of the lab with that name.
+func Of(name string) Dir { return Dir(filepath.Join(Root(), name)) }
+
+// CheckName says whether there can be a lab of that name. Whoever removes a
+// lab must know, as "../.." leads to somebody else's directory.
+func CheckName(name string) error {
+	if !filepath.IsLocal(name) || filepath.Base(name) != name || name == "." {
+		return fmt.Errorf("%q is not the name of a lab", name)
+	}
+	return nil
+}
+
+// Name is the lab's name.
+func (d Dir) Name() string { return filepath.Base(string(d)) }
+
+// Path joins elements to the directory.
+func (d Dir) Path(elem ...string) string {
+	return filepath.Join(append([]string{string(d)}, elem...)...)
+}
+
+// Socket is where the lab's daemon listens.
+func (d Dir) Socket() string { return d.Path("control.sock") }
+
+// CheckSocket says whether the path of the lab's socket is short enough for
+// the kernel (Linux, unix(7): sun_path has 108 bytes with the final zero).
+func (d Dir) CheckSocket() error {
+	const longest = 107
+	if n := len(d.Socket()); n > longest {
+		return fmt.Errorf("the path of the lab's socket, %s, has %d characters, and a socket's may have %d", d.Socket(), n, longest)
+	}
+	return nil
+}
+
+// Exists says whether there is anything of the lab, running or left behind. A
+// directory without a lock is no lab's.
+func (d Dir) Exists() bool {
+	info, err := os.Lstat(d.Path("lock"))
+	return err == nil && info.Mode().IsRegular()
+}
+
+// Names lists the labs that exist, in alphabetical order.
+func Names() ([]string, error) {
+	entries, err := os.ReadDir(Root())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() && Of(e.Name()).Exists() {
+			names = append(names, e.Name())
+		}
+	}
+	sort.Strings(names)
+	return names, nil
+}
+
+// PID is the process id that the lab's daemon wrote down, or 0.
+func (d Dir) PID() int {
+	text, err := os.ReadFile(d.Path("pid"))
+	if err != nil {
+		return 0
+	}
+	var pid int
+	if _, err := fmt.Sscan(string(text), &pid); err != nil {
+		return 0
+	}
+	return pid
+}
+
+// Erase removes what is left of the directory once host.Remove has emptied it
+// of everything that the kernel holds. The lock's file goes last.
+func (d Dir) Erase() error {
+	for _, name := range append(own, "lock") {
+		if err := os.RemoveAll(d.Path(name)); err != nil {
+			return err
+		}
+	}
+	err := os.Remove(string(d))
+	if err != nil && !errors.Is(err, os.ErrNotExist) && !d.Exists() { // it exists where another has just begun
+		return fmt.Errorf("something that is not of the lab stays: %w", err)
+	}
+	os.Remove(Root()) // only when no other lab is left
+	return nil
+}
+
+// Load reads one of the lab's files.
+func (d Dir) Load(name string) ([]byte, error) { return os.ReadFile(d.Path(name)) }
+
+// Save replaces one of the lab's files at once: a reader sees the old text or
+// the new.
+func (d Dir) Save(name string, text []byte) error {
+	path := d.Path(name)
+	if err := os.WriteFile(path+".next", text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".next", path)
+}

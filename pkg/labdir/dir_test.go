@@ -1,0 +1,158 @@
+package labdir_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/pkg/labdir"
+)
+
+// root gives the test a directory for labs with something of somebody else's
+// beside it.
+func root(t *testing.T) string {
+	t.Helper()
+	parent := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(parent, "precious"), []byte("mine"), 0o600))
+	t.Setenv(labdir.RootVariable, filepath.Join(parent, "labs"))
+	return filepath.Join(parent, "labs")
+}
+
+func TestALockIsHeldOnceAndSeenWithoutTakingIt(t *testing.T) {
+	root(t)
+	dir := labdir.Of("shop")
+	require.False(t, dir.Exists())
+	require.False(t, dir.Running())
+
+	lock, err := dir.Lock()
+	require.NoError(t, err)
+	require.True(t, dir.Exists())
+	require.True(t, dir.Running())
+	_, err = dir.Lock()
+	require.ErrorIs(t, err, labdir.ErrLocked)
+
+	lock.Release()
+	require.False(t, dir.Running())
+	again, err := dir.Lock()
+	require.NoError(t, err)
+	again.Release()
+}
+
+// A child that was handed the lock's file keeps the lab when its parent goes.
+func TestALockThatWasHandedOnOutlivesItsFirstHolder(t *testing.T) {
+	root(t)
+	dir := labdir.Of("shop")
+	lock, err := dir.Lock()
+	require.NoError(t, err)
+	read, write, err := os.Pipe()
+	require.NoError(t, err)
+	child, err := os.StartProcess("/bin/sh", []string{"sh", "-c", "read line"},
+		&os.ProcAttr{Files: []*os.File{read, nil, nil, lock.File()}})
+	require.NoError(t, err)
+	read.Close()
+	lock.Release()
+	require.True(t, dir.Running(), "the child holds it")
+
+	write.Close()
+	_, err = child.Wait()
+	require.NoError(t, err)
+	require.False(t, dir.Running())
+}
+
+// Whoever waits for a lab to end asks often, and must not keep another from
+// taking the lock meanwhile.
+func TestAskingWhetherALabRunsIsInNobodysWay(t *testing.T) {
+	root(t)
+	dir := labdir.Of("shop")
+	first, err := dir.Lock()
+	require.NoError(t, err)
+	first.Release()
+
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				dir.Running()
+			}
+		}
+	}()
+	for range 1000 {
+		lock, err := dir.Lock()
+		require.NoError(t, err)
+		lock.Release()
+	}
+	close(stop)
+	<-stopped
+}
+
+func TestALockOfADirectoryThatWasRemovedIsRefused(t *testing.T) {
+	root(t)
+	dir := labdir.Of("shop")
+	lock, err := dir.Lock()
+	require.NoError(t, err)
+	require.NoError(t, dir.Erase())
+	require.False(t, dir.Exists())
+	next, err := dir.Lock()
+	require.NoError(t, err, "a new directory with a new lock")
+	lock.Release()
+	require.True(t, dir.Running(), "the old lock means nothing any more")
+	next.Release()
+}
+
+func TestEraseRemovesTheRootWithTheLastLab(t *testing.T) {
+	labs := root(t)
+	for _, name := range []string{"one", "two"} {
+		lock, err := labdir.Of(name).Lock()
+		require.NoError(t, err)
+		lock.Release()
+	}
+	names, err := labdir.Names()
+	require.NoError(t, err)
+	require.Equal(t, []string{"one", "two"}, names)
+
+	require.NoError(t, labdir.Of("one").Erase())
+	require.DirExists(t, labs)
+	require.NoError(t, labdir.Of("two").Erase())
+	require.NoDirExists(t, labs)
+}
+
+func TestWhatIsNotOfALabIsNeitherListedNorRemoved(t *testing.T) {
+	labs := root(t)
+	require.NoError(t, os.MkdirAll(filepath.Join(labs, "home"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(labs, "home", "letter"), []byte("mine"), 0o600))
+	names, err := labdir.Names()
+	require.NoError(t, err)
+	require.Empty(t, names)
+	for _, name := range []string{"", ".", "..", "../labs", "a/b", "/etc"} {
+		require.ErrorContains(t, labdir.CheckName(name), "is not the name of a lab", "%q", name)
+	}
+
+	// A lab whose directory somebody put a file into.
+	lock, err := labdir.Of("shop").Lock()
+	require.NoError(t, err)
+	defer lock.Release()
+	require.NoError(t, os.WriteFile(filepath.Join(labs, "shop", "letter"), []byte("mine"), 0o600))
+	require.ErrorContains(t, labdir.Of("shop").Erase(), "something that is not of the lab stays")
+	require.FileExists(t, filepath.Join(labs, "shop", "letter"))
+	require.FileExists(t, filepath.Join(filepath.Dir(labs), "precious"))
+}
+
+func TestTheRootIsAbsoluteHoweverItIsWritten(t *testing.T) {
+	t.Setenv(labdir.RootVariable, "labs")
+	require.True(t, filepath.IsAbs(labdir.Root()))
+	t.Setenv(labdir.RootVariable, "")
+	require.Equal(t, labdir.DefaultRoot, labdir.Root())
+}
+
+func TestASocketPathThatTheKernelCannotTakeIsNamed(t *testing.T) {
+	t.Setenv(labdir.RootVariable, "/"+strings.Repeat("x", 107-len("//shop/control.sock")))
+	require.NoError(t, labdir.Of("shop").CheckSocket())
+	require.ErrorContains(t, labdir.Of("shops").CheckSocket(), "has 108 characters, and a socket's may have 107")
+}

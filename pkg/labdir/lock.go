@@ -1,0 +1,77 @@
+package labdir
+
+import (
+	"errors"
+	"fmt"
+	"os"
+)
+
+// ErrLocked says that somebody holds the lab: its daemon, or who is just
+// building or removing it.
+var ErrLocked = errors.New("the lab is held by a running process")
+
+// Lock is held by a lab's daemon for its whole life. It belongs to the open
+// file and not to a process (Linux, fcntl(2): open file description locks), so
+// that it can be handed to a child with its file; the kernel releases it when
+// the last process that has the file ends, however it ends.
+type Lock struct{ file *os.File }
+
+// Lock takes the lock, or returns ErrLocked at once.
+func (d Dir) Lock() (*Lock, error) {
+	if err := os.MkdirAll(string(d), 0o700); err != nil {
+		return nil, fmt.Errorf("make the lab's directory: %w", err)
+	}
+	file, err := os.OpenFile(d.Path("lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, ErrLocked // whoever held it has just removed the directory
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := lock(file); err != nil {
+		file.Close()
+		if !errors.Is(err, ErrLocked) {
+			err = fmt.Errorf("lock %s: %w", d.Path("lock"), err)
+		}
+		return nil, err
+	}
+	held := &Lock{file}
+	// The directory may have been removed between the two steps, by a "down"
+	// that held the lock until then.
+	if !held.Holds(d) {
+		file.Close()
+		return nil, ErrLocked
+	}
+	return held, nil
+}
+
+// Holds says whether the lock is still that of the lab in d. It is not where
+// another holder has removed the lab since.
+func (l *Lock) Holds(d Dir) bool {
+	held, err := l.file.Stat()
+	if err != nil {
+		return false
+	}
+	now, err := os.Stat(d.Path("lock"))
+	return err == nil && os.SameFile(held, now)
+}
+
+// InheritLock is the lock whose File another process has handed to this one.
+func InheritLock(file *os.File) *Lock { return &Lock{file} }
+
+// File is what to hand to a child that shall hold the lock, too.
+func (l *Lock) File() *os.File { return l.file }
+
+// Release lets go of the lock. A child that it was handed to still holds it.
+func (l *Lock) Release() { l.file.Close() }
+
+// Running says whether somebody holds the lab. Asking does not get into the
+// way of who takes the lock.
+func (d Dir) Running() bool {
+	file, err := os.Open(d.Path("lock"))
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	return locked(file)
+}

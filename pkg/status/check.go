@@ -1,0 +1,13 @@
+package status
+
+// Check is how one check of the topology file ended.
+type Check struct {
+	Number  int     `json:"number"` // from 1
+	Of      int     `json:"of"`
+	Name    string  `json:"name"`
+	Does    string  `json:"does"` // ecs1: get http://… (20 times)
+	Expect  string  `json:"expect"`
+	Got     string  `json:"got"`
+	Passed  bool    `json:"passed"`
+	Seconds float64 `json:"seconds"`
+}

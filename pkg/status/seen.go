@@ -1,0 +1,32 @@
+package status
+
+import (
+	"slices"
+
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// SeenBy is what an account sees of the services and endpoints of a lab: the
+// services that are its own or that it is whitelisted for, its own endpoints,
+// and those that are connected to its services. Whitelists are their owners'
+// business. Everything else of the status is left out.
+func (s Lab) SeenBy(account string) Lab {
+	seen := Lab{Schema: s.Schema, Lab: s.Lab, Cloud: s.Cloud, Region: s.Region, Services: []EndpointService{}, Endpoints: []Endpoint{}, Problems: []string{}}
+	own := map[string]bool{}
+	for _, svc := range s.Services {
+		own[svc.Name] = svc.Account == account
+		switch {
+		case own[svc.Name]:
+			seen.Services = append(seen.Services, svc)
+		case slices.Contains(svc.Whitelist, account), slices.Contains(svc.Whitelist, topology.Everybody):
+			svc.Whitelist = []string{}
+			seen.Services = append(seen.Services, svc)
+		}
+	}
+	for _, ep := range s.Endpoints {
+		if ep.Account == account || own[ep.Service] {
+			seen.Endpoints = append(seen.Endpoints, ep)
+		}
+	}
+	return seen
+}

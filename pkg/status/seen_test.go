@@ -1,0 +1,49 @@
+package status_test
+
+import (
+	"testing"
+
+	"github.com/plinksim/plinksim/pkg/status"
+	"github.com/stretchr/testify/require"
+)
+
+func TestWhatAnAccountSees(t *testing.T) {
+	all := status.Lab{
+		Lab: "market", Schema: status.Schema, VPCs: []status.VPC{{Name: "vpc1"}},
+		Services: []status.EndpointService{
+			{Name: "orders", Account: "b", Whitelist: []string{"b", "a"}},
+			{Name: "stock", Account: "b", Whitelist: []string{"b"}},
+			{Name: "news", Account: "c", Whitelist: []string{"c", "*"}},
+		},
+		Endpoints: []status.Endpoint{
+			{Name: "to-orders", Account: "a", Service: "orders"},
+			{Name: "to-news", Account: "c", Service: "news"},
+		},
+	}
+	for _, tt := range []struct {
+		account             string
+		services, endpoints []string
+	}{
+		{"a", []string{"orders", "news"}, []string{"to-orders"}},
+		{"b", []string{"orders", "stock", "news"}, []string{"to-orders"}},
+		{"c", []string{"news"}, []string{"to-news"}},
+		{"d", []string{"news"}, nil},
+	} {
+		t.Run("account "+tt.account, func(t *testing.T) {
+			seen := all.SeenBy(tt.account)
+			var services, endpoints []string
+			for _, s := range seen.Services {
+				services = append(services, s.Name)
+				require.Equal(t, s.Account == tt.account, len(s.Whitelist) > 0, "a whitelist is its owner's to see")
+			}
+			for _, e := range seen.Endpoints {
+				endpoints = append(endpoints, e.Name)
+			}
+			require.Equal(t, tt.services, services)
+			require.Equal(t, tt.endpoints, endpoints)
+			require.Empty(t, seen.VPCs)
+			require.Equal(t, "market", seen.Lab)
+		})
+	}
+	require.Equal(t, []string{"b", "a"}, all.Services[0].Whitelist, "what was looked at is as it was")
+}
