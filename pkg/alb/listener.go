@@ -124,24 +124,29 @@ func (l *Listener) Serve(ctx context.Context, ln net.Listener) error {
 		IdleTimeout:       s.IdleTimeout,
 		MaxHeaderBytes:    s.Profile.MaxHeaders,
 		BaseContext:       func(net.Listener) context.Context { return l.base },
-		ErrorLog:          slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
+		ConnContext:       withConn,
+		Protocols:         new(http.Protocols),
+		// Otherwise net/http would answer "OPTIONS *" before anybody counts it.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
 	}
 	if !l.start(server) {
 		return ln.Close()
 	}
 	stop := context.AfterFunc(ctx, l.Close)
 	defer stop()
-	ln = &acceptor{Listener: ln, stats: &l.stats, silence: s.HTTP.RequestTimeout}
-	var err error
+	clients := &acceptor{Listener: ln, stats: &l.stats, silence: s.HTTP.RequestTimeout}
+	server.Protocols.SetHTTP1(true)
 	if s.tls != nil {
-		server.TLSConfig = &tls.Config{
+		// The server gets what TLS has decrypted, so that it can be followed. To
+		// net/http HTTP/2 comes without TLS then.
+		server.Protocols.SetUnencryptedHTTP2(true)
+		clients.tls = &tls.Config{
 			NextProtos:         s.tls.NextProtos,
 			GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return l.state.Load().tls, nil },
 		}
-		err = server.ServeTLS(ln, "", "")
-	} else {
-		err = server.Serve(ln)
 	}
+	err := server.Serve(clients)
 	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
 		return nil
 	}
@@ -198,6 +203,7 @@ type acceptor struct {
 	net.Listener
 	stats   *counters
 	silence time.Duration
+	tls     *tls.Config // nil for http
 }
 
 func (a *acceptor) Accept() (net.Conn, error) {
@@ -207,7 +213,11 @@ func (a *acceptor) Accept() (net.Conn, error) {
 	}
 	a.stats.accepted.Add(1)
 	a.stats.open.Add(1)
-	return &clientConn{limited: limited{conn, a.silence}, stats: a.stats}, nil
+	conn = &clientConn{limited: limited{conn, a.silence}, stats: a.stats}
+	if a.tls != nil {
+		conn = tls.Server(conn, a.tls) // shakes hands with the first read
+	}
+	return &framed{Conn: conn}, nil
 }
 
 type clientConn struct {

@@ -16,6 +16,9 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := l.state.Load()
 	answer := &answerWriter{ResponseWriter: w, stats: &l.stats}
 	defer answer.done()
+	if isFaulty(r) {
+		w.Header().Set("Connection", "close")
+	}
 	if status := s.refuse(r); status != 0 {
 		answer.fail(status, "refused")
 		return
@@ -35,6 +38,11 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // refuse is the status for a request that goes nowhere, or 0.
 func (s *state) refuse(r *http.Request) int {
+	// The preface of HTTP/2, which clouds speak over TLS alone ("Troubleshoot
+	// your Application Load Balancers", AWS, HTTP 505).
+	if r.Method == "PRI" {
+		return http.StatusHTTPVersionNotSupported
+	}
 	if r.Method == http.MethodConnect || r.Method == http.MethodTrace && s.Profile.RefuseTrace {
 		return http.StatusMethodNotAllowed
 	}

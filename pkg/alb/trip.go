@@ -45,6 +45,11 @@ func rewrite(p *httputil.ProxyRequest) {
 			p.Out.Header[name] = v
 		}
 	}
+	// HTTP/2 without TLS is not spoken here, so nobody agrees on it beyond.
+	if strings.EqualFold(p.Out.Header.Get("Upgrade"), "h2c") {
+		p.Out.Header.Del("Upgrade")
+		p.Out.Header.Del("Connection")
+	}
 	t.announce(p.In.Header, p.Out.Header)
 }
 
