@@ -45,7 +45,7 @@ var situations = []struct {
 	{"rejected", false, "", func(t *testing.T, l *plinktest.Lab) { l.Reject("svc1", "ep1") }},
 }
 
-func zoneOperation(verb string) topology.Operation {
+func zoneOperation(verb topology.Verb) topology.Operation {
 	return topology.Operation{Verb: verb, Service: "svc1", Endpoint: "ep1", Zone: "cn-hangzhou-h"}
 }
 

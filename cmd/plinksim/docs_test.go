@@ -99,7 +99,7 @@ func TestTheOperationsOfTheDocumentAreTheCodes(t *testing.T) {
 		documented = append(documented, row[1])
 	}
 	require.ElementsMatch(t, topology.Verbs(), documented)
-	for _, code := range topology.Refusals {
+	for _, code := range topology.Refusals() {
 		require.Contains(t, string(text), "`"+code+"`")
 	}
 }

@@ -46,7 +46,7 @@ func newGroup(use, short, long string) *cobra.Command {
 
 // newNATOperation is a command whose arguments are those of an operation: the
 // gateway, and then an address or an entry.
-func newNATOperation(use, short, verb string, most int) *cobra.Command {
+func newNATOperation(use, short string, verb topology.Verb, most int) *cobra.Command {
 	var on target
 	o := topology.Operation{Verb: verb}
 	least := len(strings.Fields(strings.Split(use, "[")[0])) - 1
@@ -58,7 +58,7 @@ func newNATOperation(use, short, verb string, most int) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.NATGateway = args[0]
-			if len(args) > 1 && strings.HasPrefix(verb, "nat-ip") {
+			if len(args) > 1 && strings.HasPrefix(string(verb), "nat-ip") {
 				addr, err := netip.ParseAddr(args[1])
 				if err != nil {
 					return &usageError{fmt.Errorf("%q is not an address", args[1])}
@@ -93,7 +93,7 @@ func (t *target) natOperation(cmd *cobra.Command, o topology.Operation) error {
 		return err
 	}
 	gateway := gatewayOf(now, o.NATGateway)
-	switch kind, name, _ := strings.Cut(o.Verb, "-"); {
+	switch kind, name, _ := strings.Cut(string(o.Verb), "-"); {
 	case gateway == nil || strings.HasSuffix(name, "delete"):
 		fmt.Fprintf(cmd.OutOrStdout(), "%s is gone\n", event.Name)
 	case kind == "entry":
@@ -328,7 +328,7 @@ func needFlags(cmd *cobra.Command, enough func(given []string) bool, names ...st
 	return cmd
 }
 
-func newEntryCommand(use, short, verb string) *cobra.Command {
+func newEntryCommand(use, short string, verb topology.Verb) *cobra.Command {
 	var on target
 	var flags entryFlags
 	o := topology.Operation{Verb: verb}
@@ -350,7 +350,7 @@ func newEntryCommand(use, short, verb string) *cobra.Command {
 }
 
 // natNames completes a gateway, and then what the verb is about.
-func natNames(ctx context.Context, on target, verb string, args []string) (names []string) {
+func natNames(ctx context.Context, on target, verb topology.Verb, args []string) (names []string) {
 	dir, err := findLab(ctx, on.lab)
 	if err != nil || len(args) > 1 {
 		return nil
@@ -369,7 +369,7 @@ func natNames(ctx context.Context, on target, verb string, args []string) (names
 		for _, ip := range g.NATIPs {
 			names = append(names, ip.IP.String())
 		}
-	case strings.HasPrefix(verb, "entry-"):
+	case strings.HasPrefix(string(verb), "entry-"):
 		for _, e := range g.Entries {
 			names = append(names, e.Name)
 		}

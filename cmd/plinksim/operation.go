@@ -22,7 +22,7 @@ func group(use, short, long string, commands ...*cobra.Command) *cobra.Command {
 // operation is a command that does one operation of the control plane.
 type operation struct {
 	use, short, long, example string
-	verb                      string
+	verb                      topology.Verb
 	least, most               int    // arguments
 	want                      string // names the arguments in the usage error
 	// read takes the arguments over. One call with several of what it says

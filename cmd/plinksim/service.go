@@ -160,7 +160,7 @@ func (o *optional[T]) Type() string {
 }
 
 func newWhitelist() *cobra.Command {
-	of := func(use, short, long, verb string) *cobra.Command {
+	of := func(use, short, long string, verb topology.Verb) *cobra.Command {
 		return operation{
 			use: use + " SERVICE ACCOUNT...", short: short, long: long,
 			example: "  sudo plinksim service whitelist " + use + " svc1 customer",

@@ -260,7 +260,7 @@ func faulty(plan *topology.Plan, ref string) (zone string, enis []string, err er
 	}
 	if len(enis) == 0 {
 		return "", nil, &control.Error{
-			Code: control.NotFound, Kind: "interface or zone", Name: ref, Known: known,
+			Code: topology.NotFound, Kind: "interface or zone", Name: ref, Known: known,
 			Text: fmt.Sprintf("no interface and no zone is called %q", ref),
 		}
 	}
@@ -335,7 +335,7 @@ func endpointOf(plan *topology.Plan, name string) (*topology.Endpoint, error) {
 	if err == nil {
 		return ep, nil
 	}
-	refused := &control.Error{Code: control.NotFound, Kind: "endpoint", Name: name, Text: fmt.Sprintf("endpoint %q does not exist", name)}
+	refused := &control.Error{Code: topology.NotFound, Kind: "endpoint", Name: name, Text: fmt.Sprintf("endpoint %q does not exist", name)}
 	for _, e := range plan.Endpoints {
 		refused.Known = append(refused.Known, e.Name)
 	}

@@ -45,7 +45,7 @@ endpoints:
 func TestOperationsAreCompiled(t *testing.T) {
 	const name = "ep1@eu-central-1b tcp/80"
 	zone := topology.Operation{Service: "svc1", Endpoint: "ep1", Zone: "eu-central-1b"}
-	with := func(o topology.Operation, verb string, change func(*topology.Operation)) topology.Operation {
+	with := func(o topology.Operation, verb topology.Verb, change func(*topology.Operation)) topology.Operation {
 		o.Verb = verb
 		if change != nil {
 			change(&o)

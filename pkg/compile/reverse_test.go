@@ -83,7 +83,7 @@ func TestTheTableTakesWhateverIsDoneToAGateway(t *testing.T) {
 		defer func() { require.NoError(t, table.Close()) }()
 		pick := func(label string, from ...string) string { return rapid.SampledFrom(from).Draw(t, label) }
 		for range rapid.IntRange(1, 20).Draw(t, "steps") {
-			o := topology.Operation{Verb: pick("verb", "entry-create", "entry-modify", "entry-delete", "nat-ip-create", "nat-ip-delete", "report", "apply", "reset", "restart"), NATGateway: "ngw1"}
+			o := topology.Operation{Verb: topology.Verb(pick("verb", "entry-create", "entry-modify", "entry-delete", "nat-ip-create", "nat-ip-delete", "report", "apply", "reset", "restart")), NATGateway: "ngw1"}
 			switch o.Verb {
 			case "report":
 				plane.Report(plane.Revision())
@@ -99,7 +99,7 @@ func TestTheTableTakesWhateverIsDoneToAGateway(t *testing.T) {
 				require.NoError(t, plane.Restore(saved))
 			default:
 				o.NATIP = netip.MustParseAddr(pick("nat ip", addrs...))
-				if strings.HasPrefix(o.Verb, "entry") {
+				if strings.HasPrefix(string(o.Verb), "entry") {
 					o.Entry, o.Endpoint = pick("entry", "mysql1", "mysql2", "third"), "ep1"
 					o.NATPort = uint16(rapid.SampledFrom([]int{0, 33, 3306}).Draw(t, "port"))
 					o.AccessIP, o.AccessPort = netip.MustParseAddr("192.168.0.86"), 3306

@@ -95,7 +95,7 @@ func (c *connection) copy() Connection {
 	out.Zones = append([]Zone{}, c.Zones...) // empty, and not nil, for JSON
 	out.Actions = []Verb{}
 	for _, verb := range []Verb{Accept, Reject, Bandwidth} {
-		if _, ok := c.next(verb); ok && !(c.cloud == "aws" && notAtAWS[string(verb)] != "") {
+		if _, ok := c.next(verb); ok && !(c.cloud == "aws" && notAtAWS[verb] != "") {
 			out.Actions = append(out.Actions, verb)
 		}
 	}

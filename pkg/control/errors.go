@@ -9,25 +9,9 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// Code says what kind of refusal an Error is, for callers that decide by it.
-// The codes are those that the checks of a topology file can expect.
-type Code string
-
-// The codes.
-const (
-	NotFound       Code = "not-found"       // no such account, service, endpoint or connection
-	NotOwner       Code = "not-owner"       // the caller does not own the object
-	NotWhitelisted Code = "not-whitelisted" // the account may not see the service
-	WrongState     Code = "wrong-state"     // the object's state does not allow the verb
-	InUse          Code = "in-use"          // something still depends on the object
-	Invalid        Code = "invalid"         // what is asked for makes no sense
-	Quota          Code = "quota"           // the cloud allows no more
-	Unsupported    Code = "unsupported"     // the cloud has no such operation
-)
-
 // Error is why a call was refused. Nothing was changed.
 type Error struct {
-	Code  Code
+	Code  topology.Refusal
 	Kind  string   // of the object: account, endpoint service, endpoint, connection, zone, ...
 	Name  string   // as the caller wrote it
 	Known []string // of NotFound: the names that there are, for "did you mean"
@@ -50,22 +34,22 @@ func (e *Error) Error() string { return e.Text }
 // error codes of the VPC API 2016-04-28, DeleteNatGateway, DeleteNatIp and
 // DeleteFullNatEntry. AWS: Amazon EC2 API
 // Reference, "Error codes for the Amazon EC2 API".
-var cloudWords = map[string]map[Code]map[string]string{
+var cloudWords = map[string]map[topology.Refusal]map[string]string{
 	"alibaba": {
-		NotFound:       {"endpoint service": "EndpointServiceNotFound", "endpoint": "EndpointNotFound", "zone": "EndpointZoneNotFound", "NAT gateway": "InvalidNatGatewayId.NotFound", "FullNAT entry": "ResourceNotFound.FullNatEntry"},
-		NotOwner:       {"endpoint service": "EndpointServiceNotFound", "endpoint": "EndpointNotFound"},
-		NotWhitelisted: {"": "EndpointServiceNotFound"},
-		WrongState:     {"connection": "EndpointConnectionOperationDenied", "zone": "EndpointConnectionOperationDenied", "endpoint": "EndpointOperationDenied", "endpoint service": "EndpointServiceOperationDenied", "NAT gateway": "IncorrectStatus.NatGateway", "NAT IP": "IncorrectStatus.NatIp", "FullNAT entry": "IncorrectStatus.FullNatEntry"},
-		InUse:          {"endpoint": "EndpointOperationDenied", "NAT IP": "DependencyViolation.NatIp", "": "EndpointServiceConnectionDependence"},
+		topology.NotFound:       {"endpoint service": "EndpointServiceNotFound", "endpoint": "EndpointNotFound", "zone": "EndpointZoneNotFound", "NAT gateway": "InvalidNatGatewayId.NotFound", "FullNAT entry": "ResourceNotFound.FullNatEntry"},
+		topology.NotOwner:       {"endpoint service": "EndpointServiceNotFound", "endpoint": "EndpointNotFound"},
+		topology.NotWhitelisted: {"": "EndpointServiceNotFound"},
+		topology.WrongState:     {"connection": "EndpointConnectionOperationDenied", "zone": "EndpointConnectionOperationDenied", "endpoint": "EndpointOperationDenied", "endpoint service": "EndpointServiceOperationDenied", "NAT gateway": "IncorrectStatus.NatGateway", "NAT IP": "IncorrectStatus.NatIp", "FullNAT entry": "IncorrectStatus.FullNatEntry"},
+		topology.InUse:          {"endpoint": "EndpointOperationDenied", "NAT IP": "DependencyViolation.NatIp", "": "EndpointServiceConnectionDependence"},
 	},
 	"aws": {
-		NotFound:       {"endpoint service": "InvalidVpcEndpointServiceId.NotFound", "endpoint": "InvalidVpcEndpointId.NotFound", "load balancer": "NetworkLoadBalancerNotFoundException", "security group": "InvalidSecurityGroupID.NotFound"},
-		NotOwner:       {"endpoint service": "InvalidVpcEndpointServiceId.NotFound", "endpoint": "InvalidVpcEndpointId.NotFound"},
-		NotWhitelisted: {"": "InvalidServiceName"},
-		WrongState:     {"": "InvalidState"},
-		InUse:          {"": "ExistingVpcEndpointConnections"},
-		Invalid:        {"": "InvalidParameter"},
-		Quota:          {"endpoint": "VpcEndpointLimitExceeded"},
+		topology.NotFound:       {"endpoint service": "InvalidVpcEndpointServiceId.NotFound", "endpoint": "InvalidVpcEndpointId.NotFound", "load balancer": "NetworkLoadBalancerNotFoundException", "security group": "InvalidSecurityGroupID.NotFound"},
+		topology.NotOwner:       {"endpoint service": "InvalidVpcEndpointServiceId.NotFound", "endpoint": "InvalidVpcEndpointId.NotFound"},
+		topology.NotWhitelisted: {"": "InvalidServiceName"},
+		topology.WrongState:     {"": "InvalidState"},
+		topology.InUse:          {"": "ExistingVpcEndpointConnections"},
+		topology.Invalid:        {"": "InvalidParameter"},
+		topology.Quota:          {"endpoint": "VpcEndpointLimitExceeded"},
 	},
 }
 
@@ -77,7 +61,7 @@ func (e *Error) in(cloud string) *Error {
 }
 
 func unknown(kind, name string, known []string) *Error {
-	e := &Error{Code: NotFound, Kind: kind, Name: name, Known: known, Text: fmt.Sprintf("%s %q does not exist", kind, name)}
+	e := &Error{Code: topology.NotFound, Kind: kind, Name: name, Known: known, Text: fmt.Sprintf("%s %q does not exist", kind, name)}
 	switch len(known) {
 	case 0:
 		e.Hint = fmt.Sprintf("the lab has no %s", kind)
@@ -138,12 +122,12 @@ func notInPlan(err error) *Error {
 	if missing, ok := err.(*topology.NotFoundError); ok {
 		return unknown(missing.Kind, missing.Name, missing.Known)
 	}
-	return &Error{Code: NotFound, Text: err.Error()}
+	return &Error{Code: topology.NotFound, Text: err.Error()}
 }
 
 func notConnectable(service *topology.EndpointService, endpoint *topology.Endpoint) *Error {
 	return &Error{
-		Code: NotFound, Kind: "connection", Name: connectionName(service.Name, endpoint.Name),
+		Code: topology.NotFound, Kind: "connection", Name: connectionName(service.Name, endpoint.Name),
 		Text: fmt.Sprintf("endpoint %q has no connection to endpoint service %q", endpoint.Name, service.Name),
 		Hint: fmt.Sprintf("%q is an endpoint of %q", endpoint.Name, endpoint.Service),
 	}
@@ -151,7 +135,7 @@ func notConnectable(service *topology.EndpointService, endpoint *topology.Endpoi
 
 func notOwner(caller, kind, name, owner string) *Error {
 	return &Error{
-		Code: NotOwner, Kind: kind, Name: name,
+		Code: topology.NotOwner, Kind: kind, Name: name,
 		Text: fmt.Sprintf("account %q may not manage %s %q", caller, kind, name),
 		Hint: fmt.Sprintf("%q belongs to account %q, and only its owner may", name, owner),
 	}
@@ -160,23 +144,23 @@ func notOwner(caller, kind, name, owner string) *Error {
 // notWhitelisted is what an account hears of a service that it may not see.
 func notWhitelisted(service *topology.EndpointService, account string) *Error {
 	return &Error{
-		Code: NotWhitelisted, Kind: "endpoint service", Name: service.Name,
+		Code: topology.NotWhitelisted, Kind: "endpoint service", Name: service.Name,
 		Text: fmt.Sprintf("endpoint service %q does not exist to account %q, which is not on its whitelist", service.Name, account),
 		Hint: fmt.Sprintf("account %q may add it: plinksim service whitelist add %s %s", service.Account, service.Name, account),
 	}
 }
 
 func inUse(kind, name, hint, format string, args ...any) *Error {
-	return &Error{Code: InUse, Kind: kind, Name: name, Text: fmt.Sprintf(format, args...), Hint: hint}
+	return &Error{Code: topology.InUse, Kind: kind, Name: name, Text: fmt.Sprintf(format, args...), Hint: hint}
 }
 
 // already is for what needs not be done.
 func already(kind, name, format string, args ...any) *Error {
-	return &Error{Code: WrongState, Kind: kind, Name: name, Text: fmt.Sprintf(format, args...), Hint: "there is nothing to do"}
+	return &Error{Code: topology.WrongState, Kind: kind, Name: name, Text: fmt.Sprintf(format, args...), Hint: "there is nothing to do"}
 }
 
 func invalid(kind, name, hint, format string, args ...any) *Error {
-	return &Error{Code: Invalid, Kind: kind, Name: name, Text: fmt.Sprintf(format, args...), Hint: hint}
+	return &Error{Code: topology.Invalid, Kind: kind, Name: name, Text: fmt.Sprintf(format, args...), Hint: hint}
 }
 
 // pastTense is for sentences about verbs.
@@ -189,7 +173,7 @@ var pastTense = map[Verb]string{
 // wrongState tells three cases apart: what was asked for is already so, it is
 // already on its way, or the state is for something else.
 func wrongState(c *connection, verb Verb) *Error {
-	e := &Error{Code: WrongState, Kind: "connection", Name: c.name()}
+	e := &Error{Code: topology.WrongState, Kind: "connection", Name: c.name()}
 	wanted, onTheWay := Connected, Connecting
 	if verb == Reject {
 		wanted, onTheWay = Disconnected, Disconnecting
@@ -210,7 +194,7 @@ func wrongState(c *connection, verb Verb) *Error {
 }
 
 func wrongZoneState(c *connection, z *Zone, verb Verb) *Error {
-	e := &Error{Code: WrongState, Kind: "zone", Name: c.name() + "@" + z.Zone}
+	e := &Error{Code: topology.WrongState, Kind: "zone", Name: c.name() + "@" + z.Zone}
 	word := func(s State) string { return Word(c.cloud, KindZone, s) }
 	e.Text = fmt.Sprintf("zone %q of %s cannot be %s while it is %s", z.Zone, c, pastTense[verb], z.Status)
 	if verb == ZoneEnable && z.State.Open() || verb == ZoneDisable && (z.State == Disconnected || z.State == Disconnecting) {

@@ -123,7 +123,7 @@ func (p *Plane) eventsAndSignal(since uint64) ([]Event, <-chan struct{}) {
 	return slices.Clone(p.history[first:]), p.signal
 }
 
-func (p *Plane) recordLocked(e Event) {
+func (p *Plane) recordLocked(e Event) Event {
 	p.lastSeq++
 	e.Seq = p.lastSeq
 	if e.Time.IsZero() {
@@ -133,4 +133,5 @@ func (p *Plane) recordLocked(e Event) {
 		p.history = slices.Delete(p.history, 0, HistoryLimit/10)
 	}
 	p.history = append(p.history, e)
+	return e
 }

@@ -2,78 +2,104 @@ package control
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// operations are what accounts can do. Each looks first and changes then: one
+// operation changes the plane for an account and gives the events that tell of
+// it, that of the operation itself first.
+type operation func(*Plane, topology.Operation) ([]Event, *Error)
+
+// operations are what accounts can change, and reads what they can only look
+// at: together the verbs of topology.Specs. Each looks first and changes then: one
 // that returns an error has changed nothing.
-var operations = map[string]func(*Plane, topology.Operation) ([]Event, *Error){
-	"accept":            (*Plane).acceptLocked,
-	"reject":            (*Plane).rejectLocked,
-	"bandwidth":         (*Plane).bandwidthLocked,
-	"zone-enable":       (*Plane).zoneEnableLocked,
-	"zone-disable":      (*Plane).zoneDisableLocked,
-	"replace":           (*Plane).replaceLocked,
-	"release":           (*Plane).releaseLocked,
-	"service-show":      (*Plane).serviceShowLocked,
-	"service-set":       (*Plane).serviceSetLocked,
-	"service-create":    (*Plane).serviceCreateLocked,
-	"service-delete":    (*Plane).serviceDeleteLocked,
-	"whitelist-add":     (*Plane).whitelistAddLocked,
-	"whitelist-remove":  (*Plane).whitelistRemoveLocked,
-	"attach":            (*Plane).attachLocked,
-	"detach":            (*Plane).detachLocked,
-	"endpoint-create":   (*Plane).endpointCreateLocked,
-	"endpoint-delete":   (*Plane).endpointDeleteLocked,
-	"endpoint-set":      (*Plane).endpointSetLocked,
-	"zone-add":          (*Plane).zoneAddLocked,
-	"zone-remove":       (*Plane).zoneRemoveLocked,
-	"group-add":         (*Plane).groupAddLocked,
-	"group-remove":      (*Plane).groupRemoveLocked,
-	"gateway-create":    (*Plane).gatewayCreateLocked,
-	"gateway-delete":    (*Plane).gatewayDeleteLocked,
-	"nat-ip-create":     (*Plane).natIPCreateLocked,
-	"nat-ip-delete":     (*Plane).natIPDeleteLocked,
-	"entry-create":      (*Plane).entryCreateLocked,
-	"entry-modify":      (*Plane).entryModifyLocked,
-	"entry-delete":      (*Plane).entryDeleteLocked,
-	"server-register":   (*Plane).serverRegisterLocked,
-	"server-deregister": (*Plane).serverDeregisterLocked,
-	"server-weight":     (*Plane).serverWeightLocked,
+var operations = map[Verb]operation{
+	topology.VerbAccept:           (*Plane).acceptLocked,
+	topology.VerbReject:           (*Plane).rejectLocked,
+	topology.VerbBandwidth:        (*Plane).bandwidthLocked,
+	topology.VerbZoneEnable:       (*Plane).zoneEnableLocked,
+	topology.VerbZoneDisable:      (*Plane).zoneDisableLocked,
+	topology.VerbReplace:          (*Plane).replaceLocked,
+	topology.VerbRelease:          (*Plane).releaseLocked,
+	topology.VerbServiceSet:       (*Plane).serviceSetLocked,
+	topology.VerbServiceCreate:    (*Plane).serviceCreateLocked,
+	topology.VerbServiceDelete:    (*Plane).serviceDeleteLocked,
+	topology.VerbWhitelistAdd:     (*Plane).whitelistAddLocked,
+	topology.VerbWhitelistRemove:  (*Plane).whitelistRemoveLocked,
+	topology.VerbAttach:           (*Plane).attachLocked,
+	topology.VerbDetach:           (*Plane).detachLocked,
+	topology.VerbEndpointCreate:   (*Plane).endpointCreateLocked,
+	topology.VerbEndpointDelete:   (*Plane).endpointDeleteLocked,
+	topology.VerbEndpointSet:      (*Plane).endpointSetLocked,
+	topology.VerbZoneAdd:          (*Plane).zoneAddLocked,
+	topology.VerbZoneRemove:       (*Plane).zoneRemoveLocked,
+	topology.VerbGroupAdd:         (*Plane).groupAddLocked,
+	topology.VerbGroupRemove:      (*Plane).groupRemoveLocked,
+	topology.VerbGatewayCreate:    (*Plane).gatewayCreateLocked,
+	topology.VerbGatewayDelete:    (*Plane).gatewayDeleteLocked,
+	topology.VerbNATIPCreate:      (*Plane).natIPCreateLocked,
+	topology.VerbNATIPDelete:      (*Plane).natIPDeleteLocked,
+	topology.VerbEntryCreate:      (*Plane).entryCreateLocked,
+	topology.VerbEntryModify:      (*Plane).entryModifyLocked,
+	topology.VerbEntryDelete:      (*Plane).entryDeleteLocked,
+	topology.VerbServerRegister:   (*Plane).serverRegisterLocked,
+	topology.VerbServerDeregister: (*Plane).serverDeregisterLocked,
+	topology.VerbServerWeight:     (*Plane).serverWeightLocked,
+}
+
+var reads = map[Verb]operation{
+	topology.VerbServiceShow: (*Plane).serviceShowLocked,
 }
 
 // Do carries an operation out and returns the event that tells of it. The data
 // plane follows: wait for Revision with WaitApplied. An error is an *Error,
 // and then nothing has changed.
 func (p *Plane) Do(o topology.Operation) (Event, error) {
-	do := operations[o.Verb]
-	if do == nil {
-		return Event{}, invalid("operation", o.Verb, "there is "+strings.Join(topology.Verbs(), ", "), "there is no operation %q", o.Verb)
+	if reads[o.Verb] != nil {
+		return p.Look(o)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	events, err := p.tryLocked(operations[o.Verb], o)
+	if err != nil {
+		return Event{}, err
+	}
+	p.overlayLocked()
+	return p.commitLocked(events...), nil
+}
+
+// Look carries out an operation that only reads. Its event is the caller's
+// alone and has no number.
+func (p *Plane) Look(o topology.Operation) (Event, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	events, err := p.tryLocked(reads[o.Verb], o)
+	if err != nil {
+		return Event{}, err
+	}
+	return events[0], nil
+}
+
+// tryLocked carries an operation out, unless there is no such operation, the
+// caller does not exist or the cloud does not have it.
+func (p *Plane) tryLocked(do operation, o topology.Operation) ([]Event, error) {
+	if do == nil {
+		return nil, invalid("operation", string(o.Verb), "there is "+strings.Join(topology.Verbs(), ", "),
+			"there is no operation %q", o.Verb)
+	}
 	err := p.callerLocked(o.As)
 	if err == nil {
 		err = p.knownToCloudLocked(o)
 	}
-	var events []Event
-	if err == nil {
-		events, err = do(p, o)
-	}
 	if err != nil {
-		return Event{}, err.in(p.plan.Cloud)
+		return nil, err.in(p.plan.Cloud)
 	}
-	if o.Verb == "service-show" {
-		return events[0], nil
+	events, err := do(p, o)
+	if err != nil {
+		return nil, err.in(p.plan.Cloud)
 	}
-	p.overlayLocked()
-	first := p.lastSeq
-	p.commitLocked(events...)
-	at := slices.IndexFunc(p.history, func(e Event) bool { return e.Seq == first+1 })
-	return p.history[at], nil
+	return events, nil
 }
 
 func (p *Plane) callerLocked(account string) *Error {
@@ -92,12 +118,12 @@ func (p *Plane) accountLocked(account string) *Error {
 
 // notAtAWS are the operations that AWS does not have, and what to use in a lab
 // instead. EC2 API 2016-11-15: there is no action for them.
-var notAtAWS = map[string]string{
-	"bandwidth":    "plinksim fault set ENDPOINT --bandwidth limits it in the lab",
-	"zone-enable":  "plinksim fault up ENDPOINT@ZONE ends a fault",
-	"zone-disable": "plinksim fault down ENDPOINT@ZONE lets a zone of an endpoint fail",
-	"replace":      "a zone keeps the load balancer that it was given first",
-	"release":      "a zone keeps the load balancer that it was given first",
+var notAtAWS = map[Verb]string{
+	topology.VerbBandwidth:   "plinksim fault set ENDPOINT --bandwidth limits it in the lab",
+	topology.VerbZoneEnable:  "plinksim fault up ENDPOINT@ZONE ends a fault",
+	topology.VerbZoneDisable: "plinksim fault down ENDPOINT@ZONE lets a zone of an endpoint fail",
+	topology.VerbReplace:     "a zone keeps the load balancer that it was given first",
+	topology.VerbRelease:     "a zone keeps the load balancer that it was given first",
 }
 
 func (p *Plane) knownToCloudLocked(o topology.Operation) *Error {
@@ -106,14 +132,14 @@ func (p *Plane) knownToCloudLocked(o topology.Operation) *Error {
 			return nil
 		}
 		return &Error{
-			Code: Unsupported, Kind: "operation", Name: o.Verb, Text: fmt.Sprintf("endpoints of %s have no private DNS name", p.plan.Cloud),
+			Code: topology.Unsupported, Kind: "operation", Name: string(o.Verb), Text: fmt.Sprintf("endpoints of %s have no private DNS name", p.plan.Cloud),
 			Hint: "write a private zone with a cname to the endpoint",
 		}
 	}
 	hint, missing := notAtAWS[o.Verb]
 	what := fmt.Sprintf("aws has no operation %q", o.Verb)
 	switch {
-	case o.Verb == "accept" && (o.Bandwidth != nil || len(o.Resources) > 0):
+	case o.Verb == Accept && (o.Bandwidth != nil || len(o.Resources) > 0):
 		missing, what, hint = true, "aws accepts a connection without a bandwidth or load balancers of its own", "leave them out"
 	case o.ZoneAffinity != nil:
 		missing, what, hint = true, "names of aws endpoints have no zone affinity", "use the zone's name where the zone matters"
@@ -122,7 +148,7 @@ func (p *Plane) knownToCloudLocked(o topology.Operation) *Error {
 		return nil
 	}
 	hint = strings.NewReplacer("ENDPOINT", o.Endpoint, "ZONE", o.Zone).Replace(hint)
-	return &Error{Code: Unsupported, Kind: "operation", Name: o.Verb, Text: what, Hint: hint}
+	return &Error{Code: topology.Unsupported, Kind: "operation", Name: string(o.Verb), Text: what, Hint: hint}
 }
 
 // lookupLocked finds the connection that a caller named, or says which name is

@@ -87,7 +87,7 @@ func (p *Plane) connectedZoneLocked(o *topology.Operation, verb Verb) (*topology
 		return nil, nil, nil, p.noZone(c, o.Zone)
 	case c.State != Connected:
 		return nil, nil, nil, &Error{
-			Code: WrongState, Kind: "connection", Name: c.name(),
+			Code: topology.WrongState, Kind: "connection", Name: c.name(),
 			Text: fmt.Sprintf("zone %q of %s cannot be %s while the connection is %s", z.Zone, c, pastTense[verb], c.Status),
 			Hint: fmt.Sprintf("the connection must be %s", c.word(Connected)),
 		}
@@ -132,7 +132,7 @@ func (p *Plane) replaceLocked(o topology.Operation) ([]Event, *Error) {
 		return nil, err
 	}
 	if balancer, err := p.plan.LoadBalancer(z.LoadBalancer); err == nil && balancer.Type == "nlb" && p.plan.Cloud == "alibaba" {
-		return nil, &Error{Code: Unsupported, Kind: "zone", Name: c.name() + "@" + z.Zone,
+		return nil, &Error{Code: topology.Unsupported, Kind: "zone", Name: c.name() + "@" + z.Zone,
 			Text: fmt.Sprintf("load balancer %q is an nlb, and alibaba replaces all load balancers but those", z.LoadBalancer),
 			Hint: fmt.Sprintf("disable the zone instead: plinksim connection zone disable %s %s %s", s.Name, c.Endpoint, z.Zone)}
 	}

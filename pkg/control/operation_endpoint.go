@@ -23,7 +23,7 @@ func (p *Plane) ownEndpointLocked(o *topology.Operation) (*topology.Endpoint, *e
 	}
 	held := p.live.endpoints[e.Name]
 	if held.State == Deleting {
-		return nil, nil, nil, &Error{Code: WrongState, Kind: "endpoint", Name: e.Name,
+		return nil, nil, nil, &Error{Code: topology.WrongState, Kind: "endpoint", Name: e.Name,
 			Text: fmt.Sprintf("endpoint %q is being deleted", e.Name), Hint: "wait until it is gone"}
 	}
 	return e, held, p.findLocked(e.Service, e.Name), nil
@@ -181,7 +181,7 @@ func (p *Plane) privateDNSLocked(e *topology.Endpoint, on bool) *Error {
 			"private DNS can't be enabled because endpoint service %q has not verified the private DNS name", service.Name)
 	case c == nil || !c.State.Open():
 		return &Error{
-			Code: WrongState, Kind: "endpoint", Name: e.Name, Hint: "wait until it is accepted",
+			Code: topology.WrongState, Kind: "endpoint", Name: e.Name, Hint: "wait until it is accepted",
 			Text: fmt.Sprintf("private DNS can only be enabled after the endpoint connection is accepted by the owner of endpoint service %q", service.Name),
 		}
 	}

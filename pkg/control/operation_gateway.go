@@ -27,7 +27,7 @@ func (p *Plane) ownGatewayLocked(o *topology.Operation) (*topology.NATGateway, *
 	case o.As != planned.Account:
 		return nil, nil, notOwner(o.As, KindGateway.noun(), planned.Name, planned.Account)
 	case held.State == Deleting:
-		return nil, nil, &Error{Code: WrongState, Kind: KindGateway.noun(), Name: planned.Name,
+		return nil, nil, &Error{Code: topology.WrongState, Kind: KindGateway.noun(), Name: planned.Name,
 			Text: fmt.Sprintf("NAT gateway %q is being deleted", planned.Name), Hint: "wait until it is gone"}
 	}
 	return planned, held, nil
@@ -124,13 +124,13 @@ func (p *Plane) natIPCreateLocked(o topology.Operation) ([]Event, *Error) {
 	if !addr.IsValid() {
 		free, ok := p.plan.FreeNATIP(planned, func(a netip.Addr) bool { return p.natIPOfLocked(planned.VPC, a) != "" })
 		if !ok {
-			return nil, &Error{Code: Quota, Kind: KindNATIP.noun(), Name: planned.Name,
+			return nil, &Error{Code: topology.Quota, Kind: KindNATIP.noun(), Name: planned.Name,
 				Text: fmt.Sprintf("the NAT CIDR of NAT gateway %q (%s) has no free address", planned.Name, planned.CIDR), Hint: "delete a NAT IP first"}
 		}
 		addr = free
 	}
 	if owner := p.natIPOfLocked(planned.VPC, addr); owner != "" {
-		return nil, &Error{Code: WrongState, Kind: KindNATIP.noun(), Name: addr.String(),
+		return nil, &Error{Code: topology.WrongState, Kind: KindNATIP.noun(), Name: addr.String(),
 			Text: fmt.Sprintf("%s already is a NAT IP of NAT gateway %q", addr, owner), Hint: "name another address, or none: then one is chosen"}
 	}
 	if refused := p.plan.CheckNATIP(planned, addr); refused != nil {
@@ -200,7 +200,7 @@ func (p *Plane) restsLocked(o *object, kind Kind, name string, verb Verb) *Error
 	if _, ok := objectLife.next[o.State][verb]; ok {
 		return nil
 	}
-	return &Error{Code: WrongState, Kind: kind.noun(), Name: name,
+	return &Error{Code: topology.WrongState, Kind: kind.noun(), Name: name,
 		Text: fmt.Sprintf("%s %q cannot be %s while it is %s", kind.noun(), name, pastTense[verb], Word(p.plan.Cloud, kind, o.State)),
 		Hint: objectLife.way(o.State, verb, func(s State) string { return Word(p.plan.Cloud, kind, s) })}
 }

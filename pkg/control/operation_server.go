@@ -147,7 +147,7 @@ func (p *Plane) memberLocked(g *topology.ServerGroup, text string) (topology.Ser
 	case 1:
 		return found[0], nil
 	case 0:
-		return topology.Server{}, &Error{Code: NotFound, Kind: string(KindServer), Name: text, Known: known,
+		return topology.Server{}, &Error{Code: topology.NotFound, Kind: string(KindServer), Name: text, Known: known,
 			Text: fmt.Sprintf("server %q is not in server group %q", text, g.Name), Hint: hintOf(known)}
 	}
 	return topology.Server{}, invalid(string(KindServer), text, "name its port: "+quoted(known), "server group %q has several servers on instance %q", g.Name, text)
@@ -201,7 +201,7 @@ func (p *Plane) serverRegisterLocked(o topology.Operation) ([]Event, *Error) {
 		return nil, err
 	}
 	if slices.ContainsFunc(g.Servers, func(other topology.Server) bool { return serverKey(other) == serverKey(s) }) {
-		return nil, &Error{Code: WrongState, Kind: string(KindServer), Name: o.Server,
+		return nil, &Error{Code: topology.WrongState, Kind: string(KindServer), Name: o.Server,
 			Text: fmt.Sprintf("server %q is in server group %q already", o.Server, g.Name), Hint: "there is nothing to do"}
 	}
 	in, m := true, p.holdLocked(g, s)

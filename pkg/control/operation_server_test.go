@@ -29,7 +29,7 @@ func backed() *topology.Plan {
 }
 
 func server(verb, text string, weight int) topology.Operation {
-	o := topology.Operation{Verb: "server-" + verb, ServerGroup: "rs1", Server: text}
+	o := topology.Operation{Verb: topology.Verb("server-" + verb), ServerGroup: "rs1", Server: text}
 	if weight >= 0 {
 		o.Weight = &weight
 	}
@@ -90,20 +90,20 @@ func TestServersThatAreRefused(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
 		do         topology.Operation
-		code       control.Code
+		code       topology.Refusal
 		text, hint string
 	}{
-		{"the group does not exist", in("rs9", server("register", "ecs3:80", -1)), control.NotFound, `server group "rs9" does not exist`, `there is "rs1"`},
-		{"another account's group", as("a", server("register", "ecs3:80", -1)), control.NotOwner, `account "a" may not manage server group "rs1"`, `"rs1" belongs to account "b", and only its owner may`},
-		{"it is there already", server("register", "ecs2:80", -1), control.WrongState, `server "ecs2:80" is in server group "rs1" already`, "there is nothing to do"},
-		{"it has no port", server("register", "ecs3", -1), control.Invalid, `server "ecs3" has no port`, "write it like ecs2:80"},
-		{"its port is none", server("register", "ecs3:0", -1), control.Invalid, `"0" is no port of a server: want 1 to 65535`, "write it like ecs2:80"},
-		{"its instance does not exist", server("register", "ecs9:80", -1), control.NotFound, `instance "ecs9" does not exist`, `there is "ecs2", "ecs3"`},
-		{"its instance is elsewhere", server("register", "vpc1/ecs1:80", -1), control.Invalid, `instance "vpc1/ecs1" is in vpc "vpc1", and the server group in vpc "vpc2"`, `choose an instance of vpc "vpc2"`},
-		{"its weight is too large", server("register", "ecs3:80", 101), control.Invalid, "a server cannot have weight 101", "choose 0 to 100"},
-		{"it is not in the group", server("deregister", "ecs3:80", -1), control.NotFound, `server "ecs3:80" is not in server group "rs1"`, `it has "ecs2:80", "ecs2:81"`},
-		{"it may be several", server("deregister", "ecs2", -1), control.Invalid, `server group "rs1" has several servers on instance "ecs2"`, `name its port: "ecs2:80", "ecs2:81"`},
-		{"no weight is named", server("weight", "ecs2:80", -1), control.Invalid, `server "ecs2:80" needs a weight`, "name a weight from 0 to 100"},
+		{"the group does not exist", in("rs9", server("register", "ecs3:80", -1)), topology.NotFound, `server group "rs9" does not exist`, `there is "rs1"`},
+		{"another account's group", as("a", server("register", "ecs3:80", -1)), topology.NotOwner, `account "a" may not manage server group "rs1"`, `"rs1" belongs to account "b", and only its owner may`},
+		{"it is there already", server("register", "ecs2:80", -1), topology.WrongState, `server "ecs2:80" is in server group "rs1" already`, "there is nothing to do"},
+		{"it has no port", server("register", "ecs3", -1), topology.Invalid, `server "ecs3" has no port`, "write it like ecs2:80"},
+		{"its port is none", server("register", "ecs3:0", -1), topology.Invalid, `"0" is no port of a server: want 1 to 65535`, "write it like ecs2:80"},
+		{"its instance does not exist", server("register", "ecs9:80", -1), topology.NotFound, `instance "ecs9" does not exist`, `there is "ecs2", "ecs3"`},
+		{"its instance is elsewhere", server("register", "vpc1/ecs1:80", -1), topology.Invalid, `instance "vpc1/ecs1" is in vpc "vpc1", and the server group in vpc "vpc2"`, `choose an instance of vpc "vpc2"`},
+		{"its weight is too large", server("register", "ecs3:80", 101), topology.Invalid, "a server cannot have weight 101", "choose 0 to 100"},
+		{"it is not in the group", server("deregister", "ecs3:80", -1), topology.NotFound, `server "ecs3:80" is not in server group "rs1"`, `it has "ecs2:80", "ecs2:81"`},
+		{"it may be several", server("deregister", "ecs2", -1), topology.Invalid, `server group "rs1" has several servers on instance "ecs2"`, `name its port: "ecs2:80", "ecs2:81"`},
+		{"no weight is named", server("weight", "ecs2:80", -1), topology.Invalid, `server "ecs2:80" needs a weight`, "name a weight from 0 to 100"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := newBacked(t, backed())

@@ -25,7 +25,7 @@ func (p *Plane) ownServiceLocked(o *topology.Operation) (*topology.EndpointServi
 	}
 	held := p.live.services[s.Name]
 	if held.State == Deleting {
-		return nil, nil, &Error{Code: WrongState, Kind: "endpoint service", Name: s.Name,
+		return nil, nil, &Error{Code: topology.WrongState, Kind: "endpoint service", Name: s.Name,
 			Text: fmt.Sprintf("endpoint service %q is being deleted", s.Name), Hint: "wait until it is gone"}
 	}
 	return s, held, nil
@@ -144,7 +144,7 @@ func (p *Plane) whitelistRemoveLocked(o topology.Operation) ([]Event, *Error) {
 	case o.Account == s.Account:
 		return nil, invalid("endpoint service", s.Name, "name another account", "account %q owns endpoint service %q and stays on its whitelist", o.Account, s.Name)
 	case !slices.Contains(s.Whitelist, o.Account):
-		return nil, &Error{Code: NotFound, Kind: "account", Name: o.Account, Known: s.Whitelist,
+		return nil, &Error{Code: topology.NotFound, Kind: "account", Name: o.Account, Known: s.Whitelist,
 			Text: fmt.Sprintf("account %q is not on the whitelist of endpoint service %q", o.Account, s.Name), Hint: "on it is " + quoted(s.Whitelist)}
 	}
 	set(&held.Whitelist, o.Account, false)
@@ -224,7 +224,7 @@ func (p *Plane) attachableGatewayLocked(s *topology.EndpointService, g *topology
 		e.Text = fmt.Sprintf("NAT gateway %q is not in zone %q", g.Name, zone)
 		return nil, e
 	case s.OffersGateway(g.Name):
-		return nil, &Error{Code: WrongState, Kind: "endpoint service", Name: s.Name,
+		return nil, &Error{Code: topology.WrongState, Kind: "endpoint service", Name: s.Name,
 			Text: fmt.Sprintf("NAT gateway %q is attached to endpoint service %q already", g.Name, s.Name), Hint: "there is nothing to do"}
 	}
 	return []topology.Resource{{NATGateway: g.Name, Zone: g.ENI.Zone}}, nil
@@ -338,7 +338,7 @@ func (p *Plane) createdLocked(o *object, kind Kind, name, account string) Event 
 }
 
 func notDeclared(kind, name, hint string) *Error {
-	return &Error{Code: NotFound, Kind: kind, Name: name, Text: fmt.Sprintf("the topology file has no %s %q", kind, name), Hint: hint}
+	return &Error{Code: topology.NotFound, Kind: kind, Name: name, Text: fmt.Sprintf("the topology file has no %s %q", kind, name), Hint: hint}
 }
 
 // serviceDeleteLocked holds to what the clouds ask for first. Alibaba Cloud:
@@ -363,7 +363,7 @@ func (p *Plane) serviceDeleteLocked(o topology.Operation) ([]Event, *Error) {
 	}
 	if p.plan.Cloud != "aws" && len(s.Resources) > 0 {
 		r := s.Resources[0]
-		return nil, &Error{Code: WrongState, Kind: "endpoint service", Name: s.Name,
+		return nil, &Error{Code: topology.WrongState, Kind: "endpoint service", Name: s.Name,
 			Text: fmt.Sprintf("endpoint service %q cannot be deleted: it still has %s", s.Name, resourceList(s.Resources)),
 			Hint: fmt.Sprintf("detach them first: plinksim service detach %s %s", s.Name, r.LoadBalancer)}
 	}

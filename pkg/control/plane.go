@@ -438,17 +438,22 @@ func (p *Plane) moveLocked(c *connection, verb Verb, account string) Event {
 	return c.event(verb, account, from, c.Status)
 }
 
-// commitLocked makes what was changed a revision and tells everybody.
-func (p *Plane) commitLocked(events ...Event) {
+// commitLocked makes what was changed a revision and tells everybody. It
+// returns the first event as the history has it.
+func (p *Plane) commitLocked(events ...Event) (first Event) {
 	p.revision++
-	for _, e := range events {
-		p.recordLocked(e)
+	for i, e := range events {
+		e = p.recordLocked(e)
+		if i == 0 {
+			first = e
+		}
 	}
 	select {
 	case p.changed <- struct{}{}:
 	default:
 	}
 	p.signalLocked()
+	return first
 }
 
 func (p *Plane) signalLocked() {

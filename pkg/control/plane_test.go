@@ -58,7 +58,7 @@ func stateOf(t require.TestingT, p *control.Plane) control.Connection {
 
 // decide is what a provider says to a connection; account "" is the provider.
 func decide(p *control.Plane, verb control.Verb, account, service, endpoint string) error {
-	_, err := p.Do(topology.Operation{Verb: string(verb), As: account, Service: service, Endpoint: endpoint})
+	_, err := p.Do(topology.Operation{Verb: verb, As: account, Service: service, Endpoint: endpoint})
 	return err
 }
 
@@ -125,7 +125,7 @@ func TestEveryVerbInEveryState(t *testing.T) {
 			if tt.want == "" {
 				var refused *control.Error
 				require.ErrorAs(t, err, &refused)
-				require.Equal(t, control.WrongState, refused.Code)
+				require.Equal(t, topology.WrongState, refused.Code)
 				require.Equal(t, tt.text, refused.Text)
 				require.Equal(t, tt.hint, refused.Hint)
 				require.Equal(t, before, p.State(), "a refusal must change nothing")
@@ -169,21 +169,21 @@ func TestWhoMayAccept(t *testing.T) {
 	for _, tt := range []struct {
 		name                       string
 		account, service, endpoint string
-		code                       control.Code
+		code                       topology.Refusal
 		text, hint                 string
 		known                      []string
 	}{
-		{"the service does not exist", "", "svc9", "ep1", control.NotFound,
+		{"the service does not exist", "", "svc9", "ep1", topology.NotFound,
 			`endpoint service "svc9" does not exist`, `there is "svc1", "svc2"`, []string{"svc1", "svc2"}},
-		{"the endpoint does not exist", "", "svc1", "ep9", control.NotFound,
+		{"the endpoint does not exist", "", "svc1", "ep9", topology.NotFound,
 			`endpoint "ep9" does not exist`, `there is "ep1"`, []string{"ep1"}},
-		{"the endpoint is another service's", "", "svc2", "ep1", control.NotFound,
+		{"the endpoint is another service's", "", "svc2", "ep1", topology.NotFound,
 			`endpoint "ep1" has no connection to endpoint service "svc2"`, `"ep1" is an endpoint of "svc1"`, nil},
-		{"the caller does not exist", "c", "svc1", "ep1", control.NotFound,
+		{"the caller does not exist", "c", "svc1", "ep1", topology.NotFound,
 			`account "c" does not exist`, `there is "a", "b"`, []string{"a", "b"}},
-		{"the caller may not even see the service", "b", "svc1", "ep1", control.NotWhitelisted,
+		{"the caller may not even see the service", "b", "svc1", "ep1", topology.NotWhitelisted,
 			`endpoint service "svc1" does not exist to account "b", which is not on its whitelist`, `account "a" may add it: plinksim service whitelist add svc1 b`, nil},
-		{"the caller does not own the service", "a", "svc2", "ep1", control.NotFound,
+		{"the caller does not own the service", "a", "svc2", "ep1", topology.NotFound,
 			`endpoint "ep1" has no connection to endpoint service "svc2"`, `"ep1" is an endpoint of "svc1"`, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -218,7 +218,7 @@ func TestWhitelistCountsWhenAnEndpointIsMade(t *testing.T) {
 	require.EqualError(t, err, `endpoint service "svc1" does not exist to account "b", which is not on its whitelist`)
 	var refused *control.Error
 	require.ErrorAs(t, err, &refused)
-	require.Equal(t, control.NotWhitelisted, refused.Code)
+	require.Equal(t, topology.NotWhitelisted, refused.Code)
 
 	plan.Services[0].Whitelist = []string{"a", "b"}
 	p := newPlane(t, plan)

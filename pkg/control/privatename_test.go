@@ -19,7 +19,7 @@ func TestPrivateDNSIsEnabledAfterTheAcceptance(t *testing.T) {
 	plan := market("aws")
 	plan.Services[0].PrivateName = &topology.PrivateName{Name: "db.example.com", State: topology.PendingVerification}
 	p := newPlane(t, plan)
-	refused := func(o topology.Operation, code control.Code, text string) {
+	refused := func(o topology.Operation, code topology.Refusal, text string) {
 		t.Helper()
 		_, err := p.Do(o)
 		var known *control.Error
@@ -27,11 +27,11 @@ func TestPrivateDNSIsEnabledAfterTheAcceptance(t *testing.T) {
 		require.Equal(t, code, known.Code)
 		require.Equal(t, text, known.Text)
 	}
-	refused(on("ep1", true), control.Invalid, `private DNS can't be enabled because endpoint service "svc1" has not verified the private DNS name`)
+	refused(on("ep1", true), topology.Invalid, `private DNS can't be enabled because endpoint service "svc1" has not verified the private DNS name`)
 	plan = market("aws")
 	plan.Services[0].PrivateName = &topology.PrivateName{Name: "db.example.com", State: topology.Verified}
 	require.NoError(t, p.Apply(plan))
-	refused(on("ep1", true), control.WrongState, `private DNS can only be enabled after the endpoint connection is accepted by the owner of endpoint service "svc1"`)
+	refused(on("ep1", true), topology.WrongState, `private DNS can only be enabled after the endpoint connection is accepted by the owner of endpoint service "svc1"`)
 	did(t, p, "accept svc1 ep1")
 	event, err := p.Do(on("ep1", true))
 	require.NoError(t, err)
@@ -39,7 +39,7 @@ func TestPrivateDNSIsEnabledAfterTheAcceptance(t *testing.T) {
 	require.True(t, p.State().Plan.Endpoints[0].PrivateDNS)
 
 	did(t, p, "endpoint-create ep2", "accept svc1 ep2")
-	refused(on("ep2", true), control.InUse, "private DNS cannot be enabled because there is already a conflicting DNS domain for db.example.com in the VPC vpc1")
+	refused(on("ep2", true), topology.InUse, "private DNS cannot be enabled because there is already a conflicting DNS domain for db.example.com in the VPC vpc1")
 	_, err = p.Do(on("ep1", false))
 	require.NoError(t, err)
 	_, err = p.Do(on("ep2", true))

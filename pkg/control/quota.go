@@ -50,6 +50,6 @@ func overQuota(kind, who, what string, has, limit int, setting string) *Error {
 	if limit == 0 || has < limit {
 		return nil
 	}
-	return &Error{Code: Quota, Kind: kind, Text: fmt.Sprintf("%s has %d %s, and may not have more", who, has, what),
+	return &Error{Code: topology.Quota, Kind: kind, Text: fmt.Sprintf("%s has %d %s, and may not have more", who, has, what),
 		Hint: fmt.Sprintf("delete one, or write quotas: {%s: %d} in the topology file", setting, limit+1)}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 // State is where something is in its life. Clouds have words of their own for
@@ -55,26 +57,26 @@ func (s State) Carried() bool {
 	return s == Connected || s == Modifying || s == Migrating || s == Migrated
 }
 
-// Verb is what is done. Those of operations are named as topology.Operation
-// has them.
-type Verb string
+// Verb is what is done: by an account, with an operation, or by the lab.
+type Verb = topology.Verb
 
 // The verbs that move a state.
 const (
-	Accept        Verb = "accept" // by the provider, or by a service that accepts by itself
-	Reject        Verb = "reject" // by the provider
-	Bandwidth     Verb = "bandwidth"
-	ZoneEnable    Verb = "zone-enable"
-	ZoneDisable   Verb = "zone-disable"
-	Replace       Verb = "replace" // a zone's resource, gracefully
-	Force         Verb = "force"   // replace it at once
-	Release       Verb = "release" // the resource that was replaced
-	ServiceDelete Verb = "service-delete"
-	Create        Verb = "create"
-	Change        Verb = "change"
-	Delete        Verb = "delete"
-	Report        Verb = "report" // by the lab: the data plane now does what the state says
-	Reset         Verb = "reset"  // by the lab: back to what the plan says
+	Accept        = topology.VerbAccept // by the provider, or by a service that accepts by itself
+	Reject        = topology.VerbReject // by the provider
+	Bandwidth     = topology.VerbBandwidth
+	ZoneEnable    = topology.VerbZoneEnable
+	ZoneDisable   = topology.VerbZoneDisable
+	Replace       = topology.VerbReplace // a zone's resource, gracefully
+	Release       = topology.VerbRelease // the resource that was replaced
+	ServiceDelete = topology.VerbServiceDelete
+
+	Force  Verb = "force" // replace a zone's resource at once
+	Create Verb = "create"
+	Change Verb = "change"
+	Delete Verb = "delete"
+	Report Verb = "report" // by the lab: the data plane now does what the state says
+	Reset  Verb = "reset"  // by the lab: back to what the plan says
 
 	Restore Verb = "restore" // read back after a restart; moves nothing
 )

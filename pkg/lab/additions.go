@@ -59,7 +59,7 @@ func (l *Lab) create(ctx context.Context, o topology.Operation, a topology.Addit
 	before := l.Plan()
 	if declared(before, a) {
 		return control.Event{}, &control.Error{
-			Code: control.Invalid, Kind: "object", Name: a.Name,
+			Code: topology.Invalid, Kind: "object", Name: a.Name,
 			Text: fmt.Sprintf("%q is in the topology of the lab already", a.Name),
 			Hint: "create it by its name alone",
 		}
@@ -90,7 +90,7 @@ func unfit(a topology.Addition, err error) error {
 	if !errors.As(err, &problems) || len(problems) == 0 {
 		return err
 	}
-	return &control.Error{Code: control.Invalid, Kind: "object", Name: a.Name, Text: problems[0].Message, Hint: problems[0].Hint}
+	return &control.Error{Code: topology.Invalid, Kind: "object", Name: a.Name, Text: problems[0].Message, Hint: problems[0].Hint}
 }
 
 // forget takes an object that is gone, and that the file does not have, out of

@@ -18,6 +18,9 @@ import (
 // the operation is written down by then, for a daemon that takes the lab over;
 // where that failed, the error is a *NotSavedError.
 func (l *Lab) Do(ctx context.Context, o topology.Operation, wait time.Duration) (control.Event, error) {
+	if spec := o.Spec(); spec != nil && spec.Read {
+		return l.plane.Look(o)
+	}
 	event, err := l.begin(ctx, o)
 	if err != nil {
 		return event, err
@@ -40,9 +43,9 @@ func (l *Lab) waitInForce(ctx context.Context, o topology.Operation, event contr
 		l.settleHealth(ctx)
 	}
 	switch o.Verb {
-	case "endpoint-delete":
+	case topology.VerbEndpointDelete:
 		return l.forget(ctx, "endpoints", o.Endpoint)
-	case "service-delete":
+	case topology.VerbServiceDelete:
 		return l.forget(ctx, "endpoint_services", o.Service)
 	}
 	return nil

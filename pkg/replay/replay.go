@@ -148,7 +148,7 @@ func decide(plane *control.Plane, out map[string]bool) (moved bool, err error) {
 		case !open:
 			continue
 		}
-		o := topology.Operation{Verb: string(verb), Service: c.Service, Endpoint: c.Endpoint}
+		o := topology.Operation{Verb: verb, Service: c.Service, Endpoint: c.Endpoint}
 		if _, err := plane.Do(o); err != nil {
 			return moved, err
 		}

@@ -20,12 +20,12 @@ func AdditionOf(o topology.Operation) (topology.Addition, bool) {
 		}
 	}
 	switch o.Verb {
-	case "endpoint-create":
+	case topology.VerbEndpointCreate:
 		give("service", o.Service != "", o.Service)
 		give("vpc", o.VPC != "", o.VPC)
 		give("subnets", len(o.Subnets) > 0, o.Subnets)
 		give("security_groups", len(o.SecurityGroups) > 0, o.SecurityGroups)
-	case "service-create":
+	case topology.VerbServiceCreate:
 		a = topology.Addition{Key: "endpoint_services", Name: o.Service}
 		give("resources", len(o.LoadBalancers) > 0, o.LoadBalancers)
 	}

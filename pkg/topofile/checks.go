@@ -170,11 +170,11 @@ func (b *builder) decision(who, verb string, raw rawCheck) *topology.Operation {
 	if verb == "reject" {
 		ref = raw.Reject
 	}
-	operation := rawOperation{Verb: value[string]{V: verb}, Service: ref.Service, Endpoint: ref.Endpoint, Node: ref.Node}
 	if !raw.Expect.Error.given() {
-		b.operationNames(who, &operation)
+		words := map[string]value[string]{"service": ref.Service, "endpoint": ref.Endpoint}
+		b.operationNames(who, func(key string) value[string] { return words[key] })
 	}
-	return &topology.Operation{Verb: verb, Service: ref.Service.V, Endpoint: ref.Endpoint.V}
+	return &topology.Operation{Verb: topology.Verb(verb), Service: ref.Service.V, Endpoint: ref.Endpoint.V}
 }
 
 // expect reads what must come out and notes what an action cannot show.
@@ -187,7 +187,7 @@ func (b *builder) expect(who, action string, raw rawCheck, c *topology.Check) {
 	only(raw.Expect.Status.Node, "status", "get")
 	only(raw.Expect.Bodies.Node, "bodies", "get", "connect")
 	only(raw.Expect.Addresses.Node, "addresses", "resolve")
-	if err := raw.Expect.Error; err.given() && err.V != "any" && (c.Do != nil) != slices.Contains(topology.Refusals, err.V) {
+	if err := raw.Expect.Error; err.given() && err.V != "any" && (c.Do != nil) != slices.Contains(topology.Refusals(), err.V) {
 		b.problem(err.Node, "write "+spell.Either(errorsOf(c)), "%s: %s cannot end in %s", who, action, err.V)
 	}
 	if raw.Expect.Error.given() && (raw.Expect.Status.given() || raw.Expect.Bodies.Node != nil || raw.Expect.Addresses.Node != nil) {
@@ -207,7 +207,7 @@ func (b *builder) expect(who, action string, raw rawCheck, c *topology.Check) {
 // errorsOf are the errors in which a check may end.
 func errorsOf(c *topology.Check) []string {
 	if c.Do != nil {
-		return append(slices.Clone(topology.Refusals), "any")
+		return append(topology.Refusals(), "any")
 	}
 	return []string{"timeout", "refused", "any"}
 }

@@ -1,130 +1,177 @@
 package topofile
 
 import (
+	"fmt"
 	"net/netip"
-	"slices"
+	"reflect"
 
+	"github.com/google/jsonschema-go/jsonschema"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
+// rawOperation is an operation as the file has it. Its keys, what they are for
+// and which values they take is what the tags of topology.Operation say.
 type rawOperation struct {
-	Verb          value[string]           `yaml:"verb,required" doc:"what is done" enum:"accept|reject|bandwidth|zone-enable|zone-disable|replace|release|service-show|service-set|service-create|service-delete|whitelist-add|whitelist-remove|attach|detach|endpoint-create|endpoint-delete|endpoint-set|zone-add|zone-remove|group-add|group-remove|gateway-create|gateway-delete|nat-ip-create|nat-ip-delete|entry-create|entry-modify|entry-delete|server-register|server-deregister|server-weight"`
-	As            value[string]           `yaml:"as" doc:"the account that does it; the one that may where it is missing"`
-	Service       value[string]           `yaml:"service" doc:"the endpoint service"`
-	Endpoint      value[string]           `yaml:"endpoint" doc:"the endpoint"`
-	Zone          value[string]           `yaml:"zone" doc:"the zone"`
-	Account       value[string]           `yaml:"account" doc:"the account that comes on the whitelist or leaves it"`
-	Resource      value[string]           `yaml:"resource" doc:"a load balancer: to attach or detach, or the new one of a zone"`
-	Resources     sequence[value[string]] `yaml:"resources" doc:"load balancers chosen by hand, such as clb1@eu-central-1b, one for a zone"`
-	SecurityGroup value[string]           `yaml:"security_group" doc:"a group of the endpoint's VPC"`
-	Bandwidth     value[megabits]         `yaml:"bandwidth" doc:"Mbit/s of a connection in each direction, or none for no limit"`
-	Force         value[bool]             `yaml:"force" doc:"replace at once: sessions through the old load balancer end"`
-	Description   value[string]           `yaml:"description" doc:"a text for people"`
-	AutoAccept    value[bool]             `yaml:"auto_accept" doc:"connect endpoints without asking the owner"`
-	ZoneAffinity  value[bool]             `yaml:"zone_affinity" doc:"an endpoint's name leads to the asker's zone first"`
-	PrivateDNS    value[bool]             `yaml:"private_dns" doc:"the endpoint's VPC knows it by the private DNS name of its service"`
-	NATGateway    value[string]           `yaml:"nat_gateway" doc:"the NAT gateway"`
-	Entry         value[string]           `yaml:"entry" doc:"a FullNAT entry of the gateway"`
-	NATIP         value[netip.Addr]       `yaml:"nat_ip" doc:"a NAT IP of the gateway; one that is free where none is named for nat-ip-create"`
-	NATPort       value[int]              `yaml:"nat_port" doc:"the port of the NAT IP; a free one where none is named" range:"1..65535"`
-	Protocol      value[string]           `yaml:"protocol" doc:"tcp where it is missing" enum:"tcp|udp"`
-	AccessIP      value[netip.Addr]       `yaml:"access_ip" doc:"the address of the user's server"`
-	AccessPort    value[int]              `yaml:"access_port" doc:"the port of the user's server" range:"1..65535"`
-	Domain        value[string]           `yaml:"domain" doc:"a name for the NAT IP in /etc/hosts of the provider's instances"`
-	ServerGroup   value[string]           `yaml:"server_group" doc:"the server group"`
-	Server        value[string]           `yaml:"server" doc:"an instance of the group's VPC with the port that it serves on, such as ecs2:80"`
-	Weight        value[int]              `yaml:"weight" doc:"its share of the sessions, 0 takes no new ones" range:"0..100"`
-	Node          *yaml.Node
+	keys reflect.Value // an operationKeys
+	Node *yaml.Node
+}
+
+// operationKeys is a raw struct, as those of raw.go: a field for every key of
+// an operation that a file may have.
+var operationKeys = rawStructOf(reflect.TypeFor[topology.Operation]())
+
+// rawStructOf makes a raw struct of the fields that say what they are for.
+func rawStructOf(typ reflect.Type) reflect.Type {
+	var fields []reflect.StructField
+	for i := range typ.NumField() {
+		f := typ.Field(i)
+		if f.Tag.Get("doc") == "" {
+			continue
+		}
+		tag := fmt.Sprintf(`yaml:"%s,%s" %s`, topology.KeyOf(f), f.Tag.Get("yaml"), f.Tag)
+		fields = append(fields, reflect.StructField{Name: f.Name, Type: rawTypeOf(f), Tag: reflect.StructTag(tag)})
+	}
+	return reflect.StructOf(fields)
+}
+
+// rawTypeOf is the type of a raw struct's field.
+func rawTypeOf(f reflect.StructField) reflect.Type {
+	typ := f.Type
+	if typ.Kind() == reflect.Pointer {
+		typ = typ.Elem()
+	}
+	switch {
+	case f.Tag.Get("unit") == "mbit":
+		return reflect.TypeFor[value[megabits]]()
+	case typ == reflect.TypeFor[netip.Addr]():
+		return reflect.TypeFor[value[netip.Addr]]()
+	case typ == reflect.TypeFor[[]topology.Resource]():
+		return reflect.TypeFor[sequence[value[string]]]()
+	case typ.Kind() == reflect.String:
+		return reflect.TypeFor[value[string]]()
+	case typ.Kind() == reflect.Bool:
+		return reflect.TypeFor[value[bool]]()
+	case typ.Kind() == reflect.Int, typ.Kind() == reflect.Uint16:
+		return reflect.TypeFor[value[int]]()
+	}
+	panic(fmt.Sprintf("topology: no way to read a %s", typ))
+}
+
+func (o *rawOperation) read(r *reader, node *yaml.Node, t tag) {
+	o.keys, o.Node = reflect.New(operationKeys).Elem(), node
+	r.object(node, o.keys, t)
+}
+
+func (rawOperation) schema(t tag) *jsonschema.Schema { return schemaOf(operationKeys, t) }
+
+// located is where a value of the file stands.
+type located interface {
+	at() (node *yaml.Node, bad bool)
+}
+
+func (v value[T]) at() (*yaml.Node, bool)    { return v.Node, v.Bad }
+func (s sequence[T]) at() (*yaml.Node, bool) { return s.Node, false }
+
+// word is a key's value, as refer takes it.
+func (o *rawOperation) word(key string) value[string] {
+	for i := range operationKeys.NumField() {
+		if name, _ := tagOf(operationKeys.Field(i)); name == key {
+			word, _ := o.keys.Field(i).Interface().(value[string])
+			return word
+		}
+	}
+	return value[string]{}
 }
 
 // operation reads what a check does to the control plane. Where it is to be
 // refused, what it names need not exist: that may be the point.
 func (b *builder) operation(who string, raw *rawOperation, refused bool) *topology.Operation {
-	o := &topology.Operation{
-		Verb: raw.Verb.V, As: raw.As.V, Service: raw.Service.V, Endpoint: raw.Endpoint.V, Zone: raw.Zone.V,
-		Account: raw.Account.V, Resource: raw.Resource.V, SecurityGroup: raw.SecurityGroup.V, Force: raw.Force.V,
-		Bandwidth: (*int)(pointer(raw.Bandwidth)), Description: pointer(raw.Description),
-		AutoAccept: pointer(raw.AutoAccept), ZoneAffinity: pointer(raw.ZoneAffinity),
-		PrivateDNS: pointer(raw.PrivateDNS),
-		NATGateway: raw.NATGateway.V, Entry: raw.Entry.V, NATIP: raw.NATIP.V, NATPort: uint16(raw.NATPort.V),
-		Protocol: raw.Protocol.V, AccessIP: raw.AccessIP.V, AccessPort: uint16(raw.AccessPort.V), Domain: pointer(raw.Domain),
-		ServerGroup: raw.ServerGroup.V, Server: raw.Server.V, Weight: pointer(raw.Weight),
+	o := &topology.Operation{}
+	if !raw.keys.IsValid() {
+		return o
 	}
-	for _, ref := range raw.Resources.Items {
-		r, err := topology.ParseResource(ref.V)
-		if err != nil && ref.given() {
-			b.problem(ref.Node, "write it like clb1@eu-central-1b", "%s: %v", who, err)
-		}
-		o.Resources = append(o.Resources, r)
+	for i := range operationKeys.NumField() {
+		f := operationKeys.Field(i)
+		b.operationValue(who, raw.keys.Field(i), reflect.ValueOf(o).Elem().FieldByName(f.Name))
 	}
-	b.operationKeys(who, raw)
+	if spec := o.Spec(); spec != nil {
+		b.operationKeys(who, raw, spec)
+	}
 	if !refused {
-		b.operationNames(who, raw)
+		b.operationNames(who, raw.word)
 	}
 	return o
 }
 
-// pointer is nil for a value that was not given.
-func pointer[T any](v value[T]) *T {
-	if !v.given() {
-		return nil
-	}
-	return &v.V
-}
-
-func (b *builder) operationKeys(who string, raw *rawOperation) {
-	keys, known := topology.OperationKeys[raw.Verb.V]
-	if !known {
+// operationValue takes a value over. A pointer stays nil where the file does
+// not have the key.
+func (b *builder) operationValue(who string, raw, into reflect.Value) {
+	if list, ok := raw.Interface().(sequence[value[string]]); ok {
+		into.Set(reflect.ValueOf(b.resourceList(who, list)))
 		return
 	}
-	for _, k := range []struct {
-		name string
-		node *yaml.Node
-		bad  bool
-	}{
-		{"service", raw.Service.Node, raw.Service.Bad}, {"endpoint", raw.Endpoint.Node, raw.Endpoint.Bad},
-		{"zone", raw.Zone.Node, raw.Zone.Bad}, {"account", raw.Account.Node, raw.Account.Bad},
-		{"resource", raw.Resource.Node, raw.Resource.Bad}, {"resources", raw.Resources.Node, false},
-		{"security_group", raw.SecurityGroup.Node, raw.SecurityGroup.Bad}, {"bandwidth", raw.Bandwidth.Node, raw.Bandwidth.Bad},
-		{"force", raw.Force.Node, raw.Force.Bad}, {"description", raw.Description.Node, raw.Description.Bad},
-		{"auto_accept", raw.AutoAccept.Node, raw.AutoAccept.Bad}, {"zone_affinity", raw.ZoneAffinity.Node, raw.ZoneAffinity.Bad},
-		{"private_dns", raw.PrivateDNS.Node, raw.PrivateDNS.Bad},
-		{"nat_gateway", raw.NATGateway.Node, raw.NATGateway.Bad}, {"entry", raw.Entry.Node, raw.Entry.Bad},
-		{"nat_ip", raw.NATIP.Node, raw.NATIP.Bad}, {"nat_port", raw.NATPort.Node, raw.NATPort.Bad}, {"protocol", raw.Protocol.Node, raw.Protocol.Bad},
-		{"access_ip", raw.AccessIP.Node, raw.AccessIP.Bad}, {"access_port", raw.AccessPort.Node, raw.AccessPort.Bad}, {"domain", raw.Domain.Node, raw.Domain.Bad},
-		{"server_group", raw.ServerGroup.Node, raw.ServerGroup.Bad}, {"server", raw.Server.Node, raw.Server.Bad},
-		{"weight", raw.Weight.Node, raw.Weight.Bad},
-	} {
-		needed := slices.Contains(keys.Needs, k.name)
+	if node, _ := raw.Interface().(located).at(); node == nil {
+		return
+	}
+	if into.Kind() == reflect.Pointer {
+		into.Set(reflect.New(into.Type().Elem()))
+		into = into.Elem()
+	}
+	into.Set(raw.FieldByName("V").Convert(into.Type()))
+}
+
+func (b *builder) resourceList(who string, list sequence[value[string]]) (out []topology.Resource) {
+	for _, ref := range list.Items {
+		r, err := topology.ParseResource(ref.V)
+		if err != nil && ref.given() {
+			b.problem(ref.Node, "write it like clb1@eu-central-1b", "%s: %v", who, err)
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// operationKeys notes keys that the verb lacks, and those that it does not
+// have.
+func (b *builder) operationKeys(who string, raw *rawOperation, spec *topology.Spec) {
+	for i := range operationKeys.NumField() {
+		key, _ := tagOf(operationKeys.Field(i))
+		if key == "verb" || key == "as" {
+			continue
+		}
+		node, bad := raw.keys.Field(i).Interface().(located).at()
+		needed := spec.Needs.Has(key)
 		switch {
-		case k.node == nil && !k.bad && needed:
-			b.problem(raw.Node, "add "+k.name, "%s: %s needs %s", who, raw.Verb.V, k.name)
-		case k.node != nil && !needed && !slices.Contains(keys.May, k.name):
-			b.problem(k.node, "remove it", "%s: %s has no %s", who, raw.Verb.V, k.name)
+		case node == nil && !bad && needed:
+			b.problem(raw.Node, "add "+key, "%s: %s needs %s", who, spec.Verb, key)
+		case node != nil && !needed && !spec.May.Has(key):
+			b.problem(node, "remove it", "%s: %s has no %s", who, spec.Verb, key)
 		}
 	}
 }
 
-func (b *builder) operationNames(who string, raw *rawOperation) {
-	refer(b, who, raw.As, b.plan.Account)
-	if raw.Account.V != topology.Everybody {
-		refer(b, who, raw.Account, b.plan.Account)
+// operationNames notes names of what is not there; word is the value of a key.
+func (b *builder) operationNames(who string, word func(key string) value[string]) {
+	refer(b, who, word("as"), b.plan.Account)
+	if account := word("account"); account.V != topology.Everybody {
+		refer(b, who, account, b.plan.Account)
 	}
-	refer(b, who, raw.NATGateway, b.plan.NATGateway)
-	refer(b, who, raw.Resource, b.plan.Offer)
-	refer(b, who, raw.ServerGroup, b.plan.ServerGroup)
-	service := refer(b, who, raw.Service, b.plan.Service)
-	endpoint := refer(b, who, raw.Endpoint, b.plan.Endpoint)
+	refer(b, who, word("nat_gateway"), b.plan.NATGateway)
+	refer(b, who, word("resource"), b.plan.Offer)
+	refer(b, who, word("server_group"), b.plan.ServerGroup)
+	service := refer(b, who, word("service"), b.plan.Service)
+	endpoint := refer(b, who, word("endpoint"), b.plan.Endpoint)
 	if endpoint == nil || b.bad["endpoint "+endpoint.Name] {
 		return
 	}
 	if service != nil && endpoint.Service != service.Name {
-		b.problem(raw.Endpoint.Node, "write service: "+endpoint.Service, "%s: endpoint %q leads to endpoint service %q, not %q", who, endpoint.Name, endpoint.Service, service.Name)
+		b.problem(word("endpoint").Node, "write service: "+endpoint.Service,
+			"%s: endpoint %q leads to endpoint service %q, not %q", who, endpoint.Name, endpoint.Service, service.Name)
 	}
-	refer(b, who, raw.Zone, endpoint.Zone)
+	refer(b, who, word("zone"), endpoint.Zone)
 	if vpc, err := b.plan.VPC(endpoint.VPC); err == nil {
-		refer(b, who, raw.SecurityGroup, vpc.SecurityGroup)
+		refer(b, who, word("security_group"), vpc.SecurityGroup)
 	}
 }

@@ -1,7 +1,6 @@
 package topofile
 
 import (
-	"reflect"
 	"strings"
 	"testing"
 
@@ -10,15 +9,26 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// The verbs and the refusals of the file's schema are those that there are.
-func TestTheSchemaKnowsEveryVerbAndRefusal(t *testing.T) {
-	enum := func(of any, field string) []string {
-		f, ok := reflect.TypeOf(of).FieldByName(field)
-		require.True(t, ok)
-		return strings.Split(f.Tag.Get("enum"), "|")
+// Every key of a Spec is one of an operation, and every key of an operation is
+// some verb's, so that a file can have it.
+func TestEveryKeyIsSomeVerbs(t *testing.T) {
+	used := map[string]bool{"verb": true, "as": true}
+	for _, spec := range topology.Specs {
+		for _, keys := range []topology.Keys{spec.Needs, spec.May} {
+			for _, key := range keys.List() {
+				used[key] = true
+			}
+		}
+		for _, key := range spec.Creates.List() {
+			require.False(t, topology.Operation{}.Given(key))
+		}
 	}
-	require.ElementsMatch(t, topology.Verbs(), enum(rawOperation{}, "Verb"))
-	require.ElementsMatch(t, append([]string{"timeout", "refused", "any"}, topology.Refusals...), enum(rawExpect{}, "Error"))
+	for i := range operationKeys.NumField() {
+		key, _ := tagOf(operationKeys.Field(i))
+		require.True(t, used[key], key)
+		delete(used, key)
+	}
+	require.Empty(t, used)
 }
 
 func TestOperationsOfChecks(t *testing.T) {

@@ -256,7 +256,7 @@ type rawConnection struct {
 type rawExpect struct {
 	Status    value[int]              `yaml:"status" doc:"the HTTP status of every answer" range:"100..599"`
 	Bodies    sequence[value[string]] `yaml:"bodies" doc:"each answer is one of these, and each of these comes at least once; of connect, the server's first line"`
-	Error     value[string]           `yaml:"error" doc:"the way in which every try must fail; of do, the reason why it must be refused" enum:"timeout|refused|any|not-found|not-owner|not-whitelisted|wrong-state|in-use|invalid|quota|unsupported"`
+	Error     value[string]           `yaml:"error" doc:"the way in which every try must fail; of do, the reason why it must be refused" enum:"timeout|refused|any|$refusals"`
 	Addresses sequence[value[string]] `yaml:"addresses" doc:"exactly these addresses, in any order"`
 	Node      *yaml.Node
 }

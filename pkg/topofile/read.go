@@ -104,7 +104,16 @@ func tagOf(f reflect.StructField) (key string, t tag) {
 	key, option, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 	t = tag{doc: f.Tag.Get("doc"), required: option == "required"}
 	if e := f.Tag.Get("enum"); e != "" {
-		t.enum = strings.Split(e, "|")
+		for _, word := range strings.Split(e, "|") {
+			switch word {
+			case "$verbs":
+				t.enum = append(t.enum, topology.Verbs()...)
+			case "$refusals":
+				t.enum = append(t.enum, topology.Refusals()...)
+			default:
+				t.enum = append(t.enum, word)
+			}
+		}
 	}
 	if l := f.Tag.Get("later"); l != "" {
 		t.later = strings.Split(l, "|")
@@ -138,6 +147,10 @@ func (r *reader) read(node *yaml.Node, into any, t tag) {
 	v := reflect.ValueOf(into).Elem()
 	if v.Kind() == reflect.Pointer {
 		v.Set(reflect.New(v.Type().Elem()))
+		if part, ok := v.Interface().(readable); ok {
+			part.read(r, node, t)
+			return
+		}
 		v = v.Elem()
 	}
 	r.object(node, v, t)

@@ -87,7 +87,7 @@ func serve(t *testing.T) (client *api.Client, socket string, down <-chan struct{
 }
 
 func decision(verb, account string, wait float64) api.Call {
-	return api.Call{Operation: topology.Operation{Verb: verb, As: account, Service: "svc1", Endpoint: "ep1"}, WaitSeconds: wait}
+	return api.Call{Operation: topology.Operation{Verb: topology.Verb(verb), As: account, Service: "svc1", Endpoint: "ep1"}, WaitSeconds: wait}
 }
 
 func TestEveryCallGoesThereAndBack(t *testing.T) {

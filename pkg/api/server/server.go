@@ -175,17 +175,6 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request) {
 	out.send(last)
 }
 
-var statusOf = map[control.Code]int{
-	control.NotFound:       http.StatusNotFound,
-	control.NotOwner:       http.StatusForbidden,
-	control.NotWhitelisted: http.StatusForbidden,
-	control.WrongState:     http.StatusConflict,
-	control.InUse:          http.StatusConflict,
-	control.Invalid:        http.StatusBadRequest,
-	control.Quota:          http.StatusTooManyRequests,
-	control.Unsupported:    http.StatusNotImplemented,
-}
-
 func answer(w http.ResponseWriter, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(value)
@@ -194,7 +183,7 @@ func answer(w http.ResponseWriter, value any) {
 func refuse(w http.ResponseWriter, status int, err error) {
 	var known *control.Error
 	if errors.As(err, &known) {
-		status = statusOf[known.Code]
+		status = known.Code.Status()
 	}
 	if unsaved := (*lab.NotSavedError)(nil); errors.As(err, &unsaved) {
 		status = http.StatusInsufficientStorage
