@@ -24,7 +24,7 @@ func requireNumbers(t *testing.T, table *Table) {
 			}
 		}
 	}
-	use(table.way.numbers...)
+	use(table.routes.numbers...)
 	for id := range table.sessions.Reached {
 		if s := table.sessions.At(id); s.State != store.Free {
 			there := table.flows.At(s.Slots[store.ToProvider])

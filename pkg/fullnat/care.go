@@ -19,10 +19,10 @@ func (i *Interface) mtu() uint32 {
 // without options (RFC 9293, 3.7.1).
 const headersOfMSS = 20 + 20
 
-// isPlain says whether a packet can leave with no more done to it than to all:
-// it is atomic, fits, and is no SYN. Superframes are longer than an MTU, and so
-// they are never plain.
-func (l *link) isPlain(p *packet.Packet, d store.Direction) bool {
+// leavesAsIs says whether a packet can leave with no more done to it than to
+// every packet: it is atomic, fits, and is not a SYN. Superframes are longer than
+// an MTU, so they never do.
+func (l *link) leavesAsIs(p *packet.Packet, d store.Direction) bool {
 	return p.Frag == packet.PlainFrag && uint32(p.Length()) <= l.mtu[d] && p.Flags&packet.FlagSYN == 0
 }
 
@@ -47,22 +47,22 @@ func inspect(f *packet.Frame, p *packet.Packet) Verdict {
 // mayFit refuses a packet that cannot leave, before anything is edited.
 func (t *Table) mayFit(f *packet.Frame, w *work, e *store.Flow, l *link) Verdict {
 	mtu := int(l.mtu[e.Direction])
-	if _, v := shapeOut(f, &w.packet, e, mtu); v != Forwarded {
-		return t.refuseShape(f, &w.packet, e, l, v)
+	if _, v := fitOut(f, &w.packet, e, mtu); v != Forwarded {
+		return t.refuseFit(f, &w.packet, e, l, v)
 	}
 	return Forwarded
 }
 
-// finishWithCare sends a packet that is not plain: TCP, UDP or an ICMP echo,
+// finishWithCare sends a packet that does not leave as it is: TCP, UDP or an ICMP echo,
 // whole or the first of several fragments, of either version of IP.
 func (t *Table) finishWithCare(f *packet.Frame, w *work, e *store.Flow, l *link) Verdict {
 	p := &w.packet
 	mtu := int(l.mtu[e.Direction])
-	shape, v := shapeOut(f, p, e, mtu)
+	fit, v := fitOut(f, p, e, mtu)
 	if v != Forwarded {
-		return t.refuseShape(f, p, e, l, v)
+		return t.refuseFit(f, p, e, l, v)
 	}
-	switch shape {
+	switch fit {
 	case resegment:
 		f.Offload.GSOSize = segmentSizeOut(f, p, e, mtu)
 	case split:
@@ -72,31 +72,31 @@ func (t *Table) finishWithCare(f *packet.Frame, w *work, e *store.Flow, l *link)
 		packet.ClampMSS(f, p, l.mssOf(p, e))
 	}
 	id := uint32(0)
-	if needsID(f, p, e, shape) {
+	if needsID(f, p, e, fit) {
 		id = t.ids.Take(e.Rewrite.Src, e.Rewrite.Dst, p.Protocol, int(segments(f, p)))
 		p.SetID(f.Data, id)
 		if w.datagram != nil {
 			w.datagram.id = id
 		}
 	}
-	t.apply(f, p, e, shape, id)
+	t.apply(f, p, e, fit, id)
 	t.leave(f, p, e, l)
-	if shape == split {
+	if fit == split {
 		t.split(f, p, mtu)
 	}
 	return Forwarded
 }
 
-// shape is what has to be done so that a packet fits an MTU.
-type shape uint8
+// fitting is what has to be done so that a packet fits an MTU.
+type fitting uint8
 
 const (
-	asItIs    shape = iota
-	resegment       // a superframe of smaller segments
-	split           // fragments
+	asItIs    fitting = iota
+	resegment         // a superframe of smaller segments
+	split             // fragments
 )
 
-func shapeFor(f *packet.Frame, p *packet.Packet, mtu int) (shape, Verdict) {
+func fitFor(f *packet.Frame, p *packet.Packet, mtu int) (fitting, Verdict) {
 	switch {
 	case f.LongestPacket(p) <= mtu:
 		return asItIs, Forwarded
@@ -127,12 +127,13 @@ func segmentSize(f *packet.Frame, p *packet.Packet, mtu int) uint16 {
 	return 0
 }
 
-// refuseShape drops a packet that cannot be made to fit and tells its sender
+// refuseFit drops a packet that cannot be made to fit and tells its sender
 // what would, if the link does so (RFC 1191, 4; RFC 4443, 3.2).
-func (t *Table) refuseShape(f *packet.Frame, p *packet.Packet, e *store.Flow, l *link, v Verdict) Verdict {
+func (t *Table) refuseFit(f *packet.Frame, p *packet.Packet, e *store.Flow, l *link, v Verdict) Verdict {
 	if v == TooBig && l.Behaviour.ReportTooBig {
 		t.report(f, p, packet.ICMPError{
-			Type: packet.ICMPUnreachable, Code: packet.ICMPCodeFragNeeded, Rest: mtuToReport(e, p, int(l.mtu[e.Direction])),
+			Type: packet.ICMPUnreachable, Code: packet.ICMPCodeFragNeeded,
+			Rest: mtuToReport(e, p, int(l.mtu[e.Direction])),
 		})
 	}
 	return l.count(v)

@@ -115,7 +115,7 @@ const (
 	FragmentLimit           // no room to remember the datagram, or to hold its fragment
 	FragmentTimeout         // a fragment that was Held until its datagram was given up
 	SignedTCP               // a TCP connection with signatures, which the link's Identity would break
-	NoChecksum              // a UDP datagram in pieces and without a checksum, which IPv6 must have
+	NoChecksum              // a fragmented UDP datagram without a checksum, which IPv6 must have
 	Straddling              // a TCP segment from before the PROXY header to behind it, or such a SYN in fragments
 	NumVerdicts             // how many there are; not a verdict
 )

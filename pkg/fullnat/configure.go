@@ -24,20 +24,21 @@ func (t *Table) Configure(cfg *Config, now time.Duration) error {
 		return err
 	}
 	t.replaceLinks(r, order)
-	before := t.way.numbers
-	t.way = *r
+	before := t.routes.numbers
+	t.routes = *r
 	t.addrs.Release(before...)
 	return nil
 }
 
 // replaceLinks gives the links of a new configuration the sessions and
 // counters of those that they continue.
-func (t *Table) replaceLinks(r *routes, order []*link) {
+func (b *book) replaceLinks(r *routes, order []*link) {
 	byName := make(map[string]*link, len(order))
 	renamed := map[*link]bool{}
 	for _, l := range order {
-		if was := t.links.byName[l.Was]; l.Was != "" && t.links.byName[l.Name] == nil && was != nil && l.continues(was) {
-			t.links.succeed(l, was)
+		was := b.links.byName[l.Was]
+		if l.Was != "" && b.links.byName[l.Name] == nil && was != nil && l.continues(was) {
+			b.links.succeed(l, was)
 			l.stats.Name = l.Name
 			renamed[was] = true
 			byName[l.Name] = l
@@ -48,27 +49,27 @@ func (t *Table) replaceLinks(r *routes, order []*link) {
 			l.toProviderHop.Link, l.toConsumerHop.Link = l.number, l.number
 			continue
 		}
-		old := t.links.byName[l.Name]
+		old := b.links.byName[l.Name]
 		switch {
 		case old == nil || renamed[old]:
 			l.stats = &linkStats{LinkStats: LinkStats{Name: l.Name}}
-			t.links.add(l)
+			b.links.add(l)
 		case l.continues(old):
-			t.links.succeed(l, old)
+			b.links.succeed(l, old)
 		default:
 			l.stats = old.stats
-			t.links.retire(old)
-			t.links.add(l)
+			b.links.retire(old)
+			b.links.add(l)
 		}
 		l.toProviderHop.Link, l.toConsumerHop.Link = l.number, l.number
 		byName[l.Name] = l
 	}
-	for name, old := range t.links.byName {
+	for name, old := range b.links.byName {
 		if byName[name] == nil && !renamed[old] {
-			t.links.retire(old)
+			b.links.retire(old)
 		}
 	}
-	t.links.byName, t.links.order = byName, order
+	b.links.byName, b.links.order = byName, order
 }
 
 // continues says whether the sessions of old are l's.
@@ -98,10 +99,12 @@ func compile(cfg *Config, addrs *store.Addrs) (*routes, []*link, error) {
 	case cfg.PortsPerTarget == 0:
 		c.routes.limit = store.DefaultPortsPerTarget
 	case cfg.PortsPerTarget < 0 || cfg.PortsPerTarget > store.NumNATPorts:
-		c.errorf("%d ports per target: want 1 to %d, or 0 for %d", cfg.PortsPerTarget, store.NumNATPorts, store.DefaultPortsPerTarget)
+		c.errorf("%d ports per target: want 1 to %d, or 0 for %d",
+			cfg.PortsPerTarget, store.NumNATPorts, store.DefaultPortsPerTarget)
 	}
 	if cfg.PortRest < 0 || cfg.PortRest > store.PoolRest {
-		c.errorf("NAT ports rest for %s: want at most %s, or 0 for %s", cfg.PortRest, store.PoolRest, store.DefaultPortRest)
+		c.errorf("NAT ports rest for %s: want at most %s, or 0 for %s",
+			cfg.PortRest, store.PoolRest, store.DefaultPortRest)
 	}
 	c.routes.rest = store.TicksOf(cmp.Or(cfg.PortRest, store.DefaultPortRest))
 	for i := range cfg.ENIs {

@@ -8,9 +8,9 @@ import (
 
 // deadline is the first whole second at which s has timed out if nothing
 // refreshes it.
-func (t *Table) deadline(s *store.Session) int64 {
+func (b *book) deadline(s *store.Session) int64 {
 	const perSecond = int64(time.Second / store.TickLength)
-	ticks := t.clock.Ticks + int64(t.timeout(s)) - int64(t.idle(s))
+	ticks := b.clock.Ticks + int64(b.timeout(s)) - int64(b.idle(s))
 	return (ticks + perSecond - 1) / perSecond
 }
 
@@ -31,38 +31,38 @@ func (t *Table) Expire(now time.Duration, budget int) (more bool) {
 }
 
 // expireStep looks at one session of the wheel, or goes on by one second.
-func (t *Table) expireStep() bool {
-	second := t.clock.Second()
-	t.wheel.CatchUp(second)
-	if t.wheel.Cursor > second {
+func (b *book) expireStep() bool {
+	second := b.clock.Second()
+	b.wheel.CatchUp(second)
+	if b.wheel.Cursor > second {
 		return false
 	}
-	id := t.wheel.Heads[t.wheel.Cursor%store.WheelSlots]
+	id := b.wheel.Heads[b.wheel.Cursor%store.WheelSlots]
 	if id == store.None {
-		t.wheel.Cursor++
+		b.wheel.Cursor++
 		return true
 	}
-	if s := t.sessions.At(id); t.timedOut(s) {
-		t.remove(id)
+	if s := b.sessions.At(id); b.timedOut(s) {
+		b.remove(id)
 	} else {
-		t.wheel.Move(&t.sessions, id, t.deadline(s))
+		b.wheel.Move(&b.sessions, id, b.deadline(s))
 	}
 	return true
 }
 
 // sweepStep looks for sessions of links that are gone, one number at a time.
-func (t *Table) sweepStep() bool {
-	if t.links.orphans == 0 {
+func (b *book) sweepStep() bool {
+	if b.links.orphans == 0 {
 		return false
 	}
-	id := t.links.sweep
-	if id >= t.sessions.Reached {
-		t.links.sweep = 0
+	id := b.links.sweep
+	if id >= b.sessions.Reached {
+		b.links.sweep = 0
 		return true
 	}
-	t.links.sweep++
-	if s := t.sessions.At(id); s.State != store.Free && !t.links.at(s.Link).live {
-		t.remove(id)
+	b.links.sweep++
+	if s := b.sessions.At(id); s.State != store.Free && !b.links.at(s.Link).live {
+		b.remove(id)
 	}
 	return true
 }
@@ -72,18 +72,18 @@ func (t *Table) sweepStep() bool {
 const stepsPerPage = 8
 
 // shrinkStep does a little of giving memory back, or of taking other memory.
-func (t *Table) shrinkStep(budget *int) bool {
-	if t.flows.Phase == store.Preparing {
+func (b *book) shrinkStep(budget *int) bool {
+	if b.flows.Phase == store.Preparing {
 		*budget -= stepsPerPage - 1
 	}
-	return t.flows.Tidy(t.moved) || t.sessions.Trim() || t.half.Trim()
+	return b.flows.Tidy(b.moved) || b.sessions.Trim() || b.half.Trim()
 }
 
 // forgetPool is one step of forgetting pools.
-func (t *Table) forgetPool() bool {
-	gone, more := t.ports.Forget(t.clock.Now)
+func (b *book) forgetPool() bool {
+	gone, more := b.ports.Forget(b.clock.Now)
 	if gone != nil {
-		t.addrs.Release(gone.Key.Local, gone.Key.Target)
+		b.addrs.Release(gone.Key.Local, gone.Key.Target)
 	}
 	return more
 }

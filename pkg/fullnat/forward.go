@@ -16,7 +16,7 @@ const prefetchSize = 4
 // work is what Forward keeps of a packet between its two passes.
 type work struct {
 	key    store.Key
-	home   uint32
+	home   store.Slot
 	plain  bool // and then packet is not filled in
 	packet packet.Packet
 	// datagram is that of which packet is the first fragment; nil for others.
@@ -36,7 +36,7 @@ type work struct {
 // before or, again, memory of the table's.
 func (t *Table) Forward(frames []packet.Frame, verdicts []Verdict, now time.Duration) {
 	t.clock.Advance(now)
-	t.conveyances.longer.reset()
+	t.identities.longer.reset()
 	verdicts = verdicts[:len(frames)]
 	for len(frames) > store.BurstSize {
 		t.forwardBurst(frames[:store.BurstSize], verdicts)
@@ -137,10 +137,10 @@ func (t *Table) judge(f *packet.Frame, w *work) Verdict {
 	if p := &w.packet; (p.Kind == packet.TCP || p.Kind == packet.UDP) && !p.HasOptions() && !f.Offload.Any() {
 		return t.translate(f, w)
 	}
-	return t.judgeWithCare(f, w)
+	return t.judgeRest(f, w)
 }
 
-func (t *Table) judgeWithCare(f *packet.Frame, w *work) Verdict {
+func (t *Table) judgeRest(f *packet.Frame, w *work) Verdict {
 	switch w.packet.Kind {
 	case packet.Malformed:
 		return Malformed
@@ -161,7 +161,7 @@ func (t *Table) judgeWithCare(f *packet.Frame, w *work) Verdict {
 	case packet.Fragment:
 		return t.translateFragment(f, w)
 	}
-	if t.way.ownerOf(f.ENI, w.packet.Dst) == nobody {
+	if t.routes.ownerOf(f.ENI, w.packet.Dst) == nobody {
 		return NotOurs
 	}
 	return Unsupported
@@ -209,7 +209,7 @@ func (t *Table) reconsider(f *packet.Frame, w *work, e *store.Flow, l *link) Ver
 
 // openAfter removes a session and opens the next one. The numbers of IPv6
 // addresses may have ended with it.
-func (t *Table) openAfter(f *packet.Frame, w *work, session uint32) Verdict {
+func (t *Table) openAfter(f *packet.Frame, w *work, session store.SessionID) Verdict {
 	t.remove(session)
 	if w.packet.IPv6 {
 		t.identify(f, w)
@@ -219,11 +219,11 @@ func (t *Table) openAfter(f *packet.Frame, w *work, session uint32) Verdict {
 
 // send rewrites a packet and counts it.
 func (t *Table) send(f *packet.Frame, w *work, e *store.Flow, l *link) Verdict {
-	if e.Flags&conveys != 0 {
+	if e.Flags&identifies != 0 {
 		if v := t.mayFit(f, w, e, l); v != Forwarded {
 			return v
 		}
-		return t.sendConveyed(f, w, e, l)
+		return t.sendIdentified(f, w, e, l)
 	}
 	if e.Direction == store.ToProvider && hasTCPOptions(&w.packet) {
 		scrub(f, &w.packet)
@@ -233,7 +233,7 @@ func (t *Table) send(f *packet.Frame, w *work, e *store.Flow, l *link) Verdict {
 
 // finish translates a packet with which nothing else is left to do.
 func (t *Table) finish(f *packet.Frame, w *work, e *store.Flow, l *link) Verdict {
-	if e.Flags&hasIPv6 != 0 || !l.isPlain(&w.packet, e.Direction) {
+	if e.Flags&hasIPv6 != 0 || !l.leavesAsIs(&w.packet, e.Direction) {
 		return t.finishWithCare(f, w, e, l)
 	}
 	e.Rewrite.Apply(f, &w.packet)

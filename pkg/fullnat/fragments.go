@@ -49,7 +49,7 @@ type fragmentKey struct {
 // datagram is one of which not all fragments have come.
 type datagram struct {
 	key     fragmentKey
-	born    uint32
+	born    store.Tick
 	outcome Verdict   // of the first fragment; Held until it comes
 	flow    store.Key // by which the first fragment went, if it was Forwarded
 	id      uint32    // that the fragments leave with
@@ -88,7 +88,7 @@ func (s *fragments) init() {
 // each leaves as it comes.
 func (t *Table) translateFragment(f *packet.Frame, w *work) Verdict {
 	p := &w.packet
-	if t.way.ownerOf(f.ENI, p.Dst) == nobody {
+	if t.routes.ownerOf(f.ENI, p.Dst) == nobody {
 		return NotOurs
 	}
 	if v := checkFragment(f, p); v != Forwarded {
@@ -118,7 +118,7 @@ func (t *Table) translateFragment(f *packet.Frame, w *work) Verdict {
 
 // checkFragment judges a fragment by itself, and reads the L4 header of a
 // first one. RFC 1858, 3 and 4 and RFC 3128 describe the attacks: a TCP header in
-// pieces, or overwritten from its ninth byte on, where the flags follow.
+// fragments, or overwritten from its ninth byte on, where the flags follow.
 func checkFragment(f *packet.Frame, p *packet.Packet) Verdict {
 	size, offset := int(p.End)-int(p.L4), p.FragmentOffset()
 	headers := int(p.L4) - packet.L3
@@ -378,13 +378,13 @@ func (t *Table) follow(f *packet.Frame, d *datagram) {
 			continue
 		}
 		later := packet.Frame{ENI: d.key.eni, Data: h.data}
-		shape, v := t.shapeLater(&later, &h.packet, e, l)
+		fit, v := t.fitLater(&later, &h.packet, e, l)
 		t.verdicts[v]++
 		if v != Forwarded {
 			continue
 		}
 		copy(t.pending.add(f.ENI, len(f.Data)), f.Data)
-		t.emitLater(&later, &h.packet, d, e, l, shape)
+		t.emitLater(&later, &h.packet, d, e, l, fit)
 		*f = later
 	}
 }
@@ -395,9 +395,9 @@ func (t *Table) sendLater(f *packet.Frame, p *packet.Packet, d *datagram) Verdic
 	if e == nil {
 		return NoSession
 	}
-	shape, v := t.shapeLater(f, p, e, l)
+	fit, v := t.fitLater(f, p, e, l)
 	if v == Forwarded {
-		t.emitLater(f, p, d, e, l, shape)
+		t.emitLater(f, p, d, e, l, fit)
 	}
 	return v
 }
@@ -417,22 +417,22 @@ func (t *Table) flowOf(d *datagram) (*store.Flow, *link) {
 	return e, l
 }
 
-func (t *Table) shapeLater(f *packet.Frame, p *packet.Packet, e *store.Flow, l *link) (shape, Verdict) {
-	shape, v := shapeOut(f, p, e, int(l.mtu[e.Direction]))
+func (t *Table) fitLater(f *packet.Frame, p *packet.Packet, e *store.Flow, l *link) (fitting, Verdict) {
+	fit, v := fitOut(f, p, e, int(l.mtu[e.Direction]))
 	if v != Forwarded {
-		return shape, l.count(v)
+		return fit, l.count(v)
 	}
-	return shape, v
+	return fit, v
 }
 
-func (t *Table) emitLater(f *packet.Frame, p *packet.Packet, d *datagram, e *store.Flow, l *link, shape shape) {
+func (t *Table) emitLater(f *packet.Frame, p *packet.Packet, d *datagram, e *store.Flow, l *link, fit fitting) {
 	if e.State == store.Established {
 		e.Last = t.clock.Now
 	}
 	p.SetID(f.Data, d.id)
-	t.apply(f, p, e, shape, d.id)
+	t.apply(f, p, e, fit, d.id)
 	t.leave(f, p, e, l)
-	if shape == split {
+	if fit == split {
 		t.split(f, p, int(l.mtu[e.Direction]))
 	}
 }

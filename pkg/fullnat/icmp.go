@@ -10,7 +10,7 @@ import (
 // neither refreshes nor ends a session (RFC 5508, REQ-6; RFC 5382, REQ-10).
 func (t *Table) translateICMP(f *packet.Frame, w *work) Verdict {
 	p := &w.packet
-	if t.way.ownerOf(f.ENI, p.Dst) == nobody {
+	if t.routes.ownerOf(f.ENI, p.Dst) == nobody {
 		return NotOurs
 	}
 	if !p.IsICMPError() {
@@ -47,8 +47,8 @@ func (t *Table) translateICMP(f *packet.Frame, w *work) Verdict {
 	}
 	mtu, _ := packet.ReportedMTU(f.Data, p)
 	t.applyError(f, p, &quoted, e)
-	if e.Flags&conveys != 0 {
-		t.quoteConveyed(f.Data, p, &quoted, e, mtu)
+	if e.Flags&identifies != 0 {
+		t.quoteIdentified(f.Data, p, &quoted, e, mtu)
 	}
 	t.leave(f, p, e, l)
 	return Forwarded
@@ -56,15 +56,43 @@ func (t *Table) translateICMP(f *packet.Frame, w *work) Verdict {
 
 // flowAgainst finds the live flow that goes the other way than a packet that
 // the table sent out of eni.
-func (t *Table) flowAgainst(eni packet.ENI, sent *packet.Packet) *store.Flow {
+func (b *book) flowAgainst(eni packet.ENI, sent *packet.Packet) *store.Flow {
 	k := store.NewKey(eni, sent.Protocol, sent.Dst, sent.Src, sent.DstPort, sent.SrcPort)
-	e := t.flows.Find(k, t.flows.Home(k))
+	e := b.flows.Find(k, b.flows.Home(k))
 	if e == nil {
 		return nil
 	}
-	s := t.sessions.At(e.Session)
-	if !t.links.at(s.Link).live || t.timedOut(s) {
+	s := b.sessions.At(e.Session)
+	if !b.links.at(s.Link).live || b.timedOut(s) {
 		return nil
 	}
 	return e
+}
+
+// translateEcho forwards ICMP echo like a datagram: the identifier is the port
+// of the side that asks, and the other side has port 0 (RFC 5508, REQ-1). Only
+// a request to an address that a link matches with protocol ICMP opens a
+// session.
+func (t *Table) translateEcho(f *packet.Frame, w *work) Verdict {
+	p := &w.packet
+	switch {
+	case !p.IsEcho():
+		return Unsupported
+	case p.ICMPType == packet.ICMPEchoReply && p.DstPort == 0:
+		// No request of ours has the identifier 0, but a consumer's may, and
+		// its answer would look like the question.
+		return NoSession
+	}
+	w.key = store.NewKey(f.ENI, p.Protocol, p.Src, p.Dst, p.SrcPort, p.DstPort)
+	w.home = t.flows.Home(w.key)
+	return t.translate(f, w)
+}
+
+// unmatchedEcho is the verdict for an echo to an address of ours that no link
+// matches: interfaces do not answer.
+func unmatchedEcho(p *packet.Packet) Verdict {
+	if p.IsEchoRequest() {
+		return NoEcho
+	}
+	return NoSession
 }

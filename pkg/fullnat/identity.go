@@ -50,21 +50,22 @@ func (i *Identity) check(protocol uint8, six bool) error {
 		errs = append(errs, errors.New("TOA is a TCP option: it is not for other protocols"))
 	}
 	if i.Placement > OnFirstAck {
-		errs = append(errs, fmt.Errorf("placement %d of the PROXY header: want OnFirstAckWithPayload or OnFirstAck", i.Placement))
+		errs = append(errs, fmt.Errorf("placement %d of the PROXY header: want OnFirstAckWithPayload or OnFirstAck",
+			i.Placement))
 	}
 	return errors.Join(append(errs, i.checkHeader(six))...)
 }
 
 // Flags of a flow that make its packets more than translated.
 const (
-	conveys = 1 << iota // the session has a conveyance
-	hasIPv6             // some address of the session is one of IPv6
+	identifies = 1 << iota // the session has an identityState
+	hasIPv6                // some address of the session is one of IPv6
 )
 
-// conveyance is what a session remembers in order to tell the provider who the
+// identityState is what a session remembers in order to tell the provider who the
 // consumer is. Sequence numbers are those that the consumer uses, unless they
 // are the provider's own.
-type conveyance struct {
+type identityState struct {
 	insertion
 	progress progress
 	early    bool // the header goes with the first acknowledgment
@@ -81,8 +82,8 @@ type conveyance struct {
 	window           uint16
 	stamped          bool // timestamps are in use
 
-	sent   uint32 // tick at which the header last went
-	armed  uint32 // tick at which the timer was set
+	sent   store.Tick // tick at which the header last went
+	armed  store.Tick // tick at which the timer was set
 	header [maxHeader]byte
 }
 
@@ -97,38 +98,38 @@ const (
 	longConfirmed                 // so long ago that old numbers cannot come any more
 )
 
-// conveyances holds those of the sessions that have one, by their number, in
-// pieces that are made when they are needed. There are no pointers in a piece.
-type conveyances struct {
-	pieces [][]conveyance
+// identityStates holds those of the sessions that have one, by their number, in
+// chunks that are made when they are needed. There are no pointers in a chunk.
+type identityStates struct {
+	chunks [][]identityState
 	resend resend
 	longer longer
 }
 
-const conveyancesInPiece = 1 << 8
+const statesInChunk = 1 << 8
 
-// at is the conveyance of a session that has one.
-func (c *conveyances) at(session uint32) *conveyance {
-	return &c.pieces[session/conveyancesInPiece][session%conveyancesInPiece]
+// at is the identityState of a session that has one.
+func (c *identityStates) at(session store.SessionID) *identityState {
+	return &c.chunks[session/statesInChunk][session%statesInChunk]
 }
 
-func (c *conveyances) add(session uint32) *conveyance {
-	piece := int(session / conveyancesInPiece)
-	for len(c.pieces) <= piece {
-		c.pieces = append(c.pieces, nil)
+func (c *identityStates) add(session store.SessionID) *identityState {
+	chunk := int(session / statesInChunk)
+	for len(c.chunks) <= chunk {
+		c.chunks = append(c.chunks, nil)
 	}
-	if c.pieces[piece] == nil {
-		c.pieces[piece] = make([]conveyance, conveyancesInPiece)
+	if c.chunks[chunk] == nil {
+		c.chunks[chunk] = make([]identityState, statesInChunk)
 	}
 	v := c.at(session)
-	*v = conveyance{}
+	*v = identityState{}
 	return v
 }
 
-// mayConvey refuses connections that the link would break: signatures cover
+// mayIdentify refuses connections that the link would break: signatures cover
 // the numbers and the options (RFC 2385, 2.0; RFC 5925, 5.1). It also refuses
 // SYNs of which data could not be taken away.
-func (l *link) mayConvey(f *packet.Frame, p *packet.Packet) Verdict {
+func (l *link) mayIdentify(f *packet.Frame, p *packet.Packet) Verdict {
 	if l.Identity == nil || p.Kind != packet.TCP {
 		return Forwarded
 	}
@@ -143,18 +144,19 @@ func (l *link) mayConvey(f *packet.Frame, p *packet.Packet) Verdict {
 	return Forwarded
 }
 
-// convey starts to tell the provider of a new session with the first packet p,
+// beginIdentity starts to tell the provider of a new session with the first packet p,
 // if the link does so.
-func (t *Table) convey(id uint32, l *link, f *packet.Frame, p *packet.Packet) {
+func (t *Table) beginIdentity(id store.SessionID, l *link, f *packet.Frame, p *packet.Packet) {
 	identity := l.Identity
 	if identity == nil || identity.Header == NoHeader && !identity.TOA {
 		return
 	}
-	c := t.conveyances.add(id)
+	c := t.identities.add(id)
 	c.toa = identity.TOA && p.Kind == packet.TCP
 	c.early = identity.Placement == OnFirstAck
 	c.optionSize = toaSize(p)
-	c.room = l.roomToProvider(defaultMSS, store.IsIPv6(t.flows.At(t.sessions.At(id).Slots[store.ToProvider]).Rewrite.Dst))
+	there := t.flows.At(t.sessions.At(id).Slots[store.ToProvider])
+	c.room = l.roomToProvider(defaultMSS, store.IsIPv6(there.Rewrite.Dst))
 	if identity.Header != NoHeader {
 		c.progress = waiting
 		c.length = uint32(len(identity.appendHeader(c.header[:0], t.tupleOf(p))))
@@ -163,21 +165,21 @@ func (t *Table) convey(id uint32, l *link, f *packet.Frame, p *packet.Packet) {
 		c.at = p.Seq(f.Data) + 1
 	}
 	for _, slot := range t.sessions.At(id).Slots {
-		t.flows.At(slot).Flags |= conveys
+		t.flows.At(slot).Flags |= identifies
 	}
 }
 
-// forget is told of sessions that end.
-func (t *Table) forgetConveyance(id uint32) {
-	if t.flows.At(t.sessions.At(id).Slots[store.ToProvider]).Flags&conveys != 0 {
-		*t.conveyances.at(id) = conveyance{}
+// forgetIdentity is told of a session that ends.
+func (b *book) forgetIdentity(id store.SessionID) {
+	if b.flows.At(b.sessions.At(id).Slots[store.ToProvider]).Flags&identifies != 0 {
+		*b.identities.at(id) = identityState{}
 	}
 }
 
 // defaultMSS is that of a host that announces none (RFC 9293, 3.7.1).
 const defaultMSS = 536
 
-// roomToProvider is the longest IP packet that the target takes in one piece
+// roomToProvider is the longest IP packet that the target takes in one packet
 // if it announces mss, which counts no options (RFC 6691, 2).
 func (l *link) roomToProvider(mss uint16, six bool) uint16 {
 	room := int(mss) + headersOf(six)
@@ -187,10 +189,10 @@ func (l *link) roomToProvider(mss uint16, six bool) uint16 {
 	return uint16(min(room, 0xffff))
 }
 
-// sendConveyed is send for the packets of sessions with a conveyance.
-func (t *Table) sendConveyed(f *packet.Frame, w *work, e *store.Flow, l *link) Verdict {
+// sendIdentified is send for the packets of sessions with an identityState.
+func (t *Table) sendIdentified(f *packet.Frame, w *work, e *store.Flow, l *link) Verdict {
 	p := &w.packet
-	c := t.conveyances.at(e.Session)
+	c := t.identities.at(e.Session)
 	switch {
 	case p.Kind == packet.UDP:
 		t.prefixDatagram(f, p, e, c)
@@ -206,15 +208,15 @@ func (t *Table) sendConveyed(f *packet.Frame, w *work, e *store.Flow, l *link) V
 		t.address(f, p, e, c, l)
 	}
 	if c.progress == noHeader && !c.toa {
-		t.stopConveying(e.Session)
+		t.stopIdentifying(e.Session)
 	}
 	return t.finish(f, w, e, l)
 }
 
-// stopConveying makes the packets of a session ordinary.
-func (t *Table) stopConveying(id uint32) {
-	for _, slot := range t.sessions.At(id).Slots {
-		t.flows.At(slot).Flags &^= conveys
+// stopIdentifying makes the packets of a session ordinary.
+func (b *book) stopIdentifying(id store.SessionID) {
+	for _, slot := range b.sessions.At(id).Slots {
+		b.flows.At(slot).Flags &^= identifies
 	}
 }
 

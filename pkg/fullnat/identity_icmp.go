@@ -7,15 +7,15 @@ import (
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
-// quoteConveyed lets the ICMP error p, which has been translated and goes with
+// quoteIdentified lets the ICMP error p, which has been translated and goes with
 // e, quote the numbers that its receiver knows: who gets one with others takes
 // it for a forgery (RFC 5927, 4.1), and a path MTU would never be found. q is
 // what p quotes, and mtu what it reported as it came, or 0.
-func (t *Table) quoteConveyed(data []byte, p, q *packet.Packet, e *store.Flow, mtu uint32) {
+func (t *Table) quoteIdentified(data []byte, p, q *packet.Packet, e *store.Flow, mtu uint32) {
 	if q.Kind != packet.TCP {
 		return
 	}
-	c := t.conveyances.at(e.Session)
+	c := t.identities.at(e.Session)
 	if e.Direction == store.ToConsumer {
 		seq := binary.BigEndian.Uint32(data[q.L4+4:])
 		c.shrink(data, p, seq, mtu)
@@ -32,7 +32,7 @@ func (t *Table) quoteConveyed(data []byte, p, q *packet.Packet, e *store.Flow, m
 // segment that only the header has made too long comes without it next time,
 // and the consumer must leave room for TOA (nothing else makes its segments
 // longer).
-func (c *conveyance) shrink(data []byte, p *packet.Packet, seq, mtu uint32) {
+func (c *identityState) shrink(data []byte, p *packet.Packet, seq, mtu uint32) {
 	if c.progress == unconfirmed && seq == c.at && mtu >= minMTU {
 		c.room = uint16(min(uint32(c.room), mtu))
 	}

@@ -34,8 +34,8 @@ func (i *insertion) forConsumer(seq uint32) uint32 {
 	return seq - i.length
 }
 
-// forProvider and forConsumer of a conveyance look at its progress first.
-func (c *conveyance) forProvider(seq uint32) uint32 {
+// forProvider and forConsumer of an identityState look at its progress first.
+func (c *identityState) forProvider(seq uint32) uint32 {
 	switch c.progress {
 	case unconfirmed:
 		return c.insertion.forProvider(seq)
@@ -46,7 +46,7 @@ func (c *conveyance) forProvider(seq uint32) uint32 {
 	return seq
 }
 
-func (c *conveyance) forConsumer(seq uint32) uint32 {
+func (c *identityState) forConsumer(seq uint32) uint32 {
 	switch c.progress {
 	case unconfirmed, confirmed:
 		return c.insertion.forConsumer(seq)
@@ -59,7 +59,7 @@ func (c *conveyance) forConsumer(seq uint32) uint32 {
 // straddles says whether a segment begins before the inserted bytes and ends
 // behind them. No stack sends one, and it could not be translated. A SYN in
 // fragments does, too: its data stay with it.
-func (c *conveyance) straddles(f *packet.Frame, p *packet.Packet) bool {
+func (c *identityState) straddles(f *packet.Frame, p *packet.Packet) bool {
 	switch {
 	case c.progress == noHeader:
 		return false
@@ -75,7 +75,7 @@ func (c *conveyance) straddles(f *packet.Frame, p *packet.Packet) bool {
 // sackForConsumer translates the edges of the selective acknowledgments (RFC
 // 2018, 3; RFC 2883 for those that report duplicates) in a segment from the
 // provider. ack is its acknowledgment number as the consumer sees it.
-func (c *conveyance) sackForConsumer(f *packet.Frame, p *packet.Packet, ack uint32) {
+func (c *identityState) sackForConsumer(f *packet.Frame, p *packet.Packet, ack uint32) {
 	o, ok := p.FindOption(f.Data, packet.OptionSACK)
 	if !ok || (o.Length-2)%sackBlock != 0 {
 		return

@@ -20,31 +20,31 @@ func lengthOut(e *store.Flow, p *packet.Packet, length int) int {
 	return length
 }
 
-// isPiece says whether p is a fragment, the first one included.
-func isPiece(p *packet.Packet) bool { return p.MoreFragments() || p.FragmentOffset() > 0 }
+// isFragment says whether p is a fragment, the first one included.
+func isFragment(p *packet.Packet) bool { return p.MoreFragments() || p.FragmentOffset() > 0 }
 
 // fragHeader is how many bytes an IPv6 fragment header has (RFC 8200, 4.5).
 const fragHeader = 8
 
-// shapeOut is shapeFor for a packet of any flow.
-func shapeOut(f *packet.Frame, p *packet.Packet, e *store.Flow, mtu int) (shape, Verdict) {
+// fitOut is fitFor for a packet of any flow.
+func fitOut(f *packet.Frame, p *packet.Packet, e *store.Flow, mtu int) (fitting, Verdict) {
 	if !crosses(e, p) {
-		return shapeFor(f, p, mtu)
+		return fitFor(f, p, mtu)
 	}
 	longest, whole := lengthOut(e, p, f.LongestPacket(p)), lengthOut(e, p, p.Length())
 	mayFragment, most := packet.MayBeFragmentedAsIPv4(p, longest), maxPacket
 	if !p.IPv6 {
 		mayFragment, most = p.MayBeFragmented(), maxPacket+ipv6Header
-		if isPiece(p) {
+		if isFragment(p) {
 			longest, whole = longest+fragHeader, whole+fragHeader
 		}
 	}
 	switch {
-	case p.Kind == packet.ICMP && isPiece(p):
+	case p.Kind == packet.ICMP && isFragment(p):
 		// The checksum of ICMPv6 covers the length of the datagram, which no
-		// piece knows (RFC 7915, 4.2 and 5.2).
+		// fragment knows (RFC 7915, 4.2 and 5.2).
 		return asItIs, Unsupported
-	case isPiece(p) && !p.IPv6 && packet.LacksChecksum(f, p):
+	case isFragment(p) && !p.IPv6 && packet.LacksChecksum(f, p):
 		return asItIs, NoChecksum
 	case !packet.IntactHeader(f.Data, p):
 		return asItIs, Malformed // the new one would have no wrong checksum
@@ -114,9 +114,9 @@ func headersOf(six bool) int {
 	return ipv4Header + packet.TCPHeaderLen
 }
 
-// apply translates a packet, of which the shape is known. id is for those that
+// apply translates a packet, of which the fitting is known. id is for those that
 // get one.
-func (t *Table) apply(f *packet.Frame, p *packet.Packet, e *store.Flow, shape shape, id uint32) {
+func (t *Table) apply(f *packet.Frame, p *packet.Packet, e *store.Flow, fit fitting, id uint32) {
 	r := &e.Rewrite
 	if e.Flags&hasIPv6 == 0 {
 		if p.Kind == packet.Fragment {
@@ -135,28 +135,28 @@ func (t *Table) apply(f *packet.Frame, p *packet.Packet, e *store.Flow, shape sh
 		r.ApplyIPv6(f, p, &ends)
 	default:
 		ends := t.addrs.Ends(r)
-		fragment := shape == split || isPiece(p)
-		room := t.conveyances.longer.room(packet.IPv6SizeOf(p, fragment))
+		fragment := fit == split || isFragment(p)
+		room := t.identities.longer.room(packet.IPv6SizeOf(p, fragment))
 		r.ApplyToIPv6(f, p, &ends, room, fragment, id)
 	}
 }
 
 // needsID says whether a packet leaves with an identification that means
 // something: as a fragment, or as one that somebody may fragment.
-func needsID(f *packet.Frame, p *packet.Packet, e *store.Flow, shape shape) bool {
+func needsID(f *packet.Frame, p *packet.Packet, e *store.Flow, fit fitting) bool {
 	if crosses(e, p) && p.IPv6 {
 		return packet.MayBeFragmentedAsIPv4(p, lengthOut(e, p, f.LongestPacket(p)))
 	}
-	return !p.Atomic() || shape == split
+	return !p.Atomic() || fit == split
 }
 
 // newRewrite is packet.NewRewrite for any addresses.
-func (t *Table) newRewrite(p *packet.Packet, src, dst uint32, srcPort, dstPort uint16) packet.Rewrite {
+func (b *book) newRewrite(p *packet.Packet, src, dst uint32, srcPort, dstPort uint16) packet.Rewrite {
 	if !store.IsIPv6(p.Src) && !store.IsIPv6(src) {
 		return packet.NewRewrite(p, src, dst, srcPort, dstPort)
 	}
 	difference := func(from, to uint32) uint32 {
-		return packet.SumDifference(t.addrs.Addr(from).AsSlice(), t.addrs.Addr(to).AsSlice())
+		return packet.SumDifference(b.addrs.Addr(from).AsSlice(), b.addrs.Addr(to).AsSlice())
 	}
 	return packet.NewRewriteBetween(p, src, dst, srcPort, dstPort, difference(p.Src, src)+difference(p.Dst, dst))
 }
@@ -175,7 +175,7 @@ func (t *Table) applyError(f *packet.Frame, p, quoted *packet.Packet, e *store.F
 		if !p.IPv6 {
 			ends = t.addrs.Ends(&e.Rewrite)
 		}
-		room := t.conveyances.longer.room(packet.CrossedErrorSize(p, quoted))
+		room := t.identities.longer.room(packet.CrossedErrorSize(p, quoted))
 		e.Rewrite.ApplyErrorAcross(f, p, quoted, &ends, room)
 	}
 }
@@ -191,11 +191,11 @@ func (t *Table) identify(f *packet.Frame, w *work) {
 
 // settle gives the source of a packet a number that others may use as well,
 // and that is to be released.
-func (t *Table) settle(p *packet.Packet) (ok bool) {
+func (b *book) settle(p *packet.Packet) (ok bool) {
 	if p.Src != store.Stranger {
-		t.addrs.Hold(p.Src)
+		b.addrs.Hold(p.Src)
 		return true
 	}
-	p.Src, ok = t.addrs.Acquire(t.addrs.Addr(store.Stranger))
+	p.Src, ok = b.addrs.Acquire(b.addrs.Addr(store.Stranger))
 	return ok
 }

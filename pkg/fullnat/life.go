@@ -6,103 +6,103 @@ import (
 )
 
 // timeout is how many ticks of silence s outlives in its state.
-func (t *Table) timeout(s *store.Session) uint32 {
-	l := t.links.at(s.Link)
+func (b *book) timeout(s *store.Session) store.Tick {
+	l := b.links.at(s.Link)
 	switch {
 	case s.State == store.Established:
 		return l.idle
 	case l.timers[s.State] > 0:
 		return l.timers[s.State]
 	}
-	return t.timers[s.State]
+	return b.timers[s.State]
 }
 
 // idle is how many ticks ago a packet last refreshed s.
-func (t *Table) idle(s *store.Session) uint32 {
+func (b *book) idle(s *store.Session) store.Tick {
 	return min(
-		t.clock.Now-t.flows.At(s.Slots[store.ToProvider]).Last,
-		t.clock.Now-t.flows.At(s.Slots[store.ToConsumer]).Last)
+		b.clock.Now-b.flows.At(s.Slots[store.ToProvider]).Last,
+		b.clock.Now-b.flows.At(s.Slots[store.ToConsumer]).Last)
 }
 
-func (t *Table) timedOut(s *store.Session) bool { return t.idle(s) >= t.timeout(s) }
+func (b *book) timedOut(s *store.Session) bool { return b.idle(s) >= b.timeout(s) }
 
 // enter brings a session into a state, and its deadline with it.
-func (t *Table) enter(id uint32, next store.State) {
-	s := t.sessions.At(id)
+func (b *book) enter(id store.SessionID, next store.State) {
+	s := b.sessions.At(id)
 	if !next.IsHalfOpen() {
-		t.leaveHalfOpen(s)
+		b.leaveHalfOpen(s)
 	} else if !s.State.IsHalfOpen() {
-		t.enterHalfOpen(id)
+		b.enterHalfOpen(id)
 	}
 	s.State = next
 	for _, slot := range s.Slots {
-		e := t.flows.At(slot)
-		e.State, e.Last = next, t.clock.Now
+		e := b.flows.At(slot)
+		e.State, e.Last = next, b.clock.Now
 	}
-	t.wheel.Move(&t.sessions, id, t.deadline(s))
+	b.wheel.Move(&b.sessions, id, b.deadline(s))
 }
 
 // remove forgets a session at once; its NAT port goes to the end of the queue.
-func (t *Table) remove(id uint32) {
-	s := t.sessions.At(id)
-	there := t.flows.At(s.Slots[store.ToProvider])
-	t.ended(t.links.at(s.Link), end{there.Rewrite.Dst, there.Rewrite.DstPort})
-	t.forgetConveyance(id)
+func (b *book) remove(id store.SessionID) {
+	s := b.sessions.At(id)
+	there := b.flows.At(s.Slots[store.ToProvider])
+	b.ended(b.links.at(s.Link), end{there.Rewrite.Dst, there.Rewrite.DstPort})
+	b.forgetIdentity(id)
 	if there.Flags&hasIPv6 != 0 {
-		t.addrs.Release(there.Key.Src(), there.Key.Dst(), there.Rewrite.Src, there.Rewrite.Dst)
+		b.addrs.Release(there.Key.Src(), there.Key.Dst(), there.Rewrite.Src, there.Rewrite.Dst)
 	}
-	t.ports.GiveBack(s.Pool, t.flows.At(s.Slots[store.ToProvider]).Rewrite.SrcPort, t.clock.Now-t.idle(s), t.clock.Now)
+	b.ports.GiveBack(s.Pool, b.flows.At(s.Slots[store.ToProvider]).Rewrite.SrcPort, b.clock.Now-b.idle(s), b.clock.Now)
 	for d := range s.Slots {
-		t.hops.Release(t.flows.At(s.Slots[d]).Hop)
-		t.wraps.Forget(t.flows.At(s.Slots[d]))
+		b.hops.Release(b.flows.At(s.Slots[d]).Hop)
+		b.wraps.Forget(b.flows.At(s.Slots[d]))
 		// The first removal may move the other flow, which updates s.slots.
-		t.flows.Remove(s.Slots[d], t.moved)
+		b.flows.Remove(s.Slots[d], b.moved)
 	}
-	t.leaveHalfOpen(s)
-	t.wheel.Unlink(&t.sessions, id)
-	t.links.leave(s.Link)
-	t.sessions.Drop(id)
+	b.leaveHalfOpen(s)
+	b.wheel.Unlink(&b.sessions, id)
+	b.links.leave(s.Link)
+	b.sessions.Drop(id)
 }
 
-func (t *Table) moved(e *store.Flow, to uint32) {
-	t.sessions.At(e.Session).Slots[e.Direction] = to
+func (b *book) moved(e *store.Flow, to store.Slot) {
+	b.sessions.At(e.Session).Slots[e.Direction] = to
 }
 
 // enterHalfOpen notes a session that becomes half-open. There must be room.
-func (t *Table) enterHalfOpen(id uint32) {
-	s := t.sessions.At(id)
-	s.Extra = t.half.Add(id, &t.links.at(s.Link).half)
+func (b *book) enterHalfOpen(id store.SessionID) {
+	s := b.sessions.At(id)
+	s.Extra = uint32(b.half.Add(id, &b.links.at(s.Link).half))
 }
 
-func (t *Table) leaveHalfOpen(s *store.Session) {
+func (b *book) leaveHalfOpen(s *store.Session) {
 	if s.State.IsHalfOpen() && s.Extra != 0 {
-		t.half.Drop(s.Extra, &t.links.at(s.Link).half)
+		b.half.Drop(store.HalfOpenID(s.Extra), &b.links.at(s.Link).half)
 		s.Extra = 0
 	}
 }
 
 // makeRoom removes half-open sessions until one more session of the link has
 // its place, which it must be known to get.
-func (t *Table) makeRoom(l *link, kind packet.Kind) {
-	if t.sessions.Full() || !t.flows.HasRoom() {
-		t.evict(t.half.Table.Oldest)
+func (b *book) makeRoom(l *link, kind packet.Kind) {
+	if b.sessions.Full() || !b.flows.HasRoom() {
+		b.evict(b.half.Table.Oldest)
 	}
 	if kind != packet.TCP {
 		return
 	}
 	if limit := l.Behaviour.MaxHalfOpen; limit > 0 {
 		for l.half.Len >= limit {
-			t.evict(l.half.Oldest)
+			b.evict(l.half.Oldest)
 		}
 	}
-	if t.half.Full() {
-		t.evict(t.half.Table.Oldest)
+	if b.half.Full() {
+		b.evict(b.half.Table.Oldest)
 	}
 }
 
 // evict removes a session. Pointers to flows are void after it.
-func (t *Table) evict(n uint32) {
-	id := t.half.All[n].Session
-	t.links.at(t.sessions.At(id).Link).stats.Evicted++
-	t.remove(id)
+func (b *book) evict(n store.HalfOpenID) {
+	id := b.half.All[n].Session
+	b.links.at(b.sessions.At(id).Link).stats.Evicted++
+	b.remove(id)
 }

@@ -1,6 +1,9 @@
 package fullnat
 
 import (
+	"errors"
+	"fmt"
+
 	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
@@ -11,16 +14,16 @@ import (
 // time. If the name comes back, that is another link.
 type link struct {
 	Link
-	number   uint32
+	number   store.LinkID
 	live     bool
 	sessions int
 	half     store.HalfOpenList // of its sessions
 	stats    *linkStats         // handed on to the next link of the name
 
-	idle            uint32                  // ticks
-	timers          [store.NumStates]uint32 // ticks; 0: the table's
-	mtu             [2]uint32               // of the interface that packets leave by, by direction
-	mss             uint16                  // that fits both interfaces
+	idle            store.Tick                  // ticks
+	timers          [store.NumStates]store.Tick // ticks; 0: the table's
+	mtu             [2]uint32                   // of the interface that packets leave by, by direction
+	mss             uint16                      // that fits both interfaces
 	match           uint32
 	local           [2][]uint32 // by the version of IP: see version
 	nextLocal       [2]int
@@ -32,14 +35,14 @@ type link struct {
 // links numbers links. A number is good while a session uses it.
 type links struct {
 	all     []*link
-	free    []uint32
+	free    []store.LinkID
 	byName  map[string]*link
-	order   []*link // as in the Config
-	orphans int     // sessions of links that are not live
-	sweep   uint32  // the session that the search for orphans looks at next
+	order   []*link         // as in the Config
+	orphans int             // sessions of links that are not live
+	sweep   store.SessionID // the session that the search for orphans looks at next
 }
 
-func (l *links) at(n uint32) *link { return l.all[n] }
+func (l *links) at(n store.LinkID) *link { return l.all[n] }
 
 func (l *links) add(link *link) {
 	if last := len(l.free) - 1; last >= 0 {
@@ -47,7 +50,7 @@ func (l *links) add(link *link) {
 		l.all[link.number] = link
 		return
 	}
-	link.number = uint32(len(l.all))
+	link.number = store.LinkID(len(l.all))
 	l.all = append(l.all, link)
 }
 
@@ -65,7 +68,7 @@ func (l *links) retire(link *link) {
 }
 
 // leave is told of every session that ends.
-func (l *links) leave(n uint32) {
+func (l *links) leave(n store.LinkID) {
 	link := l.all[n]
 	link.sessions--
 	if !link.live {
@@ -89,7 +92,7 @@ type routes struct {
 	owned   map[address]owner
 	resets  map[address]bool // NAT IPs where stray segments are answered
 	limit   int              // NAT ports per NAT IP and target
-	rest    uint32           // ticks that a NAT port is out of use at least
+	rest    store.Tick       // ticks that a NAT port is out of use at least
 }
 
 type address struct {
@@ -149,4 +152,53 @@ func (l *link) snapshot() LinkStats {
 	s.Verdicts[Forwarded] = there.frames + back.frames
 	s.Segments += there.frames + back.frames
 	return s
+}
+
+// Behaviour is what a cloud does with the packets of a link that it does not
+// forward, and how long and how many sessions it keeps. The zero value drops
+// in silence, has the table's timers and no limits.
+type Behaviour struct {
+	// ResetStray answers TCP segments that no session knows and that cannot
+	// open one with a RST (RFC 9293, 3.10.7.1): on the link's address and
+	// port, and on its NAT IPs. Who sends after a session was idle for too
+	// long is answered too, for then no session knows the segment. That is
+	// what AWS states: User Guide for Network Load Balancers, "Connection
+	// idle timeout".
+	ResetStray bool
+	// ReportTTL answers packets that may not be forwarded once more with ICMP
+	// time exceeded (RFC 1812, 5.3.1), from the address that they were sent
+	// to: it is the one address here that their sender can surely route to.
+	ReportTTL bool
+	// ReportExhaustion answers the packet of which the session has no NAT
+	// port, no place in the table or none in the link with ICMP
+	// communication administratively prohibited (RFC 5508, REQ-8).
+	ReportExhaustion bool
+	// ReportTooBig answers packets that are longer than the MTU where they
+	// would leave, and not to be fragmented, with ICMP fragmentation needed
+	// and that MTU (RFC 1191, 4). Without it the path MTU is a black hole.
+	ReportTooBig bool
+	// ClampMSS lowers the MSS that SYNs announce to what fits the MTU of both
+	// interfaces, so that TCP needs no such answer.
+	ClampMSS bool
+
+	// Timers are the link's own; a zero field means the table's.
+	Timers Timers
+	// MaxSessions limits the sessions of the link: RFC 6888, REQ-4. What is
+	// beyond gets LinkFull. 0 is no limit.
+	MaxSessions int
+	// MaxHalfOpen limits the TCP sessions of the link that the consumer has
+	// not confirmed. One more takes the place of the oldest. 0 is no limit.
+	MaxHalfOpen int
+}
+
+func (b *Behaviour) check() (timers [store.NumStates]store.Tick, err error) {
+	timers, err = b.Timers.ticks(Timers{})
+	if b.MaxSessions < 0 {
+		err = errors.Join(err, fmt.Errorf("its limit is %d sessions: want 1 or more, or 0 for none", b.MaxSessions))
+	}
+	if b.MaxHalfOpen < 0 {
+		err = errors.Join(err, fmt.Errorf("its limit is %d half-open sessions: want 1 or more, or 0 for none",
+			b.MaxHalfOpen))
+	}
+	return timers, err
 }

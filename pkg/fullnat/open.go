@@ -20,7 +20,7 @@ func (t *Table) open(f *packet.Frame, w *work) Verdict {
 	if v := t.roomFor(l); v != Forwarded {
 		return t.refuse(f, &w.packet, l, v)
 	}
-	if v := l.mayConvey(f, &w.packet); v != Forwarded {
+	if v := l.mayIdentify(f, &w.packet); v != Forwarded {
 		return l.count(v)
 	}
 	target, v := t.pick(l, &w.packet)
@@ -41,23 +41,23 @@ func (t *Table) openTo(f *packet.Frame, w *work, l *link, target end) Verdict {
 		return t.refuse(f, p, l, NoNATPort)
 	}
 	if !t.settle(p) {
-		t.ports.GiveBack(source.pool, source.port, t.clock.Now-t.way.rest, t.clock.Now)
+		t.ports.GiveBack(source.pool, source.port, t.clock.Now-t.routes.rest, t.clock.Now)
 		t.ended(l, target)
 		return t.refuse(f, p, l, TableFull)
 	}
 	w.key = store.NewKey(f.ENI, p.Protocol, p.Src, p.Dst, p.SrcPort, p.DstPort)
 	e := t.start(f, l, w, source, target)
 	t.addrs.Release(p.Src)
-	t.convey(e.Session, l, f, p)
+	t.beginIdentity(e.Session, l, f, p)
 	return t.send(f, w, e, l)
 }
 
 // roomFor says whether the link may have one session more.
-func (t *Table) roomFor(l *link) Verdict {
+func (b *book) roomFor(l *link) Verdict {
 	switch {
 	case l.Behaviour.MaxSessions > 0 && l.sessions >= l.Behaviour.MaxSessions:
 		return LinkFull
-	case (t.sessions.Full() || !t.flows.MakeRoom(t.moved)) && t.half.Table.Len == 0:
+	case (b.sessions.Full() || !b.flows.MakeRoom(b.moved)) && b.half.Table.Len == 0:
 		return TableFull
 	}
 	return Forwarded
@@ -65,12 +65,12 @@ func (t *Table) roomFor(l *link) Verdict {
 
 // linkFor finds the link that a packet from eni uses, or says why there is
 // none.
-func (t *Table) linkFor(eni packet.ENI, p *packet.Packet) (*link, Verdict) {
+func (b *book) linkFor(eni packet.ENI, p *packet.Packet) (*link, Verdict) {
 	m := match{address{p.Dst, eni}, p.DstPort, p.Protocol}
-	if l := t.way.links[m]; l != nil {
+	if l := b.routes.links[m]; l != nil {
 		return l, Forwarded
 	}
-	switch owner := t.way.ownerOf(eni, p.Dst); {
+	switch owner := b.routes.ownerOf(eni, p.Dst); {
 	case owner == nobody:
 		return nil, NotOurs
 	case p.Kind == packet.ICMP:
@@ -83,7 +83,7 @@ func (t *Table) linkFor(eni packet.ENI, p *packet.Packet) (*link, Verdict) {
 
 // admit says whether the link takes a new session, as far as it can be said
 // without a target.
-func (t *Table) admit(l *link, p *packet.Packet) Verdict {
+func (b *book) admit(l *link, p *packet.Packet) Verdict {
 	switch {
 	case !l.Connected:
 		return NotConnected
@@ -91,15 +91,15 @@ func (t *Table) admit(l *link, p *packet.Packet) Verdict {
 		return NoSession
 	case p.TTL <= 1:
 		return TTLExpired
-	case l.Admit != nil && !l.Admit(t.tupleOf(p)):
+	case l.Admit != nil && !l.Admit(b.tupleOf(p)):
 		return Denied
 	}
 	return Forwarded
 }
 
-func (t *Table) tupleOf(p *packet.Packet) packet.FiveTuple {
+func (b *book) tupleOf(p *packet.Packet) packet.FiveTuple {
 	return packet.FiveTuple{
-		Src: t.addrs.WithPort(p.Src, p.SrcPort), Dst: t.addrs.WithPort(p.Dst, p.DstPort), Protocol: p.Protocol,
+		Src: b.addrs.WithPort(p.Src, p.SrcPort), Dst: b.addrs.WithPort(p.Dst, p.DstPort), Protocol: p.Protocol,
 	}
 }
 
@@ -110,30 +110,30 @@ type end struct {
 }
 
 // pick asks the link for a target, of which the number is to be released.
-func (t *Table) pick(l *link, p *packet.Packet) (target end, v Verdict) {
-	picked, ok := l.Pick(t.tupleOf(p))
+func (b *book) pick(l *link, p *packet.Packet) (target end, v Verdict) {
+	picked, ok := l.Pick(b.tupleOf(p))
 	if !ok {
 		return end{}, NoBackend
 	}
-	if target, v = t.usable(l, p.Kind, picked); v != Forwarded && l.Ended != nil {
+	if target, v = b.checkTarget(l, p.Kind, picked); v != Forwarded && l.Ended != nil {
 		l.Ended(picked)
 	}
 	return target, v
 }
 
-// usable is a picked target, unless no packet can be sent to it, or come from
-// it.
-func (t *Table) usable(l *link, kind packet.Kind, picked netip.AddrPort) (target end, v Verdict) {
+// checkTarget checks a picked target and returns its number, or NoBackend where
+// no packet can be sent to it or come from it.
+func (b *book) checkTarget(l *link, kind packet.Kind, picked netip.AddrPort) (target end, v Verdict) {
 	addr := picked.Addr().Unmap()
 	if !packet.IsHost(addr) || picked.Port() == 0 && kind != packet.ICMP {
 		return end{}, NoBackend
 	}
-	n, ok := t.addrs.Acquire(addr)
+	n, ok := b.addrs.Acquire(addr)
 	switch {
 	case !ok:
 		return end{}, TableFull
 	case len(l.local[version(n)]) == 0:
-		t.addrs.Release(n)
+		b.addrs.Release(n)
 		return end{}, NoBackend
 	case kind == packet.ICMP:
 		return end{addr: n}, Forwarded
@@ -142,9 +142,9 @@ func (t *Table) usable(l *link, kind packet.Kind, picked netip.AddrPort) (target
 }
 
 // ended tells whoever picked a target that its session is no more.
-func (t *Table) ended(l *link, target end) {
+func (b *book) ended(l *link, target end) {
 	if l.Ended != nil {
-		l.Ended(t.addrs.WithPort(target.addr, target.port))
+		l.Ended(b.addrs.WithPort(target.addr, target.port))
 	}
 }
 
@@ -155,26 +155,27 @@ const portTries = 8
 
 // takePort takes a NAT port towards target from the link's NAT IPs in turn,
 // for the flow with key first.
-func (t *Table) takePort(l *link, first store.Key, target end) (source natPort, ok bool) {
+func (b *book) takePort(l *link, first store.Key, target end) (source natPort, ok bool) {
 	locals, next := l.local[version(target.addr)], &l.nextLocal[version(target.addr)]
 	for range locals {
 		*next = (*next + 1) % len(locals)
 		source.addr = locals[*next]
-		source.pool = t.poolFor(store.PoolKey{
+		source.pool = b.poolFor(store.PoolKey{
 			Local: source.addr, Target: target.addr, Port: target.port,
 			ENI: l.Egress, Protocol: l.Protocol,
 		})
 		for range portTries {
-			t.ports.Asked++
-			source.port, ok = t.ports.At(source.pool).Take(t.shard.Share(t.way.limit), t.clock.Now, t.way.rest)
+			b.ports.Asked++
+			source.port, ok = b.ports.At(source.pool).Take(b.shard.Share(b.routes.limit), b.clock.Now, b.routes.rest)
 			if !ok {
 				break
 			}
-			if reply := l.replyKey(source, target); reply != first && !t.flows.Has(reply) && !t.steersAway(l, source.end) {
+			reply := l.replyKey(source, target)
+			if reply != first && !b.flows.Has(reply) && !b.steersAway(l, source.end) {
 				return source, true
 			}
 			// Nobody used it: it needs no rest.
-			t.ports.GiveBack(source.pool, source.port, t.clock.Now-t.way.rest, t.clock.Now)
+			b.ports.GiveBack(source.pool, source.port, b.clock.Now-b.routes.rest, b.clock.Now)
 		}
 	}
 	return natPort{}, false
@@ -183,7 +184,7 @@ func (t *Table) takePort(l *link, first store.Key, target end) (source natPort, 
 // natPort is the end of a session that the target sees, and whose it is.
 type natPort struct {
 	end
-	pool uint32
+	pool store.PoolID
 }
 
 func (l *link) replyKey(source natPort, target end) store.Key {
@@ -191,33 +192,33 @@ func (l *link) replyKey(source natPort, target end) store.Key {
 }
 
 // start enters a session and returns its flow to the provider.
-func (t *Table) start(f *packet.Frame, l *link, w *work, source natPort, target end) *store.Flow {
+func (b *book) start(f *packet.Frame, l *link, w *work, source natPort, target end) *store.Flow {
 	p := &w.packet
-	t.makeRoom(l, p.Kind)
-	id := t.sessions.Add()
-	s := t.sessions.At(id)
+	b.makeRoom(l, p.Kind)
+	id := b.sessions.Add()
+	s := b.sessions.At(id)
 	s.Link, s.Pool = l.number, source.pool
 	s.State = store.Established
 	if p.Kind == packet.TCP {
 		s.State = store.SynSent
 	}
 	reply := packet.Packet{Src: target.addr, Dst: source.addr, SrcPort: target.port, DstPort: source.port}
-	there := t.addFlow(id, store.ToProvider, w.key,
-		t.newRewrite(p, source.addr, target.addr, source.port, target.port),
-		l.hopToProvider(t.addrs.Addr(target.addr)))
-	back := t.addFlow(id, store.ToConsumer, l.replyKey(source, target),
-		t.newRewrite(&reply, p.Dst, p.Src, p.DstPort, p.SrcPort),
-		l.hopToConsumer(t.addrs.Addr(p.Src)))
+	there := b.addFlow(id, store.ToProvider, w.key,
+		b.newRewrite(p, source.addr, target.addr, source.port, target.port),
+		l.hopToProvider(b.addrs.Addr(target.addr)))
+	back := b.addFlow(id, store.ToConsumer, l.replyKey(source, target),
+		b.newRewrite(&reply, p.Dst, p.Src, p.DstPort, p.SrcPort),
+		l.hopToConsumer(b.addrs.Addr(p.Src)))
 	if store.IsIPv6(p.Src) || store.IsIPv6(target.addr) {
 		there.Flags |= hasIPv6
 		back.Flags |= hasIPv6
 		for _, n := range [...]uint32{p.Src, p.Dst, source.addr, target.addr} {
-			t.addrs.Hold(n)
+			b.addrs.Hold(n)
 		}
 	}
-	t.wheel.Link(&t.sessions, id, t.deadline(s))
+	b.wheel.Link(&b.sessions, id, b.deadline(s))
 	if s.State == store.SynSent {
-		t.enterHalfOpen(id)
+		b.enterHalfOpen(id)
 		there.Next = p.Seq(f.Data) + p.SegmentLength()
 	}
 	l.sessions++
@@ -225,12 +226,14 @@ func (t *Table) start(f *packet.Frame, l *link, w *work, source natPort, target 
 	return there
 }
 
-func (t *Table) addFlow(id uint32, d store.Direction, k store.Key, r packet.Rewrite, h store.HopKey) *store.Flow {
-	s := t.sessions.At(id)
-	e, slot := t.flows.Insert(k)
+func (b *book) addFlow(
+	id store.SessionID, d store.Direction, k store.Key, r packet.Rewrite, h store.HopKey,
+) *store.Flow {
+	s := b.sessions.At(id)
+	e, slot := b.flows.Insert(k)
 	s.Slots[d] = slot
-	e.Rewrite, e.Hop, e.Session, e.Direction, e.State = r, t.hops.Acquire(h), id, d, s.State
-	e.Last = t.clock.Now
+	e.Rewrite, e.Hop, e.Session, e.Direction, e.State = r, b.hops.Acquire(h), id, d, s.State
+	e.Last = b.clock.Now
 	return e
 }
 
@@ -248,17 +251,17 @@ func (l *link) hopToConsumer(consumer netip.Addr) store.HopKey {
 
 // poolFor is the pool for k, which has numbers of addresses for as long as it
 // is remembered.
-func (t *Table) poolFor(k store.PoolKey) uint32 {
-	if n, ok := t.ports.Number[k]; ok {
+func (b *book) poolFor(k store.PoolKey) store.PoolID {
+	if n, ok := b.ports.Number[k]; ok {
 		return n
 	}
-	t.addrs.Hold(k.Local)
-	t.addrs.Hold(k.Target)
-	return t.ports.Pool(k, t.random, t.clock.Now)
+	b.addrs.Hold(k.Local)
+	b.addrs.Hold(k.Target)
+	return b.ports.Pool(k, b.random, b.clock.Now)
 }
 
 // steersAway says whether replies to a NAT port would be taken for packets
 // that open a session, by those who cannot see the sessions.
-func (t *Table) steersAway(l *link, source end) bool {
-	return t.shard.Of > 1 && t.way.links[match{address{source.addr, l.Egress}, source.port, l.Protocol}] != nil
+func (b *book) steersAway(l *link, source end) bool {
+	return b.shard.Of > 1 && b.routes.links[match{address{source.addr, l.Egress}, source.port, l.Protocol}] != nil
 }

@@ -65,7 +65,8 @@ func (i *Identity) checkHeader(consumersHaveIPv6 bool) error {
 	switch i.Header {
 	case NoHeader:
 	case LayoutAWS:
-		room := awsHeaderLength - proxyHeaderLen - proxyAddrsIPv4 - (tlvHeaderLen + 4) - tlvHeaderLen - (tlvHeaderLen + 1)
+		room := awsHeaderLength - proxyHeaderLen - proxyAddrsIPv4 -
+			(tlvHeaderLen + 4) - tlvHeaderLen - (tlvHeaderLen + 1)
 		if consumersHaveIPv6 {
 			room -= proxyAddrsIPv6 - proxyAddrsIPv4
 		}
@@ -75,7 +76,8 @@ func (i *Identity) checkHeader(consumersHaveIPv6 bool) error {
 	case LayoutAlibaba:
 		const room = maxHeader - proxyHeaderLen - proxyAddrsIPv6 - 3*(tlvHeaderLen+1)
 		if len(i.VPC)+len(i.Endpoint)+len(i.Service) > room {
-			return fmt.Errorf("identifiers %q, %q and %q in the PROXY header: want at most %d bytes altogether", i.VPC, i.Endpoint, i.Service, room)
+			return fmt.Errorf("identifiers %q, %q and %q in the PROXY header: want at most %d bytes altogether",
+				i.VPC, i.Endpoint, i.Service, room)
 		}
 	default:
 		return fmt.Errorf("layout %d of the PROXY header is none", i.Header)

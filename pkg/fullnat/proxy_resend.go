@@ -17,18 +17,19 @@ type resend struct {
 
 const (
 	resendTries = 6
-	resendFirst = uint32(time.Second / store.TickLength)
+	resendFirst = store.Tick(time.Second / store.TickLength)
 	// resendSoon is how long a header must be on its way before the provider's
 	// complaint that something is missing is one about the header.
-	resendSoon = uint32(200 * time.Millisecond / store.TickLength)
+	resendSoon = store.Tick(200 * time.Millisecond / store.TickLength)
 )
 
-// resendEntry is good while armed is what it is in the conveyance.
+// resendEntry is good while armed is what it is in the identityState.
 type resendEntry struct {
-	session, armed uint32
+	session store.SessionID
+	armed   store.Tick
 }
 
-func (r *resend) arm(session uint32, c *conveyance, try int, now uint32) {
+func (r *resend) arm(session store.SessionID, c *identityState, try int, now store.Tick) {
 	c.armed = now
 	r.waits[try].Push(resendEntry{session, now})
 }
@@ -36,7 +37,7 @@ func (r *resend) arm(session uint32, c *conveyance, try int, now uint32) {
 // resendStep looks at the entry that is due first in one of the queues, and
 // says whether there was one.
 func (t *Table) resendStep() bool {
-	r := &t.conveyances.resend
+	r := &t.identities.resend
 	for try := range r.waits {
 		next, ok := r.waits[try].Peek()
 		if !ok || t.clock.Now-next.armed < resendFirst<<try {
@@ -50,7 +51,7 @@ func (t *Table) resendStep() bool {
 }
 
 func (t *Table) resendHeader(due resendEntry, try int) {
-	c := t.conveyances.at(due.session)
+	c := t.identities.at(due.session)
 	if c.progress != unconfirmed || c.armed != due.armed {
 		return
 	}
@@ -60,13 +61,13 @@ func (t *Table) resendHeader(due resendEntry, try int) {
 	}
 	t.sendHeader(t.flows.At(s.Slots[store.ToProvider]), c)
 	if try+1 < resendTries {
-		t.conveyances.resend.arm(due.session, c, try+1, t.clock.Now)
+		t.identities.resend.arm(due.session, c, try+1, t.clock.Now)
 	}
 }
 
 // hurryHeader sends the header again at once when the provider says that it
 // has what comes behind.
-func (t *Table) hurryHeader(back *store.Flow, c *conveyance) {
+func (t *Table) hurryHeader(back *store.Flow, c *identityState) {
 	if c.progress != unconfirmed || t.clock.Now-c.sent < resendSoon {
 		return
 	}

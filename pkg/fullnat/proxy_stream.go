@@ -15,7 +15,7 @@ import (
 // numbers are shifted, and all that the provider acknowledges is shifted back.
 
 // fromConsumer edits a TCP segment to the provider.
-func (t *Table) fromConsumer(f *packet.Frame, p *packet.Packet, e *store.Flow, c *conveyance) {
+func (t *Table) fromConsumer(f *packet.Frame, p *packet.Packet, e *store.Flow, c *identityState) {
 	if c.progress == noHeader {
 		return
 	}
@@ -29,7 +29,7 @@ func (t *Table) fromConsumer(f *packet.Frame, p *packet.Packet, e *store.Flow, c
 			return
 		}
 		c.progress = unconfirmed
-		t.conveyances.resend.arm(e.Session, c, 0, t.clock.Now)
+		t.identities.resend.arm(e.Session, c, 0, t.clock.Now)
 		t.insertHeader(f, p, e, c)
 		return
 	}
@@ -48,7 +48,7 @@ func takesSpace(p *packet.Packet) bool { return p.SegmentLength() > 0 }
 // starts says whether the header goes with this segment. A FIN without data
 // has the header before it as well, since connections without a header are
 // refused.
-func (c *conveyance) starts(f *packet.Frame, p *packet.Packet) bool {
+func (c *identityState) starts(f *packet.Frame, p *packet.Packet) bool {
 	ahead := int32(p.Seq(f.Data) - c.at)
 	switch {
 	case ahead < 0 || p.Flags&packet.FlagRST != 0:
@@ -61,11 +61,11 @@ func (c *conveyance) starts(f *packet.Frame, p *packet.Packet) bool {
 
 // insertHeader brings the header before a segment: into it, or where that does
 // not fit, or where the segment is not the first, alone.
-func (t *Table) insertHeader(f *packet.Frame, p *packet.Packet, e *store.Flow, c *conveyance) {
+func (t *Table) insertHeader(f *packet.Frame, p *packet.Packet, e *store.Flow, c *identityState) {
 	c.remember(f, p)
 	if p.Seq(f.Data) == c.at && p.PayloadLength() > 0 && c.fits(f, p, e) {
 		header := c.header[:c.length]
-		packet.InsertPayload(f, p, t.conveyances.longer.room(int(p.End)+len(header)), header)
+		packet.InsertPayload(f, p, t.identities.longer.room(int(p.End)+len(header)), header)
 		c.sent = t.clock.Now
 		return
 	}
@@ -75,7 +75,7 @@ func (t *Table) insertHeader(f *packet.Frame, p *packet.Packet, e *store.Flow, c
 
 // fits says whether the provider takes the segment with the header in it. The
 // segments of a superframe are cut anew.
-func (c *conveyance) fits(f *packet.Frame, p *packet.Packet, e *store.Flow) bool {
+func (c *identityState) fits(f *packet.Frame, p *packet.Packet, e *store.Flow) bool {
 	longer := lengthOut(e, p, p.Length()) + int(c.length)
 	if p.MoreFragments() {
 		return false // nor do the offsets of those that follow move
@@ -89,7 +89,7 @@ const maxPacket = 0xffff
 
 // beginAgain looks at a SYN of the consumer. Until the provider has answered,
 // the last one counts; afterwards the provider says whether it does.
-func (c *conveyance) beginAgain(f *packet.Frame, p *packet.Packet, e *store.Flow) {
+func (c *identityState) beginAgain(f *packet.Frame, p *packet.Packet, e *store.Flow) {
 	c.again = p.Seq(f.Data) + 1
 	if c.progress == waiting && !c.answered {
 		c.at = c.again
@@ -118,7 +118,7 @@ func blank(f *packet.Frame, p *packet.Packet, o packet.Option) {
 }
 
 // fromProvider edits a TCP segment to the consumer.
-func (t *Table) fromProvider(f *packet.Frame, p *packet.Packet, e *store.Flow, c *conveyance, l *link) {
+func (t *Table) fromProvider(f *packet.Frame, p *packet.Packet, e *store.Flow, c *identityState, l *link) {
 	if p.Flags&packet.FlagSYN != 0 {
 		c.learn(f, p, l)
 	}
@@ -142,7 +142,7 @@ func (t *Table) fromProvider(f *packet.Frame, p *packet.Packet, e *store.Flow, c
 
 // learn takes from the provider's SYN-ACK where its numbers begin and how much
 // it takes at once, and leaves room for TOA.
-func (c *conveyance) learn(f *packet.Frame, p *packet.Packet, l *link) {
+func (c *identityState) learn(f *packet.Frame, p *packet.Packet, l *link) {
 	if p.Flags&packet.FlagACK != 0 && c.progress > waiting && c.again != c.at && p.Ack(f.Data) == c.again {
 		// The provider did not know the old connection any more.
 		c.progress, c.at, c.toa = waiting, c.again, l.Identity != nil && l.Identity.TOA
@@ -162,9 +162,9 @@ func (c *conveyance) learn(f *packet.Frame, p *packet.Packet, l *link) {
 	}
 }
 
-// confirm looks at what the provider acknowledges. Half of what can be in
-// flight later, no old number can be met again.
-func (c *conveyance) confirm(ack uint32) {
+// confirm looks at what the provider acknowledges. 2^30 bytes later no segment
+// with an old number can still be in flight.
+func (c *identityState) confirm(ack uint32) {
 	beyond := int32(ack - c.at - c.length)
 	if c.progress == unconfirmed && beyond >= 0 {
 		c.progress = confirmed
@@ -180,7 +180,7 @@ func hasSACK(f *packet.Frame, p *packet.Packet) bool {
 }
 
 // remember keeps what the table must say if it sends the header alone.
-func (c *conveyance) remember(f *packet.Frame, p *packet.Packet) {
+func (c *identityState) remember(f *packet.Frame, p *packet.Packet) {
 	c.ack, c.window = p.Ack(f.Data), p.Window(f.Data)
 	if o, ok := p.FindOption(f.Data, packet.OptionTimestamps); ok && o.Length == 10 {
 		option := f.Data[int(p.L4)+o.At:]
@@ -191,7 +191,7 @@ func (c *conveyance) remember(f *packet.Frame, p *packet.Packet) {
 
 // sendHeader sends the header in a segment of its own. Where timestamps are in
 // use, it needs them to be accepted (RFC 7323, 3.2).
-func (t *Table) sendHeader(e *store.Flow, c *conveyance) {
+func (t *Table) sendHeader(e *store.Flow, c *identityState) {
 	hop := &t.hops.All[e.Hop]
 	var options [12]byte
 	d := packet.Data{
@@ -216,14 +216,15 @@ func (t *Table) sendHeader(e *store.Flow, c *conveyance) {
 
 // prefixDatagram brings the header before the first datagram of a UDP session,
 // and is done: into the datagram, or where that does not fit, alone.
-func (t *Table) prefixDatagram(f *packet.Frame, p *packet.Packet, e *store.Flow, c *conveyance) {
+func (t *Table) prefixDatagram(f *packet.Frame, p *packet.Packet, e *store.Flow, c *identityState) {
 	header := c.header[:c.length]
 	c.progress = noHeader
 	if e.Direction != store.ToProvider {
 		return
 	}
-	if lengthOut(e, p, p.Length())+len(header) <= t.mtuOf(e) && p.Length()+len(header) <= maxPacket && f.Offload.GSOSize == 0 && !p.MoreFragments() {
-		packet.InsertPayload(f, p, t.conveyances.longer.room(int(p.End)+len(header)), header)
+	fits := lengthOut(e, p, p.Length())+len(header) <= t.mtuOf(e) && p.Length()+len(header) <= maxPacket
+	if fits && f.Offload.GSOSize == 0 && !p.MoreFragments() {
+		packet.InsertPayload(f, p, t.identities.longer.room(int(p.End)+len(header)), header)
 		return
 	}
 	hop := &t.hops.All[e.Hop]
@@ -235,18 +236,18 @@ func (t *Table) prefixDatagram(f *packet.Frame, p *packet.Packet, e *store.Flow,
 
 // envelope is what goes before the L4 header of the packets that the table
 // makes for a flow.
-func (t *Table) envelope(e *store.Flow) packet.Envelope {
-	hop := &t.hops.All[e.Hop]
+func (b *book) envelope(e *store.Flow) packet.Envelope {
+	hop := &b.hops.All[e.Hop]
 	envelope := packet.Envelope{SrcMAC: hop.Src, DstMAC: hop.Dst, Src: e.Rewrite.Src, Dst: e.Rewrite.Dst}
 	if store.IsIPv6(e.Rewrite.Src) {
-		envelope.IPv6, envelope.Ends = true, t.addrs.Ends(&e.Rewrite)
+		envelope.IPv6, envelope.Ends = true, b.addrs.Ends(&e.Rewrite)
 	}
 	return envelope
 }
 
 // mtuOf is the MTU that a flow leaves through.
-func (t *Table) mtuOf(e *store.Flow) int {
-	l := t.links.at(t.hops.All[e.Hop].Link)
+func (b *book) mtuOf(e *store.Flow) int {
+	l := b.links.at(b.hops.All[e.Hop].Link)
 	if mtu := l.egress.MTU; mtu > 0 {
 		return mtu
 	}

@@ -34,7 +34,7 @@ func checkShards(n int) error {
 // Steering says which shard a frame is for, and knows no session. It does not
 // change and may be used by many goroutines.
 type Steering struct {
-	way    *routes
+	routes *routes
 	addrs  *store.Addrs
 	shards int
 }
@@ -51,7 +51,7 @@ func NewSteering(cfg *Config, shards int) (*Steering, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Steering{way: way, addrs: numbers, shards: shards}, nil
+	return &Steering{routes: way, addrs: numbers, shards: shards}, nil
 }
 
 // Shard is the number of the shard that f is for: of a reply the low bits of
@@ -59,7 +59,7 @@ func NewSteering(cfg *Config, shards int) (*Steering, error) {
 // come from, so that all packets of a session are for the same. An ICMP error
 // is for the shard of the packet that it quotes.
 //
-// Of a fragmented packet the first piece has the ports, and goes where the whole
+// Of a fragmented packet the first fragment has the ports, and goes where the whole
 // one would. The others follow their addresses alone: who has seen the first
 // one knows better.
 func (s *Steering) Shard(f *packet.Frame) int {
@@ -106,8 +106,8 @@ func (s *Steering) identify(p *packet.Packet, ends packet.Ends) {
 
 func (s *Steering) isReply(eni packet.ENI, p *packet.Packet) bool {
 	return p.DstPort >= store.FirstNATPort &&
-		s.way.links[match{address{p.Dst, eni}, p.DstPort, p.Protocol}] == nil &&
-		s.way.ownerOf(eni, p.Dst) != nobody
+		s.routes.links[match{address{p.Dst, eni}, p.DstPort, p.Protocol}] == nil &&
+		s.routes.ownerOf(eni, p.Dst) != nobody
 }
 
 // goldenRatio is Knuth's factor for multiplicative hashing (The Art of Computer

@@ -204,7 +204,7 @@ func TestWalkThroughTheSessionsInParts(t *testing.T) {
 		for _, s := range walk(7, func(part int) {
 			l.send(1000+part, packet.FlagSYN, time.Second)
 			if part < 50 {
-				l.table.remove(uint32(99 - part)) // of those that come last
+				l.table.remove(store.SessionID(99 - part)) // of those that come last
 			}
 			drain(l.table, time.Second)
 		}) {

@@ -70,28 +70,34 @@ var DefaultTimers = Timers{
 // Table is the FullNAT core: it knows the sessions and judges packets. It
 // belongs to one goroutine.
 type Table struct {
-	clock       store.Clock
-	addrs       store.Addrs
-	timers      [store.NumStates]uint32 // ticks, for states that have one of their own
-	random      *rand.Rand
-	shard       store.Shard
-	way         routes
-	links       links
-	flows       store.Flows
-	sessions    store.Sessions
-	wheel       store.Wheel
-	hops        store.Hops
-	ports       store.Ports
-	pending     pending
-	ids         store.IDs
-	fragments   fragments
-	answers     answers
-	conveyances conveyances
-	half        store.HalfOpens
-	wraps       store.Wraps
-	verdicts    Counters
-	burst       [store.BurstSize]work
-	homes       [store.BurstSize]uint32 // of burst
+	book
+	pending   pending
+	ids       store.IDs
+	fragments fragments
+	answers   answers
+	verdicts  Counters
+	burst     [store.BurstSize]work
+	homes     [store.BurstSize]store.Slot // of burst
+}
+
+// book is what the table knows of links and sessions: it begins and ends
+// sessions, and no packet is edited here.
+type book struct {
+	clock      store.Clock
+	addrs      store.Addrs
+	timers     [store.NumStates]store.Tick // for states that have one of their own
+	random     *rand.Rand
+	shard      store.Shard
+	routes     routes
+	links      links
+	flows      store.Flows
+	sessions   store.Sessions
+	wheel      store.Wheel
+	hops       store.Hops
+	ports      store.Ports
+	half       store.HalfOpens
+	wraps      store.Wraps
+	identities identityStates
 }
 
 // New makes an empty table, which drops everything until it is configured.
@@ -114,12 +120,14 @@ func New(opts Options) (*Table, error) {
 		opts.Seed = rand.Uint64()
 	}
 	if opts.MaxHalfOpen < 0 || opts.MaxHalfOpen > store.MaxSessions {
-		return nil, fmt.Errorf("a limit of %d half-open sessions: want 1 to %d, or 0 for as many as sessions", opts.MaxHalfOpen, store.MaxSessions)
+		return nil, fmt.Errorf("a limit of %d half-open sessions: want 1 to %d, or 0 for as many as sessions",
+			opts.MaxHalfOpen, store.MaxSessions)
 	}
 	if opts.ICMPRate < 0 || opts.ResetRate < 0 {
-		return nil, fmt.Errorf("limits of %d ICMP errors and %d RSTs per second: want 1 or more, or 0 for what is usual", opts.ICMPRate, opts.ResetRate)
+		return nil, fmt.Errorf("limits of %d ICMP errors and %d RSTs per second: want 1 or more, or 0 for what is usual",
+			opts.ICMPRate, opts.ResetRate)
 	}
-	t := &Table{timers: timers, shard: shard, random: rand.New(rand.NewPCG(opts.Seed, 0))}
+	t := &Table{book: book{timers: timers, shard: shard, random: rand.New(rand.NewPCG(opts.Seed, 0))}}
 	backing := store.OnTouch
 	if opts.Reserve {
 		backing = store.Reserved
@@ -144,7 +152,7 @@ func New(opts Options) (*Table, error) {
 }
 
 // ticks is the timers by state, those of usual where timers has none.
-func (timers Timers) ticks(usual Timers) (perState [store.NumStates]uint32, err error) {
+func (timers Timers) ticks(usual Timers) (perState [store.NumStates]store.Tick, err error) {
 	for _, timer := range []struct {
 		name  string
 		state store.State
@@ -160,7 +168,8 @@ func (timers Timers) ticks(usual Timers) (perState [store.NumStates]uint32, err 
 			d = timer.usual
 		}
 		if d < 0 || d > store.MaxTimeout {
-			return perState, fmt.Errorf("the %s timer is %s: want more than 0 and at most %s", timer.name, d, store.MaxTimeout)
+			return perState, fmt.Errorf("the %s timer is %s: want more than 0 and at most %s",
+				timer.name, d, store.MaxTimeout)
 		}
 		perState[timer.state] = store.TicksOf(d)
 	}
@@ -188,29 +197,31 @@ func (t *Table) Stats() Stats {
 }
 
 // bytes is an upper bound: a page that nobody has touched yet is in it, too.
-func (t *Table) bytes() uint64 {
-	flows := len(t.flows.Arena.All) + len(t.flows.Other.All)
-	return uint64(flows)*uint64(unsafe.Sizeof(store.Flow{})) + uint64(t.sessions.Touched)*uint64(unsafe.Sizeof(store.Session{})) + t.addrs.Bytes()
+func (b *book) bytes() uint64 {
+	flows := len(b.flows.Arena.All) + len(b.flows.Other.All)
+	return uint64(flows)*uint64(unsafe.Sizeof(store.Flow{})) +
+		uint64(b.sessions.Touched)*uint64(unsafe.Sizeof(store.Session{})) +
+		b.addrs.Bytes()
 }
 
-func (t *Table) describe(s *store.Session) Session {
-	there, back := t.flows.At(s.Slots[store.ToProvider]), t.flows.At(s.Slots[store.ToConsumer])
-	src, dst := t.ends(there.Key)
-	idle := t.idle(s)
+func (b *book) describe(s *store.Session) Session {
+	there, back := b.flows.At(s.Slots[store.ToProvider]), b.flows.At(s.Slots[store.ToConsumer])
+	src, dst := b.ends(there.Key)
+	idle := b.idle(s)
 	return Session{
-		Link:              t.links.at(s.Link).Name,
+		Link:              b.links.at(s.Link).Name,
 		Protocol:          there.Key.Protocol(),
 		State:             stateName(s.State, there.Key.Protocol()),
 		Consumer:          src,
 		Endpoint:          dst,
-		Local:             t.addrs.WithPort(there.Rewrite.Src, there.Rewrite.SrcPort),
-		Target:            t.addrs.WithPort(there.Rewrite.Dst, there.Rewrite.DstPort),
-		PacketsToProvider: t.wraps.Packets(there),
+		Local:             b.addrs.WithPort(there.Rewrite.Src, there.Rewrite.SrcPort),
+		Target:            b.addrs.WithPort(there.Rewrite.Dst, there.Rewrite.DstPort),
+		PacketsToProvider: b.wraps.Packets(there),
 		BytesToProvider:   there.Bytes,
-		PacketsToConsumer: t.wraps.Packets(back),
+		PacketsToConsumer: b.wraps.Packets(back),
 		BytesToConsumer:   back.Bytes,
 		Idle:              store.DurationOf(idle),
-		Expires:           store.DurationOf(t.timeout(s) - idle),
+		Expires:           store.DurationOf(b.timeout(s) - idle),
 	}
 }
 
@@ -219,8 +230,8 @@ func (t *Table) Close() error {
 	return errors.Join(t.flows.Close(), t.sessions.Close(), t.half.Close())
 }
 
-func (t *Table) ends(k store.Key) (src, dst netip.AddrPort) {
-	return t.addrs.WithPort(k.Src(), k.SrcPort()), t.addrs.WithPort(k.Dst(), k.DstPort())
+func (b *book) ends(k store.Key) (src, dst netip.AddrPort) {
+	return b.addrs.WithPort(k.Src(), k.SrcPort()), b.addrs.WithPort(k.Dst(), k.DstPort())
 }
 
 var stateNames = [store.NumStates]string{"free", "syn-sent", "syn-received", "established", "closing", "closed"}

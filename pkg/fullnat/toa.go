@@ -33,7 +33,7 @@ const maxTCPHeader = 60
 
 // address writes the option into a segment to the provider, if it is time for
 // it and there is room.
-func (t *Table) address(f *packet.Frame, p *packet.Packet, e *store.Flow, c *conveyance, l *link) {
+func (t *Table) address(f *packet.Frame, p *packet.Packet, e *store.Flow, c *identityState, l *link) {
 	if !c.toa || p.Flags&(packet.FlagSYN|packet.FlagRST) != 0 || p.Flags&packet.FlagACK == 0 {
 		return
 	}
@@ -57,7 +57,7 @@ func (t *Table) address(f *packet.Frame, p *packet.Packet, e *store.Flow, c *con
 		option[0] = toaKindIPv6
 	}
 	copy(option[4:], src.Addr().AsSlice())
-	packet.InsertOption(f, p, t.conveyances.longer.room(int(p.End)+size), option[:size])
+	packet.InsertOption(f, p, t.identities.longer.room(int(p.End)+size), option[:size])
 }
 
 // scrub takes options from a segment to the provider that only a load balancer

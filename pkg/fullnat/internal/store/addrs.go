@@ -24,6 +24,7 @@ const (
 	Unknown = ^uint32(0)
 )
 
+// IsIPv6 says whether a number stands for an IPv6 address.
 func IsIPv6(number uint32) bool { return number >= firstIPv6 }
 
 // Addrs knows the numbers of IPv6 addresses. Packets only look them up; what is
@@ -41,6 +42,7 @@ type interned struct {
 	Users uint32
 }
 
+// Init makes it empty.
 func (a *Addrs) Init() {
 	a.Number, a.All, a.free = map[[16]byte]uint32{}, make([]interned, 1), nil
 }
@@ -94,6 +96,7 @@ func (a *Addrs) next() (n uint32, ok bool) {
 	return firstIPv6 + uint32(len(a.All)-1), true
 }
 
+// At is the entry of the number of an IPv6 address.
 func (a *Addrs) At(n uint32) *interned { return &a.All[n-firstIPv6] }
 
 // Hold is one more user of a number.
@@ -103,6 +106,7 @@ func (a *Addrs) Hold(n uint32) {
 	}
 }
 
+// Release takes back as many uses of numbers.
 func (a *Addrs) Release(numbers ...uint32) {
 	for _, n := range numbers {
 		if IsIPv6(n) {
@@ -124,7 +128,7 @@ func (a *Addrs) releaseOne(n uint32) {
 	a.free = append(a.free, n)
 }
 
-// of is the address that has a number.
+// Addr is the address that has a number.
 func (a *Addrs) Addr(n uint32) netip.Addr {
 	if IsIPv6(n) {
 		return netip.AddrFrom16(a.At(n).Addr)
@@ -134,6 +138,7 @@ func (a *Addrs) Addr(n uint32) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
+// WithPort is the address that has a number, with a port.
 func (a *Addrs) WithPort(n uint32, port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr(n), port)
 }
@@ -149,7 +154,7 @@ func (a *Addrs) Bytes() uint64 {
 	return uint64(cap(a.All))*uint64(unsafe.Sizeof(interned{})) + uint64(len(a.Number))*inMap
 }
 
-// number is the number of an IPv4 address.
+// IPv4Number is the number of an IPv4 address.
 func IPv4Number(addr netip.Addr) uint32 {
 	b := addr.As4()
 	return binary.BigEndian.Uint32(b[:])

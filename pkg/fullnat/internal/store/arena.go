@@ -16,6 +16,7 @@ type Key struct {
 	Rest  uint64 // source port, destination port, ENI, protocol
 }
 
+// NewKey is the key of a packet with these ends that arrives on eni.
 func NewKey(eni packet.ENI, protocol uint8, src, dst uint32, srcPort, dstPort uint16) Key {
 	return Key{
 		addrs: uint64(src)<<32 | uint64(dst),
@@ -28,14 +29,19 @@ func PlainKey(eni packet.ENI, addrs uint64, ports uint32) Key {
 	return Key{addrs, uint64(ports)<<32 | uint64(eni)<<8 | packet.ProtocolTCP}
 }
 
+// Protocol is the IANA number.
 func (k Key) Protocol() uint8 { return uint8(k.Rest) }
 
+// Src is the number of the source address.
 func (k Key) Src() uint32 { return uint32(k.addrs >> 32) }
 
+// SrcPort is the source port.
 func (k Key) SrcPort() uint16 { return uint16(k.Rest >> 48) }
 
+// DstPort is the destination port.
 func (k Key) DstPort() uint16 { return uint16(k.Rest >> 32) }
 
+// Dst is the number of the destination address.
 func (k Key) Dst() uint32 { return uint32(k.addrs) }
 
 // Flow is one direction of a session: all that an established packet needs,
@@ -43,9 +49,9 @@ func (k Key) Dst() uint32 { return uint32(k.addrs) }
 type Flow struct {
 	Key       Key
 	Rewrite   packet.Rewrite
-	Hop       uint32
-	Session   uint32
-	Last      uint32 // tick of the last packet that refreshed the session
+	Hop       HopID
+	Session   SessionID
+	Last      Tick // of the last packet that refreshed the session
 	Direction Direction
 	State     State // the session's
 	Flags     uint8
@@ -99,16 +105,16 @@ func (a *Arena) init(sessions int, secret secret, backing backing) error {
 
 // Home is where the search for k starts. It folds two 128-bit products with a
 // secret key: who does not know the key cannot choose flows that share a home.
-func (a *Arena) Home(k Key) uint32 {
+func (a *Arena) Home(k Key) Slot {
 	high, low := bits.Mul64(k.addrs^a.Secret[0], k.Rest^a.Secret[1])
 	high, low = bits.Mul64(high^low^a.Secret[2], a.Secret[3]|1)
 	slot, _ := bits.Mul64(high^low, uint64(len(a.All)))
-	return uint32(slot)
+	return Slot(slot)
 }
 
 // Prefetch starts loading slots and the one behind each, so that a later find
 // need not wait.
-func (a *Arena) Prefetch(slots []uint32) {
+func (a *Arena) Prefetch(slots []Slot) {
 	prefetch(unsafe.Pointer(unsafe.SliceData(a.All)), unsafe.SliceData(slots), len(slots))
 }
 
@@ -116,7 +122,7 @@ func (a *Arena) Prefetch(slots []uint32) {
 // flows of five are behind their home, and no processor foresees which: so the
 // first step is computed, not a branch. If the home is empty, k is not there, and
 // to look behind it does no harm.
-func (a *Arena) Find(k Key, home uint32) *Flow {
+func (a *Arena) Find(k Key, home Slot) *Flow {
 	all := a.All
 	first := &all[home].Key
 	differs := first.addrs ^ k.addrs | first.Rest ^ k.Rest
@@ -134,7 +140,7 @@ func (a *Arena) Find(k Key, home uint32) *Flow {
 
 // insert takes the first empty slot for k, which must not be there, and says
 // how many it had to pass.
-func (a *Arena) insert(k Key) (slot, passed uint32) {
+func (a *Arena) insert(k Key) (slot Slot, passed int) {
 	slot = a.Home(k)
 	for a.All[slot].Key.Rest != 0 {
 		slot = a.after(slot)
@@ -146,7 +152,7 @@ func (a *Arena) insert(k Key) (slot, passed uint32) {
 
 // remove empties a slot and closes the gap: a flow behind it moves up if its
 // home is not between the gap and itself.
-func (a *Arena) remove(slot uint32, moved func(e *Flow, to uint32)) {
+func (a *Arena) remove(slot Slot, moved func(e *Flow, to Slot)) {
 	gap := slot
 	for i := a.after(gap); a.All[i].Key.Rest != 0; i = a.after(i) {
 		if a.Distance(a.Home(a.All[i].Key), i) < a.Distance(gap, i) {
@@ -159,16 +165,17 @@ func (a *Arena) remove(slot uint32, moved func(e *Flow, to uint32)) {
 	a.All[gap] = Flow{}
 }
 
-func (a *Arena) after(slot uint32) uint32 {
+func (a *Arena) after(slot Slot) Slot {
 	if slot++; int(slot) == len(a.All) {
 		return 0
 	}
 	return slot
 }
 
-func (a *Arena) Distance(from, to uint32) uint32 {
+// Distance is how many slots to is behind from.
+func (a *Arena) Distance(from, to Slot) Slot {
 	if to >= from {
 		return to - from
 	}
-	return to + uint32(len(a.All)) - from
+	return to + Slot(len(a.All)) - from
 }

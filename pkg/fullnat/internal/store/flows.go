@@ -17,9 +17,9 @@ import (
 // which of two arenas it is. The number is good until the next removal, move
 // or step; sessions are told of moves.
 type Flows struct {
-	Arena         // new flows go here, and searches start here
-	Other  Arena  // preparing: the next one; moving: the one before
-	half   uint32 // highest bit of the slots of arena
+	Arena        // new flows go here, and searches start here
+	Other  Arena // preparing: the next one; moving: the one before
+	half   Slot  // highest bit of the slots of arena
 	Phase  phase
 	cursor int // preparing: the next page to touch; moving: the next slot to look at
 	used   int // flows in both arenas
@@ -29,7 +29,7 @@ type Flows struct {
 	next  int   // preparing: index of other's
 
 	random  *rand.Rand
-	longest uint32 // slots that an insert may pass before the secret is changed
+	longest int    // slots that an insert may pass before the secret is changed
 	Rekeys  uint64 // how often that happened
 	Work    ResizeWork
 }
@@ -55,7 +55,7 @@ type ResizeWork struct {
 const BurstSize = 16
 
 const (
-	HalfFlag = 1 << 31
+	HalfFlag Slot = 1 << 31
 
 	// SmallestSize is the size in sessions of a new table, less than growth
 	// times that: 0.4 to 1.7 MiB. It must be more than a burst can open.
@@ -83,7 +83,8 @@ const (
 	StepsPerSession = 8
 )
 
-func (f *Flows) Init(sessions, smallest int, longest uint32, random *rand.Rand, backing backing) error {
+// Init makes room for sessions, at first for some more than smallest.
+func (f *Flows) Init(sessions, smallest, longest int, random *rand.Rand, backing backing) error {
 	f.random, f.longest = random, longest
 	if backing == Reserved {
 		smallest = sessions
@@ -97,13 +98,14 @@ func (f *Flows) Init(sessions, smallest int, longest uint32, random *rand.Rand, 
 	return f.Arena.init(f.sizes[0], newSecret(random), backing)
 }
 
+// Close gives the memory back.
 func (f *Flows) Close() error { return errors.Join(f.Arena.Close(), f.Other.Close()) }
 
 // limit is how many flows an arena of a size may hold.
 func (f *Flows) limit(size int) int { return 2 * f.sizes[size] }
 
 // Find returns the flow with k, or nil. home is home(k).
-func (f *Flows) Find(k Key, home uint32) *Flow {
+func (f *Flows) Find(k Key, home Slot) *Flow {
 	if e := f.Arena.Find(k, home); e != nil {
 		return e
 	}
@@ -122,14 +124,16 @@ func (f *Flows) FindOther(k Key) *Flow {
 	return f.Other.Find(k, home)
 }
 
+// Has says whether there is a flow with k.
 func (f *Flows) Has(k Key) bool {
 	if f.Phase == Moving {
-		f.Other.Prefetch([]uint32{f.Other.Home(k)})
+		f.Other.Prefetch([]Slot{f.Other.Home(k)})
 	}
 	return f.Find(k, f.Home(k)) != nil
 }
 
-func (f *Flows) At(slot uint32) *Flow {
+// At is the flow in a slot.
+func (f *Flows) At(slot Slot) *Flow {
 	if slot&HalfFlag == f.half {
 		return &f.Arena.All[slot&^HalfFlag]
 	}
@@ -137,7 +141,7 @@ func (f *Flows) At(slot uint32) *Flow {
 }
 
 // Insert makes an entry for k, which must not be in the table.
-func (f *Flows) Insert(k Key) (e *Flow, slot uint32) {
+func (f *Flows) Insert(k Key) (e *Flow, slot Slot) {
 	slot, passed := f.Arena.insert(k)
 	f.used++
 	if passed > f.longest {
@@ -146,7 +150,8 @@ func (f *Flows) Insert(k Key) (e *Flow, slot uint32) {
 	return &f.Arena.All[slot], slot | f.half
 }
 
-func (f *Flows) Remove(slot uint32, moved func(e *Flow, to uint32)) {
+// Remove forgets the flow in a slot. moved is told of flows that move because of it.
+func (f *Flows) Remove(slot Slot, moved func(e *Flow, to Slot)) {
 	f.used--
 	if slot&HalfFlag == f.half {
 		f.removeFrom(&f.Arena, f.half, slot, moved)
@@ -155,13 +160,13 @@ func (f *Flows) Remove(slot uint32, moved func(e *Flow, to uint32)) {
 	}
 }
 
-func (f *Flows) removeFrom(a *Arena, half, slot uint32, moved func(e *Flow, to uint32)) {
-	a.remove(slot&^HalfFlag, func(e *Flow, to uint32) { moved(e, to|half) })
+func (f *Flows) removeFrom(a *Arena, half, slot Slot, moved func(e *Flow, to Slot)) {
+	a.remove(slot&^HalfFlag, func(e *Flow, to Slot) { moved(e, to|half) })
 }
 
 // MakeRoom says whether one more session fits, and does the share of a new
 // session in a move.
-func (f *Flows) MakeRoom(moved func(e *Flow, to uint32)) bool {
+func (f *Flows) MakeRoom(moved func(e *Flow, to Slot)) bool {
 	if f.Phase == Settled {
 		// Early enough for the next arena to get its pages in time.
 		soon := f.limit(f.size) * 3 / 4
@@ -207,7 +212,7 @@ func (f *Flows) Rekey() {
 // sixteenth of this one is enough: the next leaves room for four times as many
 // sessions. It says whether there was anything to do. Like swap, it is not for
 // the middle of a burst.
-func (f *Flows) Tidy(moved func(e *Flow, to uint32)) bool {
+func (f *Flows) Tidy(moved func(e *Flow, to Slot)) bool {
 	if f.Phase == Settled && f.size > 0 && f.used <= f.limit(f.size)/16 {
 		f.prepare(f.size-1, f.Secret)
 	}
@@ -244,7 +249,7 @@ func (f *Flows) Swap() {
 }
 
 // Step does a little of a move, and says whether there was anything to do.
-func (f *Flows) Step(moved func(e *Flow, to uint32)) bool {
+func (f *Flows) Step(moved func(e *Flow, to Slot)) bool {
 	switch f.Phase {
 	case Preparing:
 		return f.touch()
@@ -269,13 +274,13 @@ func (f *Flows) touch() bool {
 
 // move takes one flow along, or passes some empty slots. No flow is before
 // the cursor: what is removed there closes gaps from behind.
-func (f *Flows) move(moved func(e *Flow, to uint32)) {
+func (f *Flows) move(moved func(e *Flow, to Slot)) {
 	all := f.Other.All
 	end := min(f.cursor+SlotsPerStep, len(all))
 	for ; f.cursor < end; f.cursor++ {
 		f.Work.Looked++
 		if all[f.cursor].Key.Rest != 0 {
-			f.moveOne(uint32(f.cursor), moved)
+			f.moveOne(Slot(f.cursor), moved)
 			return
 		}
 		f.giveBackBehind()
@@ -290,10 +295,10 @@ func (f *Flows) move(moved func(e *Flow, to uint32)) {
 // lookahead is how many flows ahead the memory for a move is asked for.
 const lookahead = 8
 
-func (f *Flows) moveOne(from uint32, moved func(e *Flow, to uint32)) {
+func (f *Flows) moveOne(from Slot, moved func(e *Flow, to Slot)) {
 	if ahead := int(from) + lookahead; ahead < len(f.Other.All) {
 		if k := f.Other.All[ahead].Key; k.Rest != 0 {
-			f.Arena.Prefetch([]uint32{f.Arena.Home(k)})
+			f.Arena.Prefetch([]Slot{f.Arena.Home(k)})
 		}
 	}
 	e := f.Other.All[from]
@@ -306,9 +311,9 @@ func (f *Flows) moveOne(from uint32, moved func(e *Flow, to uint32)) {
 
 // giveBackBehind returns memory behind the cursor, a huge page at a time.
 func (f *Flows) giveBackBehind() {
-	const perPiece = HugePage / int(unsafe.Sizeof(Flow{}))
-	if behind := f.cursor + 1; behind%perPiece == 0 {
-		f.Other.release(behind-perPiece, behind)
+	const perChunk = HugePage / int(unsafe.Sizeof(Flow{}))
+	if behind := f.cursor + 1; behind%perChunk == 0 {
+		f.Other.release(behind-perChunk, behind)
 		f.Work.Released += HugePage
 	}
 }

@@ -12,22 +12,22 @@ import (
 type flowsTwin struct {
 	t     testing.TB
 	flows Flows
-	slots map[uint32]uint32 // by flow.session
+	slots map[SessionID]Slot // by flow.session
 	keys  []Key
 }
 
-func newFlowsTwin(t testing.TB, sessions int, longest uint32) *flowsTwin {
-	w := &flowsTwin{t: t, slots: map[uint32]uint32{}}
+func newFlowsTwin(t testing.TB, sessions int, longest int) *flowsTwin {
+	w := &flowsTwin{t: t, slots: map[SessionID]Slot{}}
 	require.NoError(t, w.flows.Init(sessions, 16, longest, rand.New(rand.NewPCG(1, 0)), OnTouch))
 	t.Cleanup(func() { require.NoError(t, w.flows.Close()) })
 	return w
 }
 
-func (w *flowsTwin) moved(e *Flow, to uint32) { w.slots[e.Session] = to }
+func (w *flowsTwin) moved(e *Flow, to Slot) { w.slots[e.Session] = to }
 
 // add is what opening a session does, as far as flows see it.
-func (w *flowsTwin) add(id uint32) {
-	k := NewKey(1, 6, id, id*7, uint16(id), 80)
+func (w *flowsTwin) add(id SessionID) {
+	k := NewKey(1, 6, uint32(id), uint32(id)*7, uint16(id), 80)
 	w.flows.Swap()
 	if w.flows.Has(k) || !w.flows.MakeRoom(w.moved) {
 		return
@@ -68,7 +68,7 @@ func (w *flowsTwin) check() {
 func (w *flowsTwin) step(n byte) {
 	switch {
 	case n < 120 && len(w.keys) < 2*w.flows.sizes[len(w.flows.sizes)-1]-2:
-		w.add(uint32(n) + uint32(len(w.keys))*120)
+		w.add(SessionID(n) + SessionID(len(w.keys))*120)
 	case n < 200 && len(w.keys) > 0:
 		w.drop(int(n))
 	case n < 250:
@@ -85,7 +85,7 @@ func (w *flowsTwin) step(n byte) {
 func FuzzFlows(f *testing.F) {
 	f.Add([]byte("\x00\x01\x02\x03\x04\xfa\xc8\xc8\x80\x81"), uint8(3))
 	f.Fuzz(func(t *testing.T, steps []byte, longest uint8) {
-		w := newFlowsTwin(t, 70, uint32(longest))
+		w := newFlowsTwin(t, 70, int(longest))
 		for _, n := range steps[:min(len(steps), 2000)] {
 			w.step(n)
 			w.check()
@@ -96,7 +96,7 @@ func FuzzFlows(f *testing.F) {
 func TestFlowsAreFoundWhileTheyMove(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
-		longest uint32
+		longest int
 	}{
 		{"to larger and smaller arenas", LongestProbe},
 		{"to others of the same size as well, for ever", 1},
@@ -126,11 +126,11 @@ func TestFlowsAreFoundWhileTheyMove(t *testing.T) {
 
 func TestFlowsMoveOnWithoutExpire(t *testing.T) {
 	w := newFlowsTwin(t, 100_000, LongestProbe)
-	for id := uint32(1); len(w.keys) < 200_000; id += 2 {
+	for id := SessionID(1); len(w.keys) < 200_000; id += 2 {
 		w.flows.Swap()
 		require.True(t, w.flows.MakeRoom(w.moved))
-		for _, id := range []uint32{id, id + 1} {
-			k := NewKey(1, 6, id, id*7, uint16(id), 80)
+		for _, id := range []SessionID{id, id + 1} {
+			k := NewKey(1, 6, uint32(id), uint32(id)*7, uint16(id), 80)
 			e, slot := w.flows.Insert(k)
 			e.Session = id
 			w.slots[id] = slot

@@ -8,23 +8,24 @@ import "unsafe"
 // one (RFC 4987, 3.4): under a flood an honest consumer then has as long as
 // the limit lasts to answer, and before it the table was full for minutes.
 type HalfOpens struct {
-	memory[HalfOpen]        // number 0 is nobody's
-	reached          uint32 // the highest number given out since nobody was half-open
-	touched          uint32 // numbers from the next on have no memory
-	free             uint32
+	memory[HalfOpen]            // number 0 is nobody's
+	reached          HalfOpenID // the highest number given out since nobody was half-open
+	touched          HalfOpenID // numbers from the next on have no memory
+	free             HalfOpenID
 	Table            HalfOpenList
 }
 
+// HalfOpen is the place of a session in the lists.
 type HalfOpen struct {
-	Session uint32
+	Session SessionID
 	near    [2]neighbours // in the table's list and the link's
 }
 
-type neighbours struct{ older, newer uint32 }
+type neighbours struct{ older, newer HalfOpenID }
 
 // HalfOpenList is a list by age. Number 0 is the end.
 type HalfOpenList struct {
-	Oldest, newest uint32
+	Oldest, newest HalfOpenID
 	Len            int
 }
 
@@ -33,12 +34,14 @@ const (
 	ofLink
 )
 
+// Init makes room for limit sessions.
 func (h *HalfOpens) Init(limit int) error { return h.memory.init(limit+1, OnTouch) }
 
+// Full says whether there is no place left.
 func (h *HalfOpens) Full() bool { return h.Table.Len == len(h.All)-1 }
 
 // Add must not be called while full.
-func (h *HalfOpens) Add(session uint32, l *HalfOpenList) (n uint32) {
+func (h *HalfOpens) Add(session SessionID, l *HalfOpenList) (n HalfOpenID) {
 	if n = h.free; n != 0 {
 		h.free = h.All[n].near[ofTable].newer
 	} else {
@@ -52,7 +55,8 @@ func (h *HalfOpens) Add(session uint32, l *HalfOpenList) (n uint32) {
 	return n
 }
 
-func (h *HalfOpens) Drop(n uint32, l *HalfOpenList) {
+// Drop takes a place out of the lists; l is its link's.
+func (h *HalfOpens) Drop(n HalfOpenID, l *HalfOpenList) {
 	h.cut(&h.Table, ofTable, n)
 	h.cut(l, ofLink, n)
 	h.All[n] = HalfOpen{near: [2]neighbours{ofTable: {newer: h.free}}}
@@ -65,16 +69,16 @@ func (h *HalfOpens) Drop(n uint32, l *HalfOpenList) {
 // Trim returns a huge page of memory if nobody is half-open, and says whether
 // it did. What is less than one stays.
 func (h *HalfOpens) Trim() bool {
-	const perPiece = HugePage / uint32(unsafe.Sizeof(HalfOpen{}))
-	if h.Table.Len > 0 || h.touched < perPiece {
+	const perChunk = HugePage / HalfOpenID(unsafe.Sizeof(HalfOpen{}))
+	if h.Table.Len > 0 || h.touched < perChunk {
 		return false
 	}
-	h.release(int(h.touched-perPiece)+1, int(h.touched)+1)
-	h.touched -= perPiece
+	h.release(int(h.touched-perChunk)+1, int(h.touched)+1)
+	h.touched -= perChunk
 	return true
 }
 
-func (h *HalfOpens) append(l *HalfOpenList, of int, n uint32) {
+func (h *HalfOpens) append(l *HalfOpenList, of int, n HalfOpenID) {
 	h.All[n].near[of].older = l.newest
 	if l.newest != 0 {
 		h.All[l.newest].near[of].newer = n
@@ -85,7 +89,7 @@ func (h *HalfOpens) append(l *HalfOpenList, of int, n uint32) {
 	l.Len++
 }
 
-func (h *HalfOpens) cut(l *HalfOpenList, of int, n uint32) {
+func (h *HalfOpens) cut(l *HalfOpenList, of int, n HalfOpenID) {
 	near := h.All[n].near[of]
 	if near.older != 0 {
 		h.All[near.older].near[of].newer = near.newer
@@ -100,4 +104,5 @@ func (h *HalfOpens) cut(l *HalfOpenList, of int, n uint32) {
 	l.Len--
 }
 
+// IsHalfOpen says whether the consumer has yet to confirm the session.
 func (s State) IsHalfOpen() bool { return s == SynSent || s == SynReceived }

@@ -10,8 +10,9 @@ type hop struct {
 	users int
 }
 
+// HopKey is what makes two hops different.
 type HopKey struct {
-	Link      uint32
+	Link      LinkID
 	ENI       packet.ENI
 	Dst, Src  packet.MAC
 	Direction Direction
@@ -20,13 +21,15 @@ type HopKey struct {
 // Hops numbers hops. A number is good while a session uses it.
 type Hops struct {
 	All    []hop
-	free   []uint32
-	Number map[HopKey]uint32
+	free   []HopID
+	Number map[HopKey]HopID
 }
 
-func (h *Hops) Init() { h.Number = map[HopKey]uint32{} }
+// Init makes it empty.
+func (h *Hops) Init() { h.Number = map[HopKey]HopID{} }
 
-func (h *Hops) Acquire(k HopKey) uint32 {
+// Acquire is the number of a hop, which has one more user.
+func (h *Hops) Acquire(k HopKey) HopID {
 	n, ok := h.Number[k]
 	if !ok {
 		n = h.add(k)
@@ -35,11 +38,11 @@ func (h *Hops) Acquire(k HopKey) uint32 {
 	return n
 }
 
-func (h *Hops) add(k HopKey) (n uint32) {
+func (h *Hops) add(k HopKey) (n HopID) {
 	if last := len(h.free) - 1; last >= 0 {
 		n, h.free = h.free[last], h.free[:last]
 	} else {
-		n = uint32(len(h.All))
+		n = HopID(len(h.All))
 		h.All = append(h.All, hop{})
 	}
 	h.All[n] = hop{HopKey: k, macs: [12]byte(append(k.Dst[:], k.Src[:]...))}
@@ -47,7 +50,8 @@ func (h *Hops) add(k HopKey) (n uint32) {
 	return n
 }
 
-func (h *Hops) Release(n uint32) {
+// Release takes back one use of a hop.
+func (h *Hops) Release(n HopID) {
 	hop := &h.All[n]
 	if hop.users--; hop.users == 0 {
 		delete(h.Number, hop.HopKey)

@@ -7,7 +7,7 @@ import (
 
 // IDs counts the IDs of packets that leave and that somebody may cut or
 // has cut. Behind one NAT IP are many senders, each with a count of its own:
-// two pieces with the same ID, addresses and protocol would be put together
+// two fragments with the same ID, addresses and protocol would be put together
 // into a datagram that nobody sent (RFC 6864, 5.3.1; RFC 7857, 10). Atomic
 // packets keep theirs, for it means nothing (RFC 6864, 4.1).
 //
@@ -21,6 +21,7 @@ type IDs struct {
 
 const numIDs = 1024
 
+// Init draws the numbers that are counted from.
 func (c *IDs) Init(seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 1)) // apart from what draws ports
 	c.secret = random.Uint64() | 1

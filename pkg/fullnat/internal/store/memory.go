@@ -75,6 +75,7 @@ func (m *memory[T]) release(from, to int) {
 	}
 }
 
+// Close gives the memory back.
 func (m *memory[T]) Close() error {
 	if m.Mapped == nil {
 		return nil

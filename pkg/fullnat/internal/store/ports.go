@@ -39,14 +39,14 @@ type PortPool struct {
 	Touched int // ports from start on that were used at least once
 	back    Queue[freePort]
 
-	idleSince uint32 // tick, while inUse is 0
-	resting   bool   // in the queue of ports.resting
+	idleSince Tick // while InUse is 0
+	resting   bool // in the queue of ports.resting
 }
 
 // freePort is a port that came back.
 type freePort struct {
 	port  uint16
-	since uint32 // tick of the last packet of its session
+	since Tick // of the last packet of its session
 }
 
 // PoolKey is what makes two uses of a port different to the target.
@@ -60,7 +60,7 @@ type PoolKey struct {
 // Take hands out a port, unless limit of them are in use. One that came back
 // must have rested. That the next in the queue has not, but another has, is
 // rare, and not worth a search.
-func (p *PortPool) Take(limit int, now, rest uint32) (port uint16, ok bool) {
+func (p *PortPool) Take(limit int, now, rest Tick) (port uint16, ok bool) {
 	if p.InUse >= limit {
 		return 0, false
 	}
@@ -77,7 +77,7 @@ func (p *PortPool) Take(limit int, now, rest uint32) (port uint16, ok bool) {
 	return port, true
 }
 
-func (p *PortPool) giveBack(port uint16, since uint32) {
+func (p *PortPool) giveBack(port uint16, since Tick) {
 	p.InUse--
 	p.back.Push(freePort{port, since})
 }
@@ -87,22 +87,23 @@ func (p *PortPool) giveBack(port uint16, since uint32) {
 type Ports struct {
 	shard   Shard
 	All     []*PortPool
-	free    []uint32
-	Number  map[PoolKey]uint32
-	resting Queue[uint32] // pools that became idle, the longest first
+	free    []PoolID
+	Number  map[PoolKey]PoolID
+	resting Queue[PoolID] // pools that became idle, the longest first
 	Asked   uint64        // how often a pool was asked for a port: what openings cost is counted
 }
 
-func (p *Ports) Init(shard Shard) { p.shard, p.Number = shard, map[PoolKey]uint32{} }
+// Init makes it empty.
+func (p *Ports) Init(shard Shard) { p.shard, p.Number = shard, map[PoolKey]PoolID{} }
 
 // Pool returns the number of the pool for k and makes it if there is none.
 // A new pool rests from now on until somebody takes a port.
-func (p *Ports) Pool(k PoolKey, random *rand.Rand, now uint32) uint32 {
+func (p *Ports) Pool(k PoolKey, random *rand.Rand, now Tick) PoolID {
 	if n, ok := p.Number[k]; ok {
 		return n
 	}
 	pool := &PortPool{Key: k, Shard: p.shard, Start: random.IntN(p.shard.ports())}
-	n := uint32(len(p.All))
+	n := PoolID(len(p.All))
 	if last := len(p.free) - 1; last >= 0 {
 		n, p.free = p.free[last], p.free[:last]
 		p.All[n] = pool
@@ -114,17 +115,18 @@ func (p *Ports) Pool(k PoolKey, random *rand.Rand, now uint32) uint32 {
 	return n
 }
 
-func (p *Ports) At(n uint32) *PortPool { return p.All[n] }
+// At is the pool with a number.
+func (p *Ports) At(n PoolID) *PortPool { return p.All[n] }
 
 // GiveBack returns a port of which the last packet was sent at since.
-func (p *Ports) GiveBack(n uint32, port uint16, since, now uint32) {
+func (p *Ports) GiveBack(n PoolID, port uint16, since, now Tick) {
 	pool := p.All[n]
 	if pool.giveBack(port, since); pool.InUse == 0 {
 		p.rest(n, now)
 	}
 }
 
-func (p *Ports) rest(n, now uint32) {
+func (p *Ports) rest(n PoolID, now Tick) {
 	pool := p.All[n]
 	pool.idleSince = now
 	if !pool.resting {
@@ -136,7 +138,7 @@ func (p *Ports) rest(n, now uint32) {
 // Forget looks at the pool that is idle for longest, if it has been so for
 // long enough, and says whether it did, and which it forgot. A pool that was
 // used in between goes to the end.
-func (p *Ports) Forget(now uint32) (gone *PortPool, more bool) {
+func (p *Ports) Forget(now Tick) (gone *PortPool, more bool) {
 	n, ok := p.resting.Peek()
 	if !ok {
 		return nil, false
@@ -163,6 +165,7 @@ type Queue[T any] struct {
 	len  int
 }
 
+// Push adds v as the last.
 func (q *Queue[T]) Push(v T) {
 	if q.len == len(q.ring) {
 		q.grow()
@@ -178,6 +181,7 @@ func (q *Queue[T]) grow() {
 	q.ring, q.head = ring, 0
 }
 
+// Peek is the first; false where there is none.
 func (q *Queue[T]) Peek() (v T, ok bool) {
 	if q.len == 0 {
 		return v, false
@@ -185,6 +189,7 @@ func (q *Queue[T]) Peek() (v T, ok bool) {
 	return q.ring[q.head], true
 }
 
+// Pop takes the first away; false where there is none.
 func (q *Queue[T]) Pop() (v T, ok bool) {
 	if v, ok = q.Peek(); ok {
 		q.head = (q.head + 1) % len(q.ring)

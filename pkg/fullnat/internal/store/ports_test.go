@@ -88,7 +88,7 @@ func TestPoolsAreForgottenAfterARest(t *testing.T) {
 	require.True(t, ok)
 	p.GiveBack(n, port, 0, 1000)
 
-	forget := func(now uint32) (more bool) {
+	forget := func(now Tick) (more bool) {
 		_, more = p.Forget(now)
 		return more
 	}

@@ -1,6 +1,6 @@
 #include "textflag.h"
 
-// func prefetch(flows unsafe.Pointer, slots *uint32, n int)
+// func prefetch(flows unsafe.Pointer, slots *Slot, n int)
 TEXT ·prefetch(SB), NOSPLIT, $0-24
 	MOVQ flows+0(FP), DI
 	MOVQ slots+8(FP), SI

@@ -1,6 +1,6 @@
 #include "textflag.h"
 
-// func prefetch(flows unsafe.Pointer, slots *uint32, n int)
+// func prefetch(flows unsafe.Pointer, slots *Slot, n int)
 TEXT ·prefetch(SB), NOSPLIT, $0-24
 	MOVD flows+0(FP), R0
 	MOVD slots+8(FP), R1

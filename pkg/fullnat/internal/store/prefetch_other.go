@@ -5,4 +5,4 @@ package store
 import "unsafe"
 
 // prefetch does nothing where nobody wrote down the instruction.
-func prefetch(unsafe.Pointer, *uint32, int) {}
+func prefetch(unsafe.Pointer, *Slot, int) {}

@@ -11,4 +11,4 @@ import "unsafe"
 // with one call, as a call costs as much as four of them.
 //
 //go:noescape
-func prefetch(flows unsafe.Pointer, slots *uint32, n int)
+func prefetch(flows unsafe.Pointer, slots *Slot, n int)

@@ -10,10 +10,10 @@ const MaxSessions = 1 << 29
 // Session is what the two flows of a session share and established packets do
 // not need.
 type Session struct {
-	Slots      [2]uint32 // where the flows are, by direction
-	prev, next uint32    // neighbours in a slot of the wheel, or in the free list
-	Link       uint32
-	Pool       uint32
+	Slots      [2]Slot   // where the flows are, by direction
+	prev, next SessionID // neighbours in a slot of the wheel, or in the free list
+	Link       LinkID
+	Pool       PoolID
 	State      State
 	Fins       uint8 // bit n: a FIN went in direction n
 	_          [2]byte
@@ -22,33 +22,33 @@ type Session struct {
 
 var _ [32]byte = [unsafe.Sizeof(Session{})]byte{}
 
-// None is the number of no session, link, hop or pool.
-const None = ^uint32(0)
-
 // Sessions gives out numbers for sessions, the last returned first: what is
 // in use stays together in few pages.
 type Sessions struct {
 	memory[Session]
 	Used    int
-	Reached uint32 // numbers from here on are not given out, nor in the free list
-	Touched uint32 // elements from here on have no memory
-	free    uint32 // head of the list of returned ones
+	Reached SessionID // numbers from here on are not given out, nor in the free list
+	Touched SessionID // elements from here on have no memory
+	free    SessionID // head of the list of returned ones
 }
 
+// Init makes room for n sessions.
 func (s *Sessions) Init(n int, backing backing) error {
 	s.free = None
 	if backing == Reserved {
-		s.Touched = uint32(n)
+		s.Touched = SessionID(n)
 	}
 	return s.memory.init(n, backing)
 }
 
-func (s *Sessions) At(id uint32) *Session { return &s.All[id] }
+// At is the session with a number.
+func (s *Sessions) At(id SessionID) *Session { return &s.All[id] }
 
+// Full says whether there is no number left.
 func (s *Sessions) Full() bool { return s.Used == len(s.All) }
 
 // Add must not be called while full.
-func (s *Sessions) Add() (id uint32) {
+func (s *Sessions) Add() (id SessionID) {
 	s.Used++
 	if s.free == None {
 		s.Reached++
@@ -60,7 +60,8 @@ func (s *Sessions) Add() (id uint32) {
 	return id
 }
 
-func (s *Sessions) Drop(id uint32) {
+// Drop takes a number back.
+func (s *Sessions) Drop(id SessionID) {
 	s.Used--
 	s.All[id] = Session{prev: None, next: s.free}
 	if s.free != None {
@@ -69,7 +70,7 @@ func (s *Sessions) Drop(id uint32) {
 	s.free = id
 }
 
-func (s *Sessions) unlinkFree(id uint32) {
+func (s *Sessions) unlinkFree(id SessionID) {
 	e := &s.All[id]
 	if e.prev == None {
 		s.free = e.next
@@ -90,14 +91,14 @@ func (s *Sessions) Trim() bool {
 		s.Reached--
 		return true
 	}
-	const perPiece = HugePage / uint32(unsafe.Sizeof(Session{}))
-	if s.Touched <= perPiece || s.backing == Reserved {
+	const perChunk = HugePage / SessionID(unsafe.Sizeof(Session{}))
+	if s.Touched <= perChunk || s.backing == Reserved {
 		return false
 	}
-	// Half a piece of distance, so that sessions that come and go do not make
+	// Half a chunk of distance, so that sessions that come and go do not make
 	// memory come and go with them.
-	from := (s.Touched - 1) / perPiece * perPiece
-	if s.Reached+perPiece/2 > from {
+	from := (s.Touched - 1) / perChunk * perChunk
+	if s.Reached+perChunk/2 > from {
 		return false
 	}
 	s.release(int(from), int(s.Touched))

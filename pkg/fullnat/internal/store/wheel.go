@@ -7,15 +7,17 @@ package store
 // none stays longer than a second after its deadline. Deadlines beyond the
 // last list wait in the last one.
 type Wheel struct {
-	Heads  [WheelSlots]uint32
+	Heads  [WheelSlots]SessionID
 	Cursor int64 // the second that is looked at next
 }
 
+// WheelSlots is how many seconds have a list.
 const WheelSlots = 1024
 
 // headFlag marks a session's prev as a slot of the wheel.
 const headFlag = 1 << 31
 
+// Init makes it empty.
 func (w *Wheel) Init() {
 	for i := range w.Heads {
 		w.Heads[i] = None
@@ -23,9 +25,9 @@ func (w *Wheel) Init() {
 }
 
 // Link puts a session into the list of a second.
-func (w *Wheel) Link(all *Sessions, id uint32, second int64) {
+func (w *Wheel) Link(all *Sessions, id SessionID, second int64) {
 	second = min(max(second, w.Cursor), w.Cursor+WheelSlots-1)
-	slot := uint32(second % WheelSlots)
+	slot := SessionID(second % WheelSlots)
 	s := all.At(id)
 	s.prev, s.next = headFlag|slot, w.Heads[slot]
 	if s.next != None {
@@ -34,7 +36,8 @@ func (w *Wheel) Link(all *Sessions, id uint32, second int64) {
 	w.Heads[slot] = id
 }
 
-func (w *Wheel) Unlink(all *Sessions, id uint32) {
+// Unlink takes a session out of its list.
+func (w *Wheel) Unlink(all *Sessions, id SessionID) {
 	s := all.At(id)
 	if s.prev&headFlag != 0 {
 		w.Heads[s.prev&^headFlag] = s.next
@@ -46,7 +49,8 @@ func (w *Wheel) Unlink(all *Sessions, id uint32) {
 	}
 }
 
-func (w *Wheel) Move(all *Sessions, id uint32, second int64) {
+// Move puts a session into the list of another second.
+func (w *Wheel) Move(all *Sessions, id SessionID, second int64) {
 	w.Unlink(all, id)
 	w.Link(all, id, second)
 }

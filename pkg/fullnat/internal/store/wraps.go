@@ -5,7 +5,7 @@ package store
 type Wraps map[wrapKey]uint32
 
 type wrapKey struct {
-	session   uint32
+	session   SessionID
 	direction Direction
 }
 
@@ -33,6 +33,7 @@ func (w Wraps) Packets(e *Flow) uint64 {
 	return uint64(w[wrapKey{e.Session, e.Direction}])<<32 + uint64(e.Packets)
 }
 
+// Forget is told of a flow that ends.
 func (w Wraps) Forget(e *Flow) {
 	if len(w) > 0 {
 		delete(w, wrapKey{e.Session, e.Direction})

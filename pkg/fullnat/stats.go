@@ -37,7 +37,7 @@ func (t *Table) PortUse(dst []PortUse, count int) []PortUse {
 		dst = append(dst, PortUse{
 			ENI: p.Key.ENI, Protocol: p.Key.Protocol,
 			Local: t.addrs.Addr(p.Key.Local), Target: t.addrs.WithPort(p.Key.Target, p.Key.Port),
-			InUse: p.InUse, Limit: t.shard.Share(t.way.limit),
+			InUse: p.InUse, Limit: t.shard.Share(t.routes.limit),
 		})
 	}
 	return dst
