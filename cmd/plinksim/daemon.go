@@ -68,11 +68,7 @@ func newDaemon() *cobra.Command {
 }
 
 func daemon(ctx context.Context, file string, workers int, tell func(api.Progress), ready func()) error {
-	source, err := io.ReadAll(os.Stdin)
-	if err != nil {
-		return err
-	}
-	plan, err := topofile.Parse(file, source)
+	plan, err := topofile.Read(file, os.Stdin)
 	if err != nil {
 		return err
 	}

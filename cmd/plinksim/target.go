@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -96,11 +95,7 @@ func load(file string) (*topology.Plan, error) {
 	if file != "-" {
 		return topofile.Load(file)
 	}
-	text, err := io.ReadAll(os.Stdin)
-	if err != nil {
-		return nil, err
-	}
-	return topofile.Parse("-", text)
+	return topofile.Read("-", os.Stdin)
 }
 
 func completeLabs(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {

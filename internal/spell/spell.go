@@ -28,12 +28,21 @@ func List(names []string) string {
 	return strings.Join(names, ", ")
 }
 
+// longest is how many bytes of a name are compared: nobody misspells more.
+const longest = 100
+
 // Nearest is the known name that takes the fewest slips of the keyboard to get
 // from, at most one for three letters, or "" where none is near. Of equally
 // near ones the first is taken.
 func Nearest(name string, known []string) string {
 	best, fewest := "", 0
+	if len(name) > longest {
+		return ""
+	}
 	for _, k := range known {
+		if len(k) > longest {
+			continue
+		}
 		d := slips(strings.ToLower(name), strings.ToLower(k))
 		if d <= max(len(name), len(k))/3 && (best == "" || d < fewest) {
 			best, fewest = k, d

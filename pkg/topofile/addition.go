@@ -62,7 +62,7 @@ func With(p *topology.Plan, additions []topology.Addition) (*topology.Plan, erro
 	if err := out.Encode(&file); err != nil {
 		return nil, err
 	}
-	return Parse(p.File, text.Bytes())
+	return planOf(p.File, text.Bytes())
 }
 
 func addTo(root *yaml.Node, a topology.Addition) error {

@@ -64,6 +64,7 @@ func (b *builder) serverGroup(e *entry[rawServerGroup]) {
 		for _, other := range group.Servers {
 			if other.Instance == server.Instance && other.Port == server.Port && raw.Port.given() {
 				b.problem(raw.Node, "remove one of them", "%s: server %s port %d is named twice", who, raw.Instance.V, server.Port)
+				break
 			}
 		}
 		group.Servers = append(group.Servers, server)

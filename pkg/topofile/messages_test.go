@@ -149,6 +149,7 @@ func TestMessages(t *testing.T) {
 		{name: "a duration has no unit", old: "server_group: rs1}", new: "server_group: rs1, idle_timeout: 900}"},
 		{name: "a cloud is not known", old: "cloud: alibaba", new: "cloud: alibab"},
 		{name: "a merge names no mapping", old: "{subnet: h1, ip: 10.0.0.10}", new: "{subnet: h1, ip: 10.0.0.10, <<: 3}"},
+		{name: "a mapping has two merges", old: "{subnet: h1, ip: 10.0.0.10}", new: "{<<: {subnet: h1}, <<: {ip: 10.0.0.10}}"},
 		{name: "an anchor is merged into itself", old: "{subnet: h1, ip: 10.0.0.10}", new: "&x {subnet: h1, ip: 10.0.0.10, <<: *x}"},
 		{name: "a fault behind an anchor is said once", problems: 1,
 			old: "ecs2: {subnet: h2, ip: 192.168.0.20, services: [{http: 80}]}\n      ecs3: {subnet: i2, ip: 192.168.1.30, services: [{http: 80}]}",

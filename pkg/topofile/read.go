@@ -42,9 +42,17 @@ func read(src *source, text []byte, into any) bool {
 	} else if !errors.Is(err, io.EOF) {
 		src.notYAML(err)
 	}
-	r := reader{source: src}
+	r := reader{source: src, most: nodesBelow(&document) + maxUnfolded}
 	r.read(document.Content[0], into, tag{})
-	return r.nodes <= maxNodes
+	return r.nodes <= r.most
+}
+
+func nodesBelow(node *yaml.Node) int {
+	n := 1
+	for _, c := range node.Content {
+		n += nodesBelow(c)
+	}
+	return n
 }
 
 var syntaxError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
@@ -77,14 +85,15 @@ func indentation(line string) string {
 	return line[:len(line)-len(strings.TrimLeft(line, " \t"))]
 }
 
-// maxNodes bounds the work that a file can ask for: aliases inside anchors
-// multiply.
-const maxNodes = 200_000
+// maxUnfolded is how many values a file may have by aliases and << beside those
+// that stand in it: aliases inside anchors multiply.
+const maxUnfolded = 20_000
 
 // reader walks the nodes of a document and the raw structs side by side.
 type reader struct {
 	*source
 	nodes   int          // seen so far
+	most    int          // of nodes
 	merging []*yaml.Node // the mappings that << is being followed through
 }
 
@@ -133,10 +142,7 @@ type readable interface {
 }
 
 func (r *reader) read(node *yaml.Node, into any, t tag) {
-	if r.nodes++; r.nodes > maxNodes {
-		if r.nodes == maxNodes+1 {
-			r.problem(node, "use fewer aliases inside anchors", "the file unfolds to more than %d values", maxNodes)
-		}
+	if r.tooMany(node, 1) {
 		return
 	}
 	node = follow(node)
@@ -154,6 +160,15 @@ func (r *reader) read(node *yaml.Node, into any, t tag) {
 		v = v.Elem()
 	}
 	r.object(node, v, t)
+}
+
+// tooMany counts n more values, and says once that there are too many.
+func (r *reader) tooMany(node *yaml.Node, n int) bool {
+	if r.nodes <= r.most && r.nodes+n > r.most {
+		r.problem(node, "use fewer aliases", "with its aliases the file unfolds to more than %d values", r.most)
+	}
+	r.nodes += n
+	return r.nodes > r.most
 }
 
 // follow is what an alias stands for.
@@ -260,9 +275,9 @@ func describe(node *yaml.Node) string {
 	case node.Kind == yaml.SequenceNode:
 		return "a list"
 	case node.Tag == "!!str":
-		return fmt.Sprintf("the text %q", node.Value)
+		return fmt.Sprintf("the text %q", cut(node.Value, maxExcerpt))
 	}
-	return node.Value
+	return cut(node.Value, maxExcerpt)
 }
 
 // pair is a key of a mapping and its value.
@@ -276,31 +291,36 @@ func (r *reader) pairs(node *yaml.Node) []pair {
 		return nil
 	}
 	var own []pair
-	var merges []*yaml.Node
+	var merge *yaml.Node
 	at := map[string]int{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key, value := follow(node.Content[i]), node.Content[i+1]
-		if key.Tag == "!!merge" {
-			merges = append(merges, value)
-			continue
-		}
 		if key.Kind != yaml.ScalarNode {
 			r.problem(key, "write a word", "a key is %s", describe(key))
 			continue
 		}
 		if line, twice := at[key.Value]; twice {
-			r.problem(key, fmt.Sprintf("it is also on line %d: keep one of them", line), "key %q is given twice", key.Value)
+			hint := fmt.Sprintf("it is also on line %d: keep one of them", line)
+			if key.Tag == "!!merge" {
+				hint = "merge a list: <<: [*one, *two]"
+			}
+			r.problem(key, hint, "key %q is given twice", key.Value)
 			continue
 		}
 		at[key.Value] = key.Line
+		if key.Tag == "!!merge" {
+			merge = value
+			continue
+		}
 		own = append(own, pair{key, value})
 	}
-	for _, m := range merges {
-		for _, p := range r.merged(m) {
-			if _, known := at[p.key.Value]; !known {
-				at[p.key.Value] = p.key.Line
-				own = append(own, p)
-			}
+	if merge == nil {
+		return own
+	}
+	for _, p := range r.merged(merge) {
+		if _, known := at[p.key.Value]; !known {
+			at[p.key.Value] = p.key.Line
+			own = append(own, p)
 		}
 	}
 	return own
@@ -309,7 +329,7 @@ func (r *reader) pairs(node *yaml.Node) []pair {
 // merged are the keys that the value of << adds: a mapping or a list of them.
 func (r *reader) merged(value *yaml.Node) []pair {
 	node := follow(value)
-	if r.nodes++; r.nodes > maxNodes {
+	if r.tooMany(value, 1+len(node.Content)) {
 		return nil
 	}
 	for _, m := range r.merging {
@@ -518,20 +538,38 @@ func areSupported(words []string) string {
 	return strings.Join(words[:last], ", ") + " and " + words[last] + " are"
 }
 
+// decimal is a number as all readers of YAML read it: 010 is 8 to some of them.
+var decimal = regexp.MustCompile(`^[-+]?(0|[1-9][0-9]*)$`)
+
 func parseInt(node *yaml.Node, t tag, v *int) (hint string, err error) {
-	n, err := strconv.Atoi(node.Value)
-	if err != nil || node.Tag != "!!int" {
-		if err == nil {
-			hint = "remove the quotes"
-		}
-		return hint, fmt.Errorf("is %s, not a whole number", describe(node))
+	text, span := node.Value, ""
+	if t.max > 0 {
+		span = fmt.Sprintf("write a number from %d to %d", t.min, t.max)
+	}
+	var n int
+	switch {
+	case node.Tag == "!!str" && decimal.MatchString(text):
+		return "remove the quotes", fmt.Errorf("is %s, not a whole number", describe(node))
+	case decimal.MatchString(text) && len(text) > 18: // of the 19 that an int64 has
+		return span, fmt.Errorf("is %s, too large a number", describe(node))
+	case decimal.MatchString(text):
+		n, _ = strconv.Atoi(text)
+	case node.Tag == "!!int" && node.Decode(&n) == nil:
+		return fmt.Sprintf("write %d", n), fmt.Errorf("is %s, not a number in decimal", describe(node))
+	case strings.HasSuffix(t.path, "port") && portRange.MatchString(text):
+		return "write one port, and the same again for each other port",
+			fmt.Errorf("is %s: ranges of ports are not supported yet here", text)
+	default:
+		return span, fmt.Errorf("is %s, not a whole number", describe(node))
 	}
 	if t.max > 0 && (n < t.min || n > t.max) {
-		return fmt.Sprintf("write a number from %d to %d", t.min, t.max), fmt.Errorf("is %d, outside %d to %d", n, t.min, t.max)
+		return span, fmt.Errorf("is %d, outside %d to %d", n, t.min, t.max)
 	}
 	*v = n
 	return "", nil
 }
+
+var portRange = regexp.MustCompile(`^[0-9]{1,5} ?[-:] ?[0-9]{1,5}$`)
 
 // parsePrefix keeps host bits, so that what the user wrote can be judged.
 func parsePrefix(text string, v *netip.Prefix) (hint string, err error) {

@@ -16,9 +16,29 @@ import (
 type source struct {
 	file     string
 	lines    []string
-	problems Problems
-	warnings Problems
+	problems []note
+	warnings []note
 }
+
+// note is a problem as it is kept until it is shown: most of a long list of
+// them never are.
+type note struct {
+	node          *yaml.Node
+	hint, message string
+}
+
+const (
+	// maxShown is how many problems of a file are shown.
+	maxShown = 50
+	// maxNotes is how many keep their words; more are only counted.
+	maxNotes = 1000
+	// maxWords is how many characters of a message or a hint are kept: a
+	// message has the words of the file in it.
+	maxWords = 1000
+	// maxLine is how many characters a line may have that is shown whole, and
+	// maxExcerpt how many of a longer one are shown.
+	maxLine, maxExcerpt = 200, 100
+)
 
 func newSource(file string, text []byte) *source {
 	lines := strings.Split(string(text), "\n")
@@ -38,19 +58,51 @@ func printable(r rune) rune {
 
 // problem notes that the file cannot be used because of what stands at node.
 func (s *source) problem(node *yaml.Node, hint, format string, args ...any) {
-	s.problems = append(s.problems, s.at(node, hint, fmt.Sprintf(format, args...)))
+	s.problems = noted(s.problems, node, hint, format, args)
 }
 
 // warn notes what a user should know about node though it can be used.
 func (s *source) warn(node *yaml.Node, hint, format string, args ...any) {
-	s.warnings = append(s.warnings, s.at(node, hint, fmt.Sprintf(format, args...)))
+	s.warnings = noted(s.warnings, node, hint, format, args)
 }
 
-func (s *source) at(node *yaml.Node, hint, message string) topology.Problem {
-	p := topology.Problem{File: s.file, Message: message, Hint: hint}
-	if node != nil && node.Line > 0 {
-		p.Line, p.Column = node.Line, max(node.Column, 1)
-		p.Excerpt = s.excerpt(p.Line, p.Column, width(node))
+func noted(notes []note, node *yaml.Node, hint, format string, args []any) []note {
+	if len(notes) >= maxNotes {
+		return append(notes, note{})
+	}
+	return append(notes, note{node, cut(hint, maxWords), cut(fmt.Sprintf(format, args...), maxWords)})
+}
+
+// cut shortens a text to a number of characters.
+func cut(text string, most int) string {
+	for i := range text {
+		if most--; most == 0 && i < len(text)-1 {
+			return text[:i] + "…"
+		}
+	}
+	return text
+}
+
+// shown are the first problems of the file. A last one says how many there are
+// beside them.
+func (s *source) shown(notes []note) Problems {
+	kept := inOrder(notes[:min(len(notes), maxNotes)])
+	more := max(len(kept)-maxShown, 0) + max(len(notes)-maxNotes, 0)
+	var out Problems
+	for _, n := range kept[:min(len(kept), maxShown)] {
+		out = append(out, s.at(n))
+	}
+	if more > 0 {
+		out = append(out, topology.Problem{File: s.file, Message: fmt.Sprintf("%d more problems are not shown", more)})
+	}
+	return out
+}
+
+func (s *source) at(n note) topology.Problem {
+	p := topology.Problem{File: s.file, Message: n.message, Hint: n.hint}
+	if n.node != nil && n.node.Line > 0 {
+		p.Line, p.Column = n.node.Line, max(n.node.Column, 1)
+		p.Excerpt = s.excerpt(p.Line, p.Column, width(n.node))
 	}
 	return p
 }
@@ -75,8 +127,9 @@ func width(node *yaml.Node) int {
 	return max(n, 1)
 }
 
-// excerpt is the line and the one before it, with a mark under the place.
-// Tabs stay tabs under the line too, so that the mark stands where it should.
+// excerpt is the line and the one before it, with a mark under the place. Of
+// long lines it is what stands around the place. Tabs stay tabs under the line
+// too, so that the mark stands where it should.
 func (s *source) excerpt(line, column, width int) string {
 	if line > len(s.lines) {
 		return ""
@@ -84,11 +137,10 @@ func (s *source) excerpt(line, column, width int) string {
 	var b strings.Builder
 	number := len(fmt.Sprint(line))
 	if line > 1 && strings.TrimSpace(s.lines[line-2]) != "" {
-		fmt.Fprintf(&b, "  %*d | %s\n", number, line-1, s.lines[line-2])
+		fmt.Fprintf(&b, "  %*d | %s\n", number, line-1, head(s.lines[line-2]))
 	}
-	fmt.Fprintf(&b, "  %d | %s\n", line, s.lines[line-1])
-	text := []rune(s.lines[line-1])
-	before := min(column-1, len(text))
+	text, before := around([]rune(s.lines[line-1]), column-1)
+	fmt.Fprintf(&b, "  %d | %s\n", line, string(text))
 	pad := []rune(strings.Repeat(" ", before))
 	for i := range pad {
 		if text[i] == '\t' {
@@ -98,6 +150,30 @@ func (s *source) excerpt(line, column, width int) string {
 	width = max(1, min(width, len(text)-before))
 	fmt.Fprintf(&b, "  %*s | %s%s", number, "", string(pad), strings.Repeat("^", width))
 	return b.String()
+}
+
+// head is the beginning of a line, or all of it.
+func head(line string) string {
+	part, _ := around([]rune(line), 0)
+	return string(part)
+}
+
+// around is the part of a line around a place, and where the place is in it.
+func around(line []rune, at int) (part []rune, place int) {
+	at = min(at, len(line))
+	if len(line) <= maxLine {
+		return line, at
+	}
+	from := max(0, min(at-maxExcerpt/2, len(line)-maxExcerpt))
+	to := from + maxExcerpt
+	part = slices.Clone(line[from:to])
+	if to < len(line) {
+		part = append(part, '…')
+	}
+	if from > 0 {
+		part, from = append([]rune{'…'}, part...), from-1
+	}
+	return part, at - from
 }
 
 // within is a node for a part of a scalar's text, so that a mark can stand
@@ -119,11 +195,22 @@ func (s *source) within(node *yaml.Node, part string) *yaml.Node {
 // inOrder sorts by place and drops repetitions: what is wrong behind an anchor
 // is wrong wherever it is used, and is said once. One place and one remedy is
 // one cause.
-func inOrder(ps Problems) Problems {
-	slices.SortStableFunc(ps, func(a, b topology.Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Hint, b.Hint))
+func inOrder(notes []note) []note {
+	place := func(n note) (line, column int) {
+		if n.node == nil {
+			return 0, 0
+		}
+		return n.node.Line, n.node.Column
+	}
+	notes = slices.Clone(notes)
+	slices.SortStableFunc(notes, func(a, b note) int {
+		lineA, columnA := place(a)
+		lineB, columnB := place(b)
+		return cmp.Or(cmp.Compare(lineA, lineB), cmp.Compare(columnA, columnB), cmp.Compare(a.hint, b.hint))
 	})
-	return slices.CompactFunc(ps, func(a, b topology.Problem) bool {
-		return a.Line == b.Line && a.Column == b.Column && a.Hint == b.Hint && (a.Hint != "" || a.Message == b.Message)
+	return slices.CompactFunc(notes, func(a, b note) bool {
+		lineA, columnA := place(a)
+		lineB, columnB := place(b)
+		return lineA == lineB && columnA == columnB && a.hint == b.hint && (a.hint != "" || a.message == b.message)
 	})
 }

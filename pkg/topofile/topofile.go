@@ -21,30 +21,53 @@
 // lab's and the object's name, so the same file gives the same Plan on every
 // machine, and an object keeps its address when others come and go.
 //
-// The package is pure: it touches neither kernel nor network, and Load alone
-// reads a file.
+// The package is pure: it touches neither kernel nor network, and only Load and
+// Read read a file.
 package topofile
 
 import (
 	"bytes"
+	"fmt"
+	"io"
 	"os"
 
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
+// MaxSize is how many bytes a topology file may have: some thousand instances.
+// To read a file takes about a hundred times its size of memory at most.
+const MaxSize = 1 << 20
+
 // Load reads, checks and plans the topology in a file. The error is Problems
 // where the file can be read but its content cannot be used.
 func Load(file string) (*topology.Plan, error) {
-	text, err := os.ReadFile(file)
+	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
-	return Parse(file, text)
+	defer f.Close()
+	return Read(file, f)
+}
+
+// Read is Load of what an open file holds.
+func Read(name string, from io.Reader) (*topology.Plan, error) {
+	text, err := io.ReadAll(io.LimitReader(from, MaxSize+1))
+	if err != nil {
+		return nil, err
+	}
+	return Parse(name, text)
 }
 
 // Parse checks and plans a topology. Name is what problems call the file. The
 // error is Problems, in the order of the file.
 func Parse(name string, text []byte) (*topology.Plan, error) {
+	if len(text) > MaxSize {
+		return nil, Problems{{File: name, Message: fmt.Sprintf("the file has more than %d bytes, the most that a topology may have", MaxSize)}}
+	}
+	return planOf(name, text)
+}
+
+func planOf(name string, text []byte) (*topology.Plan, error) {
 	src := newSource(name, text)
 	var raw rawTopology
 	if read(src, text, &raw) {
@@ -52,9 +75,9 @@ func Parse(name string, text []byte) (*topology.Plan, error) {
 		b.build()
 		if len(src.problems) == 0 {
 			b.plan.File, b.plan.Source = name, bytes.Clone(text)
-			b.plan.Warnings = inOrder(src.warnings)
+			b.plan.Warnings = src.shown(src.warnings)
 			return b.plan, nil
 		}
 	}
-	return nil, inOrder(src.problems)
+	return nil, src.shown(src.problems)
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -154,12 +153,7 @@ func (s *Server) check(w http.ResponseWriter, r *http.Request) {
 
 // apply takes a whole topology file, in which problems are named by ?file=.
 func (s *Server) apply(w http.ResponseWriter, r *http.Request) {
-	text, err := io.ReadAll(io.LimitReader(r.Body, 16<<20))
-	if err != nil {
-		refuse(w, http.StatusBadRequest, err)
-		return
-	}
-	plan, err := topofile.Parse(r.URL.Query().Get("file"), text)
+	plan, err := topofile.Read(r.URL.Query().Get("file"), r.Body)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err)
 		return

@@ -1,0 +1,116 @@
+package topofile
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// wide are files that are small and ask for much: each is wrong in very many
+// places of one line, or wants to be unfolded.
+func wide() map[string]string {
+	servers := func(n int, server string) string {
+		all := strings.TrimSuffix(strings.Repeat(server+", ", n), ", ")
+		return strings.Replace(small, "[{instance: ecs2, port: 80}, {instance: ecs3, port: 80}]", "["+all+"]", 1)
+	}
+	keys := func(n int, format string) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, format, i)
+		}
+		return b.String()
+	}
+	name := strings.Repeat("n", 200_000)
+	return map[string]string{
+		"a thousand equal servers on one line":     servers(1000, "{instance: ecs2, port: 80}"),
+		"ten thousand servers without an instance": servers(10_000, "{}"),
+		"four thousand aliases":                    "x-s: &s {instance: ecs9, port: 80}\n" + servers(4000, "*s"),
+		"unknown keys on one line of JSON":         "{" + keys(20_000, `"key%d": 1, `) + `"name": "x"}`,
+		"one key ten thousand times":               "{" + strings.Repeat("name: x, ", 10_000) + "}",
+		"a list of many values":                    "name: [" + strings.Repeat("a,", 500_000) + "a]",
+		"many empty lines":                         strings.Repeat("\n", 1_000_000) + "name: x",
+		"very long names":                          strings.Replace(small, "service: svc1", "service: "+name, 1),
+		"a long value in many places":              "x-v: &v " + name + "\n" + servers(2000, "{instance: *v, port: *v}"),
+		"lists inside of lists":                    strings.Repeat("[", 5000),
+		"merges of merges":                         "x-a: &a {" + keys(1000, "k%d: 1, ") + "}\nx-b: &b {<<: [" + strings.TrimSuffix(strings.Repeat("*a, ", 1000), ", ") + "]}\n" + strings.Replace(small, "accounts:", "quotas: *b\naccounts:", 1),
+	}
+}
+
+// readEnv makes the test binary a program that reads one of these files.
+const readEnv = "PLINKSIM_TEST_READ"
+
+// The memory is that of a process of its own, which has nothing else to do.
+func TestReadingAFileTakesMemoryInProportionToIt(t *testing.T) {
+	if name, ok := os.LookupEnv(readEnv); ok {
+		_, err := Parse("wide.yaml", []byte(wide()[name]))
+		require.Error(t, err)
+		require.Less(t, len(err.Error()), 50_000, "what is shown is bounded")
+		return
+	}
+	memory := func(name string) int64 {
+		cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+		cmd.Env = append(os.Environ(), readEnv+"="+name)
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		return cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+	}
+	files := wide()
+	least := memory("an empty file")
+	for name, text := range files {
+		t.Run(name, func(t *testing.T) {
+			spent := memory(name) - least
+			t.Logf("a file of %d bytes took %d kB", len(text), spent>>10)
+			require.Less(t, spent, int64(20<<20+150*len(text)))
+		})
+	}
+}
+
+func TestOfManyProblemsTheFirstAreShownAndTheOthersCounted(t *testing.T) {
+	_, err := Parse("many.yaml", []byte("{name: x, cloud: aws, region: us-east-1, vpcs: {}"+strings.Repeat(", name: y", 1500)+"}"))
+	var problems Problems
+	require.ErrorAs(t, err, &problems)
+	require.Len(t, problems, maxShown+1)
+	require.Contains(t, problems[0].Message, `key "name" is given twice`)
+	require.Equal(t, "many.yaml: 1451 more problems are not shown", problems[maxShown].String())
+}
+
+func TestAFileThatIsTooLongIsRefusedAndNotCut(t *testing.T) {
+	text := small + strings.Repeat("#", MaxSize-len(small))
+	_, err := Parse("long.yaml", []byte(text))
+	require.NoError(t, err)
+	_, err = Read("long.yaml", strings.NewReader(text+"#"))
+	require.ErrorContains(t, err, "long.yaml: the file has more than 1048576 bytes")
+	_, err = Load("/dev/zero")
+	require.ErrorContains(t, err, "/dev/zero: the file has more than")
+}
+
+func TestTheMarkStandsUnderItsPlaceInALongLine(t *testing.T) {
+	line := `{"x-a": "` + strings.Repeat("ü", 300) + `", "naem": "x", "x-b": "` + strings.Repeat("b", 300) + `"}`
+	for name, text := range map[string]string{"before and behind": line, "at the end": strings.SplitAfter(line, `"naem": "x"`)[0] + "}"} {
+		_, err := Parse("line.json", []byte(text))
+		var problems Problems
+		require.ErrorAs(t, err, &problems)
+		named := false
+		for _, p := range problems {
+			if p.Line == 0 {
+				continue
+			}
+			rows := strings.Split(p.Excerpt, "\n")
+			require.Len(t, rows, 2, name)
+			for _, row := range rows {
+				require.LessOrEqual(t, len([]rune(row)), maxExcerpt+10, name)
+			}
+			if strings.Contains(p.Message, "naem") {
+				mark := strings.Index(rows[1], "^")
+				require.Equal(t, `"naem"`, string([]rune(rows[0])[mark:mark+len(`"naem"`)]), name)
+				named = true
+			}
+		}
+		require.True(t, named, "the misspelt key is named")
+	}
+}
