@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/internal/house"
 )
 
 const module = "github.com/plinksim/plinksim"
@@ -87,6 +89,13 @@ func TestTheModelReadsNoFile(t *testing.T) {
 				"%s imports %s: pkg/topology stands on the standard library alone", file, imported)
 		}
 	}
+}
+
+// How clouds differ is written in their Profiles; nobody asks which one it is.
+func TestNobodyAsksForACloudByItsName(t *testing.T) {
+	tree, err := house.Read(".")
+	require.NoError(t, err)
+	require.Empty(t, tree.CloudComparisons())
 }
 
 // The table of packages in ARCHITECTURE.md is the one above.

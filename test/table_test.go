@@ -19,8 +19,8 @@ import (
 // situations are what happens to the endpoint in zones h and i, in this order.
 var situations = []struct {
 	name string
-	open bool   // somebody answers; where nobody does, there is no use in waiting
-	only string // the cloud that has it
+	open bool           // somebody answers; where nobody does, there is no use in waiting
+	only topology.Cloud // the cloud that has it
 	make func(*testing.T, *plinktest.Lab)
 }{
 	{"nobody has accepted", false, "", func(*testing.T, *plinktest.Lab) {}},

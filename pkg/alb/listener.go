@@ -105,7 +105,7 @@ func (l *Listener) Configure(cfg Config) {
 		s.groups[cfg.Groups[i].Name] = &cfg.Groups[i]
 	}
 	s.transport = l.newTransport(cfg)
-	if cfg.Protocol == "https" {
+	if cfg.Protocol == topology.HTTPS {
 		s.tls = &tls.Config{Certificates: cfg.Certificates, NextProtos: []string{"h2", "http/1.1"}}
 	}
 	if old := l.state.Swap(s); old != nil {

@@ -73,9 +73,9 @@ func respond(w http.ResponseWriter, f *topology.FixedResponse) {
 
 // location is where a redirect leads: the request's URL with what the redirect
 // says otherwise. A port is left out where it is the protocol's own.
-func location(to *topology.Redirect, protocol string, port uint16, r *http.Request) string {
+func location(to *topology.Redirect, protocol topology.Protocol, port uint16, r *http.Request) string {
 	u := url.URL{
-		Scheme: cmp.Or(to.Protocol, protocol),
+		Scheme: string(cmp.Or(to.Protocol, protocol)),
 		Host:   cmp.Or(to.Host, hostname(r.Host)),
 		Path:   r.URL.Path, RawPath: r.URL.RawPath,
 		RawQuery: cmp.Or(to.Query, r.URL.RawQuery),
@@ -90,14 +90,14 @@ func location(to *topology.Redirect, protocol string, port uint16, r *http.Reque
 	if to.Protocol != "" && to.Protocol != protocol {
 		port = 0
 	}
-	if p := cmp.Or(to.Port, port); p != 0 && p != standardPort(u.Scheme) {
+	if p := cmp.Or(to.Port, port); p != 0 && p != standardPort(topology.Protocol(u.Scheme)) {
 		u.Host += ":" + strconv.Itoa(int(p))
 	}
 	return u.String()
 }
 
-func standardPort(protocol string) uint16 {
-	if protocol == "https" {
+func standardPort(protocol topology.Protocol) uint16 {
+	if protocol == topology.HTTPS {
 		return 443
 	}
 	return 80

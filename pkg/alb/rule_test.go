@@ -60,7 +60,7 @@ func TestRedirectsLead(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		to       topology.Redirect
-		protocol string
+		protocol topology.Protocol
 		port     uint16
 		target   string
 		want     string

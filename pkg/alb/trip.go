@@ -34,7 +34,7 @@ func tripOf(ctx context.Context) *trip { return ctx.Value(tripKey{}).(*trip) }
 // rewrite makes the server's request of the client's.
 func rewrite(p *httputil.ProxyRequest) {
 	t := tripOf(p.Out.Context())
-	p.Out.URL.Scheme, p.Out.URL.Host = t.group.Protocol, "server" // RoundTrip knows better
+	p.Out.URL.Scheme, p.Out.URL.Host = string(t.group.Protocol), "server" // RoundTrip knows better
 	p.Out.URL.RawQuery = p.In.URL.RawQuery
 	p.Out.Host = p.In.Host
 	p.Out.Trailer = p.In.Trailer // it is filled when the body has been read
@@ -63,7 +63,7 @@ func (t *trip) announce(in, out http.Header) {
 	for _, what := range t.HTTP.Forwarded {
 		switch what {
 		case "proto":
-			out.Set("X-Forwarded-Proto", t.Protocol)
+			out.Set("X-Forwarded-Proto", string(t.Protocol))
 		case "port":
 			out.Set("X-Forwarded-Port", fmt.Sprint(t.Port))
 		case "client_port":

@@ -179,7 +179,7 @@ func (c *compiler) link(ep topology.Endpoint, zone topology.EndpointZone, balanc
 		Name:      name,
 		Ingress:   c.numbers[zone.ENI.Device],
 		Match:     netip.AddrPortFrom(addr, listener.Port),
-		Protocol:  protocolNumber(listener.Protocol),
+		Protocol:  listener.Protocol.Transport().Number(),
 		Egress:    c.numbers[node.ENI.Device],
 		Local:     node.Local,
 		Idle:      listener.IdleTimeout,
@@ -214,10 +214,9 @@ func (c *compiler) identity(ep topology.Endpoint, listener topology.Listener) *f
 	if listener.ProxyProtocol == "" {
 		return nil
 	}
-	id := &fullnat.Identity{Header: fullnat.LayoutAlibaba, Endpoint: ep.ID}
-	if c.plan.Cloud == "aws" {
-		id.Header = fullnat.LayoutAWS
-	} else {
+	id := &fullnat.Identity{Header: fullnat.LayoutAWS, Endpoint: ep.ID}
+	if c.plan.Profile.HeaderNamesVPC {
+		id.Header = fullnat.LayoutAlibaba
 		vpc, err := c.plan.VPC(ep.VPC)
 		if err != nil {
 			panic("a plan names every VPC that its endpoints are in: " + err.Error())
@@ -306,7 +305,7 @@ func (c *compiler) resource(service, zone, pinned string) (*topology.LoadBalance
 // without cross-zone balancing only its own. A CLB has one node and serves its
 // whole VPC.
 func ServersOf(balancer *topology.LoadBalancer, zone string) string {
-	if balancer.CrossZone || balancer.Type == "clb" {
+	if balancer.PicksEverywhere() {
 		return ""
 	}
 	return zone
@@ -319,11 +318,4 @@ func zoneOf(connection control.Connection, zone string) control.Zone {
 		}
 	}
 	return control.Zone{Zone: zone, State: control.Wait}
-}
-
-func protocolNumber(name string) uint8 {
-	if name == "udp" {
-		return packet.ProtocolUDP
-	}
-	return packet.ProtocolTCP
 }

@@ -34,7 +34,7 @@ func (s Situation) Explain(from, to string) (*status.Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &status.Explanation{Schema: status.Schema, From: s.Plan.ShortName(*instance), To: to, Protocol: place.protocol}
+	e := &status.Explanation{Schema: status.Schema, From: s.Plan.ShortName(*instance), To: to, Protocol: string(place.protocol)}
 	addrs, station, err := s.resolve(instance, place.host)
 	if err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ func (s Situation) Explain(from, to string) (*status.Explanation, error) {
 			continue // who has no IPv6 takes the other address
 		}
 		w := walk{Situation: s, from: instance, flow: packet.FiveTuple{
-			Protocol: protocolNumber(place.protocol),
+			Protocol: place.protocol.Transport().Number(),
 			Src:      netip.AddrPortFrom(source, 0), Dst: netip.AddrPortFrom(addr, e.Port),
 		}, way: status.Route{Address: addr, Passes: true}}
 		if source.IsValid() {

@@ -23,7 +23,7 @@ func (w *walk) proxyAt(vpc string) (*topology.LoadBalancer, *topology.Node) {
 func (w *walk) atProxy(balancer *topology.LoadBalancer, node *topology.Node) {
 	w.passes("address", "%s is load balancer %s in zone %s", w.addr(), balancer.Name, node.Zone)
 	for _, listener := range balancer.Listeners {
-		if listener.Port == w.flow.Dst.Port() && protocolNumber(listener.Protocol) == w.flow.Protocol {
+		if listener.Port == w.flow.Dst.Port() && listener.Protocol.Transport().Number() == w.flow.Protocol {
 			w.passes("listener", "load balancer %s listens on %s %d", balancer.Name, listener.Protocol, listener.Port)
 			w.toServers(listener.ServerGroup, ServersOf(balancer, node.Zone), node)
 			return

@@ -20,13 +20,13 @@ import (
 
 // place is where a packet is to go.
 type place struct {
-	protocol string // tcp or udp
-	host     string // a reference, a domain name or an address
-	port     uint16 // 0 where none was named
+	protocol topology.Protocol // TCP or UDP
+	host     string            // a reference, a domain name or an address
+	port     uint16            // 0 where none was named
 }
 
 func (s Situation) place(to string) (place, error) {
-	p := place{protocol: "tcp"}
+	p := place{protocol: topology.TCP}
 	rest := to
 	if scheme, after, ok := strings.Cut(to, "://"); ok {
 		// Not url.Parse: in http://ep1@zone/ it takes ep1 for a user.
@@ -34,13 +34,13 @@ func (s Situation) place(to string) (place, error) {
 		if end := strings.IndexAny(after, "/?#"); end >= 0 {
 			rest = after[:end]
 		}
-		switch scheme {
-		case "tcp":
-		case "udp":
-			p.protocol = "udp"
-		case "http":
+		switch topology.Protocol(scheme) {
+		case topology.TCP:
+		case topology.UDP:
+			p.protocol = topology.UDP
+		case topology.HTTP:
 			p.port = 80
-		case "https":
+		case topology.HTTPS:
 			p.port = 443
 		default:
 			return p, fmt.Errorf("%q: %q is no protocol that can be followed: want tcp, udp, http or https", to, scheme)
@@ -156,7 +156,7 @@ func (s Situation) onlyPort(from *topology.Instance, p place, addrs []netip.Addr
 	var ports []uint16
 	for _, addr := range addrs {
 		for _, l := range s.linksAt(from.VPC, addr) {
-			if l.Protocol == protocolNumber(p.protocol) && !slices.Contains(ports, l.Match.Port()) {
+			if l.Protocol == p.protocol.Transport().Number() && !slices.Contains(ports, l.Match.Port()) {
 				ports = append(ports, l.Match.Port())
 			}
 		}

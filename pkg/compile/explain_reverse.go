@@ -61,7 +61,7 @@ func (w *walk) atGateway(gw *topology.NATGateway) {
 
 func (w *walk) entryOf(gw *topology.NATGateway) *topology.FullNATEntry {
 	i := slices.IndexFunc(gw.Entries, func(e topology.FullNATEntry) bool {
-		return e.NATIP == w.addr() && e.NATPort == w.flow.Dst.Port() && protocolNumber(e.Protocol) == w.flow.Protocol
+		return e.NATIP == w.addr() && e.NATPort == w.flow.Dst.Port() && e.Protocol.Transport().Number() == w.flow.Protocol
 	})
 	if i < 0 {
 		return nil

@@ -155,7 +155,7 @@ func (w *walk) atENI(eni *topology.ENI) {
 	w.isAdmitted(ep)
 	w.isUp(&node.ENI)
 	for _, listener := range balancer.Listeners {
-		if listener.Port == link.Match.Port() && protocolNumber(listener.Protocol) == link.Protocol {
+		if listener.Port == link.Match.Port() && listener.Protocol.Transport().Number() == link.Protocol {
 			w.toServers(listener.ServerGroup, ServersOf(balancer, node.Zone), node)
 		}
 	}

@@ -185,7 +185,7 @@ func (f *Faults) Impose(d *Desired, plan *topology.Plan, numbers Numbers) {
 	f.forget(plan)
 	s := dataplane.Shaping{Faults: map[packet.ENI]dataplane.Fault{}}
 	for _, ep := range plan.Endpoints {
-		s.Links = append(s.Links, f.shapedLinks(plan.Cloud, ep, numbers)...)
+		s.Links = append(s.Links, f.shapedLinks(plan.Profile.BandwidthPerZone, ep, numbers)...)
 	}
 	for _, eni := range plan.ENIs() {
 		if fault := f.of(*eni); fault != dataplane.NoFault {
@@ -206,7 +206,7 @@ func (f *Faults) of(eni topology.ENI) dataplane.Fault {
 // shapedLinks are what shares a bandwidth: a whole connection, and at AWS each
 // of its zones (AWS PrivateLink guide, "AWS PrivateLink quotas": bandwidth per
 // Availability Zone).
-func (f *Faults) shapedLinks(cloud string, ep topology.Endpoint, numbers Numbers) []dataplane.ShapedLink {
+func (f *Faults) shapedLinks(perZone bool, ep topology.Endpoint, numbers Numbers) []dataplane.ShapedLink {
 	i, err := f.Impairments(ep)
 	if err != nil {
 		panic("what was set was checked: " + err.Error())
@@ -215,7 +215,7 @@ func (f *Faults) shapedLinks(cloud string, ep topology.Endpoint, numbers Numbers
 		Name: ep.Name, Seed: i.Seed,
 		ToProvider: i.ToProvider, ToConsumer: i.ToConsumer,
 	}
-	if cloud != "aws" {
+	if !perZone {
 		for _, zone := range ep.Zones {
 			link.ENIs = append(link.ENIs, numbers[zone.ENI.Device])
 		}

@@ -14,14 +14,14 @@ import (
 )
 
 // faultyPlan has one endpoint in two zones, and what its file says of it.
-func faultyPlan(cloud string) *topology.Plan {
+func faultyPlan(cloud topology.Cloud) *topology.Plan {
 	eni := func(owner, zone string) topology.ENI {
 		return topology.ENI{Name: owner + "@" + zone, Device: owner + zone, Zone: zone}
 	}
 	file := topology.Impairment{Bandwidth: 100e6, Loss: 0.01}
 	return &topology.Plan{
-		Cloud: cloud,
-		VPCs:  []topology.VPC{{Subnets: []topology.Subnet{{Zone: "a"}, {Zone: "b"}}}},
+		Cloud: cloud, Profile: cloud.Profile(),
+		VPCs: []topology.VPC{{Subnets: []topology.Subnet{{Zone: "a"}, {Zone: "b"}}}},
 		Endpoints: []topology.Endpoint{{
 			Name: "ep1", Impairments: topology.Impairments{ToProvider: file, ToConsumer: file, Seed: 3},
 			Zones: []topology.EndpointZone{{Zone: "a", ENI: eni("ep1", "a")}, {Zone: "b", ENI: eni("ep1", "b")}},

@@ -93,7 +93,7 @@ func (n *namer) addZones(cfg *dns.Config, vpc string) {
 			cfg.Names = append(cfg.Names, name)
 		}
 	}
-	if n.plan.Cloud != "aws" {
+	if n.plan.Profile.ServiceNames {
 		cfg.Names = append(cfg.Names, n.serviceNames(vpc, hidden)...)
 	}
 	cfg.Names = append(cfg.Names, n.privateNames(vpc)...)

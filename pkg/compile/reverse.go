@@ -32,7 +32,7 @@ func (c *compiler) entry(gw topology.NATGateway, entry topology.FullNATEntry) {
 		return
 	}
 	idle := c.plan.Profile.TCPIdle
-	if entry.Protocol == "udp" {
+	if entry.Protocol == topology.UDP {
 		idle = c.plan.Profile.UDPIdle
 	}
 	connection, _ := c.state.Connection(ep.Service, ep.Name)
@@ -41,7 +41,7 @@ func (c *compiler) entry(gw topology.NATGateway, entry topology.FullNATEntry) {
 		Name:      reverseLinkName(gw, entry),
 		Ingress:   c.numbers[gw.ENI.Device],
 		Match:     netip.AddrPortFrom(entry.NATIP, entry.NATPort),
-		Protocol:  protocolNumber(entry.Protocol),
+		Protocol:  entry.Protocol.Transport().Number(),
 		Egress:    c.numbers[zone.ENI.Device],
 		Local:     []netip.Addr{zone.ENI.IP},
 		Connected: zoneOf(connection, zone.Zone).State.Open(),

@@ -14,7 +14,7 @@ import (
 func Status(state control.Snapshot) status.Lab {
 	plan := state.Plan
 	s := status.Lab{
-		Schema: status.Schema, Lab: plan.Name, Cloud: plan.Cloud, Region: plan.Region, File: plan.File,
+		Schema: status.Schema, Lab: plan.Name, Cloud: string(plan.Cloud), Region: plan.Region, File: plan.File,
 		VPCs: []status.VPC{}, Services: []status.EndpointService{}, Endpoints: []status.Endpoint{},
 		LoadBalancers: []status.LoadBalancer{}, NATGateways: []status.NATGateway{},
 		ServerGroups: []status.ServerGroup{}, Links: []status.Link{},
@@ -143,14 +143,14 @@ func endpointStatus(plan *topology.Plan, ep topology.Endpoint, state control.Sna
 
 func balancerStatus(balancer topology.LoadBalancer) status.LoadBalancer {
 	out := status.LoadBalancer{
-		Name: balancer.Name, ID: balancer.ID, Type: balancer.Type, VPC: balancer.VPC,
+		Name: balancer.Name, ID: balancer.ID, Type: string(balancer.Type), VPC: balancer.VPC,
 		Nodes: []status.Node{}, Listeners: []status.Listener{},
 	}
 	for _, node := range balancer.Nodes {
 		out.Nodes = append(out.Nodes, status.Node{Zone: node.Zone, IP: node.IP(), IPv6: node.ENI.IPv6, NATIPs: list(node.Local)})
 	}
 	for _, listener := range balancer.Listeners {
-		out.Listeners = append(out.Listeners, status.Listener{Protocol: listener.Protocol, Port: listener.Port, ServerGroup: listener.ServerGroup})
+		out.Listeners = append(out.Listeners, status.Listener{Protocol: string(listener.Protocol), Port: listener.Port, ServerGroup: listener.ServerGroup})
 	}
 	return out
 }

@@ -36,7 +36,7 @@ func gatewayStatus(plan *topology.Plan, gw control.NATGateway) status.NATGateway
 func entryStatus(plan *topology.Plan, e control.FullNATEntry) status.FullNATEntry {
 	spec := e.Spec
 	out := status.FullNATEntry{
-		Name: e.Name, ID: spec.ID, State: e.Status, Modified: e.Modified, Protocol: spec.Protocol,
+		Name: e.Name, ID: spec.ID, State: e.Status, Modified: e.Modified, Protocol: string(spec.Protocol),
 		NAT: netip.AddrPortFrom(spec.NATIP, spec.NATPort), Access: netip.AddrPortFrom(spec.AccessIP, spec.AccessPort),
 		Endpoint: spec.Endpoint, ENI: spec.Endpoint + "@" + spec.Zone, Domain: spec.Domain,
 	}

@@ -73,7 +73,7 @@ type Zone struct {
 // connection is a Connection as the plane holds it.
 type connection struct {
 	Connection
-	cloud    string
+	cloud    topology.Cloud
 	vpc      string // the endpoint's
 	limit    *int   // Mbit/s, of this connection alone
 	revision uint64 // of the newest change to it
@@ -95,7 +95,7 @@ func (c *connection) copy() Connection {
 	out.Zones = append([]Zone{}, c.Zones...) // empty, and not nil, for JSON
 	out.Actions = []Verb{}
 	for _, verb := range []Verb{Accept, Reject, Bandwidth} {
-		if _, ok := c.next(verb); ok && !(c.cloud == "aws" && notAtAWS[verb] != "") {
+		if _, ok := c.next(verb); ok && (c.cloud.Profile().TuneConnections || tuning[verb] == "") {
 			out.Actions = append(out.Actions, verb)
 		}
 	}
@@ -144,7 +144,7 @@ func (c *connection) enter(s State) {
 	c.State, c.Status = s, c.word(s)
 }
 
-func (z *Zone) enter(cloud string, s State) {
+func (z *Zone) enter(cloud topology.Cloud, s State) {
 	z.State, z.Status = s, Word(cloud, KindZone, s)
 	if s != Migrating && s != Migrated {
 		z.Replaced = ""

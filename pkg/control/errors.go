@@ -34,15 +34,15 @@ func (e *Error) Error() string { return e.Text }
 // error codes of the VPC API 2016-04-28, DeleteNatGateway, DeleteNatIp and
 // DeleteFullNatEntry. AWS: Amazon EC2 API
 // Reference, "Error codes for the Amazon EC2 API".
-var cloudWords = map[string]map[topology.Refusal]map[string]string{
-	"alibaba": {
+var cloudWords = map[topology.Cloud]map[topology.Refusal]map[string]string{
+	topology.Alibaba: {
 		topology.NotFound:       {"endpoint service": "EndpointServiceNotFound", "endpoint": "EndpointNotFound", "zone": "EndpointZoneNotFound", "NAT gateway": "InvalidNatGatewayId.NotFound", "FullNAT entry": "ResourceNotFound.FullNatEntry"},
 		topology.NotOwner:       {"endpoint service": "EndpointServiceNotFound", "endpoint": "EndpointNotFound"},
 		topology.NotWhitelisted: {"": "EndpointServiceNotFound"},
 		topology.WrongState:     {"connection": "EndpointConnectionOperationDenied", "zone": "EndpointConnectionOperationDenied", "endpoint": "EndpointOperationDenied", "endpoint service": "EndpointServiceOperationDenied", "NAT gateway": "IncorrectStatus.NatGateway", "NAT IP": "IncorrectStatus.NatIp", "FullNAT entry": "IncorrectStatus.FullNatEntry"},
 		topology.InUse:          {"endpoint": "EndpointOperationDenied", "NAT IP": "DependencyViolation.NatIp", "": "EndpointServiceConnectionDependence"},
 	},
-	"aws": {
+	topology.AWS: {
 		topology.NotFound:       {"endpoint service": "InvalidVpcEndpointServiceId.NotFound", "endpoint": "InvalidVpcEndpointId.NotFound", "load balancer": "NetworkLoadBalancerNotFoundException", "security group": "InvalidSecurityGroupID.NotFound"},
 		topology.NotOwner:       {"endpoint service": "InvalidVpcEndpointServiceId.NotFound", "endpoint": "InvalidVpcEndpointId.NotFound"},
 		topology.NotWhitelisted: {"": "InvalidServiceName"},
@@ -54,7 +54,7 @@ var cloudWords = map[string]map[topology.Refusal]map[string]string{
 }
 
 // in adds the cloud's word where there is none yet.
-func (e *Error) in(cloud string) *Error {
+func (e *Error) in(cloud topology.Cloud) *Error {
 	words := cloudWords[cloud][e.Code]
 	e.Word = cmp.Or(e.Word, words[e.Kind], words[""])
 	return e

@@ -197,7 +197,7 @@ func (g *gateway) changed() bool {
 }
 
 // fittedGateways is fitted for NAT gateways.
-func (l live) fittedGateways(plan *topology.Plan, cloud string, now time.Time) map[string]*gateway {
+func (l live) fittedGateways(plan *topology.Plan, cloud topology.Cloud, now time.Time) map[string]*gateway {
 	out := map[string]*gateway{}
 	for i := range plan.NATGateways {
 		planned := &plan.NATGateways[i]

@@ -176,7 +176,7 @@ func newLive() live {
 
 // fitted is a copy of what still belongs to a changed plan, with a record for
 // every object of it.
-func (l live) fitted(plan *topology.Plan, cloud string, now time.Time) live {
+func (l live) fitted(plan *topology.Plan, cloud topology.Cloud, now time.Time) live {
 	out := newLive()
 	for _, planned := range plan.Services {
 		s := l.services[planned.Name]

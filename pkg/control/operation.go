@@ -116,9 +116,9 @@ func (p *Plane) accountLocked(account string) *Error {
 	return nil
 }
 
-// notAtAWS are the operations that AWS does not have, and what to use in a lab
-// instead. EC2 API 2016-11-15: there is no action for them.
-var notAtAWS = map[Verb]string{
+// tuning are the operations on connections that not every cloud has, and what
+// to use in a lab instead. AWS: EC2 API 2016-11-15 has no action for them.
+var tuning = map[Verb]string{
 	topology.VerbBandwidth:   "plinksim fault set ENDPOINT --bandwidth limits it in the lab",
 	topology.VerbZoneEnable:  "plinksim fault up ENDPOINT@ZONE ends a fault",
 	topology.VerbZoneDisable: "plinksim fault down ENDPOINT@ZONE lets a zone of an endpoint fail",
@@ -126,25 +126,23 @@ var notAtAWS = map[Verb]string{
 	topology.VerbRelease:     "a zone keeps the load balancer that it was given first",
 }
 
+// knownToCloudLocked refuses what the lab's cloud cannot do.
 func (p *Plane) knownToCloudLocked(o topology.Operation) *Error {
-	if p.plan.Cloud != "aws" {
-		if o.PrivateDNS == nil {
-			return nil
-		}
-		return &Error{
-			Code: topology.Unsupported, Kind: "operation", Name: string(o.Verb), Text: fmt.Sprintf("endpoints of %s have no private DNS name", p.plan.Cloud),
-			Hint: "write a private zone with a cname to the endpoint",
-		}
-	}
-	hint, missing := notAtAWS[o.Verb]
-	what := fmt.Sprintf("aws has no operation %q", o.Verb)
+	cloud, can := p.plan.Cloud, p.plan.Profile
+	var what, hint string
 	switch {
-	case o.Verb == Accept && (o.Bandwidth != nil || len(o.Resources) > 0):
-		missing, what, hint = true, "aws accepts a connection without a bandwidth or load balancers of its own", "leave them out"
-	case o.ZoneAffinity != nil:
-		missing, what, hint = true, "names of aws endpoints have no zone affinity", "use the zone's name where the zone matters"
-	}
-	if !missing {
+	case o.PrivateDNS != nil && !can.PrivateDNS:
+		what = fmt.Sprintf("endpoints of %s have no private DNS name", cloud)
+		hint = "write a private zone with a cname to the endpoint"
+	case o.Verb == Accept && !can.TuneConnections && (o.Bandwidth != nil || len(o.Resources) > 0):
+		what = fmt.Sprintf("%s accepts a connection without a bandwidth or load balancers of its own", cloud)
+		hint = "leave them out"
+	case o.ZoneAffinity != nil && !can.ZoneAffinity:
+		what = fmt.Sprintf("names of %s endpoints have no zone affinity", cloud)
+		hint = "use the zone's name where the zone matters"
+	case tuning[o.Verb] != "" && !can.TuneConnections:
+		what, hint = fmt.Sprintf("%s has no operation %q", cloud, o.Verb), tuning[o.Verb]
+	default:
 		return nil
 	}
 	hint = strings.NewReplacer("ENDPOINT", o.Endpoint, "ZONE", o.Zone).Replace(hint)

@@ -131,9 +131,9 @@ func (p *Plane) replaceLocked(o topology.Operation) ([]Event, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	if balancer, err := p.plan.LoadBalancer(z.LoadBalancer); err == nil && balancer.Type == "nlb" && p.plan.Cloud == "alibaba" {
+	if balancer, err := p.plan.LoadBalancer(z.LoadBalancer); err == nil && balancer.Type == topology.NLB && p.plan.Profile.KeepNLB {
 		return nil, &Error{Code: topology.Unsupported, Kind: "zone", Name: c.name() + "@" + z.Zone,
-			Text: fmt.Sprintf("load balancer %q is an nlb, and alibaba replaces all load balancers but those", z.LoadBalancer),
+			Text: fmt.Sprintf("load balancer %q is an nlb, and %s replaces all load balancers but those", z.LoadBalancer, p.plan.Cloud),
 			Hint: fmt.Sprintf("disable the zone instead: plinksim connection zone disable %s %s %s", s.Name, c.Endpoint, z.Zone)}
 	}
 	to := o.Resource

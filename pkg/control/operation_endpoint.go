@@ -99,7 +99,7 @@ func (p *Plane) endpointDeleteLocked(o topology.Operation) ([]Event, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.plan.Cloud != "aws" && len(e.Zones) > 0 {
+	if p.plan.Profile.ZonesGoFirst && len(e.Zones) > 0 {
 		return nil, inUse("endpoint", e.Name, fmt.Sprintf("remove its zones first: plinksim endpoint zone remove %s %s", e.Name, e.Zones[0].Zone),
 			"endpoint %q cannot be deleted: it is still in zone %s", e.Name, zoneNames(e.Zones))
 	}

@@ -217,7 +217,7 @@ func (p *Plane) entryCreateLocked(o topology.Operation) ([]Event, *Error) {
 	if e := held.Entries[o.Entry]; e != nil && e.State != Gone {
 		return nil, already(KindEntry.noun(), name, "%s %q exists already", KindEntry.noun(), name)
 	}
-	spec := topology.FullNATEntry{Name: o.Entry, ID: p.plan.NewID("fullnat", name), Protocol: "tcp"}
+	spec := topology.FullNATEntry{Name: o.Entry, ID: p.plan.NewID("fullnat", name), Protocol: topology.TCP}
 	if err := p.specifyLocked(planned, held, &spec, o); err != nil {
 		return nil, err
 	}
@@ -292,7 +292,7 @@ func (p *Plane) specifyLocked(planned *topology.NATGateway, held *gateway, spec 
 	refuse := func(hint, format string, args ...any) *Error {
 		return invalid(KindEntry.noun(), name, hint, "FullNAT entry %q: "+format, append([]any{name}, args...)...)
 	}
-	spec.Protocol = cmp.Or(o.Protocol, spec.Protocol)
+	spec.Protocol = cmp.Or(topology.Protocol(o.Protocol), spec.Protocol)
 	spec.NATPort = cmp.Or(o.NATPort, spec.NATPort)
 	spec.AccessPort = cmp.Or(o.AccessPort, spec.AccessPort)
 	if o.NATIP.IsValid() {
@@ -304,7 +304,7 @@ func (p *Plane) specifyLocked(planned *topology.NATGateway, held *gateway, spec 
 	if o.Domain != nil {
 		spec.Domain = *o.Domain
 	}
-	if spec.Protocol != "tcp" && spec.Protocol != "udp" {
+	if spec.Protocol != topology.TCP && spec.Protocol != topology.UDP {
 		return refuse("use tcp or udp", "there is no protocol %q", spec.Protocol)
 	}
 	if spec.Domain != "" && !topology.IsHostName(spec.Domain) {

@@ -16,7 +16,7 @@ import (
 func backed() *topology.Plan {
 	in := func(vpc, name string) topology.Instance { return topology.Instance{Name: name, VPC: vpc, Zone: "h"} }
 	return &topology.Plan{
-		Name: "backed", Cloud: "alibaba",
+		Name: "backed", Cloud: topology.Alibaba, Profile: topology.Alibaba.Profile(),
 		Accounts: []topology.Account{{Name: "a"}, {Name: "b"}},
 		VPCs: []topology.VPC{
 			{Name: "vpc1", Account: "a", Instances: []topology.Instance{in("vpc1", "ecs1")}},

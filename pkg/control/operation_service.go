@@ -263,7 +263,7 @@ func (p *Plane) detachLocked(o topology.Operation) ([]Event, *Error) {
 	for _, r := range remove {
 		if c := p.userLocked(s.Name, r); c != nil {
 			hint := fmt.Sprintf("move it to another: plinksim connection replace %s %s %s, or reject it", s.Name, c.Endpoint, r.Zone)
-			if s.Reverse || p.plan.Cloud == "aws" {
+			if s.Reverse || !p.plan.Profile.TuneConnections {
 				hint = fmt.Sprintf("reject it first: plinksim connection reject %s %s", s.Name, c.Endpoint)
 			}
 			return nil, inUse("endpoint service", s.Name, hint, "endpoint service %q cannot give up %s: endpoint %q is connected to it", s.Name, r, c.Endpoint)
@@ -355,13 +355,13 @@ func (p *Plane) serviceDeleteLocked(o topology.Operation) ([]Event, *Error) {
 		if c.Service != s.Name {
 			continue
 		}
-		if _, ok := connectionLife.next[c.State][ServiceDelete]; !ok || p.plan.Cloud == "aws" && c.State == Wait {
+		if _, ok := connectionLife.next[c.State][ServiceDelete]; !ok || p.plan.Profile.WaitingKeepsService && c.State == Wait {
 			return nil, inUse("endpoint service", s.Name, fmt.Sprintf("reject it first: plinksim connection reject %s %s", s.Name, c.Endpoint),
 				"endpoint service %q cannot be deleted: %s is %s", s.Name, c, c.Status)
 		}
 		left = append(left, c)
 	}
-	if p.plan.Cloud != "aws" && len(s.Resources) > 0 {
+	if p.plan.Profile.ResourcesGoFirst && len(s.Resources) > 0 {
 		r := s.Resources[0]
 		return nil, &Error{Code: topology.WrongState, Kind: "endpoint service", Name: s.Name,
 			Text: fmt.Sprintf("endpoint service %q cannot be deleted: it still has %s", s.Name, resourceList(s.Resources)),

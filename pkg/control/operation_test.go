@@ -15,7 +15,7 @@ import (
 
 // market is account b, who offers svc1, and account a, who has ep1 and could
 // have ep2. Account c looks on.
-func market(cloud string) *topology.Plan {
+func market(cloud topology.Cloud) *topology.Plan {
 	nodes := func(zones ...string) (out []topology.Node) {
 		for _, z := range zones {
 			out = append(out, topology.Node{Zone: z})
@@ -36,7 +36,7 @@ func market(cloud string) *topology.Plan {
 	far := inZones(endpointOf("far", "svc1"), "j")
 	far.Absent = true
 	return &topology.Plan{
-		Name: "market", Cloud: cloud,
+		Name: "market", Cloud: cloud, Profile: cloud.Profile(),
 		Quotas:   topology.Quotas{ServicesPerAccount: 2, EndpointsPerVPC: 2, ResourcesPerService: 4, ResourcesPerZone: 2, GroupsPerEndpoint: 2},
 		Accounts: []topology.Account{{Name: "a"}, {Name: "b"}, {Name: "c"}},
 		VPCs: []topology.VPC{
@@ -130,7 +130,7 @@ func did(t require.TestingT, p *control.Plane, ops ...string) {
 func TestEveryRefusal(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		cloud  string // alibaba where it is empty
+		cloud  topology.Cloud // alibaba where it is empty
 		before []string
 		do     string
 		code   topology.Refusal
@@ -145,13 +145,13 @@ func TestEveryRefusal(t *testing.T) {
 
 		{name: "the service does not exist", do: "accept svc9 ep1", code: topology.NotFound, word: "EndpointServiceNotFound",
 			text: `endpoint service "svc9" does not exist`, hint: `there is "svc1", "svc2"`},
-		{name: "the service does not exist at aws", cloud: "aws", do: "accept svc9 ep1", code: topology.NotFound, word: "InvalidVpcEndpointServiceId.NotFound",
+		{name: "the service does not exist at aws", cloud: topology.AWS, do: "accept svc9 ep1", code: topology.NotFound, word: "InvalidVpcEndpointServiceId.NotFound",
 			text: `endpoint service "svc9" does not exist`, hint: `there is "svc1", "svc2"`},
 		{name: "who sees one service hears of no other", do: "service-show svc9 as=a", code: topology.NotFound, word: "EndpointServiceNotFound",
 			text: `endpoint service "svc9" does not exist`, hint: `there is "svc1"`},
 		{name: "a service is not shown to who is not on its whitelist", do: "service-show svc1 as=c", code: topology.NotWhitelisted, word: "EndpointServiceNotFound",
 			text: `endpoint service "svc1" does not exist to account "c", which is not on its whitelist`, hint: `account "b" may add it: plinksim service whitelist add svc1 c`},
-		{name: "nor at aws", cloud: "aws", do: "service-show svc1 as=c", code: topology.NotWhitelisted, word: "InvalidServiceName",
+		{name: "nor at aws", cloud: topology.AWS, do: "service-show svc1 as=c", code: topology.NotWhitelisted, word: "InvalidServiceName",
 			text: `endpoint service "svc1" does not exist to account "c", which is not on its whitelist`, hint: `account "b" may add it: plinksim service whitelist add svc1 c`},
 		{name: "a consumer does not change the service", do: "service-set svc1 auto=on as=a", code: topology.NotOwner, word: "EndpointServiceNotFound",
 			text: `account "a" may not manage endpoint service "svc1"`, hint: `"svc1" belongs to account "b", and only its owner may`},
@@ -170,7 +170,7 @@ func TestEveryRefusal(t *testing.T) {
 			text: `nothing of endpoint "ep1" is to be changed`, hint: "name a description, zone affinity or private DNS"},
 		{name: "the bandwidth of new connections is too small", do: "service-set svc1 mbit=50", code: topology.Invalid,
 			text: "a connection cannot have a bandwidth of 50 Mbit/s", hint: "choose 100 to 10240 Mbit/s, or none for no limit"},
-		{name: "aws has no zone affinity", cloud: "aws", do: "service-set svc1 affinity=on", code: topology.Unsupported,
+		{name: "aws has no zone affinity", cloud: topology.AWS, do: "service-set svc1 affinity=on", code: topology.Unsupported,
 			text: "names of aws endpoints have no zone affinity", hint: "use the zone's name where the zone matters"},
 
 		{name: "whom to whitelist does not exist", do: "whitelist-add svc1 account=z", code: topology.NotFound,
@@ -184,7 +184,7 @@ func TestEveryRefusal(t *testing.T) {
 
 		{name: "the load balancer does not exist", do: "attach svc1 lb=lb9", code: topology.NotFound,
 			text: `load balancer "lb9" does not exist`, hint: `there is "lb1", "lb2", "lb3", "lb4", "old", "theirs"`},
-		{name: "the load balancer does not exist at aws", cloud: "aws", do: "attach svc1 lb=lb9", code: topology.NotFound, word: "NetworkLoadBalancerNotFoundException",
+		{name: "the load balancer does not exist at aws", cloud: topology.AWS, do: "attach svc1 lb=lb9", code: topology.NotFound, word: "NetworkLoadBalancerNotFoundException",
 			text: `load balancer "lb9" does not exist`, hint: `there is "lb1", "lb2", "lb3", "lb4", "old", "theirs"`},
 		{name: "the load balancer is somebody else's", do: "attach svc1 lb=theirs", code: topology.Invalid,
 			text: `load balancer "theirs" belongs to account "c", and endpoint service "svc1" to "b"`, hint: "a service offers what its owner has"},
@@ -206,7 +206,7 @@ func TestEveryRefusal(t *testing.T) {
 			text: `load balancer "lb1" is not attached to endpoint service "svc2"`, hint: "it has no load balancers"},
 		{name: "a load balancer in use stays", before: []string{"accept svc1 ep1"}, do: "detach svc1 lb=lb1 zone=h", code: topology.InUse, word: "EndpointServiceConnectionDependence",
 			text: `endpoint service "svc1" cannot give up lb1@h: endpoint "ep1" is connected to it`, hint: "move it to another: plinksim connection replace svc1 ep1 h, or reject it"},
-		{name: "a load balancer in use stays at aws", cloud: "aws", before: []string{"accept svc1 ep1"}, do: "detach svc1 lb=lb1 zone=h", code: topology.InUse, word: "ExistingVpcEndpointConnections",
+		{name: "a load balancer in use stays at aws", cloud: topology.AWS, before: []string{"accept svc1 ep1"}, do: "detach svc1 lb=lb1 zone=h", code: topology.InUse, word: "ExistingVpcEndpointConnections",
 			text: `endpoint service "svc1" cannot give up lb1@h: endpoint "ep1" is connected to it`, hint: "reject it first: plinksim connection reject svc1 ep1"},
 		{name: "one that was replaced stays while sessions go through it", before: []string{"attach svc1 lb=lb2", "accept svc1 ep1 at=lb1@h", "replace svc1 ep1 zone=h"},
 			do: "detach svc1 lb=lb1 zone=h", code: topology.InUse, word: "EndpointServiceConnectionDependence",
@@ -222,7 +222,7 @@ func TestEveryRefusal(t *testing.T) {
 			text: `account "b" has 2 endpoint services, and may not have more`, hint: "delete one, or write quotas: {services_per_account: 3} in the topology file"},
 		{name: "a service with a connection is not deleted", before: []string{"accept svc1 ep1"}, do: "service-delete svc1", code: topology.InUse, word: "EndpointServiceConnectionDependence",
 			text: `endpoint service "svc1" cannot be deleted: the connection of endpoint "ep1" to endpoint service "svc1" is Connected`, hint: "reject it first: plinksim connection reject svc1 ep1"},
-		{name: "nor at aws with one that waits", cloud: "aws", do: "service-delete svc1", code: topology.InUse, word: "ExistingVpcEndpointConnections",
+		{name: "nor at aws with one that waits", cloud: topology.AWS, do: "service-delete svc1", code: topology.InUse, word: "ExistingVpcEndpointConnections",
 			text: `endpoint service "svc1" cannot be deleted: the connection of endpoint "ep1" to endpoint service "svc1" is pendingAcceptance`, hint: "reject it first: plinksim connection reject svc1 ep1"},
 		{name: "a service with load balancers is not deleted", do: "service-delete svc1", code: topology.WrongState, word: "EndpointServiceOperationDenied",
 			text: `endpoint service "svc1" cannot be deleted: it still has lb1@h and lb1@i`, hint: "detach them first: plinksim service detach svc1 lb1"},
@@ -250,11 +250,11 @@ func TestEveryRefusal(t *testing.T) {
 			text: `endpoint "far" asks for zone "j", which endpoint service "svc1" does not offer`, hint: `"svc1" is in h and i`},
 		{name: "nothing is offered at all", before: []string{"detach svc1 lb=lb1"}, do: "endpoint-create ep2", code: topology.Invalid,
 			text: `endpoint "ep2" asks for zone "h", which endpoint service "svc1" does not offer`, hint: `"svc1" has no load balancers`},
-		{name: "nothing is offered at all at aws", cloud: "aws", before: []string{"detach svc1 lb=lb1"}, do: "endpoint-create ep2", code: topology.Invalid, word: "InvalidParameter",
+		{name: "nothing is offered at all at aws", cloud: topology.AWS, before: []string{"detach svc1 lb=lb1"}, do: "endpoint-create ep2", code: topology.Invalid, word: "InvalidParameter",
 			text: `endpoint "ep2" asks for zone "h", which endpoint service "svc1" does not offer`, hint: `"svc1" has no load balancers`},
 		{name: "its service was deleted", before: []string{"detach svc1 lb=lb1", "service-delete svc1"}, do: "endpoint-create ep2", code: topology.NotFound, word: "EndpointServiceNotFound",
 			text: `endpoint service "svc1" does not exist`, hint: `account "a" sees no endpoint service`},
-		{name: "a third endpoint of a vpc", cloud: "aws", before: []string{"endpoint-create ep2", "attach svc1 lb=lb4 zone=j"}, do: "endpoint-create far", code: topology.Quota, word: "VpcEndpointLimitExceeded",
+		{name: "a third endpoint of a vpc", cloud: topology.AWS, before: []string{"endpoint-create ep2", "attach svc1 lb=lb4 zone=j"}, do: "endpoint-create far", code: topology.Quota, word: "VpcEndpointLimitExceeded",
 			text: `vpc "vpc1" has 2 endpoints, and may not have more`, hint: "delete one, or write quotas: {endpoints_per_vpc: 3} in the topology file"},
 		{name: "an endpoint in zones is not deleted", do: "endpoint-delete ep1", code: topology.InUse, word: "EndpointOperationDenied",
 			text: `endpoint "ep1" cannot be deleted: it is still in zone h and i`, hint: "remove its zones first: plinksim endpoint zone remove ep1 h"},
@@ -272,7 +272,7 @@ func TestEveryRefusal(t *testing.T) {
 
 		{name: "the group does not exist", do: "group-add ep1 group=none", code: topology.NotFound,
 			text: `security group "none" does not exist`, hint: `there is "web", "ssh", "dns"`},
-		{name: "the group does not exist at aws", cloud: "aws", do: "group-add ep1 group=none", code: topology.NotFound, word: "InvalidSecurityGroupID.NotFound",
+		{name: "the group does not exist at aws", cloud: topology.AWS, do: "group-add ep1 group=none", code: topology.NotFound, word: "InvalidSecurityGroupID.NotFound",
 			text: `security group "none" does not exist`, hint: `there is "web", "ssh", "dns"`},
 		{name: "the endpoint is in the group already", do: "group-add ep1 group=web", code: topology.WrongState, word: "EndpointOperationDenied",
 			text: `endpoint "ep1" is in security group "web" already`, hint: "there is nothing to do"},
@@ -291,7 +291,7 @@ func TestEveryRefusal(t *testing.T) {
 			text: `endpoint service "svc1" has no load balancer in zone "i"`, hint: "attach one: plinksim service attach svc1 LOAD_BALANCER --zone i"},
 		{name: "accepted with too much bandwidth", do: "accept svc1 ep1 mbit=20000", code: topology.Invalid,
 			text: "a connection cannot have a bandwidth of 20000 Mbit/s", hint: "choose 100 to 10240 Mbit/s, or none for no limit"},
-		{name: "aws accepts as it is", cloud: "aws", do: "accept svc1 ep1 mbit=200", code: topology.Unsupported,
+		{name: "aws accepts as it is", cloud: topology.AWS, do: "accept svc1 ep1 mbit=200", code: topology.Unsupported,
 			text: "aws accepts a connection without a bandwidth or load balancers of its own", hint: "leave them out"},
 		{name: "what waits has no bandwidth", do: "bandwidth svc1 ep1 mbit=200", code: topology.WrongState, word: "EndpointConnectionOperationDenied",
 			text: `the connection of endpoint "ep1" to endpoint service "svc1" cannot be given another bandwidth while it is Disconnected`, hint: "it must be Connected"},
@@ -299,7 +299,7 @@ func TestEveryRefusal(t *testing.T) {
 			text: `the connection of endpoint "ep1" to endpoint service "svc1" gets no bandwidth`, hint: "name one in Mbit/s, or none"},
 		{name: "too small a bandwidth", before: []string{"accept svc1 ep1"}, do: "bandwidth svc1 ep1 mbit=99", code: topology.Invalid,
 			text: "a connection cannot have a bandwidth of 99 Mbit/s", hint: "choose 100 to 10240 Mbit/s, or none for no limit"},
-		{name: "aws changes no bandwidth", cloud: "aws", before: []string{"accept svc1 ep1"}, do: "bandwidth svc1 ep1 mbit=200", code: topology.Unsupported,
+		{name: "aws changes no bandwidth", cloud: topology.AWS, before: []string{"accept svc1 ep1"}, do: "bandwidth svc1 ep1 mbit=200", code: topology.Unsupported,
 			text: `aws has no operation "bandwidth"`, hint: "plinksim fault set ep1 --bandwidth limits it in the lab"},
 
 		{name: "a zone of what is not connected", do: "zone-disable svc1 ep1 zone=h", code: topology.WrongState, word: "EndpointConnectionOperationDenied",
@@ -312,7 +312,7 @@ func TestEveryRefusal(t *testing.T) {
 			text: `zone "h" of the connection of endpoint "ep1" to endpoint service "svc1" is already Disconnected`, hint: "there is nothing to do"},
 		{name: "a zone without a load balancer is not enabled", before: []string{"accept svc1 ep1", "zone-disable svc1 ep1 zone=i", "detach svc1 lb=lb1 zone=i"}, do: "zone-enable svc1 ep1 zone=i", code: topology.Invalid,
 			text: `endpoint service "svc1" has no load balancer in zone "i"`, hint: "attach one: plinksim service attach svc1 LOAD_BALANCER --zone i"},
-		{name: "aws disables no zone", cloud: "aws", before: []string{"accept svc1 ep1"}, do: "zone-disable svc1 ep1 zone=h", code: topology.Unsupported,
+		{name: "aws disables no zone", cloud: topology.AWS, before: []string{"accept svc1 ep1"}, do: "zone-disable svc1 ep1 zone=h", code: topology.Unsupported,
 			text: `aws has no operation "zone-disable"`, hint: "plinksim fault down ep1@h lets a zone of an endpoint fail"},
 
 		{name: "there is nothing to replace it by", before: []string{"accept svc1 ep1"}, do: "replace svc1 ep1 zone=h", code: topology.Invalid,
@@ -328,7 +328,7 @@ func TestEveryRefusal(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.cloud == "" {
-				tt.cloud = "alibaba"
+				tt.cloud = topology.Alibaba
 			}
 			p := newPlane(t, market(tt.cloud))
 			did(t, p, tt.before...)
@@ -359,7 +359,7 @@ func TestEveryRefusal(t *testing.T) {
 func TestOperations(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		cloud string
+		cloud topology.Cloud
 		do    []string
 		want  string // connection; zones with their load balancers; service and endpoint
 		event string // of the last operation
@@ -427,7 +427,7 @@ func TestOperations(t *testing.T) {
 			event: `account "a" created endpoint "ep2"`},
 		{name: "an endpoint without zones is deleted", do: []string{"accept svc1 ep1", "zone-remove ep1 zone=h", "zone-remove ep1 zone=i", "endpoint-delete ep1"},
 			want: "", event: `account "a" deletes endpoint "ep1"`},
-		{name: "aws deletes one with its zones", cloud: "aws", do: []string{"accept svc1 ep1", "endpoint-delete ep1"},
+		{name: "aws deletes one with its zones", cloud: topology.AWS, do: []string{"accept svc1 ep1", "endpoint-delete ep1"},
 			want: "", event: `account "a" deletes endpoint "ep1"`},
 		{name: "a deleted one comes back with its zones", do: []string{"zone-remove ep1 zone=h", "zone-remove ep1 zone=i", "endpoint-delete ep1", "endpoint-create ep1"},
 			want:  "ep1 Disconnected 1024 Mbit/s, h Wait , i Wait ",
@@ -446,7 +446,7 @@ func TestOperations(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.cloud == "" {
-				tt.cloud = "alibaba"
+				tt.cloud = topology.Alibaba
 			}
 			p := newPlane(t, market(tt.cloud))
 			last := len(tt.do) - 1
@@ -523,7 +523,7 @@ func TestStatesOnTheWay(t *testing.T) {
 		return strings.Join(append(out, connections(p)), "; ")
 	}
 	for _, tt := range []struct {
-		cloud  string
+		cloud  topology.Cloud
 		before []string
 		do     string
 		want   string
@@ -540,7 +540,7 @@ func TestStatesOnTheWay(t *testing.T) {
 		{"aws", []string{"accept svc1 ep1"}, "endpoint-delete ep1", "ep1 deleting; ep1 deleting 1024 Mbit/s, h deleting lb1, i deleting lb1"},
 		{"alibaba", []string{"detach svc1 lb=lb1"}, "service-delete svc1", "svc1 Deleting; ep1 ServiceDeleted 1024 Mbit/s, h Wait , i Wait "},
 	} {
-		t.Run(tt.cloud+": "+tt.do, func(t *testing.T) {
+		t.Run(string(tt.cloud)+": "+tt.do, func(t *testing.T) {
 			p := newPlane(t, market(tt.cloud))
 			did(t, p, tt.before...)
 			_, err := p.Do(op(t, tt.do))
@@ -646,7 +646,7 @@ func TestEveryVerbIsAnOperation(t *testing.T) {
 // offers, and a restart goes on with the same.
 func TestAnyOperations(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		cloud := rapid.SampledFrom([]string{"alibaba", "aws", "rfc"}).Draw(t, "cloud")
+		cloud := rapid.SampledFrom([]topology.Cloud{topology.Alibaba, topology.AWS, topology.RFC}).Draw(t, "cloud")
 		p := newPlane(t, market(cloud))
 		one := func(name string, of ...string) string { return rapid.SampledFrom(of).Draw(t, name) }
 		var seq uint64
@@ -711,7 +711,7 @@ func TestAnyOperations(t *testing.T) {
 
 // Alibaba Cloud replaces all load balancers but NLBs.
 func TestAnNLBIsReplacedByNoCloud(t *testing.T) {
-	of := func(cloud string) *control.Plane {
+	of := func(cloud topology.Cloud) *control.Plane {
 		plan := market(cloud)
 		for i := range plan.LoadBalancers {
 			plan.LoadBalancers[i].Type = "nlb"

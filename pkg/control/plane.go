@@ -255,7 +255,7 @@ func (p *Plane) State() Snapshot {
 	return s
 }
 
-func (o *object) view(name, cloud string, kind Kind) Object {
+func (o *object) view(name string, cloud topology.Cloud, kind Kind) Object {
 	return Object{Name: name, State: o.State, Status: Word(cloud, kind, o.State), Modified: o.Modified}
 }
 

@@ -25,9 +25,9 @@ func clock() time.Time { return epoch }
 
 // planOf has one service, svc1 of account a with a load balancer in zones h
 // and i, and one endpoint, ep1 of account a in both zones.
-func planOf(cloud string) *topology.Plan {
+func planOf(cloud topology.Cloud) *topology.Plan {
 	return &topology.Plan{
-		Name: "lab", Cloud: cloud,
+		Name: "lab", Cloud: cloud, Profile: cloud.Profile(),
 		Accounts: []topology.Account{{Name: "a"}, {Name: "b"}},
 		Services: []topology.EndpointService{{
 			Name: "svc1", Account: "a", Whitelist: []string{"a"},
@@ -85,7 +85,7 @@ func bringTo(t require.TestingT, p *control.Plane, s control.State) {
 
 func TestEveryVerbInEveryState(t *testing.T) {
 	for _, tt := range []struct {
-		cloud string
+		cloud topology.Cloud
 		from  control.State
 		verb  control.Verb
 		want  control.State // "" where it is refused
@@ -117,7 +117,7 @@ func TestEveryVerbInEveryState(t *testing.T) {
 		{"aws", control.Disconnected, control.Reject, "", `the connection of endpoint "ep1" to endpoint service "svc1" is already rejected`, "there is nothing to do"},
 		{"aws", control.Connected, control.Accept, "", `the connection of endpoint "ep1" to endpoint service "svc1" is already available`, "there is nothing to do"},
 	} {
-		t.Run(tt.cloud+": "+string(tt.verb)+" when "+string(tt.from), func(t *testing.T) {
+		t.Run(string(tt.cloud)+": "+string(tt.verb)+" when "+string(tt.from), func(t *testing.T) {
 			p := newPlane(t, planOf(tt.cloud))
 			bringTo(t, p, tt.from)
 			before := p.State()
@@ -495,7 +495,7 @@ func TestRestoreRefusesWhatItCannotRead(t *testing.T) {
 // grow, and a report always settles everything.
 func TestAnyHistory(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := newPlane(t, planOf(rapid.SampledFrom([]string{"alibaba", "aws"}).Draw(t, "cloud")))
+		p := newPlane(t, planOf(rapid.SampledFrom([]topology.Cloud{"alibaba", "aws"}).Draw(t, "cloud")))
 		revision, seq := p.Revision(), uint64(0)
 		t.Repeat(map[string]func(*rapid.T){
 			"accept": func(*rapid.T) { _ = decide(p, control.Accept, "", "svc1", "ep1") },
@@ -530,7 +530,7 @@ func TestAnyHistory(t *testing.T) {
 	})
 }
 
-func cloudOf(p *control.Plane) string {
+func cloudOf(p *control.Plane) topology.Cloud {
 	if s := p.State().Connections[0]; s.Status == control.Word("aws", control.KindConnection, s.State) {
 		return "aws"
 	}

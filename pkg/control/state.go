@@ -165,23 +165,30 @@ var objectLife = life{
 // word for waiting, and none for the way to rejected ("AWS PrivateLink
 // concepts", endpoint states; values as the API returns them; those of
 // services in CreateVpcEndpointServiceConfiguration).
-func Word(cloud string, kind Kind, s State) string {
-	switch {
-	case cloud == "aws" && kind == KindService:
-		return awsServiceWords[s]
-	case cloud == "aws":
-		return awsWords[s]
-	case kind == KindConnection && s == Wait:
-		return string(Disconnected)
-	case kind == KindConnection && s == Modifying:
-		return string(Pending)
-	case kind == KindGateway || kind == KindNATIP || kind == KindEntry:
-		return string(cmp.Or(natWords[s], s))
+func Word(cloud topology.Cloud, kind Kind, s State) string {
+	words, ok := stateWords[cloud][kind]
+	if !ok {
+		words = stateWords[cloud][""]
 	}
-	return string(s)
+	return string(cmp.Or(words[s], s))
 }
 
-var awsWords = map[State]string{
+// stateWords are by the kind of the object, "" for all others. What is missing
+// is called as the state is.
+var stateWords = map[topology.Cloud]map[Kind]map[State]State{
+	topology.Alibaba: alibabaWords,
+	topology.AWS:     {"": awsWords, KindService: awsServiceWords},
+	topology.RFC:     alibabaWords,
+}
+
+var alibabaWords = map[Kind]map[State]State{
+	KindConnection: {Wait: Disconnected, Modifying: Pending},
+	KindGateway:    natWords,
+	KindNATIP:      natWords,
+	KindEntry:      natWords,
+}
+
+var awsWords = map[State]State{
 	Wait:           "pendingAcceptance",
 	Connecting:     "pending",
 	Connected:      "available",
@@ -204,7 +211,7 @@ var awsWords = map[State]string{
 // ListFullNatEntries also says Pending is taken for a slip).
 var natWords = map[State]State{Active: "Available", Pending: "Modifying"}
 
-var awsServiceWords = map[State]string{
+var awsServiceWords = map[State]State{
 	Creating: "Pending", Active: "Available", Pending: "Available", Deleting: "Deleting", Gone: "Deleted",
 }
 
@@ -223,9 +230,9 @@ func (l life) table(kinds ...Kind) string {
 	for _, v := range l.verbs {
 		header = append(header, string(v))
 	}
-	header = append(header, "alibaba")
+	header = append(header, string(topology.Alibaba))
 	for _, k := range kinds {
-		header = append(header, strings.TrimSpace("aws "+awsOf(k)))
+		header = append(header, strings.TrimSpace(string(topology.AWS)+" "+awsOf(k)))
 	}
 	b.WriteString("| " + strings.Join(header, " | ") + " |\n" + strings.Repeat("|---", len(header)) + "|\n")
 	for _, s := range l.states {
@@ -233,9 +240,9 @@ func (l life) table(kinds ...Kind) string {
 		for _, v := range l.verbs {
 			row = append(row, orDash(l.next[s][v]))
 		}
-		row = append(row, Word("alibaba", kinds[0], s))
+		row = append(row, Word(topology.Alibaba, kinds[0], s))
 		for _, k := range kinds {
-			row = append(row, Word("aws", k, s))
+			row = append(row, Word(topology.AWS, k, s))
 		}
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
 	}

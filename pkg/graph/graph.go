@@ -198,7 +198,7 @@ func (d *drawing) gateway(gw *topology.NATGateway) {
 func (d *drawing) balancer(l *topology.LoadBalancer) {
 	for _, node := range l.Nodes {
 		from := id("node", l.Name, node.Zone)
-		d.eni(Node{ID: from, Kind: BalancerNode, Label: []string{node.ENI.Name, l.Type + " " + node.IP().String()}}, node.ENI)
+		d.eni(Node{ID: from, Kind: BalancerNode, Label: []string{node.ENI.Name, string(l.Type) + " " + node.IP().String()}}, node.ENI)
 		for _, listener := range l.Listeners {
 			for _, group := range listener.Groups() {
 				d.listener(l, &node, from, &listener, group)
@@ -217,7 +217,7 @@ func (d *drawing) listener(l *topology.LoadBalancer, node *topology.Node, from s
 		if err != nil {
 			panic("a plan names every instance of its servers: " + err.Error())
 		}
-		if l.Type != "clb" && !l.CrossZone && instance.Zone != node.Zone {
+		if !l.PicksEverywhere() && instance.Zone != node.Zone {
 			continue
 		}
 		e := Edge{From: from, To: id("instance", instance.VPC, instance.Name), Label: fmt.Sprintf("%s %d", listener.Protocol, listener.Port)}

@@ -63,7 +63,7 @@ func firewallOf(vpc *topology.VPC, inst *topology.Instance) Firewall {
 		f.FiltersEgress = false
 	case open:
 		// Everything, after what the other groups deny.
-		f.Egress = append(f.Egress, topology.Rule{Protocol: "all", LastPort: 65535})
+		f.Egress = append(f.Egress, topology.Rule{Protocol: topology.AllProtocols, LastPort: 65535})
 	}
 	return f
 }
@@ -304,8 +304,8 @@ func (c *chain) write(conn *nftables.Conn, table *nftables.Table, mark string) {
 }
 
 func (s side) ruleOf(r topology.Rule) nftRule {
-	protocol := r.Protocol
-	if protocol == "icmp" && r.Peer.Addr().Is6() {
+	protocol := string(r.Protocol)
+	if r.Protocol == topology.ICMP && r.Peer.Addr().Is6() {
 		protocol = "ipv6-icmp"
 	}
 	matches := []nftRule{s.matchPeer(r.Peer), matchPorts(protocol, r.FirstPort, r.LastPort)}

@@ -81,7 +81,7 @@ func testENI(name, vpc, subnet, ip, device string) topology.ENI {
 	}
 }
 
-func rule(protocol string, first, last uint16, peer string) topology.Rule {
+func rule(protocol topology.Protocol, first, last uint16, peer string) topology.Rule {
 	return topology.Rule{Priority: 1, Protocol: protocol, FirstPort: first, LastPort: last, Peer: netip.MustParsePrefix(peer)}
 }
 

@@ -69,7 +69,7 @@ func beside(plan *topology.Plan, name string) string {
 
 // certificates of a listener: those that are given, or one made for it.
 func (l *Lab) certificates(plan *topology.Plan, listener topology.Listener) ([]tls.Certificate, error) {
-	if listener.Protocol != "https" {
+	if listener.Protocol != topology.HTTPS {
 		return nil, nil
 	}
 	if len(listener.HTTP.Certificates) > 0 {
@@ -90,7 +90,7 @@ func (l *Lab) certificates(plan *topology.Plan, listener topology.Listener) ([]t
 // it.
 func (l *Lab) prepareAuthority(plan *topology.Plan) error {
 	for _, spec := range proxiesOf(plan) {
-		if spec.Protocol == "https" && len(spec.HTTP.Certificates) == 0 {
+		if spec.Protocol == topology.HTTPS && len(spec.HTTP.Certificates) == 0 {
 			_, err := l.authority(plan)
 			return err
 		}

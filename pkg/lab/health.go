@@ -74,7 +74,7 @@ func (l *Lab) group(name string) *runningGroup {
 
 // balancerOf is the type of load balancer that uses a group, "" where none
 // does.
-func balancerOf(plan *topology.Plan, group string) string {
+func balancerOf(plan *topology.Plan, group string) topology.LoadBalancerType {
 	for _, balancer := range plan.LoadBalancers {
 		for _, listener := range balancer.Listeners {
 			if slices.Contains(listener.Groups(), group) {

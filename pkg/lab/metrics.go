@@ -46,7 +46,7 @@ func (l *Lab) Metrics() Metrics {
 	plan, engine, ports := l.Plan(), l.engine.Stats(), l.engine.PortUse(maxNATPortUse)
 	engine.Table.Links = compile.ByReceiver(l.plane.State().Plan, engine.Table.Links)
 	m := Metrics{
-		Lab: plan.Name, Cloud: plan.Cloud, Region: plan.Region, Started: l.started,
+		Lab: plan.Name, Cloud: string(plan.Cloud), Region: plan.Region, Started: l.started,
 		Engine: engine, Workers: l.engine.Each(), ENIs: map[string]dataplane.ENIStats{},
 		Connections: l.plane.State().Connections,
 		Groups:      map[string][]lb.ServerHealth{}, Resolvers: map[string]dns.Stats{},

@@ -34,7 +34,7 @@ func (c *Checker) Run(ctx context.Context) {
 	var probes sync.WaitGroup
 	probes.Go(func() { c.keepTime(ctx) })
 	for _, s := range config.Servers {
-		if config.HealthCheck.Protocol != "none" {
+		if config.HealthCheck.Protocol != topology.NoProtocol {
 			probes.Go(func() { c.watch(ctx, config.HealthCheck, s) })
 		}
 	}
@@ -82,7 +82,7 @@ func pace(check topology.HealthCheck, hurry bool) time.Duration {
 // patience is the check with the timeout that a probe has now. Where silence is
 // health, nobody who starts a lab should have to listen to all of it.
 func patience(check topology.HealthCheck, hurry bool) topology.HealthCheck {
-	if hurry && check.Protocol == "udp" && check.Response == "" {
+	if hurry && check.Protocol == topology.UDP && check.Response == "" {
 		check.Timeout = min(check.Timeout, quietEnough)
 	}
 	return check

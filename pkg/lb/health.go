@@ -52,7 +52,7 @@ type health struct {
 }
 
 func newHealth(check topology.HealthCheck) health {
-	if check.Protocol == "none" {
+	if check.Protocol == topology.NoProtocol {
 		return health{state: Unchecked, served: true}
 	}
 	return health{reason: "not checked yet"}

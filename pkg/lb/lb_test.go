@@ -38,7 +38,7 @@ func flow(i int) packet.FiveTuple {
 }
 
 // groupOf has a server for each weight.
-func groupOf(scheduler, check string, weights ...int) topology.ServerGroup {
+func groupOf(scheduler topology.Scheduler, check topology.Protocol, weights ...int) topology.ServerGroup {
 	g := topology.ServerGroup{
 		Name: "rs1", Scheduler: scheduler, Protocol: "tcp",
 		HealthCheck: topology.HealthCheck{Protocol: check, Interval: 2 * time.Second, Timeout: 5 * time.Second, Healthy: 3, Unhealthy: 3},
@@ -66,7 +66,7 @@ func pickNames(p *lb.Picker, n int) string {
 func TestPick(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
-		scheduler string
+		scheduler topology.Scheduler
 		weights   []int
 		want      string
 	}{

@@ -1,6 +1,8 @@
 package lb
 
-import "container/heap"
+import (
+	"container/heap"
+)
 
 // place is a server's place in the heap of one pool.
 type place struct {

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 // Picker chooses servers of one group for the sessions of one way through the
@@ -69,11 +70,11 @@ func (p *Picker) Pick(f packet.FiveTuple) (netip.AddrPort, bool) {
 
 func (p *Picker) choose(c *choice, f packet.FiveTuple) *server {
 	switch c.scheduler {
-	case "wlc":
+	case topology.WeightedLeast:
 		return c.heap[0].server
-	case "sch":
+	case topology.SourceHash:
 		return c.servers[c.table[hashSource(f)%tableSize]]
-	case "tch":
+	case topology.FlowHash:
 		return c.servers[c.table[hashFlow(f)%tableSize]]
 	}
 	if c != p.from {

@@ -12,9 +12,10 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/lb"
 	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-var schedulers = []string{"rr", "wrr", "wlc", "sch", "tch"}
+var schedulers = []topology.Scheduler{"rr", "wrr", "wlc", "sch", "tch"}
 
 // leastLoadedTwin says plainly what wlc is: look at all servers, take the one
 // with the fewest sessions for its weight, of equal ones the heavier, then the
@@ -110,8 +111,8 @@ func picks(p *lb.Picker, n int) map[netip.AddrPort]int {
 
 func TestHashesShareByWeight(t *testing.T) {
 	const n = 200_000
-	for _, scheduler := range []string{"sch", "tch"} {
-		t.Run(scheduler, func(t *testing.T) {
+	for _, scheduler := range []topology.Scheduler{"sch", "tch"} {
+		t.Run(string(scheduler), func(t *testing.T) {
 			weights := []int{100, 50, 10, 100, 1}
 			got := picks(lb.NewGroup(groupOf(scheduler, "none", weights...)).Picker(""), n)
 			for i, w := range weights {
@@ -123,8 +124,8 @@ func TestHashesShareByWeight(t *testing.T) {
 }
 
 func TestHashesKeepToTheirServer(t *testing.T) {
-	for _, scheduler := range []string{"sch", "tch"} {
-		t.Run(scheduler, func(t *testing.T) {
+	for _, scheduler := range []topology.Scheduler{"sch", "tch"} {
+		t.Run(string(scheduler), func(t *testing.T) {
 			before := lb.NewGroup(groupOf(scheduler, "tcp", 1, 1, 1, 1, 1))
 			for i := range 5 {
 				before.Report(address(i), nil, epoch)
@@ -187,7 +188,7 @@ func TestWhatAHashLooksAt(t *testing.T) {
 
 func TestSessionsAreCounted(t *testing.T) {
 	for _, scheduler := range schedulers {
-		t.Run(scheduler, func(t *testing.T) {
+		t.Run(string(scheduler), func(t *testing.T) {
 			g := lb.NewGroup(groupOf(scheduler, "none", 1))
 			p, q := g.Picker(""), g.Picker("")
 			p.Pick(flow(0))
@@ -204,7 +205,7 @@ func TestSessionsAreCounted(t *testing.T) {
 
 func TestWeightZeroDrains(t *testing.T) {
 	for _, scheduler := range schedulers {
-		t.Run(scheduler, func(t *testing.T) {
+		t.Run(string(scheduler), func(t *testing.T) {
 			g := lb.NewGroup(groupOf(scheduler, "none", 1, 1))
 			p := g.Picker("")
 			picks(p, 100)
@@ -244,7 +245,7 @@ func TestAGroupThatOpensWhenItFails(t *testing.T) {
 
 func TestPickDoesNotAllocate(t *testing.T) {
 	for _, scheduler := range schedulers {
-		t.Run(scheduler, func(t *testing.T) {
+		t.Run(string(scheduler), func(t *testing.T) {
 			p := lb.NewGroup(groupOf(scheduler, "none", 100, 50, 1)).Picker("")
 			picks(p, 1000)
 			i := 0
@@ -258,8 +259,8 @@ func TestPickDoesNotAllocate(t *testing.T) {
 }
 
 func TestSlowStart(t *testing.T) {
-	for _, scheduler := range []string{"wrr", "wlc"} {
-		t.Run(scheduler, func(t *testing.T) {
+	for _, scheduler := range []topology.Scheduler{"wrr", "wlc"} {
+		t.Run(string(scheduler), func(t *testing.T) {
 			config := groupOf(scheduler, "tcp", 100, 100)
 			config.SlowStart = 100 * time.Second
 			g := lb.NewGroup(config)

@@ -17,7 +17,7 @@ type pool struct {
 // choice is the state of a pool between two changes. Only the heap changes,
 // while the group's turn is held.
 type choice struct {
-	scheduler string
+	scheduler topology.Scheduler
 	servers   []*server
 	weights   []int
 	order     []uint16 // rr and wrr: whose turn it is, again and again
@@ -31,13 +31,13 @@ func newChoice(config topology.ServerGroup, servers []*server, now time.Time) *c
 		c.weights[i] = s.weightAt(now, config.SlowStart)
 	}
 	switch c.scheduler {
-	case "rr":
+	case topology.RoundRobin:
 		for i := range servers {
 			c.order = append(c.order, uint16(i))
 		}
-	case "sch", "tch":
+	case topology.SourceHash, topology.FlowHash:
 		c.table = newTable(servers, c.weights)
-	case "wlc":
+	case topology.WeightedLeast:
 		for i, s := range servers {
 			c.heap = append(c.heap, &place{server: s, weight: int64(c.weights[i]), rank: i, owner: c})
 		}

@@ -68,14 +68,14 @@ func (c *Checker) probe(ctx context.Context, check topology.HealthCheck, s topol
 		port = s.Port
 	}
 	at := netip.AddrPortFrom(s.IP, port)
-	if check.Protocol == "udp" {
+	if check.Protocol == topology.UDP {
 		return c.probeUDP(ctx, check, at)
 	}
 	conn, err := c.Dial(ctx, "tcp", at.String())
 	if err != nil {
 		return connecting(err, check.Timeout)
 	}
-	if check.Protocol == "http" {
+	if check.Protocol == topology.HTTP {
 		return errors.Join(c.probeHTTP(ctx, check, conn, at), closed(conn))
 	}
 	return c.probeTCP(ctx, check, conn)

@@ -169,7 +169,7 @@ func TestChecksWithAPROXYHeader(t *testing.T) {
 					io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 				}
 			})
-			h := judged(t, at, topology.HealthCheck{Protocol: protocol, Method: "GET", Path: "/", Codes: "200", ProxyHeader: true})
+			h := judged(t, at, topology.HealthCheck{Protocol: topology.Protocol(protocol), Method: "GET", Path: "/", Codes: "200", ProxyHeader: true})
 			require.True(t, h.Healthy, h.Reason)
 			require.Equal(t, "\x0d\x0a\x0d\x0a\x00\x0d\x0a\x51\x55\x49\x54\x0a\x20\x00\x00\x00", <-got)
 		})
@@ -240,10 +240,11 @@ func TestSilenceIsHeardOutOnlyOnceAServerIsKnown(t *testing.T) {
 
 func TestWords(t *testing.T) {
 	for _, tt := range []struct {
-		cloud, balancer string
-		state           lb.State
-		cause           lb.Cause
-		want            string
+		cloud    topology.Cloud
+		balancer topology.LoadBalancerType
+		state    lb.State
+		cause    lb.Cause
+		want     string
 	}{
 		{"aws", "nlb", lb.Initial, lb.NoCause, "initial Elb.InitialHealthChecking"},
 		{"aws", "nlb", lb.Healthy, lb.NoCause, "healthy "},

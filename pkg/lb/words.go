@@ -1,5 +1,9 @@
 package lb
 
+import (
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
 // Words are the state of a server and the code of its reason as a cloud's API
 // says them; the code is "" where there is none. balancer is the type of load
 // balancer that uses the group, "" where none does.
@@ -8,19 +12,25 @@ package lb
 // Balancer API 2014-05-15, DescribeHealthStatus; Network Load Balancer API
 // 2022-04-30 and Application Load Balancer API 2020-06-16,
 // GetListenerHealthStatus, where a server that is not listed is Healthy.
-func (h ServerHealth) Words(cloud, balancer string) (state, code string) {
-	switch {
-	case cloud == "aws":
-		return h.aws(balancer)
-	case cloud == "alibaba" && (balancer == "clb" || balancer == ""):
-		return map[State]string{Initial: "abnormal", Healthy: "normal", Unhealthy: "abnormal", Unchecked: "unavailable", Removed: "removed"}[h.State], ""
-	case cloud == "alibaba":
-		return h.alibaba()
+func (h ServerHealth) Words(cloud topology.Cloud, balancer topology.LoadBalancerType) (state, code string) {
+	if say, ok := wordsOf[cloud]; ok {
+		return say(h, balancer)
 	}
 	return h.State.String(), ""
 }
 
-func (h ServerHealth) aws(balancer string) (state, code string) {
+// wordsOf are the clouds that have words of their own.
+var wordsOf = map[topology.Cloud]func(ServerHealth, topology.LoadBalancerType) (state, code string){
+	topology.Alibaba: ServerHealth.alibaba,
+	topology.AWS:     ServerHealth.aws,
+}
+
+// clbWords are those of a CLB, which names no reason.
+var clbWords = map[State]string{
+	Initial: "abnormal", Healthy: "normal", Unhealthy: "abnormal", Unchecked: "unavailable", Removed: "removed",
+}
+
+func (h ServerHealth) aws(balancer topology.LoadBalancerType) (state, code string) {
 	switch h.State {
 	case Initial:
 		return "initial", "Elb.InitialHealthChecking"
@@ -40,15 +50,18 @@ func (h ServerHealth) aws(balancer string) (state, code string) {
 	}
 	// Network Load Balancers know one reason.
 	switch {
-	case balancer == "alb" && h.Cause == Mismatch:
+	case balancer == topology.ALB && h.Cause == Mismatch:
 		return state, "Target.ResponseCodeMismatch"
-	case balancer == "alb" && (h.Cause == ConnectTimeout || h.Cause == AnswerTimeout):
+	case balancer == topology.ALB && (h.Cause == ConnectTimeout || h.Cause == AnswerTimeout):
 		return state, "Target.Timeout"
 	}
 	return state, "Target.FailedHealthChecks"
 }
 
-func (h ServerHealth) alibaba() (state, code string) {
+func (h ServerHealth) alibaba(balancer topology.LoadBalancerType) (state, code string) {
+	if balancer == topology.CLB || balancer == "" {
+		return clbWords[h.State], ""
+	}
 	switch h.State {
 	case Initial:
 		return "Initial", ""

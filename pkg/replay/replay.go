@@ -90,7 +90,7 @@ func newReplay(plan *topology.Plan, opts Options) (*replay, error) {
 		r.names[packet.ENI(i+1)] = eni.Name
 	}
 	for _, group := range plan.ServerGroups {
-		group.HealthCheck.Protocol = "none"
+		group.HealthCheck.Protocol = topology.NoProtocol
 		r.groups[group.Name] = lb.NewGroup(group)
 	}
 	r.driver = dataplane.NewPcap(r.output)

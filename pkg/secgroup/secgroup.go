@@ -91,8 +91,8 @@ func Compile(groups []topology.SecurityGroup) *Set {
 // anything is what a group without egress rules lets out. It is asked after
 // every rule of the other groups.
 var anything = []topology.Rule{
-	{Priority: lowest, Protocol: "all", LastPort: 65535, Peer: netip.MustParsePrefix("0.0.0.0/0")},
-	{Priority: lowest, Protocol: "all", LastPort: 65535, Peer: netip.MustParsePrefix("::/0")},
+	{Priority: lowest, Protocol: topology.AllProtocols, LastPort: 65535, Peer: netip.MustParsePrefix("0.0.0.0/0")},
+	{Priority: lowest, Protocol: topology.AllProtocols, LastPort: 65535, Peer: netip.MustParsePrefix("::/0")},
 }
 
 // lowest is a priority behind all that users can write.
@@ -108,7 +108,7 @@ func (s *Set) Egress(f packet.FiveTuple) Decision { return s.egress.decide(f, f.
 func (l *list) add(group, preposition string, rules []topology.Rule) {
 	for _, r := range rules {
 		l.rules = append(l.rules, rule{
-			protocol: protocolNumber(r.Protocol),
+			protocol: r.Protocol.Number(),
 			first:    r.FirstPort,
 			last:     r.LastPort,
 			peer:     r.Peer.Masked(),
@@ -167,18 +167,6 @@ func (r *rule) matches(f packet.FiveTuple, peer netip.Addr) bool {
 // hasPorts keeps the identifier of an ICMP echo from being taken for a port.
 func hasPorts(protocol uint8) bool {
 	return protocol == packet.ProtocolTCP || protocol == packet.ProtocolUDP
-}
-
-func protocolNumber(name string) uint8 {
-	switch name {
-	case "tcp":
-		return packet.ProtocolTCP
-	case "udp":
-		return packet.ProtocolUDP
-	case "icmp":
-		return packet.ProtocolICMP
-	}
-	return 0
 }
 
 // write says a rule as people do.

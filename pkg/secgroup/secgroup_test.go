@@ -165,7 +165,7 @@ func TestIngressAgainstTheDefinition(t *testing.T) {
 				r := topology.Rule{
 					Deny:      rapid.Bool().Draw(rt, "deny"),
 					Priority:  rapid.IntRange(1, 3).Draw(rt, "priority"),
-					Protocol:  rapid.SampledFrom([]string{"tcp", "udp", "icmp", "all"}).Draw(rt, "protocol"),
+					Protocol:  rapid.SampledFrom([]topology.Protocol{"tcp", "udp", "icmp", "all"}).Draw(rt, "protocol"),
 					FirstPort: uint16(rapid.IntRange(0, 3).Draw(rt, "first")),
 					Peer:      netip.PrefixFrom(peer(), rapid.SampledFrom([]int{8, 16, 31, 32}).Draw(rt, "bits")),
 				}
@@ -187,7 +187,7 @@ func allowedByDefinition(groups []topology.SecurityGroup, f packet.FiveTuple) bo
 	if len(groups) == 0 {
 		return true
 	}
-	name := map[uint8]string{1: "icmp", 6: "tcp", 17: "udp"}[f.Protocol]
+	name := map[uint8]topology.Protocol{1: "icmp", 6: "tcp", 17: "udp"}[f.Protocol]
 	allow, deny := 1<<30, 1<<30 // the best priority of each kind that matches
 	for _, g := range groups {
 		for _, r := range g.Ingress {

@@ -56,38 +56,10 @@ type rawRedirect struct {
 	Node     *yaml.Node
 }
 
-// albBounds is what a cloud takes. Alibaba Cloud: Application Load Balancer API
-// 2020-06-16, CreateLoadBalancer (at least two zones), CreateListener,
-// CreateRule and CreateServerGroup. AWS: Elastic Load Balancing API,
-// CreateLoadBalancer (subnets), LoadBalancerAttribute, TargetGroupAttribute.
-type albBounds struct {
-	zones              int // at least
-	idle, request      time.Duration
-	priority           int
-	persistence        time.Duration
-	rewrite            bool // persistence by the server's cookie
-	persistenceInZones bool // persistence where a node keeps to its zone
-	fixedResponseBody  int
-}
-
-var albBoundsOf = map[string]albBounds{
-	"alibaba": {zones: 2, idle: time.Minute, request: 3 * time.Minute, priority: 10000, persistence: 24 * time.Hour, rewrite: true, fixedResponseBody: 1024},
-	"aws":     {zones: 2, idle: 4000 * time.Second, request: 4000 * time.Second, priority: 50000, persistence: 7 * 24 * time.Hour, persistenceInZones: true, fixedResponseBody: 1024},
-	"rfc":     {zones: 1, priority: 50000, persistence: 7 * 24 * time.Hour, rewrite: true, persistenceInZones: true, fixedResponseBody: 1024},
-}
-
-// transport is what a listener's port is one of.
-func transport(protocol string) string {
-	if protocol == "udp" {
-		return "udp"
-	}
-	return "tcp"
-}
-
 // albZones holds an alb to its least number of zones.
 func (b *builder) albZones(who string, e *entry[rawLoadBalancer], lb *topology.LoadBalancer) {
-	least := albBoundsOf[b.plan.Cloud].zones
-	if n := len(e.Value.Subnets.Items); lb.Type != "alb" || n == 0 || n >= least || len(lb.Nodes) < n {
+	least := b.can.HTTP.Limits.Zones
+	if n := len(e.Value.Subnets.Items); lb.Type != topology.ALB || n == 0 || n >= least || len(lb.Nodes) < n {
 		return
 	}
 	b.problem(e.Value.Subnets.Node, "add a subnet in another zone", "%s: an alb is in at least two zones, and this one is in %s alone", who, lb.Nodes[0].Zone)
@@ -99,10 +71,10 @@ func (b *builder) listenerFits(who string, lb *topology.LoadBalancer, raw rawLis
 	if !raw.Protocol.given() {
 		return false
 	}
-	if lb.Type == "" || topology.IsHTTP(raw.Protocol.V) == (lb.Type == "alb") {
+	if lb.Type == "" || topology.Protocol(raw.Protocol.V).IsHTTP() == (lb.Type == topology.ALB) {
 		return true
 	}
-	if lb.Type == "alb" {
+	if lb.Type == topology.ALB {
 		b.problem(raw.Protocol.Node, "write protocol: http or https, or type: nlb", "%s: an alb takes http and https, not %s", who, raw.Protocol.V)
 		return false
 	}
@@ -127,10 +99,10 @@ func (b *builder) notHTTP(who string, raw rawListener) {
 
 // httpListener is what a listener of layer 7 has beyond the others.
 func (b *builder) httpListener(who string, lb *topology.LoadBalancer, l *topology.Listener, raw rawListener) {
-	if n := raw.Certificates.Node; n != nil && l.Protocol == "http" {
+	if n := raw.Certificates.Node; n != nil && l.Protocol == topology.HTTP {
 		b.problem(n, "write protocol: https, or remove certificates", "%s: certificates are for https listeners, and this one is for http", who)
 	}
-	l.HTTP = &topology.HTTPListener{Forwarded: b.plan.Profile.HTTP.Forwarded}
+	l.HTTP = &topology.HTTPListener{Forwarded: b.can.HTTP.Forwarded}
 	b.httpTimeouts(who, l, raw)
 	if raw.Forwarded.Node != nil {
 		l.HTTP.Forwarded = b.forwarded(who, raw)
@@ -147,13 +119,13 @@ func (b *builder) httpListener(who string, lb *topology.LoadBalancer, l *topolog
 // httpTimeouts takes any timeout from a second on, as idleTimeout does. AWS has
 // one for both sides.
 func (b *builder) httpTimeouts(who string, l *topology.Listener, raw rawListener) {
-	profile, most := b.plan.Profile.HTTP, albBoundsOf[b.plan.Cloud]
-	l.IdleTimeout = b.httpTimeout(who, "idle_timeout", raw.IdleTimeout, profile.Idle, most.idle)
+	profile, most := b.can.HTTP, b.can.HTTP.Limits
+	l.IdleTimeout = b.httpTimeout(who, "idle_timeout", raw.IdleTimeout, profile.Idle, most.Idle)
 	request := profile.Request
-	if b.plan.Cloud == "aws" {
+	if profile.OneTimeout {
 		request = l.IdleTimeout
 	}
-	l.HTTP.RequestTimeout = b.httpTimeout(who, "request_timeout", raw.RequestTimeout, request, most.request)
+	l.HTTP.RequestTimeout = b.httpTimeout(who, "request_timeout", raw.RequestTimeout, request, most.Request)
 }
 
 func (b *builder) httpTimeout(who, key string, v value[time.Duration], otherwise, most time.Duration) time.Duration {
@@ -186,9 +158,9 @@ func (b *builder) listenerRule(who string, lb *topology.LoadBalancer, l *topolog
 		return
 	}
 	who = fmt.Sprintf("%s: rule %d of %s port %d", who, raw.Priority.V, l.Protocol, l.Port)
-	bounds := albBoundsOf[b.plan.Cloud]
-	if raw.Priority.V > bounds.priority {
-		b.problem(raw.Priority.Node, fmt.Sprintf("write a number from 1 to %d", bounds.priority), "%s: priority %d is more than %s takes", who, raw.Priority.V, b.plan.Cloud)
+	bounds := b.can.HTTP.Limits
+	if raw.Priority.V > bounds.Priority {
+		b.problem(raw.Priority.Node, fmt.Sprintf("write a number from 1 to %d", bounds.Priority), "%s: priority %d is more than %s takes", who, raw.Priority.V, b.plan.Cloud)
 	}
 	for _, other := range l.HTTP.Rules {
 		if raw.Priority.given() && other.Priority == raw.Priority.V {
@@ -243,7 +215,7 @@ func (b *builder) ruleAction(who string, lb *topology.LoadBalancer, l *topology.
 		if f.Status.V/100 == 3 {
 			b.problem(f.Status.Node, "use redirect", "%s: fixed_response status %d is a redirect", who, f.Status.V)
 		}
-		if most := albBoundsOf[b.plan.Cloud].fixedResponseBody; len(f.Body.V) > most {
+		if most := b.can.HTTP.Limits.FixedResponseBody; len(f.Body.V) > most {
 			b.problem(f.Body.Node, "write less", "%s: fixed_response body has %d bytes, and %d are possible", who, len(f.Body.V), most)
 		}
 	}
@@ -262,7 +234,7 @@ func (b *builder) ruleAction(who string, lb *topology.LoadBalancer, l *topology.
 
 func (b *builder) redirect(who string, raw *rawRedirect) *topology.Redirect {
 	r := &topology.Redirect{
-		Status: raw.Status.or(301), Protocol: raw.Protocol.V, Host: raw.Host.V, Port: uint16(raw.Port.V), Path: raw.Path.V, Query: raw.Query.V,
+		Status: raw.Status.or(301), Protocol: topology.Protocol(raw.Protocol.V), Host: raw.Host.V, Port: uint16(raw.Port.V), Path: raw.Path.V, Query: raw.Query.V,
 	}
 	if !slices.Contains([]int{301, 302, 303, 307, 308}, r.Status) {
 		b.problem(raw.Status.Node, "write 301, 302, 303, 307 or 308", "%s: status %d is no redirect", who, r.Status)
@@ -283,11 +255,11 @@ func (b *builder) listenerGroup(who string, lb *topology.LoadBalancer, l *topolo
 	if group == nil || b.bad["server group "+group.Name] {
 		return
 	}
-	want := []string{l.Protocol}
-	if topology.IsHTTP(l.Protocol) && (l.Protocol == "https" || b.plan.Cloud != "alibaba") {
-		want = []string{"http", "https"}
+	want := []string{string(l.Protocol)}
+	if l.Protocol.IsHTTP() && (l.Protocol == topology.HTTPS || b.can.HTTP.HTTPSBehindHTTP) {
+		want = []string{string(topology.HTTP), string(topology.HTTPS)}
 	}
-	if l.Protocol != "" && !slices.Contains(want, group.Protocol) {
+	if l.Protocol != "" && !slices.Contains(want, string(group.Protocol)) {
 		b.problem(ref.Node, fmt.Sprintf("use a server group with protocol: %s", spell.Either(want)),
 			"%s: listener %s port %d leads to server group %q, which is for %s", who, l.Protocol, l.Port, group.Name, group.Protocol)
 	}
@@ -295,14 +267,14 @@ func (b *builder) listenerGroup(who string, lb *topology.LoadBalancer, l *topolo
 	if lb.VPC != "" && group.VPC != lb.VPC {
 		b.problem(ref.Node, "a load balancer serves its own vpc", "%s is in vpc %q, and server group %q in vpc %q", who, lb.VPC, group.Name, group.VPC)
 	}
-	if group.Persistence != nil && lb.Type == "alb" && !lb.CrossZone && !albBoundsOf[b.plan.Cloud].persistenceInZones {
+	if group.Persistence != nil && lb.Type == topology.ALB && !lb.CrossZone && !b.can.HTTP.Limits.PersistenceInZones {
 		b.problem(ref.Node, "write cross_zone: true, or remove the group's persistence", "%s: server group %q has persistence, which %s does not have where nodes keep to the servers of their zones", who, group.Name, b.plan.Cloud)
 	}
 }
 
 // httpGroup is what a server group of layer 7 has beyond the others.
 func (b *builder) httpGroup(who string, group *topology.ServerGroup, raw rawServerGroup) {
-	if !topology.IsHTTP(group.Protocol) {
+	if !group.Protocol.IsHTTP() {
 		for _, key := range []struct {
 			name string
 			node *yaml.Node
@@ -313,7 +285,7 @@ func (b *builder) httpGroup(who string, group *topology.ServerGroup, raw rawServ
 		}
 		return
 	}
-	group.Keepalive = raw.Keepalive.or(b.plan.Profile.HTTP.Keepalive)
+	group.Keepalive = raw.Keepalive.or(b.can.HTTP.Keepalive)
 	if raw.Persistence != nil {
 		group.Persistence = b.persistence(who, raw.Persistence)
 	}
@@ -327,17 +299,17 @@ func nodeOf(p *rawPersistence) *yaml.Node {
 }
 
 func (b *builder) persistence(who string, raw *rawPersistence) *topology.Persistence {
-	bounds := albBoundsOf[b.plan.Cloud]
-	p := b.plan.Profile.HTTP.Persistence
+	bounds := b.can.HTTP.Limits
+	p := b.can.HTTP.Persistence
 	p.Mode = raw.Mode.or("insert")
 	if p.Mode == "insert" {
-		p.Timeout = b.span(who, "persistence timeout", raw.Timeout, p.Timeout, time.Second, bounds.persistence)
+		p.Timeout = b.span(who, "persistence timeout", raw.Timeout, p.Timeout, time.Second, bounds.Persistence)
 		if raw.Cookie.given() {
 			b.problem(raw.Cookie.Node, "remove it, or write mode: rewrite", "%s: the cookie that is inserted is called %s", who, p.Cookie)
 		}
 		return &p
 	}
-	if !bounds.rewrite {
+	if !bounds.Rewrite {
 		b.problem(raw.Mode.Node, "write mode: insert", "%s: %s has no persistence that rewrites a cookie", who, b.plan.Cloud)
 	}
 	p.Cookie, p.Timeout, p.Renew = raw.Cookie.V, 0, false
@@ -375,7 +347,7 @@ func proxyNode(lb *topology.LoadBalancer, node *topology.Node) {
 func (b *builder) proxyAddresses(lb *topology.LoadBalancer, node *topology.Node, vpc *topology.VPC, key *yaml.Node) {
 	node.Proxy.IP = b.chosen(vpc, node.Subnet, node.Proxy.IP, "load balancer", lb.Name+"/"+node.Zone, key)
 	node.Proxy.MAC = packet.MACOf(node.Proxy.IP)
-	if b.plan.Cloud == "alibaba" {
+	if b.can.SharedBlock.IsValid() {
 		node.ENI.IP = b.fromShared(vpc, "nat/"+lb.Name+"/"+node.Zone)
 	} else {
 		node.ENI.IP = b.chosen(vpc, node.Subnet, netip.Addr{}, "load balancer", lb.Name+"/"+node.Zone+"/nat", key)
@@ -390,7 +362,7 @@ func (b *builder) certificateNames() {
 	for i := range b.plan.LoadBalancers {
 		lb := &b.plan.LoadBalancers[i]
 		for _, l := range lb.Listeners {
-			if l.Protocol == "https" && len(l.HTTP.Certificates) == 0 {
+			if l.Protocol == topology.HTTPS && len(l.HTTP.Certificates) == 0 {
 				l.HTTP.CertificateNames = b.namesOf(lb, l)
 			}
 		}

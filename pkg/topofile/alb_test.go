@@ -150,7 +150,7 @@ func TestALBPlan(t *testing.T) {
 	node := lb.Nodes[0]
 	require.Equal(t, "192.168.0.100", node.IP().String())
 	require.Equal(t, "vpc2.alb1@cn-hangzhou-h", node.Proxy.Namespace)
-	require.True(t, shared.Contains(node.ENI.IP), "sessions of consumers come from the shared block, and not from %s", node.ENI.IP)
+	require.True(t, plan.Profile.SharedBlock.Contains(node.ENI.IP), "sessions of consumers come from the shared block, and not from %s", node.ENI.IP)
 	require.Equal(t, node.Local[0], node.ENI.IP)
 	require.NotEqual(t, node.ENI.MAC, node.Proxy.MAC)
 	require.True(t, plan.VPCs[1].Subnets[1].CIDR.Contains(lb.Nodes[1].IP()), "the other node's address is chosen")

@@ -84,7 +84,7 @@ func (b *builder) chosen(vpc *topology.VPC, subnet string, given netip.Addr, kin
 	}
 	s, _ := vpc.Subnet(subnet)
 	taken := func(a netip.Addr) bool { return b.taken[vpc.Name][a] != "" || a == s.Gateway }
-	addr, ok := derive.Address(s.CIDR, b.plan.Profile.LowReserve, b.plan.Profile.TopReserve, b.plan.Name+"/"+kind+"/"+name, taken)
+	addr, ok := derive.Address(s.CIDR, b.can.LowReserve, b.can.TopReserve, b.plan.Name+"/"+kind+"/"+name, taken)
 	if !ok {
 		b.problem(key, "use a larger subnet", "%s %q: subnet %q (%s) has no free address", kind, name, s.Name, s.CIDR)
 		return s.Gateway
@@ -111,7 +111,7 @@ func (b *builder) completeIPv6(eni *topology.ENI, vpc *topology.VPC) {
 // which may exist in the provider's VPC too. It is taken from the block from
 // which the same load balancer's health checks come.
 func (b *builder) local(lb *topology.LoadBalancer, node *topology.Node, vpc *topology.VPC) netip.Addr {
-	if lb.Type != "clb" || b.plan.Cloud != "alibaba" {
+	if lb.Type != topology.CLB || !b.can.SharedBlock.IsValid() {
 		return node.ENI.IP
 	}
 	return b.fromShared(vpc, "nat/"+lb.Name+"/"+node.Zone)
@@ -120,16 +120,16 @@ func (b *builder) local(lb *topology.LoadBalancer, node *topology.Node, vpc *top
 // healthSource is an address of the shared block at Alibaba Cloud (CLB FAQ,
 // "health checks"), the first subnet's gateway elsewhere.
 func (b *builder) healthSource(vpc *topology.VPC) netip.Addr {
-	if b.plan.Cloud != "alibaba" {
+	if !b.can.SharedBlock.IsValid() {
 		return vpc.Subnets[0].Gateway
 	}
 	return b.fromShared(vpc, "health/"+vpc.Name)
 }
 
 func (b *builder) fromShared(vpc *topology.VPC, key string) netip.Addr {
-	taken := func(a netip.Addr) bool { return alibabaServices.Contains(a) || b.taken[vpc.Name][a] != "" }
+	taken := func(a netip.Addr) bool { return b.can.CloudBlock.Contains(a) || b.taken[vpc.Name][a] != "" }
 	// The block has millions of addresses, and a file not as many nodes.
-	addr, _ := derive.Address(shared, 1, 1, b.plan.Name+"/"+key, taken)
+	addr, _ := derive.Address(b.can.SharedBlock, 1, 1, b.plan.Name+"/"+key, taken)
 	b.take(vpc.Name, addr, key)
 	return addr
 }

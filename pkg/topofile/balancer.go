@@ -22,7 +22,7 @@ func (b *builder) serverGroups() {
 			}
 			for _, group := range used {
 				if b.balancerOf[group] == "" {
-					b.balancerOf[group] = lb.Value.Type.V
+					b.balancerOf[group] = topology.LoadBalancerType(lb.Value.Type.V)
 				}
 			}
 		}
@@ -39,11 +39,14 @@ func (b *builder) serverGroup(e *entry[rawServerGroup]) {
 		Name:      e.Name,
 		ID:        b.ids.ServerGroup(e.Name, b.balancerOf[e.Name]),
 		VPC:       e.Value.VPC.V,
-		Protocol:  e.Value.Protocol.or("tcp"),
-		Scheduler: e.Value.Scheduler.or(b.usualScheduler(e.Value.Protocol.V)),
-		FailOpen:  e.Value.FailOpen.or(b.failsOpen(e.Name)),
+		Protocol:  topology.Protocol(e.Value.Protocol.or(string(topology.TCP))),
+		Scheduler: topology.Scheduler(e.Value.Scheduler.V),
+		FailOpen:  e.Value.FailOpen.or(b.can.FailOpen[b.balancerOf[e.Name]]),
 		SlowStart: b.span(who, "slow_start", e.Value.SlowStart, 0, 0, 15*time.Minute),
 		IPv6:      e.Value.IPAddressType.V == "ipv6",
+	}
+	if group.Scheduler == "" {
+		group.Scheduler = b.usualScheduler(group.Protocol)
 	}
 	group.Deregistration, group.Unhealthy = b.leaving(who, group.Protocol, e.Value)
 	group.HealthCheck = b.healthCheck(who, group, e.Value.HealthCheck)
@@ -75,41 +78,24 @@ func (b *builder) serverGroup(e *entry[rawServerGroup]) {
 	b.plan.ServerGroups = append(b.plan.ServerGroups, group)
 }
 
-// usualScheduler is wrr at Alibaba Cloud. AWS selects targets of layer 4 by a
-// hash of the flow: "What is a Network Load Balancer?", routing algorithm.
-func (b *builder) usualScheduler(protocol string) string {
-	if b.plan.Cloud == "aws" && !topology.IsHTTP(protocol) {
-		return "tch"
+// usualScheduler is the cloud's; of layer 7 all begin with the same one.
+func (b *builder) usualScheduler(protocol topology.Protocol) topology.Scheduler {
+	if protocol.IsHTTP() {
+		return topology.WeightedRoundRobin
 	}
-	return "wrr"
+	return b.can.Scheduler
 }
 
-// failsOpen says whether the load balancer that uses a group sends sessions to
-// all servers where none is healthy. AWS: User Guide for Network Load
-// Balancers, "Health checks for target groups". Alibaba Cloud: "NLB health
-// checks" and "ALB health checks"; of CLB no document says so.
-func (b *builder) failsOpen(group string) bool {
-	switch b.plan.Cloud {
-	case "aws":
-		return true
-	case "alibaba":
-		return b.balancerOf[group] == "nlb" || b.balancerOf[group] == "alb"
-	}
-	return false
-}
-
-// leaving is what becomes of sessions whose server takes no new ones. AWS: User
-// Guide for Network Load Balancers, "Edit target group attributes":
-// deregistration delay 300 s, connection termination after it only for udp;
-// termination for unhealthy targets, at once. Alibaba Cloud: "NLB health
-// checks": sessions go on, with connection draining until its timeout.
-func (b *builder) leaving(who, protocol string, raw rawServerGroup) (deregistration, unhealthy topology.Leaving) {
-	if b.plan.Cloud == "aws" {
-		deregistration = topology.Leaving{Delay: 300 * time.Second, Terminate: protocol == "udp"}
-		unhealthy = topology.Leaving{Terminate: true}
+// leaving is what becomes of sessions whose server takes no new ones.
+func (b *builder) leaving(
+	who string, protocol topology.Protocol, raw rawServerGroup,
+) (deregistration, unhealthy topology.Leaving) {
+	usual := b.can.Deregistration
+	if protocol == topology.UDP {
+		usual = b.can.UDPDeregistration
 	}
 	read := func(key string, r rawLeaving, otherwise topology.Leaving) topology.Leaving {
-		if b.plan.Cloud != "aws" {
+		if b.can.DelayEndsSessions {
 			otherwise.Terminate = r.Delay.given()
 		}
 		return topology.Leaving{
@@ -117,7 +103,7 @@ func (b *builder) leaving(who, protocol string, raw rawServerGroup) (deregistrat
 			Terminate: r.Terminate.or(otherwise.Terminate),
 		}
 	}
-	return read("deregistration", raw.Deregistration, deregistration), read("unhealthy", raw.Unhealthy, unhealthy)
+	return read("deregistration", raw.Deregistration, usual), read("unhealthy", raw.Unhealthy, b.can.Unhealthy)
 }
 
 // serverInstance finds a server's instance, which must be in the group's VPC:
@@ -170,17 +156,17 @@ func (b *builder) loadBalancer(e *entry[rawLoadBalancer]) {
 	who := fmt.Sprintf("load balancer %q", e.Name)
 	lb := topology.LoadBalancer{
 		Name: e.Name,
-		ID:   b.ids.LoadBalancer(e.Name, e.Value.Type.V),
-		Type: e.Value.Type.V,
+		ID:   b.ids.LoadBalancer(e.Name, topology.LoadBalancerType(e.Value.Type.V)),
+		Type: topology.LoadBalancerType(e.Value.Type.V),
 		VPC:  e.Value.VPC.V,
-		// Application Load Balancer API 2020-06-16, CreateServerGroup,
-		// CrossZoneEnabled; at AWS an ALB's is always on.
-		CrossZone: e.Value.CrossZone.or(e.Value.Type.V == "alb"),
 	}
-	if lb.Type == "clb" && !b.sizes.clb {
+	// Application Load Balancer API 2020-06-16, CreateServerGroup,
+	// CrossZoneEnabled; at AWS an ALB's is always on.
+	lb.CrossZone = e.Value.CrossZone.or(lb.Type == topology.ALB)
+	if lb.Type == topology.CLB && !b.can.CLB {
 		b.problem(e.Value.Type.Node, "write type: nlb", "%s: cloud %s has no clb", who, b.plan.Cloud)
 	}
-	if lb.Type != "nlb" && e.Value.IPAddressType.V == "dualstack" {
+	if lb.Type != topology.NLB && e.Value.IPAddressType.V == "dualstack" {
 		b.problem(e.Value.IPAddressType.Node, "use an nlb", "%s is of type %s, and only an nlb is dualstack", who, lb.Type)
 	}
 	if vpc := refer(b, who, e.Value.VPC, b.plan.VPC); vpc != nil {
@@ -192,11 +178,11 @@ func (b *builder) loadBalancer(e *entry[rawLoadBalancer]) {
 				Subnet: p.subnet.Name,
 				ENI:    b.eni("node", e.Name, vpc, p),
 			})
-			if lb.Type == "alb" {
+			if lb.Type == topology.ALB {
 				proxyNode(&lb, &lb.Nodes[len(lb.Nodes)-1])
 			}
 		}
-		if items := e.Value.Subnets.Items; lb.Type == "clb" && len(items) > 1 {
+		if items := e.Value.Subnets.Items; lb.Type == topology.CLB && len(items) > 1 {
 			b.problem(items[1].Subnet.Node, "keep one subnet, or write type: nlb", "%s: a clb is in one zone, and this is its second subnet", who)
 		}
 		b.albZones(who, e, &lb)
@@ -214,19 +200,19 @@ func (b *builder) listener(who string, lb *topology.LoadBalancer, raw rawListene
 	if raw.Node == nil {
 		return
 	}
-	l := topology.Listener{Protocol: raw.Protocol.V, Port: uint16(raw.Port.V), ServerGroup: raw.ServerGroup.V, ProxyProtocol: raw.ProxyProtocol.V}
-	if l.ProxyProtocol != "" && lb.Type != "nlb" {
+	l := topology.Listener{Protocol: topology.Protocol(raw.Protocol.V), Port: uint16(raw.Port.V), ServerGroup: raw.ServerGroup.V, ProxyProtocol: raw.ProxyProtocol.V}
+	if l.ProxyProtocol != "" && lb.Type != topology.NLB {
 		b.problem(raw.ProxyProtocol.Node, "use an nlb", "%s is a %s, and only an nlb can tell servers who the consumer is", who, lb.Type)
 	}
 	fits := b.listenerFits(who, lb, raw)
-	if topology.IsHTTP(l.Protocol) {
+	if l.Protocol.IsHTTP() {
 		b.httpListener(who, lb, &l, raw)
 	} else {
 		l.IdleTimeout = b.idleTimeout(who, l.Protocol, raw.IdleTimeout)
 		b.notHTTP(who, raw)
 	}
 	for _, other := range lb.Listeners {
-		if raw.Port.given() && raw.Protocol.given() && transport(other.Protocol) == transport(l.Protocol) && other.Port == l.Port {
+		if raw.Port.given() && raw.Protocol.given() && other.Protocol.Transport() == l.Protocol.Transport() && other.Port == l.Port {
 			b.problem(raw.Node, "give one of them another port", "%s: two listeners on %s port %d", who, l.Protocol, l.Port)
 		}
 	}
@@ -240,14 +226,14 @@ func (b *builder) listener(who string, lb *topology.LoadBalancer, raw rawListene
 
 // idleTimeout takes any timeout from a second on, so that a test need not wait
 // for what the cloud would at least ask for, and warns.
-func (b *builder) idleTimeout(who, protocol string, v value[time.Duration]) time.Duration {
-	otherwise := b.plan.Profile.TCPIdle
-	if protocol == "udp" {
-		otherwise = b.plan.Profile.UDPIdle
+func (b *builder) idleTimeout(who string, protocol topology.Protocol, v value[time.Duration]) time.Duration {
+	otherwise := b.can.TCPIdle
+	if protocol == topology.UDP {
+		otherwise = b.can.UDPIdle
 	}
 	idle := b.span(who, "idle_timeout", v, otherwise, time.Second, 24*time.Hour)
-	least, most := b.sizes.tcpIdleMin, b.sizes.tcpIdleMax
-	if v.given() && protocol == "tcp" && most > 0 && (idle < least || idle > most) {
+	least, most := b.can.Limits.TCPIdleMin, b.can.Limits.TCPIdleMax
+	if v.given() && protocol == topology.TCP && most > 0 && (idle < least || idle > most) {
 		b.warn(v.Node, "it is used as it is", "%s: idle_timeout %s is outside what %s takes, %s to %s", who, short(idle), b.plan.Cloud, short(least), short(most))
 	}
 	return idle

@@ -15,23 +15,23 @@ import (
 // the plan too, so that references to them are not problems again.
 type builder struct {
 	*source
-	raw   *rawTopology
-	plan  *topology.Plan
-	sizes sizes
-	ids   topology.IDs
+	raw  *rawTopology
+	plan *topology.Plan
+	can  topology.Profile
+	ids  topology.IDs
 
-	bad        map[string]bool                  // objects that something was said about: "subnet vpc1/vsw1"
-	taken      map[string]map[netip.Addr]string // by VPC: who has an address
-	balancerOf map[string]string                // by server group: the type of load balancer that uses it
+	bad        map[string]bool                      // objects that something was said about: "subnet vpc1/vsw1"
+	taken      map[string]map[netip.Addr]string     // by VPC: who has an address
+	balancerOf map[string]topology.LoadBalancerType // by server group: the type of load balancer that uses it
 }
 
 func newBuilder(src *source, raw *rawTopology) *builder {
 	// Where the cloud is not known, the least strict one keeps quiet.
-	cloud := raw.Cloud.or("rfc")
+	cloud := topology.Cloud(raw.Cloud.or(string(topology.RFC)))
 	plan := &topology.Plan{
 		Name:      raw.Name.V,
 		Cloud:     cloud,
-		Profile:   topology.ProfileOf(cloud),
+		Profile:   cloud.Profile(),
 		Region:    raw.Region.V,
 		Dataplane: "_dataplane",
 	}
@@ -39,11 +39,11 @@ func newBuilder(src *source, raw *rawTopology) *builder {
 		source:     src,
 		raw:        raw,
 		plan:       plan,
-		sizes:      sizesOf[cloud],
+		can:        plan.Profile,
 		ids:        topology.IDs{Cloud: cloud, Lab: plan.Name, Region: plan.Region},
 		bad:        map[string]bool{},
 		taken:      map[string]map[netip.Addr]string{},
-		balancerOf: map[string]string{},
+		balancerOf: map[string]topology.LoadBalancerType{},
 	}
 }
 
@@ -115,7 +115,7 @@ func (b *builder) accounts() {
 }
 
 func (b *builder) addAccount(name string) {
-	b.plan.Accounts = append(b.plan.Accounts, topology.Account{Name: name, ID: topology.AccountID(b.plan.Cloud, name)})
+	b.plan.Accounts = append(b.plan.Accounts, topology.Account{Name: name, ID: b.ids.Account(name)})
 }
 
 // owner is the account of an object, which may be left out where there is one.
@@ -186,11 +186,11 @@ func (b *builder) take(vpc string, addr netip.Addr, who string) {
 // reserved says whether the cloud keeps an address of the subnet for itself.
 func (b *builder) reserved(subnet *topology.Subnet, addr netip.Addr) bool {
 	at := derive.Position(subnet.CIDR, addr)
-	return at < b.plan.Profile.LowReserve || at >= derive.Size(subnet.CIDR)-b.plan.Profile.TopReserve
+	return at < b.can.LowReserve || at >= derive.Size(subnet.CIDR)-b.can.TopReserve
 }
 
 func (b *builder) usable(subnet *topology.Subnet) string {
-	first, last := derive.Nth(subnet.CIDR, b.plan.Profile.LowReserve), derive.Nth(subnet.CIDR, -1-b.plan.Profile.TopReserve)
+	first, last := derive.Nth(subnet.CIDR, b.can.LowReserve), derive.Nth(subnet.CIDR, -1-b.can.TopReserve)
 	return fmt.Sprintf("%s to %s can be used", first, last)
 }
 

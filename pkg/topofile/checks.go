@@ -148,7 +148,7 @@ func (b *builder) getURL(who string, v value[string], text string) {
 	switch {
 	case err != nil || u.Host == "":
 		b.problem(v.Node, `write it like "http://${ep1}/"`, "%s: %q is not a URL", who, v.V)
-	case !topology.IsHTTP(u.Scheme):
+	case !topology.Protocol(u.Scheme).IsHTTP():
 		b.problem(v.Node, "write http:// or https://", "%s: get speaks http and https, not %s", who, u.Scheme)
 	}
 }

@@ -29,7 +29,11 @@ func (codes) schema(t tag) *jsonschema.Schema {
 }
 
 // checkKey is what a health check's defaults depend on.
-type checkKey struct{ cloud, balancer, protocol string }
+type checkKey struct {
+	cloud    topology.Cloud
+	balancer topology.LoadBalancerType
+	protocol topology.Protocol
+}
 
 // healthDefaults are those of the clouds.
 //
@@ -44,26 +48,26 @@ type checkKey struct{ cloud, balancer, protocol string }
 // Balancers, "Health checks for target groups"; the user agent from "Health
 // checks for Application Load Balancer target groups".
 var healthDefaults = map[checkKey]topology.HealthCheck{
-	{"alibaba", "clb", "tcp"}:  checkOf("tcp", 2, 5, 3, 3),
-	{"alibaba", "clb", "udp"}:  checkOf("udp", 5, 10, 3, 3),
-	{"alibaba", "clb", "http"}: httpCheck(checkOf("http", 2, 5, 3, 3), "HEAD", "200-399", ""),
-	{"alibaba", "nlb", "tcp"}:  checkOf("tcp", 5, 5, 2, 2),
-	{"alibaba", "nlb", "udp"}:  checkOf("udp", 5, 5, 2, 2),
-	{"alibaba", "nlb", "http"}: httpCheck(checkOf("http", 5, 5, 2, 2), "GET", "200-299", ""),
-	{"alibaba", "alb", "tcp"}:  checkOf("tcp", 2, 5, 3, 3),
-	{"alibaba", "alb", "http"}: httpCheck(checkOf("http", 2, 5, 3, 3), "HEAD", "200-299", ""),
-	{"aws", "nlb", "tcp"}:      checkOf("tcp", 30, 10, 5, 2),
-	{"aws", "nlb", "http"}:     httpCheck(checkOf("http", 30, 6, 5, 2), "GET", "200-399", awsAgent),
-	{"aws", "alb", "http"}:     httpCheck(checkOf("http", 30, 5, 5, 2), "GET", "200", awsAgent),
+	{topology.Alibaba, topology.CLB, topology.TCP}:  checkOf(topology.TCP, 2, 5, 3, 3),
+	{topology.Alibaba, topology.CLB, topology.UDP}:  checkOf(topology.UDP, 5, 10, 3, 3),
+	{topology.Alibaba, topology.CLB, topology.HTTP}: httpCheck(checkOf(topology.HTTP, 2, 5, 3, 3), "HEAD", "200-399", ""),
+	{topology.Alibaba, topology.NLB, topology.TCP}:  checkOf(topology.TCP, 5, 5, 2, 2),
+	{topology.Alibaba, topology.NLB, topology.UDP}:  checkOf(topology.UDP, 5, 5, 2, 2),
+	{topology.Alibaba, topology.NLB, topology.HTTP}: httpCheck(checkOf(topology.HTTP, 5, 5, 2, 2), "GET", "200-299", ""),
+	{topology.Alibaba, topology.ALB, topology.TCP}:  checkOf(topology.TCP, 2, 5, 3, 3),
+	{topology.Alibaba, topology.ALB, topology.HTTP}: httpCheck(checkOf(topology.HTTP, 2, 5, 3, 3), "HEAD", "200-299", ""),
+	{topology.AWS, topology.NLB, topology.TCP}:      checkOf(topology.TCP, 30, 10, 5, 2),
+	{topology.AWS, topology.NLB, topology.HTTP}:     httpCheck(checkOf(topology.HTTP, 30, 6, 5, 2), "GET", "200-399", awsAgent),
+	{topology.AWS, topology.ALB, topology.HTTP}:     httpCheck(checkOf(topology.HTTP, 30, 5, 5, 2), "GET", "200", awsAgent),
 	// No cloud says; what is usual.
-	{"rfc", "clb", "tcp"}:  checkOf("tcp", 2, 5, 3, 3),
-	{"rfc", "clb", "udp"}:  checkOf("udp", 5, 10, 3, 3),
-	{"rfc", "clb", "http"}: httpCheck(checkOf("http", 2, 5, 3, 3), "GET", "200-399", ""),
+	{topology.RFC, topology.CLB, topology.TCP}:  checkOf(topology.TCP, 2, 5, 3, 3),
+	{topology.RFC, topology.CLB, topology.UDP}:  checkOf(topology.UDP, 5, 10, 3, 3),
+	{topology.RFC, topology.CLB, topology.HTTP}: httpCheck(checkOf(topology.HTTP, 2, 5, 3, 3), "GET", "200-399", ""),
 }
 
 const awsAgent = "ELB-HealthChecker/2.0"
 
-func checkOf(protocol string, interval, timeout time.Duration, healthy, unhealthy int) topology.HealthCheck {
+func checkOf(protocol topology.Protocol, interval, timeout time.Duration, healthy, unhealthy int) topology.HealthCheck {
 	return topology.HealthCheck{Protocol: protocol, Interval: interval * time.Second, Timeout: timeout * time.Second, Healthy: healthy, Unhealthy: unhealthy}
 }
 
@@ -80,46 +84,46 @@ type checkBounds struct {
 	thresholdMin, thresholdMax int
 }
 
-var healthBounds = map[string]checkBounds{
-	"alibaba": {time.Second, 50 * time.Second, time.Second, 300 * time.Second, 2, 10},
-	"aws":     {5 * time.Second, 300 * time.Second, 2 * time.Second, 120 * time.Second, 2, 10},
+var healthBounds = map[topology.Cloud]checkBounds{
+	topology.Alibaba: {time.Second, 50 * time.Second, time.Second, 300 * time.Second, 2, 10},
+	topology.AWS:     {5 * time.Second, 300 * time.Second, 2 * time.Second, 120 * time.Second, 2, 10},
 }
 
 // defaultCheck is how servers of a group are probed where the file says
 // nothing. protocol is that of the check, or "" for the usual one.
-func (b *builder) defaultCheck(group topology.ServerGroup, protocol string) topology.HealthCheck {
+func (b *builder) defaultCheck(group topology.ServerGroup, protocol topology.Protocol) topology.HealthCheck {
 	if protocol == "" {
 		protocol = b.usualCheck(group.Protocol)
 	}
-	if protocol == "none" {
-		return topology.HealthCheck{Protocol: "none"}
+	if protocol == topology.NoProtocol {
+		return topology.HealthCheck{Protocol: topology.NoProtocol}
 	}
-	for _, balancer := range []string{b.balancerOf[group.Name], "clb", "nlb"} {
+	for _, balancer := range []topology.LoadBalancerType{b.balancerOf[group.Name], topology.CLB, topology.NLB} {
 		if check, ok := healthDefaults[checkKey{b.plan.Cloud, balancer, protocol}]; ok {
 			return check
 		}
 	}
-	return healthDefaults[checkKey{"rfc", "clb", protocol}]
+	return healthDefaults[checkKey{topology.RFC, topology.CLB, protocol}]
 }
 
 // usualCheck is the protocol by which the servers of a group are probed. AWS
 // probes those of UDP groups by TCP (User Guide for Network Load Balancers,
 // "Health checks for target groups").
-func (b *builder) usualCheck(group string) string {
+func (b *builder) usualCheck(group topology.Protocol) topology.Protocol {
 	switch {
-	case group == "udp" && b.plan.Cloud != "aws":
-		return "udp"
-	case group == "http" || group == "https":
-		return "http"
+	case group == topology.UDP && b.can.UDPChecks:
+		return topology.UDP
+	case group.IsHTTP():
+		return topology.HTTP
 	}
-	return "tcp"
+	return topology.TCP
 }
 
 // healthCheck is the cloud's default with what the file says about it.
 func (b *builder) healthCheck(who string, group topology.ServerGroup, raw rawHealthCheck) topology.HealthCheck {
-	check := b.defaultCheck(group, raw.Protocol.V)
-	if check.Protocol == "udp" && b.plan.Cloud == "aws" && raw.Protocol.given() {
-		b.problem(raw.Protocol.Node, "write protocol: tcp, http or none", "%s: aws has no health checks by udp", who)
+	check := b.defaultCheck(group, topology.Protocol(raw.Protocol.V))
+	if check.Protocol == topology.UDP && !b.can.UDPChecks && raw.Protocol.given() {
+		b.problem(raw.Protocol.Node, "write protocol: tcp, http or none", "%s: %s has no health checks by udp", who, b.plan.Cloud)
 	}
 	check.Port = uint16(raw.Port.V)
 	check.Interval = b.span(who, "health check interval", raw.Interval, check.Interval, 10*time.Millisecond, 5*time.Minute)
@@ -128,18 +132,18 @@ func (b *builder) healthCheck(who string, group topology.ServerGroup, raw rawHea
 	check.Unhealthy = raw.Unhealthy.or(check.Unhealthy)
 	b.withinBounds(who, raw)
 	b.httpCheck(who, &check, raw)
-	b.only(who, "udp", check.Protocol, "request", raw.Request.Node)
-	b.only(who, "udp", check.Protocol, "response", raw.Response.Node)
+	b.only(who, topology.UDP, check.Protocol, "request", raw.Request.Node)
+	b.only(who, topology.UDP, check.Protocol, "response", raw.Response.Node)
 	check.Request, check.Response = raw.Request.V, raw.Response.V
 	check.ProxyHeader = b.proxiedChecks(group, check)
 	return check
 }
 
 func (b *builder) httpCheck(who string, check *topology.HealthCheck, raw rawHealthCheck) {
-	b.only(who, "http", check.Protocol, "method", raw.Method.Node)
-	b.only(who, "http", check.Protocol, "path", raw.Path.Node)
-	b.only(who, "http", check.Protocol, "host", raw.Host.Node)
-	b.only(who, "http", check.Protocol, "codes", raw.Codes.Node)
+	b.only(who, topology.HTTP, check.Protocol, "method", raw.Method.Node)
+	b.only(who, topology.HTTP, check.Protocol, "path", raw.Path.Node)
+	b.only(who, topology.HTTP, check.Protocol, "host", raw.Host.Node)
+	b.only(who, topology.HTTP, check.Protocol, "codes", raw.Codes.Node)
 	check.Method = raw.Method.or(check.Method)
 	check.Path = raw.Path.or(check.Path)
 	check.Host = raw.Host.V
@@ -175,7 +179,7 @@ func (b *builder) codes(who string, raw codes) topology.Codes {
 }
 
 // only notes a key that another kind of check has.
-func (b *builder) only(who, of, protocol, key string, node *yaml.Node) {
+func (b *builder) only(who string, of, protocol topology.Protocol, key string, node *yaml.Node) {
 	if node != nil && protocol != of {
 		b.problem(node, fmt.Sprintf("write protocol: %s, or remove %s", of, key), "%s: %s is for health checks by %s, and this one is by %s", who, key, of, protocol)
 	}
@@ -211,7 +215,7 @@ func outside[T cmp.Ordered](v, least, most T) bool { return v < least || v > mos
 // sessions do (User Guide for Network Load Balancers, "Edit target group
 // attributes", Proxy Protocol).
 func (b *builder) proxiedChecks(group topology.ServerGroup, check topology.HealthCheck) bool {
-	if b.plan.Cloud != "aws" || check.Protocol != "tcp" && check.Protocol != "http" {
+	if !b.can.HeaderInChecks || check.Protocol != topology.TCP && check.Protocol != topology.HTTP {
 		return false
 	}
 	for _, lb := range b.raw.LoadBalancers.Entries {

@@ -201,8 +201,7 @@ func (b *builder) reachable(who string, lb *topology.LoadBalancer, l topology.Li
 	switch {
 	case group.IPv6 && !lb.DualStack:
 		b.problem(node, "write ip_address_type: dualstack in it", "%s leads to server group %q, whose servers have IPv6, and is not dualstack", who, group.Name)
-	case lb.DualStack && l.Protocol == "udp" && !group.IPv6 && b.plan.Cloud == "aws":
-		// User Guide for Network Load Balancers, "Listeners".
+	case lb.DualStack && l.Protocol == topology.UDP && !group.IPv6 && b.can.IPv6ServersOfUDP:
 		b.problem(node, "use a server group with ip_address_type: ipv6", "%s is dualstack, and a udp listener of it needs servers with IPv6", who)
 	}
 }

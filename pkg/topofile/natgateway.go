@@ -30,7 +30,7 @@ func (b *builder) natGateway(e *entry[rawNATGateway]) {
 		VPC:     e.Value.VPC.V,
 		Subnet:  e.Value.Subnet.V,
 	}
-	if !b.sizes.fullNAT {
+	if !b.can.FullNAT {
 		b.problem(e.Key, "write cloud: alibaba", "%s: cloud %s has no NAT gateways of type FullNat", who, b.plan.Cloud)
 	}
 	if _, err := b.plan.LoadBalancer(e.Name); err == nil {
@@ -131,7 +131,7 @@ func (b *builder) fullNATEntry(e *entry[rawFullNATEntry], gw *topology.NATGatewa
 		ID:         b.ids.ID("fullnat", gw.Name+"/"+e.Name),
 		NATIP:      e.Value.NATIP.V,
 		NATPort:    uint16(e.Value.NATPort.V),
-		Protocol:   e.Value.Protocol.or("tcp"),
+		Protocol:   topology.Protocol(e.Value.Protocol.or(string(topology.TCP))),
 		AccessIP:   e.Value.AccessIP.V,
 		AccessPort: uint16(e.Value.AccessPort.V),
 		Domain:     e.Value.Domain.V,

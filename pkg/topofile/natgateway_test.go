@@ -72,7 +72,7 @@ func TestNATGateways(t *testing.T) {
 		{"tcp and udp share a port", "domain: db1.com}", "domain: db1.com}\n" +
 			"      db2: {nat_ip: 172.16.0.5, nat_port: 3306, protocol: udp, endpoint: ep1, access_ip: 192.168.0.86, access_port: 3306, domain: db1.com}",
 			func(t *testing.T, plan *topology.Plan) {
-				require.Equal(t, "udp", plan.NATGateways[0].Entries[1].Protocol)
+				require.Equal(t, topology.UDP, plan.NATGateways[0].Entries[1].Protocol)
 			}},
 		{"an entry may name the gateway's own address", "nat_ips: [172.16.0.5, 172.16.0.7]", "ip: 172.16.0.5",
 			func(t *testing.T, plan *topology.Plan) {

@@ -52,9 +52,9 @@ func TestTheFirstDocumentIsPlannedAsItSays(t *testing.T) {
 	require.Len(t, clb1.Nodes, 1)
 	node := clb1.Nodes[0]
 	require.Equal(t, "clb1-b", node.ENI.Device)
-	require.True(t, shared.Contains(node.Local[0]))
-	require.False(t, alibabaServices.Contains(node.Local[0]))
-	require.True(t, shared.Contains(vpc2.HealthSource))
+	require.True(t, plan.Profile.SharedBlock.Contains(node.Local[0]))
+	require.False(t, plan.Profile.CloudBlock.Contains(node.Local[0]))
+	require.True(t, plan.Profile.SharedBlock.Contains(vpc2.HealthSource))
 	require.NotEqual(t, node.Local[0], vpc2.HealthSource)
 
 	rs1, err := plan.ServerGroup("rs1")

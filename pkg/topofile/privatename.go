@@ -14,7 +14,7 @@ func (b *builder) privateName(who string, v value[string], service string) *topo
 	if !v.given() {
 		return nil
 	}
-	if b.plan.Cloud != "aws" {
+	if !b.can.PrivateDNS {
 		b.problem(v.Node, "write a private zone with a cname to the endpoint", "%s: endpoint services of %s have no private DNS name", who, b.plan.Cloud)
 		return nil
 	}

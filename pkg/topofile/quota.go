@@ -17,7 +17,7 @@ type rawQuotas struct {
 }
 
 func (b *builder) quotas() {
-	q, raw := topology.QuotasOf(b.plan.Cloud), b.raw.Quotas
+	q, raw := b.can.Quotas, b.raw.Quotas
 	b.plan.Quotas = topology.Quotas{
 		ServicesPerAccount:  raw.ServicesPerAccount.or(q.ServicesPerAccount),
 		EndpointsPerVPC:     raw.EndpointsPerVPC.or(q.EndpointsPerVPC),

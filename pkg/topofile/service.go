@@ -27,13 +27,13 @@ func (b *builder) service(e *entry[rawEndpointService]) {
 		Domain:       b.ids.ServiceDomain(id),
 		AutoAccept:   e.Value.AutoAccept.V,
 		ZoneAffinity: e.Value.ZoneAffinity.V,
-		Bandwidth:    int(e.Value.Bandwidth.or(megabits(b.plan.Profile.Bandwidth))),
+		Bandwidth:    int(e.Value.Bandwidth.or(megabits(b.can.Bandwidth))),
 		Description:  b.description(who, e.Value.Description),
 		Payer:        e.Value.Payer.or("consumer"),
 		Absent:       !e.Value.Exists.or(true),
 	}
-	if s.ZoneAffinity && b.plan.Cloud == "aws" {
-		b.problem(e.Value.ZoneAffinity.Node, "remove it, and use the zone's name where the zone matters", "%s: names of aws endpoints have no zone affinity", who)
+	if s.ZoneAffinity && !b.can.ZoneAffinity {
+		b.problem(e.Value.ZoneAffinity.Node, "remove it, and use the zone's name where the zone matters", "%s: names of %s endpoints have no zone affinity", who, b.plan.Cloud)
 	}
 	s.PrivateName = b.privateName(who, e.Value.PrivateDNSName, e.Name)
 	offers := b.offered(who, e.Value.Resources)
@@ -61,9 +61,9 @@ func (b *builder) offered(who string, refs sequence[value[string]]) []*topology.
 			b.problem(ref.Node, "remove it: a "+o.Kind+" is offered in all of its zones", "%s: %s %q is named twice", who, o.Kind, o.Name)
 		case len(out) > 0 && o.Phrase != out[0].Phrase && o.Phrase != "" && out[0].Phrase != "":
 			b.problem(ref.Node, "make a service for each type", "%s: %q is %s, and %q %s", who, o.Name, o.Phrase, out[0].Name, out[0].Phrase)
-		case o.Phrase == "an alb" && b.plan.Cloud == "aws":
+		case o.Type == topology.ALB && !b.can.OfferALB:
 			// AWS PrivateLink guide, "Create a service powered by AWS PrivateLink".
-			b.problem(ref.Node, "offer an nlb", "%s: load balancer %q is an alb, and at aws a service offers nlbs", who, o.Name)
+			b.problem(ref.Node, "offer an nlb", "%s: load balancer %q is an alb, and at %s a service offers nlbs", who, o.Name, b.plan.Cloud)
 		default:
 			out = append(out, o)
 		}
@@ -154,8 +154,8 @@ func (b *builder) endpoint(e *entry[rawEndpoint]) {
 		ep.ZoneAffinity = e.Value.ZoneAffinity.or(service.ZoneAffinity)
 	}
 	ep.PrivateDNS, ep.OwnAffinity = e.Value.PrivateDNS.V, e.Value.ZoneAffinity.given()
-	if ep.ZoneAffinity && e.Value.ZoneAffinity.given() && b.plan.Cloud == "aws" {
-		b.problem(e.Value.ZoneAffinity.Node, "remove it, and use the zone's name where the zone matters", "%s: names of aws endpoints have no zone affinity", who)
+	if ep.ZoneAffinity && e.Value.ZoneAffinity.given() && !b.can.ZoneAffinity {
+		b.problem(e.Value.ZoneAffinity.Node, "remove it, and use the zone's name where the zone matters", "%s: names of %s endpoints have no zone affinity", who, b.plan.Cloud)
 	}
 	if vpc != nil {
 		places := b.placed(who, e.Key, vpc, e.Value.Subnets)
@@ -174,7 +174,7 @@ func (b *builder) endpoint(e *entry[rawEndpoint]) {
 		ep.SecurityGroups = b.groups(who, vpc, e.Value.SecurityGroups)
 		b.countGroups(who, e.Value.SecurityGroups)
 	}
-	bandwidth := b.plan.Profile.Bandwidth
+	bandwidth := b.can.Bandwidth
 	if service != nil {
 		bandwidth = service.Bandwidth
 	}

@@ -41,11 +41,11 @@ func (b *builder) vpc(e *entry[rawVPC]) {
 		Account:   b.owner(who, e.Value.Account, e.Key),
 		CIDR:      cidr,
 		Namespace: e.Name,
-		MTU:       b.plan.Profile.MTU,
+		MTU:       b.can.MTU,
 	}
 	vpc.IPv6CIDR = b.vpcIPv6(who, e.Value.IPv6CIDR)
 	if cidr.IsValid() {
-		vpc.Resolvers = resolvers(b.plan.Cloud, cidr)
+		vpc.Resolvers = b.can.ResolversOf(cidr)
 		if !b.vpcBlock(who, e.Value.CIDR.Node, cidr) {
 			// What is inside the block need not be moved twice.
 			vpc.CIDR = netip.Prefix{}
@@ -68,17 +68,17 @@ func (b *builder) vpc(e *entry[rawVPC]) {
 
 // vpcBlock applies the cloud's rules for a VPC's addresses.
 func (b *builder) vpcBlock(who string, node *yaml.Node, cidr netip.Prefix) bool {
-	for _, f := range b.sizes.forbidden {
+	for _, f := range b.can.Limits.Forbidden {
 		if f.Overlaps(cidr) {
 			b.problem(node, "use a block of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16", "%s: cidr %s overlaps %s, which a vpc cannot have", who, cidr, f)
 			return false
 		}
 	}
-	if !b.mask(who, node, cidr, b.sizes.vpcWidest, b.sizes.vpcNarrowest) {
+	if !b.mask(who, node, cidr, b.can.Limits.VPCWidest, b.can.Limits.VPCNarrowest) {
 		return false
 	}
-	if cidr.Bits() < b.sizes.vpcUsual {
-		b.warn(node, fmt.Sprintf("a mask from /%d to /%d is what %s recommends", b.sizes.vpcUsual, b.sizes.vpcNarrowest, b.plan.Cloud),
+	if cidr.Bits() < b.can.Limits.VPCUsual {
+		b.warn(node, fmt.Sprintf("a mask from /%d to /%d is what %s recommends", b.can.Limits.VPCUsual, b.can.Limits.VPCNarrowest, b.plan.Cloud),
 			"%s: cidr %s is wider than usual", who, cidr)
 	}
 	return true
@@ -97,7 +97,7 @@ func (b *builder) subnet(vpc *topology.VPC, e *entry[rawSubnet]) {
 	cidr := b.network(who, "cidr", e.Value.CIDR)
 	subnet := topology.Subnet{
 		Name: e.Name,
-		ID:   b.ids.ID(b.subnetPrefix(), vpc.Name+"/"+e.Name),
+		ID:   b.ids.Subnet(vpc.Name + "/" + e.Name),
 		Zone: e.Value.Zone.V,
 		CIDR: cidr,
 	}
@@ -106,31 +106,24 @@ func (b *builder) subnet(vpc *topology.VPC, e *entry[rawSubnet]) {
 	}
 	if cidr.IsValid() {
 		b.subnetBlock(who, e.Value.CIDR.Node, vpc, cidr)
-		subnet.Gateway = derive.Nth(cidr, b.plan.Profile.Gateway)
+		subnet.Gateway = derive.Nth(cidr, b.can.Gateway)
 	}
 	b.subnetIPv6(who, vpc, &subnet, e.Value.IPv6CIDR)
 	vpc.Subnets = append(vpc.Subnets, subnet)
-}
-
-func (b *builder) subnetPrefix() string {
-	if b.plan.Cloud == "aws" {
-		return "subnet"
-	}
-	return "vsw"
 }
 
 // zone notes a zone that cannot be part of a domain name, and warns of one
 // that seems to be in another region.
 func (b *builder) zone(who string, zone value[string]) {
 	b.name(zone.Node, who, topology.MaxZone)
-	if b.plan.Cloud != "rfc" && b.plan.Region != "" && !strings.HasPrefix(zone.V, b.plan.Region) {
+	if b.can.RegionalZone && b.plan.Region != "" && !strings.HasPrefix(zone.V, b.plan.Region) {
 		b.warn(zone.Node, "zones of a region begin with its name", "%s: zone %s does not look like one of region %s", who, zone.V, b.plan.Region)
 	}
 }
 
 // subnetBlock applies the cloud's rules for a subnet's addresses.
 func (b *builder) subnetBlock(who string, node *yaml.Node, vpc *topology.VPC, cidr netip.Prefix) {
-	b.mask(who, node, cidr, b.sizes.subnetWidest, b.sizes.subnetNarrowest)
+	b.mask(who, node, cidr, b.can.Limits.SubnetWidest, b.can.Limits.SubnetNarrowest)
 	if vpc.CIDR.IsValid() && !derive.Contains(vpc.CIDR, cidr) {
 		b.problem(node, fmt.Sprintf("give the subnet a part of %s, or the vpc a block that holds %s", vpc.CIDR, cidr),
 			"%s: cidr %s is not inside vpc %q (%s)", who, cidr, vpc.Name, vpc.CIDR)
@@ -168,20 +161,20 @@ type rawRule struct {
 }
 
 func (b *builder) rule(who, peer string, r rawRule) topology.Rule {
-	span := r.Ports.or(ports{0, 65535})
-	if r.Ports.given() && (r.Protocol.V == "icmp" || r.Protocol.V == "all") {
+	span, protocol := r.Ports.or(ports{0, 65535}), topology.Protocol(r.Protocol.V)
+	if r.Ports.given() && (protocol == topology.ICMP || protocol == topology.AllProtocols) {
 		b.problem(r.Ports.Node, "remove ports, or write protocol: tcp or udp", "%s: a rule for %s has no ports", who, r.Protocol.V)
 	}
-	if !b.sizes.deny && r.Action.V == "deny" {
+	if !b.can.DenyRules && r.Action.V == "deny" {
 		b.problem(r.Action.Node, "leave the rule out: what no rule allows is denied", "%s: security groups of %s cannot deny", who, b.plan.Cloud)
 	}
-	if !b.sizes.deny && r.Priority.given() {
+	if !b.can.DenyRules && r.Priority.given() {
 		b.problem(r.Priority.Node, "remove it: every rule is asked", "%s: rules of %s have no priority", who, b.plan.Cloud)
 	}
 	return topology.Rule{
 		Deny:      r.Action.V == "deny",
 		Priority:  r.Priority.or(1),
-		Protocol:  r.Protocol.V,
+		Protocol:  protocol,
 		FirstPort: span.First,
 		LastPort:  span.Last,
 		Peer:      b.network(who, peer, r.Peer),

@@ -8,9 +8,9 @@ import (
 
 // HealthCheck says how and how often servers are probed. It is comparable.
 type HealthCheck struct {
-	// Protocol is tcp, which connects and resets; http; udp; or none, and
+	// Protocol is TCP, which connects and resets; HTTP; UDP; or NoProtocol, and
 	// then every server counts as healthy.
-	Protocol  string
+	Protocol  Protocol
 	Port      uint16 // 0: the server's own
 	Interval  time.Duration
 	Timeout   time.Duration

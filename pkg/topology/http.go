@@ -8,9 +8,6 @@ import (
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
-// IsHTTP says whether a listener or a server group is of layer 7.
-func IsHTTP(protocol string) bool { return protocol == "http" || protocol == "https" }
-
 // Proxy is where the listeners of an alb's node run: a namespace of its own
 // with an address in the node's subnet.
 type Proxy struct {
@@ -89,7 +86,7 @@ type FixedResponse struct {
 // Redirect sends the client elsewhere. What is "" or 0 is the request's.
 type Redirect struct {
 	Status   int
-	Protocol string // http or https
+	Protocol Protocol // HTTP or HTTPS; "": the request's
 	Host     string
 	Port     uint16
 	Path     string
@@ -105,22 +102,4 @@ type Persistence struct {
 	Timeout time.Duration // of an inserted cookie
 	// Renew sets an inserted cookie anew with every answer.
 	Renew bool
-}
-
-// HTTPProfile is how a cloud's layer 7 load balancer behaves.
-type HTTPProfile struct {
-	Idle    time.Duration // of a client's connection between two requests
-	Request time.Duration // default of RequestTimeout
-	Connect time.Duration // to a server
-	// MaxHeader is the longest request line and the longest header, in bytes;
-	// MaxHeaders bounds all of them together. More is answered with 400.
-	MaxHeader, MaxHeaders int
-	RefuseTrace           bool // 405 for TRACE
-	// ConnectElsewhere tries another server where one refuses the connection.
-	// Nothing of the request was sent by then.
-	ConnectElsewhere bool
-	ClientGone       int      // what is counted where the client went away
-	Forwarded        []string // default of HTTPListener.Forwarded
-	Keepalive        bool     // default of ServerGroup.Keepalive
-	Persistence      Persistence
 }

@@ -8,107 +8,143 @@ import (
 
 // IDs makes identifiers in the form of one cloud. They depend on the lab's
 // name and on the object's, so the same file has the same ones everywhere.
-type IDs struct{ Cloud, Lab, Region string }
+type IDs struct {
+	Cloud       Cloud
+	Lab, Region string
+}
+
+// idForm is how the identifiers and names of one cloud look.
+type idForm struct {
+	regionCode bool   // a code of the region is behind the prefix
+	alphabet   string // of what follows, 17 characters
+	subnet     string // prefixes
+	service    string
+	// serviceName and domain are around a region and a service's identifier.
+	serviceName string
+	domain      string
+	token       bool // a token follows the identifier in an endpoint's name
+	// Published Alibaba Cloud endpoint names have an i, or an r where they are
+	// reverse endpoints, and 16 hexadecimal digits behind the region's code.
+	endpoint      string // prefix
+	endpointKind  bool
+	account       string // what an account's number begins with: one of these
+	accountDigits int    // and how many follow
+	arns          bool   // load balancers and server groups have the last part of an ARN
+}
+
+// idForms has its forms from: EC2 API reference, resource IDs; PrivateLink API
+// 2020-04-15, GetVpcEndpointServiceAttribute; AWS PrivateLink guide, "Create a
+// service powered by AWS PrivateLink", whose examples have a token that its
+// syntax leaves out; Elastic Load Balancing API reference, version 2015-12-01.
+var idForms = map[Cloud]idForm{
+	Alibaba: alibabaForm,
+	AWS: {
+		alphabet: hexadecimal, subnet: "subnet", service: "vpce-svc",
+		serviceName: "com.amazonaws.vpce.", domain: ".vpce.amazonaws.com", token: true,
+		endpoint: "vpce", account: "123456789", accountDigits: 11, arns: true,
+	},
+	RFC: alibabaForm,
+}
+
+var alibabaForm = idForm{
+	regionCode: true, alphabet: derive.Alphanumeric, subnet: "vsw", service: "epsrv",
+	serviceName: "com.aliyuncs.privatelink.", domain: ".privatelink.aliyuncs.com",
+	endpoint: "ep", endpointKind: true, account: "1", accountDigits: 15,
+}
+
+const hexadecimal = "0123456789abcdef"
+
+func (i IDs) form() idForm { return idForms[i.Cloud] }
 
 // ID is an identifier of the object, "vpc/vpc1" for example. Alibaba Cloud
 // puts a code of the region and random letters and digits, 20 together, behind
-// the prefix; AWS 17 hexadecimal digits (EC2 API reference, resource IDs).
+// the prefix; AWS 17 hexadecimal digits.
 func (i IDs) ID(prefix, object string) string {
-	if i.Cloud == "aws" {
-		return prefix + "-" + derive.Text(i.Lab+"/"+prefix+"/"+object, 17, "0123456789abcdef")
+	id := prefix + "-"
+	if i.form().regionCode {
+		id += regionCode(i.Region)
 	}
-	return prefix + "-" + regionCode(i.Region) + derive.Text(i.Lab+"/"+prefix+"/"+object, 17, derive.Alphanumeric)
+	return id + derive.Text(i.Lab+"/"+prefix+"/"+object, 17, i.form().alphabet)
 }
 
-// Endpoint is like ID. Published Alibaba Cloud endpoint names have an i, or an
-// r where they are reverse endpoints, and 16 hexadecimal digits behind the
-// region's code.
+// Subnet is the identifier of a subnet, vpc1/subnet1 for example.
+func (i IDs) Subnet(name string) string { return i.ID(i.form().subnet, name) }
+
+// Endpoint is the identifier of an endpoint.
 func (i IDs) Endpoint(name string, reverse bool) string {
-	if i.Cloud == "aws" {
-		return i.ID("vpce", name)
+	form := i.form()
+	if !form.endpointKind {
+		return i.ID(form.endpoint, name)
 	}
 	kind := "i"
 	if reverse {
 		kind = "r"
 	}
-	return "ep-" + regionCode(i.Region) + kind + derive.Text(i.Lab+"/ep/"+name, 16, "0123456789abcdef")
+	return form.endpoint + "-" + regionCode(i.Region) + kind + derive.Text(i.Lab+"/ep/"+name, 16, hexadecimal)
 }
 
 // Service is the identifier of an endpoint service.
-func (i IDs) Service(name string) string {
-	if i.Cloud == "aws" {
-		return i.ID("vpce-svc", name)
-	}
-	return i.ID("epsrv", name)
-}
+func (i IDs) Service(name string) string { return i.ID(i.form().service, name) }
 
-// AccountID is an account's number: 16 digits at Alibaba Cloud, 12 at AWS. It
+// Account is an account's number: 16 digits at Alibaba Cloud, 12 at AWS. It
 // depends on the name alone, so that an account is the same in every lab.
-func AccountID(cloud, name string) string {
-	if cloud == "aws" {
-		return derive.Text("account/"+name, 1, "123456789") + derive.Text("account number/"+name, 11, "0123456789")
-	}
-	return "1" + derive.Text("account number/"+name, 15, "0123456789")
+func (i IDs) Account(name string) string {
+	form := i.form()
+	return derive.Text("account/"+name, 1, form.account) +
+		derive.Text("account number/"+name, form.accountDigits, "0123456789")
 }
 
-// ServiceName is what a consumer types to find the service. Alibaba Cloud
-// PrivateLink API 2020-04-15, GetVpcEndpointServiceAttribute; AWS PrivateLink
-// guide, "Create a service powered by AWS PrivateLink".
-func (i IDs) ServiceName(id string) string {
-	if i.Cloud == "aws" {
-		return "com.amazonaws.vpce." + i.Region + "." + id
-	}
-	return "com.aliyuncs.privatelink." + i.Region + "." + id
-}
+// ServiceName is what a consumer types to find the service.
+func (i IDs) ServiceName(id string) string { return i.form().serviceName + i.Region + "." + id }
 
-// ServiceDomain, EndpointDomain and ZoneDomain follow the documents that
-// ServiceName names. At AWS a token, which the guide's syntax leaves out but
-// its examples show, follows the endpoint's identifier.
-func (i IDs) ServiceDomain(service string) string {
-	if i.Cloud == "aws" {
-		return service + "." + i.Region + ".vpce.amazonaws.com"
-	}
-	return service + "." + i.Region + ".privatelink.aliyuncs.com"
-}
+// ServiceDomain is the domain that a service has from its identifier.
+func (i IDs) ServiceDomain(service string) string { return service + "." + i.Region + i.form().domain }
 
+// EndpointDomain is the name of an endpoint, from its and its service's
+// identifiers.
 func (i IDs) EndpointDomain(endpoint, service string) string {
 	return endpoint + i.token(endpoint) + "." + i.ServiceDomain(service)
 }
 
+// ZoneDomain is the name of an endpoint in one of its zones.
 func (i IDs) ZoneDomain(endpoint, zone, service string) string {
 	return endpoint + i.token(endpoint) + "-" + zone + "." + i.ServiceDomain(service)
 }
 
 func (i IDs) token(endpoint string) string {
-	if i.Cloud == "aws" {
-		return "-" + derive.Text(i.Lab+"/token/"+endpoint, 8, derive.Alphanumeric)
+	if !i.form().token {
+		return ""
 	}
-	return ""
+	return "-" + derive.Text(i.Lab+"/token/"+endpoint, 8, derive.Alphanumeric)
 }
 
-// ServerGroup and LoadBalancer have forms of their own: at AWS the last part
-// of an ARN (Elastic Load Balancing API reference, version 2015-12-01); at
-// Alibaba Cloud a prefix for each type of load balancer.
-func (i IDs) ServerGroup(name, balancer string) string {
+// ServerGroup is the identifier of a group that a type of load balancer uses:
+// at Alibaba Cloud each type has a prefix.
+func (i IDs) ServerGroup(name string, balancer LoadBalancerType) string {
 	switch {
-	case i.Cloud == "aws":
-		return "targetgroup/" + name + "/" + derive.Text(i.Lab+"/targetgroup/"+name, 16, "0123456789abcdef")
-	case balancer == "nlb", balancer == "alb":
+	case i.form().arns:
+		return i.arn("targetgroup", "targetgroup", name)
+	case balancer == NLB, balancer == ALB:
 		return i.ID("sgp", name)
 	}
 	return i.ID("rsp", name)
 }
 
-func (i IDs) LoadBalancer(name, balancer string) string {
+// LoadBalancer is the identifier of a load balancer.
+func (i IDs) LoadBalancer(name string, balancer LoadBalancerType) string {
 	switch {
-	case i.Cloud == "aws" && balancer == "alb":
-		return "app/" + name + "/" + derive.Text(i.Lab+"/loadbalancer/"+name, 16, "0123456789abcdef")
-	case i.Cloud == "aws":
-		return "net/" + name + "/" + derive.Text(i.Lab+"/loadbalancer/"+name, 16, "0123456789abcdef")
-	case balancer == "nlb", balancer == "alb":
-		return i.ID(balancer, name)
+	case i.form().arns && balancer == ALB:
+		return i.arn("app", "loadbalancer", name)
+	case i.form().arns:
+		return i.arn("net", "loadbalancer", name)
+	case balancer == NLB, balancer == ALB:
+		return i.ID(string(balancer), name)
 	}
 	return i.ID("lb", name)
+}
+
+func (i IDs) arn(kind, seed, name string) string {
+	return kind + "/" + name + "/" + derive.Text(i.Lab+"/"+seed+"/"+name, 16, hexadecimal)
 }
 
 // regionCodes are the three characters of Alibaba Cloud's regions as they

@@ -90,7 +90,7 @@ func (p *Plan) addressOf(name string, addr netip.Addr) string {
 
 // EntryAt is the entry of the gateway that has an address, a port and a
 // protocol, or nil.
-func (g *NATGateway) EntryAt(ip netip.Addr, port uint16, protocol string) *FullNATEntry {
+func (g *NATGateway) EntryAt(ip netip.Addr, port uint16, protocol Protocol) *FullNATEntry {
 	for i := range g.Entries {
 		if e := &g.Entries[i]; e.NATIP == ip && e.NATPort == port && e.Protocol == protocol {
 			return e
@@ -123,6 +123,7 @@ func (s *EndpointService) OffersGateway(name string) bool {
 type Offer struct {
 	Name, VPC string
 	Kind      string // load balancer or NAT gateway
+	Type      LoadBalancerType
 	Phrase    string // in a sentence: a clb, a NAT gateway; "" where it is not known
 	Resources []Resource
 }
@@ -131,12 +132,12 @@ type Offer struct {
 // *NotFoundError.
 func (p *Plan) Offer(name string) (*Offer, error) {
 	if lb, err := p.LoadBalancer(name); err == nil {
-		out := &Offer{Name: name, VPC: lb.VPC, Kind: "load balancer"}
-		if lb.Type != "" {
-			out.Phrase = "a " + lb.Type
-		}
-		if lb.Type == "alb" || lb.Type == "nlb" {
-			out.Phrase = "an " + lb.Type
+		out := &Offer{Name: name, VPC: lb.VPC, Kind: "load balancer", Type: lb.Type}
+		switch lb.Type {
+		case CLB:
+			out.Phrase = "a clb"
+		case NLB, ALB:
+			out.Phrase = "an " + string(lb.Type)
 		}
 		for _, node := range lb.Nodes {
 			out.Resources = append(out.Resources, Resource{LoadBalancer: name, Zone: node.Zone})

@@ -23,7 +23,7 @@ type Plan struct {
 	Name    string // the lab: 1 to 32 of a-z, 0-9 and "-"
 	File    string // the file's name as the user wrote it, "" if it was not a file
 	Source  []byte // the file's text
-	Cloud   string // alibaba, aws or rfc
+	Cloud   Cloud
 	Profile Profile
 	Quotas  Quotas
 	Region  string
@@ -96,8 +96,8 @@ type SecurityGroup struct {
 // Rule allows or denies new flows.
 type Rule struct {
 	Deny     bool
-	Priority int    // 1 is asked first; AWS has no priorities and every rule is 1
-	Protocol string // tcp, udp, icmp or all
+	Priority int      // 1 is asked first; AWS has no priorities and every rule is 1
+	Protocol Protocol // TCP, UDP, ICMP or AllProtocols
 	// FirstPort and LastPort are the destination ports, both included; 0 and
 	// 65535 where the rule names none or the protocol has none.
 	FirstPort, LastPort uint16
@@ -136,9 +136,9 @@ type ServerGroup struct {
 	Name        string
 	ID          string // rsp-…, sgp-…, or targetgroup/NAME/… at AWS
 	VPC         string
-	Protocol    string // tcp, udp, http or https
-	Scheduler   string // wrr, rr, wlc, sch (by source address) or tch (by source and destination)
-	IPv6        bool   // its servers are reached by their IPv6 addresses
+	Protocol    Protocol // TCP, UDP, HTTP or HTTPS
+	Scheduler   Scheduler
+	IPv6        bool // its servers are reached by their IPv6 addresses
 	Servers     []Server
 	HealthCheck HealthCheck
 	// FailOpen lets sessions go to every server where none is healthy.
@@ -172,13 +172,17 @@ type Server struct {
 type LoadBalancer struct {
 	Name      string
 	ID        string // lb-…, nlb-…, alb-…, or net/NAME/… and app/NAME/… at AWS
-	Type      string // clb, nlb or alb
+	Type      LoadBalancerType
 	VPC       string
 	Nodes     []Node
 	Listeners []Listener
 	CrossZone bool // a node may pick servers of other zones
 	DualStack bool // its nodes have IPv6 addresses too
 }
+
+// PicksEverywhere says whether a node may pick servers of other zones than its
+// own.
+func (l *LoadBalancer) PicksEverywhere() bool { return l.CrossZone || l.Type == CLB }
 
 // Node is a load balancer's presence in one zone.
 type Node struct {
@@ -196,7 +200,7 @@ type Node struct {
 
 // Listener accepts sessions on a port.
 type Listener struct {
-	Protocol    string // tcp or udp, http or https of an alb
+	Protocol    Protocol // TCP or UDP, HTTP or HTTPS of an ALB
 	Port        uint16
 	ServerGroup string
 	IdleTimeout time.Duration
@@ -254,7 +258,7 @@ type FullNATEntry struct {
 	ID         string // fullnat-…
 	NATIP      netip.Addr
 	NATPort    uint16
-	Protocol   string // tcp or udp
+	Protocol   Protocol // TCP or UDP
 	Endpoint   string
 	Zone       string // of the endpoint's ENI
 	AccessIP   netip.Addr
@@ -363,35 +367,4 @@ type Expect struct {
 	Bodies    []string // each answer is one of them and each of them comes at least once
 	Error     string   // timeout, refused or any; of Do one of Refusals or any
 	Addresses []string // exactly these, in any order
-}
-
-// Profile is how one cloud behaves. Every value has its public source in
-// profile.go.
-type Profile struct {
-	Cloud      string
-	TCPIdle    time.Duration // of a load balancer's listener, unless it says otherwise
-	UDPIdle    time.Duration
-	MTU        int
-	NameTTL    time.Duration
-	NATPorts   int // per NAT IP and target
-	Bandwidth  int // Mbit/s of a connection; 0: not limited
-	LowReserve int // addresses at the start of a subnet that nobody gets
-	TopReserve int // and at its end
-	Gateway    int // the gateway's place in a subnet: 1 is the second address, -1 the last
-
-	// ReverseIngress says which rules of a reverse endpoint's security groups
-	// judge what a NAT gateway sends: the ingress rules, whose source is the
-	// provider's instance, or the egress rules, whose destination is the server.
-	ReverseIngress bool
-
-	// What becomes of packets that endpoints do not forward.
-	ResetStray       bool // TCP segments that no session knows are answered with a RST
-	ReportTTL        bool // ICMP time exceeded
-	ReportExhaustion bool // ICMP administratively prohibited where there is no NAT port
-	ReportTooBig     bool // ICMP fragmentation needed
-	ClampMSS         bool // SYNs announce no larger segments than both sides can carry
-	HTTP             HTTPProfile
-	// How long a TCP session may be silent that is not established; 0 is what
-	// is usual.
-	TCPOpening, TCPClosing, TCPClosed time.Duration
 }
