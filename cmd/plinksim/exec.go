@@ -46,7 +46,7 @@ the program's; 126 if it could not be run, 127 if it was not found.`,
 			if len(program) == 0 {
 				return &usageError{errors.New("exec: no program after --")}
 			}
-			env := append(os.Environ(), "PLINKSIM_LAB="+plan.Name, "PLINKSIM_INSTANCE="+instance.Name)
+			env := append(host.Environ(os.Environ()), "PLINKSIM_LAB="+plan.Name, "PLINKSIM_INSTANCE="+instance.Name)
 			return exitCode(execExit(host.Exec(string(dir), instance.Namespace, program, env), cmd.ErrOrStderr()))
 		},
 	}

@@ -89,8 +89,10 @@ func (s Situation) resolve(from *topology.Instance, host string) ([]netip.Addr, 
 	var missing *topology.NotFoundError
 	switch {
 	case err == nil:
-	case errors.As(err, &missing) && strings.Contains(host, "."):
-		name = strings.TrimSuffix(host, ".")
+	case errors.As(err, &missing):
+		if name = s.candidate(from, host); name == "" {
+			return nil, station, err
+		}
 	default:
 		return nil, station, err
 	}
@@ -107,6 +109,21 @@ func (s Situation) resolve(from *topology.Instance, host string) ([]netip.Addr, 
 		station.Remedy = s.nameRemedy(from, name)
 	}
 	return addrs, station, nil
+}
+
+// candidate is the first of the names along the instance's search list that has
+// addresses, the name itself where none has and it has a dot, else "".
+func (s Situation) candidate(from *topology.Instance, host string) string {
+	_, domain, _ := strings.Cut(from.DNSName, ".")
+	for _, name := range dns.Candidates(host, []string{domain}, 1) {
+		if addrs, _, err := s.ask(from, name); err == nil && len(addrs) > 0 {
+			return strings.TrimSuffix(name, ".")
+		}
+	}
+	if strings.Contains(host, ".") {
+		return strings.TrimSuffix(host, ".")
+	}
+	return ""
 }
 
 // ask asks the view of the VPC's resolver.

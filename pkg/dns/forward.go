@@ -30,8 +30,8 @@ type Forwarder struct {
 	// answer or fails. None of them is ever asked for what it asks itself: so
 	// a server that sends questions back meets no circle.
 	Upstreams []netip.AddrPort
-	// Dial opens a connection to an upstream. It obeys ctx.
-	Dial dialFunc
+	// Dial opens a connection to an upstream.
+	Dial Dial
 
 	cache  cache
 	queued atomic.Int32
@@ -118,12 +118,12 @@ func (f *Forwarder) exchange(ctx context.Context, to netip.AddrPort, q dns.Quest
 	return ask(ctx, f.Dial, to, q, do)
 }
 
-// dialFunc opens a connection.
-type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+// Dial opens a connection. It obeys ctx.
+type Dial = func(ctx context.Context, network, address string) (net.Conn, error)
 
 // ask asks one server by UDP and, where the answer does not fit, by TCP. The
 // context has a deadline.
-func ask(ctx context.Context, dial dialFunc, to netip.AddrPort, q dns.Question, do bool) (*dns.Msg, error) {
+func ask(ctx context.Context, dial Dial, to netip.AddrPort, q dns.Question, do bool) (*dns.Msg, error) {
 	m, err := askBy(ctx, dial, "udp", to, q, do)
 	if err == nil && m.Truncated {
 		m, err = askBy(ctx, dial, "tcp", to, q, do)
@@ -132,7 +132,7 @@ func ask(ctx context.Context, dial dialFunc, to netip.AddrPort, q dns.Question, 
 }
 
 func askBy(
-	ctx context.Context, dial dialFunc, network string, to netip.AddrPort, q dns.Question, do bool,
+	ctx context.Context, dial Dial, network string, to netip.AddrPort, q dns.Question, do bool,
 ) (*dns.Msg, error) {
 	conn, err := dial(ctx, network, to.String())
 	if err != nil {

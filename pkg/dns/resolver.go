@@ -35,8 +35,8 @@ type Resolver struct {
 	// The domains have no final dot.
 	Search []string
 	Ndots  int
-	// Dial opens a connection to a server. It obeys ctx.
-	Dial dialFunc
+	// Dial opens a connection to a server.
+	Dial Dial
 }
 
 // Host is a name in a hosts file.
@@ -47,7 +47,7 @@ type Host struct {
 
 // NewResolver makes a resolver of the text of a resolv.conf and of a hosts
 // file, which may be another one for each name.
-func NewResolver(resolvConf string, hosts func() string, dial dialFunc) (*Resolver, error) {
+func NewResolver(resolvConf string, hosts func() string, dial Dial) (*Resolver, error) {
 	config, err := dns.ClientConfigFromReader(strings.NewReader(resolvConf))
 	if err != nil {
 		return nil, err

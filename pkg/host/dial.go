@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -16,8 +15,8 @@ import (
 
 // DialContext connects to an address and a port, for example 10.0.0.1:80, from
 // inside the namespace. The network is tcp or udp, with or without 4 or 6.
-// Names are for DialVia. TCP keepalives are off, so that an idle connection is
-// really idle and meets the timeouts on its way.
+// Names are not resolved here. TCP keepalives are off, so that an idle
+// connection is really idle and meets the timeouts on its way.
 func (n *Namespace) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	return n.DialFrom(ctx, netip.Addr{}, network, address)
 }
@@ -165,58 +164,6 @@ func sockaddr(to netip.AddrPort) unix.Sockaddr {
 		return &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}
 	}
 	return &unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}
-}
-
-// Resolver asks DNS servers from inside the namespace, on port 53, each query
-// the next of them. It is Go's own resolver, and the process's /etc/hosts and
-// the options in its /etc/resolv.conf still count.
-func (n *Namespace) Resolver(servers []netip.Addr) *net.Resolver {
-	return &net.Resolver{
-		PreferGo: true,
-		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			if len(servers) == 0 {
-				return nil, dialError(network, nil, fmt.Errorf("namespace %s has no DNS server", n.name))
-			}
-			i := int(n.turn.Add(1)-1) % len(servers)
-			return n.DialContext(ctx, network, netip.AddrPortFrom(servers[i], 53).String())
-		},
-	}
-}
-
-// DialVia returns a dial function that also takes names, which names resolves;
-// it is what http.Transport.DialContext wants. The addresses of a name are
-// tried in turn until one connects. A name with a dot is taken as complete, so
-// that the search list of the process plays no part. The port is a number.
-func (n *Namespace) DialVia(names *net.Resolver) func(ctx context.Context, network, address string) (net.Conn, error) {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		if _, err := netip.ParseAddrPort(address); err == nil {
-			return n.DialContext(ctx, network, address)
-		}
-		host, service, err := net.SplitHostPort(address)
-		if err != nil {
-			return nil, dialError(network, nil, err)
-		}
-		port, err := strconv.ParseUint(service, 10, 16)
-		if err != nil {
-			return nil, dialError(network, nil, fmt.Errorf("port %q is not a number from 0 to 65535", service))
-		}
-		if strings.Contains(host, ".") && !strings.HasSuffix(host, ".") {
-			host += "."
-		}
-		addrs, err := names.LookupNetIP(ctx, "ip4", host)
-		if err != nil {
-			return nil, dialError(network, nil, err)
-		}
-		var errs []error
-		for _, addr := range addrs {
-			conn, err := n.DialContext(ctx, network, netip.AddrPortFrom(addr, uint16(port)).String())
-			if err == nil {
-				return conn, nil
-			}
-			errs = append(errs, err)
-		}
-		return nil, errors.Join(errs...)
-	}
 }
 
 // Listen listens inside the namespace, as net.Listen does. The host of the

@@ -45,11 +45,11 @@
 //
 //	ns, err := host.Open(dir, "vpc1.ecs1")
 //	defer ns.Close()
-//	names := ns.Resolver(vpc.Resolvers)
-//	client := &http.Client{Transport: &http.Transport{DialContext: ns.DialVia(names)}}
+//	client := &http.Client{Transport: &http.Transport{DialContext: ns.DialContext}}
 //	listener, err := ns.Listen(ctx, "tcp", ":80")
 //
+// The dialer takes addresses alone: dns.Resolver finds those of a name.
 // Namespace.Do is for what makes its sockets in the goroutine that calls it,
-// such as a packet socket or a netlink handle. Exec is for programs: it gives
+// for example a packet socket or a netlink handle. Exec is for programs: it gives
 // them the namespace and its files, and replaces the calling process.
 package host

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,8 +14,6 @@ import (
 type Namespace struct {
 	name string
 	file *os.File
-	// turn counts the resolver's queries, so that each goes to the next server.
-	turn atomic.Uint32
 }
 
 // Open opens the namespace that the lab in dir has under a name, for example

@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/miekg/dns"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
@@ -56,45 +55,13 @@ func TestHTTPStaysInItsNamespaceTwentyTimesOfTwenty(t *testing.T) {
 	dir := built(t, plan)
 	greet(t, open(t, dir, "vpc1.ecs1"), "consumer")
 	greet(t, open(t, dir, "vpc2.ecs2"), "provider")
-	serveName(t, open(t, dir, "vpc1"), "www.internal.", "10.10.2.1")
-	serveName(t, open(t, dir, "vpc2"), "www.internal.", "10.10.2.1")
-
-	servers := []netip.Addr{netip.MustParseAddr("100.100.2.136")}
 	for name, want := range map[string]string{"vpc1.client": "consumer", "vpc2.client": "provider"} {
 		ns := open(t, dir, name)
-		client := httpClient(ns.DialVia(ns.Resolver(servers)))
+		client := httpClient(ns.DialContext)
 		for range 20 {
-			require.Equal(t, want, get(t, client, "http://10.10.2.1/"), "by address")
-			require.Equal(t, want, get(t, client, "http://www.internal/"), "by name")
+			require.Equal(t, want, get(t, client, "http://10.10.2.1/"))
 		}
 	}
-}
-
-// serveName is a DNS server in a VPC that knows one name.
-func serveName(t *testing.T, vpc *Namespace, name, addr string) {
-	t.Helper()
-	conn, err := vpc.ListenPacket(t.Context(), "udp", "100.100.2.136:53")
-	require.NoError(t, err)
-	handler := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
-		answer := new(dns.Msg).SetReply(q)
-		if q.Question[0].Name != name {
-			answer.Rcode = dns.RcodeNameError
-		} else if q.Question[0].Qtype == dns.TypeA {
-			rr, err := dns.NewRR(name + " 60 IN A " + addr)
-			if err != nil {
-				panic(err)
-			}
-			answer.Answer = []dns.RR{rr}
-		}
-		_ = w.WriteMsg(answer)
-	})
-	server := &dns.Server{PacketConn: conn, Handler: handler}
-	started := make(chan struct{})
-	server.NotifyStartedFunc = func() { close(started) }
-	var wait sync.WaitGroup
-	wait.Go(func() { _ = server.ActivateAndServe() })
-	<-started
-	t.Cleanup(func() { _ = server.Shutdown(); wait.Wait() })
 }
 
 func TestInstancesOfAVPCReachEachOtherOverTheRouter(t *testing.T) {
@@ -177,14 +144,6 @@ func TestListenRefusesNames(t *testing.T) {
 	ns := open(t, built(t, twoVPCs()), "vpc1.ecs1")
 	_, err := ns.Listen(t.Context(), "tcp", "localhost:80")
 	require.ErrorContains(t, err, "localhost:80 is not an IP address and a port")
-}
-
-func TestDialViaSaysWhatIsWrong(t *testing.T) {
-	ns := open(t, built(t, twoVPCs()), "vpc1.ecs1")
-	_, err := ns.DialVia(ns.Resolver(nil))(t.Context(), "tcp", "www.internal:80")
-	require.ErrorContains(t, err, "namespace vpc1.ecs1 has no DNS server")
-	_, err = ns.DialVia(ns.Resolver(nil))(t.Context(), "tcp", "www.internal:http")
-	require.ErrorContains(t, err, `port "http" is not a number`)
 }
 
 func TestDoLeavesTheProcessWhereItIs(t *testing.T) {

@@ -22,8 +22,9 @@ var (
 
 // Exec replaces the calling process by a program in a namespace of the lab. In
 // a mount namespace of its own the program sees the namespace's files and the
-// lab's certificate authority in /etc, and its devices in /sys. The program is argv[0], which is looked up in the
-// PATH of env if it has no slash; env is the program's whole environment.
+// lab's certificate authority in /etc, and its devices in /sys. The program is
+// argv[0], which is looked up in the PATH of env if it has no slash; env is the
+// program's whole environment.
 //
 // Exec returns only if it fails, with ErrNotFound or ErrNotExecutable where it
 // is the program's fault. The calling thread is no longer what it was then: the

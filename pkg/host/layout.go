@@ -200,8 +200,8 @@ func addInstance(g *group, plan *topology.Plan, vpc *topology.VPC, inst *topolog
 		g.add(what, Route{Namespace: ns, Device: dev, Dst: block})
 	}
 	g.add(what,
-		File{ns, "resolv.conf", resolvConf(vpc)},
-		File{ns, "hosts", hosts(inst, names)},
+		File{ns, "resolv.conf", topology.ResolvConf(vpc)},
+		File{ns, "hosts", topology.HostsFile(inst, names)},
 		File{ns, "nsswitch.conf", nsswitch},
 	)
 	if len(inst.SecurityGroups) > 0 {
@@ -252,15 +252,6 @@ func deviceMAC(eni packet.MAC) packet.MAC {
 func portMAC(owner packet.MAC) packet.MAC {
 	owner[0] |= 8
 	return owner
-}
-
-func resolvConf(vpc *topology.VPC) string {
-	var b strings.Builder
-	for _, r := range vpc.Resolvers {
-		fmt.Fprintf(&b, "nameserver %s\n", r)
-	}
-	fmt.Fprintf(&b, "search %s.internal\n", vpc.Name)
-	return b.String()
 }
 
 // nsswitch keeps name service modules of the host, which may ask outside of

@@ -133,13 +133,9 @@ func (l *Lab) authority(plan *topology.Plan) (tls.Certificate, error) {
 // trust makes the list of authorities that programs on instances see.
 func (l *Lab) trust(cert string) error {
 	bundle := l.dir.Path(host.TrustFile)
-	var list []byte
-	for _, file := range append(slices.Clone(host.HostTrust), cert) {
-		text, err := os.ReadFile(file)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		list = append(list, text...)
+	list, err := authorities(cert)
+	if err != nil {
+		return err
 	}
 	if err := l.dir.Save(host.TrustFile, list); err != nil {
 		return err
@@ -147,15 +143,28 @@ func (l *Lab) trust(cert string) error {
 	return os.Chmod(bundle, 0o644)
 }
 
-// trusted are the authorities of this machine and the lab's, if it has one.
+// authorities are those of the machine's list, which instances see too, and the
+// lab's own, if it has one.
+func authorities(cert string) (list []byte, err error) {
+	for _, file := range append(slices.Clone(host.HostTrust), cert) {
+		text, err := os.ReadFile(file)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		list = append(list, text...)
+	}
+	return list, nil
+}
+
+// trusted is what programs on instances trust. x509.SystemCertPool would go by
+// the environment of this process.
 func (l *Lab) trusted() *x509.CertPool {
-	pool, err := x509.SystemCertPool()
+	pool := x509.NewCertPool()
+	list, err := authorities(l.dir.Path(authorityFile))
 	if err != nil {
-		pool = x509.NewCertPool()
+		l.log.Error("the list of certificate authorities cannot be read", "error", err)
 	}
-	if text, err := l.dir.Load(authorityFile); err == nil {
-		pool.AppendCertsFromPEM(text)
-	}
+	pool.AppendCertsFromPEM(list)
 	return pool
 }
 

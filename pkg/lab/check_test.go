@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/pkg/dns"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -101,9 +102,8 @@ func TestConnectReadsTheGreeting(t *testing.T) {
 					conn.Close()
 				}
 			}()
-			client := &Client{dial: new(net.Dialer).DialContext, hosts: func() []topology.HostName {
-				return []topology.HostName{{IP: netip.MustParseAddr("127.0.0.1"), Name: "db.example"}}
-			}}
+			hosts := func() []dns.Host { return []dns.Host{{IP: netip.MustParseAddr("127.0.0.1"), Name: "db.example"}} }
+			client := &Client{dial: new(net.Dialer).DialContext, resolver: &dns.Resolver{Hosts: hosts}}
 			_, port, err := net.SplitHostPort(ln.Addr().String())
 			require.NoError(t, err)
 			tt.check.Connect = "db.example:" + port

@@ -6,41 +6,39 @@ import (
 	"crypto/x509"
 	"net"
 	"net/http"
-	"net/netip"
+	"strings"
 
-	"github.com/plinksim/plinksim/pkg/topology"
+	"github.com/plinksim/plinksim/pkg/dns"
 )
 
 // Client opens connections as a program on an instance would: its sockets are
-// in the instance's namespace, and its names come from the instance's hosts
-// file and from the VPC's resolver.
+// in the instance's namespace, and its names come from the instance's files and
+// from the VPC's resolver. Nothing of this process or its machine plays a part.
 type Client struct {
-	hosts    func() []topology.HostName
+	resolver *dns.Resolver
 	dial     func(ctx context.Context, network, address string) (net.Conn, error)
 	listen   func(ctx context.Context, network, address string) (net.Listener, error)
-	resolver *net.Resolver
 	trusted  func() *x509.CertPool
 }
 
-// Resolver asks the VPC's resolvers from the instance.
-func (c *Client) Resolver() *net.Resolver { return c.resolver }
+// Resolver finds names as the instance's programs do.
+func (c *Client) Resolver() *dns.Resolver { return c.resolver }
 
-// DialContext is as net.Dialer's, from the instance.
+// DialContext is as net.Dialer's, from the instance. The addresses of a name
+// are tried in turn until one connects.
 func (c *Client) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	name, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := netip.ParseAddr(name); err == nil {
-		return c.dial(ctx, network, address)
-	}
-	addrs, err := c.lookup(ctx, name)
+	// tcp4 and udp6 want addresses of one family.
+	addrs, err := c.resolver.LookupNetIP(ctx, "ip"+strings.TrimLeft(network, "tcpud"), name)
 	if err != nil {
-		return nil, err
+		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 	}
 	var last error
 	for _, addr := range addrs {
-		conn, err := c.dial(ctx, network, net.JoinHostPort(addr, port))
+		conn, err := c.dial(ctx, network, net.JoinHostPort(addr.String(), port))
 		if err == nil {
 			return conn, nil
 		}
@@ -49,27 +47,13 @@ func (c *Client) DialContext(ctx context.Context, network, address string) (net.
 	return nil, last
 }
 
-// lookup asks the hosts file first, as the instance's nsswitch.conf says.
-func (c *Client) lookup(ctx context.Context, name string) ([]string, error) {
-	var addrs []string
-	for _, h := range c.hosts() {
-		if h.Name == name {
-			addrs = append(addrs, h.IP.String())
-		}
-	}
-	if len(addrs) > 0 {
-		return addrs, nil
-	}
-	return c.resolver.LookupHost(ctx, name)
-}
-
 // Listen is as net.ListenConfig's, on the instance.
 func (c *Client) Listen(ctx context.Context, network, address string) (net.Listener, error) {
 	return c.listen(ctx, network, address)
 }
 
 // HTTP is a client that opens a connection of its own for every request. It
-// trusts the lab's certificates beside those that this machine trusts.
+// trusts what programs on the instance trust, and knows no proxy.
 func (c *Client) HTTP() *http.Client { return &http.Client{Transport: roundTripper{c}} }
 
 type roundTripper struct{ client *Client }
@@ -82,8 +66,12 @@ func (r roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme == "https" {
 		config = &tls.Config{RootCAs: r.client.trusted()}
 	}
-	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: config, DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
-		return r.client.DialContext(req.Context(), network, address)
-	}}
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		TLSClientConfig:   config,
+		DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
+			return r.client.DialContext(req.Context(), network, address)
+		},
+	}
 	return transport.RoundTrip(req)
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/compile"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dataplane"
+	"github.com/plinksim/plinksim/pkg/dns"
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/topofile"
@@ -434,14 +435,20 @@ func (l *Lab) Client(ref string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{
-		dial: ns.DialContext, listen: ns.Listen, resolver: ns.Resolver(vpc.Resolvers), trusted: l.trusted,
-		hosts: func() []topology.HostName {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			return l.hosts[vpc.Name]
-		},
-	}, nil
+	resolver, err := l.resolver(vpc, instance, ns.DialContext)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{resolver: resolver, dial: ns.DialContext, listen: ns.Listen, trusted: l.trusted}, nil
+}
+
+// resolver finds names as the programs of an instance do.
+func (l *Lab) resolver(vpc *topology.VPC, instance *topology.Instance, dial dns.Dial) (*dns.Resolver, error) {
+	return dns.NewResolver(topology.ResolvConf(vpc), func() string {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return topology.HostsFile(instance, l.hosts[vpc.Name])
+	}, dial)
 }
 
 // setHosts writes the hosts files of every instance. Those that are as the

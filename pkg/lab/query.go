@@ -14,17 +14,14 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// Query asks the resolver of an instance's VPC as the instance would. The name
-// may be a reference such as ep1 or ep1@zone, and an address stands for its
-// reverse name. No packet is sent, but a name that is not the resolver's goes
-// to its upstreams.
+// Query asks for a name as a program on the instance would: the hosts file, then
+// the resolver of its VPC, along the search list. The name may be a reference,
+// for example ep1 or ep1@zone, for whose whole name the resolver is asked, and
+// an address stands for its reverse name. No packet is sent, but a name that is
+// not the resolver's goes to its upstreams.
 func (l *Lab) Query(ctx context.Context, from, name, qtype string) (*status.NameAnswer, error) {
 	plan := l.Plan()
 	instance, err := plan.Instance(from)
-	if err != nil {
-		return nil, err
-	}
-	name, qtype, err = queryOf(plan, *instance, name, qtype)
 	if err != nil {
 		return nil, err
 	}
@@ -32,19 +29,34 @@ func (l *Lab) Query(ctx context.Context, from, name, qtype string) (*status.Name
 	if err != nil {
 		return nil, err
 	}
+	names, err := l.resolver(vpc, instance, nil)
+	if err != nil {
+		return nil, err
+	}
+	candidates, qtype, whole, err := queryOf(plan, names, name, qtype)
+	if err != nil {
+		return nil, err
+	}
+	out := &status.NameAnswer{
+		Schema: status.Schema, Type: qtype, From: plan.ShortName(*instance), IP: instance.IP, Zone: instance.Zone,
+		VPC: vpc.Name, Records: []string{}, Steps: []status.NameStep{},
+	}
+	if hosts := inHosts(names, name, qtype); !whole && len(hosts) > 0 {
+		out.Name, out.Code, out.Source, out.Records = strings.TrimSuffix(name, "."), "NOERROR", "hosts", hosts
+		out.Steps = append(out.Steps, status.NameStep{
+			Name: out.Name, Outcome: "in the hosts file of the instance", Addresses: []status.NameAddress{},
+		})
+		return out, nil
+	}
 	l.mu.Lock()
 	running := l.resolvers[resolverKey(*vpc)]
 	l.mu.Unlock()
 	if running == nil {
 		return nil, fmt.Errorf("the resolver of VPC %q does not run", vpc.Name)
 	}
-	req := new(mdns.Msg).SetQuestion(mdns.Fqdn(name), mdns.StringToType[qtype])
-	reply, e, source := running.server.Explain(ctx, req, instance.IP)
-	out := &status.NameAnswer{
-		Schema: status.Schema, Name: strings.TrimSuffix(req.Question[0].Name, "."), Type: qtype,
-		From: plan.ShortName(*instance), IP: instance.IP, Zone: e.AskerZone, VPC: vpc.Name,
-		Code: mdns.RcodeToString[reply.Rcode], Source: source, Records: []string{}, Steps: []status.NameStep{},
-	}
+	reply, e, source := firstAnswer(ctx, running.server, instance.IP, candidates, mdns.StringToType[qtype])
+	out.Name, out.Zone = strings.TrimSuffix(reply.Question[0].Name, "."), e.AskerZone
+	out.Code, out.Source = mdns.RcodeToString[reply.Rcode], source
 	for _, rr := range reply.Answer {
 		out.Records = append(out.Records, strings.ReplaceAll(rr.String(), "\t", " "))
 	}
@@ -52,6 +64,34 @@ func (l *Lab) Query(ctx context.Context, from, name, qtype string) (*status.Name
 		out.Steps = append(out.Steps, nameStep(s))
 	}
 	return out, nil
+}
+
+// firstAnswer is the answer for the first candidate that has one, otherwise
+// that for the first candidate.
+func firstAnswer(ctx context.Context, server *dns.Server, asker netip.Addr, candidates []string, qtype uint16) (
+	reply *mdns.Msg, e dns.Explanation, source string,
+) {
+	for i, candidate := range candidates {
+		m, explained, from := server.Explain(ctx, new(mdns.Msg).SetQuestion(candidate, qtype), asker)
+		if i == 0 || len(m.Answer) > 0 {
+			reply, e, source = m, explained, from
+		}
+		if len(m.Answer) > 0 {
+			break
+		}
+	}
+	return reply, e, source
+}
+
+// inHosts are the records that a name would have if its lines in the hosts file
+// were some.
+func inHosts(names *dns.Resolver, name, qtype string) (records []string) {
+	for _, addr := range names.InHosts(name) {
+		if kind := map[bool]string{true: "A", false: "AAAA"}[addr.Is4()]; kind == qtype {
+			records = append(records, fmt.Sprintf("%s 0 IN %s %s", mdns.Fqdn(name), kind, addr))
+		}
+	}
+	return records
 }
 
 func nameStep(s dns.Step) status.NameStep {
@@ -65,34 +105,34 @@ func nameStep(s dns.Step) status.NameStep {
 	return out
 }
 
-// queryOf makes a whole name and a type of what a person wrote.
-func queryOf(plan *topology.Plan, instance topology.Instance, name, qtype string) (string, string, error) {
+// queryOf makes whole names, in the order in which they are asked for, and a
+// type of what a person wrote. A reference and an address stand for a whole name.
+func queryOf(plan *topology.Plan, names *dns.Resolver, name, qtype string) (
+	candidates []string, ofType string, whole bool, err error,
+) {
 	if addr, err := netip.ParseAddr(name); err == nil {
 		reverse, err := mdns.ReverseAddr(addr.String())
 		if qtype == "" {
 			qtype = "PTR"
 		}
-		return reverse, qtype, err
+		return []string{reverse}, qtype, true, err
 	}
 	qtype = strings.ToUpper(qtype)
 	if qtype == "" {
 		qtype = "A"
 	}
 	if !slices.Contains(status.QueryTypes(), qtype) {
-		return "", "", fmt.Errorf("there is no record type %q: want one of %s", qtype, strings.Join(status.QueryTypes(), ", "))
+		return nil, "", false, fmt.Errorf("there is no record type %q: want one of %s",
+			qtype, strings.Join(status.QueryTypes(), ", "))
 	}
-	value, err := plan.Lookup(name)
-	switch {
-	case err == nil && !strings.HasSuffix(name, ".ip"):
-		name = value
-	case !strings.Contains(name, "."):
-		_, domain, _ := strings.Cut(instance.DNSName, ".")
-		name += "." + domain // as resolv.conf says
+	if value, err := plan.Lookup(name); err == nil && !strings.HasSuffix(name, ".ip") {
+		return []string{mdns.Fqdn(value)}, qtype, true, nil
 	}
+	candidates = dns.Candidates(name, names.Search, names.Ndots)
 	if _, ok := mdns.IsDomainName(name); !ok {
-		return "", "", fmt.Errorf("%q is not a domain name", name)
+		return nil, "", false, fmt.Errorf("%q is not a domain name", name)
 	}
-	return name, qtype, nil
+	return candidates, qtype, false, nil
 }
 
 // WatchQueries calls each for every question to the resolvers, of one instance

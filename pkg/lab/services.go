@@ -235,7 +235,7 @@ func startCommand(dir labdir.Dir, beside string, spec serviceSpec, exited func(h
 		return nil, err
 	}
 	cmd := exec.Command(self, append([]string{EnterCommand, string(dir), spec.instance.Namespace}, spec.Argv...)...)
-	cmd.Dir = beside
+	cmd.Dir, cmd.Env = beside, host.Environ(os.Environ())
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
 

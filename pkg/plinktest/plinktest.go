@@ -224,5 +224,8 @@ func (i *Instance) Command(ctx context.Context, program string, args ...string) 
 	if err != nil {
 		i.lab.t.Fatal(err)
 	}
-	return exec.CommandContext(ctx, self, append([]string{lab.EnterCommand, string(i.lab.dir), i.spec.Namespace, program}, args...)...)
+	args = append([]string{lab.EnterCommand, string(i.lab.dir), i.spec.Namespace, program}, args...)
+	cmd := exec.CommandContext(ctx, self, args...)
+	cmd.Env = host.Environ(os.Environ())
+	return cmd
 }

@@ -15,7 +15,7 @@ type NameAnswer struct {
 	Zone    string     `json:"zone"` // the instance's
 	VPC     string     `json:"vpc"`
 	Code    string     `json:"code"`
-	Source  string     `json:"source"`  // authority, cache, upstream or refused
+	Source  string     `json:"source"`  // authority, cache, upstream, refused or hosts
 	Records []string   `json:"records"` // as zone files have them
 	Steps   []NameStep `json:"steps"`
 }
