@@ -12,92 +12,80 @@ import (
 )
 
 func newConnection() *cobra.Command {
-	both := []func(status.Lab, []string) []string{allServices, endpointsOf}
-	zoned := []func(status.Lab, []string) []string{allServices, endpointsOf, zonesOf}
 	return group("connection", "Manage the connections of endpoints as their providers do",
 		`Manage the connections that endpoints have to endpoint services, as the services'
 owners do in a cloud's console.`,
 		newConnectionList(),
-		accept("connection accept").command(),
-		reject("connection reject").command(),
-		operation{
-			use: "bandwidth SERVICE ENDPOINT MBIT", short: "Change the bandwidth of a connection",
-			long: `Change how much passes through a connection, in Mbit/s for each direction; none
+		group("connection zone", "Switch zones of a connection off and on",
+			`Switch single zones of a connection off and on. A zone that is off takes nothing,
+and the endpoint's name leads to the others.`),
+	)
+}
+
+var connectionOperations = []operation{
+	{
+		verb: topology.VerbAccept, path: "connection accept", args: "SERVICE ENDPOINT", keys: "service endpoint",
+		short: "Let an endpoint connect to an endpoint service",
+		long: `Accept an endpoint's connection as the owner of the endpoint service, and wait
+until it is connected. In the Alibaba Cloud console the action is called Allow.
+Each zone of the endpoint gets one of the service's load balancers in that zone,
+at random and for good, or the one that --resource names.`,
+		example: `  sudo plinksim accept svc1 ep1
+  sudo plinksim connection accept svc1 ep1 --bandwidth 200 --resource clb2@eu-central-1b`,
+		flags: []flag{
+			{"bandwidth", "bandwidth", "Mbit/s in each direction, or none; the service's where it is missing"},
+			{"resource", "resources", "the load balancer of a zone, as LOAD_BALANCER@ZONE; one for each zone"},
+		},
+	},
+	{
+		verb: topology.VerbReject, path: "connection reject", args: "SERVICE ENDPOINT", keys: "service endpoint",
+		short: "Refuse or end an endpoint's connection",
+		long: `Reject an endpoint's connection as the owner of the endpoint service, and wait
+until nothing passes any more: sessions that are open end. It can be accepted
+again. In the Alibaba Cloud console the action is called Deny.`,
+		example: "  sudo plinksim reject svc1 ep1\n  sudo plinksim connection reject svc1 ep1",
+	},
+	{
+		verb: topology.VerbBandwidth, path: "connection bandwidth",
+		args: "SERVICE ENDPOINT MBIT", keys: "service endpoint bandwidth",
+		short: "Change the bandwidth of a connection",
+		long: `Change how much passes through a connection, in Mbit/s for each direction; none
 is no limit. It is in force at once, also for sessions that are there.`,
-			example: "  sudo plinksim connection bandwidth svc1 ep1 200",
-			verb:    "bandwidth", least: 3, most: 3, want: "an endpoint service, an endpoint and a bandwidth in Mbit/s",
-			read: func(o *topology.Operation, args []string) error {
-				mbit, err := parseMbit(args[2])
-				o.Service, o.Endpoint, o.Bandwidth = args[0], args[1], &mbit
-				return err
-			},
-			complete: both,
-		}.command(),
-		group("zone", "Switch zones of a connection off and on", "Switch single zones of a connection off and on. A zone that is off takes nothing,\nand the endpoint's name leads to the others.",
-			operation{
-				use: "enable SERVICE ENDPOINT ZONE", short: "Connect a zone that was disabled",
-				example: "  sudo plinksim connection zone enable svc1 ep1 eu-central-1b",
-				verb:    "zone-enable", least: 3, most: 3, want: "an endpoint service, an endpoint and a zone", read: readConnectionZone, complete: zoned,
-			}.command(),
-			operation{
-				use: "disable SERVICE ENDPOINT ZONE", short: "Disconnect a zone; sessions through it end",
-				example: "  sudo plinksim connection zone disable svc1 ep1 eu-central-1b",
-				verb:    "zone-disable", least: 3, most: 3, want: "an endpoint service, an endpoint and a zone", read: readConnectionZone, complete: zoned,
-			}.command(),
-		),
-		operation{
-			use: "replace SERVICE ENDPOINT ZONE [LOAD_BALANCER]", short: "Give a zone of a connection another load balancer",
-			long: `Give a zone of a connection another load balancer of the service, the one that is
+		example: "  sudo plinksim connection bandwidth svc1 ep1 200",
+	},
+	{
+		verb: topology.VerbZoneEnable, path: "connection zone enable",
+		args: "SERVICE ENDPOINT ZONE", keys: "service endpoint zone",
+		short:   "Connect a zone that was disabled",
+		example: "  sudo plinksim connection zone enable svc1 ep1 eu-central-1b",
+	},
+	{
+		verb: topology.VerbZoneDisable, path: "connection zone disable",
+		args: "SERVICE ENDPOINT ZONE", keys: "service endpoint zone",
+		short:   "Disconnect a zone; sessions through it end",
+		example: "  sudo plinksim connection zone disable svc1 ep1 eu-central-1b",
+	},
+	{
+		verb: topology.VerbReplace, path: "connection replace",
+		args: "SERVICE ENDPOINT ZONE [LOAD_BALANCER]", keys: "service endpoint zone resource",
+		short: "Give a zone of a connection another load balancer",
+		long: `Give a zone of a connection another load balancer of the service, the one that is
 named or any. New sessions go there at once. Those that are there go on through
 the old one until they end; then it is released, or "connection release" ends them.
 With --force they end now.
 
 In the cloud the zone gets a second ENI meanwhile, and its name leads there. Here
 its ENI and address stay.`,
-			example: "  sudo plinksim connection replace svc1 ep1 eu-central-1b clb2",
-			verb:    "replace", least: 3, most: 4, want: "an endpoint service, an endpoint, a zone and perhaps a load balancer",
-			read: func(o *topology.Operation, args []string) error {
-				if len(args) > 3 {
-					o.Resource = args[3]
-				}
-				return readConnectionZone(o, args)
-			},
-			flags: func(cmd *cobra.Command, o *topology.Operation) {
-				cmd.Flags().BoolVar(&o.Force, "force", false, "end the sessions through the old one now")
-			},
-			complete: append(zoned[:3:3], allLoadBalancers),
-		}.command(),
-		operation{
-			use: "release SERVICE ENDPOINT ZONE", short: "End the sessions through the load balancer that a zone had before",
-			example: "  sudo plinksim connection release svc1 ep1 eu-central-1b",
-			verb:    "release", least: 3, most: 3, want: "an endpoint service, an endpoint and a zone", read: readConnectionZone, complete: zoned,
-		}.command(),
-	)
+		example: "  sudo plinksim connection replace svc1 ep1 eu-central-1b clb2",
+		flags:   []flag{{"force", "force", "end the sessions through the old one now"}},
+	},
+	{
+		verb: topology.VerbRelease, path: "connection release",
+		args: "SERVICE ENDPOINT ZONE", keys: "service endpoint zone",
+		short:   "End the sessions through the load balancer that a zone had before",
+		example: "  sudo plinksim connection release svc1 ep1 eu-central-1b",
+	},
 }
-
-func readConnection(o *topology.Operation, args []string) error {
-	o.Service, o.Endpoint = args[0], args[1]
-	return nil
-}
-
-func readConnectionZone(o *topology.Operation, args []string) error {
-	o.Service, o.Endpoint, o.Zone = args[0], args[1], args[2]
-	return nil
-}
-
-// resources is a flag that may be given several times.
-type resources struct{ o *topology.Operation }
-
-func (r *resources) Set(text string) error {
-	resource, err := topology.ParseResource(text)
-	if err == nil {
-		r.o.Resources = append(r.o.Resources, resource)
-	}
-	return err
-}
-
-func (r *resources) String() string { return "" }
-func (r *resources) Type() string   { return "resource" }
 
 func newConnectionList() *cobra.Command {
 	return listing{

@@ -12,7 +12,6 @@ import (
 )
 
 func newEndpoint() *cobra.Command {
-	readEndpoint := func(o *topology.Operation, args []string) error { o.Endpoint = args[0]; return nil }
 	return group("endpoint", "Manage endpoints as their consumers do",
 		`Manage the endpoints of a running lab as their consumers do in a cloud's console.
 Changes are kept beside the topology file: they stay when the daemon is started
@@ -45,94 +44,77 @@ again and when "up" applies a changed file. "check" puts everything back.`,
 				return nil
 			},
 		}.command(),
-		operation{
-			use: "create ENDPOINT", short: "Create an endpoint",
-			long: `Create an endpoint: by its name alone one that the topology file has with exists:
-false, or one that was deleted; otherwise one in the VPC and the subnets that are
-named. Its account, that of the VPC, must be on the whitelist of the service.`,
-			example: "  sudo plinksim endpoint create ep1\n  sudo plinksim endpoint create ep2 --service svc1 --vpc vpc1 --subnet vsw1 --group web",
-			verb:    "endpoint-create", least: 1, most: 1, want: "one endpoint", read: readEndpoint,
-			flags: func(cmd *cobra.Command, o *topology.Operation) {
-				cmd.Flags().StringVar(&o.Service, "service", "", "the endpoint service that it leads to")
-				cmd.Flags().StringVar(&o.VPC, "vpc", "", "the VPC that it is in")
-				cmd.Flags().StringSliceVar(&o.Subnets, "subnet", nil, "a subnet for each of its zones")
-				cmd.Flags().StringSliceVar(&o.SecurityGroups, "group", nil, "a security group of its VPC; nothing is filtered where there is none")
-				descriptionFlag(cmd, o)
-			},
-		}.command(),
-		operation{
-			use: "delete ENDPOINT", short: "Delete an endpoint, and its connection with it",
-			long: `Delete an endpoint. Sessions through it end. Alibaba Cloud wants its zones
-removed before; AWS does not.`,
-			example: "  sudo plinksim endpoint zone remove ep1 eu-central-1b\n  sudo plinksim endpoint delete ep1",
-			verb:    "endpoint-delete", least: 1, most: 1, want: "one endpoint", read: readEndpoint,
-			complete: []func(status.Lab, []string) []string{allEndpoints},
-		}.command(),
-		operation{
-			use: "set ENDPOINT", short: "Change the description, zone affinity or private DNS of an endpoint",
-			long: `Change an endpoint. A zone affinity of its own goes before that of its service.
-With private DNS its VPC knows it by the private DNS name of its service; where
-the service's owner accepts connections, it can be enabled only after that.`,
-			example: "  sudo plinksim endpoint set ep1 --description \"orders of the shop\"\n  sudo plinksim endpoint set ep1 --zone-affinity=false\n  sudo plinksim endpoint set ep1 --private-dns",
-			verb:    "endpoint-set", least: 1, most: 1, want: "one endpoint", read: readEndpoint,
-			flags: func(cmd *cobra.Command, o *topology.Operation) {
-				descriptionFlag(cmd, o)
-				boolFlag(cmd, &o.ZoneAffinity, "zone-affinity", "its name leads to the asker's zone first")
-				boolFlag(cmd, &o.PrivateDNS, "private-dns", "its VPC knows it by the private DNS name of its service")
-			},
-			complete: []func(status.Lab, []string) []string{allEndpoints},
-		}.command(),
-		group("zone", "Put an endpoint into zones, or take it out", `Put an endpoint into the zones for which the topology file gives it a subnet, or
-take it out of them. A zone that joins a connected endpoint is connected at once.`,
-			operation{
-				use: "add ENDPOINT ZONE", short: "Put an endpoint into a zone that it was taken out of",
-				example: "  sudo plinksim endpoint zone add ep1 eu-central-1b",
-				verb:    "zone-add", least: 2, most: 2, want: "an endpoint and a zone", read: readEndpointZone,
-				complete: []func(status.Lab, []string) []string{allEndpoints},
-			}.command(),
-			operation{
-				use: "remove ENDPOINT ZONE", short: "Take an endpoint out of a zone; sessions through it end",
-				example: "  sudo plinksim endpoint zone remove ep1 eu-central-1b",
-				verb:    "zone-remove", least: 2, most: 2, want: "an endpoint and a zone", read: readEndpointZone,
-				complete: []func(status.Lab, []string) []string{allEndpoints, zonesOf},
-			}.command(),
-		),
-		group("group", "Put an endpoint into security groups, or take it out", `Put an endpoint into security groups of its VPC, or take it out. New sessions are
+		group("endpoint zone", "Put an endpoint into zones, or take it out",
+			`Put an endpoint into the zones for which the topology file gives it a subnet, or
+take it out of them. A zone that joins a connected endpoint is connected at once.`),
+		group("endpoint group", "Put an endpoint into security groups, or take it out",
+			`Put an endpoint into security groups of its VPC, or take it out. New sessions are
 judged by the new groups; those that are there go on, as groups are asked when a
-session begins. An endpoint in no group takes everything.`,
-			operation{
-				use: "add ENDPOINT SECURITY_GROUP", short: "Put an endpoint into a security group",
-				example: "  sudo plinksim endpoint group add ep1 web",
-				verb:    "group-add", least: 2, most: 2, want: "an endpoint and a security group", read: readEndpointGroup,
-				complete: []func(status.Lab, []string) []string{allEndpoints},
-			}.command(),
-			operation{
-				use: "remove ENDPOINT SECURITY_GROUP", short: "Take an endpoint out of a security group",
-				example: "  sudo plinksim endpoint group remove ep1 web",
-				verb:    "group-remove", least: 2, most: 2, want: "an endpoint and a security group", read: readEndpointGroup,
-				complete: []func(status.Lab, []string) []string{allEndpoints, groupsOf},
-			}.command(),
-		),
+session begins. An endpoint in no group takes everything.`),
 	)
 }
 
-func readEndpointZone(o *topology.Operation, args []string) error {
-	o.Endpoint, o.Zone = args[0], args[1]
-	return nil
-}
-
-func readEndpointGroup(o *topology.Operation, args []string) error {
-	o.Endpoint, o.SecurityGroup = args[0], args[1]
-	return nil
-}
-
-func groupsOf(s status.Lab, args []string) []string {
-	for _, ep := range s.Endpoints {
-		if ep.Name == args[0] {
-			return ep.SecurityGroups
-		}
-	}
-	return nil
+var endpointOperations = []operation{
+	{
+		verb: topology.VerbEndpointCreate, path: "endpoint create", args: "ENDPOINT", keys: "endpoint",
+		short: "Create an endpoint",
+		long: `Create an endpoint: by its name alone one that the topology file has with exists:
+false, or one that was deleted; otherwise one in the VPC and the subnets that are
+named. Its account, that of the VPC, must be on the whitelist of the service.`,
+		example: `  sudo plinksim endpoint create ep1
+  sudo plinksim endpoint create ep2 --service svc1 --vpc vpc1 --subnet vsw1 --group web`,
+		flags: []flag{
+			{"service", "service", "the endpoint service that it leads to"},
+			{"vpc", "vpc", "the VPC that it is in"},
+			{"subnet", "subnets", "a subnet for each of its zones"},
+			{"group", "security_groups", "a security group of its VPC; nothing is filtered where there is none"},
+			description,
+		},
+	},
+	{
+		verb: topology.VerbEndpointDelete, path: "endpoint delete", args: "ENDPOINT", keys: "endpoint",
+		short: "Delete an endpoint, and its connection with it",
+		long: `Delete an endpoint. Sessions through it end. Alibaba Cloud wants its zones
+removed before; AWS does not.`,
+		example: "  sudo plinksim endpoint zone remove ep1 eu-central-1b\n  sudo plinksim endpoint delete ep1",
+	},
+	{
+		verb: topology.VerbEndpointSet, path: "endpoint set", args: "ENDPOINT", keys: "endpoint",
+		short: "Change the description, zone affinity or private DNS of an endpoint",
+		long: `Change an endpoint. A zone affinity of its own goes before that of its service.
+With private DNS its VPC knows it by the private DNS name of its service; where
+the service's owner accepts connections, it can be enabled only after that.`,
+		example: `  sudo plinksim endpoint set ep1 --description "orders of the shop"
+  sudo plinksim endpoint set ep1 --zone-affinity=false
+  sudo plinksim endpoint set ep1 --private-dns`,
+		flags: []flag{
+			description,
+			{"zone-affinity", "zone_affinity", "its name leads to the asker's zone first"},
+			{"private-dns", "private_dns", "its VPC knows it by the private DNS name of its service"},
+		},
+	},
+	{
+		verb: topology.VerbZoneAdd, path: "endpoint zone add", args: "ENDPOINT ZONE", keys: "endpoint zone",
+		short:   "Put an endpoint into a zone that it was taken out of",
+		example: "  sudo plinksim endpoint zone add ep1 eu-central-1b",
+	},
+	{
+		verb: topology.VerbZoneRemove, path: "endpoint zone remove", args: "ENDPOINT ZONE", keys: "endpoint zone",
+		short:   "Take an endpoint out of a zone; sessions through it end",
+		example: "  sudo plinksim endpoint zone remove ep1 eu-central-1b",
+	},
+	{
+		verb: topology.VerbGroupAdd, path: "endpoint group add",
+		args: "ENDPOINT SECURITY_GROUP", keys: "endpoint security_group",
+		short:   "Put an endpoint into a security group",
+		example: "  sudo plinksim endpoint group add ep1 web",
+	},
+	{
+		verb: topology.VerbGroupRemove, path: "endpoint group remove",
+		args: "ENDPOINT SECURITY_GROUP", keys: "endpoint security_group",
+		short:   "Take an endpoint out of a security group",
+		example: "  sudo plinksim endpoint group remove ep1 web",
+	},
 }
 
 func findEndpointStatus(s status.Lab, as, name string) (*status.Endpoint, error) {

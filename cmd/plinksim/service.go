@@ -1,10 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
@@ -37,174 +35,104 @@ and those that have it on their whitelist.`,
 			},
 		}.command(),
 		newServiceShow(),
-		operation{
-			use: "set SERVICE", short: "Change the description, auto accept, zone affinity or bandwidth of a service",
-			long: `Change attributes of an endpoint service. What is not named stays as it is. The
+		group("service whitelist", "Say which accounts see and use a service",
+			`Say which accounts see and use an endpoint service (allowed principals at AWS).
+The owner always does. "*" stands for everybody.`,
+			newWhitelistList()),
+	)
+}
+
+var serviceOperations = []operation{
+	{
+		verb: topology.VerbServiceSet, path: "service set", args: "SERVICE", keys: "service",
+		short: "Change the description, auto accept, zone affinity or bandwidth of a service",
+		long: `Change attributes of an endpoint service. What is not named stays as it is. The
 bandwidth is for connections that are accepted later; auto accept for endpoints
 that are created later.`,
-			example: "  sudo plinksim service set svc1 --auto-accept\n  sudo plinksim service set svc1 --bandwidth 200 --description \"orders, for tests\"\n  sudo plinksim service set svc1 --auto-accept=false",
-			verb:    "service-set", least: 1, most: 1, want: "one endpoint service",
-			read: func(o *topology.Operation, args []string) error { o.Service = args[0]; return nil }, flags: serviceFlags,
-			complete: []func(status.Lab, []string) []string{allServices},
-		}.command(),
-		operation{
-			use: "create SERVICE", short: "Create a service",
-			long: `Create an endpoint service: by its name alone one that the topology file has with
+		example: `  sudo plinksim service set svc1 --auto-accept
+  sudo plinksim service set svc1 --bandwidth 200 --description "orders, for tests"
+  sudo plinksim service set svc1 --auto-accept=false`,
+		flags: []flag{
+			description,
+			{"auto-accept", "auto_accept", "connect endpoints without asking"},
+			{"zone-affinity", "zone_affinity", "an endpoint's name leads to the asker's zone first"},
+			{"bandwidth", "bandwidth", "Mbit/s of connections that are accepted later, or none"},
+		},
+	},
+	{
+		verb: topology.VerbServiceCreate, path: "service create", args: "SERVICE", keys: "service",
+		short: "Create a service",
+		long: `Create an endpoint service: by its name alone one that the topology file has with
 exists: false, or one that was deleted; otherwise one that offers the load balancers
 that are named, in all of their zones. Their account is its owner.`,
-			example: "  sudo plinksim service create svc1\n  sudo plinksim service create svc2 --resource clb1 --description \"orders\"",
-			verb:    "service-create", least: 1, most: 1, want: "one endpoint service",
-			read: func(o *topology.Operation, args []string) error { o.Service = args[0]; return nil },
-			flags: func(cmd *cobra.Command, o *topology.Operation) {
-				cmd.Flags().StringSliceVar(&o.LoadBalancers, "resource", nil, "a load balancer that it offers")
-				descriptionFlag(cmd, o)
-			},
-		}.command(),
-		operation{
-			use: "delete SERVICE", short: "Delete a service",
-			long: `Delete an endpoint service. Alibaba Cloud wants every connection disconnected and
+		example: "  sudo plinksim service create svc1\n  sudo plinksim service create svc2 --resource clb1 --description \"orders\"",
+		flags:   []flag{{"resource", "load_balancers", "a load balancer that it offers"}, description},
+	},
+	{
+		verb: topology.VerbServiceDelete, path: "service delete", args: "SERVICE", keys: "service",
+		short: "Delete a service",
+		long: `Delete an endpoint service. Alibaba Cloud wants every connection disconnected and
 every load balancer detached before; AWS wants no connection that is available or
 waits. Endpoints that are left have lost their service for good.`,
-			example: "  sudo plinksim service delete svc1",
-			verb:    "service-delete", least: 1, most: 1, want: "one endpoint service",
-			read:     func(o *topology.Operation, args []string) error { o.Service = args[0]; return nil },
-			complete: []func(status.Lab, []string) []string{allServices},
-		}.command(),
-		operation{
-			use: "attach SERVICE LOAD_BALANCER", short: "Offer a load balancer, in one of its zones or in all",
-			long: `Attach a load balancer of the service's owner to the service, in one zone or in
+		example: "  sudo plinksim service delete svc1",
+	},
+	{
+		verb: topology.VerbAttach, path: "service attach", args: "SERVICE LOAD_BALANCER", keys: "service resource",
+		short: "Offer a load balancer, in one of its zones or in all",
+		long: `Attach a load balancer of the service's owner to the service, in one zone or in
 all of the load balancer's. Connections that are there stay where they are.`,
-			example: "  sudo plinksim service attach svc1 clb2\n  sudo plinksim service attach svc1 nlb2 --zone eu-central-1b",
-			verb:    "attach", least: 2, most: 2, want: "an endpoint service and a load balancer",
-			read: readResource, flags: zoneFlag, complete: []func(status.Lab, []string) []string{allServices, allLoadBalancers},
-		}.command(),
-		operation{
-			use: "detach SERVICE LOAD_BALANCER", short: "Stop offering a load balancer",
-			long: `Detach a load balancer from the service, in one zone or in all. One that a
+		example: "  sudo plinksim service attach svc1 clb2\n  sudo plinksim service attach svc1 nlb2 --zone eu-central-1b",
+		flags:   []flag{oneZone},
+	},
+	{
+		verb: topology.VerbDetach, path: "service detach", args: "SERVICE LOAD_BALANCER", keys: "service resource",
+		short: "Stop offering a load balancer",
+		long: `Detach a load balancer from the service, in one zone or in all. One that a
 connection uses stays: move the connection to another first.`,
-			example: "  sudo plinksim connection replace svc1 ep1 eu-central-1b clb2\n  sudo plinksim service detach svc1 clb1",
-			verb:    "detach", least: 2, most: 2, want: "an endpoint service and a load balancer",
-			read: readResource, flags: zoneFlag, complete: []func(status.Lab, []string) []string{allServices, allLoadBalancers},
-		}.command(),
-		newWhitelist(),
-	)
-}
-
-func readResource(o *topology.Operation, args []string) error {
-	o.Service, o.Resource = args[0], args[1]
-	return nil
-}
-
-func zoneFlag(cmd *cobra.Command, o *topology.Operation) {
-	cmd.Flags().StringVar(&o.Zone, "zone", "", "only in this zone; in all of the load balancer's where it is missing")
-}
-
-func serviceFlags(cmd *cobra.Command, o *topology.Operation) {
-	descriptionFlag(cmd, o)
-	boolFlag(cmd, &o.AutoAccept, "auto-accept", "connect endpoints without asking")
-	boolFlag(cmd, &o.ZoneAffinity, "zone-affinity", "an endpoint's name leads to the asker's zone first")
-	bandwidthFlag(cmd, o, "Mbit/s of connections that are accepted later, or none")
-}
-
-func descriptionFlag(cmd *cobra.Command, o *topology.Operation) {
-	cmd.Flags().Var(&optional[string]{&o.Description, func(text string) (string, error) { return text, nil }}, "description", "a text for people, \"\" for none")
-}
-
-func boolFlag(cmd *cobra.Command, into **bool, name, usage string) {
-	flag := cmd.Flags().VarPF(&optional[bool]{into, strconv.ParseBool}, name, "", usage)
-	flag.NoOptDefVal = "true"
-}
-
-func bandwidthFlag(cmd *cobra.Command, o *topology.Operation, usage string) {
-	cmd.Flags().Var(&optional[int]{&o.Bandwidth, parseMbit}, "bandwidth", usage)
-}
-
-// parseMbit reads a bandwidth as the console takes it, in Mbit/s, or with a
-// unit as topology files write it.
-func parseMbit(text string) (int, error) {
-	if n, err := strconv.Atoi(text); err == nil {
-		return n, nil
-	}
-	rate, err := topology.ParseRate(text)
-	if err != nil || rate%1e6 != 0 {
-		return 0, errors.New("write a number of Mbit/s, for example 200, or none")
-	}
-	return int(rate / 1e6), nil
-}
-
-// optional is a flag's value that is nil where the flag was not given.
-type optional[T any] struct {
-	into  **T
-	parse func(string) (T, error)
-}
-
-func (o *optional[T]) Set(text string) error {
-	v, err := o.parse(text)
-	if err == nil {
-		*o.into = &v
-	}
-	return err
-}
-
-func (o *optional[T]) String() string { return "" }
-
-func (o *optional[T]) Type() string {
-	var zero T
-	switch any(zero).(type) {
-	case bool:
-		return "bool"
-	case int:
-		return "mbit"
-	}
-	return "text"
-}
-
-func newWhitelist() *cobra.Command {
-	of := func(use, short, long string, verb topology.Verb) *cobra.Command {
-		return operation{
-			use: use + " SERVICE ACCOUNT...", short: short, long: long,
-			example: "  sudo plinksim service whitelist " + use + " svc1 customer",
-			verb:    verb, least: 2, most: 100, want: "an endpoint service and at least one account", each: 1,
-			read: func(o *topology.Operation, args []string) error {
-				o.Service, o.Account = args[0], args[1]
-				return nil
-			},
-			complete: []func(status.Lab, []string) []string{allServices, accountsOf},
-		}.command()
-	}
-	return group("whitelist", "Say which accounts see and use a service",
-		`Say which accounts see and use an endpoint service (allowed principals at AWS).
-The owner always does. "*" stands for everybody.`,
-		listing{
-			use: "list SERVICE", short: "List the accounts that see a service",
-			long:  "List the accounts on the whitelist of a service. Only the owner of the service sees them.",
-			least: 1, most: 1, want: "one endpoint service", complete: allServices,
-			show: func(cmd *cobra.Command, s status.Lab, seen view) error {
-				svc, err := findServiceStatus(s, seen.as, seen.args[0])
-				if err != nil {
-					return err
-				}
-				if seen.json {
-					return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema, "whitelist": svc.Whitelist})
-				}
-				for _, account := range svc.Whitelist {
-					fmt.Fprintln(cmd.OutOrStdout(), account)
-				}
-				return nil
-			},
-		}.command(),
-		of("add", "Let accounts see and use a service", "Put accounts on the whitelist of a service.", "whitelist-add"),
-		of("remove", "Take accounts off the whitelist", `Take accounts off the whitelist of a service. They do not see it any more and
+		example: "  sudo plinksim connection replace svc1 ep1 eu-central-1b clb2\n  sudo plinksim service detach svc1 clb1",
+		flags:   []flag{oneZone},
+	},
+	{
+		verb: topology.VerbWhitelistAdd, path: "service whitelist add", args: "SERVICE ACCOUNT...", keys: "service account",
+		short:   "Let accounts see and use a service",
+		long:    "Put accounts on the whitelist of a service.",
+		example: "  sudo plinksim service whitelist add svc1 customer",
+	},
+	{
+		verb: topology.VerbWhitelistRemove, path: "service whitelist remove",
+		args: "SERVICE ACCOUNT...", keys: "service account",
+		short: "Take accounts off the whitelist",
+		long: `Take accounts off the whitelist of a service. They do not see it any more and
 cannot create endpoints. Connections that they have stay as they are: reject them
-to end them.`, "whitelist-remove"),
-	)
+to end them.`,
+		example: "  sudo plinksim service whitelist remove svc1 customer",
+	},
 }
 
-func accountsOf(s status.Lab, _ []string) (names []string) {
-	for _, vpc := range s.VPCs {
-		names = append(names, vpc.Account)
-	}
-	return names
+var (
+	description = flag{"description", "description", "a text for people, \"\" for none"}
+	oneZone     = flag{"zone", "zone", "only in this zone; in all of the load balancer's where it is missing"}
+)
+
+func newWhitelistList() *cobra.Command {
+	return listing{
+		use: "list SERVICE", short: "List the accounts that see a service",
+		long:  "List the accounts on the whitelist of a service. Only the owner of the service sees them.",
+		least: 1, most: 1, want: "one endpoint service", complete: allServices,
+		show: func(cmd *cobra.Command, s status.Lab, seen view) error {
+			svc, err := findServiceStatus(s, seen.as, seen.args[0])
+			if err != nil {
+				return err
+			}
+			if seen.json {
+				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema, "whitelist": svc.Whitelist})
+			}
+			for _, account := range svc.Whitelist {
+				fmt.Fprintln(cmd.OutOrStdout(), account)
+			}
+			return nil
+		},
+	}.command()
 }
 
 func newServiceShow() *cobra.Command {

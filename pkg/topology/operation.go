@@ -270,6 +270,15 @@ func (o Operation) Text(key string) string {
 // Given reports whether the operation has a key.
 func (o Operation) Given(key string) bool { return !o.field(key).IsZero() }
 
+// KeyKind is what kind of value a key has, be it given or not.
+func KeyKind(key string) reflect.Kind {
+	typ := mustField(key).Type
+	if typ.Kind() == reflect.Pointer {
+		typ = typ.Elem()
+	}
+	return typ.Kind()
+}
+
 // Set gives a field the value that a text means. Lists get one more.
 func (o *Operation) Set(key, text string) error {
 	f := reflect.ValueOf(o).Elem().FieldByIndex(mustField(key).Index)

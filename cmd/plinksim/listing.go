@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/plinksim/plinksim/pkg/api"
+	"github.com/plinksim/plinksim/pkg/status"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// listing is a command that shows what an account sees.
+type listing struct {
+	use, short, long string
+	least, most      int                                        // arguments
+	want             string                                     // names the arguments in the usage error
+	complete         func(s status.Lab, args []string) []string // the first argument
+	show             func(cmd *cobra.Command, s status.Lab, seen view) error
+}
+
+// view is what a listing was asked for.
+type view struct {
+	as   string // the account, or "" for everything
+	args []string
+	json bool
+}
+
+// command makes the command.
+func (l listing) command() *cobra.Command {
+	var on target
+	var as string
+	cmd := &cobra.Command{
+		Use: l.use, Short: l.short, Long: l.long, Args: takes(cobra.RangeArgs(l.least, l.most), l.want),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if l.complete == nil || len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			now, err := statusForCompletion(cmd, on.lab)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return l.complete(now, args), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := on.client(cmd.Context(), "")
+			if err != nil {
+				return err
+			}
+			now, err := client.StatusFor(cmd.Context(), as)
+			if err != nil {
+				return err
+			}
+			return l.show(cmd, now, view{as, args, on.output == "json"})
+		},
+	}
+	cmd.Flags().StringVar(&as, "as", "", "show what this account sees; everything where it is missing")
+	cmd.RegisterFlagCompletionFunc("as", completeAccounts(&on))
+	on.addFlags(cmd)
+	return cmd
+}
+
+// none says that a list is empty, which a table does not.
+func none(cmd *cobra.Command, n int, what, as string) {
+	switch {
+	case n > 0:
+	case as != "":
+		fmt.Fprintf(cmd.ErrOrStderr(), "no %s that account %q sees\n", what, as)
+	default:
+		fmt.Fprintf(cmd.ErrOrStderr(), "no %s\n", what)
+	}
+}
+
+// look asks the control plane for one object, which knows how to refuse.
+func look(cmd *cobra.Command, on *target, o topology.Operation) error {
+	client, err := on.client(cmd.Context(), "")
+	if err != nil {
+		return err
+	}
+	_, err = client.Do(cmd.Context(), api.Call{Operation: o})
+	return err
+}
