@@ -37,6 +37,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Defer(func() { clean(t, bin, state) })
+			env.Setenv("PROGRAM", bin)
 			env.Setenv("PATH", filepath.Dir(bin)+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Setenv("PLINKSIM_STATE_DIR", filepath.Join(state, "run"))
 			env.Setenv("TOPOLOGIES", topologies)
@@ -61,10 +62,11 @@ func clean(t *testing.T, bin, state string) {
 	require.NoError(t, os.RemoveAll(state))
 }
 
+// buildProgram builds what users get.
 func buildProgram(t *testing.T) string {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), "plinksim")
-	build := exec.Command("go", "build", "-o", bin, ".")
+	build := exec.Command("make", "-s", "-C", "../..", "build", "BIN="+bin)
 	if os.Getenv("SUDO_UID") != "" {
 		// The user's build cache must not get files of root.
 		build.Env = append(os.Environ(), "GOCACHE="+t.TempDir())
