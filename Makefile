@@ -4,29 +4,34 @@
 SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 TOOL    := go tool -modfile=tools/go.mod
+BIN     := bin/plinksim
 # Test binaries that make namespaces run as root, the compiler as the user.
 EXEC    := $(if $(SUDO),-exec "sudo -E env PATH=$(PATH)")
+TEST    := $(TOOL) gotestsum --format pkgname-and-test-fails -- $(EXEC)
 DEMO    := testdata/topologies/alibaba-clb.yaml
 
-.PHONY: help build demo test race fuzz bench bench-core lint golden count tools clean
+.PHONY: help build demo test race fuzz cross bench bench-core lint golden count ci ci-full tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
-build: ## build bin/plinksim
-	go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/plinksim ./cmd/plinksim
+build: ## build bin/plinksim, which needs no library of the machine
+	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/plinksim
 
 demo: build ## build, run the first topology with its checks, and remove it
-	@$(SUDO) scripts/demo bin/plinksim $(DEMO)
+	@$(SUDO) scripts/demo $(BIN) $(DEMO)
 
 test: tools ## run every test, those in namespaces included
-	$(TOOL) gotestsum --format pkgname-and-test-fails -- $(EXEC) ./...
+	$(TEST) ./...
 
-race: ## run the tests of the packages that need no root under the race detector
-	go test -race ./pkg/packet ./pkg/topology ./pkg/topofile ./pkg/secgroup ./pkg/lb ./pkg/fullnat ./pkg/control ./pkg/dns
+race: tools ## run every test under the race detector; SHORT=1 leaves out what takes long
+	$(TEST) -race $(if $(SHORT),-short) -timeout 30m ./...
 
 fuzz: ## run every fuzz target for FUZZTIME (default 30s)
 	scripts/fuzz $(or $(FUZZTIME),30s)
+
+cross: ## build for arm64, and for macOS and Windows what needs no Linux
+	scripts/cross
 
 bench: ## run the benchmarks of the packages
 	go test -run '^$$' -bench . -benchmem ./pkg/...
@@ -34,9 +39,11 @@ bench: ## run the benchmarks of the packages
 bench-core: ## the NAT core alone, COUNT times (default 10), as benchstat reads it
 	@go test -run '^$$' -bench '^Benchmark(Core|Open|LongestBurst)$$' -benchmem -count $(or $(COUNT),10) -timeout 60m ./pkg/fullnat
 
-lint: ## gofmt, go vet and staticcheck
+lint: ## gofmt, go vet, staticcheck, and whether go.mod is tidy
 	@test -z "$$(gofmt -l .)" || { echo "gofmt wants to change:"; gofmt -l .; exit 1; }
 	go vet ./...
+	go mod tidy -diff
+	go -C tools mod tidy -diff
 	$(TOOL) staticcheck ./...
 
 golden: tools ## rewrite the golden files; the diff is the review
@@ -44,6 +51,12 @@ golden: tools ## rewrite the golden files; the diff is the review
 
 count: ## print the figures that house_test.go holds: sizes, imports, columns
 	@go run ./internal/house/count
+
+ci: ## what must pass at every commit
+	.ci/run
+
+ci-full: ## what takes longer than a commit can wait for: before a release
+	.ci/run full
 
 tools: ## install the programs that tests use, ip, nft, sysctl
 	@scripts/install-tools

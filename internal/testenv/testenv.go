@@ -36,12 +36,12 @@ func NeedTime(t testing.TB) {
 	}
 }
 
-// NeedSpeed ends a test that measures time or counts allocations. Under the
-// race detector a program is several times slower and allocates more.
+// NeedSpeed ends a test that measures time or memory. Under the race detector
+// a program is several times slower and needs several times the memory.
 func NeedSpeed(t testing.TB) {
 	t.Helper()
 	if Race {
-		t.Skip("it measures time or allocations, which the race detector changes")
+		t.Skip("it measures time or memory, and the race detector costs both")
 	}
 }
 

@@ -32,6 +32,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
@@ -63,7 +64,7 @@ func TestTwoStacksAcrossTheTable(t *testing.T) {
 			switch {
 			case os.Getenv("PLINKSIM_LONG") != "":
 				connections = 1000
-			case testing.Short() || raceEnabled || tt.addrs != worldOfIPv4:
+			case testing.Short() || testenv.Race || tt.addrs != worldOfIPv4:
 				connections = 25
 			}
 			newWorld(t, tt.addrs, tt.identity).run(connections)

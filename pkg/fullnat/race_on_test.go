@@ -1,5 +1,0 @@
-//go:build race
-
-package fullnat
-
-const raceEnabled = true
