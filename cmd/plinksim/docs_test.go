@@ -10,7 +10,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/plinktest"
 	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -102,14 +101,4 @@ func TestTheOperationsOfTheDocumentAreTheCodes(t *testing.T) {
 	for _, code := range topology.Refusals() {
 		require.Contains(t, string(text), "`"+code+"`")
 	}
-}
-
-// The table of states in ARCHITECTURE.md is the code's.
-func TestTheTableOfStatesIsTheCodes(t *testing.T) {
-	text, err := os.ReadFile("../../ARCHITECTURE.md")
-	require.NoError(t, err)
-	_, rest, _ := strings.Cut(string(text), "<!-- transitions -->\n")
-	table, _, found := strings.Cut(rest, "\n<!-- /transitions -->")
-	require.True(t, found)
-	require.Equal(t, strings.TrimSpace(control.TransitionTables()), strings.TrimSpace(table))
 }

@@ -160,7 +160,7 @@ func do(p *control.Plane, verb control.Verb) error {
 }
 
 func TestTransitionTable(t *testing.T) {
-	golden.Equal(t, "testdata/transitions.md", control.TransitionTables())
+	golden.Section(t, "../../docs/control-plane.md", "transitions", control.TransitionTables())
 }
 
 func TestWhoMayAccept(t *testing.T) {

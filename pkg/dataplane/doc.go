@@ -34,6 +34,15 @@
 // to packet files, and [Engine.Replay] runs them in the virtual time that is
 // written in the files.
 //
+// [Workers] are several engines for one lab, each with a shard of the sessions and
+// of every NAT IP's ports: those with the worker's number in their low bits. Their
+// sockets are one PACKET_FANOUT group with a classic BPF program. It sends a reply to
+// the worker that its destination port names, and a packet to a provider by a hash of
+// its source. Fragments, ICMP errors and what the program judged by an older
+// configuration are handed over to the worker whose session it is. Shaping is shared:
+// all workers use each connection's balance, limits, generators and counters under
+// one lock, which a worker holds for a burst.
+//
 // Everything here moves superframes: a frame may be up to 64 KiB long, with
 // only a pseudo-header sum where its checksum should be, and is cut into
 // packets by whoever receives it. The Offload beside a frame's data says what
