@@ -77,9 +77,11 @@ func TestCaptureFiltersByENIHostAndPortOfEitherSide(t *testing.T) {
 		{"no ENI", CaptureConfig{}, 0},
 		{"a host of this side", CaptureConfig{ENIs: []packet.ENI{endpointENI}, Host: endpoint.Addr()}, 1},
 		{"a host of the other side", CaptureConfig{ENIs: []packet.ENI{endpointENI, nodeENI}, Host: natIP}, 2},
-		{"a host that is not there", CaptureConfig{ENIs: []packet.ENI{endpointENI, nodeENI}, Host: netip.MustParseAddr("192.0.2.1")}, 0},
+		{"a host that is not there", CaptureConfig{ENIs: []packet.ENI{endpointENI, nodeENI},
+			Host: netip.MustParseAddr("192.0.2.1")}, 0},
 		{"the consumer's port", CaptureConfig{ENIs: []packet.ENI{endpointENI, nodeENI}, Port: consumer.Port()}, 2},
-		{"host and port must be of one side", CaptureConfig{ENIs: []packet.ENI{endpointENI, nodeENI}, Host: natIP, Port: consumer.Port()}, 0},
+		{"host and port must be of one side", CaptureConfig{ENIs: []packet.ENI{endpointENI, nodeENI}, Host: natIP,
+			Port: consumer.Port()}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e, m := start(t, EngineConfig{})
@@ -97,7 +99,8 @@ func TestCaptureCountsWhatASlowReaderMisses(t *testing.T) {
 	require.NoError(t, e.Configure(oneEndpoint()))
 	c := capture(t, e, CaptureConfig{ENIs: []packet.ENI{endpointENI}, Queue: 3})
 	for i := range 10 {
-		m.Inject(packet.Frame{ENI: endpointENI, Data: udpFrame(netip.AddrPortFrom(consumer.Addr(), uint16(1+i)), endpoint, nil)})
+		m.Inject(packet.Frame{ENI: endpointENI, Data: udpFrame(netip.AddrPortFrom(consumer.Addr(), uint16(1+i)),
+			endpoint, nil)})
 		receive(t, m)
 	}
 	total, dropped := c.Counts(0)
@@ -126,14 +129,16 @@ func TestCaptureKeepsSuperframesWholeAndFinishesThem(t *testing.T) {
 		require.Equal(t, packet.TCP, packet.Parse(f.Data, &p))
 		require.Equal(t, 60000, p.PayloadLength())
 		l4 := f.Data[p.L4:p.End]
-		require.EqualValues(t, 0xffff, packet.Fold(uint32(packet.Sum(l4))+uint32(packet.PseudoSum(p.Src, p.Dst, p.Protocol, uint16(len(l4))))))
+		require.EqualValues(t, 0xffff, packet.Fold(uint32(packet.Sum(l4))+uint32(packet.PseudoSum(p.Src, p.Dst,
+			p.Protocol, uint16(len(l4))))))
 	}
 }
 
 func TestCaptureEnds(t *testing.T) {
 	e, m := start(t, EngineConfig{})
 	require.NoError(t, e.Configure(oneEndpoint()))
-	closed, kept := capture(t, e, CaptureConfig{ENIs: []packet.ENI{endpointENI}}), capture(t, e, CaptureConfig{ENIs: []packet.ENI{endpointENI}})
+	closed, kept := capture(t, e, CaptureConfig{ENIs: []packet.ENI{endpointENI}}), capture(t, e,
+		CaptureConfig{ENIs: []packet.ENI{endpointENI}})
 	closed.Close()
 	closed.Close()
 	_, err := closed.Next(t.Context())

@@ -64,6 +64,7 @@ func (c *copies) receive(fd int, length uint32) ([]byte, packet.Offload, bool) {
 
 // recvmsg returns the length of the message, also where it was cut off.
 func recvmsg(fd int, msg *unix.Msghdr) (int, unix.Errno) {
-	n, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(msg)), unix.MSG_DONTWAIT|unix.MSG_TRUNC)
+	n, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(msg)),
+		unix.MSG_DONTWAIT|unix.MSG_TRUNC)
 	return int(n), errno
 }

@@ -53,7 +53,8 @@ func TestTheKernelTranslatesTheSame(t *testing.T) {
 				want := kernel.translate(t, p.from, p.data(traffic.kernelPorts))
 				got := ours.translate(p.from, p.data(traffic.ourPorts))
 				name := fmt.Sprintf("step %d: %s", step, p)
-				require.Equal(t, want == nil, got == nil, "%s: the kernel forwards it: %v, we do: %v", name, want != nil, got != nil)
+				require.Equal(t, want == nil, got == nil, "%s: the kernel forwards it: %v, we do: %v", name,
+					want != nil, got != nil)
 				if want == nil {
 					continue
 				}
@@ -131,7 +132,8 @@ func translateWithNFTables(t *testing.T, router *namespace) {
 	rule := func(chain *nftables.Chain, device expr.MetaKey, name string, kind expr.NATType, to netip.Addr) {
 		conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
 			&expr.Meta{Key: device, Register: 1},
-			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: append([]byte(name), make([]byte, unix.IFNAMSIZ-len(name))...)},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: append([]byte(name),
+				make([]byte, unix.IFNAMSIZ-len(name))...)},
 			&expr.Immediate{Register: 1, Data: to.AsSlice()},
 			&expr.NAT{Type: kind, Family: unix.NFPROTO_IPV4, RegAddrMin: 1},
 		}})
@@ -160,10 +162,12 @@ func translateWithNFTables(t *testing.T, router *namespace) {
 func (k *kernelNAT) translate(t *testing.T, from packet.ENI, data []byte) []byte {
 	k.mark++
 	to := diffProvider
-	mark := udpFrame(netip.AddrPortFrom(diffClients[0], 40000+diffMarker), netip.AddrPortFrom(diffENI, diffMarker), binary.BigEndian.AppendUint32(nil, k.mark))
+	mark := udpFrame(netip.AddrPortFrom(diffClients[0], 40000+diffMarker), netip.AddrPortFrom(diffENI, diffMarker),
+		binary.BigEndian.AppendUint32(nil, k.mark))
 	if from == diffProvider {
 		to = diffConsumer
-		mark = udpFrame(netip.AddrPortFrom(diffBackend, diffMarker), netip.AddrPortFrom(diffNATIP, 40000+diffMarker), binary.BigEndian.AppendUint32(nil, k.mark))
+		mark = udpFrame(netip.AddrPortFrom(diffBackend, diffMarker), netip.AddrPortFrom(diffNATIP, 40000+diffMarker),
+			binary.BigEndian.AppendUint32(nil, k.mark))
 	}
 	frames := []packet.Frame{{ENI: from, Data: append([]byte(nil), data...)}, {ENI: from, Data: mark}}
 	mac := k.macs[from]
@@ -246,7 +250,9 @@ func newTableNAT(t *testing.T) *tableNAT {
 		cfg.Links = append(cfg.Links, fullnat.Link{
 			Name: fmt.Sprint(l), Ingress: diffConsumer, Egress: diffProvider, Connected: true, Protocol: l.protocol,
 			Match: netip.AddrPortFrom(diffENI, l.port), Local: []netip.Addr{diffNATIP}, Idle: time.Hour,
-			Pick: func(packet.FiveTuple) (netip.AddrPort, bool) { return netip.AddrPortFrom(diffBackend, l.port), true },
+			Pick: func(packet.FiveTuple) (netip.AddrPort, bool) {
+				return netip.AddrPortFrom(diffBackend, l.port), true
+			},
 		})
 	}
 	require.NoError(t, table.Configure(cfg, 0))
@@ -386,7 +392,8 @@ func (tr *traffic) segment(f *diffFlow) diffPacket {
 		binary.BigEndian.PutUint16(tcp[16:], 0)
 		binary.BigEndian.PutUint16(tcp[16:], ^sum(pseudo(src.Addr(), dst.Addr(), protoTCP, len(tcp)), tcp))
 		return withTOS(ipv4Frame(src.Addr(), dst.Addr(), protoTCP, tcp), tos, ttl)
-	}, fmt.Sprintf("tcp %d>%d from ENI %d, flags %#x, %d bytes, ttl %d", f.client.Port(), f.port, from, flags, len(payload), ttl)}
+	}, fmt.Sprintf("tcp %d>%d from ENI %d, flags %#x, %d bytes, ttl %d",
+		f.client.Port(), f.port, from, flags, len(payload), ttl)}
 }
 
 func (tr *traffic) datagram(f *diffFlow) diffPacket {
@@ -399,7 +406,8 @@ func (tr *traffic) datagram(f *diffFlow) diffPacket {
 			data[40], data[41] = 0, 0
 		}
 		return withTOS(data, tos, ttl)
-	}, fmt.Sprintf("udp %d>%d from ENI %d, %d bytes, ttl %d, checksum %v", f.client.Port(), f.port, from, len(payload), ttl, !bare)}
+	}, fmt.Sprintf("udp %d>%d from ENI %d, %d bytes, ttl %d, checksum %v",
+		f.client.Port(), f.port, from, len(payload), ttl, !bare)}
 }
 
 // icmpError quotes a packet of the flow that the sender of the error got.
@@ -427,7 +435,8 @@ func (tr *traffic) icmpError(f *diffFlow) diffPacket {
 		icmp := append([]byte{kind[0], kind[1], 0, 0, 0, 0, 5, 0xdc}, quoted...)
 		binary.BigEndian.PutUint16(icmp[2:], ^sum(0, icmp))
 		return ipv4Frame(reporter, src.Addr(), 1, icmp)
-	}, fmt.Sprintf("icmp %d/%d from ENI %d about %d>%d, %d bytes quoted", kind[0], kind[1], from, f.client.Port(), f.port, cut)}
+	}, fmt.Sprintf("icmp %d/%d from ENI %d about %d>%d, %d bytes quoted",
+		kind[0], kind[1], from, f.client.Port(), f.port, cut)}
 }
 
 func (tr *traffic) payload() []byte {

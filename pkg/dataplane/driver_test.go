@@ -102,36 +102,37 @@ func testDriver(t *testing.T, open func(t *testing.T) wire) {
 			require.Equal(t, fmt.Sprintf("%04d", i), string(w.left(t).Data[ethernetLen+ipv4Len+8:]))
 		}
 	})
-	run("a superframe's offload comes and goes with it, where the medium has a place for it", func(t *testing.T, w wire) {
-		f := tcpSuperframe(left, right, 1448, bytes.Repeat([]byte("plinksim"), 8000))
-		f.ENI = 2
-		w.arrive(t, f)
-		var frames [1]packet.Frame
-		n, err := w.driver.Read(frames[:])
-		require.NoError(t, err)
-		require.Equal(t, 1, n)
-		require.Equal(t, f.Data, frames[0].Data)
-		got := frames[0].Offload
-		got.HdrLen = f.Offload.HdrLen // a hint
-		if !w.finished {
-			require.Equal(t, f.Offload, got)
-		}
-		require.EqualValues(t, 1, w.driver.Stats().SuperframesRead)
+	run("a superframe's offload comes and goes with it, where the medium has a place for it",
+		func(t *testing.T, w wire) {
+			f := tcpSuperframe(left, right, 1448, bytes.Repeat([]byte("plinksim"), 8000))
+			f.ENI = 2
+			w.arrive(t, f)
+			var frames [1]packet.Frame
+			n, err := w.driver.Read(frames[:])
+			require.NoError(t, err)
+			require.Equal(t, 1, n)
+			require.Equal(t, f.Data, frames[0].Data)
+			got := frames[0].Offload
+			got.HdrLen = f.Offload.HdrLen // a hint
+			if !w.finished {
+				require.Equal(t, f.Offload, got)
+			}
+			require.EqualValues(t, 1, w.driver.Stats().SuperframesRead)
 
-		// Edited in place and sent on, as the engine does.
-		frames[0].ENI = 1
-		frames[0].Data[len(frames[0].Data)-1] = '!'
-		n, err = w.driver.Write(frames[:])
-		require.NoError(t, err)
-		require.Equal(t, 1, n)
-		f.Data[len(f.Data)-1] = '!'
-		sent := w.left(t)
-		require.Equal(t, packet.ENI(1), sent.ENI)
-		if !w.finished {
-			require.Equal(t, f.Data, sent.Data)
-			require.Equal(t, f.Offload.GSOSize, sent.Offload.GSOSize)
-		}
-	})
+			// Edited in place and sent on, as the engine does.
+			frames[0].ENI = 1
+			frames[0].Data[len(frames[0].Data)-1] = '!'
+			n, err = w.driver.Write(frames[:])
+			require.NoError(t, err)
+			require.Equal(t, 1, n)
+			f.Data[len(f.Data)-1] = '!'
+			sent := w.left(t)
+			require.Equal(t, packet.ENI(1), sent.ENI)
+			if !w.finished {
+				require.Equal(t, f.Data, sent.Data)
+				require.Equal(t, f.Offload.GSOSize, sent.Offload.GSOSize)
+			}
+		})
 	run("a frame with a partial checksum keeps it", func(t *testing.T, w wire) {
 		f := tcpSuperframe(left, right, 0, []byte("one segment"))
 		f.ENI, f.Offload.GSOType, f.Offload.HdrLen = 1, packet.GSONone, 0

@@ -36,7 +36,9 @@ func oneEndpoint() Config {
 		return fullnat.Link{
 			Name: name, Ingress: endpointENI, Match: netip.AddrPortFrom(endpoint.Addr(), port), Protocol: protocol,
 			Egress: nodeENI, Local: []netip.Addr{natIP}, Connected: true, Idle: time.Minute,
-			Pick: func(packet.FiveTuple) (netip.AddrPort, bool) { return netip.AddrPortFrom(backend.Addr(), port), true },
+			Pick: func(packet.FiveTuple) (netip.AddrPort, bool) {
+				return netip.AddrPortFrom(backend.Addr(), port), true
+			},
 		}
 	}
 	return Config{
@@ -97,7 +99,8 @@ func TestEngineTakesASessionThereAndBack(t *testing.T) {
 	local, target := parse(t, there)
 	require.Equal(t, natIP, local.Addr())
 	require.Equal(t, backend, target)
-	require.Equal(t, tcpFrame(local, backend, syn, nil)[ethernetLen+ipv4Len:], there.Data[ethernetLen+ipv4Len:], "ports and checksum")
+	require.Equal(t, tcpFrame(local, backend, syn, nil)[ethernetLen+ipv4Len:], there.Data[ethernetLen+ipv4Len:],
+		"ports and checksum")
 
 	m.Inject(packet.Frame{ENI: nodeENI, Data: tcpFrame(backend, local, synAck, nil)})
 	back := receive(t, m)
@@ -131,13 +134,15 @@ func TestEngineAnswersARPForWhatItOwns(t *testing.T) {
 		{"the endpoint's address in the other VPC", nodeENI, arpRequest(asker, endpoint.Addr()), netip.Addr{}},
 		{"somebody else's address", endpointENI, arpRequest(asker, backend.Addr().Next()), netip.Addr{}},
 		{"an announcement", endpointENI, arpRequest(asker, asker), netip.Addr{}},
-		{"an announcement of our own address by somebody else", endpointENI, arpRequest(endpoint.Addr(), endpoint.Addr()), netip.Addr{}},
+		{"an announcement of our own address by somebody else", endpointENI,
+			arpRequest(endpoint.Addr(), endpoint.Addr()), netip.Addr{}},
 		{"half a request", endpointENI, arpRequest(asker, endpoint.Addr())[:30], netip.Addr{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			before := e.Stats().ARP
 			// A packet behind it shows when the request has been dealt with.
-			m.Inject(packet.Frame{ENI: tt.eni, Data: tt.frame}, packet.Frame{ENI: endpointENI, Data: udpFrame(consumer, endpoint, nil)})
+			m.Inject(packet.Frame{ENI: tt.eni, Data: tt.frame},
+				packet.Frame{ENI: endpointENI, Data: udpFrame(consumer, endpoint, nil)})
 			if !tt.owner.IsValid() {
 				require.Equal(t, nodeENI, receive(t, m).ENI, "the packet, not a reply")
 				require.Equal(t, ARPStats{Answered: before.Answered, Ignored: before.Ignored + 1}, e.Stats().ARP)

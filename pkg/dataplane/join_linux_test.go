@@ -41,7 +41,8 @@ func newReceiver(t *testing.T) receiver {
 	mac := packet.MACOf(right.Addr())
 	require.NoError(t, e.far.handle.LinkSetHardwareAddr(link, mac[:]))
 	e.far.address(t, "far1", "192.0.2.2/24")
-	r := receiver{far: e.far.openRing(t, RingConfig{ENIs: e.farIndex}), ring: e.plane.openRing(t, RingConfig{ENIs: e.index})}
+	r := receiver{far: e.far.openRing(t, RingConfig{ENIs: e.farIndex}),
+		ring: e.plane.openRing(t, RingConfig{ENIs: e.index})}
 	e.far.do(t, func() (err error) {
 		r.conn, err = net.ListenPacket("udp4", right.String())
 		return err
@@ -115,7 +116,8 @@ func TestDatagramsAreSentOneByOneWhereTheKernelWantsThem(t *testing.T) {
 		return sendmmsg(fd, msgs)
 	}
 	for range 2 {
-		_, err := r.ring.Write(append([]packet.Frame{{ENI: 9}, partialUDP(1, left, right, "a longer one")}, runOf(1)...))
+		_, err := r.ring.Write(append([]packet.Frame{{ENI: 9}, partialUDP(1, left, right, "a longer one")},
+			runOf(1)...))
 		require.NoError(t, err)
 		r.gets(t, append([]string{"a longer one"}, aRun...)...)
 	}
@@ -155,7 +157,8 @@ func TestDatagramsOverIPv6AreSentTogetherToo(t *testing.T) {
 		binary.BigEndian.PutUint16(data[ethernetLen+4:], uint16(length))
 		binary.BigEndian.PutUint16(data[ethernetLen+44:], uint16(length))
 		binary.BigEndian.PutUint16(data[ethernetLen+46:], sum(pseudo(src.Addr(), dst.Addr(), protoUDP, length), nil))
-		frames = append(frames, packet.Frame{ENI: 1, Data: data, Offload: packet.Offload{NeedsCsum: true, CsumStart: ethernetLen + 40, CsumOffset: 6}})
+		frames = append(frames, packet.Frame{ENI: 1, Data: data,
+			Offload: packet.Offload{NeedsCsum: true, CsumStart: ethernetLen + 40, CsumOffset: 6}})
 	}
 	require.Equal(t, 2, ring.sender.load(frames, ring.enis.Load()), "four go together, and the last by itself")
 	_, err = ring.Write(frames)
@@ -165,7 +168,8 @@ func TestDatagramsOverIPv6AreSentTogetherToo(t *testing.T) {
 
 func TestDatagramsForDifferentENIsAreNotJoined(t *testing.T) {
 	r := newReceiver(t)
-	frames := []packet.Frame{partialUDP(1, left, right, "one"), partialUDP(2, left, right, "two"), partialUDP(1, left, right, "six")}
+	frames := []packet.Frame{partialUDP(1, left, right, "one"), partialUDP(2, left, right, "two"),
+		partialUDP(1, left, right, "six")}
 	_, err := r.ring.Write(frames)
 	require.NoError(t, err)
 	for _, want := range frames {

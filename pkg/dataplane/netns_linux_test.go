@@ -34,7 +34,8 @@ func newNamespace(t testing.TB) *namespace {
 		if n.ns, err = netns.New(); err != nil {
 			return err
 		}
-		if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0); err != nil && !os.IsNotExist(err) {
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0); err != nil &&
+			!os.IsNotExist(err) {
 			return err
 		}
 		return netns.Set(origin)

@@ -27,7 +27,8 @@ func TestPcapIsADriver(t *testing.T) {
 		return wire{
 			driver: p, finished: true,
 			arrive: func(t *testing.T, f packet.Frame) {
-				require.NoError(t, p.Add(PcapInput{ENI: f.ENI, Name: "a file", File: file(t, at{0, f.Data}), MTU: 1500}))
+				require.NoError(t, p.Add(PcapInput{ENI: f.ENI, Name: "a file", File: file(t, at{0, f.Data}),
+					MTU: 1500}))
 			},
 			left: func(t *testing.T) packet.Frame {
 				require.NoError(t, p.Flush())
@@ -87,7 +88,8 @@ func newReplayed(t *testing.T) *replayed {
 		return r.files[eni], nil
 	})
 	var err error
-	r.engine, err = NewEngine(EngineConfig{Driver: r.driver, Clock: r.driver.Now, Table: fullnat.Options{Seed: 1, MaxSessions: 1000}})
+	r.engine, err = NewEngine(EngineConfig{Driver: r.driver, Clock: r.driver.Now,
+		Table: fullnat.Options{Seed: 1, MaxSessions: 1000}})
 	require.NoError(t, err)
 	require.NoError(t, r.engine.Configure(oneEndpoint()))
 	t.Cleanup(func() { require.NoError(t, r.engine.Close()) })
@@ -128,7 +130,8 @@ func TestReplayKeepsThePacketsTimes(t *testing.T) {
 	times := []time.Duration{0, 1, time.Microsecond, time.Second, time.Hour}
 	var packets []at
 	for i, d := range times {
-		packets = append(packets, at{d, udpFrame(netip.AddrPortFrom(consumer.Addr(), uint16(5000+i)), endpoint, []byte("hello"))})
+		packets = append(packets, at{d, udpFrame(netip.AddrPortFrom(consumer.Addr(), uint16(5000+i)), endpoint,
+			[]byte("hello"))})
 	}
 	r.add(endpointENI, packets...)
 	r.run()
@@ -164,13 +167,15 @@ func TestReplayEndsSessionsInVirtualTime(t *testing.T) {
 	r.run()
 	require.Less(t, time.Since(start), 5*time.Second, "an hour without packets takes no time")
 	require.Zero(t, r.engine.Stats().Table.Sessions)
-	require.EqualValues(t, 1, r.engine.Stats().Table.Links[0].SessionsOpened+r.engine.Stats().Table.Links[1].SessionsOpened)
+	links := r.engine.Stats().Table.Links
+	require.EqualValues(t, 1, links[0].SessionsOpened+links[1].SessionsOpened)
 }
 
 func TestReplayDelaysInVirtualTime(t *testing.T) {
 	r := newReplayed(t)
 	cfg := oneEndpoint()
-	cfg.Shaping = Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{endpointENI}, ToProvider: topology.Impairment{Delay: 10 * time.Minute}}}}
+	cfg.Shaping = Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{endpointENI},
+		ToProvider: topology.Impairment{Delay: 10 * time.Minute}}}}
 	require.NoError(t, r.engine.Configure(cfg))
 	hello := func(port uint16) []byte {
 		return udpFrame(netip.AddrPortFrom(consumer.Addr(), port), endpoint, []byte("hello"))
@@ -188,7 +193,8 @@ func TestReplayDelaysInVirtualTime(t *testing.T) {
 func TestReplayFinishesWhatIsLeftToADevice(t *testing.T) {
 	r := newReplayed(t)
 	syn := tcpFrame(netip.AddrPortFrom(consumer.Addr(), 40000), endpoint, 0x02, nil)
-	super := tcpSuperframe(netip.AddrPortFrom(consumer.Addr(), 40001), endpoint, 0, bytes.Repeat([]byte("x"), 5000)).Data
+	super := tcpSuperframe(netip.AddrPortFrom(consumer.Addr(), 40001), endpoint, 0,
+		bytes.Repeat([]byte("x"), 5000)).Data
 	super[ethernetLen+ipv4Len+13] = 0x02 // so that it opens a session
 	r.add(endpointENI, at{0, syn}, at{1, super})
 	r.run()
@@ -212,7 +218,8 @@ func TestReplayFinishesWhatIsLeftToADevice(t *testing.T) {
 func TestReplayNamesTheFileAndThePacketThatIsWrong(t *testing.T) {
 	r := newReplayed(t)
 	whole := new(bytes.Buffer)
-	_, err := whole.ReadFrom(file(t, at{0, arpRequest(consumer.Addr(), consumer.Addr())}, at{1, arpRequest(consumer.Addr(), consumer.Addr())}))
+	_, err := whole.ReadFrom(file(t, at{0, arpRequest(consumer.Addr(), consumer.Addr())},
+		at{1, arpRequest(consumer.Addr(), consumer.Addr())}))
 	require.NoError(t, err)
 	cut := bytes.NewReader(whole.Bytes()[:whole.Len()-1])
 	require.NoError(t, r.driver.Add(PcapInput{ENI: endpointENI, Name: "cut.pcap", File: cut}))
@@ -235,7 +242,8 @@ func BenchmarkReplay(b *testing.B) {
 	require.NoError(b, err)
 	for i := range b.N {
 		port := uint16(1024 + i%10000)
-		require.NoError(b, w.Write(int64(i)*1000, udpFrame(netip.AddrPortFrom(consumer.Addr(), port), endpoint, make([]byte, 22))))
+		require.NoError(b, w.Write(int64(i)*1000, udpFrame(netip.AddrPortFrom(consumer.Addr(), port), endpoint,
+			make([]byte, 22))))
 	}
 	require.NoError(b, w.Flush())
 	p := NewPcap(func(packet.ENI) (io.Writer, error) { return io.Discard, nil })

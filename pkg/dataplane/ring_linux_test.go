@@ -64,11 +64,15 @@ func TestRingRefusesAConfigThatCannotWork(t *testing.T) {
 		cfg  RingConfig
 		want string
 	}{
-		{"a slot that is no power of two", RingConfig{SlotSize: 1500}, "a ring cannot have slots of 1500 bytes: take a power of two from 512 on"},
-		{"a ring smaller than a slot", RingConfig{Size: 1024}, "a ring of 1024 bytes does not hold one slot of 2048 bytes"},
+		{"a slot that is no power of two", RingConfig{SlotSize: 1500},
+			"a ring cannot have slots of 1500 bytes: take a power of two from 512 on"},
+		{"a ring smaller than a slot", RingConfig{Size: 1024},
+			"a ring of 1024 bytes does not hold one slot of 2048 bytes"},
 		{"ENI 0", RingConfig{ENIs: map[int]packet.ENI{4: 0}}, "interface 4 cannot be ENI 0: number ENIs from 1"},
-		{"two devices for one ENI", RingConfig{ENIs: map[int]packet.ENI{4: 1, 5: 1}}, "interfaces 4 and 5 cannot both be ENI 1"},
-		{"a device that cannot be", RingConfig{ENIs: map[int]packet.ENI{-1: 1}}, "ENI 1 cannot have the interface index -1: give it the index of a device"},
+		{"two devices for one ENI", RingConfig{ENIs: map[int]packet.ENI{4: 1, 5: 1}},
+			"interfaces 4 and 5 cannot both be ENI 1"},
+		{"a device that cannot be", RingConfig{ENIs: map[int]packet.ENI{-1: 1}},
+			"ENI 1 cannot have the interface index -1: give it the index of a device"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := OpenRing(tt.cfg)
@@ -170,7 +174,8 @@ func TestRingCountsWhatItHadNoRoomFor(t *testing.T) {
 			_, err := far.Write([]packet.Frame{{ENI: 1, Data: udpFrame(left, right, nil)}})
 			require.NoError(t, err)
 		}
-		require.Eventually(t, func() bool { return ring.Stats().RingDrops == sent-slots }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return ring.Stats().RingDrops == sent-slots }, 5*time.Second,
+			time.Millisecond)
 		for range slots {
 			readOne(t, ring)
 		}
@@ -353,7 +358,8 @@ func send(t testing.TB, conn *net.TCPConn, l *net.TCPListener, size int) (got, w
 	block := make([]byte, 1<<20)
 	rand.New(rand.NewSource(1)).Read(block)
 	hash := sha256.New()
-	_, err := io.Copy(struct{ io.Writer }{io.MultiWriter(hash, conn)}, io.LimitReader(&repeat{block: block}, int64(size)))
+	_, err := io.Copy(struct{ io.Writer }{io.MultiWriter(hash, conn)},
+		io.LimitReader(&repeat{block: block}, int64(size)))
 	err = errors.Join(err, conn.Close())
 	require.NoError(t, err)
 	require.NoError(t, <-received)

@@ -18,13 +18,15 @@ func withShaping(t testing.TB, e *Engine, s Shaping) {
 }
 
 func theLink(toProvider, toConsumer topology.Impairment) Shaping {
-	return Shaping{Links: []ShapedLink{{Name: "ep-db", ENIs: []packet.ENI{endpointENI}, ToProvider: toProvider, ToConsumer: toConsumer}}}
+	return Shaping{Links: []ShapedLink{{Name: "ep-db", ENIs: []packet.ENI{endpointENI}, ToProvider: toProvider,
+		ToConsumer: toConsumer}}}
 }
 
 func TestEngineSendsADelayedFrameWhenItIsDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, m := start(t, EngineConfig{Tick: time.Hour})
-		withShaping(t, e, theLink(topology.Impairment{Delay: 30 * time.Millisecond}, topology.Impairment{Delay: 5 * time.Millisecond}))
+		withShaping(t, e, theLink(topology.Impairment{Delay: 30 * time.Millisecond},
+			topology.Impairment{Delay: 5 * time.Millisecond}))
 		begin := time.Now()
 		m.Inject(packet.Frame{ENI: endpointENI, Data: tcpFrame(consumer, endpoint, syn, nil)})
 		there := receive(t, m)
@@ -68,7 +70,8 @@ func TestEngineKnowsABlackholeFromALinkThatIsDown(t *testing.T) {
 		{name: "no fault", faulty: endpointENI, fault: NoFault, answers: true, passes: true, sessions: 1},
 		{name: "the endpoint is a blackhole", faulty: endpointENI, fault: Blackhole, answers: true, blackholed: 1},
 		{name: "the endpoint is down", faulty: endpointENI, fault: Down, down: 2},
-		{name: "the load balancer is a blackhole", faulty: nodeENI, fault: Blackhole, answers: true, sessions: 1, blackholed: 1},
+		{name: "the load balancer is a blackhole", faulty: nodeENI, fault: Blackhole, answers: true, sessions: 1,
+			blackholed: 1},
 		{name: "the load balancer is down", faulty: nodeENI, fault: Down, answers: true, sessions: 1, down: 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -112,7 +112,8 @@ func TestADelayIsFeltByRealPackets(t *testing.T) {
 	}
 	ask(t, conn, time.Second) // neighbours get to know each other
 	before := shortest()
-	withShaping(t, r.engine, theLink(topology.Impairment{Delay: 20 * time.Millisecond}, topology.Impairment{Delay: 10 * time.Millisecond}))
+	withShaping(t, r.engine, theLink(topology.Impairment{Delay: 20 * time.Millisecond},
+		topology.Impairment{Delay: 10 * time.Millisecond}))
 	after := shortest()
 	t.Logf("round trip %s, with 30 ms of delay %s: %s more", before, after, after-before)
 	require.Greater(t, after-before, 29500*time.Microsecond)

@@ -75,7 +75,8 @@ func numbers(all []departure) []uint32 {
 }
 
 func TestADelayIsTheSameForEveryFrame(t *testing.T) {
-	for i, l := range run(t, shapedTo(1, topology.Impairment{Delay: 10 * time.Millisecond}), 100, 100, time.Millisecond) {
+	for i, l := range run(t, shapedTo(1, topology.Impairment{Delay: 10 * time.Millisecond}), 100, 100,
+		time.Millisecond) {
 		require.EqualValues(t, i, l.number)
 		require.Equal(t, time.Second+time.Duration(i)*time.Millisecond+10*time.Millisecond, l.at)
 	}
@@ -115,7 +116,8 @@ func TestLossTakesItsShareAndOnlyThat(t *testing.T) {
 		require.InDelta(t, share*20000, lost, 3*0.5*141*share+20)
 		require.EqualValues(t, lost, s.order[0].toProvider.stats.Lost)
 		for _, l := range all {
-			require.Equal(t, time.Second+time.Duration(l.number)*time.Millisecond, l.at, "what is not lost leaves at once")
+			require.Equal(t, time.Second+time.Duration(l.number)*time.Millisecond, l.at,
+				"what is not lost leaves at once")
 		}
 	}
 }
@@ -187,21 +189,26 @@ func TestTheSameSeedGivesTheSameLosses(t *testing.T) {
 	loss := topology.Impairment{Loss: 0.1}
 	first := numbers(run(t, shapedTo(7, loss), 5000, 100, time.Millisecond))
 	require.Equal(t, first, numbers(run(t, shapedTo(7, loss), 5000, 100, time.Millisecond)))
-	require.NotEqual(t, first, numbers(run(t, shapedTo(8, loss), 5000, 100, time.Millisecond)), "another seed, other losses")
+	require.NotEqual(t, first, numbers(run(t, shapedTo(8, loss), 5000, 100, time.Millisecond)),
+		"another seed, other losses")
 
 	slow := topology.Impairment{Loss: 0.1, Delay: time.Second, Jitter: time.Millisecond}
-	require.Equal(t, first, numbers(run(t, shapedTo(7, slow), 5000, 100, time.Millisecond)), "other impairments do not move the losses")
+	require.Equal(t, first, numbers(run(t, shapedTo(7, slow), 5000, 100, time.Millisecond)),
+		"other impairments do not move the losses")
 
 	again := shapedTo(7, loss)
 	part := numbers(run(t, again, 2500, 100, time.Millisecond))
-	again.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{endpointENI}, Seed: 7, ToProvider: topology.Impairment{Loss: 0.1, Delay: time.Millisecond}}}})
+	again.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{endpointENI}, Seed: 7,
+		ToProvider: topology.Impairment{Loss: 0.1, Delay: time.Millisecond}}}})
 	for _, n := range numbers(run(t, again, 2500, 100, time.Millisecond)) {
 		part = append(part, n+2500)
 	}
 	require.Equal(t, first, part, "a change of the delay does not begin the losses anew")
 
-	again.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{endpointENI}, Seed: 8, ToProvider: loss}}})
-	again.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{endpointENI}, Seed: 7, ToProvider: loss}}})
+	again.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{endpointENI}, Seed: 8,
+		ToProvider: loss}}})
+	again.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{endpointENI}, Seed: 7,
+		ToProvider: loss}}})
 	require.Equal(t, first, numbers(run(t, again, 5000, 100, time.Millisecond)), "a new seed begins anew")
 }
 
@@ -276,7 +283,8 @@ func TestCorruptionIsSeenByWhoeverLeavesChecksumsToTheDevice(t *testing.T) {
 		super := tcpSuperframe(consumer, endpoint, 1448, make([]byte, 30000))
 		corrupt(&super, dice)
 		require.Equal(t, uint16(1448), super.Offload.GSOSize)
-		require.NotEqual(t, uint16(0xffff), packet.Sum(super.Data[ethernetLen:ethernetLen+ipv4Len]), "the header's checksum is wrong")
+		require.NotEqual(t, uint16(0xffff), packet.Sum(super.Data[ethernetLen:ethernetLen+ipv4Len]),
+			"the header's checksum is wrong")
 	}
 }
 
@@ -360,7 +368,8 @@ func TestAnUnlimitedIdleShaperIsNotAsked(t *testing.T) {
 	s := &shaper{shapedLinks: &shapedLinks{}}
 	s.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{endpointENI}}}})
 	require.False(t, s.active.Load())
-	s.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{endpointENI}, ToConsumer: topology.Impairment{Bandwidth: 1}}}})
+	s.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{endpointENI},
+		ToConsumer: topology.Impairment{Bandwidth: 1}}}})
 	require.True(t, s.active.Load())
 }
 
@@ -541,7 +550,8 @@ func FuzzShaperLosesNothingUncounted(f *testing.F) {
 
 func TestAFrameBelongsToTheDirectionInWhichItGoes(t *testing.T) {
 	s := &shaper{shapedLinks: &shapedLinks{}}
-	s.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{1, 2}, ToProvider: topology.Impairment{Delay: 1}, ToConsumer: topology.Impairment{Delay: 2}}}})
+	s.configure(Shaping{Links: []ShapedLink{{Name: "ep1", ENIs: []packet.ENI{1, 2},
+		ToProvider: topology.Impairment{Delay: 1}, ToConsumer: topology.Impairment{Delay: 2}}}})
 	l := s.order[0]
 	for _, tt := range []struct {
 		name     string

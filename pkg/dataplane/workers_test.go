@@ -46,7 +46,8 @@ func TestAFrameReachesTheWorkerWhoseSessionItIsOf(t *testing.T) {
 		const sessions = 40
 		for i := range sessions {
 			for worker := range 2 { // whoever gets it
-				m[worker].Inject(packet.Frame{ENI: endpointENI, Data: udpFrame(client(40000+i), endpoint, []byte("hello"))})
+				m[worker].Inject(packet.Frame{ENI: endpointENI,
+					Data: udpFrame(client(40000+i), endpoint, []byte("hello"))})
 			}
 		}
 		there := sentBy(m)
@@ -63,8 +64,10 @@ func TestAFrameReachesTheWorkerWhoseSessionItIsOf(t *testing.T) {
 		require.EqualValues(t, sessions, stats.Table.Links[1].SessionsOpened)
 		require.EqualValues(t, 4*sessions, stats.Driver.FramesRead)
 		require.Equal(t, []ENIStats{
-			{ENI: endpointENI, FramesReceived: 2 * sessions, BytesReceived: 2 * sessions * 47, FramesSent: 2 * sessions, BytesSent: 2 * sessions * 49},
-			{ENI: nodeENI, FramesReceived: 2 * sessions, BytesReceived: 2 * sessions * 49, FramesSent: 2 * sessions, BytesSent: 2 * sessions * 47},
+			{ENI: endpointENI, FramesReceived: 2 * sessions, BytesReceived: 2 * sessions * 47, FramesSent: 2 * sessions,
+				BytesSent: 2 * sessions * 49},
+			{ENI: nodeENI, FramesReceived: 2 * sessions, BytesReceived: 2 * sessions * 49, FramesSent: 2 * sessions,
+				BytesSent: 2 * sessions * 47},
 		}, stats.ENIs)
 		use := w.PortUse(10)
 		require.Len(t, use, 1)
@@ -129,7 +132,8 @@ func TestABandwidthIsSharedByTheWorkers(t *testing.T) {
 func TestACaptureSeesAllWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := startWorkers(t, Shaping{})
-		c, err := w.Capture(CaptureConfig{ENIs: []packet.ENI{endpointENI}, Name: func(packet.ENI) string { return "ep" }})
+		c, err := w.Capture(CaptureConfig{ENIs: []packet.ENI{endpointENI},
+			Name: func(packet.ENI) string { return "ep" }})
 		require.NoError(t, err)
 		for i := range 20 {
 			m[0].Inject(packet.Frame{ENI: endpointENI, Data: udpFrame(client(40000+i), endpoint, nil)})

@@ -41,7 +41,8 @@ func flow(i int) packet.FiveTuple {
 func groupOf(scheduler topology.Scheduler, check topology.Protocol, weights ...int) topology.ServerGroup {
 	g := topology.ServerGroup{
 		Name: "rs1", Scheduler: scheduler, Protocol: "tcp",
-		HealthCheck: topology.HealthCheck{Protocol: check, Interval: 2 * time.Second, Timeout: 5 * time.Second, Healthy: 3, Unhealthy: 3},
+		HealthCheck: topology.HealthCheck{Protocol: check, Interval: 2 * time.Second, Timeout: 5 * time.Second,
+			Healthy: 3, Unhealthy: 3},
 	}
 	for i, w := range weights {
 		g.Servers = append(g.Servers, topology.Server{
@@ -298,7 +299,8 @@ func TestChecker(t *testing.T) {
 		start := time.Now()
 		go func() { defer close(done); c.Run(ctx) }()
 		synctest.Wait()
-		require.ElementsMatch(t, []string{"tcp 192.168.24.0:80", "tcp 192.168.24.1:80"}, h.dialed, "everybody is checked at once")
+		require.ElementsMatch(t, []string{"tcp 192.168.24.0:80", "tcp 192.168.24.1:80"}, h.dialed,
+			"everybody is checked at once")
 		first := <-changes
 		require.Equal(t, "vpc2/ecs0", first.Instance)
 		require.True(t, first.Healthy)
@@ -311,7 +313,8 @@ func TestChecker(t *testing.T) {
 		second := <-changes
 		require.Equal(t, "vpc2/ecs1", second.Instance)
 		require.Equal(t, lb.Unhealthy, second.State)
-		require.Equal(t, 2*time.Second, time.Since(start), "who was never healthy is probed every second until that is known")
+		require.Equal(t, 2*time.Second, time.Since(start),
+			"who was never healthy is probed every second until that is known")
 
 		synctest.Wait() // for the probe of the other server that starts now as well
 		h.set("192.168.24.0:80", errSilent)
@@ -363,13 +366,15 @@ func TestCheckerOnRealSockets(t *testing.T) {
 	require.NoError(t, err)
 	at := netip.MustParseAddrPort(ln.Addr().String())
 	config := topology.ServerGroup{
-		Servers:     []topology.Server{{IP: at.Addr(), Port: at.Port(), Weight: 1}},
-		HealthCheck: topology.HealthCheck{Protocol: "tcp", Interval: 10 * time.Millisecond, Timeout: 5 * time.Second, Unhealthy: 2},
+		Servers: []topology.Server{{IP: at.Addr(), Port: at.Port(), Weight: 1}},
+		HealthCheck: topology.HealthCheck{Protocol: "tcp", Interval: 10 * time.Millisecond, Timeout: 5 * time.Second,
+			Unhealthy: 2},
 	}
 	changes := make(chan lb.ServerHealth)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	c := &lb.Checker{Group: lb.NewGroup(config), Dial: (&net.Dialer{}).DialContext, Changed: func(_ lb.State, s lb.ServerHealth) { changes <- s }}
+	c := &lb.Checker{Group: lb.NewGroup(config), Dial: (&net.Dialer{}).DialContext,
+		Changed: func(_ lb.State, s lb.ServerHealth) { changes <- s }}
 	go func() { defer close(done); c.Run(ctx) }()
 	require.True(t, (<-changes).Healthy)
 	require.NoError(t, ln.Close())

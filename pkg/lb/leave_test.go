@@ -65,9 +65,11 @@ func TestASessionOutlivesItsServersDeregistration(t *testing.T) {
 		cuts  []string
 		after []string // states when the delay is over
 	}{
-		{"to be removed after the delay", topology.Leaving{Delay: 300 * time.Second, Terminate: true}, []string{"192.168.24.1 at 5m0s"}, []string{"healthy", "unused"}},
+		{"to be removed after the delay", topology.Leaving{Delay: 300 * time.Second, Terminate: true},
+			[]string{"192.168.24.1 at 5m0s"}, []string{"healthy", "unused"}},
 		{"to go on until it ends", topology.Leaving{Delay: 300 * time.Second}, nil, []string{"healthy", "unused"}},
-		{"to be removed at once", topology.Leaving{Terminate: true}, []string{"192.168.24.1 at 0s"}, []string{"healthy", "unused"}},
+		{"to be removed at once", topology.Leaving{Terminate: true}, []string{"192.168.24.1 at 0s"},
+			[]string{"healthy", "unused"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -129,10 +131,13 @@ func TestWhatBecomesOfSessionsOfUnhealthyServers(t *testing.T) {
 		state    string
 	}{
 		// Checks at 2 s, 4 s and 6 s fail.
-		{"they are removed at once", topology.Leaving{Terminate: true}, false, false, []string{"192.168.24.0 at 6s"}, "unhealthy"},
-		{"they are removed after a delay", topology.Leaving{Delay: 20 * time.Second, Terminate: true}, false, false, []string{"192.168.24.0 at 26s"}, "unhealthy"},
+		{"they are removed at once", topology.Leaving{Terminate: true}, false, false, []string{"192.168.24.0 at 6s"},
+			"unhealthy"},
+		{"they are removed after a delay", topology.Leaving{Delay: 20 * time.Second, Terminate: true}, false, false,
+			[]string{"192.168.24.0 at 26s"}, "unhealthy"},
 		{"they go on", topology.Leaving{}, false, false, nil, "unhealthy"},
-		{"those of the last go on where the group opens", topology.Leaving{Terminate: true}, true, true, []string{"192.168.24.1 at 6s"}, "unhealthy"},
+		{"those of the last go on where the group opens", topology.Leaving{Terminate: true}, true, true,
+			[]string{"192.168.24.1 at 6s"}, "unhealthy"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -137,7 +137,8 @@ func TestHashesKeepToTheirServer(t *testing.T) {
 			}
 			require.Equal(t, first[7], must(before.Picker("").Pick(flow(7))), "another picker agrees")
 			other := lb.NewGroup(groupOf(scheduler, "none", 1, 1, 1, 1, 1))
-			require.Equal(t, first[7], must(other.Picker("").Pick(flow(7))), "and another group: a replay gives the same")
+			require.Equal(t, first[7], must(other.Picker("").Pick(flow(7))),
+				"and another group: a replay gives the same")
 
 			for range 3 {
 				before.Report(address(2), errors.New("down"), epoch)
@@ -178,7 +179,8 @@ func TestWhatAHashLooksAt(t *testing.T) {
 	same, base := 0, flow(1)
 	for port := range uint16(1000) {
 		f := packet.FiveTuple{Src: netip.AddrPortFrom(base.Src.Addr(), port), Dst: base.Dst}
-		require.Equal(t, must(source.Pick(base)), must(source.Pick(f)), "a source address has one server, whatever its port")
+		require.Equal(t, must(source.Pick(base)), must(source.Pick(f)),
+			"a source address has one server, whatever its port")
 		if must(flows.Pick(f)) == must(flows.Pick(base)) {
 			same++
 		}

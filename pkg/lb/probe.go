@@ -131,7 +131,8 @@ func (c *Checker) probeHTTP(ctx context.Context, check topology.HealthCheck, con
 	}
 	_ = answer.Body.Close()
 	if !check.Codes.Contains(answer.StatusCode) {
-		return &failure{Mismatch, fmt.Sprintf("%s %s answers %d, not %s", check.Method, check.Path, answer.StatusCode, check.Codes)}
+		return &failure{Mismatch, fmt.Sprintf("%s %s answers %d, not %s", check.Method, check.Path, answer.StatusCode,
+			check.Codes)}
 	}
 	return nil
 }
@@ -206,7 +207,8 @@ func answering(err error, timeout time.Duration) error {
 		return &failure{ConnectFailed, "port unreachable"} // ICMP, as a UDP socket hears it
 	case errors.Is(err, syscall.EHOSTUNREACH):
 		return &failure{ConnectFailed, "host unreachable"}
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err,
+		syscall.EPIPE):
 		return &failure{AnswerFailed, "connected, but the connection ended before the answer"}
 	}
 	return &failure{Malformed, "the answer is not HTTP: " + err.Error()}
@@ -214,5 +216,6 @@ func answering(err error, timeout time.Duration) error {
 
 func isTimeout(err error) bool {
 	var netErr net.Error
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &netErr) && netErr.Timeout()
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) ||
+		errors.As(err, &netErr) && netErr.Timeout()
 }

@@ -59,7 +59,10 @@ func TestHTTPChecks(t *testing.T) {
 		}
 		io.WriteString(w, "fine")
 	})
-	mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/health", http.StatusFound) })
+	mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/health",
+			http.StatusFound)
+	})
 	server := httptest.NewServer(mux)
 	defer server.Close()
 	check := topology.HealthCheck{Protocol: "http", Method: "GET", Path: "/health", Codes: "200-299"}
@@ -77,9 +80,12 @@ func TestHTTPChecks(t *testing.T) {
 		cause  lb.Cause
 	}{
 		{"a head is enough", func(c *topology.HealthCheck) { c.Method = "HEAD" }, "", lb.NoCause},
-		{"a page that is not there", func(c *topology.HealthCheck) { c.Path = "/nothing" }, "GET /nothing answers 404, not 200-299", lb.Mismatch},
-		{"unless that is wanted", func(c *topology.HealthCheck) { c.Path, c.Codes = "/nothing", "404" }, "", lb.NoCause},
-		{"a redirection is not followed", func(c *topology.HealthCheck) { c.Path = "/moved" }, "GET /moved answers 302, not 200-299", lb.Mismatch},
+		{"a page that is not there", func(c *topology.HealthCheck) { c.Path = "/nothing" },
+			"GET /nothing answers 404, not 200-299", lb.Mismatch},
+		{"unless that is wanted", func(c *topology.HealthCheck) { c.Path, c.Codes = "/nothing", "404" }, "",
+			lb.NoCause},
+		{"a redirection is not followed", func(c *topology.HealthCheck) { c.Path = "/moved" },
+			"GET /moved answers 302, not 200-299", lb.Mismatch},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			changed := check
@@ -133,9 +139,12 @@ func TestHTTPChecksOfServersThatAreNone(t *testing.T) {
 		reason string
 		cause  lb.Cause
 	}{
-		{"hangs up", func(c net.Conn) { bufio.NewReader(c).ReadString('\n') }, "connected, but the connection ended before the answer", lb.AnswerFailed},
-		{"speaks another protocol", func(c net.Conn) { io.WriteString(c, "SSH-2.0-x\r\n\r\n"); io.Copy(io.Discard, c) }, "the answer is not HTTP", lb.Malformed},
-		{"says nothing", func(c net.Conn) { io.Copy(io.Discard, c) }, "connected, but no answer within 100ms", lb.AnswerTimeout},
+		{"hangs up", func(c net.Conn) { bufio.NewReader(c).ReadString('\n') },
+			"connected, but the connection ended before the answer", lb.AnswerFailed},
+		{"speaks another protocol", func(c net.Conn) { io.WriteString(c, "SSH-2.0-x\r\n\r\n"); io.Copy(io.Discard, c) },
+			"the answer is not HTTP", lb.Malformed},
+		{"says nothing", func(c net.Conn) { io.Copy(io.Discard, c) }, "connected, but no answer within 100ms",
+			lb.AnswerTimeout},
 		{"never ends its head", func(c net.Conn) {
 			io.WriteString(c, "HTTP/1.1 200 OK\r\n")
 			for _, err := io.WriteString(c, strings.Repeat("X: x\r\n", 1000)); err == nil; {
@@ -169,7 +178,8 @@ func TestChecksWithAPROXYHeader(t *testing.T) {
 					io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 				}
 			})
-			h := judged(t, at, topology.HealthCheck{Protocol: topology.Protocol(protocol), Method: "GET", Path: "/", Codes: "200", ProxyHeader: true})
+			h := judged(t, at, topology.HealthCheck{Protocol: topology.Protocol(protocol), Method: "GET", Path: "/",
+				Codes: "200", ProxyHeader: true})
 			require.True(t, h.Healthy, h.Reason)
 			require.Equal(t, "\x0d\x0a\x0d\x0a\x00\x0d\x0a\x51\x55\x49\x54\x0a\x20\x00\x00\x00", <-got)
 		})
@@ -211,8 +221,10 @@ func TestUDPChecks(t *testing.T) {
 		{"an answer is health", pong, topology.HealthCheck{}, ""},
 		{"silence is health", silent, topology.HealthCheck{Timeout: 50 * time.Millisecond}, ""},
 		{"the wanted answer", pong, topology.HealthCheck{Request: "ping", Response: "pong"}, ""},
-		{"another answer", pong, topology.HealthCheck{Request: "hello", Response: "pong"}, `the answer is "hello", not "pong"`},
-		{"silence where an answer is wanted", silent, topology.HealthCheck{Timeout: 50 * time.Millisecond, Response: "pong"}, "connected, but no answer within 50ms"},
+		{"another answer", pong, topology.HealthCheck{Request: "hello", Response: "pong"},
+			`the answer is "hello", not "pong"`},
+		{"silence where an answer is wanted", silent, topology.HealthCheck{Timeout: 50 * time.Millisecond,
+			Response: "pong"}, "connected, but no answer within 50ms"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.check.Protocol = "udp"
@@ -233,7 +245,8 @@ func TestUDPChecks(t *testing.T) {
 
 func TestSilenceIsHeardOutOnlyOnceAServerIsKnown(t *testing.T) {
 	start := time.Now()
-	h := judged(t, serveUDP(t, func(string) string { return "" }), topology.HealthCheck{Protocol: "udp", Timeout: time.Hour})
+	h := judged(t, serveUDP(t, func(string) string { return "" }),
+		topology.HealthCheck{Protocol: "udp", Timeout: time.Hour})
 	require.True(t, h.Healthy)
 	require.Less(t, time.Since(start), time.Minute)
 }

@@ -26,7 +26,8 @@ func TestICMPErrorBuild(t *testing.T) {
 		quoted int
 	}{
 		{"nat 52: a short packet is quoted whole", build(t, tcp(ipv4(layers.IPProtocolTCP), "hello")...), 45},
-		{"nat 52: the error about a long packet has 576 bytes", build(t, udp(ipv4(layers.IPProtocolUDP), string(make([]byte, 1400)))...), 548},
+		{"nat 52: the error about a long packet has 576 bytes",
+			build(t, udp(ipv4(layers.IPProtocolUDP), string(make([]byte, 1400)))...), 548},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := parsed(t, tt.about)
@@ -61,7 +62,8 @@ func TestICMPErrorBuild(t *testing.T) {
 
 func TestMayReport(t *testing.T) {
 	segment := build(t, tcp(ipv4(layers.IPProtocolTCP), "hello")...)
-	echo := build(t, ethernet(), ipv4(layers.IPProtocolICMPv4), &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(8, 0)})
+	echo := build(t, ethernet(), ipv4(layers.IPProtocolICMPv4),
+		&layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(8, 0)})
 	edit := func(data []byte, at int, with ...byte) []byte {
 		data = append([]byte(nil), data...)
 		copy(data[at:], with)
@@ -77,7 +79,8 @@ func TestMayReport(t *testing.T) {
 		{"nat 31: a later fragment may not", edit(segment, packet.L3+6, 0x20, 1), false},
 		{"nat 31: an echo may be reported", echo, true},
 		{"nat 31: an error may not", quoting(t, ipv4(layers.IPProtocolTCP), 1000), false},
-		{"nat 31: the first fragment of an error may not", edit(quoting(t, ipv4(layers.IPProtocolTCP), 1000), packet.L3+6, 0x20, 0), false},
+		{"nat 31: the first fragment of an error may not", edit(quoting(t, ipv4(layers.IPProtocolTCP), 1000),
+			packet.L3+6, 0x20, 0), false},
 		{"nat 31: a redirect may not", edit(echo, packet.L3+20, 5), false},
 		{"nat 31: a packet for a multicast group may not", edit(segment, packet.L3+16, 224, 0, 0, 1), false},
 		{"nat 31: a packet for everybody may not", edit(segment, packet.L3+16, 255, 255, 255, 255), false},
@@ -107,10 +110,13 @@ func TestBuildReset(t *testing.T) {
 		seq, ack uint32
 		flags    uint8
 	}{
-		{"nat 18: to a segment with ACK it has the acknowledged number", segment(packet.FlagACK, "hello"), 5000, 0, packet.FlagRST},
+		{"nat 18: to a segment with ACK it has the acknowledged number", segment(packet.FlagACK, "hello"), 5000, 0,
+			packet.FlagRST},
 		{"nat 18: to a SYN-ACK too", segment(packet.FlagSYN|packet.FlagACK, ""), 5000, 0, packet.FlagRST},
-		{"nat 18: to a SYN it acknowledges the SYN", segment(packet.FlagSYN, ""), 0, 1001, packet.FlagRST | packet.FlagACK},
-		{"nat 18: to a FIN without ACK it acknowledges payload and FIN", segment(packet.FlagFIN, "hello"), 0, 1006, packet.FlagRST | packet.FlagACK},
+		{"nat 18: to a SYN it acknowledges the SYN", segment(packet.FlagSYN, ""), 0, 1001,
+			packet.FlagRST | packet.FlagACK},
+		{"nat 18: to a FIN without ACK it acknowledges payload and FIN", segment(packet.FlagFIN, "hello"), 0, 1006,
+			packet.FlagRST | packet.FlagACK},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := parsed(t, tt.data)

@@ -269,7 +269,8 @@ func (r *Rewrite) putQuoteIPv4(quote, data []byte, p, q *Packet) {
 	length := quotedLength(data, p, q) + ipv4HeaderLen
 	h := quote[:ipv4HeaderLen]
 	clear(h)
-	h[ipv4Version], h[ipv4TOS], h[ipv4TTL], h[ipv4Protocol] = ipv4Plain, trafficClass(before), before[ipv6HopLimit], q.Protocol
+	h[ipv4Version], h[ipv4TOS] = ipv4Plain, trafficClass(before)
+	h[ipv4TTL], h[ipv4Protocol] = before[ipv6HopLimit], q.Protocol
 	binary.BigEndian.PutUint16(h[ipv4Length:], uint16(length))
 	binary.BigEndian.PutUint16(h[ipv4Fragment:], dontFragment)
 	binary.BigEndian.PutUint32(h[ipv4Source:], r.Dst)

@@ -111,7 +111,8 @@ func TestParseFirst(t *testing.T) {
 		data []byte
 		want packet.Kind
 	}{
-		{"nat 47: UDP, whose length is that of the datagram", first(udp(ipv4(layers.IPProtocolUDP), long), 40), packet.UDP},
+		{"nat 47: UDP, whose length is that of the datagram", first(udp(ipv4(layers.IPProtocolUDP), long), 40),
+			packet.UDP},
 		{"nat 47: TCP", first(tcp(ipv4(layers.IPProtocolTCP), long), 40), packet.TCP},
 		{"nat 49: no more than eight bytes of TCP", first(tcp(ipv4(layers.IPProtocolTCP), long), 8), packet.Malformed},
 		{"nat 49: TCP without its flags", first(tcp(ipv4(layers.IPProtocolTCP), long), 13), packet.Malformed},
@@ -136,7 +137,8 @@ func reassemble(t testing.TB, frames [][]byte, mtu int) (first *layers.IPv4, pay
 	t.Helper()
 	for i, data := range frames {
 		require.LessOrEqual(t, len(data)-packet.L3, mtu)
-		ip, ok := gopacket.NewPacket(data, layers.LayerTypeEthernet, gopacket.Default).Layer(layers.LayerTypeIPv4).(*layers.IPv4)
+		ip, ok := gopacket.NewPacket(data, layers.LayerTypeEthernet,
+			gopacket.Default).Layer(layers.LayerTypeIPv4).(*layers.IPv4)
 		require.True(t, ok)
 		require.EqualValues(t, 0xffff, naiveSum(data[packet.L3:packet.L3+int(ip.IHL)*4], 0))
 		require.Equal(t, len(payload), int(ip.FragOffset)*8, "in order")
@@ -181,7 +183,8 @@ func TestSplit(t *testing.T) {
 				first, payload := reassemble(t, append(frames, last), mtu)
 				require.True(t, bytes.Equal(want, payload))
 				require.Len(t, first.Options, 3)
-				later := gopacket.NewPacket(last, layers.LayerTypeEthernet, gopacket.Default).Layer(layers.LayerTypeIPv4).(*layers.IPv4)
+				later := gopacket.NewPacket(last, layers.LayerTypeEthernet,
+					gopacket.Default).Layer(layers.LayerTypeIPv4).(*layers.IPv4)
 				require.EqualValues(t, 6, later.IHL, "of the options, router alert is in every fragment")
 				require.EqualValues(t, 148, later.Options[0].OptionType)
 			})
@@ -233,7 +236,8 @@ func TestClampMSS(t *testing.T) {
 					require.Equal(t, before, f.Data)
 					return
 				}
-				segment := gopacket.NewPacket(f.Data, layers.LayerTypeEthernet, gopacket.Default).Layer(layers.LayerTypeTCP).(*layers.TCP)
+				segment := gopacket.NewPacket(f.Data, layers.LayerTypeEthernet,
+					gopacket.Default).Layer(layers.LayerTypeTCP).(*layers.TCP)
 				for _, option := range segment.Options {
 					if option.OptionType == layers.TCPOptionKindMSS {
 						require.EqualValues(t, tt.want, binary.BigEndian.Uint16(option.OptionData))
@@ -275,7 +279,8 @@ func TestOffloadFits(t *testing.T) {
 		{"none", segment, packet.Offload{}, true},
 		{"a partial checksum of TCP", segment, partialTCP, true},
 		{"a partial checksum of UDP", datagram, partialUDP, true},
-		{"nat 33: a partial checksum elsewhere", segment, packet.Offload{NeedsCsum: true, CsumStart: 42, CsumOffset: 16}, false},
+		{"nat 33: a partial checksum elsewhere", segment, packet.Offload{NeedsCsum: true, CsumStart: 42,
+			CsumOffset: 16}, false},
 		{"nat 33: a partial checksum of UDP in TCP", segment, partialUDP, false},
 		{"TCP segmentation", segment, gso(partialTCP, packet.GSOTCPv4, 1448), true},
 		{"nat 38: a header length that is wrong", segment, packet.Offload{HdrLen: 9000}, true},
@@ -293,7 +298,8 @@ func TestOffloadFits(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := parsed(t, tt.data)
 			require.Equal(t, tt.want, tt.offload.Fits(&p))
-			require.Equal(t, tt.offload.NeedsCsum || tt.offload.GSOType != 0 || tt.offload.GSOSize != 0, tt.offload.Any())
+			require.Equal(t, tt.offload.NeedsCsum || tt.offload.GSOType != 0 || tt.offload.GSOSize != 0,
+				tt.offload.Any())
 		})
 	}
 }
@@ -313,7 +319,8 @@ func TestLongestPacket(t *testing.T) {
 		{"nat 42: nor with less", 60000, 5040, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f := packet.Frame{Data: segment, Offload: packet.Offload{GSOType: packet.GSOTCPv4, GSOSize: tt.size, HdrLen: 1000}}
+			f := packet.Frame{Data: segment, Offload: packet.Offload{GSOType: packet.GSOTCPv4, GSOSize: tt.size,
+				HdrLen: 1000}}
 			if tt.size == 0 {
 				f.Offload.GSOType = packet.GSONone
 			}
@@ -383,12 +390,14 @@ func TestEcho(t *testing.T) {
 func TestQuoteOfAnEcho(t *testing.T) {
 	inner := ipv4(layers.IPProtocolICMPv4)
 	inner.SrcIP, inner.DstIP = []byte{10, 0, 9, 11}, []byte{10, 0, 1, 10}
-	quote := build(t, ethernet(), inner, &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(8, 0), Id: 1024, Seq: 3}, gopacket.Payload("hello"))[packet.L3:]
+	quote := build(t, ethernet(), inner, &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(8, 0), Id: 1024, Seq: 3},
+		gopacket.Payload("hello"))[packet.L3:]
 	outer := ipv4(layers.IPProtocolICMPv4)
 	outer.SrcIP, outer.DstIP = []byte{10, 0, 9, 1}, []byte{10, 0, 9, 11}
 	for _, size := range []int{28, len(quote)} {
 		t.Run(fmt.Sprintf("nat 25: %d bytes of an echo are quoted", size), func(t *testing.T) {
-			data := build(t, ethernet(), outer, &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(11, 0)}, gopacket.Payload(quote[:size]))
+			data := build(t, ethernet(), outer, &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(11, 0)},
+				gopacket.Payload(quote[:size]))
 			p := parsed(t, data)
 			var q packet.Packet
 			require.True(t, packet.ParseQuote(data, &p, &q))
@@ -409,7 +418,8 @@ func TestQuoteOfAnEcho(t *testing.T) {
 	t.Run("nat 31: an error about an error belongs to nobody", func(t *testing.T) {
 		quote := append([]byte(nil), quote...)
 		quote[20] = 3
-		data := build(t, ethernet(), outer, &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(11, 0)}, gopacket.Payload(quote))
+		data := build(t, ethernet(), outer, &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(11, 0)},
+			gopacket.Payload(quote))
 		p := parsed(t, data)
 		require.False(t, packet.ParseQuote(data, &p, new(packet.Packet)))
 	})
@@ -430,13 +440,16 @@ func TestQuoteWithExtensions(t *testing.T) {
 		length uint8
 		ends   int
 	}{
-		{"nat 28: a whole packet, padding and an extension", append(append(segment[:len(segment):len(segment)], make([]byte, 128-len(segment))...), extension...), 32, len(segment)},
+		{"nat 28: a whole packet, padding and an extension",
+			append(append(segment[:len(segment):len(segment)], make([]byte, 128-len(segment))...),
+				extension...), 32, len(segment)},
 		{"nat 28: eight bytes of it and an extension", append(segment[:28:28], extension...), 7, 28},
 		{"nat 28: a length that is less than a header", append([]byte(nil), segment...), 1, 28},
 		{"nat 28: a length beyond the message", append([]byte(nil), segment...), 255, len(segment)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			data := build(t, ethernet(), outer, &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(11, 0), Id: uint16(tt.length)}, gopacket.Payload(tt.quote))
+			data := build(t, ethernet(), outer, &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(11, 0),
+				Id: uint16(tt.length)}, gopacket.Payload(tt.quote))
 			p := parsed(t, data)
 			var q packet.Packet
 			require.True(t, packet.ParseQuote(data, &p, &q))

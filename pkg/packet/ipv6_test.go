@@ -22,7 +22,8 @@ var (
 
 // build6 serialises an IPv6 packet from consumer6 to endpoint6. What is
 // between the header and the last two layers is given as bytes.
-func build6(t testing.TB, next layers.IPProtocol, extensions []byte, l4 gopacket.SerializableLayer, payload string) []byte {
+func build6(t testing.TB, next layers.IPProtocol, extensions []byte, l4 gopacket.SerializableLayer,
+	payload string) []byte {
 	t.Helper()
 	ip := &layers.IPv6{
 		Version: 6, TrafficClass: 0xbb, FlowLabel: 0x12345, HopLimit: 64, NextHeader: next,
@@ -44,7 +45,8 @@ func build6(t testing.TB, next layers.IPProtocol, extensions []byte, l4 gopacket
 }
 
 func tcp6(t testing.TB, payload string) []byte {
-	return build6(t, layers.IPProtocolTCP, nil, &layers.TCP{SrcPort: 40000, DstPort: 5432, SYN: true, Window: 1000}, payload)
+	return build6(t, layers.IPProtocolTCP, nil, &layers.TCP{SrcPort: 40000, DstPort: 5432, SYN: true, Window: 1000},
+		payload)
 }
 
 func udp6(t testing.TB, payload string) []byte {
@@ -89,22 +91,27 @@ func TestParseIPv6(t *testing.T) {
 		{"nat 57: no next header", build6(t, 59, nil, gopacket.Payload(""), ""), packet.OtherProtocol},
 		{"nat 57: ICMP of IPv4 in IPv6", build6(t, 1, nil, gopacket.Payload("12345678"), ""), packet.OtherProtocol},
 		{"nat 57: hop-by-hop options", tcpBehind(0, options(6)...), packet.TCP},
-		{"nat 57: destination options and a routing header", tcpBehind(60, append(options(43), options(6)...)...), packet.TCP},
+		{"nat 57: destination options and a routing header", tcpBehind(60, append(options(43), options(6)...)...),
+			packet.TCP},
 		{"nat 57: eight extension headers", tcpBehind(60, append(many[:56:56], options(6)...)...), packet.TCP},
 		{"nat 57: nine extension headers", tcpBehind(60, append(many, options(6)...)...), packet.OtherProtocol},
-		{"nat 57: hop-by-hop options that are not the first", tcpBehind(60, append(options(0), options(6)...)...), packet.Malformed},
+		{"nat 57: hop-by-hop options that are not the first", tcpBehind(60, append(options(0), options(6)...)...),
+			packet.Malformed},
 		{"nat 57: an extension header beyond the packet", tcpBehind(60, 6, 200, 0, 0, 0, 0, 0, 0), packet.Malformed},
 		{"nat 57: half an extension header", build6(t, 60, nil, gopacket.Payload("1234"), ""), packet.Malformed},
 		{"nat 57: an atomic fragment", tcpBehind(44, 6, 0, 0, 0, 1, 2, 3, 4), packet.TCP},
 		{"nat 57: a first fragment", tcpBehind(44, 6, 0, 0, 1, 1, 2, 3, 4), packet.Fragment},
 		{"nat 57: a last fragment", tcpBehind(44, 6, 0, 0, 8, 1, 2, 3, 4), packet.Fragment},
-		{"nat 57: a fragmented datagram that begins with options", tcpBehind(44, append([]byte{60, 0, 0, 0, 1, 2, 3, 4}, options(6)...)...), packet.OtherProtocol},
+		{"nat 57: a fragmented datagram that begins with options",
+			tcpBehind(44, append([]byte{60, 0, 0, 0, 1, 2, 3, 4}, options(6)...)...), packet.OtherProtocol},
 		{"nat 57: an address that only its link knows", edited(whole, packet.L3+8, 0xfe, 0x80), packet.Malformed},
-		{"nat 57: one for all neighbours", edited(edited(whole, packet.L3+8, 0xfe, 0x80), packet.L3+24, 0xff, 0x02), packet.TCP},
+		{"nat 57: one for all neighbours", edited(edited(whole, packet.L3+8, 0xfe, 0x80), packet.L3+24, 0xff, 0x02),
+			packet.TCP},
 		{"nat 57: a multicast source", edited(whole, packet.L3+8, 0xff, 0x02), packet.Malformed},
 		{"nat 57: no source", edited(whole, packet.L3+8, make([]byte, 16)...), packet.Malformed},
 		{"nat 57: a loopback source", edited(whole, packet.L3+8, append(make([]byte, 15), 1)...), packet.Malformed},
-		{"nat 57: an IPv4 address as source", edited(whole, packet.L3+8, append(append(make([]byte, 10), 0xff, 0xff), 10, 0, 0, 1)...), packet.Malformed},
+		{"nat 57: an IPv4 address as source", edited(whole, packet.L3+8,
+			append(append(make([]byte, 10), 0xff, 0xff), 10, 0, 0, 1)...), packet.Malformed},
 		{"nat 58: version 4 under an IPv6 EtherType", edited(whole, packet.L3, 0x45), packet.Malformed},
 		{"nat 58: less than an IPv6 header", whole[:packet.L3+39], packet.Malformed},
 		{"nat 58: a payload beyond the frame", edited(whole, packet.L3+4, 1, 0), packet.Malformed},
@@ -156,7 +163,8 @@ func numbered(addr netip.Addr) uint32 {
 
 // between is the rewrite from what p, which has the addresses of a, has to b.
 func between(p *packet.Packet, a, b [2]netip.Addr, srcPort, dstPort uint16) (packet.Rewrite, packet.Ends) {
-	addresses := packet.SumDifference(a[0].AsSlice(), b[0].AsSlice()) + packet.SumDifference(a[1].AsSlice(), b[1].AsSlice())
+	addresses := packet.SumDifference(a[0].AsSlice(), b[0].AsSlice()) + packet.SumDifference(a[1].AsSlice(),
+		b[1].AsSlice())
 	r := packet.NewRewriteBetween(p, numbered(b[0]), numbered(b[1]), srcPort, dstPort, addresses)
 	return r, packet.Ends{Src: b[0].As16(), Dst: b[1].As16()}
 }
@@ -193,7 +201,8 @@ func requireSound(t *testing.T, f *packet.Frame) packet.Packet {
 	default:
 		require.EqualValues(t, 0xffff, naiveSum(f.Data[packet.L3:p.L4], 0), "IPv4 header")
 		if p.Kind != packet.ICMP {
-			pseudo = append(append(pseudo, f.Data[packet.L3+12:packet.L3+20]...), 0, p.Protocol, byte(len(l4)>>8), byte(len(l4)))
+			pseudo = append(append(pseudo, f.Data[packet.L3+12:packet.L3+20]...), 0, p.Protocol, byte(len(l4)>>8),
+				byte(len(l4)))
 		}
 	}
 	if f.Offload.NeedsCsum {
@@ -213,7 +222,8 @@ func TestRewriteIPv6(t *testing.T) {
 	segment4 := build(t, tcp(ipv4(layers.IPProtocolTCP), "hello")...)
 	datagram4 := build(t, udp(ipv4(layers.IPProtocolUDP), "hello")...)
 	withoutSum := edited(datagram4, packet.L3+20+6, 0, 0)
-	ping4 := build(t, ethernet(), ipv4(layers.IPProtocolICMPv4), &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(0, 0), Id: 77, Seq: 3}, gopacket.Payload("hello"))
+	ping4 := build(t, ethernet(), ipv4(layers.IPProtocolICMPv4),
+		&layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(0, 0), Id: 77, Seq: 3}, gopacket.Payload("hello"))
 	for _, tt := range []struct {
 		name     string
 		data     []byte
@@ -226,10 +236,13 @@ func TestRewriteIPv6(t *testing.T) {
 		{"nat 57: an echo from IPv6 to IPv6", echo6(t, 128, 77, "hello"), from6, to6, false},
 		{"nat 57: a reply to one", echo6(t, 129, 77, "hello"), from6, to6, false},
 		{"nat 57: a segment from IPv6 to IPv4", tcp6(t, "hello"), from6, to4, false},
-		{"nat 33, nat 57: one of which the sender has not finished the checksum, to IPv4", tcp6(t, "hello"), from6, to4, true},
+		{"nat 33, nat 57: one of which the sender has not finished the checksum, to IPv4", tcp6(t, "hello"), from6, to4,
+			true},
 		{"nat 57: a datagram from IPv6 to IPv4", udp6(t, "hello"), from6, to4, false},
 		{"nat 57: an echo from IPv6 to IPv4", echo6(t, 128, 77, "hello"), from6, to4, false},
-		{"nat 57: a segment behind hop-by-hop options to IPv4", build6(t, 0, []byte{6, 0, 1, 4, 0, 0, 0, 0}, &layers.TCP{SrcPort: 40000, DstPort: 5432}, "hello"), from6, to4, false},
+		{"nat 57: a segment behind hop-by-hop options to IPv4",
+			build6(t, 0, []byte{6, 0, 1, 4, 0, 0, 0, 0}, &layers.TCP{SrcPort: 40000, DstPort: 5432},
+				"hello"), from6, to4, false},
 		{"nat 57: a segment from IPv4 to IPv6", segment4, from4, to6, false},
 		{"nat 33, nat 57: one of which the sender has not finished the checksum, to IPv6", segment4, from4, to6, true},
 		{"nat 57: a datagram from IPv4 to IPv6", datagram4, from4, to6, false},
@@ -246,7 +259,8 @@ func TestRewriteIPv6(t *testing.T) {
 				without := packet.Frame{Data: f.Data}
 				whole := packet.Sum(without.Data[p.L4:p.End])
 				// What is missing to a right sum is the pseudo-header's.
-				binary.BigEndian.PutUint16(field, packet.Fold(uint32(binary.BigEndian.Uint16(tt.data[p.L4+16:]))^0xffff+uint32(^whole)))
+				binary.BigEndian.PutUint16(field,
+					packet.Fold(uint32(binary.BigEndian.Uint16(tt.data[p.L4+16:]))^0xffff+uint32(^whole)))
 				requireSound(t, &f)
 			}
 			before := p
@@ -271,25 +285,31 @@ func TestRewriteIPv6(t *testing.T) {
 			}
 			require.Equal(t, packet.Ends{Src: tt.to[0].As16(), Dst: tt.to[1].As16()}, packet.IPv6Ends(f.Data))
 			if before.IPv6 {
-				require.Equal(t, tt.data[packet.L3:packet.L3+4], f.Data[packet.L3:packet.L3+4], "traffic class and flow label")
+				require.Equal(t, tt.data[packet.L3:packet.L3+4], f.Data[packet.L3:packet.L3+4],
+					"traffic class and flow label")
 			}
 		})
 	}
 }
 
 func TestCrossingKeepsOffloads(t *testing.T) {
-	offload := packet.Offload{NeedsCsum: true, CsumOffset: 16, GSOType: packet.GSOTCPv6 | packet.GSOECN, GSOSize: 1, HdrLen: 74}
+	offload := packet.Offload{NeedsCsum: true, CsumOffset: 16, GSOType: packet.GSOTCPv6 | packet.GSOECN, GSOSize: 1,
+		HdrLen: 74}
 	f := packet.Frame{Data: tcp6(t, "hello"), Offload: offload}
 	p := parsed(t, f.Data)
 	f.Offload.CsumStart = p.L4
 	require.True(t, f.Offload.Fits(&p))
-	apply(&f, &p, [2]netip.Addr{consumer6, endpoint6}, [2]netip.Addr{netip.MustParseAddr("10.0.9.11"), netip.MustParseAddr("10.0.1.10")}, 1, 2)
+	apply(&f, &p, [2]netip.Addr{consumer6, endpoint6}, [2]netip.Addr{netip.MustParseAddr("10.0.9.11"),
+		netip.MustParseAddr("10.0.1.10")}, 1, 2)
 	require.Equal(t, packet.Offload{
-		NeedsCsum: true, CsumStart: 34, CsumOffset: 16, GSOType: packet.GSOTCPv4 | packet.GSOECN, GSOSize: 1, HdrLen: 54,
+		NeedsCsum: true, CsumStart: 34, CsumOffset: 16, GSOType: packet.GSOTCPv4 | packet.GSOECN,
+		GSOSize: 1, HdrLen: 54,
 	}, f.Offload)
-	apply(&f, &p, [2]netip.Addr{netip.MustParseAddr("10.0.9.11"), netip.MustParseAddr("10.0.1.10")}, [2]netip.Addr{local6, target6}, 1, 2)
+	apply(&f, &p, [2]netip.Addr{netip.MustParseAddr("10.0.9.11"), netip.MustParseAddr("10.0.1.10")},
+		[2]netip.Addr{local6, target6}, 1, 2)
 	require.Equal(t, packet.Offload{
-		NeedsCsum: true, CsumStart: 54, CsumOffset: 16, GSOType: packet.GSOTCPv6 | packet.GSOECN, GSOSize: 1, HdrLen: 74,
+		NeedsCsum: true, CsumStart: 54, CsumOffset: 16, GSOType: packet.GSOTCPv6 | packet.GSOECN,
+		GSOSize: 1, HdrLen: 74,
 	}, f.Offload)
 }
 
@@ -301,7 +321,8 @@ func TestFragmentsCross(t *testing.T) {
 		require.Equal(t, packet.Fragment, packet.Parse(f.Data, &p))
 		require.Equal(t, 1448, p.FragmentOffset())
 		require.EqualValues(t, 0x01020304, p.ID(f.Data))
-		r, _ := between(&p, [2]netip.Addr{consumer6, endpoint6}, [2]netip.Addr{netip.MustParseAddr("10.0.9.11"), netip.MustParseAddr("10.0.1.10")}, 1, 2)
+		r, _ := between(&p, [2]netip.Addr{consumer6, endpoint6},
+			[2]netip.Addr{netip.MustParseAddr("10.0.9.11"), netip.MustParseAddr("10.0.1.10")}, 1, 2)
 		r.ApplyToIPv4(&f, &p, 7, packet.MayBeFragmentedAsIPv4(&p, 9000))
 		var got packet.Packet
 		require.Equal(t, packet.Fragment, packet.Parse(f.Data, &got))
@@ -314,7 +335,8 @@ func TestFragmentsCross(t *testing.T) {
 	t.Run("nat 57: a packet of IPv4 that is too long is cut as one of IPv6", func(t *testing.T) {
 		f := packet.Frame{Data: build(t, udp(ipv4(layers.IPProtocolUDP), string(make([]byte, 3000)))...)}
 		p := parsed(t, f.Data)
-		r, ends := between(&p, [2]netip.Addr{netip.MustParseAddr("10.0.1.10"), netip.MustParseAddr("10.0.1.200")}, [2]netip.Addr{local6, target6}, 1, 2)
+		r, ends := between(&p, [2]netip.Addr{netip.MustParseAddr("10.0.1.10"), netip.MustParseAddr("10.0.1.200")},
+			[2]netip.Addr{local6, target6}, 1, 2)
 		r.ApplyToIPv6(&f, &p, &ends, make([]byte, packet.IPv6SizeOf(&p, true)), true, 0x01020304)
 		whole := append([]byte(nil), f.Data[p.L4:p.End]...)
 		requireSound(t, &packet.Frame{Data: f.Data})
@@ -347,10 +369,14 @@ func quoting6(t testing.TB, kind, code uint8, rest uint32, quote []byte) []byte 
 func TestErrorsOfIPv6(t *testing.T) {
 	segment, ping := tcp6(t, "hello")[packet.L3:], echo6(t, 128, 1024, "hello")[packet.L3:]
 	segment4 := build(t, tcp(ipv4(layers.IPProtocolTCP), "hello")...)[packet.L3:]
-	ping4 := build(t, ethernet(), ipv4(layers.IPProtocolICMPv4), &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(8, 0), Id: 1024, Seq: 3}, gopacket.Payload("hello"))[packet.L3:]
+	ping4 := build(t, ethernet(), ipv4(layers.IPProtocolICMPv4),
+		&layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(8, 0), Id: 1024,
+			Seq: 3}, gopacket.Payload("hello"))[packet.L3:]
 	extended := append(append([]byte(nil), segment...), 0, 0, 0, 0, 0, 0, 0)
 	icmp4 := func(kind, code uint8, id, seq uint16, quote []byte) []byte {
-		return build(t, ethernet(), ipv4(layers.IPProtocolICMPv4), &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(kind, code), Id: id, Seq: seq}, gopacket.Payload(quote))
+		return build(t, ethernet(), ipv4(layers.IPProtocolICMPv4),
+			&layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(kind, code), Id: id,
+				Seq: seq}, gopacket.Payload(quote))
 	}
 	// To the consumer, who sent from to[1] to to[0].
 	to6 := [2]netip.Addr{netip.MustParseAddr("2001:db8:7::1"), netip.MustParseAddr("2001:db8:7::2")}
@@ -366,7 +392,9 @@ func TestErrorsOfIPv6(t *testing.T) {
 		{"nat 26, nat 57: a packet is too big, by IPv6", quoting6(t, 2, 0, 1400, segment), to6, 2, 0, 1400},
 		{"nat 25, nat 57: eight bytes of a segment are quoted", quoting6(t, 3, 0, 0, segment[:48]), to6, 3, 0, 0},
 		{"nat 25, nat 57: an echo is quoted", quoting6(t, 1, 0, 0, ping), to6, 1, 0, 0},
-		{"nat 28, nat 57: an extension behind the quotation", quoting6(t, 1, 0, uint32(len(extended)/8)<<24, append(extended, "extension"...)), to6, 1, 0, uint32(len(extended)/8) << 24},
+		{"nat 28, nat 57: an extension behind the quotation",
+			quoting6(t, 1, 0, uint32(len(extended)/8)<<24, append(extended,
+				"extension"...)), to6, 1, 0, uint32(len(extended)/8) << 24},
 		{"nat 57: a port is unreachable, for IPv4", quoting6(t, 1, 4, 0, segment), to4, 3, 3, 0},
 		{"nat 57: prohibited, for IPv4", quoting6(t, 1, 1, 0, segment), to4, 3, 10, 0},
 		{"nat 57: no route, for IPv4", quoting6(t, 1, 0, 0, segment), to4, 3, 1, 0},
@@ -414,9 +442,11 @@ func TestErrorsOfIPv6(t *testing.T) {
 			require.Equal(t, q.End, inner.End)
 			if tt.to[0].Is6() {
 				require.Equal(t, packet.Ends{Src: tt.to[0].As16(), Dst: tt.to[1].As16()}, packet.IPv6Ends(f.Data))
-				require.Equal(t, packet.Ends{Src: tt.to[1].As16(), Dst: tt.to[0].As16()}, packet.QuotedEnds(f.Data, &got))
+				require.Equal(t, packet.Ends{Src: tt.to[1].As16(), Dst: tt.to[0].As16()},
+					packet.QuotedEnds(f.Data, &got))
 			} else {
-				require.Equal(t, [4]uint32{numbered(tt.to[0]), numbered(tt.to[1]), numbered(tt.to[1]), numbered(tt.to[0])},
+				require.Equal(t, [4]uint32{numbered(tt.to[0]), numbered(tt.to[1]), numbered(tt.to[1]),
+					numbered(tt.to[0])},
 					[4]uint32{got.Src, got.Dst, inner.Src, inner.Dst})
 			}
 			if inner.Kind == packet.ICMP {
@@ -435,10 +465,11 @@ func TestErrorsOfIPv6(t *testing.T) {
 func TestErrorsThatDoNotCross(t *testing.T) {
 	segment := tcp6(t, "hello")[packet.L3:]
 	for name, data := range map[string][]byte{
-		"nat 57: an option that is not known":  quoting6(t, 4, 2, 40, segment),
-		"nat 57: a field that IPv4 has not":    quoting6(t, 4, 0, 2, segment),
-		"nat 57: a field behind the header":    quoting6(t, 4, 0, 48, segment),
-		"nat 57: a precedence that IPv6 lacks": build(t, ethernet(), ipv4(layers.IPProtocolICMPv4), &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(3, 14)}),
+		"nat 57: an option that is not known": quoting6(t, 4, 2, 40, segment),
+		"nat 57: a field that IPv4 has not":   quoting6(t, 4, 0, 2, segment),
+		"nat 57: a field behind the header":   quoting6(t, 4, 0, 48, segment),
+		"nat 57: a precedence that IPv6 lacks": build(t, ethernet(), ipv4(layers.IPProtocolICMPv4),
+			&layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(3, 14)}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := parsed(t, data)
@@ -474,7 +505,8 @@ func TestReportsOfIPv6(t *testing.T) {
 		p := parsed(t, data)
 		frame := make([]byte, packet.ICMPErrorSize(&p))
 		require.Len(t, frame, packet.L3+1280)
-		packet.ICMPError{Type: packet.ICMPUnreachable, Code: packet.ICMPCodeFragNeeded, Rest: 1280}.Build(frame, data, &p)
+		packet.ICMPError{Type: packet.ICMPUnreachable, Code: packet.ICMPCodeFragNeeded, Rest: 1280}.Build(frame, data,
+			&p)
 		got := requireSound(t, &packet.Frame{Data: frame})
 		require.Equal(t, []byte{2, 0}, frame[got.L4:got.L4+2])
 		mtu, ok := packet.ReportedMTU(frame, &got)
@@ -588,9 +620,12 @@ func TestAdvertise(t *testing.T) {
 // FuzzCross holds what is added to checksums between the two versions of IP
 // against what recomputing them gives.
 func FuzzCross(f *testing.F) {
-	f.Add(uint8(0), consumer6.AsSlice(), endpoint6.AsSlice(), local6.AsSlice(), target6.AsSlice(), uint16(1), uint16(2), uint16(3), uint16(4), "hello")
-	f.Add(uint8(0xff), consumer6.AsSlice(), endpoint6.AsSlice(), local6.AsSlice(), target6.AsSlice(), uint16(0), uint16(0), uint16(0xffff), uint16(0), "hell")
-	f.Fuzz(func(t *testing.T, how uint8, src, dst, newSrc, newDst []byte, srcPort, dstPort, newSrcPort, newDstPort uint16, payload string) {
+	f.Add(uint8(0), consumer6.AsSlice(), endpoint6.AsSlice(), local6.AsSlice(), target6.AsSlice(), uint16(1), uint16(2),
+		uint16(3), uint16(4), "hello")
+	f.Add(uint8(0xff), consumer6.AsSlice(), endpoint6.AsSlice(), local6.AsSlice(), target6.AsSlice(), uint16(0),
+		uint16(0), uint16(0xffff), uint16(0), "hell")
+	f.Fuzz(func(t *testing.T, how uint8, src, dst, newSrc, newDst []byte, srcPort, dstPort, newSrcPort,
+		newDstPort uint16, payload string) {
 		if len(payload) > 60000 || min(len(src), len(dst), len(newSrc), len(newDst)) < 16 {
 			return
 		}
@@ -607,10 +642,12 @@ func FuzzCross(f *testing.F) {
 			return // FuzzRewrite
 		}
 		var frame packet.Frame
-		e := packet.Envelope{Src: numbered(from[0]), Dst: numbered(from[1]), IPv6: !was4, Ends: packet.Ends{Src: from[0].As16(), Dst: from[1].As16()}}
+		e := packet.Envelope{Src: numbered(from[0]), Dst: numbered(from[1]), IPv6: !was4,
+			Ends: packet.Ends{Src: from[0].As16(), Dst: from[1].As16()}}
 		switch kind {
 		case 0, 1:
-			d := packet.Data{Segment: packet.Segment{Envelope: e, SrcPort: srcPort, DstPort: dstPort}, Payload: []byte(payload)}
+			d := packet.Data{Segment: packet.Segment{Envelope: e, SrcPort: srcPort, DstPort: dstPort},
+				Payload: []byte(payload)}
 			frame.Data = make([]byte, d.Size())
 			d.Build(frame.Data)
 		case 2:
@@ -637,10 +674,12 @@ func FuzzCross(f *testing.F) {
 			binary.BigEndian.PutUint16(frame.Data[p.L4+frame.Offload.CsumOffset:], sum)
 		}
 		apply(&frame, &p, from, to, newSrcPort, newDstPort)
-		want := packet.Envelope{Src: numbered(to[0]), Dst: numbered(to[1]), IPv6: !is4, Ends: packet.Ends{Src: to[0].As16(), Dst: to[1].As16()}}
+		want := packet.Envelope{Src: numbered(to[0]), Dst: numbered(to[1]), IPv6: !is4,
+			Ends: packet.Ends{Src: to[0].As16(), Dst: to[1].As16()}}
 		built := make([]byte, packet.DatagramSize(&want, len(payload)))
 		if p.Kind == packet.TCP {
-			d := packet.Data{Segment: packet.Segment{Envelope: want, SrcPort: newSrcPort, DstPort: newDstPort}, Payload: []byte(payload)}
+			d := packet.Data{Segment: packet.Segment{Envelope: want, SrcPort: newSrcPort, DstPort: newDstPort},
+				Payload: []byte(payload)}
 			built = make([]byte, d.Size())
 			d.Build(built)
 		} else {

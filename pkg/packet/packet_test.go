@@ -176,14 +176,16 @@ func FuzzParse(f *testing.F) {
 	f.Add(tcp6(f, "hello"))
 	f.Add(echo6(f, 128, 77, "hello"))
 	f.Add(quoting6(f, 2, 0, 1400, tcp6(f, "hello")[packet.L3:]))
-	f.Add(build6(f, 0, []byte{44, 0, 1, 4, 0, 0, 0, 0, 17, 0, 0, 1, 0, 0, 0, 7}, gopacket.Payload("0123456789abcdef"), ""))
+	f.Add(build6(f, 0, []byte{44, 0, 1, 4, 0, 0, 0, 0, 17, 0, 0, 1, 0, 0, 0, 7}, gopacket.Payload("0123456789abcdef"),
+		""))
 	f.Add([]byte("\xff\xff\xff\xff\xff\xff\x02\x00\x0a\x00\x01\x0a\x08\x06\x00\x01\x08\x00\x06\x04"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		requirePlain(t, data)
 		var p, q packet.Packet
 		r := packet.Rewrite{Src: 1, Dst: 2, SrcPort: 3, DstPort: 4}
 		kind := packet.Parse(data, &p)
-		packet.Advertise(make([]byte, packet.AdvertisementSize), data, func(netip.Addr) (packet.MAC, bool) { return packet.MAC{}, true })
+		packet.Advertise(make([]byte, packet.AdvertisementSize), data,
+			func(netip.Addr) (packet.MAC, bool) { return packet.MAC{}, true })
 		if p.IPv6 && (kind == packet.TCP || kind == packet.UDP || kind == packet.ICMP || kind == packet.Fragment) {
 			fuzzIPv6(t, append([]byte(nil), data...), p)
 			return
@@ -196,7 +198,8 @@ func FuzzParse(f *testing.F) {
 			if packet.OptionsOf(data, &p) != packet.MalformedOptions && packet.CanSplit(&p, 68) && p.Length() > 68 {
 				split := append([]byte(nil), data...)
 				last := packet.Split(split, &p, 68, func(n int) []byte { return make([]byte, n) })
-				require.Contains(t, []packet.Kind{packet.Fragment, packet.Malformed}, packet.Parse(last, new(packet.Packet)))
+				require.Contains(t, []packet.Kind{packet.Fragment, packet.Malformed},
+					packet.Parse(last, new(packet.Packet)))
 			}
 			if kind == packet.TCP {
 				packet.ClampMSS(&packet.Frame{Data: data}, &p, 536)
@@ -209,7 +212,8 @@ func FuzzParse(f *testing.F) {
 				require.True(t, q.Kind == packet.TCP || q.Kind == packet.UDP || q.IsEcho())
 				if _, _, _, ok := packet.CrossedError(data, &p); ok && p.IsICMPError() {
 					p, q := p, q
-					r.ApplyErrorAcross(&packet.Frame{Data: data}, &p, &q, &packet.Ends{}, make([]byte, packet.CrossedErrorSize(&p, &q)))
+					r.ApplyErrorAcross(&packet.Frame{Data: data}, &p, &q, &packet.Ends{},
+						make([]byte, packet.CrossedErrorSize(&p, &q)))
 				}
 				r.ApplyError(data, &p, &q)
 			}

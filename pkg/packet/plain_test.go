@@ -22,7 +22,8 @@ func requirePlain(t *testing.T, data []byte) (isPlain bool) {
 		return len(options) == 0 || len(options) == 12 && string(options[:4]) == "\x01\x01\x08\x0a"
 	}
 	want := kind == packet.TCP && !p.HasOptions() && p.Frag == packet.PlainFrag && p.TTL > 1 &&
-		p.Flags&notPlain == 0 && hasPlainOptions(data[p.L4+packet.TCPHeaderLen:p.Payload]) && p.Src < 0xe0<<24 && p.Dst < 0xe0<<24
+		p.Flags&notPlain == 0 && hasPlainOptions(data[p.L4+packet.TCPHeaderLen:p.Payload]) && p.Src < 0xe0<<24 &&
+		p.Dst < 0xe0<<24
 	if !want {
 		require.False(t, ok && packet.MayBeSource(uint32(addrs>>32)), "a plain %+v", p)
 		return false

@@ -286,7 +286,8 @@ func FuzzRewrite(f *testing.F) {
 		uint32(0xffffffff), uint32(0xffffffff), uint16(0xffff), uint16(0xffff), []byte{}, true, true)
 	f.Add(uint32(0x01000000), uint32(0xffffffff), uint16(0xffff), uint16(0xffff),
 		uint32(0), uint32(0), uint16(0), uint16(0), []byte{0xff}, true, false)
-	f.Fuzz(func(t *testing.T, src, dst uint32, srcPort, dstPort uint16, newSrc, newDst uint32, newSrcPort, newDstPort uint16, payload []byte, datagram, partial bool) {
+	f.Fuzz(func(t *testing.T, src, dst uint32, srcPort, dstPort uint16, newSrc, newDst uint32, newSrcPort,
+		newDstPort uint16, payload []byte, datagram, partial bool) {
 		if len(payload) > 60000 {
 			return
 		}

@@ -42,7 +42,8 @@ func (m message) build(t testing.TB) []byte {
 	}
 	all = append(all, gopacket.Payload(m.payload))
 	buf := gopacket.NewSerializeBuffer()
-	require.NoError(t, gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, all...))
+	require.NoError(t, gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true,
+		ComputeChecksums: true}, all...))
 	data := bytes.Clone(buf.Bytes())
 	length := int(binary.BigEndian.Uint16(data[packet.L3+2:]))
 	if m.ipv6 != nil {
@@ -108,10 +109,12 @@ func v4(protocol layers.IPProtocol, id uint16) layers.IPv4 {
 }
 
 func TestSegments(t *testing.T) {
-	timestamps := []layers.TCPOption{{OptionType: layers.TCPOptionKindNop}, {OptionType: layers.TCPOptionKindNop}, {OptionType: layers.TCPOptionKindTimestamps, OptionLength: 10, OptionData: make([]byte, 8)}}
+	timestamps := []layers.TCPOption{{OptionType: layers.TCPOptionKindNop}, {OptionType: layers.TCPOptionKindNop},
+		{OptionType: layers.TCPOptionKindTimestamps, OptionLength: 10, OptionData: make([]byte, 8)}}
 	routerAlert := []layers.IPv4Option{{OptionType: 148, OptionLength: 4, OptionData: []byte{0, 0}}}
 	six := func(protocol layers.IPProtocol) *layers.IPv6 {
-		return &layers.IPv6{Version: 6, HopLimit: 64, FlowLabel: 0x12345, NextHeader: protocol, SrcIP: net.ParseIP("2001:db8::1"), DstIP: net.ParseIP("2001:db8:1::2")}
+		return &layers.IPv6{Version: 6, HopLimit: 64, FlowLabel: 0x12345, NextHeader: protocol,
+			SrcIP: net.ParseIP("2001:db8::1"), DstIP: net.ParseIP("2001:db8:1::2")}
 	}
 	const udp, tcp = layers.IPProtocolUDP, layers.IPProtocolTCP
 	for _, tt := range []struct {
@@ -120,20 +123,27 @@ func TestSegments(t *testing.T) {
 		want  []message
 	}{
 		{
-			"nat 44: sequence numbers and identifications count up, over their ends, and PSH and FIN are in the last segment",
-			message{ipv4: v4(tcp, 65535), tcp: &layers.TCP{SrcPort: 1, DstPort: 2, Seq: 0xfffffffc, Ack: 7, ACK: true, PSH: true, FIN: true, Window: 9}, payload: "0123456789"},
+			"nat 44: sequence numbers and identifications count up, over their ends; PSH and FIN are in the last",
+			message{ipv4: v4(tcp, 65535), tcp: &layers.TCP{SrcPort: 1, DstPort: 2, Seq: 0xfffffffc, Ack: 7, ACK: true,
+				PSH: true, FIN: true, Window: 9}, payload: "0123456789"},
 			[]message{
-				{ipv4: v4(tcp, 65535), tcp: &layers.TCP{SrcPort: 1, DstPort: 2, Seq: 0xfffffffc, Ack: 7, ACK: true, Window: 9}, payload: "0123"},
-				{ipv4: v4(tcp, 0), tcp: &layers.TCP{SrcPort: 1, DstPort: 2, Seq: 0, Ack: 7, ACK: true, Window: 9}, payload: "4567"},
-				{ipv4: v4(tcp, 1), tcp: &layers.TCP{SrcPort: 1, DstPort: 2, Seq: 4, Ack: 7, ACK: true, PSH: true, FIN: true, Window: 9}, payload: "89"},
+				{ipv4: v4(tcp, 65535), tcp: &layers.TCP{SrcPort: 1, DstPort: 2, Seq: 0xfffffffc, Ack: 7, ACK: true,
+					Window: 9}, payload: "0123"},
+				{ipv4: v4(tcp, 0), tcp: &layers.TCP{SrcPort: 1, DstPort: 2, Seq: 0, Ack: 7, ACK: true, Window: 9},
+					payload: "4567"},
+				{ipv4: v4(tcp, 1), tcp: &layers.TCP{SrcPort: 1, DstPort: 2, Seq: 4, Ack: 7, ACK: true, PSH: true,
+					FIN: true, Window: 9}, payload: "89"},
 			},
 		},
 		{
 			"nat 44: CWR is in the first segment alone, ECE and the options in all",
-			message{ipv4: v4(tcp, 1), tcp: &layers.TCP{ACK: true, CWR: true, ECE: true, Options: timestamps}, payload: "01234567"},
+			message{ipv4: v4(tcp, 1), tcp: &layers.TCP{ACK: true, CWR: true, ECE: true, Options: timestamps},
+				payload: "01234567"},
 			[]message{
-				{ipv4: v4(tcp, 1), tcp: &layers.TCP{ACK: true, CWR: true, ECE: true, Options: timestamps}, payload: "0123"},
-				{ipv4: v4(tcp, 2), tcp: &layers.TCP{Seq: 4, ACK: true, ECE: true, Options: timestamps}, payload: "4567"},
+				{ipv4: v4(tcp, 1), tcp: &layers.TCP{ACK: true, CWR: true, ECE: true, Options: timestamps},
+					payload: "0123"},
+				{ipv4: v4(tcp, 2), tcp: &layers.TCP{Seq: 4, ACK: true, ECE: true, Options: timestamps},
+					payload: "4567"},
 			},
 		},
 		{
@@ -156,7 +166,8 @@ func TestSegments(t *testing.T) {
 		{
 			"nat 46: datagrams",
 			message{ipv4: v4(udp, 7), payload: "0123456789"},
-			[]message{{ipv4: v4(udp, 7), payload: "0123"}, {ipv4: v4(udp, 8), payload: "4567"}, {ipv4: v4(udp, 9), payload: "89"}},
+			[]message{{ipv4: v4(udp, 7), payload: "0123"}, {ipv4: v4(udp, 8), payload: "4567"},
+				{ipv4: v4(udp, 9), payload: "89"}},
 		},
 		{
 			"nat 46: datagrams over IPv6",
@@ -165,10 +176,13 @@ func TestSegments(t *testing.T) {
 		},
 		{
 			"nat 46: behind IPv4 options",
-			message{ipv4: layers.IPv4{Version: 4, TTL: 1, Protocol: udp, SrcIP: net.IP{10, 0, 0, 1}, DstIP: net.IP{10, 0, 0, 2}, Options: routerAlert}, payload: "01234"},
+			message{ipv4: layers.IPv4{Version: 4, TTL: 1, Protocol: udp, SrcIP: net.IP{10, 0, 0, 1},
+				DstIP: net.IP{10, 0, 0, 2}, Options: routerAlert}, payload: "01234"},
 			[]message{
-				{ipv4: layers.IPv4{Version: 4, TTL: 1, Protocol: udp, SrcIP: net.IP{10, 0, 0, 1}, DstIP: net.IP{10, 0, 0, 2}, Options: routerAlert}, payload: "0123"},
-				{ipv4: layers.IPv4{Version: 4, TTL: 1, Id: 1, Protocol: udp, SrcIP: net.IP{10, 0, 0, 1}, DstIP: net.IP{10, 0, 0, 2}, Options: routerAlert}, payload: "4"},
+				{ipv4: layers.IPv4{Version: 4, TTL: 1, Protocol: udp, SrcIP: net.IP{10, 0, 0, 1},
+					DstIP: net.IP{10, 0, 0, 2}, Options: routerAlert}, payload: "0123"},
+				{ipv4: layers.IPv4{Version: 4, TTL: 1, Id: 1, Protocol: udp, SrcIP: net.IP{10, 0, 0, 1},
+					DstIP: net.IP{10, 0, 0, 2}, Options: routerAlert}, payload: "4"},
 			},
 		},
 	} {
@@ -228,7 +242,8 @@ func TestSegmentsOfWhatIsWrongAreWrong(t *testing.T) {
 
 // Joined and cut again, a run of datagrams is what it was.
 func TestJointIsTheInverseOfSegments(t *testing.T) {
-	six := layers.IPv6{Version: 6, HopLimit: 64, NextHeader: layers.IPProtocolUDP, SrcIP: net.ParseIP("2001:db8::1"), DstIP: net.ParseIP("2001:db8::2")}
+	six := layers.IPv6{Version: 6, HopLimit: 64, NextHeader: layers.IPProtocolUDP, SrcIP: net.ParseIP("2001:db8::1"),
+		DstIP: net.ParseIP("2001:db8::2")}
 	four := v4(layers.IPProtocolUDP, 100)
 	four.Flags = layers.IPv4DontFragment
 	for _, tt := range []struct {
@@ -279,7 +294,8 @@ func join(j *packet.Joint, run []packet.Frame) packet.Frame {
 func requireSame(t *testing.T, run []packet.Frame, whole packet.Frame) {
 	t.Helper()
 	o := whole.Offload
-	p := packet.Packet{Kind: packet.UDP, Protocol: packet.ProtocolUDP, L4: o.CsumStart, Payload: o.HdrLen, End: uint32(len(whole.Data))}
+	p := packet.Packet{Kind: packet.UDP, Protocol: packet.ProtocolUDP, L4: o.CsumStart, Payload: o.HdrLen,
+		End: uint32(len(whole.Data))}
 	var want [][]byte
 	for _, f := range run {
 		own := p
@@ -345,16 +361,20 @@ func TestARunIsNoLongerThanAPacketMayBe(t *testing.T) {
 // FuzzSegments cuts any superframe: the payloads are those of the whole, every
 // checksum is right, and only what may change changes.
 func FuzzSegments(f *testing.F) {
-	f.Add([]byte("0123456789"), uint16(4), uint32(1), uint8(packet.FlagFIN|packet.FlagPSH|packet.FlagCWR), uint16(0), false, true, []byte{})
-	f.Add(make([]byte, 3000), uint16(1448), uint32(0xffffffff), uint8(packet.FlagURG), uint16(2000), true, false, make([]byte, 12))
+	f.Add([]byte("0123456789"), uint16(4), uint32(1), uint8(packet.FlagFIN|packet.FlagPSH|packet.FlagCWR), uint16(0),
+		false, true, []byte{})
+	f.Add(make([]byte, 3000), uint16(1448), uint32(0xffffffff), uint8(packet.FlagURG), uint16(2000), true, false,
+		make([]byte, 12))
 	f.Add(make([]byte, 300), uint16(7), uint32(5), uint8(0), uint16(0), true, true, []byte{})
-	f.Fuzz(func(t *testing.T, payload []byte, size uint16, seq uint32, flags uint8, urgent uint16, datagram, six bool, options []byte) {
+	f.Fuzz(func(t *testing.T, payload []byte, size uint16, seq uint32, flags uint8, urgent uint16, datagram, six bool,
+		options []byte) {
 		if size == 0 || len(payload) <= int(size) || len(payload) > 60000 {
 			return
 		}
 		m := message{ipv4: v4(layers.IPProtocolTCP, uint16(seq)), payload: string(payload)}
 		if six {
-			m.ipv6 = &layers.IPv6{Version: 6, HopLimit: 3, NextHeader: layers.IPProtocolTCP, SrcIP: net.ParseIP("2001:db8::1"), DstIP: net.ParseIP("2001:db8::2")}
+			m.ipv6 = &layers.IPv6{Version: 6, HopLimit: 3, NextHeader: layers.IPProtocolTCP,
+				SrcIP: net.ParseIP("2001:db8::1"), DstIP: net.ParseIP("2001:db8::2")}
 		}
 		if datagram {
 			m.ipv4.Protocol = layers.IPProtocolUDP

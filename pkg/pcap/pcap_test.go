@@ -157,7 +157,8 @@ func TestWeReadTheFilesOfGopacket(t *testing.T) {
 	w, err := pcapgo.NewNgWriter(&b, layers.LinkTypeEthernet)
 	require.NoError(t, err)
 	for _, f := range frames {
-		require.NoError(t, w.WritePacket(gopacket.CaptureInfo{Timestamp: time.Unix(0, noon), CaptureLength: len(f), Length: len(f)}, f))
+		require.NoError(t, w.WritePacket(gopacket.CaptureInfo{Timestamp: time.Unix(0, noon), CaptureLength: len(f),
+			Length: len(f)}, f))
 	}
 	require.NoError(t, w.Flush())
 	packets, err := readAll(t, b.Bytes())
@@ -233,10 +234,14 @@ func TestReaderSaysWhatIsWrong(t *testing.T) {
 		{"another link type", changed(20, 101), "has packets of link type 101: want 1, Ethernet"},
 		{"a record header that is cut off", good[:24+10], "packet 1 is cut off: the file ends within it"},
 		{"a packet that is cut off", good[:len(good)-1], "packet 3 is cut off: the file ends within it"},
-		{"a packet that was not captured whole", changed(24+12, 15), "packet 1 was not captured whole (14 of 15 bytes): capture with a longer snapshot length"},
-		{"a length out of bounds", changed(24+8, 0xff, 0xff, 0xff, 0x7f), "packet 1 claims to be 2147483647 bytes long: want at most 262144"},
-		{"a time that is none", changed(24+4, 0xff, 0xff, 0xff, 0x7f), "packet 1 has a time that is none: 2147483647 of 1000000 parts of a second"},
-		{"a pcapng that is cut off", ng[:len(ng)-40], "packet 4 or the block before it is cut off: the file ends within it"},
+		{"a packet that was not captured whole", changed(24+12, 15),
+			"packet 1 was not captured whole (14 of 15 bytes): capture with a longer snapshot length"},
+		{"a length out of bounds", changed(24+8, 0xff, 0xff, 0xff, 0x7f),
+			"packet 1 claims to be 2147483647 bytes long: want at most 262144"},
+		{"a time that is none", changed(24+4, 0xff, 0xff, 0xff, 0x7f),
+			"packet 1 has a time that is none: 2147483647 of 1000000 parts of a second"},
+		{"a pcapng that is cut off", ng[:len(ng)-40],
+			"packet 4 or the block before it is cut off: the file ends within it"},
 		{"a pcapng header that is cut off", ng[:14], "ends within the header of a section"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -277,7 +282,8 @@ func TestWiresharkReadsOurFiles(t *testing.T) {
 	for name, file := range map[string][]byte{"ours.pcap": b.Bytes(), "ours.pcapng": ngFile(t)} {
 		path := filepath.Join(t.TempDir(), name)
 		require.NoError(t, os.WriteFile(path, file, 0o600))
-		for _, args := range [][]string{{"capinfos", path}, {"tshark", "-r", path, "-T", "fields", "-e", "frame.interface_name", "-e", "frame.comment"}} {
+		for _, args := range [][]string{{"capinfos", path}, {"tshark", "-r", path, "-T", "fields", "-e",
+			"frame.interface_name", "-e", "frame.comment"}} {
 			var stderr bytes.Buffer
 			cmd := exec.Command(args[0], args[1:]...)
 			cmd.Stderr = &stderr

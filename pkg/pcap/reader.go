@@ -150,7 +150,8 @@ func (r *Reader) nextClassic(packet *Packet) error {
 		return r.end(err)
 	}
 	r.used = len(record)
-	*packet = Packet{Time: int64(seconds*1e9 + fraction*(1e9/r.unit)), Data: record[recordHeaderLen:len(record):len(record)]}
+	*packet = Packet{Time: int64(seconds*1e9 + fraction*(1e9/r.unit)),
+		Data: record[recordHeaderLen:len(record):len(record)]}
 	return nil
 }
 
@@ -159,7 +160,8 @@ func (r *Reader) checkLength(captured, length uint32) error {
 		return r.wrong("claims to be %d bytes long: want at most %d", captured, MaxFrame)
 	}
 	if captured < length {
-		return r.wrong("was not captured whole (%d of %d bytes): capture with a longer snapshot length", captured, length)
+		return r.wrong("was not captured whole (%d of %d bytes): capture with a longer snapshot length", captured,
+			length)
 	}
 	return nil
 }

@@ -75,13 +75,17 @@ func TestIngress(t *testing.T) {
 			`no rule of security group "web" allows it`},
 		{"the port is another", []topology.SecurityGroup{group(t, "web", "1 allow tcp 443 10.0.0.0/16")}, web, false,
 			`no rule of security group "web" allows it`},
-		{"the port is the first of the range", []topology.SecurityGroup{group(t, "web", "1 allow tcp 80-90 10.0.0.0/16")}, web, true,
+		{"the port is the first of the range", []topology.SecurityGroup{group(t, "web",
+			"1 allow tcp 80-90 10.0.0.0/16")}, web, true,
 			`security group "web": allow tcp 80-90 from 10.0.0.0/16 (priority 1)`},
-		{"the port is the last of the range", []topology.SecurityGroup{group(t, "web", "1 allow tcp 70-80 10.0.0.0/16")}, web, true,
+		{"the port is the last of the range", []topology.SecurityGroup{group(t, "web",
+			"1 allow tcp 70-80 10.0.0.0/16")}, web, true,
 			`security group "web": allow tcp 70-80 from 10.0.0.0/16 (priority 1)`},
-		{"the port is behind the range", []topology.SecurityGroup{group(t, "web", "1 allow tcp 70-79 10.0.0.0/16")}, web, false,
+		{"the port is behind the range", []topology.SecurityGroup{group(t, "web", "1 allow tcp 70-79 10.0.0.0/16")},
+			web, false,
 			`no rule of security group "web" allows it`},
-		{"the source's port does not count", []topology.SecurityGroup{group(t, "web", "1 allow tcp 40000 10.0.0.0/16")}, web, false,
+		{"the source's port does not count", []topology.SecurityGroup{group(t, "web", "1 allow tcp 40000 10.0.0.0/16")},
+			web, false,
 			`no rule of security group "web" allows it`},
 		{"the protocol is another", []topology.SecurityGroup{group(t, "web", "1 allow udp 80 10.0.0.0/16")}, web, false,
 			`no rule of security group "web" allows it`},
@@ -91,17 +95,23 @@ func TestIngress(t *testing.T) {
 			"icmp 10.0.1.10:77 > 10.0.1.200:77", true, `security group "web": allow icmp from 0.0.0.0/0 (priority 1)`},
 		{"icmp means both versions", []topology.SecurityGroup{group(t, "web", "1 allow icmp ::/0")},
 			"icmpv6 [2001:db8::1]:0 > [2001:db8::2]:0", true, `security group "web": allow icmp from ::/0 (priority 1)`},
-		{"an IPv4 source in IPv6 form is the same source", []topology.SecurityGroup{group(t, "web", "1 allow tcp 80 10.0.0.0/16")},
+		{"an IPv4 source in IPv6 form is the same source", []topology.SecurityGroup{group(t, "web",
+			"1 allow tcp 80 10.0.0.0/16")},
 			"tcp [::ffff:10.0.1.10]:40000 > 10.0.1.200:80", true, `security group "web": allow tcp 80 from 10.0.0.0/16 (priority 1)`},
-		{"the lower priority number decides", []topology.SecurityGroup{group(t, "web", "2 deny tcp 80 10.0.0.0/16", "1 allow tcp 80 10.0.0.0/16")}, web, true,
+		{"the lower priority number decides", []topology.SecurityGroup{group(t, "web", "2 deny tcp 80 10.0.0.0/16",
+			"1 allow tcp 80 10.0.0.0/16")}, web, true,
 			`security group "web": allow tcp 80 from 10.0.0.0/16 (priority 1)`},
-		{"deny wins where the priority is equal", []topology.SecurityGroup{group(t, "web", "1 allow tcp 80 10.0.0.0/16", "1 deny all 10.0.0.0/8")}, web, false,
+		{"deny wins where the priority is equal", []topology.SecurityGroup{group(t, "web", "1 allow tcp 80 10.0.0.0/16",
+			"1 deny all 10.0.0.0/8")}, web, false,
 			`security group "web": deny all from 10.0.0.0/8 (priority 1)`},
-		{"a longer prefix is no argument", []topology.SecurityGroup{group(t, "web", "1 deny tcp 0.0.0.0/0", "2 allow tcp 80 10.0.1.10/32")}, web, false,
+		{"a longer prefix is no argument", []topology.SecurityGroup{group(t, "web", "1 deny tcp 0.0.0.0/0",
+			"2 allow tcp 80 10.0.1.10/32")}, web, false,
 			`security group "web": deny tcp from 0.0.0.0/0 (priority 1)`},
-		{"one of several groups allows", []topology.SecurityGroup{group(t, "ssh", "1 allow tcp 22 0.0.0.0/0"), group(t, "web", "1 allow tcp 80 0.0.0.0/0")}, web, true,
+		{"one of several groups allows", []topology.SecurityGroup{group(t, "ssh", "1 allow tcp 22 0.0.0.0/0"),
+			group(t, "web", "1 allow tcp 80 0.0.0.0/0")}, web, true,
 			`security group "web": allow tcp 80 from 0.0.0.0/0 (priority 1)`},
-		{"the rules of several groups are one list", []topology.SecurityGroup{group(t, "web", "2 allow tcp 80 0.0.0.0/0"), group(t, "block", "1 deny tcp 80 10.0.1.10/32")}, web, false,
+		{"the rules of several groups are one list", []topology.SecurityGroup{group(t, "web",
+			"2 allow tcp 80 0.0.0.0/0"), group(t, "block", "1 deny tcp 80 10.0.1.10/32")}, web, false,
 			`security group "block": deny tcp 80 from 10.0.1.10/32 (priority 1)`},
 		{"none of several groups allows", []topology.SecurityGroup{group(t, "ssh"), group(t, "web")}, web, false,
 			`no rule of security group "ssh", "web" allows it`},
@@ -126,11 +136,14 @@ func TestEgress(t *testing.T) {
 		{"no group filters nothing", nil, web, true, "no security group filters it"},
 		{"a group that says nothing of egress lets all out", [][]topology.Rule{nil}, web, true,
 			`security group "g0": allow all to 0.0.0.0/0 (default)`},
-		{"an empty list lets nothing out", [][]topology.Rule{{}}, web, false, `no rule of security group "g0" allows it`},
-		{"the destination is the peer", [][]topology.Rule{some}, web, true, `security group "g0": allow tcp 80 to 10.0.1.0/24 (priority 1)`},
+		{"an empty list lets nothing out", [][]topology.Rule{{}}, web, false,
+			`no rule of security group "g0" allows it`},
+		{"the destination is the peer", [][]topology.Rule{some}, web, true,
+			`security group "g0": allow tcp 80 to 10.0.1.0/24 (priority 1)`},
 		{"another destination is denied", [][]topology.Rule{some}, "tcp 10.0.1.10:40000 > 10.0.2.200:80", false,
 			`no rule of security group "g0" allows it`},
-		{"a rule of one group comes before the default of another", [][]topology.Rule{nil, {rule(t, "100 deny tcp 80 0.0.0.0/0")}}, web, false,
+		{"a rule of one group comes before the default of another",
+			[][]topology.Rule{nil, {rule(t, "100 deny tcp 80 0.0.0.0/0")}}, web, false,
 			`security group "g1": deny tcp 80 to 0.0.0.0/0 (priority 100)`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -156,7 +169,8 @@ func TestZeroSetFiltersNothing(t *testing.T) {
 func TestIngressAgainstTheDefinition(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		peer := func() netip.Addr {
-			return netip.AddrFrom4([4]byte{10, byte(rapid.IntRange(0, 1).Draw(rt, "b")), 0, byte(rapid.IntRange(0, 3).Draw(rt, "d"))})
+			return netip.AddrFrom4([4]byte{10, byte(rapid.IntRange(0, 1).Draw(rt, "b")), 0,
+				byte(rapid.IntRange(0, 3).Draw(rt, "d"))})
 		}
 		var groups []topology.SecurityGroup
 		for i := range rapid.IntRange(0, 3).Draw(rt, "groups") {
@@ -206,7 +220,8 @@ func allowedByDefinition(groups []topology.SecurityGroup, f packet.FiveTuple) bo
 }
 
 func TestDecisionsDoNotAllocate(t *testing.T) {
-	s := secgroup.Compile([]topology.SecurityGroup{group(t, "web", "1 allow tcp 22 0.0.0.0/0", "1 allow tcp 80 10.0.0.0/16")})
+	s := secgroup.Compile([]topology.SecurityGroup{group(t, "web", "1 allow tcp 22 0.0.0.0/0",
+		"1 allow tcp 80 10.0.0.0/16")})
 	allowed, denied := flow(t, web), flow(t, "udp 10.0.1.10:1 > 10.0.1.200:80")
 	require.Zero(t, testing.AllocsPerRun(1000, func() {
 		if !s.Ingress(allowed).Allowed || s.Ingress(denied).Allowed {
