@@ -27,7 +27,7 @@ func TestTheChecklistNamesItsTests(t *testing.T) {
 		}
 		requireTests(t, item, says, tests, stories)
 	}
-	require.Equal(t, 66, next, "all items are there")
+	require.Equal(t, 67, next, "all items are there")
 	identity := regexp.MustCompile(`(?m)^\| (nat J[^|]*) \|.*\| ([^|]+) \|$`).FindAllStringSubmatch(string(text), -1)
 	require.Len(t, identity, 15)
 	for _, row := range identity {
@@ -50,7 +50,7 @@ func requireTests(t *testing.T, item, says string, tests, stories map[string]str
 func natTests(t *testing.T) (tests, stories map[string]string) {
 	t.Helper()
 	tests, stories = map[string]string{}, map[string]string{}
-	for _, file := range glob(t, "pkg/fullnat/*_test.go", "pkg/packet/*_test.go") {
+	for _, file := range glob(t, "pkg/fullnat/*_test.go", "pkg/packet/*_test.go", "pkg/dataplane/*_test.go") {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
 		for _, f := range strings.Split(string(text), "\nfunc ")[1:] {

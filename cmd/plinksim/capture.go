@@ -29,7 +29,8 @@ the lab are captured.
 
 Each packet comes with a note: what it becomes on the other side of the
 translation, what it was there, or why it was dropped. In a file the note is the
-packet's comment.
+packet's comment. A fragment and an ICMP error have the ports of their session:
+--port chooses by them.
 
 It ends at ctrl-C or after --count packets. If it cannot keep up, packets are
 left out and counted; the lab never waits.`,
@@ -144,6 +145,10 @@ func packetText(data []byte) string {
 			name = "icmp6"
 		}
 		return fmt.Sprintf("%s %s > %s type %d code %d", name, src, dst, data[p.L4], data[p.L4+1])
+	case packet.Fragment:
+		end := p.FragmentOffset() + int(p.End) - int(p.L4)
+		return fmt.Sprintf("fragment %s > %s protocol %d, id %d, bytes %d to %d",
+			src, dst, p.Protocol, p.ID(data), p.FragmentOffset(), end)
 	}
 	return fmt.Sprintf("ip %s > %s protocol %d, %d bytes", src, dst, p.Protocol, p.Length())
 }

@@ -30,7 +30,10 @@ links and sessions are printed as JSON.
 Every connection is connected, unless --not-connected names it, and every
 server is healthy. Servers send only the packets that are in the file of their
 load balancer. The same files and the same seed give the same output, byte by
-byte.`,
+byte.
+
+An ENI takes packets that are for its MAC, 02:00 and the four bytes of its IPv4
+address. Packets that were captured elsewhere have other MACs: --any-mac.`,
 		Example: "  plinksim replay lab.yaml --in ep1=consumer.pcap --in clb1=provider.pcapng --out replayed",
 		Args:    takes(cobra.ExactArgs(1), "one topology file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -56,6 +59,7 @@ byte.`,
 	cmd.Flags().StringVar(&opts.Dir, "out", "", "directory for what leaves the ENIs; it is created if it does not exist")
 	cmd.Flags().Uint64Var(&opts.Seed, "seed", 1, "chooses the NAT ports, 1 or more")
 	cmd.Flags().StringArrayVar(&opts.NotConnected, "not-connected", nil, "SERVICE/ENDPOINT: a connection that its provider has not accepted; may be given several times")
+	cmd.Flags().BoolVar(&opts.AnyMAC, "any-mac", false, "take packets whatever MAC they are for")
 	return cmd
 }
 

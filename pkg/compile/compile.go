@@ -81,7 +81,7 @@ func (c *compiler) eni(eni topology.ENI, extra []netip.Addr) {
 				if mac, ok := vpc.IPv6MAC(addr); ok {
 					return mac
 				}
-				return packet.MACOf(addr)
+				return subnet.MAC // the router asks for it
 			}
 			if subnet.CIDR.Contains(addr) {
 				return packet.MACOf(addr)
@@ -98,7 +98,7 @@ func (c *compiler) eni(eni topology.ENI, extra []netip.Addr) {
 			addrs = append(addrs, addr)
 		}
 	}
-	c.owned = append(c.owned, dataplane.Owned{ENI: number, Addrs: addrs})
+	c.owned = append(c.owned, dataplane.Owned{ENI: number, MAC: eni.MAC, Addrs: addrs, Subnet: subnet.CIDR})
 }
 
 func (c *compiler) subnet(eni topology.ENI) (*topology.VPC, *topology.Subnet) {

@@ -7,11 +7,14 @@ import (
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
-// Owned are the addresses for which an ENI answers ARP and neighbour
-// solicitations.
+// Owned is what an ENI has: the addresses for which it answers ARP and neighbour
+// solicitations, all with one MAC. Frames for another MAC, and packets from one of
+// its own addresses, or from the last one of its subnet, are dropped.
 type Owned struct {
-	ENI   packet.ENI
-	Addrs []netip.Addr
+	ENI    packet.ENI
+	MAC    packet.MAC
+	Addrs  []netip.Addr
+	Subnet netip.Prefix // of IPv4; may be left out
 }
 
 // ARPStats counts ARP frames, and neighbour solicitations, which are the same
@@ -24,7 +27,7 @@ type ARPStats struct {
 // responder answers ARP requests and neighbour solicitations. It has nothing to
 // learn, and announcements of others change nothing.
 type responder struct {
-	owned map[ownedAddr]struct{}
+	owned map[ownedAddr]packet.MAC
 	stats ARPStats
 
 	asked packet.ENI // the ENI of the frame that is being answered
@@ -40,14 +43,14 @@ type ownedAddr struct {
 }
 
 // newOwned checks and indexes owned.
-func newOwned(owned []Owned) (map[ownedAddr]struct{}, error) {
-	index := map[ownedAddr]struct{}{}
+func newOwned(owned []Owned) (map[ownedAddr]packet.MAC, error) {
+	index := map[ownedAddr]packet.MAC{}
 	for _, o := range owned {
 		for _, addr := range o.Addrs {
 			if !addr.IsValid() || addr.Zone() != "" {
 				return nil, fmt.Errorf("ENI %d cannot own the address %q: give it a plain IP address", o.ENI, addr)
 			}
-			index[ownedAddr{o.ENI, addr.Unmap()}] = struct{}{}
+			index[ownedAddr{o.ENI, addr.Unmap()}] = o.MAC
 		}
 	}
 	return index, nil
@@ -74,8 +77,6 @@ func (r *responder) answer(f *packet.Frame) bool {
 }
 
 func (r *responder) owner(addr netip.Addr) (packet.MAC, bool) {
-	if _, ok := r.owned[ownedAddr{r.asked, addr}]; !ok {
-		return packet.MAC{}, false
-	}
-	return packet.MACOf(addr), true
+	mac, ok := r.owned[ownedAddr{r.asked, addr}]
+	return mac, ok
 }

@@ -7,9 +7,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
-	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/pcap"
 )
@@ -22,7 +20,8 @@ type CaptureConfig struct {
 	Name func(packet.ENI) string
 	// Host and Port choose the frames in which they occur, as source or
 	// destination, on this or on the other side of the translation. The zero
-	// values choose all.
+	// values choose all. An ICMP error has the ports of the packet that it quotes,
+	// a fragment those of its datagram, and any as long as they are not known.
 	Host netip.Addr
 	Port uint16
 	// Queue is how many frames may wait for a slow reader; 0 means 4,096.
@@ -92,7 +91,7 @@ func (e *Engine) tapFor(c *Capture) error {
 		return errEngineClosed
 	}
 	if e.tap == nil {
-		e.tap = &tap{others: map[side]side{}}
+		e.tap = newTap()
 	}
 	e.tap.captures = append(e.tap.captures, c)
 	return nil
@@ -165,9 +164,8 @@ func (c *Capture) offer(f Captured, here, other side) {
 }
 
 func (c *Capture) matches(s side) bool {
-	host := !c.cfg.Host.IsValid() || s.src.Addr() == c.cfg.Host || s.dst.Addr() == c.cfg.Host
-	port := c.cfg.Port == 0 || s.src.Port() == c.cfg.Port || s.dst.Port() == c.cfg.Port
-	return host && port
+	host := !c.cfg.Host.IsValid() || s.Src.Addr() == c.cfg.Host || s.Dst.Addr() == c.cfg.Host
+	return host && (c.cfg.Port == 0 || s.hasPort(c.cfg.Port))
 }
 
 // comment tells what stands on no wire: what became of a frame, or what it was.
@@ -179,121 +177,4 @@ func (c *Capture) comment(f Captured, other side) string {
 		return fmt.Sprintf("leaves %s as %s", c.cfg.Name(other.eni), other)
 	}
 	return fmt.Sprintf("came to %s as %s", c.cfg.Name(other.eni), other)
-}
-
-// side is a frame on one side of the translation.
-type side struct {
-	eni      packet.ENI
-	protocol uint8
-	src, dst netip.AddrPort
-}
-
-func sideOf(eni packet.ENI, data []byte) side {
-	var p packet.Packet
-	switch packet.Parse(data, &p) {
-	case packet.Malformed, packet.NotIP, packet.ARP:
-		return side{}
-	}
-	src, dst := p.Addrs(data)
-	return side{eni, p.Protocol, netip.AddrPortFrom(src, p.SrcPort), netip.AddrPortFrom(dst, p.DstPort)}
-}
-
-func (s side) String() string {
-	switch s.protocol {
-	case packet.ProtocolTCP:
-		return fmt.Sprintf("tcp %s > %s", s.src, s.dst)
-	case packet.ProtocolUDP:
-		return fmt.Sprintf("udp %s > %s", s.src, s.dst)
-	case packet.ProtocolICMP:
-		return fmt.Sprintf("icmp %s > %s", s.src.Addr(), s.dst.Addr())
-	}
-	return fmt.Sprintf("protocol %d %s > %s", s.protocol, s.src.Addr(), s.dst.Addr())
-}
-
-// tap is where an engine's captures see its frames. The engine's mutex guards
-// it.
-type tap struct {
-	captures []*Capture
-	arrived  []Captured // of the burst that is being judged
-	sides    []side     // of those
-	// others are the other sides of what has been forwarded and may leave
-	// later, if the link delays it.
-	others map[side]side
-}
-
-// arrive copies what came, before anything is edited.
-func (t *tap) arrive(frames []packet.Frame) {
-	now := time.Now().UnixNano()
-	t.arrived, t.sides = t.arrived[:0], t.sides[:0]
-	for i := range frames {
-		t.arrived = append(t.arrived, copied(&frames[i], now, pcap.Received))
-		t.sides = append(t.sides, sideOf(frames[i].ENI, frames[i].Data))
-	}
-}
-
-// tellVerdicts says what became of the frames that arrived and asked for no neighbour.
-func (t *tap) tellVerdicts(frames []packet.Frame, verdicts []fullnat.Verdict) {
-	for i, n := 0, 0; i < len(t.arrived); i++ {
-		f, other := t.arrived[i], side{}
-		if !packet.AsksNeighbour(f.Data) {
-			if verdicts[n] == fullnat.Forwarded {
-				other = sideOf(frames[n].ENI, frames[n].Data)
-				t.remember(other, t.sides[i])
-			} else {
-				f.Comment = "dropped: " + verdicts[n].String()
-			}
-			n++
-		}
-		t.offer(f, t.sides[i], other)
-	}
-}
-
-func (t *tap) remember(there, here side) {
-	if len(t.others) == maxOtherSides {
-		clear(t.others)
-	}
-	t.others[there] = here
-}
-
-// leave copies what is sent.
-func (t *tap) leave(frames []packet.Frame) {
-	now := time.Now().UnixNano()
-	for i := range frames {
-		here := sideOf(frames[i].ENI, frames[i].Data)
-		t.offer(copied(&frames[i], now, pcap.Sent), here, t.others[here])
-	}
-}
-
-func (t *tap) offer(f Captured, here, other side) {
-	for _, c := range t.captures {
-		c.offer(f, here, other)
-	}
-}
-
-func (t *tap) remove(c *Capture) {
-	if t == nil {
-		return
-	}
-	for i := range t.captures {
-		if t.captures[i] == c {
-			t.captures = append(t.captures[:i:i], t.captures[i+1:]...)
-			c.end.Do(func() { close(c.ended) })
-			return
-		}
-	}
-}
-
-// end closes all captures.
-func (t *tap) end() {
-	for t != nil && len(t.captures) > 0 {
-		t.remove(t.captures[0])
-	}
-}
-
-func copied(f *packet.Frame, now int64, direction pcap.Direction) Captured {
-	c := copyOf(*f)
-	if c.Offload.NeedsCsum {
-		complete(&c)
-	}
-	return Captured{c.ENI, pcap.Packet{Time: now, Data: c.Data, Direction: direction}}
 }

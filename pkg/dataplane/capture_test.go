@@ -29,6 +29,7 @@ func capture(t *testing.T, e *Engine, cfg CaptureConfig) *Capture {
 // seen is what a capture has: the next count frames, as people read them.
 func seen(t *testing.T, c *Capture, count int) (lines []string) {
 	t.Helper()
+	reader := newTap() // which knows the ports of the fragments that it has seen
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	for range count {
@@ -39,7 +40,7 @@ func seen(t *testing.T, c *Capture, count int) (lines []string) {
 			arrow = ">"
 		}
 		what := "arp"
-		if s := sideOf(f.ENI, f.Data); s.eni != 0 {
+		if s := reader.sideOf(f.ENI, f.Data); s.eni != 0 {
 			what = s.String()
 		}
 		lines = append(lines, fmt.Sprintf("%s %s %s  %s", f.Interface, arrow, what, f.Comment))
@@ -155,4 +156,70 @@ func TestCaptureEnds(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrClosed)
 	_, err = e.Capture(CaptureConfig{})
 	require.ErrorIs(t, err, os.ErrClosed)
+}
+
+// fragmentsOf cuts a datagram from the consumer into three.
+func fragmentsOf(t *testing.T, id byte) (all []packet.Frame) {
+	t.Helper()
+	whole := udpFrame(consumer, endpoint, make([]byte, 3600))
+	whole[ethernetLen+6], whole[ethernetLen+4] = 0, id
+	var p packet.Packet
+	require.Equal(t, packet.UDP, packet.Parse(whole, &p))
+	last := packet.Split(whole, &p, 1400, func(size int) []byte {
+		all = append(all, packet.Frame{ENI: endpointENI, Data: make([]byte, size)})
+		return all[len(all)-1].Data
+	})
+	return append(all, packet.Frame{ENI: endpointENI, Data: last})
+}
+
+// A fragment has the ports of its datagram, on both sides and in the filter, and one
+// that waits for the first is not dropped.
+func TestCaptureShowsFragmentsWithThePortsOfTheirDatagram(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		order []int
+	}{
+		{"in order", []int{0, 1, 2}},
+		{"the first one last", []int{2, 1, 0}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e, m := start(t, EngineConfig{})
+			c := capture(t, e, CaptureConfig{ENIs: []packet.ENI{endpointENI, nodeENI}, Port: consumer.Port()})
+			all := fragmentsOf(t, 7)
+			m.Inject(all[tt.order[0]], all[tt.order[1]], all[tt.order[2]])
+			for range all {
+				receive(t, m)
+			}
+			nat := netip.AddrPortFrom(natIP, e.Sessions()[0].Local.Port())
+			came := fmt.Sprintf("lb-db > udp %s > %s  came to ep-db as udp %s > %s", nat, backend, consumer, endpoint)
+			leaves := fmt.Sprintf("ep-db < udp %s > %s  leaves lb-db as udp %s > %s", consumer, endpoint, nat, backend)
+			held := fmt.Sprintf("ep-db < udp %s > %s  held until its first fragment comes", consumer.Addr(), endpoint.Addr())
+			want := []string{leaves, leaves, leaves, came, came, came}
+			if tt.order[0] != 0 {
+				want = []string{held, held, leaves, came, came, came}
+			}
+			require.Equal(t, want, seen(t, c, 6))
+		})
+	}
+}
+
+// An ICMP error belongs to the session whose packet it quotes.
+func TestCaptureShowsAnICMPErrorWithThePortsThatItIsAbout(t *testing.T) {
+	e, m := start(t, EngineConfig{})
+	m.Inject(packet.Frame{ENI: endpointENI, Data: udpFrame(consumer, endpoint, []byte("hello"))})
+	there := receive(t, m)
+	var p packet.Packet
+	require.Equal(t, packet.UDP, packet.Parse(there.Data, &p))
+	c := capture(t, e, CaptureConfig{ENIs: []packet.ENI{endpointENI, nodeENI}, Port: endpoint.Port()})
+	unreachable := make([]byte, packet.ICMPErrorSize(&p))
+	packet.ICMPError{Type: packet.ICMPUnreachable, Code: 3}.Build(unreachable, there.Data, &p)
+	m.Inject(packet.Frame{ENI: nodeENI, Data: unreachable})
+	receive(t, m)
+	nat := netip.AddrPortFrom(natIP, e.Sessions()[0].Local.Port())
+	here := fmt.Sprintf("icmp %s > %s about udp %s > %s", backend.Addr(), natIP, nat, backend)
+	other := fmt.Sprintf("icmp %s > %s about udp %s > %s", endpoint.Addr(), consumer.Addr(), consumer, endpoint)
+	require.Equal(t, []string{
+		"lb-db < " + here + "  leaves ep-db as " + other,
+		"ep-db > " + other + "  came to lb-db as " + here,
+	}, seen(t, c, 2))
 }

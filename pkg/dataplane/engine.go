@@ -42,9 +42,12 @@ const (
 // whole and swapped in; nobody changes it afterwards.
 type Config struct {
 	NAT *fullnat.Config
-	// Owned are the addresses that answer ARP and neighbour solicitations: those
-	// of endpoint ENIs and the NAT IPs of nodes.
+	// Owned are the addresses and MACs of ENIs: those of endpoints, and of nodes
+	// with their NAT IPs.
 	Owned []Owned
+	// AnyMAC lets an ENI take frames whatever MAC they are for. Files of packets
+	// that were captured elsewhere have the MACs of there.
+	AnyMAC bool
 	// Shaping degrades what the table forwards.
 	Shaping Shaping
 }
@@ -69,6 +72,7 @@ type Engine struct {
 	mu         sync.Mutex // held for the length of a burst
 	table      *fullnat.Table
 	arp        responder
+	arrivals   arrivals
 	verdicts   [Burst]fullnat.Verdict
 	out        [Burst]packet.Frame
 	sources    [Burst]packet.ENI   // where the frames of a burst came from
@@ -132,6 +136,7 @@ func (e *Engine) Configure(cfg Config) error {
 		return fmt.Errorf("configure the session table: %w", err)
 	}
 	e.arp.owned = owned
+	e.arrivals.byENI, e.arrivals.anyMAC = newArrivals(cfg.Owned), cfg.AnyMAC
 	e.shaper.configure(cfg.Shaping)
 	return nil
 }
@@ -200,8 +205,8 @@ func (e *Engine) work(frames []packet.Frame) error {
 		return err
 	}
 	e.enis.received(frames)
-	out := e.translate(e.shaper.arrive(frames), now)
-	if err := e.writePending(now); err != nil {
+	out, own := e.translate(e.shaper.arrive(frames), now)
+	if err := e.writeOwn(own, now); err != nil {
 		return err
 	}
 	if err := e.write(e.shaper.depart(out, e.outSources[:len(out)], now)); err != nil {
@@ -210,7 +215,7 @@ func (e *Engine) work(frames []packet.Frame) error {
 	if more := e.table.Expire(now, e.budget); more {
 		e.driver.Wake()
 	}
-	if err := e.writePending(now); err != nil {
+	if err := e.writeOwn(e.table.Pending(), now); err != nil {
 		return err
 	}
 	e.setAlarm(now)
@@ -230,9 +235,8 @@ func (e *Engine) writeDue(now time.Duration) error {
 	return nil
 }
 
-// writePending sends what the table itself wants to say.
-func (e *Engine) writePending(now time.Duration) error {
-	frames := e.table.Pending()
+// writeOwn sends what the table itself wants to say.
+func (e *Engine) writeOwn(frames []packet.Frame, now time.Duration) error {
 	return e.write(e.shaper.depart(frames, e.table.PendingSources(), now))
 }
 
@@ -249,28 +253,38 @@ func (e *Engine) write(frames []packet.Frame) error {
 }
 
 // translate returns the frames that leave: replies to whoever asks for a neighbour,
-// and what the table forwards, in the order in which it came.
-func (e *Engine) translate(frames []packet.Frame, now time.Duration) []packet.Frame {
+// and what the table forwards, in the order in which it came. Before them leave
+// the table's own.
+func (e *Engine) translate(frames []packet.Frame, now time.Duration) (out, own []packet.Frame) {
 	if e.tap != nil {
 		e.tap.arrive(frames)
 	}
-	out := e.out[:0]
+	out = e.out[:0]
 	rest := frames[:0]
 	e.arp.used = 0
 	for i := range frames {
-		switch f := &frames[i]; {
-		case !packet.AsksNeighbour(f.Data):
-			rest = append(rest, *f)
-		case e.arp.answer(f):
-			out = append(out, *f)
+		f := &frames[i]
+		if packet.AsksNeighbour(f.Data) {
+			if e.arp.answer(f) {
+				out = append(out, *f)
+			}
+			continue
 		}
+		if v := e.arrivals.check(f); v != fullnat.Forwarded {
+			if e.tap != nil {
+				e.tap.refused(i, v)
+			}
+			continue
+		}
+		rest = append(rest, *f)
 	}
 	for i := range rest {
 		e.sources[i] = rest[i].ENI
 	}
 	e.table.Forward(rest, e.verdicts[:len(rest)], now)
+	own = e.table.Pending()
 	if e.tap != nil {
-		e.tap.tellVerdicts(rest, e.verdicts[:len(rest)])
+		e.tap.tellVerdicts(rest, e.verdicts[:len(rest)], own)
 	}
 	for i := range rest {
 		if e.verdicts[i] == fullnat.Forwarded {
@@ -278,7 +292,7 @@ func (e *Engine) translate(frames []packet.Frame, now time.Duration) []packet.Fr
 			out = append(out, rest[i])
 		}
 	}
-	return out
+	return out, own
 }
 
 // Stats is a copy of the counters of driver, table and ARP.
@@ -291,6 +305,9 @@ func (e *Engine) Stats() EngineStats {
 		return stats
 	}
 	stats.Table = e.table.Stats()
+	for v, n := range e.arrivals.refused {
+		stats.Table.Verdicts[v] += n
+	}
 	return stats
 }
 

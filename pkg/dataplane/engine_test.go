@@ -50,8 +50,9 @@ func oneEndpoint() Config {
 			Links: []fullnat.Link{link("ep-db tcp/5432", 5432, protoTCP), link("ep-db udp/5432", 5432, protoUDP)},
 		},
 		Owned: []Owned{
-			{ENI: endpointENI, Addrs: []netip.Addr{endpoint.Addr()}},
-			{ENI: nodeENI, Addrs: []netip.Addr{natIP}},
+			{ENI: endpointENI, MAC: packet.MACOf(endpoint.Addr()), Addrs: []netip.Addr{endpoint.Addr()},
+				Subnet: netip.MustParsePrefix("10.0.1.0/24")},
+			{ENI: nodeENI, MAC: packet.MACOf(natIP), Addrs: []netip.Addr{natIP}},
 		},
 	}
 }
@@ -169,7 +170,7 @@ func TestEngineAdvertisesWhatItOwns(t *testing.T) {
 	owned, foreign := netip.MustParseAddr("2001:db8:1::200"), netip.MustParseAddr("2001:db8:1::201")
 	require.NoError(t, e.Configure(Config{
 		NAT:   &fullnat.Config{},
-		Owned: []Owned{{ENI: endpointENI, Addrs: []netip.Addr{owned}}},
+		Owned: []Owned{{ENI: endpointENI, MAC: packet.MACOf(owned), Addrs: []netip.Addr{owned}}},
 	}))
 	first, second := netip.MustParseAddr("2001:db8:1::10"), netip.MustParseAddr("2001:db8:1::11")
 	m.Inject(
@@ -356,7 +357,7 @@ func TestEngineDoesNotAllocatePerPacket(t *testing.T) {
 			copy(data[i], original)
 			frames[i] = packet.Frame{ENI: endpointENI, Data: data[i]}
 		}
-		if out := e.translate(frames[:], time.Second); len(out) != Burst {
+		if out, _ := e.translate(frames[:], time.Second); len(out) != Burst {
 			panic("not all of them were forwarded")
 		}
 	}))

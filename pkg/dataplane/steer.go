@@ -31,7 +31,7 @@ const (
 // takes. A lab that has more has replies handed over between workers.
 const maxReplyRanges = 500
 
-const golden = 0x9e3779b1 // as in fullnat's spread
+const goldenRatio = 0x9e3779b1 // as in fullnat's spread
 
 // steeringProgram chooses a worker, by classic BPF (linux/filter.h), as
 // fullnat.Steering does for TCP and UDP that is neither fragmented nor behind
@@ -105,7 +105,7 @@ func sourceHash() []bpf.Instruction {
 	ipv6 := []bpf.Instruction{bpf.LoadAbsolute{Off: steerSource6, Size: 4}}
 	for at := uint32(4); at < 16; at += 4 {
 		ipv6 = append(ipv6,
-			bpf.ALUOpConstant{Op: bpf.ALUOpMul, Val: golden},
+			bpf.ALUOpConstant{Op: bpf.ALUOpMul, Val: goldenRatio},
 			bpf.TAX{},
 			bpf.LoadAbsolute{Off: steerSource6 + at, Size: 4},
 			bpf.ALUOpX{Op: bpf.ALUOpXor})
@@ -124,9 +124,9 @@ func sourceHash() []bpf.Instruction {
 		ipv4, ipv6,
 		[]bpf.Instruction{
 			bpf.LoadScratch{Dst: bpf.RegX, N: port},
-			bpf.ALUOpConstant{Op: bpf.ALUOpMul, Val: golden},
+			bpf.ALUOpConstant{Op: bpf.ALUOpMul, Val: goldenRatio},
 			bpf.ALUOpX{Op: bpf.ALUOpXor},
-			bpf.ALUOpConstant{Op: bpf.ALUOpMul, Val: golden},
+			bpf.ALUOpConstant{Op: bpf.ALUOpMul, Val: goldenRatio},
 			bpf.ALUOpConstant{Op: bpf.ALUOpShiftRight, Val: 16},
 		})
 }

@@ -79,7 +79,7 @@ func TestAFrameReachesTheWorkerWhoseSessionItIsOf(t *testing.T) {
 	})
 }
 
-func TestPiecesOfADatagramGoToItsWorker(t *testing.T) {
+func TestFragmentsOfADatagramGoToItsWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := startWorkers(t, Shaping{})
 		for i := range 16 {

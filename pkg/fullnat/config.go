@@ -108,7 +108,7 @@ const (
 	NoEcho                  // an ICMP echo request to an address that does not answer
 	SourceRouted            // the packet wants to choose its routers
 	TooBig                  // longer than the interface that it would leave by allows, and not to be cut
-	Held                    // a fragment kept until the first one comes; what becomes of it is counted then
+	Held                    // a fragment kept until the first one comes: Stats has those that wait now, none else
 	TinyFragment            // a first fragment without the whole L4 header, or one that would overwrite it
 	FragmentOverlap         // a fragment with bytes that came before, or one of a datagram that had such
 	FragmentTooLong         // a fragment that ends behind what a datagram can have
@@ -117,7 +117,11 @@ const (
 	SignedTCP               // a TCP connection with signatures, which the link's Identity would break
 	NoChecksum              // a fragmented UDP datagram without a checksum, which IPv6 must have
 	Straddling              // a TCP segment from before the PROXY header to behind it, or such a SYN in fragments
-	NumVerdicts             // how many there are; not a verdict
+	// These are not the table's: whoever gives it frames has looked for them before.
+	WrongMAC    // a frame for another Ethernet address than the ENI's, or for a group
+	BadHeader   // the checksum of the IPv4 header is wrong
+	Martian     // from an address that no sender has: the ENI's own, or its subnet's broadcast
+	NumVerdicts // how many there are; not a verdict
 )
 
 var verdictNames = [NumVerdicts]string{
@@ -125,6 +129,7 @@ var verdictNames = [NumVerdicts]string{
 	"Denied", "NoSession", "NoBackend", "NoNATPort", "TableFull", "LinkFull", "TTLExpired", "BadICMP",
 	"NoEcho", "SourceRouted", "TooBig", "Held", "TinyFragment", "FragmentOverlap", "FragmentTooLong",
 	"FragmentLimit", "FragmentTimeout", "SignedTCP", "NoChecksum", "Straddling",
+	"WrongMAC", "BadHeader", "Martian",
 }
 
 // String is the verdict's name as it stands in counters and stories.

@@ -190,6 +190,7 @@ func (t *Table) Stats() Stats {
 		Bytes:     t.bytes(),
 		Links:     make([]LinkStats, 0, len(t.links.order)),
 	}
+	s.Verdicts[Held] = uint64(s.Fragments.Held) // the others had a verdict since
 	for _, l := range t.links.order {
 		s.Links = append(s.Links, l.snapshot())
 	}

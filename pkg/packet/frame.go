@@ -17,10 +17,12 @@ func (m MAC) String() string {
 	return fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5])
 }
 
-// MACOf derives the Ethernet address of whoever owns addr, so that nobody has
-// to ask for it: 02:00 and the four bytes of an IPv4 address, 02:06 and the
-// last four of an IPv6 address. Both have the locally administered bit set
-// (IEEE 802, 8.4). Addresses are unique within a VPC, and no frame leaves one.
+// MACOf derives the Ethernet address of the interface whose address addr is, so
+// that nobody has to ask for it: 02:00 and the four bytes of an IPv4 address, which
+// is unique within a VPC, and no frame leaves one. An interface with addresses of
+// both versions has the MAC of that of IPv4. An IPv6 address alone gives 02:06 and
+// its last four bytes, which others may share. All have the locally administered
+// bit set (IEEE 802, 8.4).
 func MACOf(addr netip.Addr) MAC {
 	if addr.Is4() || addr.Is4In6() {
 		a := addr.As4()

@@ -1,5 +1,7 @@
 package packet
 
+import "encoding/binary"
+
 // L3 is where the header of an IP packet starts: behind an Ethernet header
 // without a VLAN tag.
 const L3 = 14
@@ -90,3 +92,21 @@ const (
 	icmpQuotedLength   = icmpRest + 1 // in words (RFC 4884, 4.1)
 	icmpMTU            = icmpRest + 2 // of the next hop (RFC 1191, 4)
 )
+
+// EtherTypeOf is the type of the frame data, which has L3 bytes at least.
+func EtherTypeOf(data []byte) uint16 { return binary.BigEndian.Uint16(data[etherType:]) }
+
+// HeadIPv4 reads what a host looks at first in the IPv4 packet of the frame data:
+// whether the checksum of the header is right, and the source. It is false where
+// there is no whole header, of which Parse says that it is malformed.
+func HeadIPv4(data []byte) (src uint32, intact, ok bool) {
+	if len(data) < L3+ipv4HeaderLen {
+		return 0, false, false
+	}
+	h := data[L3:]
+	length := int(h[ipv4Version]&0x0f) * 4
+	if h[ipv4Version]>>4 != 4 || length < ipv4HeaderLen || length > len(h) {
+		return 0, false, false
+	}
+	return binary.BigEndian.Uint32(h[ipv4Source:]), Sum(h[:length]) == 0xffff, true
+}

@@ -166,11 +166,18 @@ func IPv6PseudoSum(ends *Ends, protocol uint8, length uint32) uint16 {
 
 // Addrs are the addresses of the IP packet p in data, of either version.
 func (p *Packet) Addrs(data []byte) (src, dst netip.Addr) {
+	return p.AddrsAt(data, L3)
+}
+
+// AddrsAt is Addrs for a header at another place of data: the Payload of an ICMP
+// error for the packet p that it quotes.
+func (p *Packet) AddrsAt(data []byte, at int) (src, dst netip.Addr) {
+	h := data[at:]
 	if p.IPv6 {
-		ends := IPv6Ends(data)
+		ends := endsOf(h)
 		return netip.AddrFrom16(ends.Src), netip.AddrFrom16(ends.Dst)
 	}
-	return netip.AddrFrom4([4]byte(data[L3+ipv4Source:])), netip.AddrFrom4([4]byte(data[L3+ipv4Target:]))
+	return netip.AddrFrom4([4]byte(h[ipv4Source:])), netip.AddrFrom4([4]byte(h[ipv4Target:]))
 }
 
 // PseudoSumIn is the sum of the pseudo-header of the packet p in data, of

@@ -17,10 +17,12 @@ import (
 func TestReplayOfIPv6(t *testing.T) {
 	plan, err := topofile.Load(filepath.Join(topologies, "aws-dualstack.yaml"))
 	require.NoError(t, err)
-	endpoint, consumer := plan.Endpoints[0].Zones[0].ENI.IPv6, netip.MustParseAddr("2001:db8:1::10")
+	eni, consumer := plan.Endpoints[0].Zones[0].ENI, netip.MustParseAddr("2001:db8:1::10")
 	syn := packet.Segment{
-		Envelope: packet.Envelope{SrcMAC: packet.MACOf(consumer), DstMAC: packet.MACOf(endpoint), IPv6: true, Ends: packet.Ends{Src: consumer.As16(), Dst: endpoint.As16()}},
-		SrcPort:  40000, DstPort: 80, Flags: packet.FlagSYN,
+		Envelope: packet.Envelope{
+			DstMAC: eni.MAC, IPv6: true, Ends: packet.Ends{Src: consumer.As16(), Dst: eni.IPv6.As16()},
+		},
+		SrcPort: 40000, DstPort: 80, Flags: packet.FlagSYN,
 	}
 	frame := make([]byte, packet.ResetSizeIPv6)
 	syn.Build(frame)

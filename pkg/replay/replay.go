@@ -38,6 +38,9 @@ type Options struct {
 	// NotConnected are the connections, SERVICE/ENDPOINT, that are as if their
 	// providers had not accepted them. All others are connected.
 	NotConnected []string
+	// AnyMAC takes packets whatever MAC they are for: those that were captured
+	// elsewhere.
+	AnyMAC bool
 }
 
 // Input is a file of packets that an ENI receives.
@@ -111,6 +114,7 @@ func (r *replay) configure() error {
 	for i := range desired.Dataplane.Shaping.Links {
 		desired.Dataplane.Shaping.Links[i].Seed += r.opts.Seed
 	}
+	desired.Dataplane.AnyMAC = r.opts.AnyMAC
 	return r.engine.Configure(desired.Dataplane)
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -62,9 +63,21 @@ func (s segment) frame(t *testing.T) []byte {
 	return serialize(t, src.Addr(), dst.Addr(), ip, tcp, gopacket.Payload(s.payload))
 }
 
+// macOf is the MAC of whoever has an address: an ENI has one for all of its own.
+func macOf(t *testing.T, addr netip.Addr) packet.MAC {
+	for _, balancer := range plan(t).LoadBalancers {
+		for _, node := range balancer.Nodes {
+			if slices.Contains(node.Local, addr) {
+				return node.ENI.MAC
+			}
+		}
+	}
+	return packet.MACOf(addr)
+}
+
 func serialize(t *testing.T, src, dst netip.Addr, ip *layers.IPv4, above ...gopacket.SerializableLayer) []byte {
 	t.Helper()
-	from, to := packet.MACOf(src), packet.MACOf(dst)
+	from, to := packet.MACOf(src), macOf(t, dst)
 	eth := &layers.Ethernet{SrcMAC: net.HardwareAddr(from[:]), DstMAC: net.HardwareAddr(to[:]), EthernetType: layers.EthernetTypeIPv4}
 	b := gopacket.NewSerializeBuffer()
 	frame := append([]gopacket.SerializableLayer{eth, ip}, above...)

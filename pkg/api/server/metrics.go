@@ -216,7 +216,9 @@ func one(v bool) float64 {
 
 func (e emitter) table(s fullnat.Stats) {
 	for v, n := range s.Verdicts {
-		e.count(descVerdicts, n, fullnat.Verdict(v).String())
+		if v := fullnat.Verdict(v); v != fullnat.Held { // how many are held now is no count
+			e.count(descVerdicts, n, v.String())
+		}
 	}
 	e.gauge(descSessions, float64(s.Sessions))
 	e.gauge(descHalfOpen, float64(s.HalfOpen))
