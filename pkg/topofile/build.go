@@ -2,18 +2,23 @@ package topofile
 
 import (
 	"fmt"
+	"iter"
 	"net/netip"
+	"slices"
+	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/plinksim/plinksim/internal/derive"
 	"github.com/plinksim/plinksim/internal/spell"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// builder makes a Plan of a file that was read. Objects with problems are in
-// the plan too, so that references to them are not problems again.
-type builder struct {
+// draft is a plan while it is made, with the file that it is made of and what
+// was found wrong with it. The builders share one: there is a type for each
+// kind of object, which can be read and tested by itself. Objects with problems
+// are in the plan too, so that references to them are not problems again.
+type draft struct {
 	*source
 	raw  *rawTopology
 	plan *topology.Plan
@@ -21,11 +26,10 @@ type builder struct {
 	ids  topology.IDs
 
 	bad        map[string]bool                      // objects that something was said about: "subnet vpc1/vsw1"
-	taken      map[string]map[netip.Addr]string     // by VPC: who has an address
 	balancerOf map[string]topology.LoadBalancerType // by server group: the type of load balancer that uses it
 }
 
-func newBuilder(src *source, raw *rawTopology) *builder {
+func newDraft(src *source, raw *rawTopology) *draft {
 	// Where the cloud is not known, the least strict one keeps quiet.
 	cloud := topology.Cloud(raw.Cloud.or(string(topology.RFC)))
 	plan := &topology.Plan{
@@ -35,53 +39,74 @@ func newBuilder(src *source, raw *rawTopology) *builder {
 		Region:    raw.Region.V,
 		Dataplane: "_dataplane",
 	}
-	return &builder{
+	return &draft{
 		source:     src,
 		raw:        raw,
 		plan:       plan,
 		can:        plan.Profile,
 		ids:        topology.IDs{Cloud: cloud, Lab: plan.Name, Region: plan.Region},
 		bad:        map[string]bool{},
-		taken:      map[string]map[netip.Addr]string{},
 		balancerOf: map[string]topology.LoadBalancerType{},
 	}
 }
 
-func (b *builder) build() {
-	for _, v := range []value[string]{b.raw.Name, b.raw.Region} {
+// build makes the plan, which is of use where no problem was found.
+func (d *draft) build() *topology.Plan {
+	for _, v := range []value[string]{d.raw.Name, d.raw.Region} {
 		if v.given() {
-			b.name(v.Node, "", topology.MaxName)
+			d.name(v.Node, "", topology.MaxName)
 		}
 	}
-	b.quotas()
-	b.accounts()
-	b.vpcs()
-	b.serverGroups()
-	b.loadBalancers()
-	b.natGateways()
-	b.services()
-	b.endpoints()
-	b.fullNAT()
-	b.withinQuotas()
-	if len(b.problems) == 0 {
-		b.addresses()
-		b.devices()
-		b.certificateNames()
+	a := &addresses{draft: d, taken: map[string]map[netip.Addr]string{}}
+	quotaBuilder{d}.read()
+	accountBuilder{d}.build()
+	vpcBuilder{a}.build()
+	serverGroupBuilder{d}.build()
+	loadBalancerBuilder{a}.build()
+	natGatewayBuilder{a}.build()
+	serviceBuilder{d}.build()
+	endpointBuilder{a}.build()
+	fullNATBuilder{d}.build()
+	quotaBuilder{d}.build()
+	if len(d.problems) == 0 {
+		a.choose()
+		deviceBuilder{d}.build()
+		loadBalancerBuilder{a}.certificateNames()
 	}
-	b.dnsZones()
-	b.checks()
+	zoneBuilder{d}.build()
+	privateNameBuilder{d}.build()
+	checkBuilder{d}.build()
+	return d.plan
 }
 
-// object runs build for an object and remembers whether something was wrong.
-func (b *builder) object(kind, name string, build func()) {
-	before := len(b.problems)
-	build()
-	b.bad[kind+" "+name] = len(b.problems) > before
+// pairs are the entries of a file with what was planned of each. Every builder
+// plans one object for an entry, with problems or without.
+func pairs[R, P any](raw []entry[R], planned []P) iter.Seq2[*entry[R], *P] {
+	return func(yield func(*entry[R], *P) bool) {
+		for i := range raw {
+			if !yield(&raw[i], &planned[i]) {
+				return
+			}
+		}
+	}
+}
+
+// each builds every entry of a kind and remembers of which of them something
+// was wrong: "endpoint ep1", or "instance vpc1/ecs1" of the kind "instance vpc1/".
+func each[T any](d *draft, kind string, entries []entry[T], build func(*entry[T])) {
+	if !strings.HasSuffix(kind, "/") {
+		kind += " "
+	}
+	for i := range entries {
+		before := len(d.problems)
+		build(&entries[i])
+		d.bad[kind+entries[i].Name] = len(d.problems) > before
+	}
 }
 
 // refer looks a reference up and notes where it leads nowhere. It returns nil
 // for that and for a reference that was not given.
-func refer[T any](b *builder, who string, ref value[string], lookup func(string) (*T, error)) *T {
+func refer[T any](b *draft, who string, ref value[string], lookup func(string) (*T, error)) *T {
 	if !ref.given() {
 		return nil
 	}
@@ -97,29 +122,8 @@ func refer[T any](b *builder, who string, ref value[string], lookup func(string)
 	return nil
 }
 
-func (b *builder) accounts() {
-	for _, name := range b.raw.Accounts.Items {
-		if !name.given() {
-			continue
-		}
-		b.name(name.Node, "accounts", topology.MaxName)
-		if _, err := b.plan.Account(name.V); err == nil {
-			b.problem(name.Node, "remove it", "account %q is named twice", name.V)
-			continue
-		}
-		b.addAccount(name.V)
-	}
-	if len(b.raw.Accounts.Items) == 0 {
-		b.addAccount("default")
-	}
-}
-
-func (b *builder) addAccount(name string) {
-	b.plan.Accounts = append(b.plan.Accounts, topology.Account{Name: name, ID: b.ids.Account(name)})
-}
-
 // owner is the account of an object, which may be left out where there is one.
-func (b *builder) owner(who string, ref value[string], node *yaml.Node) string {
+func (b *draft) owner(who string, ref value[string], node *yaml.Node) string {
 	if a := refer(b, who, ref, b.plan.Account); a != nil {
 		return a.Name
 	}
@@ -135,7 +139,7 @@ func (b *builder) owner(who string, ref value[string], node *yaml.Node) string {
 }
 
 // network is the block that a user wrote, without host bits, which it notes.
-func (b *builder) network(who, key string, v value[netip.Prefix]) netip.Prefix {
+func (b *draft) network(who, key string, v value[netip.Prefix]) netip.Prefix {
 	if !v.given() {
 		return netip.Prefix{}
 	}
@@ -146,71 +150,52 @@ func (b *builder) network(who, key string, v value[netip.Prefix]) netip.Prefix {
 	return v.V.Masked()
 }
 
-// address checks an address that a user gave to something in a subnet, and
-// takes it.
-func (b *builder) address(who string, ip value[netip.Addr], vpc *topology.VPC, subnet *topology.Subnet) {
-	if !ip.given() {
-		return
+func (b *draft) description(who string, v value[string]) string {
+	if err := topology.CheckDescription(v.V); err != nil && v.given() {
+		b.problem(v.Node, "", "%s: %v", who, err)
 	}
-	addr := ip.V
-	switch {
-	case vpc.CIDR.IsValid() && !vpc.CIDR.Contains(addr):
-		b.problem(ip.Node, b.whereIs(addr, vpc, subnet), "%s: ip %s is not in vpc %q (%s)", who, addr, vpc.Name, vpc.CIDR)
-		return
-	case subnet == nil || !subnet.CIDR.IsValid():
-		return
-	case !subnet.CIDR.Contains(addr):
-		b.problem(ip.Node, b.whereIs(addr, vpc, subnet), "%s: ip %s is not in subnet %q (%s)", who, addr, subnet.Name, subnet.CIDR)
-		return
-	case addr == subnet.Gateway:
-		b.problem(ip.Node, b.usable(subnet), "%s: ip %s is the gateway of subnet %q", who, addr, subnet.Name)
-		return
-	case b.reserved(subnet, addr):
-		b.problem(ip.Node, b.usable(subnet), "%s: ip %s is reserved in subnet %q (%s)", who, addr, subnet.Name, subnet.CIDR)
-		return
-	}
-	if other := b.taken[vpc.Name][addr]; other != "" {
-		b.problem(ip.Node, "give one of them another address, or none: then one is chosen", "%s: ip %s is already that of %s", who, addr, other)
-		return
-	}
-	b.take(vpc.Name, addr, who)
+	return v.V
 }
 
-func (b *builder) take(vpc string, addr netip.Addr, who string) {
-	if b.taken[vpc] == nil {
-		b.taken[vpc] = map[netip.Addr]string{}
+func (b *draft) mask(who string, node *yaml.Node, cidr netip.Prefix, widest, narrowest int) bool {
+	if cidr.Bits() < widest || cidr.Bits() > narrowest {
+		b.problem(node, fmt.Sprintf("use a mask from /%d to /%d", widest, narrowest), "%s: cidr %s has a mask that %s does not take", who, cidr, b.plan.Cloud)
+		return false
 	}
-	b.taken[vpc][addr] = who
+	return true
 }
 
-// reserved says whether the cloud keeps an address of the subnet for itself.
-func (b *builder) reserved(subnet *topology.Subnet, addr netip.Addr) bool {
-	at := derive.Position(subnet.CIDR, addr)
-	return at < b.can.LowReserve || at >= derive.Size(subnet.CIDR)-b.can.TopReserve
-}
-
-func (b *builder) usable(subnet *topology.Subnet) string {
-	first, last := derive.Nth(subnet.CIDR, b.can.LowReserve), derive.Nth(subnet.CIDR, -1-b.can.TopReserve)
-	return fmt.Sprintf("%s to %s can be used", first, last)
-}
-
-// whereIs helps with an address that is outside: it names the subnet that the
-// address is in, if there is one, and the addresses that would do.
-func (b *builder) whereIs(addr netip.Addr, vpc *topology.VPC, subnet *topology.Subnet) string {
-	var hint string
-	if subnet != nil && subnet.CIDR.IsValid() && vpc.CIDR.IsValid() && derive.Contains(vpc.CIDR, subnet.CIDR) {
-		hint = fmt.Sprintf("in subnet %q, %s", subnet.Name, b.usable(subnet))
-	}
-	for i := range b.plan.VPCs {
-		for _, s := range b.plan.VPCs[i].Subnets {
-			if s.CIDR.IsValid() && s.CIDR.Contains(addr) {
-				where := fmt.Sprintf("%s is in subnet %q of vpc %q", addr, s.Name, b.plan.VPCs[i].Name)
-				if hint == "" {
-					return where
-				}
-				return where + "; " + hint
-			}
+// groups are the names of security groups of a VPC.
+func (b *draft) groups(who string, vpc *topology.VPC, refs sequence[value[string]]) []string {
+	var out []string
+	for _, ref := range refs.Items {
+		group := refer(b, who, ref, vpc.SecurityGroup)
+		switch {
+		case group == nil:
+		case slices.Contains(out, group.Name):
+			b.problem(ref.Node, "remove it", "%s: security group %q is named twice", who, group.Name)
+		default:
+			out = append(out, group.Name)
 		}
 	}
-	return hint
+	return out
+}
+
+// span is a duration within bounds, or the default where none was given.
+func (b *draft) span(who, key string, v value[time.Duration], otherwise, least, most time.Duration) time.Duration {
+	if v.given() && (v.V < least || v.V > most) {
+		b.problem(v.Node, fmt.Sprintf("write a duration from %s to %s", short(least), short(most)), "%s: %s %s is outside %s to %s", who, key, short(v.V), short(least), short(most))
+	}
+	return v.or(otherwise)
+}
+
+// short writes a duration without the zero units that Go adds: 15m, not 15m0s.
+func short(d time.Duration) string {
+	switch {
+	case d >= time.Hour && d%time.Hour == 0:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	case d >= time.Minute && d%time.Minute == 0:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	}
+	return d.String()
 }

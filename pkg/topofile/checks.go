@@ -1,7 +1,6 @@
 package topofile
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -17,12 +16,10 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-const (
-	checkTimeout    = 5 * time.Second // of a check that names none: longer than a lost SYN's first two repetitions
-	maxCheckTimeout = 10 * time.Minute
-)
+// checkBuilder builds checks.
+type checkBuilder struct{ *draft }
 
-func (b *builder) checks() {
+func (b checkBuilder) build() {
 	for _, raw := range b.raw.Checks.Items {
 		if raw.Node != nil {
 			b.check(raw)
@@ -30,7 +27,7 @@ func (b *builder) checks() {
 	}
 }
 
-func (b *builder) check(raw rawCheck) {
+func (b checkBuilder) check(raw rawCheck) {
 	who := fmt.Sprintf("check %q", raw.Name.V)
 	c := topology.Check{
 		Name:    raw.Name.V,
@@ -54,7 +51,7 @@ func (b *builder) check(raw rawCheck) {
 	case "accept", "reject":
 		c.Do = b.decision(who, action, raw)
 	case "do":
-		c.Do = b.operation(who, raw.Do, raw.Expect.Error.given())
+		c.Do = operationBuilder{b.draft}.operation(who, raw.Do, raw.Expect.Error.given())
 	}
 	b.from(who, action, raw, &c)
 	b.expect(who, action, raw, &c)
@@ -62,7 +59,7 @@ func (b *builder) check(raw rawCheck) {
 }
 
 // action is what a check does, which must be one thing.
-func (b *builder) action(who string, raw rawCheck) (string, bool) {
+func (b checkBuilder) action(who string, raw rawCheck) (string, bool) {
 	var found []string
 	for _, a := range []struct {
 		key   string
@@ -91,7 +88,7 @@ func (b *builder) action(who string, raw rawCheck) (string, bool) {
 }
 
 // from is the instance that a check runs on; operations run on none.
-func (b *builder) from(who, action string, raw rawCheck, c *topology.Check) {
+func (b checkBuilder) from(who, action string, raw rawCheck, c *topology.Check) {
 	if c.Do != nil {
 		for _, extra := range []struct {
 			key  string
@@ -103,7 +100,7 @@ func (b *builder) from(who, action string, raw rawCheck, c *topology.Check) {
 		}
 		return
 	}
-	if in := refer(b, who, raw.From, b.plan.Instance); in != nil {
+	if in := refer(b.draft, who, raw.From, b.plan.Instance); in != nil {
 		c.From = in.Ref()
 	}
 	if !raw.From.given() && !raw.From.Bad {
@@ -111,36 +108,12 @@ func (b *builder) from(who, action string, raw rawCheck, c *topology.Check) {
 	}
 }
 
-// expanded replaces the references in a text and notes those that lead
-// nowhere. The text is only good for use if the whole topology is.
-func (b *builder) expanded(who string, v value[string]) string {
-	if !v.given() {
-		return ""
-	}
-	text, errs := b.plan.ExpandAll(v.V)
-	for _, err := range errs {
-		if b.excused(err.Text) {
-			continue
-		}
-		var missing *topology.NotFoundError
-		if errors.As(err, &missing) {
-			b.problem(b.within(v.Node, err.Text), spell.Suggest(missing.Name, missing.Known), "%s: %s: there is no %s %q", who, err.Text, missing.Kind, missing.Name)
-		} else {
-			b.problem(b.within(v.Node, err.Text), "", "%s: %s", who, err)
-		}
-	}
-	return text
-}
+const (
+	checkTimeout    = 5 * time.Second // of a check that names none: longer than a lost SYN's first two repetitions
+	maxCheckTimeout = 10 * time.Minute
+)
 
-// excused says whether a reference may lead nowhere because something was said
-// already about what it names.
-func (b *builder) excused(ref string) bool {
-	name, _, _ := strings.Cut(strings.Trim(ref, "${}"), "@")
-	name = strings.TrimSuffix(name, ".ip")
-	return b.bad["endpoint "+name] || b.bad["load balancer "+name] || b.bad["NAT gateway "+name]
-}
-
-func (b *builder) getURL(who string, v value[string], text string) {
+func (b checkBuilder) getURL(who string, v value[string], text string) {
 	if !v.given() || len(b.problems) > 0 {
 		return
 	}
@@ -153,7 +126,7 @@ func (b *builder) getURL(who string, v value[string], text string) {
 	}
 }
 
-func (b *builder) hostPort(who string, v value[string], text string) {
+func (b checkBuilder) hostPort(who string, v value[string], text string) {
 	if !v.given() || len(b.problems) > 0 {
 		return
 	}
@@ -165,20 +138,20 @@ func (b *builder) hostPort(who string, v value[string], text string) {
 }
 
 // decision is the operation that accept and reject are short for.
-func (b *builder) decision(who, verb string, raw rawCheck) *topology.Operation {
+func (b checkBuilder) decision(who, verb string, raw rawCheck) *topology.Operation {
 	ref := raw.Accept
 	if verb == "reject" {
 		ref = raw.Reject
 	}
 	if !raw.Expect.Error.given() {
 		words := map[string]value[string]{"service": ref.Service, "endpoint": ref.Endpoint}
-		b.operationNames(who, func(key string) value[string] { return words[key] })
+		operationBuilder{b.draft}.names(who, func(key string) value[string] { return words[key] })
 	}
 	return &topology.Operation{Verb: topology.Verb(verb), Service: ref.Service.V, Endpoint: ref.Endpoint.V}
 }
 
 // expect reads what must come out and notes what an action cannot show.
-func (b *builder) expect(who, action string, raw rawCheck, c *topology.Check) {
+func (b checkBuilder) expect(who, action string, raw rawCheck, c *topology.Check) {
 	only := func(node *yaml.Node, key string, actions ...string) {
 		if node != nil && !slices.Contains(actions, action) {
 			b.problem(node, "", "%s: expect.%s is for %s, not for %s", who, key, strings.Join(actions, " and "), action)
@@ -219,7 +192,7 @@ func times(n int) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-func (b *builder) expectedAddress(who string, v value[string]) string {
+func (b checkBuilder) expectedAddress(who string, v value[string]) string {
 	text := b.expanded(who, v)
 	if _, err := netip.ParseAddr(text); err != nil && v.given() && len(b.problems) == 0 {
 		b.problem(v.Node, `write an address, or a reference such as "${ep1.ip}"`, "%s: %q is not an address", who, v.V)

@@ -5,7 +5,61 @@ import (
 	"strings"
 
 	"github.com/plinksim/plinksim/internal/derive"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
+
+// deviceBuilder names every interface: bridges and the ends on them in each
+// VPC's namespace, and the far ends of ENIs in the data plane's.
+type deviceBuilder struct{ *draft }
+
+func (b deviceBuilder) build() {
+	dataplane := newDevices()
+	inVPC := map[string]devices{}
+	for i := range b.plan.VPCs {
+		vpc := &b.plan.VPCs[i]
+		here := newDevices()
+		inVPC[vpc.Name] = here
+		for j := range vpc.Subnets {
+			vpc.Subnets[j].Bridge = here.name("br-" + vpc.Subnets[j].Name)
+		}
+		for j := range vpc.Instances {
+			vpc.Instances[j].Port = here.name(vpc.Instances[j].Name)
+		}
+	}
+	name := func(eni *topology.ENI, owner string) {
+		wish := owner + "-" + b.shortZone(eni.Zone)
+		eni.Device = dataplane.name(wish)
+		eni.Port = inVPC[eni.VPC].name(wish)
+	}
+	for i := range b.plan.LoadBalancers {
+		lb := &b.plan.LoadBalancers[i]
+		for j := range lb.Nodes {
+			name(&lb.Nodes[j].ENI, lb.Name)
+			if proxy := lb.Nodes[j].Proxy; proxy != nil {
+				proxy.Port = inVPC[lb.VPC].name(lb.Name + "-" + b.shortZone(lb.Nodes[j].Zone) + "-node")
+			}
+		}
+	}
+	for i := range b.plan.NATGateways {
+		name(&b.plan.NATGateways[i].ENI, b.plan.NATGateways[i].Name)
+	}
+	for i := range b.plan.Endpoints {
+		ep := &b.plan.Endpoints[i]
+		for j := range ep.Zones {
+			name(&ep.Zones[j].ENI, ep.Name)
+		}
+	}
+}
+
+// shortZone is what tells a zone from others of the region: b for
+// eu-central-1b.
+func (b deviceBuilder) shortZone(zone string) string {
+	rest := strings.TrimPrefix(strings.TrimPrefix(zone, b.plan.Region), "-")
+	if rest == "" {
+		return zone
+	}
+	return rest
+}
 
 // maxDevice is what Linux takes as the name of an interface: IFNAMSIZ is 16,
 // with a NUL at the end (linux/if.h).

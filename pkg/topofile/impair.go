@@ -35,31 +35,6 @@ func parseMegabits(text string, v *megabits) (hint string, err error) {
 	return "", nil
 }
 
-// impairments are those of an endpoint: what is said of a direction, else what
-// is said of both, else the bandwidth of the service.
-func (b *builder) impairments(who string, raw rawImpairments, bandwidth int) (out topology.Impairments) {
-	out.Seed = uint64(raw.Seed.V)
-	both := raw.oneWay().over(topology.Impairment{Bandwidth: int64(bandwidth) * 1e6})
-	for _, way := range []struct {
-		name string
-		raw  *rawOneWay
-		into *topology.Impairment
-	}{{"to the provider", raw.ToProvider, &out.ToProvider}, {"to the consumer", raw.ToConsumer, &out.ToConsumer}} {
-		*way.into = both
-		node := raw.Node
-		if way.raw != nil {
-			*way.into = way.raw.over(both)
-			node = way.raw.Node
-		} else if way.into == &out.ToConsumer && raw.ToProvider == nil {
-			continue // the same again
-		}
-		if err := way.into.Check(); err != nil && node != nil {
-			b.problem(node, "", "%s: %s, %v", who, way.name, err)
-		}
-	}
-	return out
-}
-
 // over is base with what the file says in its place.
 func (w rawOneWay) over(base topology.Impairment) topology.Impairment {
 	return topology.Impairment{

@@ -18,6 +18,100 @@ type rawOperation struct {
 	Node *yaml.Node
 }
 
+// operationBuilder builds the operations of checks.
+type operationBuilder struct{ *draft }
+
+// operation reads what a check does to the control plane. Where it is to be
+// refused, what it names need not exist: that may be the point.
+func (b operationBuilder) operation(who string, raw *rawOperation, refused bool) *topology.Operation {
+	o := &topology.Operation{}
+	if !raw.keys.IsValid() {
+		return o
+	}
+	for i := range operationKeys.NumField() {
+		f := operationKeys.Field(i)
+		b.value(who, raw.keys.Field(i), reflect.ValueOf(o).Elem().FieldByName(f.Name))
+	}
+	if spec := o.Spec(); spec != nil {
+		b.keys(who, raw, spec)
+	}
+	if !refused {
+		b.names(who, raw.word)
+	}
+	return o
+}
+
+// value takes a value over. A pointer stays nil where the file does
+// not have the key.
+func (b operationBuilder) value(who string, raw, into reflect.Value) {
+	if list, ok := raw.Interface().(sequence[value[string]]); ok {
+		into.Set(reflect.ValueOf(b.resources(who, list)))
+		return
+	}
+	if node, _ := raw.Interface().(located).at(); node == nil {
+		return
+	}
+	if into.Kind() == reflect.Pointer {
+		into.Set(reflect.New(into.Type().Elem()))
+		into = into.Elem()
+	}
+	into.Set(raw.FieldByName("V").Convert(into.Type()))
+}
+
+func (b operationBuilder) resources(who string, list sequence[value[string]]) (out []topology.Resource) {
+	for _, ref := range list.Items {
+		r, err := topology.ParseResource(ref.V)
+		if err != nil && ref.given() {
+			b.problem(ref.Node, "write it like clb1@eu-central-1b", "%s: %v", who, err)
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// keys notes keys that the verb lacks, and those that it does not
+// have.
+func (b operationBuilder) keys(who string, raw *rawOperation, spec *topology.Spec) {
+	for i := range operationKeys.NumField() {
+		key, _ := tagOf(operationKeys.Field(i))
+		if key == "verb" || key == "as" {
+			continue
+		}
+		node, bad := raw.keys.Field(i).Interface().(located).at()
+		needed := spec.Needs.Has(key)
+		switch {
+		case node == nil && !bad && needed:
+			b.problem(raw.Node, "add "+key, "%s: %s needs %s", who, spec.Verb, key)
+		case node != nil && !needed && !spec.May.Has(key):
+			b.problem(node, "remove it", "%s: %s has no %s", who, spec.Verb, key)
+		}
+	}
+}
+
+// names notes names of what is not there; word is the value of a key.
+func (b operationBuilder) names(who string, word func(key string) value[string]) {
+	refer(b.draft, who, word("as"), b.plan.Account)
+	if account := word("account"); account.V != topology.Everybody {
+		refer(b.draft, who, account, b.plan.Account)
+	}
+	refer(b.draft, who, word("nat_gateway"), b.plan.NATGateway)
+	refer(b.draft, who, word("resource"), b.plan.Offer)
+	refer(b.draft, who, word("server_group"), b.plan.ServerGroup)
+	service := refer(b.draft, who, word("service"), b.plan.Service)
+	endpoint := refer(b.draft, who, word("endpoint"), b.plan.Endpoint)
+	if endpoint == nil || b.bad["endpoint "+endpoint.Name] {
+		return
+	}
+	if service != nil && endpoint.Service != service.Name {
+		b.problem(word("endpoint").Node, "write service: "+endpoint.Service,
+			"%s: endpoint %q leads to endpoint service %q, not %q", who, endpoint.Name, endpoint.Service, service.Name)
+	}
+	refer(b.draft, who, word("zone"), endpoint.Zone)
+	if vpc, err := b.plan.VPC(endpoint.VPC); err == nil {
+		refer(b.draft, who, word("security_group"), vpc.SecurityGroup)
+	}
+}
+
 // operationKeys is a raw struct, as those of raw.go: a field for every key of
 // an operation that a file may have.
 var operationKeys = rawStructOf(reflect.TypeFor[topology.Operation]())
@@ -71,9 +165,6 @@ type located interface {
 	at() (node *yaml.Node, bad bool)
 }
 
-func (v value[T]) at() (*yaml.Node, bool)    { return v.Node, v.Bad }
-func (s sequence[T]) at() (*yaml.Node, bool) { return s.Node, false }
-
 // word is a key's value, as refer takes it.
 func (o *rawOperation) word(key string) value[string] {
 	for i := range operationKeys.NumField() {
@@ -83,95 +174,4 @@ func (o *rawOperation) word(key string) value[string] {
 		}
 	}
 	return value[string]{}
-}
-
-// operation reads what a check does to the control plane. Where it is to be
-// refused, what it names need not exist: that may be the point.
-func (b *builder) operation(who string, raw *rawOperation, refused bool) *topology.Operation {
-	o := &topology.Operation{}
-	if !raw.keys.IsValid() {
-		return o
-	}
-	for i := range operationKeys.NumField() {
-		f := operationKeys.Field(i)
-		b.operationValue(who, raw.keys.Field(i), reflect.ValueOf(o).Elem().FieldByName(f.Name))
-	}
-	if spec := o.Spec(); spec != nil {
-		b.operationKeys(who, raw, spec)
-	}
-	if !refused {
-		b.operationNames(who, raw.word)
-	}
-	return o
-}
-
-// operationValue takes a value over. A pointer stays nil where the file does
-// not have the key.
-func (b *builder) operationValue(who string, raw, into reflect.Value) {
-	if list, ok := raw.Interface().(sequence[value[string]]); ok {
-		into.Set(reflect.ValueOf(b.resourceList(who, list)))
-		return
-	}
-	if node, _ := raw.Interface().(located).at(); node == nil {
-		return
-	}
-	if into.Kind() == reflect.Pointer {
-		into.Set(reflect.New(into.Type().Elem()))
-		into = into.Elem()
-	}
-	into.Set(raw.FieldByName("V").Convert(into.Type()))
-}
-
-func (b *builder) resourceList(who string, list sequence[value[string]]) (out []topology.Resource) {
-	for _, ref := range list.Items {
-		r, err := topology.ParseResource(ref.V)
-		if err != nil && ref.given() {
-			b.problem(ref.Node, "write it like clb1@eu-central-1b", "%s: %v", who, err)
-		}
-		out = append(out, r)
-	}
-	return out
-}
-
-// operationKeys notes keys that the verb lacks, and those that it does not
-// have.
-func (b *builder) operationKeys(who string, raw *rawOperation, spec *topology.Spec) {
-	for i := range operationKeys.NumField() {
-		key, _ := tagOf(operationKeys.Field(i))
-		if key == "verb" || key == "as" {
-			continue
-		}
-		node, bad := raw.keys.Field(i).Interface().(located).at()
-		needed := spec.Needs.Has(key)
-		switch {
-		case node == nil && !bad && needed:
-			b.problem(raw.Node, "add "+key, "%s: %s needs %s", who, spec.Verb, key)
-		case node != nil && !needed && !spec.May.Has(key):
-			b.problem(node, "remove it", "%s: %s has no %s", who, spec.Verb, key)
-		}
-	}
-}
-
-// operationNames notes names of what is not there; word is the value of a key.
-func (b *builder) operationNames(who string, word func(key string) value[string]) {
-	refer(b, who, word("as"), b.plan.Account)
-	if account := word("account"); account.V != topology.Everybody {
-		refer(b, who, account, b.plan.Account)
-	}
-	refer(b, who, word("nat_gateway"), b.plan.NATGateway)
-	refer(b, who, word("resource"), b.plan.Offer)
-	refer(b, who, word("server_group"), b.plan.ServerGroup)
-	service := refer(b, who, word("service"), b.plan.Service)
-	endpoint := refer(b, who, word("endpoint"), b.plan.Endpoint)
-	if endpoint == nil || b.bad["endpoint "+endpoint.Name] {
-		return
-	}
-	if service != nil && endpoint.Service != service.Name {
-		b.problem(word("endpoint").Node, "write service: "+endpoint.Service,
-			"%s: endpoint %q leads to endpoint service %q, not %q", who, endpoint.Name, endpoint.Service, service.Name)
-	}
-	refer(b, who, word("zone"), endpoint.Zone)
-	if vpc, err := b.plan.VPC(endpoint.VPC); err == nil {
-		refer(b, who, word("security_group"), vpc.SecurityGroup)
-	}
 }

@@ -9,8 +9,12 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
+// privateNameBuilder builds the private names of endpoint services, and says
+// which endpoints can use them.
+type privateNameBuilder struct{ *draft }
+
 // privateName is the service's, still to be verified.
-func (b *builder) privateName(who string, v value[string], service string) *topology.PrivateName {
+func (b privateNameBuilder) privateName(who string, v value[string], service string) *topology.PrivateName {
 	if !v.given() {
 		return nil
 	}
@@ -28,9 +32,9 @@ func (b *builder) privateName(who string, v value[string], service string) *topo
 	return p
 }
 
-// privateNames verifies what services have and checks what endpoints want of
+// build verifies what services have and checks what endpoints want of
 // it. It comes after the public zones, where the proof is.
-func (b *builder) privateNames() {
+func (b privateNameBuilder) build() {
 	for i := range b.plan.Services {
 		if p := b.plan.Services[i].PrivateName; p != nil {
 			p.State = b.verify(p)
@@ -43,28 +47,28 @@ func (b *builder) privateNames() {
 	}
 	for i := range b.plan.Endpoints {
 		if ep := &b.plan.Endpoints[i]; ep.PrivateDNS {
-			b.usesPrivateName(ep, b.raw.Endpoints.Entries[i].Value.PrivateDNS)
+			b.use(ep, b.raw.Endpoints.Entries[i].Value.PrivateDNS)
 		}
 	}
 }
 
 // verify looks for the record at the name, or, where the registrar takes no
 // underscore, at the domain; a domain that is verified covers those below it.
-func (b *builder) verify(p *topology.PrivateName) string {
+func (b privateNameBuilder) verify(p *topology.PrivateName) string {
 	label, domain, _ := strings.Cut(p.TXTName, ".")
 	state := topology.PendingVerification
 	for ; strings.Contains(domain, "."); _, domain, _ = strings.Cut(domain, ".") {
-		if slices.Contains(b.publicTexts(label+"."+domain), p.TXTValue) || slices.Contains(b.publicTexts(domain), p.TXTValue) {
+		if slices.Contains(b.texts(label+"."+domain), p.TXTValue) || slices.Contains(b.texts(domain), p.TXTValue) {
 			return topology.Verified
 		}
-		if len(b.publicTexts(label+"."+domain)) > 0 {
+		if len(b.texts(label+"."+domain)) > 0 {
 			state = topology.VerificationFailed // it is there, and says something else
 		}
 	}
 	return state
 }
 
-func (b *builder) publicTexts(name string) (texts []string) {
+func (b privateNameBuilder) texts(name string) (texts []string) {
 	for _, zone := range b.plan.DNSZones {
 		for _, r := range zone.Records {
 			if zone.Public && r.Name == name {
@@ -75,9 +79,9 @@ func (b *builder) publicTexts(name string) (texts []string) {
 	return texts
 }
 
-// usesPrivateName has what EC2 says to CreateVpcEndpoint with
+// use has what EC2 says to CreateVpcEndpoint with
 // PrivateDnsEnabled.
-func (b *builder) usesPrivateName(ep *topology.Endpoint, v value[bool]) {
+func (b privateNameBuilder) use(ep *topology.Endpoint, v value[bool]) {
 	service, err := b.plan.Service(ep.Service)
 	if err != nil || b.bad["endpoint service "+ep.Service] {
 		return

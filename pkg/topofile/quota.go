@@ -16,7 +16,10 @@ type rawQuotas struct {
 	GroupsPerEndpoint   value[int] `yaml:"groups_per_endpoint" doc:"security groups of an endpoint" range:"0..100000"`
 }
 
-func (b *builder) quotas() {
+// quotaBuilder reads quotas, and notes what is beyond them.
+type quotaBuilder struct{ *draft }
+
+func (b quotaBuilder) read() {
 	q, raw := b.can.Quotas, b.raw.Quotas
 	b.plan.Quotas = topology.Quotas{
 		ServicesPerAccount:  raw.ServicesPerAccount.or(q.ServicesPerAccount),
@@ -27,33 +30,33 @@ func (b *builder) quotas() {
 	}
 }
 
-// withinQuotas notes the first object that is one too many.
-func (b *builder) withinQuotas() {
+// build notes the first object that is one too many.
+func (b quotaBuilder) build() {
 	q, services, endpoints := b.plan.Quotas, map[string]int{}, map[string]int{}
 	for i, s := range b.plan.Services {
 		who, node := fmt.Sprintf("endpoint service %q", s.Name), b.raw.Services.Entries[i].Key
 		zones := map[string]int{}
 		for _, r := range s.Resources {
 			zones[r.Zone]++
-			b.quota(node, who, "has its "+ordinal(zones[r.Zone])+" load balancer in zone "+r.Zone, zones[r.Zone], q.ResourcesPerZone, "resources_per_zone")
+			b.within(node, who, "has its "+ordinal(zones[r.Zone])+" load balancer in zone "+r.Zone, zones[r.Zone], q.ResourcesPerZone, "resources_per_zone")
 		}
 		if n := len(s.Resources); n > q.ResourcesPerService {
-			b.quota(node, who, fmt.Sprintf("has %d load balancers", n), q.ResourcesPerService+1, q.ResourcesPerService, "resources_per_service")
+			b.within(node, who, fmt.Sprintf("has %d load balancers", n), q.ResourcesPerService+1, q.ResourcesPerService, "resources_per_service")
 		}
 		if !s.Absent {
 			services[s.Account]++
-			b.quota(node, who, fmt.Sprintf("is the %s of account %q", ordinal(services[s.Account]), s.Account), services[s.Account], q.ServicesPerAccount, "services_per_account")
+			b.within(node, who, fmt.Sprintf("is the %s of account %q", ordinal(services[s.Account]), s.Account), services[s.Account], q.ServicesPerAccount, "services_per_account")
 		}
 	}
 	for i, e := range b.plan.Endpoints {
 		if !e.Absent {
 			endpoints[e.VPC]++
-			b.quota(b.raw.Endpoints.Entries[i].Key, fmt.Sprintf("endpoint %q", e.Name), fmt.Sprintf("is the %s of vpc %q", ordinal(endpoints[e.VPC]), e.VPC), endpoints[e.VPC], q.EndpointsPerVPC, "endpoints_per_vpc")
+			b.within(b.raw.Endpoints.Entries[i].Key, fmt.Sprintf("endpoint %q", e.Name), fmt.Sprintf("is the %s of vpc %q", ordinal(endpoints[e.VPC]), e.VPC), endpoints[e.VPC], q.EndpointsPerVPC, "endpoints_per_vpc")
 		}
 	}
 }
 
-func (b *builder) quota(node *yaml.Node, who, is string, n, limit int, key string) {
+func (b quotaBuilder) within(node *yaml.Node, who, is string, n, limit int, key string) {
 	if limit > 0 && n == limit+1 {
 		b.problem(node, fmt.Sprintf("write quotas: {%s: %d} where yours is higher", key, n), "%s %s, and the quota is %d", who, is, limit)
 	}

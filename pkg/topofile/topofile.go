@@ -71,12 +71,11 @@ func planOf(name string, text []byte) (*topology.Plan, error) {
 	src := newSource(name, text)
 	var raw rawTopology
 	if read(src, text, &raw) {
-		b := newBuilder(src, &raw)
-		b.build()
+		plan := newDraft(src, &raw).build()
 		if len(src.problems) == 0 {
-			b.plan.File, b.plan.Source = name, bytes.Clone(text)
-			b.plan.Warnings = src.shown(src.warnings)
-			return b.plan, nil
+			plan.File, plan.Source = name, bytes.Clone(text)
+			plan.Warnings = src.shown(src.warnings)
+			return plan, nil
 		}
 	}
 	return nil, src.shown(src.problems)

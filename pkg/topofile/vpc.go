@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -12,27 +11,24 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// vpcs builds the VPCs. Addresses of different VPCs are never compared: that
-// they may overlap is what endpoints are for.
-func (b *builder) vpcs() {
+// vpcBuilder builds VPCs with all that is in them. Addresses of different VPCs
+// are never compared: that they may overlap is what endpoints are for.
+type vpcBuilder struct{ *addresses }
+
+func (b vpcBuilder) build() {
 	if b.raw.VPCs.Node != nil && len(b.raw.VPCs.Entries) == 0 && b.raw.VPCs.Node.Kind != yaml.SequenceNode {
 		b.problem(b.raw.VPCs.Node, "add one: vpc1: {cidr: 10.0.0.0/16, subnets: {...}}", "there are no vpcs")
 	}
 	// Instances last, so that a hint can name subnets of VPCs further down.
-	for i := range b.raw.VPCs.Entries {
-		e := &b.raw.VPCs.Entries[i]
-		b.object("vpc", e.Name, func() { b.vpc(e) })
-	}
-	for i := range b.raw.VPCs.Entries {
-		vpc, e := &b.plan.VPCs[i], &b.raw.VPCs.Entries[i]
-		for j := range e.Value.Instances.Entries {
-			in := &e.Value.Instances.Entries[j]
-			b.object("instance", vpc.Name+"/"+in.Name, func() { b.instance(vpc, in) })
-		}
+	each(b.draft, "vpc", b.raw.VPCs.Entries, b.vpc)
+	for e, vpc := range pairs(b.raw.VPCs.Entries, b.plan.VPCs) {
+		each(b.draft, "instance "+vpc.Name+"/", e.Value.Instances.Entries, func(in *entry[rawInstance]) {
+			instanceBuilder{b.addresses}.instance(vpc, in)
+		})
 	}
 }
 
-func (b *builder) vpc(e *entry[rawVPC]) {
+func (b vpcBuilder) vpc(e *entry[rawVPC]) {
 	who := fmt.Sprintf("vpc %q", e.Name)
 	cidr := b.network(who, "cidr", e.Value.CIDR)
 	vpc := topology.VPC{
@@ -43,10 +39,10 @@ func (b *builder) vpc(e *entry[rawVPC]) {
 		Namespace: e.Name,
 		MTU:       b.can.MTU,
 	}
-	vpc.IPv6CIDR = b.vpcIPv6(who, e.Value.IPv6CIDR)
+	vpc.IPv6CIDR = b.ipv6(who, e.Value.IPv6CIDR)
 	if cidr.IsValid() {
 		vpc.Resolvers = b.can.ResolversOf(cidr)
-		if !b.vpcBlock(who, e.Value.CIDR.Node, cidr) {
+		if !b.block(who, e.Value.CIDR.Node, cidr) {
 			// What is inside the block need not be moved twice.
 			vpc.CIDR = netip.Prefix{}
 		}
@@ -55,19 +51,17 @@ func (b *builder) vpc(e *entry[rawVPC]) {
 	if n := e.Value.Subnets.Node; n != nil && isNull(n) || n != nil && n.Kind == yaml.MappingNode && len(n.Content) == 0 {
 		b.problem(n, "add one: vsw1: {zone: "+b.plan.Region+"a, cidr: 10.0.0.0/24}", "%s has no subnets", who)
 	}
-	for i := range e.Value.Subnets.Entries {
-		s := &e.Value.Subnets.Entries[i]
-		b.object("subnet", e.Name+"/"+s.Name, func() { b.subnet(&vpc, s) })
-	}
-	for i := range e.Value.SecurityGroups.Entries {
-		g := &e.Value.SecurityGroups.Entries[i]
-		b.object("security group", e.Name+"/"+g.Name, func() { b.securityGroup(&vpc, g) })
-	}
+	each(b.draft, "subnet "+e.Name+"/", e.Value.Subnets.Entries, func(s *entry[rawSubnet]) {
+		subnetBuilder{b.draft}.subnet(&vpc, s)
+	})
+	each(b.draft, "security group "+e.Name+"/", e.Value.SecurityGroups.Entries, func(g *entry[rawSecurityGroup]) {
+		securityGroupBuilder{b.draft}.securityGroup(&vpc, g)
+	})
 	b.plan.VPCs = append(b.plan.VPCs, vpc)
 }
 
-// vpcBlock applies the cloud's rules for a VPC's addresses.
-func (b *builder) vpcBlock(who string, node *yaml.Node, cidr netip.Prefix) bool {
+// block applies the cloud's rules for a VPC's addresses.
+func (b vpcBuilder) block(who string, node *yaml.Node, cidr netip.Prefix) bool {
 	for _, f := range b.can.Limits.Forbidden {
 		if f.Overlaps(cidr) {
 			b.problem(node, "use a block of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16", "%s: cidr %s overlaps %s, which a vpc cannot have", who, cidr, f)
@@ -84,196 +78,48 @@ func (b *builder) vpcBlock(who string, node *yaml.Node, cidr netip.Prefix) bool 
 	return true
 }
 
-func (b *builder) mask(who string, node *yaml.Node, cidr netip.Prefix, widest, narrowest int) bool {
-	if cidr.Bits() < widest || cidr.Bits() > narrowest {
-		b.problem(node, fmt.Sprintf("use a mask from /%d to /%d", widest, narrowest), "%s: cidr %s has a mask that %s does not take", who, cidr, b.plan.Cloud)
-		return false
+// ipv6 checks the IPv6 block of a VPC.
+func (b vpcBuilder) ipv6(who string, v value[ipv6Block]) netip.Prefix {
+	block := b.network(who, "ipv6_cidr", prefix(v))
+	if !block.IsValid() {
+		return block
 	}
-	return true
+	usable := false
+	for _, u := range usableIPv6 {
+		usable = usable || derive.Contains(u, block)
+	}
+	switch {
+	case !usable:
+		b.problem(v.Node, "use a block of 2000::/3 or fc00::/7, such as 2001:db8:1::/56", "%s: ipv6_cidr %s is not for networks", who, block)
+	case block.Bits() < widestIPv6 || block.Bits() > narrowestIPv6:
+		b.problem(v.Node, fmt.Sprintf("use a mask from /%d to /%d, such as /56", widestIPv6, narrowestIPv6), "%s: ipv6_cidr %s has a mask that no vpc has", who, block)
+	default:
+		return block
+	}
+	return netip.Prefix{}
 }
 
-func (b *builder) subnet(vpc *topology.VPC, e *entry[rawSubnet]) {
-	who := fmt.Sprintf("subnet %q", e.Name)
-	cidr := b.network(who, "cidr", e.Value.CIDR)
-	subnet := topology.Subnet{
-		Name: e.Name,
-		ID:   b.ids.Subnet(vpc.Name + "/" + e.Name),
-		Zone: e.Value.Zone.V,
-		CIDR: cidr,
-	}
-	if e.Value.Zone.given() {
-		b.zone(who, e.Value.Zone)
-	}
-	if cidr.IsValid() {
-		b.subnetBlock(who, e.Value.CIDR.Node, vpc, cidr)
-		subnet.Gateway = derive.Nth(cidr, b.can.Gateway)
-	}
-	b.subnetIPv6(who, vpc, &subnet, e.Value.IPv6CIDR)
-	vpc.Subnets = append(vpc.Subnets, subnet)
-}
-
-// zone notes a zone that cannot be part of a domain name, and warns of one
-// that seems to be in another region.
-func (b *builder) zone(who string, zone value[string]) {
-	b.name(zone.Node, who, topology.MaxZone)
-	if b.can.RegionalZone && b.plan.Region != "" && !strings.HasPrefix(zone.V, b.plan.Region) {
-		b.warn(zone.Node, "zones of a region begin with its name", "%s: zone %s does not look like one of region %s", who, zone.V, b.plan.Region)
-	}
-}
-
-// subnetBlock applies the cloud's rules for a subnet's addresses.
-func (b *builder) subnetBlock(who string, node *yaml.Node, vpc *topology.VPC, cidr netip.Prefix) {
-	b.mask(who, node, cidr, b.can.Limits.SubnetWidest, b.can.Limits.SubnetNarrowest)
-	if vpc.CIDR.IsValid() && !derive.Contains(vpc.CIDR, cidr) {
-		b.problem(node, fmt.Sprintf("give the subnet a part of %s, or the vpc a block that holds %s", vpc.CIDR, cidr),
-			"%s: cidr %s is not inside vpc %q (%s)", who, cidr, vpc.Name, vpc.CIDR)
-	}
-	for _, other := range vpc.Subnets {
-		if other.CIDR.IsValid() && other.CIDR.Overlaps(cidr) {
-			b.problem(node, "subnets of one vpc must not overlap", "%s: cidr %s overlaps subnet %q (%s)", who, cidr, other.Name, other.CIDR)
-			return
-		}
-	}
-}
-
-func (b *builder) securityGroup(vpc *topology.VPC, e *entry[rawSecurityGroup]) {
-	group := topology.SecurityGroup{Name: e.Name, ID: b.ids.ID("sg", vpc.Name+"/"+e.Name)}
-	who := fmt.Sprintf("security group %q", e.Name)
-	for _, r := range e.Value.Ingress.Items {
-		group.Ingress = append(group.Ingress, b.rule(who, "source", rawRule{r.Protocol, r.Ports, prefix(r.Source), r.Action, r.Priority}))
-	}
-	if e.Value.Egress.Node != nil {
-		group.Egress = []topology.Rule{}
-	}
-	for _, r := range e.Value.Egress.Items {
-		group.Egress = append(group.Egress, b.rule(who, "destination", rawRule{r.Protocol, r.Ports, prefix(r.Destination), r.Action, r.Priority}))
-	}
-	vpc.SecurityGroups = append(vpc.SecurityGroups, group)
-}
-
-// rawRule is a rule of either direction.
-type rawRule struct {
-	Protocol value[string]
-	Ports    value[ports]
-	Peer     value[netip.Prefix]
-	Action   value[string]
-	Priority value[int]
-}
-
-func (b *builder) rule(who, peer string, r rawRule) topology.Rule {
-	span, protocol := r.Ports.or(ports{0, 65535}), topology.Protocol(r.Protocol.V)
-	if r.Ports.given() && (protocol == topology.ICMP || protocol == topology.AllProtocols) {
-		b.problem(r.Ports.Node, "remove ports, or write protocol: tcp or udp", "%s: a rule for %s has no ports", who, r.Protocol.V)
-	}
-	if !b.can.DenyRules && r.Action.V == "deny" {
-		b.problem(r.Action.Node, "leave the rule out: what no rule allows is denied", "%s: security groups of %s cannot deny", who, b.plan.Cloud)
-	}
-	if !b.can.DenyRules && r.Priority.given() {
-		b.problem(r.Priority.Node, "remove it: every rule is asked", "%s: rules of %s have no priority", who, b.plan.Cloud)
-	}
-	return topology.Rule{
-		Deny:      r.Action.V == "deny",
-		Priority:  r.Priority.or(1),
-		Protocol:  protocol,
-		FirstPort: span.First,
-		LastPort:  span.Last,
-		Peer:      b.network(who, peer, r.Peer),
-	}
-}
-
-func (b *builder) instance(vpc *topology.VPC, e *entry[rawInstance]) {
-	who := fmt.Sprintf("instance %q", e.Name)
-	in := topology.Instance{
-		Name:      e.Name,
-		ID:        b.ids.ID("i", vpc.Name+"/"+e.Name),
-		VPC:       vpc.Name,
-		Subnet:    e.Value.Subnet.V,
-		IP:        e.Value.IP.V,
-		Namespace: vpc.Namespace + "." + e.Name,
-		Device:    "eth0",
-		DNSName:   e.Name + "." + vpc.Name + ".internal",
-	}
-	subnet := refer(b, who, e.Value.Subnet, vpc.Subnet)
-	if subnet != nil {
-		in.Zone = subnet.Zone
-	}
-	b.address(who, e.Value.IP, vpc, subnet)
-	in.IPv6 = b.givenIPv6(who, e.Value.IPv6, vpc, subnet)
-	in.SecurityGroups = b.groups(who, vpc, e.Value.SecurityGroups)
-	for _, s := range e.Value.Services.Items {
-		b.instanceService(who, &in, s)
-	}
-	vpc.Instances = append(vpc.Instances, in)
-}
-
-// groups are the names of security groups of a VPC.
-func (b *builder) groups(who string, vpc *topology.VPC, refs sequence[value[string]]) []string {
-	var out []string
-	for _, ref := range refs.Items {
-		group := refer(b, who, ref, vpc.SecurityGroup)
+// upstreams are of the VPC: there is no way out of it, but one may be an
+// endpoint's address, and the server another VPC's.
+func (b vpcBuilder) upstreams(who string, vpc *topology.VPC, refs sequence[value[netip.Addr]]) {
+	for _, v := range refs.Items {
 		switch {
-		case group == nil:
-		case slices.Contains(out, group.Name):
-			b.problem(ref.Node, "remove it", "%s: security group %q is named twice", who, group.Name)
+		case !v.given():
+		case slices.Contains(vpc.Resolvers, v.V):
+			b.problem(v.Node, "name an instance that runs a DNS server", "%s: dns_upstreams: %s is the resolver itself", who, v.V)
+		case vpc.CIDR.IsValid() && !vpc.CIDR.Contains(v.V):
+			b.problem(v.Node, "no VPC has a way out of the lab: name an instance that runs a DNS server, or an endpoint's address", "%s: dns_upstreams: %s is not in it (%s)", who, v.V, vpc.CIDR)
 		default:
-			out = append(out, group.Name)
+			vpc.Upstreams = append(vpc.Upstreams, v.V)
 		}
 	}
-	return out
 }
 
-// listening are the protocols on which a kind of service has its port.
-var listening = map[string][]string{"http": {"tcp"}, "echo": {"tcp", "udp"}, "tcp": {"tcp"}, "udp": {"udp"}}
-
-func (b *builder) instanceService(who string, in *topology.Instance, raw rawInstanceService) {
-	if raw.Node == nil {
-		return
+// healthSource is an address of the shared block at Alibaba Cloud (CLB FAQ,
+// "health checks"), the first subnet's gateway elsewhere.
+func (b vpcBuilder) healthSource(vpc *topology.VPC) netip.Addr {
+	if !b.can.SharedBlock.IsValid() {
+		return vpc.Subnets[0].Gateway
 	}
-	s := topology.InstanceService{Body: raw.Body.or(in.Name)}
-	kinds := 0
-	for _, k := range []struct {
-		kind string
-		port value[int]
-	}{{"http", raw.HTTP}, {"echo", raw.Echo}, {"tcp", raw.TCP}, {"udp", raw.UDP}} {
-		if k.port.given() || k.port.Bad {
-			s.Kind, s.Port = k.kind, uint16(k.port.V)
-			kinds++
-		}
-	}
-	if raw.Command.given() || raw.Command.Bad {
-		s.Kind, s.Argv = "command", raw.Command.V
-		kinds++
-	}
-	if kinds != 1 {
-		b.problem(raw.Node, "write one of http, echo, tcp, udp and command for each service", "%s: a service has %d kinds", who, kinds)
-		return
-	}
-	if s.Kind == "command" || s.Kind == "echo" {
-		s.Body = ""
-		if raw.Body.given() {
-			b.problem(raw.Body.Node, "remove it", "%s: a service of kind %s has no body", who, s.Kind)
-		}
-	}
-	if s.Kind == "command" && raw.Command.given() && len(s.Argv) == 0 {
-		b.problem(raw.Command.Node, "name a program", "%s: the command is empty", who)
-	}
-	if other := sharedPort(in.Services, s); other != "" {
-		b.problem(raw.Node, "give one of them another port", "%s: services %s and %s want the same port %d", who, other, s.Kind, s.Port)
-	}
-	in.Services = append(in.Services, s)
-}
-
-// sharedPort is the kind of a service that listens where s would.
-func sharedPort(all []topology.InstanceService, s topology.InstanceService) string {
-	for _, other := range all {
-		if s.Port == 0 || other.Port != s.Port {
-			continue
-		}
-		for _, protocol := range listening[s.Kind] {
-			if slices.Contains(listening[other.Kind], protocol) {
-				return other.Kind
-			}
-		}
-	}
-	return ""
+	return b.fromShared(vpc, "health/"+vpc.Name)
 }

@@ -1,0 +1,104 @@
+package topofile
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// instanceBuilder builds instances with the services on them.
+type instanceBuilder struct{ *addresses }
+
+func (b instanceBuilder) instance(vpc *topology.VPC, e *entry[rawInstance]) {
+	who := fmt.Sprintf("instance %q", e.Name)
+	in := topology.Instance{
+		Name:      e.Name,
+		ID:        b.ids.ID("i", vpc.Name+"/"+e.Name),
+		VPC:       vpc.Name,
+		Subnet:    e.Value.Subnet.V,
+		IP:        e.Value.IP.V,
+		Namespace: vpc.Namespace + "." + e.Name,
+		Device:    "eth0",
+		DNSName:   e.Name + "." + vpc.Name + ".internal",
+	}
+	subnet := refer(b.draft, who, e.Value.Subnet, vpc.Subnet)
+	if subnet != nil {
+		in.Zone = subnet.Zone
+	}
+	b.address(who, e.Value.IP, vpc, subnet)
+	in.IPv6 = b.givenIPv6(who, e.Value.IPv6, vpc, subnet)
+	in.SecurityGroups = b.groups(who, vpc, e.Value.SecurityGroups)
+	for _, s := range e.Value.Services.Items {
+		b.service(who, &in, s)
+	}
+	vpc.Instances = append(vpc.Instances, in)
+}
+
+func (b instanceBuilder) service(who string, in *topology.Instance, raw rawInstanceService) {
+	if raw.Node == nil {
+		return
+	}
+	s := topology.InstanceService{Body: raw.Body.or(in.Name)}
+	kinds := 0
+	for _, k := range []struct {
+		kind string
+		port value[int]
+	}{{"http", raw.HTTP}, {"echo", raw.Echo}, {"tcp", raw.TCP}, {"udp", raw.UDP}} {
+		if k.port.given() || k.port.Bad {
+			s.Kind, s.Port = k.kind, uint16(k.port.V)
+			kinds++
+		}
+	}
+	if raw.Command.given() || raw.Command.Bad {
+		s.Kind, s.Argv = "command", raw.Command.V
+		kinds++
+	}
+	if kinds != 1 {
+		b.problem(raw.Node, "write one of http, echo, tcp, udp and command for each service", "%s: a service has %d kinds", who, kinds)
+		return
+	}
+	if s.Kind == "command" || s.Kind == "echo" {
+		s.Body = ""
+		if raw.Body.given() {
+			b.problem(raw.Body.Node, "remove it", "%s: a service of kind %s has no body", who, s.Kind)
+		}
+	}
+	if s.Kind == "command" && raw.Command.given() && len(s.Argv) == 0 {
+		b.problem(raw.Command.Node, "name a program", "%s: the command is empty", who)
+	}
+	if other := sharedPort(in.Services, s); other != "" {
+		b.problem(raw.Node, "give one of them another port", "%s: services %s and %s want the same port %d", who, other, s.Kind, s.Port)
+	}
+	in.Services = append(in.Services, s)
+}
+
+// choose decides the addresses of a VPC's instances.
+func (b instanceBuilder) choose(vpc *topology.VPC, raw []entry[rawInstance]) {
+	for e, in := range pairs(raw, vpc.Instances) {
+		in.IP = b.chosen(vpc, in.Subnet, in.IP, "instance", in.Ref(), e.Key)
+		in.MAC = packet.MACOf(in.IP)
+		if subnet, err := vpc.Subnet(in.Subnet); err == nil {
+			in.IPv6 = b.chosenIPv6(vpc, subnet, in.IPv6, in.IP, "instance "+in.Ref())
+		}
+	}
+}
+
+// listening are the protocols on which a kind of service has its port.
+var listening = map[string][]string{"http": {"tcp"}, "echo": {"tcp", "udp"}, "tcp": {"tcp"}, "udp": {"udp"}}
+
+// sharedPort is the kind of a service that listens where s would.
+func sharedPort(all []topology.InstanceService, s topology.InstanceService) string {
+	for _, other := range all {
+		if s.Port == 0 || other.Port != s.Port {
+			continue
+		}
+		for _, protocol := range listening[s.Kind] {
+			if slices.Contains(listening[other.Kind], protocol) {
+				return other.Kind
+			}
+		}
+	}
+	return ""
+}

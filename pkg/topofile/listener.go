@@ -1,0 +1,181 @@
+package topofile
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/plinksim/plinksim/internal/spell"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// listenerBuilder builds the listeners of load balancers.
+type listenerBuilder struct{ *draft }
+
+func (b listenerBuilder) listener(who string, lb *topology.LoadBalancer, raw rawListener) {
+	if raw.Node == nil {
+		return
+	}
+	l := topology.Listener{Protocol: topology.Protocol(raw.Protocol.V), Port: uint16(raw.Port.V), ServerGroup: raw.ServerGroup.V, ProxyProtocol: raw.ProxyProtocol.V}
+	if l.ProxyProtocol != "" && lb.Type != topology.NLB {
+		b.problem(raw.ProxyProtocol.Node, "use an nlb", "%s is a %s, and only an nlb can tell servers who the consumer is", who, lb.Type)
+	}
+	fits := b.fits(who, lb, raw)
+	if l.Protocol.IsHTTP() {
+		b.http(who, lb, &l, raw)
+	} else {
+		l.IdleTimeout = b.idleTimeout(who, l.Protocol, raw.IdleTimeout)
+		b.notHTTP(who, raw)
+	}
+	for _, other := range lb.Listeners {
+		if raw.Port.given() && raw.Protocol.given() && other.Protocol.Transport() == l.Protocol.Transport() && other.Port == l.Port {
+			b.problem(raw.Node, "give one of them another port", "%s: two listeners on %s port %d", who, l.Protocol, l.Port)
+		}
+	}
+	lb.Listeners = append(lb.Listeners, l)
+	if fits {
+		b.group(who, lb, &l, raw.ServerGroup)
+	} else {
+		refer(b.draft, who, raw.ServerGroup, b.plan.ServerGroup)
+	}
+}
+
+// fits says whether a load balancer takes a listener's protocol, and
+// notes where it does not.
+func (b listenerBuilder) fits(who string, lb *topology.LoadBalancer, raw rawListener) bool {
+	if !raw.Protocol.given() {
+		return false
+	}
+	if lb.Type == "" || topology.Protocol(raw.Protocol.V).IsHTTP() == (lb.Type == topology.ALB) {
+		return true
+	}
+	if lb.Type == topology.ALB {
+		b.problem(raw.Protocol.Node, "write protocol: http or https, or type: nlb", "%s: an alb takes http and https, not %s", who, raw.Protocol.V)
+		return false
+	}
+	b.problem(raw.Protocol.Node, "write type: alb, or protocol: tcp", "%s: a listener for %s is an alb's, and its type is %s", who, raw.Protocol.V, lb.Type)
+	return false
+}
+
+// idleTimeout takes any timeout from a second on, so that a test need not wait
+// for what the cloud would at least ask for, and warns.
+func (b listenerBuilder) idleTimeout(who string, protocol topology.Protocol, v value[time.Duration]) time.Duration {
+	otherwise := b.can.TCPIdle
+	if protocol == topology.UDP {
+		otherwise = b.can.UDPIdle
+	}
+	idle := b.span(who, "idle_timeout", v, otherwise, time.Second, 24*time.Hour)
+	least, most := b.can.Limits.TCPIdleMin, b.can.Limits.TCPIdleMax
+	if v.given() && protocol == topology.TCP && most > 0 && (idle < least || idle > most) {
+		b.warn(v.Node, "it is used as it is", "%s: idle_timeout %s is outside what %s takes, %s to %s", who, short(idle), b.plan.Cloud, short(least), short(most))
+	}
+	return idle
+}
+
+// notHTTP notes what only a listener of layer 7 has.
+func (b listenerBuilder) notHTTP(who string, raw rawListener) {
+	for _, key := range []struct {
+		name string
+		node *yaml.Node
+	}{
+		{"request_timeout", raw.RequestTimeout.Node}, {"rules", raw.Rules.Node},
+		{"forwarded", raw.Forwarded.Node}, {"certificates", raw.Certificates.Node},
+	} {
+		if key.node != nil && raw.Protocol.given() {
+			b.problem(key.node, "remove "+key.name, "%s: %s is for http and https listeners, and this one is for %s", who, key.name, raw.Protocol.V)
+		}
+	}
+}
+
+// http is what a listener of layer 7 has beyond the others.
+func (b listenerBuilder) http(who string, lb *topology.LoadBalancer, l *topology.Listener, raw rawListener) {
+	if n := raw.Certificates.Node; n != nil && l.Protocol == topology.HTTP {
+		b.problem(n, "write protocol: https, or remove certificates", "%s: certificates are for https listeners, and this one is for http", who)
+	}
+	l.HTTP = &topology.HTTPListener{Forwarded: b.can.HTTP.Forwarded}
+	b.timeouts(who, l, raw)
+	if raw.Forwarded.Node != nil {
+		l.HTTP.Forwarded = b.forwarded(who, raw)
+	}
+	for _, c := range raw.Certificates.Items {
+		l.HTTP.Certificates = append(l.HTTP.Certificates, topology.CertificateFiles{Certificate: c.Certificate.V, Key: c.Key.V})
+	}
+	for _, r := range raw.Rules.Items {
+		ruleBuilder{b.draft}.rule(who, lb, l, r)
+	}
+	slices.SortStableFunc(l.HTTP.Rules, func(a, b topology.ListenerRule) int { return cmp.Compare(a.Priority, b.Priority) })
+}
+
+// timeouts takes any timeout from a second on, as idleTimeout does. AWS has
+// one for both sides.
+func (b listenerBuilder) timeouts(who string, l *topology.Listener, raw rawListener) {
+	profile, most := b.can.HTTP, b.can.HTTP.Limits
+	l.IdleTimeout = b.timeout(who, "idle_timeout", raw.IdleTimeout, profile.Idle, most.Idle)
+	request := profile.Request
+	if profile.OneTimeout {
+		request = l.IdleTimeout
+	}
+	l.HTTP.RequestTimeout = b.timeout(who, "request_timeout", raw.RequestTimeout, request, most.Request)
+}
+
+func (b listenerBuilder) timeout(who, key string, v value[time.Duration], otherwise, most time.Duration) time.Duration {
+	d := b.span(who, key, v, otherwise, time.Second, 24*time.Hour)
+	if most > 0 && d > most {
+		b.warn(v.Node, "it is used as it is", "%s: %s %s is outside what %s takes, 1s to %s", who, key, short(d), b.plan.Cloud, short(most))
+	}
+	return d
+}
+
+func (b listenerBuilder) forwarded(who string, raw rawListener) []string {
+	known := []string{"proto", "port", "client_port", "slb_id"}
+	out := []string{}
+	for _, v := range raw.Forwarded.Items {
+		switch {
+		case !v.given():
+		case !slices.Contains(known, v.V):
+			b.problem(v.Node, spell.Suggest(v.V, known), "%s: forwarded: there is no %q; there are %s", who, v.V, spell.List(known))
+		case slices.Contains(out, v.V):
+			b.problem(v.Node, "remove it", "%s: forwarded: %s is named twice", who, v.V)
+		default:
+			out = append(out, v.V)
+		}
+	}
+	return out
+}
+
+// group checks that a listener can lead to a group. An HTTP group may
+// be behind https too, where the load balancer ends TLS.
+func (b listenerBuilder) group(who string, lb *topology.LoadBalancer, l *topology.Listener, ref value[string]) {
+	group := refer(b.draft, who, ref, b.plan.ServerGroup)
+	if group == nil || b.bad["server group "+group.Name] {
+		return
+	}
+	want := []string{string(l.Protocol)}
+	if l.Protocol.IsHTTP() && (l.Protocol == topology.HTTPS || b.can.HTTP.HTTPSBehindHTTP) {
+		want = []string{string(topology.HTTP), string(topology.HTTPS)}
+	}
+	if l.Protocol != "" && !slices.Contains(want, string(group.Protocol)) {
+		b.problem(ref.Node, fmt.Sprintf("use a server group with protocol: %s", spell.Either(want)),
+			"%s: listener %s port %d leads to server group %q, which is for %s", who, l.Protocol, l.Port, group.Name, group.Protocol)
+	}
+	b.reachable(who, lb, *l, group, ref.Node)
+	if lb.VPC != "" && group.VPC != lb.VPC {
+		b.problem(ref.Node, "a load balancer serves its own vpc", "%s is in vpc %q, and server group %q in vpc %q", who, lb.VPC, group.Name, group.VPC)
+	}
+	if group.Persistence != nil && lb.Type == topology.ALB && !lb.CrossZone && !b.can.HTTP.Limits.PersistenceInZones {
+		b.problem(ref.Node, "write cross_zone: true, or remove the group's persistence", "%s: server group %q has persistence, which %s does not have where nodes keep to the servers of their zones", who, group.Name, b.plan.Cloud)
+	}
+}
+
+// reachable notes servers that a load balancer has no NAT IP to reach.
+func (b listenerBuilder) reachable(who string, lb *topology.LoadBalancer, l topology.Listener, group *topology.ServerGroup, node *yaml.Node) {
+	switch {
+	case group.IPv6 && !lb.DualStack:
+		b.problem(node, "write ip_address_type: dualstack in it", "%s leads to server group %q, whose servers have IPv6, and is not dualstack", who, group.Name)
+	case lb.DualStack && l.Protocol == topology.UDP && !group.IPv6 && b.can.IPv6ServersOfUDP:
+		b.problem(node, "use a server group with ip_address_type: ipv6", "%s is dualstack, and a udp listener of it needs servers with IPv6", who)
+	}
+}

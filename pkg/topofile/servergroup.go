@@ -1,0 +1,205 @@
+package topofile
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/plinksim/plinksim/internal/spell"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// serverGroupBuilder builds server groups.
+type serverGroupBuilder struct{ *draft }
+
+func (b serverGroupBuilder) build() {
+	// What a group is called and how it is probed by default depends on who
+	// uses it.
+	for _, lb := range b.raw.LoadBalancers.Entries {
+		for _, l := range lb.Value.Listeners.Items {
+			used := []string{l.ServerGroup.V}
+			for _, rule := range l.Rules.Items {
+				used = append(used, rule.ServerGroup.V)
+			}
+			for _, group := range used {
+				if b.balancerOf[group] == "" {
+					b.balancerOf[group] = topology.LoadBalancerType(lb.Value.Type.V)
+				}
+			}
+		}
+	}
+	each(b.draft, "server group", b.raw.ServerGroups.Entries, b.group)
+}
+
+func (b serverGroupBuilder) group(e *entry[rawServerGroup]) {
+	who := fmt.Sprintf("server group %q", e.Name)
+	group := topology.ServerGroup{
+		Name:      e.Name,
+		ID:        b.ids.ServerGroup(e.Name, b.balancerOf[e.Name]),
+		VPC:       e.Value.VPC.V,
+		Protocol:  topology.Protocol(e.Value.Protocol.or(string(topology.TCP))),
+		Scheduler: topology.Scheduler(e.Value.Scheduler.V),
+		FailOpen:  e.Value.FailOpen.or(b.can.FailOpen[b.balancerOf[e.Name]]),
+		SlowStart: b.span(who, "slow_start", e.Value.SlowStart, 0, 0, 15*time.Minute),
+		IPv6:      e.Value.IPAddressType.V == "ipv6",
+	}
+	if group.Scheduler == "" {
+		group.Scheduler = b.usualScheduler(group.Protocol)
+	}
+	group.Deregistration, group.Unhealthy = b.leaving(who, group.Protocol, e.Value)
+	group.HealthCheck = healthCheckBuilder{b.draft}.check(who, group, e.Value.HealthCheck)
+	b.http(who, &group, e.Value)
+	weights := 0
+	vpc := refer(b.draft, who, e.Value.VPC, b.plan.VPC)
+	for _, raw := range e.Value.Servers.Items {
+		server := topology.Server{Port: uint16(raw.Port.V), Weight: raw.Weight.or(100)}
+		weights += server.Weight
+		in := b.instance(who, vpc, raw.Instance)
+		if in == nil {
+			continue
+		}
+		server.Instance, server.Zone = in.Ref(), in.Zone
+		if subnet, err := vpc.Subnet(in.Subnet); err == nil && group.IPv6 && !subnet.IPv6CIDR.IsValid() {
+			b.problem(raw.Instance.Node, "write an ipv6_cidr in subnet "+subnet.Name, "%s: server %s has no IPv6 address", who, raw.Instance.V)
+		}
+		for _, other := range group.Servers {
+			if other.Instance == server.Instance && other.Port == server.Port && raw.Port.given() {
+				b.problem(raw.Node, "remove one of them", "%s: server %s port %d is named twice", who, raw.Instance.V, server.Port)
+				break
+			}
+		}
+		group.Servers = append(group.Servers, server)
+	}
+	if n := e.Value.Servers.Node; n != nil && n.Kind == yaml.SequenceNode && (len(n.Content) == 0 || weights == 0) {
+		b.warn(n, "add a server with a weight above 0", "%s: no server takes new sessions", who)
+	}
+	b.plan.ServerGroups = append(b.plan.ServerGroups, group)
+}
+
+// usualScheduler is the cloud's; of layer 7 all begin with the same one.
+func (b serverGroupBuilder) usualScheduler(protocol topology.Protocol) topology.Scheduler {
+	if protocol.IsHTTP() {
+		return topology.WeightedRoundRobin
+	}
+	return b.can.Scheduler
+}
+
+// leaving is what becomes of sessions whose server takes no new ones.
+func (b serverGroupBuilder) leaving(
+	who string, protocol topology.Protocol, raw rawServerGroup,
+) (deregistration, unhealthy topology.Leaving) {
+	usual := b.can.Deregistration
+	if protocol == topology.UDP {
+		usual = b.can.UDPDeregistration
+	}
+	read := func(key string, r rawLeaving, otherwise topology.Leaving) topology.Leaving {
+		if b.can.DelayEndsSessions {
+			otherwise.Terminate = r.Delay.given()
+		}
+		return topology.Leaving{
+			Delay:     b.span(who, key+" delay", r.Delay, otherwise.Delay, 0, 100*time.Hour),
+			Terminate: r.Terminate.or(otherwise.Terminate),
+		}
+	}
+	return read("deregistration", raw.Deregistration, usual), read("unhealthy", raw.Unhealthy, b.can.Unhealthy)
+}
+
+// instance finds a server's instance, which must be in the group's VPC:
+// a name alone means the one there.
+func (b serverGroupBuilder) instance(who string, vpc *topology.VPC, ref value[string]) *topology.Instance {
+	if vpc == nil || !ref.given() {
+		return nil
+	}
+	for i := range vpc.Instances {
+		if in := &vpc.Instances[i]; in.Name == ref.V || in.Ref() == ref.V {
+			return in
+		}
+	}
+	if in, err := b.plan.Instance(ref.V); err == nil {
+		b.problem(ref.Node, "servers are in the vpc of their group", "%s: server %s is in vpc %q, and the group in vpc %q", who, ref.V, in.VPC, vpc.Name)
+		return nil
+	}
+	known := spell.Names(vpc.Instances, func(i *topology.Instance) string { return i.Name })
+	b.problem(ref.Node, spell.Suggest(ref.V, known), "%s: vpc %q has no instance %q", who, vpc.Name, ref.V)
+	return nil
+}
+
+// http is what a server group of layer 7 has beyond the others.
+func (b serverGroupBuilder) http(who string, group *topology.ServerGroup, raw rawServerGroup) {
+	if !group.Protocol.IsHTTP() {
+		for _, key := range []struct {
+			name string
+			node *yaml.Node
+		}{{"persistence", nodeOf(raw.Persistence)}, {"keepalive", raw.Keepalive.Node}} {
+			if key.node != nil {
+				b.problem(key.node, "write protocol: http, or remove "+key.name, "%s: %s is for http and https groups, and this one is for %s", who, key.name, group.Protocol)
+			}
+		}
+		return
+	}
+	group.Keepalive = raw.Keepalive.or(b.can.HTTP.Keepalive)
+	if raw.Persistence != nil {
+		group.Persistence = b.persistence(who, raw.Persistence)
+	}
+}
+
+func (b serverGroupBuilder) persistence(who string, raw *rawPersistence) *topology.Persistence {
+	bounds := b.can.HTTP.Limits
+	p := b.can.HTTP.Persistence
+	p.Mode = raw.Mode.or("insert")
+	if p.Mode == "insert" {
+		p.Timeout = b.span(who, "persistence timeout", raw.Timeout, p.Timeout, time.Second, bounds.Persistence)
+		if raw.Cookie.given() {
+			b.problem(raw.Cookie.Node, "remove it, or write mode: rewrite", "%s: the cookie that is inserted is called %s", who, p.Cookie)
+		}
+		return &p
+	}
+	if !bounds.Rewrite {
+		b.problem(raw.Mode.Node, "write mode: insert", "%s: %s has no persistence that rewrites a cookie", who, b.plan.Cloud)
+	}
+	p.Cookie, p.Timeout, p.Renew = raw.Cookie.V, 0, false
+	if !isToken(p.Cookie) && !raw.Cookie.Bad {
+		b.problem(cmp.Or(raw.Cookie.Node, raw.Node), "write cookie: NAME, the cookie that the servers set", "%s: persistence by rewriting needs the name of a cookie", who)
+	}
+	if raw.Timeout.given() {
+		b.problem(raw.Timeout.Node, "remove it: the server says how long its cookie lives", "%s: the timeout is of an inserted cookie", who)
+	}
+	return &p
+}
+
+// choose gives servers the addresses of their instances.
+func (b serverGroupBuilder) choose() {
+	for i := range b.plan.ServerGroups {
+		group := &b.plan.ServerGroups[i]
+		for j := range group.Servers {
+			in, err := b.plan.Instance(group.Servers[j].Instance)
+			switch {
+			case err != nil:
+			case group.IPv6:
+				group.Servers[j].IP = in.IPv6
+			default:
+				group.Servers[j].IP = in.IP
+			}
+		}
+	}
+}
+
+func nodeOf(p *rawPersistence) *yaml.Node {
+	if p == nil {
+		return nil
+	}
+	return p.Node
+}
+
+// isToken is what may be the name of a cookie (RFC 6265, 4.1.1).
+func isToken(s string) bool {
+	for _, r := range s {
+		if r <= ' ' || r >= 0x7f || strings.ContainsRune(`()<>@,;:\"/[]?={}`, r) {
+			return false
+		}
+	}
+	return s != ""
+}
