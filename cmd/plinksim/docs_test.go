@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/plinktest"
 	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -47,6 +48,7 @@ func markdown(t *testing.T) []string {
 // beside it, are left out.
 func TestTheCommandsOfTheDocumentsWork(t *testing.T) {
 	plinktest.Require(t)
+	testenv.NeedNoRace(t)
 	cache := t.TempDir() // all documents build the same
 	for _, file := range markdown(t) {
 		commands := strings.Join(blocks(t, file, "sh"), "")

@@ -11,12 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/plinksim/plinksim/internal/golden"
+	"github.com/plinksim/plinksim/internal/testenv"
 )
 
 // The scripts in testdata/scripts are stories of what a user types and sees.
 // They run the program as it is built, each with a state directory of its own.
 // Those that need root say so in their first line: "[!root] stop".
 func TestScripts(t *testing.T) {
+	testenv.NeedNoRace(t)
 	bin := buildProgram(t)
 	if os.Geteuid() != 0 {
 		t.Log("the scripts that make namespaces end at once: they need root")

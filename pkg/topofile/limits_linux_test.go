@@ -22,7 +22,7 @@ func TestReadingAFileTakesMemoryInProportionToIt(t *testing.T) {
 		require.Less(t, len(err.Error()), 50_000, "what is shown is bounded")
 		return
 	}
-	testenv.NeedSpeed(t)
+	testenv.NeedNoRace(t)
 	memory := func(name string) int64 {
 		cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
 		cmd.Env = append(os.Environ(), readEnv+"="+name)
