@@ -20,14 +20,14 @@ type Options struct {
 	Seconds float64
 	// Only chooses the workloads whose name it matches; nil means all.
 	Only *regexp.Regexp
-	// Quiet is how long to wait before each measurement until the machine does
-	// nothing else; 0 does not wait.
+	// Quiet is how long to wait before each measurement until the machine is
+	// idle; 0 does not wait.
 	Quiet time.Duration
 	// Paths are "core", "kernel" or both; none means both.
 	Paths []string
 	// Workers are the threads that carry the core's packets; 0 means 1.
 	Workers int
-	// Progress hears what is being done; it may be nil.
+	// Progress is called with what is being done; it may be nil.
 	Progress lab.Progress
 }
 
@@ -181,7 +181,7 @@ func (p *path) measure(ctx context.Context, o Options, w workload) (*measurement
 	if err != nil {
 		return nil, err
 	}
-	if err := sleep(ctx, job.For-20*time.Millisecond); err != nil { // while the client is still at it
+	if err := sleep(ctx, job.For-20*time.Millisecond); err != nil { // while the client still sends
 		return nil, err
 	}
 	last, err := p.sample(ctx)

@@ -45,7 +45,7 @@ func needLab(t *testing.T) {
 
 func TestEveryWorkloadPassesBothPaths(t *testing.T) {
 	needLab(t)
-	report, err := Run(t.Context(), Options{Rounds: 1, Seconds: 0.1})
+	report, err := Run(t.Context(), Options{Rounds: 1, Seconds: 0.3})
 	require.NoError(t, err)
 	require.Len(t, report.Runs, 2*len(workloads()))
 	for _, f := range report.Figures {

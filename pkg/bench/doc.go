@@ -3,7 +3,7 @@
 // [Run] builds the same topology twice: two VPCs with an instance each, their
 // bridges, and an endpoint and a load balancer whose ENIs end in a data plane
 // namespace. In the first, the core, that namespace belongs to a running lab;
-// in the second, the kernel, the very same devices have addresses there, and
+// in the second, the kernel, the same devices have addresses there, and
 // nftables translates both addresses of every packet (SNAT and DNAT). The
 // workloads run through the two in turn, so that both see the same machine:
 //
@@ -11,7 +11,7 @@
 //	report.WriteTable(os.Stdout)
 //	err = report.WriteHTML(file)
 //
-// What generates and takes the load are processes of their own, this program
-// started again inside the instances: whoever imports the package calls
-// [Generate] where the first argument is [GeneratorCommand].
+// The load is generated and received by separate processes: this program,
+// started again inside the instances. A program that imports the package calls
+// [Generate] where its first argument is [GeneratorCommand].
 package bench

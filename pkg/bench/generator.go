@@ -16,7 +16,7 @@ const GeneratorCommand = "__bench"
 // order is what a generator is asked to do, a line of JSON on its input.
 type order struct {
 	Do      string        `json:"do"`          // serve, count, bulk, small, paced, request or connect
-	To      netip.Addr    `json:"to,omitzero"` // whom to load
+	To      netip.Addr    `json:"to,omitzero"` // the address to load
 	Streams int           `json:"streams,omitempty"`
 	Rate    int           `json:"rate,omitempty"` // datagrams per second
 	WarmUp  time.Duration `json:"warm_up,omitempty"`
@@ -53,7 +53,7 @@ func Generate(orders io.Reader, answers io.Writer) int {
 	for {
 		var o order
 		if err := in.Decode(&o); err != nil {
-			return 0 // whoever gave orders has gone
+			return 0 // the process that gave orders is gone
 		}
 		a, err := g.obey(o)
 		if err != nil {
@@ -91,7 +91,7 @@ func (g *generator) obey(o order) (a answer, err error) {
 	case "connect":
 		return connectRequestClose(o)
 	}
-	return a, fmt.Errorf("an order that nobody knows: %q", o.Do)
+	return a, fmt.Errorf("unknown order %q", o.Do)
 }
 
 // window tells when a workload begins to count and when it ends.

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	_ "embed" // the page
 	"fmt"
 	"html/template"
 	"io"
@@ -16,7 +17,8 @@ func (r *Report) WriteHTML(w io.Writer) error {
 // WriteSVG writes the plots alone, one below the other.
 func (r *Report) WriteSVG(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif">`+"\n", plotWidth, (plotHeight+plotTitle)*len(r.Figures))
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif">`+"\n",
+		plotWidth, (plotHeight+plotTitle)*len(r.Figures))
 	for i, f := range r.Figures {
 		fmt.Fprintf(&b, `<g transform="translate(0 %d)"><text x="4" y="16" font-size="13">%s: %s, %s</text><g transform="translate(0 %d)">%s</g></g>`+"\n",
 			i*(plotHeight+plotTitle), template.HTMLEscapeString(f.Workload), f.Metric, f.Unit, plotTitle, plotBody(f))
@@ -94,36 +96,7 @@ func axisEnd(f Figure) float64 {
 	return end
 }
 
-var page = template.Must(template.New("report").Funcs(template.FuncMap{"plot": plot, "number": number}).Parse(`<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>plinksim bench</title>
-<style>
-body { font-family: sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222 }
-table { border-collapse: collapse }
-td, th { padding: 0.2em 0.8em; border-bottom: 1px solid #ddd; text-align: left }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
-</style>
-</head>
-<body>
-<h1>plinksim bench</h1>
-<p>The same topology twice: <b>core</b> has plinksim's data plane between its two VPCs, <b>kernel</b> a router
-with nftables SNAT and DNAT on the same devices. Medians of {{.Rounds}} rounds of {{.Seconds}} s in turn; the
-ratio is the median of the rounds' ratios.</p>
-<p>{{.Machine.CPU}}, {{.Machine.CPUs}} CPUs, {{.Machine.MemoryMB}} MB, Linux {{.Machine.Kernel}} ({{.Machine.Arch}}),
-{{.Started.Format "2006-01-02 15:04 MST"}}.</p>
-<table>
-<tr><th>workload<th>metric<th>unit<th class="n">core<th class="n">kernel<th class="n">core/kernel</tr>
-{{- range .Figures}}
-<tr><td>{{.Workload}}<td>{{.Metric}}<td>{{.Unit}}<td class="n">{{number .Core .CoreMedian}}<td class="n">{{number .Kernel .KernelMedian}}<td class="n">{{if .Ratio}}{{printf "%.2f" .Ratio}}{{else}}-{{end}}</tr>
-{{- end}}
-</table>
-{{- range .Figures}}
-<h3>{{.Workload}}: {{.Metric}}, {{.Unit}} ({{if .Lower}}less{{else}}more{{end}} is better)</h3>
-<p>{{.Doc}}</p>
-{{plot .}}
-{{- end}}
-</body>
-</html>
-`))
+//go:embed report.html.tmpl
+var pageText string
+
+var page = template.Must(template.New("report").Funcs(template.FuncMap{"plot": plot, "number": number}).Parse(pageText))

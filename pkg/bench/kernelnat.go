@@ -17,8 +17,8 @@ import (
 )
 
 // translateInKernel makes the data plane namespace of a topology a router
-// whose nftables do what the core does: who speaks to the endpoint's address
-// is brought to the server, which sees the node's NAT IP.
+// whose nftables do what the core does: packets to the endpoint's address go
+// to the server, which sees the node's NAT IP as their source.
 func translateInKernel(dir string, plan *topology.Plan) error {
 	ns, err := host.Open(dir, plan.Dataplane)
 	if err != nil {

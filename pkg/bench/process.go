@@ -66,7 +66,7 @@ func (p *process) give(o order) error {
 }
 
 // wait waits for the answer to the last order. When ctx ends before that, the
-// process is not to be used any more.
+// process must not be used again.
 func (p *process) wait(ctx context.Context) (a answer, err error) {
 	stop := context.AfterFunc(ctx, func() { _ = p.out.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()

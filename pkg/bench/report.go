@@ -11,8 +11,8 @@ import (
 	"github.com/plinksim/plinksim/pkg/status"
 )
 
-// ReportVersion is the form of a Report in JSON. It changes when a field that
-// was there changes its meaning or goes.
+// ReportVersion is the form of a Report in JSON. It changes when a field
+// changes its meaning or is removed.
 const ReportVersion = 1
 
 // Report is everything that one Run measured.
@@ -124,7 +124,7 @@ func (f *Figure) summarise() {
 	f.Ratio = median(ratios)
 }
 
-// median is 0 of nothing.
+// median is 0 for an empty list.
 func median(values []float64) float64 {
 	if len(values) == 0 {
 		return 0
@@ -168,7 +168,7 @@ func (f *Figure) ratio() string {
 	return fmt.Sprintf("%.2f %s", f.Ratio, verdict)
 }
 
-// number is a figure with three digits that say something.
+// number is a figure with three significant digits.
 func number(all []float64, v float64) string {
 	switch {
 	case len(all) == 0:

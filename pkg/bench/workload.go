@@ -53,7 +53,7 @@ type metric struct {
 // measurement is what was counted during one window of a workload.
 type measurement struct {
 	elapsed time.Duration
-	cpu     time.Duration // all CPUs of the machine, whoever used them
+	cpu     time.Duration // all CPUs of the machine, used by any process
 	bytes   float64       // that arrived
 	packets float64       // datagrams that arrived
 	client  answer
