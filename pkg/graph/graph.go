@@ -1,10 +1,10 @@
 // Package graph draws a topology: VPCs with their subnets and what is in them,
-// the ways from endpoints over endpoint services and load balancers to servers,
-// and, where a lab runs, the state of each.
+// the routes from endpoints through endpoint services and load balancers to
+// servers, and, where a lab runs, the state of each.
 //
-// Of makes a Graph, which knows nothing of topologies any more; Mermaid, DOT
-// and SVG write it down. All of it is pure, and the same topology in the same
-// state is the same text.
+// Of makes a Graph, which no longer knows the topology; Mermaid, DOT and SVG
+// write it as text. All of it is pure: the same topology in the same state gives
+// the same text.
 package graph
 
 import (
@@ -31,28 +31,28 @@ type Box struct {
 	Label  string
 }
 
-// Node is something that packets come from, go to or pass.
+// Node is a sender, a receiver or a stage of packets.
 type Node struct {
-	ID    string // as a Box's
-	Box   string // the ID of the box that it is in, or "" for what is in no VPC
+	ID    string // unique, as the ID of a Box
+	Box   string // the ID of the box around it, or "" for a node outside of all VPCs
 	Kind  Kind
 	Label []string // lines
 }
 
-// Kind tells nodes apart, so that each kind has its shape.
+// Kind gives a node its shape.
 type Kind uint8
 
-// What a topology has.
+// The kinds of nodes.
 const (
 	Instance Kind = iota
 	EndpointENI
-	ReverseENI // of an endpoint that connections come out of
+	ReverseENI // of a reverse endpoint, from which connections come
 	Service
 	BalancerNode
 	Gateway // a NAT gateway
 )
 
-// Edge is a way that packets go.
+// Edge is a route of packets.
 type Edge struct {
 	From, To string // IDs of nodes
 	Label    string
@@ -62,15 +62,15 @@ type Edge struct {
 // State says whether packets pass an Edge.
 type State uint8
 
-// Without a running lab nobody knows.
+// The states of edges. Without a running lab all are Unknown.
 const (
 	Unknown State = iota
 	Passes
-	Waits // for somebody's consent, or for the data plane
+	Waits // for the provider's decision, or for the data plane
 	Fails
 )
 
-// Live is what is known of a running lab. The zero value is no lab.
+// Live is the state of a running lab. The zero value means that none runs.
 type Live struct {
 	Zones   map[string]Zone         // by ENI of the endpoint: ep1@zone
 	Servers map[netip.AddrPort]bool // whether they are healthy
@@ -161,7 +161,7 @@ func (d *drawing) eni(n Node, eni topology.ENI) {
 	d.Nodes = append(d.Nodes, n)
 }
 
-// edge draws one arrow where several ways in the same state have the same ends.
+// edge draws one arrow for all routes with the same ends and the same state.
 func (d *drawing) edge(e Edge) {
 	for i := range d.Edges {
 		if old := &d.Edges[i]; old.From == e.From && old.To == e.To && old.State == e.State {
@@ -172,9 +172,9 @@ func (d *drawing) edge(e Edge) {
 	d.Edges = append(d.Edges, e)
 }
 
-// gateway draws a NAT gateway, and a way for each of its entries from the
-// endpoint's ENI to the instance that has the address; the way from the gateway
-// to the ENI is that of the service.
+// gateway draws a NAT gateway and, for each of its entries, a route from the
+// endpoint's ENI to the instance that has the address. The route from the
+// gateway to the ENI is the service's.
 func (d *drawing) gateway(gw *topology.NATGateway) {
 	d.eni(Node{ID: id("gateway", gw.Name), Kind: Gateway, Label: []string{gw.ENI.Name, "NAT gateway " + gw.ENI.IP.String()}}, gw.ENI)
 	for _, entry := range gw.Entries {
@@ -234,8 +234,8 @@ func (d *drawing) listener(l *topology.LoadBalancer, node *topology.Node, from s
 	}
 }
 
-// id is an identifier that every format takes, another one for other names:
-// names are of a to z, 0 to 9 and "-".
+// id is an identifier that every format accepts. Different names have different
+// identifiers: names consist of a to z, 0 to 9 and "-".
 func id(kind string, names ...string) string {
 	for i, name := range names {
 		names[i] = strings.ReplaceAll(name, "-", "_1")

@@ -61,17 +61,17 @@ func TestDrawingsAreWhole(t *testing.T) {
 			g := graph.Of(plan, graph.Live{})
 			known := map[string]bool{}
 			for _, b := range g.Boxes {
-				require.False(t, known[b.ID], "two are called %s", b.ID)
+				require.False(t, known[b.ID], "two have the ID %s", b.ID)
 				known[b.ID] = true
-				require.True(t, b.Parent == "" || known[b.Parent], "%s is in a box that is nowhere", b.ID)
+				require.True(t, b.Parent == "" || known[b.Parent], "the box around %s is missing", b.ID)
 			}
 			for _, n := range g.Nodes {
-				require.False(t, known[n.ID], "two are called %s", n.ID)
+				require.False(t, known[n.ID], "two have the ID %s", n.ID)
 				known[n.ID] = true
-				require.True(t, n.Box == "" || known[n.Box], "%s is in a box that is nowhere", n.ID)
+				require.True(t, n.Box == "" || known[n.Box], "the box around %s is missing", n.ID)
 			}
 			for _, e := range g.Edges {
-				require.True(t, known[e.From] && known[e.To], "%s to %s has an end that is nowhere", e.From, e.To)
+				require.True(t, known[e.From] && known[e.To], "an end of %s to %s is missing", e.From, e.To)
 			}
 			isXML(t, g.SVG())
 			for _, text := range []string{g.Mermaid(), g.DOT(), g.SVG()} {

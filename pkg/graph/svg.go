@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// The measures of a drawing, in pixels. Text is 13 pixels of a sans-serif, of
-// which a character takes about 7.
+// The measures of a drawing, in pixels. Text is a sans-serif of 13 pixels, in
+// which a character is about 7 wide.
 const (
 	narrowest    = 150 // node
 	nodeHeight   = 44
@@ -19,9 +19,9 @@ const (
 	perCharacter = 8
 )
 
-// SVG draws the graph: those who call on the left, endpoint services in the
-// middle, those who serve on the right. It is one file without references to
-// others.
+// SVG draws the graph: the VPCs of callers on the left, endpoint services in the
+// middle, the VPCs of servers on the right. It is one file without references
+// to others.
 func (g *Graph) SVG() string {
 	l := layout{g: g, at: map[string]point{}}
 	l.place()

@@ -13,9 +13,9 @@
 // tests do not see each other. It needs root.
 //
 // Connections are opened with the dialer, the resolver and the HTTP client of
-// an instance. A goroutine that enters a namespace and then uses net/http or a
-// name would not do: both go on in other goroutines, on threads that are not
-// in that namespace.
+// an instance. It does not work to enter a namespace and then use net/http or
+// look up a name: both continue in other goroutines, on threads that are not in
+// that namespace.
 package plinktest
 
 import (
@@ -40,8 +40,8 @@ import (
 
 // Main is the TestMain of packages whose labs have "command:" services or
 // that call Instance.Command: such programs start as another run of the test
-// binary, which then becomes them. It also removes what labs of test binaries
-// left that were killed.
+// binary, which then becomes them. It also removes the labs of test binaries
+// that were killed.
 func Main(m *testing.M) {
 	if len(os.Args) > 4 && os.Args[1] == lab.EnterCommand {
 		fmt.Fprintln(os.Stderr, host.Exec(os.Args[2], os.Args[3], os.Args[4:], os.Environ()))
@@ -58,8 +58,8 @@ func Main(m *testing.M) {
 // prefix begins the names of the directories that labs of tests are in.
 const prefix = "plinktest"
 
-// reap removes the labs whose locks nobody holds. Those that were made less
-// than age ago may be just about to take theirs.
+// reap removes the labs whose locks are free. A lab younger than age may be
+// about to take its lock, and stays.
 func reap(tmp string, age time.Duration) error {
 	found, err := filepath.Glob(filepath.Join(tmp, prefix+"*", "*"))
 	if err != nil {
@@ -74,7 +74,7 @@ func reap(tmp string, age time.Duration) error {
 		}
 		lock, err := dir.Lock()
 		if err != nil {
-			continue // it is somebody's
+			continue // its test still runs
 		}
 		errs = append(errs, lab.Clear(context.Background(), dir, lock), os.Remove(filepath.Dir(path)))
 		lock.Release()
