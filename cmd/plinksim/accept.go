@@ -8,12 +8,12 @@ import (
 
 // accept and reject are short for the commands of connection.
 
-func newAccept() *cobra.Command { return short("accept", topology.VerbAccept) }
+func newAccept() *cobra.Command { return short(topology.VerbAccept) }
 
-func newReject() *cobra.Command { return short("reject", topology.VerbReject) }
+func newReject() *cobra.Command { return short(topology.VerbReject) }
 
-func short(path string, verb topology.Verb) *cobra.Command {
+func short(verb topology.Verb) *cobra.Command {
 	op := operationOf(verb)
-	op.path = path
+	op.path = op.also
 	return op.command()
 }

@@ -24,7 +24,7 @@ and the endpoint's name leads to the others.`),
 
 var connectionOperations = []operation{
 	{
-		verb: topology.VerbAccept, path: "connection accept", args: "SERVICE ENDPOINT", keys: "service endpoint",
+		verb: topology.VerbAccept, path: "connection accept", also: "accept", args: "SERVICE ENDPOINT", keys: "service endpoint",
 		short: "Let an endpoint connect to an endpoint service",
 		long: `Accept an endpoint's connection as the owner of the endpoint service, and wait
 until it is connected. In the Alibaba Cloud console the action is called Allow.
@@ -38,7 +38,7 @@ at random and for good, or the one that --resource names.`,
 		},
 	},
 	{
-		verb: topology.VerbReject, path: "connection reject", args: "SERVICE ENDPOINT", keys: "service endpoint",
+		verb: topology.VerbReject, path: "connection reject", also: "reject", args: "SERVICE ENDPOINT", keys: "service endpoint",
 		short: "Refuse or end an endpoint's connection",
 		long: `Reject an endpoint's connection as the owner of the endpoint service, and wait
 until nothing passes any more: sessions that are open end. It can be accepted

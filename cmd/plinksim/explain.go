@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/plinksim/plinksim/pkg/status"
+	"github.com/plinksim/plinksim/pkg/topology"
 	"github.com/spf13/cobra"
 )
 
@@ -96,10 +97,11 @@ func conclusion(way *status.Route) string {
 func remedies(e status.Explanation) (out []string) {
 	seen := map[string]bool{"": true}
 	add := func(s status.Station) {
-		if !seen[s.Remedy] {
-			out = append(out, s.Remedy)
+		text := topology.Advice(s.Remedy, s.Remedies, remedyLine)
+		if !seen[text] {
+			out = append(out, text)
 		}
-		seen[s.Remedy] = true
+		seen[text] = true
 	}
 	add(e.Name)
 	for _, way := range e.Ways {

@@ -23,6 +23,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/bench"
 	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 func main() {
@@ -115,7 +116,7 @@ func printError(w io.Writer, err error) {
 		fmt.Fprintln(w, "plinksim: hint: labs belong to root: run it with sudo")
 	}
 	if refused != nil && refused.Hint != "" {
-		fmt.Fprintf(w, "plinksim: hint: %s\n", refused.Hint)
+		fmt.Fprintf(w, "plinksim: hint: %s\n", topology.Advice(refused.Hint, refused.Remedies, remedyLine))
 	}
 	var usage *usageError
 	if errors.As(err, &usage) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"reflect"
@@ -19,6 +20,7 @@ import (
 type operation struct {
 	verb topology.Verb
 	path string // what it is called below plinksim: connection accept
+	also string // another name for it
 	// args are the arguments as people read them: one in brackets may be left
 	// out, and the last may be given several times where it ends in dots, an
 	// operation for each. keys are the operation's keys that they are for.
@@ -194,20 +196,44 @@ func completeKey(cmd *cobra.Command, labName string, o topology.Operation, key s
 	return names(now, o)
 }
 
-// commandLine is the command line that does an operation.
+// remedyLine is the command line of a remedy.
+func remedyLine(r topology.Remedy) string {
+	switch f := r.Fault; {
+	case f == nil:
+		return commandLine(*r.Do)
+	case f.Verb == topology.FaultSet:
+		return fmt.Sprintf("plinksim fault set %s --bandwidth %s", f.Target, topology.FormatRate(int64(*f.Bandwidth)*1e6))
+	default:
+		return fmt.Sprintf("plinksim fault %s %s", f.Verb, f.Target)
+	}
+}
+
+// commandLine is the command line that does an operation. What the operation
+// needs and does not have stands in capitals: the user chooses it.
 func commandLine(o topology.Operation) string {
-	op := operationOf(o.Verb)
-	words := []string{"plinksim", op.path}
-	for _, key := range op.keys.List() {
-		if o.Given(key) {
+	op, spec := operationOf(o.Verb), o.Spec()
+	words := []string{"plinksim", cmp.Or(op.also, op.path)}
+	for i, key := range op.keys.List() {
+		switch {
+		case o.Given(key):
 			words = append(words, quoteWord(o.Text(key)))
+		case spec.Needs.Has(key):
+			words = append(words, strings.Fields(op.args)[i])
 		}
 	}
 	for _, f := range op.flags {
-		words = append(words, f.words(o)...)
+		switch given := f.words(o); {
+		case len(given) > 0:
+			words = append(words, given...)
+		case slices.ContainsFunc(f.keys.List(), spec.Needs.Has):
+			words = append(words, "--"+f.name, f.placeholder(spec))
+		}
 	}
 	if o.As != "" {
 		words = append(words, "--as", o.As)
+	}
+	if creates := spec.Creates.List(); len(creates) > 0 && !slices.ContainsFunc(creates, o.Given) {
+		words = append(words, "--help") // it says what can be created
 	}
 	return strings.Join(words, " ")
 }
@@ -253,6 +279,13 @@ func (f flag) between() string {
 		return "@"
 	}
 	return ":"
+}
+
+// placeholder stands for a value that the user must choose.
+func (f flag) placeholder(spec *topology.Spec) string {
+	keys := slices.DeleteFunc(f.keys.List(), func(key string) bool { return !spec.Needs.Has(key) })
+	text := strings.ToUpper(strings.Join(keys, f.between()))
+	return strings.NewReplacer("ACCESS_IP", "ADDRESS", "NAT_IP", "ADDRESS", "ACCESS_PORT", "PORT", "NAT_PORT", "PORT").Replace(text)
 }
 
 // words are the flag and its value in an operation, none where it has none.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -87,7 +88,7 @@ func readLine(t *testing.T, line string) (calls []topology.Operation) {
 		words = append(words, strings.Fields(part)...)
 	}
 	for _, op := range operations() {
-		if path := strings.Fields("plinksim " + op.path); len(words) >= len(path) && slices.Equal(words[:len(path)], path) {
+		if path := strings.Fields("plinksim " + cmp.Or(op.also, op.path)); len(words) >= len(path) && slices.Equal(words[:len(path)], path) {
 			cmd := op.reading(&target{}, func(_ *cobra.Command, read []topology.Operation) error {
 				calls = read
 				return nil

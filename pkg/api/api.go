@@ -18,6 +18,8 @@ import (
 type Error struct {
 	Text string `json:"error"`
 	Hint string `json:"hint,omitempty"`
+	// Remedies are the operations and faults that Hint speaks of.
+	Remedies []topology.Remedy `json:"remedies,omitempty"`
 	// Code says what kind of refusal it is, of the control plane's, and Word is
 	// what the lab's cloud calls it.
 	Code string `json:"code,omitempty"`

@@ -76,9 +76,10 @@ func (w *walk) noEntry(gw *topology.NATGateway) {
 			here = append(here, e)
 		}
 	}
-	remedy := fmt.Sprintf("plinksim nat entry create %s NAME --nat %s:%d --access ADDRESS:PORT --endpoint ENDPOINT", gw.Name, w.addr(), w.flow.Dst.Port())
+	remedy := "create one"
 	if len(here) > 0 {
-		remedy = "use " + orList(here, func(e topology.FullNATEntry) string { return fmt.Sprintf("%s %d", e.Protocol, e.NATPort) }) + ", or " + remedy
+		ports := orList(here, func(e topology.FullNATEntry) string { return fmt.Sprintf("%s %d", e.Protocol, e.NATPort) })
+		remedy = "use " + ports + ", or create one"
 	}
 	verdict := fullnat.NotOurs
 	if len(w.linksAt(gw.VPC, w.addr())) > 0 {
@@ -86,6 +87,9 @@ func (w *walk) noEntry(gw *topology.NATGateway) {
 	}
 	w.stops("entry", verdict.String(), remedy, "no FullNAT entry of NAT gateway %s leads from %s %s %d",
 		gw.Name, w.addr(), ProtocolName(w.flow.Protocol), w.flow.Dst.Port())
+	w.helps(topology.Doing(topology.Operation{
+		Verb: topology.VerbEntryCreate, NATGateway: gw.Name, NATIP: w.addr(), NATPort: w.flow.Dst.Port(),
+	}))
 }
 
 // atReverseENI is where a user who wants to open a connection ends.

@@ -35,6 +35,12 @@ func (w *walk) stops(station, verdict, remedy, text string, args ...any) {
 	w.way.Stations = append(w.way.Stations, status.Station{Name: station, Text: fmt.Sprintf(text, args...), Verdict: verdict, Remedy: remedy})
 }
 
+// helps adds what would let the packet pass where it has just stopped.
+func (w *walk) helps(remedy topology.Remedy) {
+	last := &w.way.Stations[len(w.way.Stations)-1]
+	last.Remedies = append(last.Remedies, remedy)
+}
+
 func (w *walk) addr() netip.Addr { return w.flow.Dst.Addr() }
 
 func (w *walk) follow() {
@@ -202,20 +208,22 @@ func (w *walk) isConnected(ep *topology.Endpoint, zone string, c control.Connect
 		w.passes("connection", "%s is %s in zone %s", name, zoneOf(c, zone).Status, zone)
 		return
 	}
-	verdict, remedy := fullnat.NotConnected.String(), fmt.Sprintf("plinksim accept %s %s", ep.Service, ep.Name)
+	verdict := fullnat.NotConnected.String()
+	help := topology.Operation{Verb: topology.VerbAccept, Service: ep.Service, Endpoint: ep.Name}
 	if c.State.Open() {
-		remedy := ""
+		w.stops("connection", verdict, "", "%s is %s, but zone %s is %s", name, c.Status, zone, zoneOf(c, zone).Status)
 		if zoneOf(c, zone).State == control.Disconnected {
-			remedy = fmt.Sprintf("plinksim connection zone enable %s %s %s", ep.Service, ep.Name, zone)
+			help.Verb, help.Zone = topology.VerbZoneEnable, zone
+			w.helps(topology.Doing(help))
 		}
-		w.stops("connection", verdict, remedy, "%s is %s, but zone %s is %s", name, c.Status, zone, zoneOf(c, zone).Status)
 		return
 	}
 	why := "its provider rejected it"
 	if c.State == control.Wait {
 		why = "its provider has not accepted it"
 	}
-	w.stops("connection", verdict, remedy, "%s is %s: %s", name, c.Status, why)
+	w.stops("connection", verdict, "", "%s is %s: %s", name, c.Status, why)
+	w.helps(topology.Doing(help))
 }
 
 func (w *walk) isAdmitted(ep *topology.Endpoint) {
@@ -236,9 +244,11 @@ func (w *walk) isAdmitted(ep *topology.Endpoint) {
 func (w *walk) isUp(eni *topology.ENI) {
 	switch w.Desired.Dataplane.Shaping.Faults[w.Numbers[eni.Device]] {
 	case dataplane.Down:
-		w.stops("interface", "Down", "plinksim fault up "+eni.Name, "%s is down", eni.Name)
+		w.stops("interface", "Down", "", "%s is down", eni.Name)
+		w.helps(topology.Remedy{Fault: &topology.Fault{Verb: topology.FaultUp, Target: eni.Name}})
 	case dataplane.Blackhole:
-		w.stops("interface", "Blackholed", "plinksim fault up "+eni.Name, "%s is a blackhole", eni.Name)
+		w.stops("interface", "Blackholed", "", "%s is a blackhole", eni.Name)
+		w.helps(topology.Remedy{Fault: &topology.Fault{Verb: topology.FaultUp, Target: eni.Name}})
 	}
 	for _, l := range w.Desired.Dataplane.Shaping.Links {
 		if !slices.Contains(l.ENIs, w.Numbers[eni.Device]) {

@@ -95,7 +95,7 @@ func (c *connection) copy() Connection {
 	out.Zones = append([]Zone{}, c.Zones...) // empty, and not nil, for JSON
 	out.Actions = []Verb{}
 	for _, verb := range []Verb{Accept, Reject, Bandwidth} {
-		if _, ok := c.next(verb); ok && (c.cloud.Profile().TuneConnections || tuning[verb] == "") {
+		if _, ok := c.next(verb); ok && (c.cloud.Profile().TuneConnections || tuning[verb].hint == "") {
 			out.Actions = append(out.Actions, verb)
 		}
 	}

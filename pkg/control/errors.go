@@ -17,6 +17,8 @@ type Error struct {
 	Known []string // of NotFound: the names that there are, for "did you mean"
 	Text  string   // what is wrong
 	Hint  string   // what to do about it
+	// Remedies are the operations and faults that Hint speaks of.
+	Remedies []topology.Remedy
 	// Word is the error code that the lab's cloud answers with, "" where no
 	// public source names it.
 	Word string
@@ -146,9 +148,23 @@ func notWhitelisted(service *topology.EndpointService, account string) *Error {
 	return &Error{
 		Code: topology.NotWhitelisted, Kind: "endpoint service", Name: service.Name,
 		Text: fmt.Sprintf("endpoint service %q does not exist to account %q, which is not on its whitelist", service.Name, account),
-		Hint: fmt.Sprintf("account %q may add it: plinksim service whitelist add %s %s", service.Account, service.Name, account),
+		Hint: fmt.Sprintf("account %q may add it", service.Account),
+		Remedies: []topology.Remedy{topology.Doing(topology.Operation{
+			Verb: topology.VerbWhitelistAdd, Service: service.Name, Account: account,
+		})},
 	}
 }
+
+// remedied adds operations that would help.
+func (e *Error) remedied(operations ...topology.Operation) *Error {
+	for _, o := range operations {
+		e.Remedies = append(e.Remedies, topology.Doing(o))
+	}
+	return e
+}
+
+// Advice is the hint with what would help, in the words of operations.
+func (e *Error) Advice() string { return topology.Advice(e.Hint, e.Remedies, topology.Remedy.String) }
 
 func inUse(kind, name, hint, format string, args ...any) *Error {
 	return &Error{Code: topology.InUse, Kind: kind, Name: name, Text: fmt.Sprintf(format, args...), Hint: hint}

@@ -237,11 +237,14 @@ func TestEveryRefusalOfNATGateways(t *testing.T) {
 		{name: "the file has no such gateway", do: "gateway-create ngw9", code: topology.NotFound, word: "InvalidNatGatewayId.NotFound",
 			text: `the topology file has no NAT gateway "ngw9"`, hint: "add it to the file"},
 		{name: "the gateway's table is not empty", do: "gateway-delete ngw1", code: topology.InUse, word: "DependencyViolation.FullNatEntry",
-			text: `NAT gateway "ngw1" cannot be deleted: it still has FullNAT entry "db1"`, hint: "delete them first: plinksim nat entry delete ngw1 db1"},
+			text: `NAT gateway "ngw1" cannot be deleted: it still has FullNAT entry "db1"`, hint: "delete them first: entry-delete ngw1 db1"},
 		{name: "the gateway is a resource", before: []string{"entry-delete ngw1 db1"}, do: "gateway-delete ngw1", code: topology.InUse, word: "DependencyViolation.VpcEndpointService",
-			text: `NAT gateway "ngw1" cannot be deleted: endpoint service "svc1" has it as a resource`, hint: "detach it first: plinksim service detach svc1 ngw1"},
+			text: `NAT gateway "ngw1" cannot be deleted: endpoint service "svc1" has it as a resource`, hint: "detach it first: detach svc1 ngw1"},
 		{name: "the resource has a connection", before: []string{"entry-delete ngw1 db1"}, do: "detach svc1 lb=ngw1", code: topology.InUse, word: "EndpointServiceConnectionDependence",
-			text: `endpoint service "svc1" cannot give up ngw1@zone-h: endpoint "ep1" is connected to it`, hint: "reject it first: plinksim connection reject svc1 ep1"},
+			text: `endpoint service "svc1" cannot give up ngw1@zone-h: endpoint "ep1" is connected to it`, hint: "reject it first: reject svc1 ep1"},
+		{name: "a service still has its gateway", before: []string{"reject svc1 ep=ep1"}, do: "service-delete svc1",
+			code: topology.WrongState, word: "EndpointServiceOperationDenied",
+			text: `endpoint service "svc1" cannot be deleted: it still has ngw1@zone-h`, hint: "detach them first: detach svc1 ngw1"},
 		{name: "the resource is there already", do: "attach svc1 lb=ngw1", code: topology.WrongState, word: "EndpointServiceOperationDenied",
 			text: `NAT gateway "ngw1" is attached to endpoint service "svc1" already`, hint: "there is nothing to do"},
 		{name: "what is not attached", do: "detach svc1 lb=ngw2", code: topology.NotFound,
@@ -260,7 +263,7 @@ func TestEveryRefusalOfNATGateways(t *testing.T) {
 		{name: "the default NAT IP stays", do: "nat-ip-delete ngw1 172.16.0.4", code: topology.Invalid, word: "OperationFailed.DefaultNatIp",
 			text: `172.16.0.4 is the default NAT IP of NAT gateway "ngw1" and cannot be deleted`, hint: "it goes with the gateway"},
 		{name: "an entry uses the NAT IP", do: "nat-ip-delete ngw1 172.16.0.5", code: topology.InUse, word: "DependencyViolation.NatIp",
-			text: `NAT IP 172.16.0.5 cannot be deleted: FullNAT entry "db1" uses it`, hint: "delete it first: plinksim nat entry delete ngw1 db1"},
+			text: `NAT IP 172.16.0.5 cannot be deleted: FullNAT entry "db1" uses it`, hint: "delete it first: entry-delete ngw1 db1"},
 		{name: "a NAT IP that is not there", do: "nat-ip-delete ngw1 172.16.0.6", code: topology.NotFound,
 			text: `172.16.0.6 is not a NAT IP of NAT gateway "ngw1"`, hint: `there is "172.16.0.4", "172.16.0.5", "172.16.0.7"`},
 
@@ -269,7 +272,7 @@ func TestEveryRefusalOfNATGateways(t *testing.T) {
 		{name: "an entry without a name for scripts", do: "entry-create ngw1 DB_2 nat=172.16.0.7:1 to=192.168.0.86:1 ep=ep1@zone-h", code: topology.Invalid,
 			text: `"DB_2" cannot be the name of a FullNAT entry`, hint: "choose a name such as mysql1"},
 		{name: "an address that is no NAT IP", do: create + "nat=172.16.0.6:1 to=192.168.0.86:1 ep=ep1@zone-h", code: topology.Invalid,
-			text: `FullNAT entry "ngw1/db2": 172.16.0.6 is not a NAT IP of NAT gateway "ngw1"`, hint: "make it one: plinksim nat ip create ngw1 172.16.0.6"},
+			text: `FullNAT entry "ngw1/db2": 172.16.0.6 is not a NAT IP of NAT gateway "ngw1"`, hint: "make it one: nat-ip-create ngw1 172.16.0.6"},
 		{name: "no NAT IP at all", do: create + "to=192.168.0.86:1 ep=ep1@zone-h", code: topology.Invalid,
 			text: `FullNAT entry "ngw1/db2": it has no NAT IP`, hint: "name one of the gateway's"},
 		{name: "a port that another entry has", do: create + "nat=172.16.0.5:3306 to=192.168.1.87:1 ep=ep1@zone-h", code: topology.Invalid,
@@ -331,7 +334,7 @@ func TestEveryRefusalOfNATGateways(t *testing.T) {
 			require.Equal(t, tt.code, refused.Code)
 			require.Equal(t, tt.word, refused.Word)
 			require.Equal(t, tt.text, refused.Text)
-			require.Contains(t, refused.Hint, tt.hint)
+			require.Contains(t, refused.Advice(), tt.hint)
 			require.Equal(t, before, gateways(p), "nothing half-made")
 			require.Equal(t, revision, p.Revision())
 		})

@@ -118,19 +118,23 @@ func (p *Plane) accountLocked(account string) *Error {
 
 // tuning are the operations on connections that not every cloud has, and what
 // to use in a lab instead. AWS: EC2 API 2016-11-15 has no action for them.
-var tuning = map[Verb]string{
-	topology.VerbBandwidth:   "plinksim fault set ENDPOINT --bandwidth limits it in the lab",
-	topology.VerbZoneEnable:  "plinksim fault up ENDPOINT@ZONE ends a fault",
-	topology.VerbZoneDisable: "plinksim fault down ENDPOINT@ZONE lets a zone of an endpoint fail",
-	topology.VerbReplace:     "a zone keeps the load balancer that it was given first",
-	topology.VerbRelease:     "a zone keeps the load balancer that it was given first",
+var tuning = map[Verb]struct {
+	hint  string
+	fault topology.FaultVerb
+}{
+	topology.VerbBandwidth:   {"a fault limits it in the lab", topology.FaultSet},
+	topology.VerbZoneEnable:  {"this ends a fault of the zone's interface", topology.FaultUp},
+	topology.VerbZoneDisable: {"a fault lets a zone of an endpoint fail", topology.FaultDown},
+	topology.VerbReplace:     {hint: "a zone keeps the load balancer that it was given first"},
+	topology.VerbRelease:     {hint: "a zone keeps the load balancer that it was given first"},
 }
 
 // knownToCloudLocked refuses what the lab's cloud cannot do.
 func (p *Plane) knownToCloudLocked(o topology.Operation) *Error {
 	cloud, can := p.plan.Cloud, p.plan.Profile
 	var what, hint string
-	switch {
+	var remedies []topology.Remedy
+	switch instead, tunes := tuning[o.Verb]; {
 	case o.PrivateDNS != nil && !can.PrivateDNS:
 		what = fmt.Sprintf("endpoints of %s have no private DNS name", cloud)
 		hint = "write a private zone with a cname to the endpoint"
@@ -140,13 +144,21 @@ func (p *Plane) knownToCloudLocked(o topology.Operation) *Error {
 	case o.ZoneAffinity != nil && !can.ZoneAffinity:
 		what = fmt.Sprintf("names of %s endpoints have no zone affinity", cloud)
 		hint = "use the zone's name where the zone matters"
-	case tuning[o.Verb] != "" && !can.TuneConnections:
-		what, hint = fmt.Sprintf("%s has no operation %q", cloud, o.Verb), tuning[o.Verb]
+	case tunes && !can.TuneConnections:
+		what, hint = fmt.Sprintf("%s has no operation %q", cloud, o.Verb), instead.hint
+		fault := topology.Fault{Verb: instead.fault, Target: o.Endpoint + "@" + o.Zone}
+		if o.Verb == Bandwidth {
+			fault.Target, fault.Bandwidth = o.Endpoint, o.Bandwidth
+		}
+		if fault.Verb != "" && o.Endpoint != "" && (o.Zone != "" || fault.Bandwidth != nil) {
+			remedies = []topology.Remedy{{Fault: &fault}}
+		}
 	default:
 		return nil
 	}
-	hint = strings.NewReplacer("ENDPOINT", o.Endpoint, "ZONE", o.Zone).Replace(hint)
-	return &Error{Code: topology.Unsupported, Kind: "operation", Name: string(o.Verb), Text: what, Hint: hint}
+	return &Error{
+		Code: topology.Unsupported, Kind: "operation", Name: string(o.Verb), Text: what, Hint: hint, Remedies: remedies,
+	}
 }
 
 // lookupLocked finds the connection that a caller named, or says which name is

@@ -132,15 +132,19 @@ func (p *Plane) replaceLocked(o topology.Operation) ([]Event, *Error) {
 		return nil, err
 	}
 	if balancer, err := p.plan.LoadBalancer(z.LoadBalancer); err == nil && balancer.Type == topology.NLB && p.plan.Profile.KeepNLB {
-		return nil, &Error{Code: topology.Unsupported, Kind: "zone", Name: c.name() + "@" + z.Zone,
+		e := &Error{
+			Code: topology.Unsupported, Kind: "zone", Name: c.name() + "@" + z.Zone, Hint: "disable the zone instead",
 			Text: fmt.Sprintf("load balancer %q is an nlb, and %s replaces all load balancers but those", z.LoadBalancer, p.plan.Cloud),
-			Hint: fmt.Sprintf("disable the zone instead: plinksim connection zone disable %s %s %s", s.Name, c.Endpoint, z.Zone)}
+		}
+		return nil, e.remedied(topology.Operation{
+			Verb: topology.VerbZoneDisable, Service: s.Name, Endpoint: c.Endpoint, Zone: z.Zone,
+		})
 	}
 	to := o.Resource
 	if to == "" {
 		if to = c.allocate(p.plan.Name, s, z.Zone, z.LoadBalancer); to == "" {
-			return nil, invalid("zone", c.name()+"@"+z.Zone, fmt.Sprintf("attach one: plinksim service attach %s LOAD_BALANCER --zone %s", s.Name, z.Zone),
-				"endpoint service %q has no other load balancer in zone %q", s.Name, z.Zone)
+			return nil, invalid("zone", c.name()+"@"+z.Zone, "attach one",
+				"endpoint service %q has no other load balancer in zone %q", s.Name, z.Zone).remedied(attaching(s, z.Zone))
 		}
 	}
 	if to == z.LoadBalancer {
@@ -223,6 +227,16 @@ func (p *Plane) reachableLocked(c *connection, s *topology.EndpointService, zone
 	if s.Reverse || c.allocate(p.plan.Name, s, zone, "") != "" {
 		return nil
 	}
-	return invalid("endpoint service", s.Name, fmt.Sprintf("attach one: plinksim service attach %s LOAD_BALANCER --zone %s", s.Name, zone),
-		"endpoint service %q has no load balancer in zone %q", s.Name, zone)
+	return invalid("endpoint service", s.Name, "attach one",
+		"endpoint service %q has no load balancer in zone %q", s.Name, zone).remedied(attaching(s, zone))
+}
+
+// attaching gives a service a load balancer in a zone, which the user chooses.
+func attaching(s *topology.EndpointService, zone string) topology.Operation {
+	return topology.Operation{Verb: topology.VerbAttach, Service: s.Name, Zone: zone}
+}
+
+// rejecting ends a connection.
+func rejecting(c *connection) topology.Operation {
+	return topology.Operation{Verb: Reject, Service: c.Service, Endpoint: c.Endpoint}
 }

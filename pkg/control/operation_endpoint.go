@@ -32,7 +32,8 @@ func (p *Plane) ownEndpointLocked(o *topology.Operation) (*topology.Endpoint, *e
 func (p *Plane) endpointCreateLocked(o topology.Operation) ([]Event, *Error) {
 	planned, missing := p.plan.Endpoint(o.Endpoint)
 	if missing != nil {
-		return nil, notDeclared("endpoint", o.Endpoint, "say what it shall be: plinksim endpoint create --help")
+		return nil, notDeclared("endpoint", o.Endpoint, "say what it shall be").remedied(
+			topology.Operation{Verb: topology.VerbEndpointCreate, Endpoint: o.Endpoint})
 	}
 	if o.As == "" {
 		o.As = planned.Account
@@ -100,8 +101,9 @@ func (p *Plane) endpointDeleteLocked(o topology.Operation) ([]Event, *Error) {
 		return nil, err
 	}
 	if p.plan.Profile.ZonesGoFirst && len(e.Zones) > 0 {
-		return nil, inUse("endpoint", e.Name, fmt.Sprintf("remove its zones first: plinksim endpoint zone remove %s %s", e.Name, e.Zones[0].Zone),
-			"endpoint %q cannot be deleted: it is still in zone %s", e.Name, zoneNames(e.Zones))
+		remove := topology.Operation{Verb: topology.VerbZoneRemove, Endpoint: e.Name, Zone: e.Zones[0].Zone}
+		return nil, inUse("endpoint", e.Name, "remove its zones first",
+			"endpoint %q cannot be deleted: it is still in zone %s", e.Name, zoneNames(e.Zones)).remedied(remove)
 	}
 	if _, ok := c.next(Delete); !ok {
 		return nil, wrongState(c, Delete)
@@ -204,7 +206,7 @@ func (p *Plane) zoneAddLocked(o topology.Operation) ([]Event, *Error) {
 	if _, missing := planned.Zone(o.Zone); missing != nil {
 		refused := unknown("zone", o.Zone, splitNames(planned.Zones))
 		refused.Text = fmt.Sprintf("the topology file has no subnet in zone %q for endpoint %q", o.Zone, e.Name)
-		refused.Hint = "add it to the endpoint's subnets in the file, and run plinksim up with it"
+		refused.Hint = "add it to the endpoint's subnets in the file, and apply the file"
 		return nil, refused
 	}
 	if c.zone(o.Zone) != nil {

@@ -46,7 +46,8 @@ func (p *Plane) unknownGatewayLocked(name string) *Error {
 func (p *Plane) gatewayCreateLocked(o topology.Operation) ([]Event, *Error) {
 	planned, missing := p.plan.NATGateway(o.NATGateway)
 	if missing != nil {
-		return nil, notDeclared(KindGateway.noun(), o.NATGateway, "add it to the file, and run plinksim up with it; with exists: false it is there only after it was created")
+		return nil, notDeclared(KindGateway.noun(), o.NATGateway,
+			"add it to the file, and apply the file; with exists: false it is there only after it was created")
 	}
 	if o.As == "" {
 		o.As = planned.Account
@@ -75,15 +76,17 @@ func (p *Plane) gatewayDeleteLocked(o topology.Operation) ([]Event, *Error) {
 		return nil, err
 	}
 	if entries := p.entriesLocked(planned, held); len(entries) > 0 {
-		refused := inUse(KindGateway.noun(), planned.Name, fmt.Sprintf("delete them first: plinksim nat entry delete %s %s", planned.Name, entries[0].Name),
+		refused := inUse(KindGateway.noun(), planned.Name, "delete them first",
 			"NAT gateway %q cannot be deleted: it still has FullNAT entry %s", planned.Name, entryNames(entries))
+		refused.remedied(deletingEntry(planned.Name, entries[0].Name))
 		refused.Word = "DependencyViolation.FullNatEntry"
 		return nil, refused
 	}
 	for _, s := range p.over.Services {
 		if s.OffersGateway(planned.Name) {
-			refused := inUse(KindGateway.noun(), planned.Name, fmt.Sprintf("detach it first: plinksim service detach %s %s", s.Name, planned.Name),
+			refused := inUse(KindGateway.noun(), planned.Name, "detach it first",
 				"NAT gateway %q cannot be deleted: endpoint service %q has it as a resource", planned.Name, s.Name)
+			refused.remedied(detaching(&s, planned.Name))
 			refused.Word = "DependencyViolation.VpcEndpointService"
 			return nil, refused
 		}
@@ -95,6 +98,10 @@ func (p *Plane) gatewayDeleteLocked(o topology.Operation) ([]Event, *Error) {
 		}
 	}
 	return []Event{event}, nil
+}
+
+func deletingEntry(gateway, entry string) topology.Operation {
+	return topology.Operation{Verb: topology.VerbEntryDelete, NATGateway: gateway, Entry: entry}
 }
 
 // entriesLocked are the entries that a gateway still has.
@@ -186,8 +193,9 @@ func (p *Plane) natIPDeleteLocked(o topology.Operation) ([]Event, *Error) {
 		}
 	}
 	if len(users) > 0 {
-		return nil, inUse(KindNATIP.noun(), name, fmt.Sprintf("delete it first: plinksim nat entry delete %s %s", planned.Name, users[0].Name),
-			"NAT IP %s cannot be deleted: FullNAT entry %s uses it", o.NATIP, entryNames(users))
+		return nil, inUse(KindNATIP.noun(), name, "delete it first",
+			"NAT IP %s cannot be deleted: FullNAT entry %s uses it", o.NATIP, entryNames(users)).
+			remedied(deletingEntry(planned.Name, users[0].Name))
 	}
 	if err := p.restsLocked(&ip.object, KindNATIP, name, Delete); err != nil {
 		return nil, err
@@ -326,11 +334,11 @@ type refusal func(hint, format string, args ...any) *Error
 func (p *Plane) natSideLocked(planned *topology.NATGateway, held *gateway, spec *topology.FullNATEntry, refuse refusal) *Error {
 	now := held.over(*planned)
 	if !now.HasIP(spec.NATIP) {
-		hint := fmt.Sprintf("make it one: plinksim nat ip create %s %s", planned.Name, spec.NATIP)
 		if !spec.NATIP.IsValid() {
 			return refuse("name one of the gateway's", "it has no NAT IP")
 		}
-		return refuse(hint, "%s is not a NAT IP of NAT gateway %q", spec.NATIP, planned.Name)
+		return refuse("make it one", "%s is not a NAT IP of NAT gateway %q", spec.NATIP, planned.Name).remedied(
+			topology.Operation{Verb: topology.VerbNATIPCreate, NATGateway: planned.Name, NATIP: spec.NATIP})
 	}
 	// One that is just being deleted still has its port.
 	now.Entries = slices.DeleteFunc(p.entriesLocked(planned, held), func(e topology.FullNATEntry) bool { return e.Name == spec.Name })

@@ -113,7 +113,7 @@ func TestServersThatAreRefused(t *testing.T) {
 			require.ErrorAs(t, err, &refused)
 			require.Equal(t, tt.code, refused.Code)
 			require.Equal(t, tt.text, refused.Text)
-			require.Equal(t, tt.hint, refused.Hint)
+			require.Equal(t, tt.hint, refused.Advice())
 			require.Equal(t, before, p.State(), "nothing has changed")
 		})
 	}

@@ -256,17 +256,21 @@ func (p *Plane) detachLocked(o topology.Operation) ([]Event, *Error) {
 			e.Text += fmt.Sprintf(" in zone %q", o.Zone)
 		}
 		if len(known) == 0 {
-			e.Hint = "it has no load balancers"
+			e.Hint = fmt.Sprintf("it has no %ss", kind)
 		}
 		return nil, e
 	}
 	for _, r := range remove {
 		if c := p.userLocked(s.Name, r); c != nil {
-			hint := fmt.Sprintf("move it to another: plinksim connection replace %s %s %s, or reject it", s.Name, c.Endpoint, r.Zone)
-			if s.Reverse || !p.plan.Profile.TuneConnections {
-				hint = fmt.Sprintf("reject it first: plinksim connection reject %s %s", s.Name, c.Endpoint)
+			hint, remedies := "reject it first", []topology.Operation{rejecting(c)}
+			if !s.Reverse && p.plan.Profile.TuneConnections {
+				hint = "move it to another, or reject it"
+				remedies = append([]topology.Operation{{
+					Verb: topology.VerbReplace, Service: s.Name, Endpoint: c.Endpoint, Zone: r.Zone,
+				}}, remedies...)
 			}
-			return nil, inUse("endpoint service", s.Name, hint, "endpoint service %q cannot give up %s: endpoint %q is connected to it", s.Name, r, c.Endpoint)
+			return nil, inUse("endpoint service", s.Name, hint, "endpoint service %q cannot give up %s: endpoint %q is connected to it",
+				s.Name, r, c.Endpoint).remedied(remedies...)
 		}
 	}
 	for _, r := range remove {
@@ -274,6 +278,11 @@ func (p *Plane) detachLocked(o topology.Operation) ([]Event, *Error) {
 	}
 	text := fmt.Sprintf("account %q detached %s from endpoint service %q", o.As, resourceList(remove), s.Name)
 	return []Event{p.changedLocked(&held.object, KindService, s.Name, o.As, text)}, nil
+}
+
+// detaching takes a load balancer or a NAT gateway from a service.
+func detaching(s *topology.EndpointService, resource string) topology.Operation {
+	return topology.Operation{Verb: topology.VerbDetach, Service: s.Name, Resource: resource}
 }
 
 // userLocked is a connection that carries traffic through a resource, or nil.
@@ -306,7 +315,8 @@ func resourceList(resources []topology.Resource) string {
 func (p *Plane) serviceCreateLocked(o topology.Operation) ([]Event, *Error) {
 	planned := findService(p.plan, o.Service)
 	if planned == nil {
-		return nil, notDeclared("endpoint service", o.Service, "say what it shall be: plinksim service create --help")
+		return nil, notDeclared("endpoint service", o.Service, "say what it shall be").remedied(
+			topology.Operation{Verb: topology.VerbServiceCreate, Service: o.Service})
 	}
 	if o.As == "" {
 		o.As = planned.Account
@@ -356,16 +366,18 @@ func (p *Plane) serviceDeleteLocked(o topology.Operation) ([]Event, *Error) {
 			continue
 		}
 		if _, ok := connectionLife.next[c.State][ServiceDelete]; !ok || p.plan.Profile.WaitingKeepsService && c.State == Wait {
-			return nil, inUse("endpoint service", s.Name, fmt.Sprintf("reject it first: plinksim connection reject %s %s", s.Name, c.Endpoint),
-				"endpoint service %q cannot be deleted: %s is %s", s.Name, c, c.Status)
+			return nil, inUse("endpoint service", s.Name, "reject it first",
+				"endpoint service %q cannot be deleted: %s is %s", s.Name, c, c.Status).remedied(rejecting(c))
 		}
 		left = append(left, c)
 	}
 	if p.plan.Profile.ResourcesGoFirst && len(s.Resources) > 0 {
 		r := s.Resources[0]
-		return nil, &Error{Code: topology.WrongState, Kind: "endpoint service", Name: s.Name,
+		e := &Error{
+			Code: topology.WrongState, Kind: "endpoint service", Name: s.Name, Hint: "detach them first",
 			Text: fmt.Sprintf("endpoint service %q cannot be deleted: it still has %s", s.Name, resourceList(s.Resources)),
-			Hint: fmt.Sprintf("detach them first: plinksim service detach %s %s", s.Name, r.LoadBalancer)}
+		}
+		return nil, e.remedied(detaching(s, r.LoadBalancer+r.NATGateway))
 	}
 	if err := p.restsLocked(&held.object, KindService, s.Name, Delete); err != nil {
 		return nil, err

@@ -150,15 +150,15 @@ func TestEveryRefusal(t *testing.T) {
 		{name: "who sees one service hears of no other", do: "service-show svc9 as=a", code: topology.NotFound, word: "EndpointServiceNotFound",
 			text: `endpoint service "svc9" does not exist`, hint: `there is "svc1"`},
 		{name: "a service is not shown to who is not on its whitelist", do: "service-show svc1 as=c", code: topology.NotWhitelisted, word: "EndpointServiceNotFound",
-			text: `endpoint service "svc1" does not exist to account "c", which is not on its whitelist`, hint: `account "b" may add it: plinksim service whitelist add svc1 c`},
+			text: `endpoint service "svc1" does not exist to account "c", which is not on its whitelist`, hint: `account "b" may add it: whitelist-add svc1 c`},
 		{name: "nor at aws", cloud: topology.AWS, do: "service-show svc1 as=c", code: topology.NotWhitelisted, word: "InvalidServiceName",
-			text: `endpoint service "svc1" does not exist to account "c", which is not on its whitelist`, hint: `account "b" may add it: plinksim service whitelist add svc1 c`},
+			text: `endpoint service "svc1" does not exist to account "c", which is not on its whitelist`, hint: `account "b" may add it: whitelist-add svc1 c`},
 		{name: "a consumer does not change the service", do: "service-set svc1 auto=on as=a", code: topology.NotOwner, word: "EndpointServiceNotFound",
 			text: `account "a" may not manage endpoint service "svc1"`, hint: `"svc1" belongs to account "b", and only its owner may`},
 		{name: "a consumer does not accept", do: "accept svc1 ep1 as=a", code: topology.NotOwner, word: "EndpointServiceNotFound",
 			text: `account "a" may not manage endpoint service "svc1"`, hint: `"svc1" belongs to account "b", and only its owner may`},
 		{name: "whoever cannot see it does not change it", do: "service-set svc1 auto=on as=c", code: topology.NotWhitelisted, word: "EndpointServiceNotFound",
-			text: `endpoint service "svc1" does not exist to account "c", which is not on its whitelist`, hint: `account "b" may add it: plinksim service whitelist add svc1 c`},
+			text: `endpoint service "svc1" does not exist to account "c", which is not on its whitelist`, hint: `account "b" may add it: whitelist-add svc1 c`},
 
 		{name: "nothing is to be changed", do: "service-set svc1", code: topology.Invalid,
 			text: `nothing of endpoint service "svc1" is to be changed`, hint: "name a description, auto accept, zone affinity or a bandwidth"},
@@ -205,15 +205,15 @@ func TestEveryRefusal(t *testing.T) {
 		{name: "there is nothing to detach", do: "detach svc2 lb=lb1", code: topology.NotFound,
 			text: `load balancer "lb1" is not attached to endpoint service "svc2"`, hint: "it has no load balancers"},
 		{name: "a load balancer in use stays", before: []string{"accept svc1 ep1"}, do: "detach svc1 lb=lb1 zone=h", code: topology.InUse, word: "EndpointServiceConnectionDependence",
-			text: `endpoint service "svc1" cannot give up lb1@h: endpoint "ep1" is connected to it`, hint: "move it to another: plinksim connection replace svc1 ep1 h, or reject it"},
+			text: `endpoint service "svc1" cannot give up lb1@h: endpoint "ep1" is connected to it`, hint: "move it to another, or reject it: replace svc1 ep1 h, or reject svc1 ep1"},
 		{name: "a load balancer in use stays at aws", cloud: topology.AWS, before: []string{"accept svc1 ep1"}, do: "detach svc1 lb=lb1 zone=h", code: topology.InUse, word: "ExistingVpcEndpointConnections",
-			text: `endpoint service "svc1" cannot give up lb1@h: endpoint "ep1" is connected to it`, hint: "reject it first: plinksim connection reject svc1 ep1"},
+			text: `endpoint service "svc1" cannot give up lb1@h: endpoint "ep1" is connected to it`, hint: "reject it first: reject svc1 ep1"},
 		{name: "one that was replaced stays while sessions go through it", before: []string{"attach svc1 lb=lb2", "accept svc1 ep1 at=lb1@h", "replace svc1 ep1 zone=h"},
 			do: "detach svc1 lb=lb1 zone=h", code: topology.InUse, word: "EndpointServiceConnectionDependence",
-			text: `endpoint service "svc1" cannot give up lb1@h: endpoint "ep1" is connected to it`, hint: "move it to another: plinksim connection replace svc1 ep1 h, or reject it"},
+			text: `endpoint service "svc1" cannot give up lb1@h: endpoint "ep1" is connected to it`, hint: "move it to another, or reject it: replace svc1 ep1 h, or reject svc1 ep1"},
 
 		{name: "the service is not in the file", do: "service-create svc9", code: topology.NotFound, word: "EndpointServiceNotFound",
-			text: `the topology file has no endpoint service "svc9"`, hint: "say what it shall be: plinksim service create --help"},
+			text: `the topology file has no endpoint service "svc9"`, hint: "say what it shall be: service-create svc9"},
 		{name: "the service exists already", do: "service-create svc1", code: topology.WrongState, word: "EndpointServiceOperationDenied",
 			text: `endpoint service "svc1" exists already`, hint: "there is nothing to do"},
 		{name: "somebody else creates the service", do: "service-create svc3 as=a", code: topology.NotOwner, word: "EndpointServiceNotFound",
@@ -221,11 +221,11 @@ func TestEveryRefusal(t *testing.T) {
 		{name: "a third service", do: "service-create svc3", code: topology.Quota,
 			text: `account "b" has 2 endpoint services, and may not have more`, hint: "delete one, or write quotas: {services_per_account: 3} in the topology file"},
 		{name: "a service with a connection is not deleted", before: []string{"accept svc1 ep1"}, do: "service-delete svc1", code: topology.InUse, word: "EndpointServiceConnectionDependence",
-			text: `endpoint service "svc1" cannot be deleted: the connection of endpoint "ep1" to endpoint service "svc1" is Connected`, hint: "reject it first: plinksim connection reject svc1 ep1"},
+			text: `endpoint service "svc1" cannot be deleted: the connection of endpoint "ep1" to endpoint service "svc1" is Connected`, hint: "reject it first: reject svc1 ep1"},
 		{name: "nor at aws with one that waits", cloud: topology.AWS, do: "service-delete svc1", code: topology.InUse, word: "ExistingVpcEndpointConnections",
-			text: `endpoint service "svc1" cannot be deleted: the connection of endpoint "ep1" to endpoint service "svc1" is pendingAcceptance`, hint: "reject it first: plinksim connection reject svc1 ep1"},
+			text: `endpoint service "svc1" cannot be deleted: the connection of endpoint "ep1" to endpoint service "svc1" is pendingAcceptance`, hint: "reject it first: reject svc1 ep1"},
 		{name: "a service with load balancers is not deleted", do: "service-delete svc1", code: topology.WrongState, word: "EndpointServiceOperationDenied",
-			text: `endpoint service "svc1" cannot be deleted: it still has lb1@h and lb1@i`, hint: "detach them first: plinksim service detach svc1 lb1"},
+			text: `endpoint service "svc1" cannot be deleted: it still has lb1@h and lb1@i`, hint: "detach them first: detach svc1 lb1"},
 
 		{name: "the endpoint does not exist", do: "accept svc1 ep9", code: topology.NotFound, word: "EndpointNotFound",
 			text: `endpoint "ep9" does not exist`, hint: `there is "ep1"`},
@@ -239,13 +239,13 @@ func TestEveryRefusal(t *testing.T) {
 			text: `account "b" may not manage endpoint "ep1"`, hint: `"ep1" belongs to account "a", and only its owner may`},
 
 		{name: "the endpoint is not in the file", do: "endpoint-create ep9", code: topology.NotFound, word: "EndpointNotFound",
-			text: `the topology file has no endpoint "ep9"`, hint: "say what it shall be: plinksim endpoint create --help"},
+			text: `the topology file has no endpoint "ep9"`, hint: "say what it shall be: endpoint-create ep9"},
 		{name: "the endpoint exists already", do: "endpoint-create ep1", code: topology.WrongState, word: "EndpointOperationDenied",
 			text: `endpoint "ep1" exists already`, hint: "there is nothing to do"},
 		{name: "somebody else creates it", do: "endpoint-create ep2 as=b", code: topology.NotOwner, word: "EndpointNotFound",
 			text: `account "b" may not manage endpoint "ep2"`, hint: `"ep2" belongs to account "a", and only its owner may`},
 		{name: "its account left the whitelist", before: []string{"whitelist-remove svc1 account=a"}, do: "endpoint-create ep2", code: topology.NotWhitelisted, word: "EndpointServiceNotFound",
-			text: `endpoint service "svc1" does not exist to account "a", which is not on its whitelist`, hint: `account "b" may add it: plinksim service whitelist add svc1 a`},
+			text: `endpoint service "svc1" does not exist to account "a", which is not on its whitelist`, hint: `account "b" may add it: whitelist-add svc1 a`},
 		{name: "its zone is not offered", do: "endpoint-create far", code: topology.Invalid,
 			text: `endpoint "far" asks for zone "j", which endpoint service "svc1" does not offer`, hint: `"svc1" is in h and i`},
 		{name: "nothing is offered at all", before: []string{"detach svc1 lb=lb1"}, do: "endpoint-create ep2", code: topology.Invalid,
@@ -257,7 +257,7 @@ func TestEveryRefusal(t *testing.T) {
 		{name: "a third endpoint of a vpc", cloud: topology.AWS, before: []string{"endpoint-create ep2", "attach svc1 lb=lb4 zone=j"}, do: "endpoint-create far", code: topology.Quota, word: "VpcEndpointLimitExceeded",
 			text: `vpc "vpc1" has 2 endpoints, and may not have more`, hint: "delete one, or write quotas: {endpoints_per_vpc: 3} in the topology file"},
 		{name: "an endpoint in zones is not deleted", do: "endpoint-delete ep1", code: topology.InUse, word: "EndpointOperationDenied",
-			text: `endpoint "ep1" cannot be deleted: it is still in zone h and i`, hint: "remove its zones first: plinksim endpoint zone remove ep1 h"},
+			text: `endpoint "ep1" cannot be deleted: it is still in zone h and i`, hint: "remove its zones first: zone-remove ep1 h"},
 
 		{name: "the endpoint is not in the zone", do: "zone-remove ep1 zone=j", code: topology.NotFound, word: "EndpointZoneNotFound",
 			text: `endpoint "ep1" is not in zone "j"`, hint: `there is "h", "i"`},
@@ -266,7 +266,7 @@ func TestEveryRefusal(t *testing.T) {
 		{name: "the endpoint is in the zone already", do: "zone-add ep1 zone=h", code: topology.WrongState, word: "EndpointOperationDenied",
 			text: `endpoint "ep1" is in zone "h" already`, hint: "there is nothing to do"},
 		{name: "the file has no subnet for the endpoint there", do: "zone-add ep1 zone=j", code: topology.NotFound, word: "EndpointZoneNotFound",
-			text: `the topology file has no subnet in zone "j" for endpoint "ep1"`, hint: "add it to the endpoint's subnets in the file, and run plinksim up with it"},
+			text: `the topology file has no subnet in zone "j" for endpoint "ep1"`, hint: "add it to the endpoint's subnets in the file, and apply the file"},
 		{name: "the service has left the zone", before: []string{"zone-remove ep1 zone=i", "detach svc1 lb=lb1 zone=i"}, do: "zone-add ep1 zone=i", code: topology.Invalid,
 			text: `endpoint "ep1" asks for zone "i", which endpoint service "svc1" does not offer`, hint: `"svc1" is in h`},
 
@@ -288,7 +288,7 @@ func TestEveryRefusal(t *testing.T) {
 		{name: "a load balancer is chosen that the service has not", do: "accept svc1 ep1 at=lb2@h", code: topology.NotFound,
 			text: `endpoint service "svc1" has no load balancer "lb2" in zone "h"`, hint: `there is "lb1"`},
 		{name: "a zone has nothing to connect to", before: []string{"detach svc1 lb=lb1 zone=i"}, do: "accept svc1 ep1", code: topology.Invalid,
-			text: `endpoint service "svc1" has no load balancer in zone "i"`, hint: "attach one: plinksim service attach svc1 LOAD_BALANCER --zone i"},
+			text: `endpoint service "svc1" has no load balancer in zone "i"`, hint: "attach one: attach svc1 i"},
 		{name: "accepted with too much bandwidth", do: "accept svc1 ep1 mbit=20000", code: topology.Invalid,
 			text: "a connection cannot have a bandwidth of 20000 Mbit/s", hint: "choose 100 to 10240 Mbit/s, or none for no limit"},
 		{name: "aws accepts as it is", cloud: topology.AWS, do: "accept svc1 ep1 mbit=200", code: topology.Unsupported,
@@ -300,7 +300,7 @@ func TestEveryRefusal(t *testing.T) {
 		{name: "too small a bandwidth", before: []string{"accept svc1 ep1"}, do: "bandwidth svc1 ep1 mbit=99", code: topology.Invalid,
 			text: "a connection cannot have a bandwidth of 99 Mbit/s", hint: "choose 100 to 10240 Mbit/s, or none for no limit"},
 		{name: "aws changes no bandwidth", cloud: topology.AWS, before: []string{"accept svc1 ep1"}, do: "bandwidth svc1 ep1 mbit=200", code: topology.Unsupported,
-			text: `aws has no operation "bandwidth"`, hint: "plinksim fault set ep1 --bandwidth limits it in the lab"},
+			text: `aws has no operation "bandwidth"`, hint: "a fault limits it in the lab: fault set ep1 200Mbit"},
 
 		{name: "a zone of what is not connected", do: "zone-disable svc1 ep1 zone=h", code: topology.WrongState, word: "EndpointConnectionOperationDenied",
 			text: `zone "h" of the connection of endpoint "ep1" to endpoint service "svc1" cannot be disabled while the connection is Disconnected`, hint: "the connection must be Connected"},
@@ -311,12 +311,12 @@ func TestEveryRefusal(t *testing.T) {
 		{name: "a zone that is disabled", before: []string{"accept svc1 ep1", "zone-disable svc1 ep1 zone=h"}, do: "zone-disable svc1 ep1 zone=h", code: topology.WrongState, word: "EndpointConnectionOperationDenied",
 			text: `zone "h" of the connection of endpoint "ep1" to endpoint service "svc1" is already Disconnected`, hint: "there is nothing to do"},
 		{name: "a zone without a load balancer is not enabled", before: []string{"accept svc1 ep1", "zone-disable svc1 ep1 zone=i", "detach svc1 lb=lb1 zone=i"}, do: "zone-enable svc1 ep1 zone=i", code: topology.Invalid,
-			text: `endpoint service "svc1" has no load balancer in zone "i"`, hint: "attach one: plinksim service attach svc1 LOAD_BALANCER --zone i"},
+			text: `endpoint service "svc1" has no load balancer in zone "i"`, hint: "attach one: attach svc1 i"},
 		{name: "aws disables no zone", cloud: topology.AWS, before: []string{"accept svc1 ep1"}, do: "zone-disable svc1 ep1 zone=h", code: topology.Unsupported,
-			text: `aws has no operation "zone-disable"`, hint: "plinksim fault down ep1@h lets a zone of an endpoint fail"},
+			text: `aws has no operation "zone-disable"`, hint: "a fault lets a zone of an endpoint fail: fault down ep1@h"},
 
 		{name: "there is nothing to replace it by", before: []string{"accept svc1 ep1"}, do: "replace svc1 ep1 zone=h", code: topology.Invalid,
-			text: `endpoint service "svc1" has no other load balancer in zone "h"`, hint: "attach one: plinksim service attach svc1 LOAD_BALANCER --zone h"},
+			text: `endpoint service "svc1" has no other load balancer in zone "h"`, hint: "attach one: attach svc1 h"},
 		{name: "it is replaced by itself", before: []string{"accept svc1 ep1"}, do: "replace svc1 ep1 zone=h lb=lb1", code: topology.Invalid,
 			text: `zone "h" of the connection of endpoint "ep1" to endpoint service "svc1" goes to load balancer "lb1" already`, hint: "there is nothing to do"},
 		{name: "it is replaced by one that is not attached", before: []string{"accept svc1 ep1"}, do: "replace svc1 ep1 zone=h lb=lb2", code: topology.NotFound,
@@ -340,7 +340,7 @@ func TestEveryRefusal(t *testing.T) {
 			var refused *control.Error
 			require.ErrorAs(t, err, &refused)
 			require.Equal(t, tt.text, refused.Text)
-			require.Equal(t, tt.hint, refused.Hint)
+			require.Equal(t, tt.hint, refused.Advice())
 			require.Equal(t, tt.code, refused.Code)
 			require.Equal(t, tt.word, refused.Word)
 			require.Contains(t, topology.Refusals(), string(refused.Code))
@@ -587,7 +587,7 @@ func TestRefusedOnTheWay(t *testing.T) {
 			require.ErrorAs(t, err, &refused)
 			require.Equal(t, topology.WrongState, refused.Code)
 			require.Equal(t, tt.text, refused.Text)
-			require.Equal(t, tt.hint, refused.Hint)
+			require.Equal(t, tt.hint, refused.Advice())
 			require.Equal(t, before, p.State())
 		})
 	}
@@ -727,7 +727,7 @@ func TestAnNLBIsReplacedByNoCloud(t *testing.T) {
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, topology.Unsupported, refused.Code)
 	require.Equal(t, `load balancer "lb1" is an nlb, and alibaba replaces all load balancers but those`, refused.Text)
-	require.Equal(t, "disable the zone instead: plinksim connection zone disable svc1 ep1 h", refused.Hint)
+	require.Equal(t, "disable the zone instead: zone-disable svc1 ep1 h", refused.Advice())
 	require.Equal(t, before, p.State())
 	did(t, of("rfc"), "replace svc1 ep1 zone=h")
 }

@@ -127,7 +127,7 @@ func TestEveryVerbInEveryState(t *testing.T) {
 				require.ErrorAs(t, err, &refused)
 				require.Equal(t, topology.WrongState, refused.Code)
 				require.Equal(t, tt.text, refused.Text)
-				require.Equal(t, tt.hint, refused.Hint)
+				require.Equal(t, tt.hint, refused.Advice())
 				require.Equal(t, before, p.State(), "a refusal must change nothing")
 				return
 			}
@@ -182,7 +182,7 @@ func TestWhoMayAccept(t *testing.T) {
 		{"the caller does not exist", "c", "svc1", "ep1", topology.NotFound,
 			`account "c" does not exist`, `there is "a", "b"`, []string{"a", "b"}},
 		{"the caller may not even see the service", "b", "svc1", "ep1", topology.NotWhitelisted,
-			`endpoint service "svc1" does not exist to account "b", which is not on its whitelist`, `account "a" may add it: plinksim service whitelist add svc1 b`, nil},
+			`endpoint service "svc1" does not exist to account "b", which is not on its whitelist`, `account "a" may add it: whitelist-add svc1 b`, nil},
 		{"the caller does not own the service", "a", "svc2", "ep1", topology.NotFound,
 			`endpoint "ep1" has no connection to endpoint service "svc2"`, `"ep1" is an endpoint of "svc1"`, nil},
 	} {
@@ -193,7 +193,7 @@ func TestWhoMayAccept(t *testing.T) {
 			require.ErrorAs(t, err, &refused)
 			require.Equal(t, tt.code, refused.Code)
 			require.Equal(t, tt.text, err.Error())
-			require.Equal(t, tt.hint, refused.Hint)
+			require.Equal(t, tt.hint, refused.Advice())
 			require.Equal(t, tt.known, refused.Known)
 		})
 	}

@@ -1,6 +1,10 @@
 package status
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"github.com/plinksim/plinksim/pkg/topology"
+)
 
 // Explanation says what becomes of the first packet from an instance to a
 // place, and why.
@@ -34,8 +38,10 @@ type Station struct {
 	// Verdict is the counter of the data plane that tells of it, for a station
 	// of the data plane that stops the packet.
 	Verdict string `json:"verdict,omitempty"`
-	// Remedy is what would let it pass.
-	Remedy string `json:"remedy,omitempty"`
+	// Remedy is what would let it pass, and Remedies the operations and faults
+	// that would.
+	Remedy   string            `json:"remedy,omitempty"`
+	Remedies []topology.Remedy `json:"remedies,omitempty"`
 }
 
 // Stops is the station at which the packet ends, nil where it passes.

@@ -190,7 +190,9 @@ func refuse(w http.ResponseWriter, status int, err error) {
 func toError(err error) *api.Error {
 	var known *control.Error
 	if errors.As(err, &known) {
-		refused := &api.Error{Text: known.Text, Hint: known.Hint, Code: string(known.Code), Word: known.Word}
+		refused := &api.Error{
+			Text: known.Text, Hint: known.Hint, Remedies: known.Remedies, Code: string(known.Code), Word: known.Word,
+		}
 		if refused.Hint == "" && len(known.Known) > 0 {
 			refused.Hint = "there is " + strings.Join(known.Known, ", ")
 		}
