@@ -144,7 +144,8 @@ func (r *Report) measure(ctx context.Context, o Options, paths []*path) error {
 				if done > 0 {
 					left = time.Since(start) / time.Duration(done) * time.Duration(total-done)
 				}
-				o.Progress(done+1, total, fmt.Sprintf("round %d of %d, %s through the %s, about %s left", round+1, o.Rounds, w.name, p.name, left.Round(time.Second)))
+				o.Progress(done+1, total, fmt.Sprintf("round %d of %d, %s through the %s, about %s left",
+					round+1, o.Rounds, w.name, p.name, left.Round(time.Second)))
 				before, err := waitQuiet(ctx, o.Quiet)
 				if err != nil {
 					return err

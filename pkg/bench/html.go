@@ -66,8 +66,10 @@ func plotBody(f Figure) string {
 		if len(row.all) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%.1f" height="12" fill="%s" opacity="0.25"/>`, plotLeft, row.y-6, x(row.median)-plotLeft, row.colour)
-		fmt.Fprintf(&b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="%s" stroke-width="2"/>`, x(row.median), row.y-9, x(row.median), row.y+9, row.colour)
+		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%.1f" height="12" fill="%s" opacity="0.25"/>`,
+			plotLeft, row.y-6, x(row.median)-plotLeft, row.colour)
+		fmt.Fprintf(&b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="%s" stroke-width="2"/>`,
+			x(row.median), row.y-9, x(row.median), row.y+9, row.colour)
 		for _, v := range row.all {
 			fmt.Fprintf(&b, `<circle cx="%.1f" cy="%d" r="3" fill="%s" opacity="0.7"/>`, x(v), row.y, row.colour)
 		}

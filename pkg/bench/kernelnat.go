@@ -33,7 +33,8 @@ func translateInKernel(dir string, plan *topology.Plan) error {
 	}
 	return ns.Do(func() error {
 		for _, set := range routerSettings {
-			if err := os.WriteFile("/proc/sys/net/"+set.key, []byte(set.value), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
+			if err := os.WriteFile("/proc/sys/net/"+set.key, []byte(set.value), 0); err != nil &&
+				!errors.Is(err, os.ErrNotExist) {
 				return err
 			}
 		}
@@ -92,7 +93,8 @@ func natRules(ingress string, endpoint netip.Addr, egress string, local, server 
 	}
 	table := conn.AddTable(&nftables.Table{Name: "bench", Family: nftables.TableFamilyIPv4})
 	rule := func(name string, hook *nftables.ChainHook, priority *nftables.ChainPriority, exprs ...expr.Any) {
-		chain := conn.AddChain(&nftables.Chain{Name: name, Table: table, Type: nftables.ChainTypeNAT, Hooknum: hook, Priority: priority})
+		chain := conn.AddChain(&nftables.Chain{Name: name, Table: table, Type: nftables.ChainTypeNAT, Hooknum: hook,
+			Priority: priority})
 		conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: exprs})
 	}
 	const daddr = 16 // in the IPv4 header (RFC 791, 3.1)

@@ -13,10 +13,13 @@ var goals = []struct {
 	workload, metric string
 	reached          func(*Figure) bool
 }{
-	{"small packets at least 1.5 times the kernel's NAT", "UDP, 64-byte frames", "delivered", func(f *Figure) bool { return f.Ratio >= 1.5 }},
-	{"bulk TCP, one stream, at least 0.55 times", "bulk TCP, 1 stream", "throughput", func(f *Figure) bool { return f.Ratio >= 0.55 }},
+	{"small packets at least 1.5 times the kernel's NAT", "UDP, 64-byte frames", "delivered",
+		func(f *Figure) bool { return f.Ratio >= 1.5 }},
+	{"bulk TCP, one stream, at least 0.55 times", "bulk TCP, 1 stream", "throughput",
+		func(f *Figure) bool { return f.Ratio >= 0.55 }},
 	{"median round trip at most 1.3 times", "request/response", "p50", func(f *Figure) bool { return f.Ratio <= 1.3 }},
-	{"connect-request-close at least 1.0 times", "connect-request-close", "rate", func(f *Figure) bool { return f.Ratio >= 1 }},
+	{"connect-request-close at least 1.0 times", "connect-request-close", "rate",
+		func(f *Figure) bool { return f.Ratio >= 1 }},
 	{"100,000 packets per second arrive", "UDP, 100,000/s", "lost", func(f *Figure) bool { return f.CoreMedian == 0 }},
 	{"and in order", "UDP, 100,000/s", "out of order", func(f *Figure) bool { return f.CoreMedian == 0 }},
 }
@@ -30,7 +33,8 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 	b.WriteString("| workload | metric | unit | core | kernel | core/kernel |\n|---|---|---|---|---|---|\n")
 	for i := range r.Figures {
 		f := &r.Figures[i]
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", f.Workload, f.Metric, f.Unit, number(f.Core, f.CoreMedian), number(f.Kernel, f.KernelMedian), plainRatio(f))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n",
+			f.Workload, f.Metric, f.Unit, number(f.Core, f.CoreMedian), number(f.Kernel, f.KernelMedian), plainRatio(f))
 	}
 	b.WriteString("\n| goal | here |\n|---|---|\n")
 	for _, g := range goals {

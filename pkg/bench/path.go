@@ -78,7 +78,8 @@ func (p *path) start(ctx context.Context) error {
 }
 
 func (p *path) startCore(ctx context.Context) error {
-	running, err := lab.Start(ctx, p.dir, p.plan, slog.New(slog.NewTextHandler(io.Discard, nil)), func(int, int, string) {}, lab.Workers(p.workers))
+	running, err := lab.Start(ctx, p.dir, p.plan, slog.New(slog.NewTextHandler(io.Discard, nil)),
+		func(int, int, string) {}, lab.Workers(p.workers))
 	if err != nil {
 		return err
 	}

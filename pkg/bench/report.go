@@ -68,7 +68,8 @@ func newReport(o Options) *Report {
 	}
 	for _, w := range o.chosen() {
 		for _, m := range w.metrics {
-			r.Figures = append(r.Figures, Figure{Workload: w.name, Doc: w.doc, Metric: m.name, Unit: m.unit, Lower: m.lower})
+			r.Figures = append(r.Figures, Figure{Workload: w.name, Doc: w.doc, Metric: m.name, Unit: m.unit,
+				Lower: m.lower})
 		}
 	}
 	return r
@@ -145,12 +146,14 @@ func (r *Report) WriteTable(w io.Writer) error {
 			name = ""
 		}
 		last = f.Workload
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t\n", name, f.Metric, f.Unit, number(f.Core, f.CoreMedian), number(f.Kernel, f.KernelMedian), f.ratio())
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t\n", name, f.Metric, f.Unit, number(f.Core, f.CoreMedian),
+			number(f.Kernel, f.KernelMedian), f.ratio())
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nMedians of %d rounds of %g s; %s, %d CPUs, Linux %s.\n", r.Rounds, r.Seconds, r.Machine.CPU, r.Machine.CPUs, r.Machine.Kernel)
+	_, err := fmt.Fprintf(w, "\nMedians of %d rounds of %g s; %s, %d CPUs, Linux %s.\n",
+		r.Rounds, r.Seconds, r.Machine.CPU, r.Machine.CPUs, r.Machine.Kernel)
 	return err
 }
 

@@ -14,7 +14,8 @@ func topologyOf(name string) (*topology.Plan, error) {
 	var groups, listeners strings.Builder
 	listen := func(protocol string, port int) {
 		fmt.Fprintf(&groups, "  %s-%d: {vpc: provider, protocol: %s, health_check: {protocol: none}, servers: [{instance: server, port: %d}]}\n", protocol, port, protocol, port)
-		fmt.Fprintf(&listeners, "      - {protocol: %s, port: %d, server_group: %s-%d}\n", protocol, port, protocol, port)
+		fmt.Fprintf(&listeners, "      - {protocol: %s, port: %d, server_group: %s-%d}\n",
+			protocol, port, protocol, port)
 	}
 	for _, port := range tcpPorts() {
 		listen("tcp", port)

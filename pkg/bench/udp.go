@@ -51,7 +51,8 @@ func (d *datagrams) send(fd, n int, next uint64) (int, error) {
 
 func (d *datagrams) call(trap uintptr, fd, n, flags int) (int, error) {
 	for {
-		r, _, errno := unix.Syscall6(trap, uintptr(fd), uintptr(unsafe.Pointer(&d.msgs[0])), uintptr(n), uintptr(flags), 0, 0)
+		r, _, errno := unix.Syscall6(trap, uintptr(fd), uintptr(unsafe.Pointer(&d.msgs[0])), uintptr(n), uintptr(flags),
+			0, 0)
 		switch errno {
 		case 0:
 			return int(r), nil

@@ -90,8 +90,10 @@ func workloads() []workload {
 			name: "UDP, 64-byte frames", doc: "one UDP socket that sends as fast as it can; what arrives counts",
 			order: order{Do: "small"},
 			metrics: []metric{
-				{name: "delivered", unit: "kpps", value: func(m *measurement) float64 { return m.perSecond(m.packets) / 1e3 }},
-				{name: "CPU time", unit: "us/packet", lower: true, value: func(m *measurement) float64 { return cpuPer(m, m.packets) }},
+				{name: "delivered", unit: "kpps",
+					value: func(m *measurement) float64 { return m.perSecond(m.packets) / 1e3 }},
+				{name: "CPU time", unit: "us/packet", lower: true,
+					value: func(m *measurement) float64 { return cpuPer(m, m.packets) }},
 			},
 		},
 		{
@@ -100,7 +102,8 @@ func workloads() []workload {
 			metrics: []metric{
 				{name: "p50", unit: "us", lower: true, value: func(m *measurement) float64 { return m.client.P50 }},
 				{name: "p99", unit: "us", lower: true, value: func(m *measurement) float64 { return m.client.P99 }},
-				{name: "CPU time", unit: "us/request", lower: true, value: func(m *measurement) float64 { return cpuPer(m, float64(m.client.Count)) }},
+				{name: "CPU time", unit: "us/request", lower: true,
+					value: func(m *measurement) float64 { return cpuPer(m, float64(m.client.Count)) }},
 			},
 		},
 		{
@@ -108,16 +111,20 @@ func workloads() []workload {
 			order: order{Do: "connect"},
 			metrics: []metric{
 				{name: "rate", unit: "1/s", value: func(m *measurement) float64 { return m.client.perSecond() }},
-				{name: "CPU time", unit: "us/connection", lower: true, value: func(m *measurement) float64 { return cpuPer(m, float64(m.client.Count)) }},
+				{name: "CPU time", unit: "us/connection", lower: true,
+					value: func(m *measurement) float64 { return cpuPer(m, float64(m.client.Count)) }},
 			},
 		},
 		{
 			name: "UDP, 100,000/s", doc: "64-byte frames at a steady 100,000 per second, below capacity: all must arrive, in order",
 			order: order{Do: "paced", Rate: pacedRate},
 			metrics: []metric{
-				{name: "lost", unit: "packets", lower: true, value: func(m *measurement) float64 { return float64(m.client.Lost) }},
-				{name: "out of order", unit: "packets", lower: true, value: func(m *measurement) float64 { return float64(m.client.Reordered) }},
-				{name: "CPU time", unit: "us/packet", lower: true, value: func(m *measurement) float64 { return cpuPer(m, m.packets) }},
+				{name: "lost", unit: "packets", lower: true,
+					value: func(m *measurement) float64 { return float64(m.client.Lost) }},
+				{name: "out of order", unit: "packets", lower: true,
+					value: func(m *measurement) float64 { return float64(m.client.Reordered) }},
+				{name: "CPU time", unit: "us/packet", lower: true,
+					value: func(m *measurement) float64 { return cpuPer(m, m.packets) }},
 			},
 		},
 	}

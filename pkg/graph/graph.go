@@ -113,7 +113,8 @@ func (d *drawing) vpc(v *topology.VPC) {
 	box := id("vpc", v.Name)
 	d.Boxes = append(d.Boxes, Box{ID: box, Label: fmt.Sprintf("%s, %s (account %s)", v.Name, v.CIDR, v.Account)})
 	for _, s := range v.Subnets {
-		d.Boxes = append(d.Boxes, Box{ID: id("subnet", v.Name, s.Name), Parent: box, Label: fmt.Sprintf("%s, %s, %s", s.Name, s.Zone, s.CIDR)})
+		d.Boxes = append(d.Boxes, Box{ID: id("subnet", v.Name, s.Name), Parent: box,
+			Label: fmt.Sprintf("%s, %s, %s", s.Name, s.Zone, s.CIDR)})
 	}
 	for _, i := range v.Instances {
 		d.Nodes = append(d.Nodes, Node{
@@ -176,7 +177,8 @@ func (d *drawing) edge(e Edge) {
 // endpoint's ENI to the instance that has the address. The route from the
 // gateway to the ENI is the service's.
 func (d *drawing) gateway(gw *topology.NATGateway) {
-	d.eni(Node{ID: id("gateway", gw.Name), Kind: Gateway, Label: []string{gw.ENI.Name, "NAT gateway " + gw.ENI.IP.String()}}, gw.ENI)
+	d.eni(Node{ID: id("gateway", gw.Name), Kind: Gateway,
+		Label: []string{gw.ENI.Name, "NAT gateway " + gw.ENI.IP.String()}}, gw.ENI)
 	for _, entry := range gw.Entries {
 		ep, err := d.plan.Endpoint(entry.Endpoint)
 		if err != nil {
@@ -198,7 +200,8 @@ func (d *drawing) gateway(gw *topology.NATGateway) {
 func (d *drawing) balancer(l *topology.LoadBalancer) {
 	for _, node := range l.Nodes {
 		from := id("node", l.Name, node.Zone)
-		d.eni(Node{ID: from, Kind: BalancerNode, Label: []string{node.ENI.Name, string(l.Type) + " " + node.IP().String()}}, node.ENI)
+		d.eni(Node{ID: from, Kind: BalancerNode,
+			Label: []string{node.ENI.Name, string(l.Type) + " " + node.IP().String()}}, node.ENI)
 		for _, listener := range l.Listeners {
 			for _, group := range listener.Groups() {
 				d.listener(l, &node, from, &listener, group)
@@ -207,7 +210,8 @@ func (d *drawing) balancer(l *topology.LoadBalancer) {
 	}
 }
 
-func (d *drawing) listener(l *topology.LoadBalancer, node *topology.Node, from string, listener *topology.Listener, name string) {
+func (d *drawing) listener(l *topology.LoadBalancer, node *topology.Node, from string, listener *topology.Listener,
+	name string) {
 	group, err := d.plan.ServerGroup(name)
 	if err != nil {
 		return // a listener that needs no servers
@@ -220,7 +224,8 @@ func (d *drawing) listener(l *topology.LoadBalancer, node *topology.Node, from s
 		if !l.PicksEverywhere() && instance.Zone != node.Zone {
 			continue
 		}
-		e := Edge{From: from, To: id("instance", instance.VPC, instance.Name), Label: fmt.Sprintf("%s %d", listener.Protocol, listener.Port)}
+		e := Edge{From: from, To: id("instance", instance.VPC, instance.Name),
+			Label: fmt.Sprintf("%s %d", listener.Protocol, listener.Port)}
 		if s.Port != listener.Port {
 			e.Label += fmt.Sprintf(" to %d", s.Port)
 		}

@@ -27,10 +27,13 @@ func (g *Graph) SVG() string {
 	l.place()
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" font-family="sans-serif" font-size="13">`+"\n", l.width, l.height, l.width, l.height)
-	fmt.Fprintf(&b, "<title>%s</title>\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n", html.EscapeString(g.Title))
+	fmt.Fprintf(&b, "<title>%s</title>\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
+		html.EscapeString(g.Title))
 	for _, box := range l.boxes {
-		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%d" height="%d" rx="8" fill="%s" stroke="#90a4ae"/>`+"\n", box.x, box.y, box.w, box.h, box.fill)
-		fmt.Fprintf(&b, `<text x="%d" y="%d" fill="#37474f">%s</text>`+"\n", box.x+10, box.y+18, html.EscapeString(box.label))
+		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%d" height="%d" rx="8" fill="%s" stroke="#90a4ae"/>`+"\n",
+			box.x, box.y, box.w, box.h, box.fill)
+		fmt.Fprintf(&b, `<text x="%d" y="%d" fill="#37474f">%s</text>`+"\n",
+			box.x+10, box.y+18, html.EscapeString(box.label))
 	}
 	for _, e := range g.Edges {
 		l.drawEdge(&b, e)
@@ -136,11 +139,13 @@ func (l *layout) vpc(box Box, x, y, width int) (below int) {
 			if (n.Kind == Instance) == servesHere {
 				column = 1
 			}
-			l.at[n.ID] = point{x + 2*gap + column*(l.node+between), inner + boxHead + gap/2 + rows[column]*(nodeHeight+gap)}
+			l.at[n.ID] = point{x + 2*gap + column*(l.node+between),
+				inner + boxHead + gap/2 + rows[column]*(nodeHeight+gap)}
 			rows[column]++
 		}
 		height := boxHead + gap/2 + max(1, rows[0], rows[1])*(nodeHeight+gap)
-		l.boxes = append(l.boxes, rect{x: x + gap, y: inner, w: width - 2*gap, h: height, label: subnet.Label, fill: "white"})
+		l.boxes = append(l.boxes, rect{x: x + gap, y: inner, w: width - 2*gap, h: height, label: subnet.Label,
+			fill: "white"})
 		inner += height + gap
 	}
 	l.boxes[outer].h = inner - y
@@ -153,9 +158,11 @@ func (l *layout) drawNode(b *strings.Builder, n Node) {
 		Instance: "#e3f2fd", EndpointENI: "#fff3e0", ReverseENI: "#fff3e0", Service: "#ede7f6", BalancerNode: "#e8f5e9", Gateway: "#e8f5e9",
 	}[n.Kind]
 	radius := map[Kind]int{EndpointENI: nodeHeight / 2, ReverseENI: nodeHeight / 2, Service: 14}[n.Kind]
-	fmt.Fprintf(b, `<rect x="%d" y="%d" width="%d" height="%d" rx="%d" fill="%s" stroke="#607d8b"/>`+"\n", p.x, p.y, l.node, nodeHeight, radius, fill)
+	fmt.Fprintf(b, `<rect x="%d" y="%d" width="%d" height="%d" rx="%d" fill="%s" stroke="#607d8b"/>`+"\n",
+		p.x, p.y, l.node, nodeHeight, radius, fill)
 	for i, line := range n.Label {
-		fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="middle">%s</text>`+"\n", p.x+l.node/2, p.y+18+17*i, html.EscapeString(line))
+		fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="middle">%s</text>`+"\n",
+			p.x+l.node/2, p.y+18+17*i, html.EscapeString(line))
 	}
 }
 

@@ -77,7 +77,8 @@ func (s State) colour() string {
 }
 
 // each writes the boxes in a box, what is in them, and the nodes right in it.
-func (g *Graph) each(box, indent string, b *strings.Builder, open func(Box) string, node func(Node) string, end string) {
+func (g *Graph) each(box, indent string, b *strings.Builder, open func(Box) string, node func(Node) string,
+	end string) {
 	for _, inner := range g.Boxes {
 		if inner.Parent != box {
 			continue

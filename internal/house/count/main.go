@@ -62,7 +62,8 @@ func count(out io.Writer, root, client string) error {
 	}
 	fmt.Fprintf(w, "all\t%d\n", sum)
 	ours, others := t.Imports(client)
-	fmt.Fprintf(w, "\nimports of %s, and of what it imports\n%s\n%s\n", client, strings.Join(ours, " "), strings.Join(others, " "))
+	fmt.Fprintf(w, "\nimports of %s, and of what it imports\n%s\n%s\n",
+		client, strings.Join(ours, " "), strings.Join(others, " "))
 	return w.Flush()
 }
 
