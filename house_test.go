@@ -1,6 +1,8 @@
 package plinksim
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -8,17 +10,16 @@ import (
 	"github.com/plinksim/plinksim/internal/house"
 )
 
-// large are the types that may have more functions than the others, and why.
-var large = map[string]string{
-	"pkg/topofile.builder": "is being split",
-	"pkg/control.Plane":    "is being split",
-	"pkg/fullnat.Table":    "is being split",
-	"pkg/lab.Lab":          "is being split",
-}
-
 // A type with more functions than this, its methods and those of its package
 // whose first parameter it is, cannot be read or tested in parts.
 const mostFunctions = 60
+
+// large are the types that may have more, and why.
+var large = map[string]string{
+	"pkg/control.Plane": "is being split",
+	"pkg/fullnat.Table": "is being split",
+	"pkg/lab.Lab":       "is being split",
+}
 
 func TestNoTypeIsTooLargeToBeRead(t *testing.T) {
 	for _, r := range tree(t).Receivers() {
@@ -26,6 +27,24 @@ func TestNoTypeIsTooLargeToBeRead(t *testing.T) {
 			require.LessOrEqual(t, r.Functions, mostFunctions, "%s: split it", r.Name)
 		}
 	}
+}
+
+// A program that asks a lab's daemon over its socket runs where no lab can.
+func TestTheClientOfTheSocketNeedsNoKernel(t *testing.T) {
+	ours, others := tree(t).Imports("pkg/api")
+	for _, kernel := range []string{"pkg/host", "pkg/lab", "pkg/dataplane"} {
+		require.NotContains(t, ours, kernel)
+	}
+	for _, kernel := range []string{"netlink", "netns", "nftables", "mdlayher"} {
+		require.False(t, slices.ContainsFunc(others, func(name string) bool { return strings.Contains(name, kernel) }),
+			"%s among %s", kernel, others)
+	}
+}
+
+// What differs between clouds is a named field of a profile, with its source.
+// Code that asks for a cloud's name hides a difference.
+func TestNoCodeAsksWhichCloudItIs(t *testing.T) {
+	require.Empty(t, tree(t).CloudComparisons(), "make it a field of topology.Profile")
 }
 
 func tree(t *testing.T) *house.Tree {
