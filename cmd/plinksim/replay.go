@@ -3,12 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/plinksim/plinksim/pkg/pcap"
 	"github.com/plinksim/plinksim/pkg/replay"
+	"github.com/plinksim/plinksim/pkg/status"
 )
 
 func newReplay() *cobra.Command {
@@ -17,8 +19,8 @@ func newReplay() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay FILE --in ENI=PACKETS... --out DIR",
 		Short: "Send packets from pcap files through a topology's NAT, in virtual time",
-		Long: `Send packets from pcap or pcapng files through the NAT of a topology, without
-root and without the kernel. The packets' own times are the clock, so that an
+		Long: `Send packets from pcap or pcapng files, gzip or not, through the NAT of a
+topology, without root and without the kernel. The packets' own times are the clock, so that an
 idle hour in the file takes no time.
 
 --in says which packets an ENI receives, and may be given several times; the
@@ -46,13 +48,17 @@ address. Packets that were captured elsewhere have other MACs: --any-mac.`,
 			}
 			summary, err := replay.Run(cmd.Context(), plan, opts)
 			var bad *pcap.Error
-			if errors.As(err, &bad) {
-				return withHint(err, "packets are read from pcap and pcapng files of Ethernet frames, captured whole (tcpdump -s 0 -w FILE)")
-			}
-			if err != nil {
+			if !errors.As(err, &bad) && err != nil {
 				return err
 			}
-			return printJSON(cmd.OutOrStdout(), summary)
+			warnOutOfOrder(cmd.ErrOrStderr(), summary)
+			if bad == nil {
+				return printJSON(cmd.OutOrStdout(), summary)
+			}
+			if summary.Schema != "" { // some packets were good
+				err = errors.Join(err, printJSON(cmd.OutOrStdout(), summary))
+			}
+			return withHint(err, "packets are read from pcap and pcapng files, captured whole (tcpdump -s 0 -w FILE)")
 		},
 	}
 	cmd.Flags().StringArrayVar(&in, "in", nil, "ENI=PACKETS: the ENI receives the packets of that file; may be given several times")
@@ -61,6 +67,15 @@ address. Packets that were captured elsewhere have other MACs: --any-mac.`,
 	cmd.Flags().StringArrayVar(&opts.NotConnected, "not-connected", nil, "SERVICE/ENDPOINT: a connection that its provider has not accepted; may be given several times")
 	cmd.Flags().BoolVar(&opts.AnyMAC, "any-mac", false, "take packets whatever MAC they are for")
 	return cmd
+}
+
+func warnOutOfOrder(stderr io.Writer, summary status.Replay) {
+	for _, in := range summary.Inputs {
+		if in.OutOfOrder > 0 {
+			fmt.Fprintf(stderr, "plinksim: warning: %s: %d packets are older than one before them, "+
+				"and were sent at its time (reordercap %[1]s SORTED sorts them)\n", in.File, in.OutOfOrder)
+		}
+	}
 }
 
 func readInputs(in []string, opts *replay.Options) error {

@@ -46,18 +46,24 @@ type PcapInput struct {
 	// MTU of the ENI. Longer TCP packets count as superframes, which programs
 	// that capture on an end of a connection see.
 	MTU int
+	// MAC of the ENI. Packets of a file without Ethernet headers are for it.
+	MAC packet.MAC
 }
 
 // PcapStats counts what one ENI received or sent.
 type PcapStats struct {
 	Packets, Bytes uint64
+	// Backwards are packets that are older than one before them in their file.
+	Backwards uint64
 }
 
 type pcapInput struct {
 	PcapInput
 	reader *pcap.Reader
 	head   pcap.Packet // the next packet
+	newest int64       // time of all so far
 	ended  bool
+	err    error // why it ended early
 	stats  PcapStats
 }
 
@@ -78,15 +84,16 @@ func NewPcap(output func(packet.ENI) (io.Writer, error)) *Pcap {
 // Add lets the packets of a file arrive, merged with those of other files by
 // time, ties in the order in which the files were added. The packets of one
 // file keep their order: one that is older than the one before it arrives at
-// the same time as that. It reads as far as the first packet.
+// the same time as that, and is counted. It reads as far as the first packet. A file
+// that is wrong further on ends there: see Err.
 func (p *Pcap) Add(in PcapInput) error {
 	reader, err := pcap.NewReader(in.File)
 	if err != nil {
 		return fmt.Errorf("%s: %w", in.Name, err)
 	}
 	input := &pcapInput{PcapInput: in, reader: reader}
-	if err := input.advance(); err != nil {
-		return err
+	if input.advance(); input.err != nil {
+		return input.err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -95,16 +102,33 @@ func (p *Pcap) Add(in PcapInput) error {
 	return nil
 }
 
-func (in *pcapInput) advance() error {
+func (in *pcapInput) advance() {
 	err := in.reader.Next(&in.head)
-	if errors.Is(err, io.EOF) {
-		in.ended = true
-		return nil
-	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", in.Name, err)
+		in.ended = true
+		if !errors.Is(err, io.EOF) {
+			in.err = fmt.Errorf("%s: %w", in.Name, err)
+		}
+		return
 	}
-	return nil
+	if in.head.NoMAC {
+		copy(in.head.Data, in.MAC[:])
+	}
+	if in.head.Time < in.newest {
+		in.stats.Backwards++
+	}
+	in.newest = max(in.newest, in.head.Time)
+}
+
+// Err says which files ended before their end, and why.
+func (p *Pcap) Err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var errs []error
+	for _, in := range p.inputs {
+		errs = append(errs, in.err)
+	}
+	return errors.Join(errs...)
 }
 
 // Now is the virtual time: since the first packet.
@@ -121,23 +145,21 @@ func (p *Pcap) Start() time.Time {
 }
 
 // next is when the next packet arrives, false where there is none.
-func (p *Pcap) next() (at time.Duration, more bool, err error) {
+func (p *Pcap) next() (at time.Duration, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	in, err := p.earliestLocked()
-	if in == nil || err != nil {
-		return 0, false, err
+	in := p.earliestLocked()
+	if in == nil {
+		return 0, false
 	}
-	return max(p.Now(), p.sinceLocked(in.head.Time)), true, nil
+	return max(p.Now(), p.sinceLocked(in.head.Time)), true
 }
 
 // earliestLocked is the file with the next packet, nil where all have ended.
-func (p *Pcap) earliestLocked() (*pcapInput, error) {
+func (p *Pcap) earliestLocked() *pcapInput {
 	if in := p.lent; in != nil {
 		p.lent = nil
-		if err := in.advance(); err != nil {
-			return nil, err
-		}
+		in.advance()
 	}
 	var first *pcapInput
 	for _, in := range p.inputs {
@@ -145,7 +167,7 @@ func (p *Pcap) earliestLocked() (*pcapInput, error) {
 			first = in
 		}
 	}
-	return first, nil
+	return first
 }
 
 // sinceLocked is a time of a packet as the engine sees it. The first packet
@@ -177,10 +199,7 @@ func (p *Pcap) tryRead(frames []packet.Frame) (n int, done bool, err error) {
 		signal(p.ready) // for a second reader
 		return 0, true, errPcapClosed
 	}
-	in, err := p.earliestLocked()
-	if err != nil {
-		return 0, true, err
-	}
+	in := p.earliestLocked()
 	if in == nil {
 		done, p.woken = p.woken, false
 		return 0, done, nil

@@ -12,7 +12,8 @@ import (
 // the machine can, and returns when the files are at their ends. It is what Run
 // does, in virtual time: EngineConfig.Clock has to be p.Now. Nothing waits, and
 // nothing depends on how long anything takes, so the same files and the same
-// table seed give the same output. ctx is looked at from time to time.
+// table seed give the same output. ctx is looked at from time to time. The error
+// names the files that are wrong, all of whose packets before that were moved.
 func (e *Engine) Replay(ctx context.Context, p *Pcap) error {
 	e.silenceAlarm()
 	var frames [1]packet.Frame
@@ -20,12 +21,12 @@ func (e *Engine) Replay(ctx context.Context, p *Pcap) error {
 		if count%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		at, more, err := p.next()
-		if err != nil {
+		at, more := p.next()
+		if err := e.passTime(p, at, more); err != nil {
 			return err
 		}
-		if err := e.passTime(p, at, more); err != nil || !more {
-			return err
+		if !more {
+			return p.Err()
 		}
 		n, err := p.Read(frames[:])
 		if err == nil {

@@ -1,7 +1,8 @@
 // Package pcap reads and writes files of captured Ethernet frames.
 //
 // A [Reader] takes both formats: classic pcap with times in microseconds or
-// nanoseconds, and pcapng, each in either byte order. A [Writer] writes classic
+// nanoseconds, and pcapng, each in either byte order and also behind gzip. Packets of
+// Linux's "any" device and raw IP packets get an Ethernet header. A [Writer] writes classic
 // pcap with nanoseconds, which is small and fast; an [NgWriter] writes pcapng,
 // which has names of interfaces, directions and comments.
 //

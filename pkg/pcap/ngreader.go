@@ -122,7 +122,7 @@ func (r *Reader) wrongBlock(text string, args ...any) error {
 }
 
 func (r *Reader) endOfBlock(err error) error {
-	if errors.Is(err, io.EOF) {
+	if isEnd(err) {
 		return r.wrongBlock("is cut off: the file ends within it")
 	}
 	return err
@@ -240,8 +240,8 @@ func (r *Reader) enhanced(b block, packet *Packet) error {
 		return r.wrong("is of interface %d, which the file does not describe", number)
 	}
 	i := &r.ng[number]
-	if i.link != linkTypeEthernet {
-		return r.wrong("is of link type %d: want 1, Ethernet", i.link)
+	if !readable(uint32(i.link)) {
+		return r.wrong("is of link type %d: %s", i.link, wantLinks)
 	}
 	captured, length := r.order.Uint32(b.body[12:]), r.order.Uint32(b.body[16:])
 	if err := r.checkLength(captured, length); err != nil {
@@ -255,7 +255,10 @@ func (r *Reader) enhanced(b block, packet *Packet) error {
 	if !ok {
 		return r.wrong("has a time that is out of range")
 	}
-	*packet = Packet{Time: at, Data: data[:captured:captured], Interface: i.name}
+	*packet = Packet{Time: at, Interface: i.name}
+	if !packet.frame(uint32(i.link), b.body[:enhancedHeaderLen+captured], enhancedHeaderLen) {
+		return r.wrong("is too short for a header: %d bytes", captured)
+	}
 	rest := data[min(len(data), int(captured+3)&^3):]
 	if b.kind == blockOldPacket || len(rest) == 0 {
 		return nil

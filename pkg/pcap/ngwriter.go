@@ -29,7 +29,7 @@ func NewNgWriter(w io.Writer, application string) (*NgWriter, error) {
 // AddInterface describes an interface and returns its number.
 func (n *NgWriter) AddInterface(name, description string) (number int, err error) {
 	n.start(blockInterface)
-	n.u32(linkTypeEthernet) // and a reserved half
+	n.u32(linkEthernet) // and a reserved half
 	n.u32(MaxFrame)
 	n.option(optName, name)
 	n.option(optDescription, description)

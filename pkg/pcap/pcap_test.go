@@ -2,6 +2,7 @@ package pcap_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -39,6 +40,37 @@ func classic(order binary.ByteOrder, magic uint32, unit int64) []byte {
 		b.Write(f)
 	}
 	return b.Bytes()
+}
+
+// classicOf and ngOf are files of a link type with a packet twice.
+func classicOf(link uint16, data []byte) []byte {
+	file := classic(binary.LittleEndian, 0xa1b2c3d4, 1000)[:24]
+	binary.LittleEndian.PutUint32(file[20:], uint32(link))
+	for range 2 {
+		file = binary.LittleEndian.AppendUint64(file, 0)
+		file = binary.LittleEndian.AppendUint32(file, uint32(len(data)))
+		file = binary.LittleEndian.AppendUint32(file, uint32(len(data)))
+		file = append(file, data...)
+	}
+	return file
+}
+
+func ngOf(link uint16, data []byte) []byte {
+	words := func(b []byte, all ...uint32) []byte {
+		for _, v := range all {
+			b = binary.LittleEndian.AppendUint32(b, v)
+		}
+		return b
+	}
+	file := words(nil, 0x0a0d0d0a, 28, 0x1a2b3c4d, 1, 0xffffffff, 0xffffffff, 28)
+	file = words(file, 1, 20, uint32(link), 0, 20)
+	padded := append(bytes.Clone(data), make([]byte, 3-(len(data)+3)%4)...)
+	for range 2 {
+		size := uint32(32 + len(padded))
+		file = words(file, 6, size, 0, 0, 0, uint32(len(data)), uint32(len(data)))
+		file = words(append(file, padded...), size)
+	}
+	return file
 }
 
 func readAll(t *testing.T, file []byte) (packets []pcap.Packet, end error) {
@@ -214,6 +246,62 @@ func ngWith(resolution byte, offset int64, stamp uint64) []byte {
 	return b.Bytes()
 }
 
+func zipped(t *testing.T, file []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, err := w.Write(file)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	return b.Bytes()
+}
+
+func TestReaderTakesGzip(t *testing.T) {
+	for _, file := range [][]byte{classic(binary.LittleEndian, 0xa1b2c3d4, 1000), ngFile(t)} {
+		want, err := readAll(t, file)
+		require.NoError(t, err)
+		got, err := readAll(t, zipped(t, file))
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+}
+
+// Packets without an Ethernet header get one, in both formats: the IP packet is the
+// same, and what is known of the sender is in it.
+func TestReaderMakesEthernetHeaders(t *testing.T) {
+	ip := append([]byte{0x45, 0, 0, 21}, make([]byte, 17)...)
+	ip6 := append([]byte{0x60}, make([]byte, 40)...)
+	cooked := []byte{0, 0, 0, 1, 0, 6, 2, 0, 10, 0, 1, 10, 0, 0, 8, 0}
+	cooked2 := []byte{8, 0, 0, 0, 0, 0, 0, 7, 0, 1, 0, 6, 2, 0, 10, 0, 1, 10, 0, 0}
+	header := func(src []byte, kind ...byte) []byte {
+		return append(append(make([]byte, 6), src...), kind...)
+	}
+	nobody, host := make([]byte, 6), []byte{2, 0, 10, 0, 1, 10}
+	for _, tt := range []struct {
+		name   string
+		link   uint16
+		packet []byte
+		want   []byte
+	}{
+		{"Linux cooked", 113, append(cooked, ip...), append(header(host, 8, 0), ip...)},
+		{"Linux cooked v2", 276, append(cooked2, ip...), append(header(host, 8, 0), ip...)},
+		{"raw IPv4", 101, ip, append(header(nobody, 8, 0), ip...)},
+		{"raw IPv6", 229, ip6, append(header(nobody, 0x86, 0xdd), ip6...)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, file := range [][]byte{classicOf(tt.link, tt.packet), ngOf(tt.link, tt.packet)} {
+				got, err := readAll(t, file)
+				require.NoError(t, err)
+				require.Len(t, got, 2)
+				for _, p := range got {
+					require.Equal(t, tt.want, p.Data)
+					require.True(t, p.NoMAC)
+				}
+			}
+		})
+	}
+}
+
 func TestReaderSaysWhatIsWrong(t *testing.T) {
 	good := classic(binary.LittleEndian, 0xa1b2c3d4, 1000)
 	changed := func(at int, b ...byte) []byte {
@@ -231,7 +319,12 @@ func TestReaderSaysWhatIsWrong(t *testing.T) {
 		{"a text", []byte("hello, world"), "is no packet file: it starts with 68 65 6c 6c, and not as pcap or pcapng"},
 		{"a header that is cut off", good[:20], "ends within its header"},
 		{"a version that nobody wrote", changed(4, 9), "is pcap version 9.4: want 2.4"},
-		{"another link type", changed(20, 101), "has packets of link type 101: want 1, Ethernet"},
+		{"another link type", changed(20, 105), "has packets of link type 105: want Ethernet, or Linux cooked or " +
+			"raw IP packets: capture at one interface (tcpdump -i eth0 -w FILE)"},
+		{"a file of zstd", []byte("\x28\xb5\x2f\xfd...."),
+			"is no packet file: it is compressed by zstd: type zstd -d FILE"},
+		{"a gzip that is cut off", zipped(t, good)[:60], "packet 1 is cut off: the file ends within it"},
+		{"a cooked packet that is too short", changed(20, 113), "packet 1 is too short for a header: 14 bytes"},
 		{"a record header that is cut off", good[:24+10], "packet 1 is cut off: the file ends within it"},
 		{"a packet that is cut off", good[:len(good)-1], "packet 3 is cut off: the file ends within it"},
 		{"a packet that was not captured whole", changed(24+12, 15),
@@ -312,7 +405,7 @@ func FuzzReader(f *testing.F) {
 			if err := r.Next(&p); err != nil {
 				return
 			}
-			if len(p.Data) > pcap.MaxFrame || p.Time < 0 || count > len(file) {
+			if len(p.Data) > pcap.MaxFrame+14 || p.Time < 0 || count > len(file) {
 				t.Fatalf("packet %d has %d bytes and time %d", count, len(p.Data), p.Time)
 			}
 		}

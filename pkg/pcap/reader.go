@@ -2,10 +2,12 @@ package pcap
 
 import (
 	"bufio"
+	"compress/gzip"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Packet is one packet of a file.
@@ -14,6 +16,9 @@ type Packet struct {
 	// Data is the frame from the Ethernet header on. It may be edited, and is
 	// valid until the next call of Next.
 	Data []byte
+	// NoMAC says that the file has no Ethernet headers, but those of Linux's "any"
+	// device or none: then the destination in Data is zero, and often the source.
+	NoMAC bool
 
 	// The rest is what only pcapng knows.
 	Interface string // name; "" where the file has none
@@ -58,14 +63,27 @@ type Reader struct {
 
 	order binary.ByteOrder
 	unit  uint64 // classic: fractions of a second
+	link  uint32 // classic
 	ng    []ngInterface
 }
 
-// NewReader looks at the file's header. If it is none, the error is an *Error.
+// NewReader looks at the file's header. If it is none, the error is an *Error. A file
+// that gzip has compressed is read as what it holds.
 func NewReader(r io.Reader) (*Reader, error) {
 	// Room for the longest block, so that packets are looked at where they are.
 	p := &Reader{in: bufio.NewReaderSize(r, 2*MaxFrame)}
 	magic, err := p.in.Peek(4)
+	if err == nil && binary.BigEndian.Uint16(magic) == gzipMagic {
+		unzipped, err := gzip.NewReader(p.in)
+		if err != nil {
+			return nil, headerEnd(err, "ends within the header of gzip")
+		}
+		p.in = bufio.NewReaderSize(unzipped, 2*MaxFrame)
+		magic, err = p.in.Peek(4)
+		if err != nil {
+			return nil, headerEnd(err, "is no packet file: it is shorter than any")
+		}
+	}
 	if err != nil {
 		return nil, headerEnd(err, "is no packet file: it is shorter than any")
 	}
@@ -78,10 +96,25 @@ func NewReader(r io.Reader) (*Reader, error) {
 	case swapped(classicMicro), swapped(classicNano):
 		p.order = binary.BigEndian
 	default:
-		return nil, &Error{Text: fmt.Sprintf("is no packet file: it starts with % x, and not as pcap or pcapng", magic)}
+		return nil, &Error{Text: "is no packet file: " + otherFile(magic)}
 	}
 	p.next = p.nextClassic
 	return p, p.classicHeader()
+}
+
+// otherFile says what a file is that is none of packets.
+func otherFile(magic []byte) string {
+	for _, compressed := range []struct{ magic, name, command string }{
+		{"\x28\xb5\x2f\xfd", "zstd", "zstd -d FILE"},
+		{"\xfd7zX", "xz", "unxz FILE"},
+		{"BZh", "bzip2", "bunzip2 FILE"},
+		{"PK\x03\x04", "zip", "unzip FILE"},
+	} {
+		if strings.HasPrefix(string(magic), compressed.magic) {
+			return fmt.Sprintf("it is compressed by %s: type %s", compressed.name, compressed.command)
+		}
+	}
+	return fmt.Sprintf("it starts with % x, and not as pcap or pcapng", magic)
 }
 
 // Next fills packet with the next packet. At the end of the file it returns
@@ -100,10 +133,11 @@ const (
 	classicNano  = 0xa1b23c4d
 )
 
+const gzipMagic = 0x1f8b // RFC 1952, 2.3.1
+
 const (
 	classicHeaderLen = 24
 	recordHeaderLen  = 16
-	linkTypeEthernet = 1 // LINKTYPE_ETHERNET, www.tcpdump.org/linktypes.html
 )
 
 func swapped(v uint32) uint32 { return v>>24 | v>>8&0xff00 | v<<8&0xff0000 | v<<24 }
@@ -121,8 +155,8 @@ func (r *Reader) classicHeader() error {
 		return &Error{Text: fmt.Sprintf("is pcap version %d.%d: want 2.4", major, r.order.Uint16(h[6:]))}
 	}
 	const linkTypeBits = 0x0fffffff // above it is what says whether frames have an FCS
-	if link := r.order.Uint32(h[20:]) & linkTypeBits; link != linkTypeEthernet {
-		return &Error{Text: fmt.Sprintf("has packets of link type %d: want 1, Ethernet", link)}
+	if r.link = r.order.Uint32(h[20:]) & linkTypeBits; !readable(r.link) {
+		return &Error{Text: fmt.Sprintf("has packets of link type %d: %s", r.link, wantLinks)}
 	}
 	r.used = classicHeaderLen
 	return nil
@@ -150,8 +184,10 @@ func (r *Reader) nextClassic(packet *Packet) error {
 		return r.end(err)
 	}
 	r.used = len(record)
-	*packet = Packet{Time: int64(seconds*1e9 + fraction*(1e9/r.unit)),
-		Data: record[recordHeaderLen:len(record):len(record)]}
+	*packet = Packet{Time: int64(seconds*1e9 + fraction*(1e9/r.unit))}
+	if !packet.frame(r.link, record, recordHeaderLen) {
+		return r.wrong("is too short for a header: %d bytes", captured)
+	}
 	return nil
 }
 
@@ -172,15 +208,18 @@ func (r *Reader) wrong(text string, args ...any) error {
 
 // end is a file that ends where a packet does not.
 func (r *Reader) end(err error) error {
-	if errors.Is(err, io.EOF) {
+	if isEnd(err) {
 		return r.wrong("is cut off: the file ends within it")
 	}
 	return fmt.Errorf("packet %d: %w", r.number, err)
 }
 
 func headerEnd(err error, text string) error {
-	if errors.Is(err, io.EOF) {
+	if isEnd(err) {
 		return &Error{Text: text}
 	}
 	return err
 }
+
+// isEnd says whether a file ended, or what gzip made of it.
+func isEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }

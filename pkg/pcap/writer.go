@@ -20,7 +20,7 @@ func NewWriter(w io.Writer) (*Writer, error) {
 	binary.LittleEndian.PutUint16(h[4:], 2)
 	binary.LittleEndian.PutUint16(h[6:], 4)
 	binary.LittleEndian.PutUint32(h[16:], MaxFrame)
-	binary.LittleEndian.PutUint32(h[20:], linkTypeEthernet)
+	binary.LittleEndian.PutUint32(h[20:], linkEthernet)
 	_, err := out.Write(h[:])
 	return &Writer{out}, err
 }

@@ -1,6 +1,8 @@
 package replay_test
 
 import (
+	"bytes"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -49,4 +51,24 @@ func TestEveryFragmentOfADatagramHasOneVerdict(t *testing.T) {
 	summary := replayFile(t, "fragments.yaml", "fragments-reverse.pcap", replay.Options{})
 	require.EqualValues(t, 3, summary.Inputs[0].Packets)
 	require.Equal(t, map[string]uint64{"Forwarded": 3}, summary.Verdict, "two were held for the first one")
+}
+
+// A file without Ethernet headers, as a capture in a tunnel is.
+func TestPacketsWithoutEthernetAreForTheInterfaceThatTheyAreGivenTo(t *testing.T) {
+	file, err := os.ReadFile(filepath.Join("testdata", "othermac.pcap"))
+	require.NoError(t, err)
+	const header, record, ethernet = 24, 16, 14
+	ip := file[header+record+ethernet:]
+	raw := bytes.Clone(file[:header+record])
+	raw[20] = 101 // LINKTYPE_RAW
+	raw[header+8], raw[header+12] = byte(len(ip)), byte(len(ip))
+	in := filepath.Join(t.TempDir(), "raw.pcap")
+	require.NoError(t, os.WriteFile(in, append(raw, ip...), 0o600))
+	plan, err := topofile.Load(filepath.Join("testdata", "arrival.yaml"))
+	require.NoError(t, err)
+	summary, err := replay.Run(t.Context(), plan, replay.Options{
+		Inputs: []replay.Input{{ENI: "ep", File: in}}, Dir: t.TempDir(), Seed: 1,
+	})
+	require.NoError(t, err)
+	require.Equal(t, map[string]uint64{"Forwarded": 1}, summary.Verdict)
 }

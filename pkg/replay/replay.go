@@ -51,7 +51,8 @@ type Input struct {
 
 // Run sends the packets of files through a plan's data plane, without a
 // kernel and in virtual time. Every backend is healthy and says nothing but
-// what is in its load balancer's file.
+// what is in its load balancer's file. If a file is wrong after some packets, what
+// became of those is written and in the summary, and the error is a *pcap.Error.
 func Run(ctx context.Context, plan *topology.Plan, opts Options) (_ status.Replay, err error) {
 	r, err := newReplay(plan, opts)
 	if err != nil {
@@ -69,10 +70,8 @@ func Run(ctx context.Context, plan *topology.Plan, opts Options) (_ status.Repla
 	if err := r.makeOutputs(); err != nil {
 		return status.Replay{}, err
 	}
-	if err := r.engine.Replay(ctx, r.driver); err != nil {
-		return status.Replay{}, err
-	}
-	return r.summary(), r.driver.Flush()
+	err = r.engine.Replay(ctx, r.driver)
+	return r.summary(), errors.Join(err, r.driver.Flush())
 }
 
 type replay struct {
@@ -193,7 +192,7 @@ func (r *replay) add(in Input) error {
 		return err
 	}
 	r.files = append(r.files, f)
-	return r.driver.Add(dataplane.PcapInput{ENI: r.numbers[eni.Device], Name: in.File, File: f, MTU: vpc.MTU})
+	return r.driver.Add(dataplane.PcapInput{ENI: r.numbers[eni.Device], Name: in.File, File: f, MTU: vpc.MTU, MAC: eni.MAC})
 }
 
 func (r *replay) path(eni string) string { return filepath.Join(r.opts.Dir, eni+".pcap") }
@@ -255,7 +254,9 @@ func (r *replay) summary() status.Replay {
 	}
 	for i, received := range r.driver.Received() {
 		in := r.opts.Inputs[i]
-		s.Inputs = append(s.Inputs, status.ReplayFile{ENI: in.ENI, File: in.File, Packets: received.Packets, Bytes: received.Bytes})
+		s.Inputs = append(s.Inputs, status.ReplayFile{
+			ENI: in.ENI, File: in.File, Packets: received.Packets, Bytes: received.Bytes, OutOfOrder: received.Backwards,
+		})
 	}
 	sent := r.driver.Sent()
 	for _, eni := range r.plan.ENIs() {

@@ -28,6 +28,9 @@ type ReplayFile struct {
 	File    string `json:"file"`
 	Packets uint64 `json:"packets"`
 	Bytes   uint64 `json:"bytes"`
+	// OutOfOrder are packets of an input whose time is before that of one before
+	// them: they were sent at the time of that one.
+	OutOfOrder uint64 `json:"out_of_order,omitempty"`
 }
 
 // ReplayARP counts what was done with ARP frames.
