@@ -102,14 +102,8 @@ func (c *compiler) eni(eni topology.ENI, extra []netip.Addr) {
 }
 
 func (c *compiler) subnet(eni topology.ENI) (*topology.VPC, *topology.Subnet) {
-	vpc, err := c.plan.VPC(eni.VPC)
-	if err != nil {
-		panic("a plan names every VPC that its ENIs are in: " + err.Error())
-	}
-	subnet, err := vpc.Subnet(eni.Subnet)
-	if err != nil {
-		panic("a plan names every subnet that its ENIs are in: " + err.Error())
-	}
+	vpc := c.plan.MustVPC(eni.VPC)
+	subnet := vpc.MustSubnet(eni.Subnet)
 	return vpc, subnet
 }
 
@@ -217,14 +211,8 @@ func (c *compiler) identity(ep topology.Endpoint, listener topology.Listener) *f
 	id := &fullnat.Identity{Header: fullnat.LayoutAWS, Endpoint: ep.ID}
 	if c.plan.Profile.HeaderNamesVPC {
 		id.Header = fullnat.LayoutAlibaba
-		vpc, err := c.plan.VPC(ep.VPC)
-		if err != nil {
-			panic("a plan names every VPC that its endpoints are in: " + err.Error())
-		}
-		service, err := c.plan.Service(ep.Service)
-		if err != nil {
-			panic("a plan names every service of its endpoints: " + err.Error())
-		}
+		vpc := c.plan.MustVPC(ep.VPC)
+		service := c.plan.MustService(ep.Service)
 		id.VPC, id.Service = vpc.ID, service.ID
 	}
 	if listener.ProxyProtocol == "on_first_ack" {
@@ -251,26 +239,11 @@ func (c *compiler) admit(ep topology.Endpoint) func(packet.FiveTuple) bool {
 	if len(ep.SecurityGroups) == 0 {
 		return nil
 	}
-	vpc, err := c.plan.VPC(ep.VPC)
-	if err != nil {
-		panic("a plan names every VPC that its endpoints are in: " + err.Error())
-	}
-	set := secgroup.Compile(securityGroups(vpc, ep.SecurityGroups))
+	vpc := c.plan.MustVPC(ep.VPC)
+	set := secgroup.Compile(vpc.MustSecurityGroups(ep.SecurityGroups))
 	return func(t packet.FiveTuple) bool {
 		return set.Ingress(packet.FiveTuple{Protocol: t.Protocol, Src: t.Src, Dst: t.Dst}).Allowed
 	}
-}
-
-// securityGroups are the groups of a VPC with these names.
-func securityGroups(vpc *topology.VPC, names []string) (groups []topology.SecurityGroup) {
-	for _, name := range names {
-		group, err := vpc.SecurityGroup(name)
-		if err != nil {
-			panic("a plan names every security group of its members: " + err.Error())
-		}
-		groups = append(groups, *group)
-	}
-	return groups
 }
 
 // resource finds the load balancer, and its node in the zone, that carries the

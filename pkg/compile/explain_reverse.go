@@ -51,10 +51,7 @@ func (w *walk) atGateway(gw *topology.NATGateway) {
 	connection, _ := w.State.Connection(ep.Service, ep.Name)
 	w.isConnected(ep, entry.Zone, connection, link)
 	w.isAdmittedInReverse(ep, target)
-	eni, err := w.Plan.ENI(entry.Endpoint + "@" + entry.Zone)
-	if err != nil {
-		panic("a plan names every ENI of its entries: " + err.Error())
-	}
+	eni := &ep.MustZone(entry.Zone).ENI
 	w.isUp(eni)
 	w.toAccess(eni, target)
 }
@@ -103,11 +100,8 @@ func (w *walk) atReverseENI(eni *topology.ENI, ep *topology.Endpoint) {
 
 // isAdmittedInReverse asks as compiler.admitReverse makes the core ask.
 func (w *walk) isAdmittedInReverse(ep *topology.Endpoint, target netip.AddrPort) {
-	vpc, err := w.Plan.VPC(ep.VPC)
-	if err != nil {
-		panic("a plan names every VPC that its endpoints are in: " + err.Error())
-	}
-	set := secgroup.Compile(securityGroups(vpc, ep.SecurityGroups))
+	vpc := w.Plan.MustVPC(ep.VPC)
+	set := secgroup.Compile(vpc.MustSecurityGroups(ep.SecurityGroups))
 	ask := set.Egress
 	if w.Plan.Profile.ReverseIngress {
 		ask = set.Ingress
@@ -123,10 +117,7 @@ func (w *walk) isAdmittedInReverse(ep *topology.Endpoint, target netip.AddrPort)
 
 // toAccess is the end of the way in the user's VPC.
 func (w *walk) toAccess(eni *topology.ENI, target netip.AddrPort) {
-	vpc, err := w.Plan.VPC(eni.VPC)
-	if err != nil {
-		panic("a plan names every VPC that its ENIs are in: " + err.Error())
-	}
+	vpc := w.Plan.MustVPC(eni.VPC)
 	for i := range vpc.Instances {
 		if vpc.Instances[i].IP == target.Addr() {
 			w.atInstance(&vpc.Instances[i], packet.FiveTuple{Protocol: w.flow.Protocol, Src: netip.AddrPortFrom(eni.IP, 0), Dst: target})

@@ -49,10 +49,7 @@ func (w *walk) follow() {
 	} else {
 		w.stops("egress", "", fmt.Sprintf("add an egress rule to a security group of %s", w.from.Name), "%s: %s", w.from.Name, d.Reason())
 	}
-	vpc, err := w.Plan.VPC(w.from.VPC)
-	if err != nil {
-		panic("a plan names every VPC of its instances: " + err.Error())
-	}
+	vpc := w.Plan.MustVPC(w.from.VPC)
 	balancer, node := w.proxyAt(vpc.Name)
 	switch gw, eni, instance := w.gatewayAt(vpc.Name), w.eniAt(vpc.Name), w.instanceAt(vpc); {
 	case node != nil:
@@ -116,11 +113,8 @@ func (w *walk) nowhere(vpc *topology.VPC) {
 
 // groupsOf is what filters the packets of an instance.
 func (w *walk) groupsOf(instance *topology.Instance) *secgroup.Set {
-	vpc, err := w.Plan.VPC(instance.VPC)
-	if err != nil {
-		panic("a plan names every VPC of its instances: " + err.Error())
-	}
-	return secgroup.Compile(securityGroups(vpc, instance.SecurityGroups))
+	vpc := w.Plan.MustVPC(instance.VPC)
+	return secgroup.Compile(vpc.MustSecurityGroups(instance.SecurityGroups))
 }
 
 // atInstance is the end of the way: the groups of the one who gets it.
@@ -227,11 +221,8 @@ func (w *walk) isConnected(ep *topology.Endpoint, zone string, c control.Connect
 }
 
 func (w *walk) isAdmitted(ep *topology.Endpoint) {
-	vpc, err := w.Plan.VPC(ep.VPC)
-	if err != nil {
-		panic("a plan names every VPC that its endpoints are in: " + err.Error())
-	}
-	d := secgroup.Compile(securityGroups(vpc, ep.SecurityGroups)).Ingress(w.flow)
+	vpc := w.Plan.MustVPC(ep.VPC)
+	d := secgroup.Compile(vpc.MustSecurityGroups(ep.SecurityGroups)).Ingress(w.flow)
 	if d.Allowed {
 		w.passes("security group", "%s: %s", ep.Name, d.Reason())
 		return
@@ -262,10 +253,7 @@ func (w *walk) isUp(eni *topology.ENI) {
 
 // toServers is the choice of a server, and what the chosen one lets in.
 func (w *walk) toServers(group, zone string, node *topology.Node) {
-	sg, err := w.Plan.ServerGroup(group)
-	if err != nil {
-		panic("a plan names every server group of its listeners: " + err.Error())
-	}
+	sg := w.Plan.MustServerGroup(group)
 	health := w.Servers(group)
 	open := sg.FailOpen && !anyHealthy(sg, health, zone)
 	var takes []topology.Server
@@ -292,10 +280,7 @@ func (w *walk) toServers(group, zone string, node *topology.Node) {
 	}
 	w.passes("servers", "server group %s: %s", group, strings.Join(texts, "; "))
 	for _, s := range takes {
-		instance, err := w.Plan.Instance(s.Instance)
-		if err != nil {
-			panic("a plan names every instance of its servers: " + err.Error())
-		}
+		instance := w.Plan.MustInstance(s.Instance)
 		source := netip.Addr{}
 		if node.Proxy != nil {
 			source = node.Proxy.IP

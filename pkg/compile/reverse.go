@@ -64,11 +64,8 @@ func (c *compiler) admitReverse(ep topology.Endpoint, target netip.AddrPort) fun
 	if len(ep.SecurityGroups) == 0 {
 		return nil
 	}
-	vpc, err := c.plan.VPC(ep.VPC)
-	if err != nil {
-		panic("a plan names every VPC that its endpoints are in: " + err.Error())
-	}
-	set := secgroup.Compile(securityGroups(vpc, ep.SecurityGroups))
+	vpc := c.plan.MustVPC(ep.VPC)
+	set := secgroup.Compile(vpc.MustSecurityGroups(ep.SecurityGroups))
 	ask := set.Egress
 	if c.plan.Profile.ReverseIngress {
 		ask = set.Ingress

@@ -121,9 +121,7 @@ func endpointStatus(plan *topology.Plan, ep topology.Endpoint, state control.Sna
 	if account, err := plan.Account(ep.Account); err == nil {
 		out.AccountID = account.ID
 	}
-	if vpc, err := plan.VPC(ep.VPC); err == nil {
-		out.VPCID = vpc.ID
-	}
+	out.VPCID = plan.MustVPC(ep.VPC).ID
 	if o := object(state.Endpoints, ep.Name); o != nil {
 		out.EndpointState = o.Status
 	}

@@ -186,7 +186,7 @@ func (p *Plane) attachableLocked(s *topology.EndpointService, name, zone string)
 	case s.Reverse:
 		return nil, invalid("load balancer", name, "make a service for load balancers", "endpoint service %q is for reverse endpoints, and load balancer %q is not", s.Name, name)
 	}
-	if vpc, err := p.plan.VPC(balancer.VPC); err == nil && vpc.Account != s.Account {
+	if vpc := p.plan.MustVPC(balancer.VPC); vpc.Account != s.Account {
 		return nil, invalid("load balancer", name, "a service offers what its owner has", "load balancer %q belongs to account %q, and endpoint service %q to %q", name, vpc.Account, s.Name, s.Account)
 	}
 	for _, r := range s.Resources {

@@ -217,10 +217,7 @@ func (d *drawing) listener(l *topology.LoadBalancer, node *topology.Node, from s
 		return // a listener that needs no servers
 	}
 	for _, s := range group.Servers {
-		instance, err := d.plan.Instance(s.Instance)
-		if err != nil {
-			panic("a plan names every instance of its servers: " + err.Error())
-		}
+		instance := d.plan.MustInstance(s.Instance)
 		if !l.PicksEverywhere() && instance.Zone != node.Zone {
 			continue
 		}

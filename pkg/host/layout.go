@@ -175,7 +175,7 @@ func addSubnet(g *group, vpc *topology.VPC, sub *topology.Subnet, nat []netip.Pr
 }
 
 func addInstance(g *group, plan *topology.Plan, vpc *topology.VPC, inst *topology.Instance, names []topology.HostName) {
-	sub := subnetOf(vpc, inst.Subnet)
+	sub := vpc.MustSubnet(inst.Subnet)
 	ns, dev := inst.Namespace, inst.Device
 	what := fmt.Sprintf("instance %s of VPC %s", inst.Name, vpc.Name)
 	g.add(what,
@@ -212,7 +212,7 @@ func addInstance(g *group, plan *topology.Plan, vpc *topology.VPC, inst *topolog
 func addENI(g *group, plan *topology.Plan, vpc *topology.VPC, eni *topology.ENI) {
 	g.add(fmt.Sprintf("ENI %s in VPC %s", eni.Name, vpc.Name), Veth{
 		Namespace: vpc.Namespace, Port: eni.Port, PortMAC: portMAC(eni.MAC),
-		Bridge: subnetOf(vpc, eni.Subnet).Bridge, MTU: vpc.MTU,
+		Bridge: vpc.MustSubnet(eni.Subnet).Bridge, MTU: vpc.MTU,
 		PeerNamespace: plan.Dataplane, Peer: eni.Device, PeerMAC: deviceMAC(eni.MAC),
 	})
 }
@@ -220,7 +220,7 @@ func addENI(g *group, plan *topology.Plan, vpc *topology.VPC, eni *topology.ENI)
 // addProxy makes the namespace of an alb's node, which is in its subnet as an
 // instance is, and has a way to the NAT IP that consumers' sessions come from.
 func addProxy(g *group, vpc *topology.VPC, node *topology.Node) {
-	proxy, sub := node.Proxy, subnetOf(vpc, node.Subnet)
+	proxy, sub := node.Proxy, vpc.MustSubnet(node.Subnet)
 	ns, dev := proxy.Namespace, proxy.Device
 	g.add(fmt.Sprintf("proxy of load balancer node %s in VPC %s", node.ENI.Name, vpc.Name),
 		Netns{ns},
@@ -283,14 +283,4 @@ func natBlocks(plan *topology.Plan, vpc *topology.VPC, sub *topology.Subnet) []n
 		add(gw.ENI, gw.CIDR)
 	}
 	return blocks
-}
-
-func subnetOf(vpc *topology.VPC, name string) *topology.Subnet {
-	for i := range vpc.Subnets {
-		if vpc.Subnets[i].Name == name {
-			return &vpc.Subnets[i]
-		}
-	}
-	// A plan is checked before anybody gets to see it.
-	panic(fmt.Sprintf("host: the plan has no subnet %s in VPC %s", name, vpc.Name))
 }

@@ -152,10 +152,7 @@ func (l *Lab) followProxies(plan *topology.Plan) error {
 func (l *Lab) followProxy(plan *topology.Plan, spec proxySpec, running *runningProxy) error {
 	work := proxyWork{listener: spec.Listener, zone: compile.ServersOf(spec.balancer, spec.node.Zone), profile: plan.Profile.HTTP}
 	for _, name := range spec.Groups() {
-		sg, err := plan.ServerGroup(name)
-		if err != nil {
-			panic("a plan names every server group of its listeners: " + err.Error())
-		}
+		sg := plan.MustServerGroup(name)
 		work.groups = append(work.groups, *sg)
 	}
 	if running.serves && !running.stale && reflect.DeepEqual(work, running.does) {
@@ -230,10 +227,7 @@ func (l *Lab) prober(plan *topology.Plan, sg topology.ServerGroup) (func(ctx con
 			return ns.DialContext, nil
 		}
 	}
-	vpc, err := plan.VPC(sg.VPC)
-	if err != nil {
-		return nil, err
-	}
+	vpc := plan.MustVPC(sg.VPC)
 	ns, err := l.namespace(vpc.Namespace)
 	if err != nil {
 		return nil, err

@@ -427,10 +427,7 @@ func (l *Lab) Client(ref string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	vpc, err := plan.VPC(instance.VPC)
-	if err != nil {
-		return nil, err
-	}
+	vpc := plan.MustVPC(instance.VPC)
 	ns, err := l.namespace(instance.Namespace)
 	if err != nil {
 		return nil, err

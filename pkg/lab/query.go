@@ -25,10 +25,7 @@ func (l *Lab) Query(ctx context.Context, from, name, qtype string) (*status.Name
 	if err != nil {
 		return nil, err
 	}
-	vpc, err := plan.VPC(instance.VPC)
-	if err != nil {
-		return nil, err
-	}
+	vpc := plan.MustVPC(instance.VPC)
 	names, err := l.resolver(vpc, instance, nil)
 	if err != nil {
 		return nil, err

@@ -183,10 +183,7 @@ func (r *replay) add(in Input) error {
 	if err != nil {
 		return err
 	}
-	vpc, err := r.plan.VPC(eni.VPC)
-	if err != nil {
-		return err
-	}
+	vpc := r.plan.MustVPC(eni.VPC)
 	f, err := os.Open(in.File)
 	if err != nil {
 		return err

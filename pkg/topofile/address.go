@@ -41,7 +41,7 @@ func (b *addresses) chosen(vpc *topology.VPC, subnet string, given netip.Addr, k
 	if given.IsValid() {
 		return given
 	}
-	s, _ := vpc.Subnet(subnet)
+	s := vpc.MustSubnet(subnet)
 	taken := func(a netip.Addr) bool { return b.taken[vpc.Name][a] != "" || a == s.Gateway }
 	addr, ok := derive.Address(s.CIDR, b.can.LowReserve, b.can.TopReserve, b.plan.Name+"/"+kind+"/"+name, taken)
 	if !ok {
@@ -60,8 +60,7 @@ func (b *addresses) complete(eni *topology.ENI, vpc *topology.VPC, kind, owner s
 
 // completeIPv6 gives an ENI its IPv6 address.
 func (b *addresses) completeIPv6(eni *topology.ENI, vpc *topology.VPC) {
-	subnet, _ := vpc.Subnet(eni.Subnet)
-	eni.IPv6 = b.chosenIPv6(vpc, subnet, eni.IPv6, eni.IP, eni.Name)
+	eni.IPv6 = b.chosenIPv6(vpc, vpc.MustSubnet(eni.Subnet), eni.IPv6, eni.IP, eni.Name)
 }
 
 func (b *addresses) fromShared(vpc *topology.VPC, key string) netip.Addr {

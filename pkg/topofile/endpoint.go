@@ -170,7 +170,7 @@ func (b endpointBuilder) impairments(who string, raw rawImpairments, bandwidth i
 // choose decides the addresses of all ENIs.
 func (b endpointBuilder) choose() {
 	for e, ep := range pairs(b.raw.Endpoints.Entries, b.plan.Endpoints) {
-		vpc, _ := b.plan.VPC(ep.VPC)
+		vpc := b.plan.MustVPC(ep.VPC)
 		for i := range ep.Zones {
 			b.complete(&ep.Zones[i].ENI, vpc, "endpoint", ep.Name, e.Key)
 			if ep.DualStack {

@@ -79,9 +79,7 @@ func (b instanceBuilder) choose(vpc *topology.VPC, raw []entry[rawInstance]) {
 	for e, in := range pairs(raw, vpc.Instances) {
 		in.IP = b.chosen(vpc, in.Subnet, in.IP, "instance", in.Ref(), e.Key)
 		in.MAC = packet.MACOf(in.IP)
-		if subnet, err := vpc.Subnet(in.Subnet); err == nil {
-			in.IPv6 = b.chosenIPv6(vpc, subnet, in.IPv6, in.IP, "instance "+in.Ref())
-		}
+		in.IPv6 = b.chosenIPv6(vpc, vpc.MustSubnet(in.Subnet), in.IPv6, in.IP, "instance "+in.Ref())
 	}
 }
 

@@ -75,7 +75,7 @@ func (b loadBalancerBuilder) zones(who string, e *entry[rawLoadBalancer], lb *to
 // choose decides the addresses of all nodes.
 func (b loadBalancerBuilder) choose() {
 	for e, lb := range pairs(b.raw.LoadBalancers.Entries, b.plan.LoadBalancers) {
-		vpc, _ := b.plan.VPC(lb.VPC)
+		vpc := b.plan.MustVPC(lb.VPC)
 		for i := range lb.Nodes {
 			b.node(lb, &lb.Nodes[i], vpc, e.Key)
 		}

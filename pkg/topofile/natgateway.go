@@ -97,7 +97,7 @@ func (b natGatewayBuilder) ip(who string, ip value[netip.Addr], gw *topology.NAT
 // choose decides the addresses of all gateways.
 func (b natGatewayBuilder) choose() {
 	for e, gw := range pairs(b.raw.NATGateways.Entries, b.plan.NATGateways) {
-		vpc, _ := b.plan.VPC(gw.VPC)
+		vpc := b.plan.MustVPC(gw.VPC)
 		b.complete(&gw.ENI, vpc, "NAT gateway", gw.Name, e.Key)
 		gw.NATIPs[0].IP = gw.ENI.IP
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/internal/spell"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -385,4 +387,51 @@ func FuzzTopology(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, first, second)
 	})
+}
+
+// TestAPlanHasAllThatItNames follows every name of every topology: a Must
+// look-up of what is not there panics.
+func TestAPlanHasAllThatItNames(t *testing.T) {
+	for _, file := range shipped(t) {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			p, err := Load(file)
+			require.NoError(t, err)
+			for _, eni := range p.ENIs() {
+				require.Equal(t, eni.Zone, p.MustVPC(eni.VPC).MustSubnet(eni.Subnet).Zone)
+			}
+			for i := range p.VPCs {
+				for _, in := range p.VPCs[i].Instances {
+					require.Equal(t, p.VPCs[i].Name, in.VPC)
+					require.Equal(t, in.Zone, p.VPCs[i].MustSubnet(in.Subnet).Zone)
+					require.Len(t, p.VPCs[i].MustSecurityGroups(in.SecurityGroups), len(in.SecurityGroups))
+				}
+			}
+			for _, group := range p.ServerGroups {
+				p.MustVPC(group.VPC)
+				for _, server := range group.Servers {
+					require.Equal(t, group.VPC, p.MustInstance(server.Instance).VPC)
+				}
+			}
+			for _, lb := range p.LoadBalancers {
+				for _, listener := range lb.Listeners {
+					for _, group := range listener.Groups() {
+						require.Equal(t, lb.VPC, p.MustServerGroup(group).VPC)
+					}
+				}
+			}
+			for _, ep := range p.Endpoints {
+				require.Len(t, p.MustVPC(ep.VPC).MustSecurityGroups(ep.SecurityGroups), len(ep.SecurityGroups))
+				p.MustService(ep.Service)
+			}
+			for _, gw := range p.NATGateways {
+				for _, entry := range gw.Entries {
+					ep, err := p.Endpoint(entry.Endpoint)
+					require.NoError(t, err)
+					require.Equal(t, ep.Name+"@"+entry.Zone, ep.MustZone(entry.Zone).ENI.Name)
+				}
+			}
+			require.PanicsWithValue(t, `topology: a plan has all that it names: there is no vpc "none": known: `+
+				spell.List(spell.Names(p.VPCs, func(v *topology.VPC) string { return v.Name })), func() { p.MustVPC("none") })
+		})
+	}
 }

@@ -175,13 +175,10 @@ func (b serverGroupBuilder) choose() {
 	for i := range b.plan.ServerGroups {
 		group := &b.plan.ServerGroups[i]
 		for j := range group.Servers {
-			in, err := b.plan.Instance(group.Servers[j].Instance)
-			switch {
-			case err != nil:
-			case group.IPv6:
+			in := b.plan.MustInstance(group.Servers[j].Instance)
+			group.Servers[j].IP = in.IP
+			if group.IPv6 {
 				group.Servers[j].IP = in.IPv6
-			default:
-				group.Servers[j].IP = in.IP
 			}
 		}
 	}

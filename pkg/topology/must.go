@@ -1,0 +1,43 @@
+package topology
+
+// A Plan refers by name: what an operation changes is a copy of one object in a
+// copy of the Plan, and a name leads to the object as that copy has it, where a
+// pointer would lead to what the object was. Every name in a finished Plan
+// stands for something, so whoever follows one asks with Must and gets no
+// error. They panic for a name that did not come from the same Plan; names that
+// users write are for the look-ups without Must, which know what is near.
+
+// MustVPC is the VPC of something in the plan.
+func (p *Plan) MustVPC(name string) *VPC { return must(p.VPC(name)) }
+
+// MustSubnet is the subnet of something in the VPC.
+func (v *VPC) MustSubnet(name string) *Subnet { return must(v.Subnet(name)) }
+
+// MustSecurityGroups are the groups of something in the VPC.
+func (v *VPC) MustSecurityGroups(names []string) []SecurityGroup {
+	var out []SecurityGroup
+	for _, name := range names {
+		out = append(out, *must(v.SecurityGroup(name)))
+	}
+	return out
+}
+
+// MustInstance is the instance of a server, or where a check runs.
+func (p *Plan) MustInstance(ref string) *Instance { return must(p.Instance(ref)) }
+
+// MustServerGroup is a server group of a listener or a rule.
+func (p *Plan) MustServerGroup(name string) *ServerGroup { return must(p.ServerGroup(name)) }
+
+// MustService is the service of an endpoint. A service that was deleted while
+// the lab runs is not in the Plan any more, and its endpoints may be.
+func (p *Plan) MustService(name string) *EndpointService { return must(p.Service(name)) }
+
+// MustZone is the endpoint's presence in a zone of one of its links.
+func (e *Endpoint) MustZone(zone string) *EndpointZone { return must(e.Zone(zone)) }
+
+func must[T any](found *T, err error) *T {
+	if err != nil {
+		panic("topology: a plan has all that it names: " + err.Error())
+	}
+	return found
+}
