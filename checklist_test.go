@@ -13,7 +13,7 @@ import (
 
 // docs/nat.md names the tests of every item, and each of them is there and
 // has the item's number in its text or in a story.
-func TestTheChecklistNamesItsTests(t *testing.T) {
+func TestTheNATsChecklistNamesItsTests(t *testing.T) {
 	tests, stories := natTests(t)
 	text, err := os.ReadFile("docs/nat.md")
 	require.NoError(t, err)

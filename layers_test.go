@@ -13,8 +13,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/plinksim/plinksim/internal/house"
 )
 
 const module = "github.com/plinksim/plinksim"
@@ -41,7 +39,7 @@ var helpers = []string{"internal/golden internal/house internal/testenv", "inter
 // The imports are read by the test itself: what a child process such as
 // "go list" reads is not part of the test cache's key, and a cached result
 // would hide a break.
-func TestLayers(t *testing.T) {
+func TestPackagesImportOnlyFromLowerLines(t *testing.T) {
 	line := map[string]int{}
 	for n, names := range helpers {
 		for _, name := range strings.Fields(names) {
@@ -91,13 +89,6 @@ func TestTheModelReadsNoFile(t *testing.T) {
 	}
 }
 
-// How clouds differ is written in their Profiles; nobody asks which one it is.
-func TestNobodyAsksForACloudByItsName(t *testing.T) {
-	tree, err := house.Read(".")
-	require.NoError(t, err)
-	require.Empty(t, tree.CloudComparisons())
-}
-
 // The table of packages in ARCHITECTURE.md is the one above.
 func TestTheTableOfPackagesIsTrue(t *testing.T) {
 	text, err := os.ReadFile("ARCHITECTURE.md")
@@ -115,8 +106,8 @@ func TestTheTableOfPackagesIsTrue(t *testing.T) {
 	require.Equal(t, want, written)
 }
 
-// TestPackageDocs wants exactly one package comment for each package.
-func TestPackageDocs(t *testing.T) {
+// TestEveryPackageHasOnePackageComment wants exactly one package comment for each package.
+func TestEveryPackageHasOnePackageComment(t *testing.T) {
 	for dir, files := range goFiles(t) {
 		var with []string
 		for _, file := range files {

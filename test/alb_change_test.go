@@ -111,8 +111,8 @@ func TestAChangedFileAppliesToAnALBThatRuns(t *testing.T) {
 	}
 }
 
-// A listener that starts anew lets what it is answering end.
-func TestAListenerThatStartsAnewCutsNoDownload(t *testing.T) {
+// A listener that starts again finishes the answers that it has begun.
+func TestAListenerThatStartsAgainCutsNoDownload(t *testing.T) {
 	t.Parallel()
 	l := plinktest.UpText(t, strings.Replace(pairALB, "alb-change", "alb-drain", 1))
 	const size = 20 << 20
@@ -131,7 +131,7 @@ func TestAListenerThatStartsAnewCutsNoDownload(t *testing.T) {
 	require.EqualValues(t, size, 1<<20+rest)
 }
 
-func TestCertificatesOfAnALB(t *testing.T) {
+func TestAnALBShowsTheCertificateForTheName(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	mine := writeCertificate(t, dir, "mine", "shop.example")
@@ -162,7 +162,7 @@ func TestCertificatesOfAnALB(t *testing.T) {
 
 	apply(t, l, file(fmt.Sprintf(", certificates: [{certificate: %s/mine.pem, key: %s/mine.key}]", dir, dir)))
 	require.Equal(t, mine, shown("shop.example").Raw)
-	require.Equal(t, mine, shown("other.example").Raw, "the first is for whoever asks for another name")
+	require.Equal(t, mine, shown("other.example").Raw, "other names get the first certificate")
 }
 
 // writeCertificate writes NAME.pem and NAME.key, and returns what is in the

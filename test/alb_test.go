@@ -223,7 +223,7 @@ func TestAKilledServerFailsNoOtherRequests(t *testing.T) {
 	stop := make(chan struct{})
 	var running sync.WaitGroup
 	for range clients {
-		// Without connections that are used again there is no second try.
+		// Without reused connections there is no second try.
 		client := &http.Client{
 			Transport: &http.Transport{DialContext: l.Instance("ecs01").DialContext, DisableKeepAlives: true},
 			Timeout:   10 * time.Second,

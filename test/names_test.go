@@ -89,7 +89,7 @@ func unplug(t *testing.T, l *plinktest.Lab, ref string, out bool) {
 }
 
 // The verdict of the health check and the answers are one second apart at
-// most, and who asks again after that loses no request.
+// most, and a client that asks again after that loses no request.
 func TestAFailingZoneLeavesTheAnswersAndComesBack(t *testing.T) {
 	t.Parallel()
 	l := plinktest.UpText(t, zonesOf("aws", false))
@@ -167,7 +167,7 @@ func TestTheSameNamesInTwoVPCsAreTwoThings(t *testing.T) {
 	require.Error(t, err, "the same addresses are nobody's here")
 }
 
-// An upstream is an instance that runs a DNS server; there is no way to any
+// An upstream is an instance that runs a DNS server; there is no route to any
 // other.
 func TestForeignNamesGoToAnUpstreamInTheVPC(t *testing.T) {
 	t.Parallel()

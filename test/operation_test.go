@@ -54,7 +54,7 @@ endpoints:
 const downloads = 100
 
 // A load balancer is replaced under 100 running downloads: none is cut, all
-// bytes are right, and whoever comes later is served by the new one. When the
+// bytes are right, and later clients are served by the new one. When the
 // last download has ended, the old load balancer is released.
 func TestAGracefulReplacementCutsNoDownload(t *testing.T) {
 	l := plinktest.UpText(t, twoBalancers)
@@ -174,7 +174,7 @@ func zoneOfReplaced(l *plinktest.Lab) control.Zone {
 	return c.Zones[0]
 }
 
-// stream lets an instance send its name to whoever connects, and then a block
+// stream lets an instance send its name to every client, and then a block
 // of bytes in each pace until end is closed.
 func stream(t *testing.T, l *plinktest.Lab, instance string, pace time.Duration, end <-chan struct{}) {
 	ln, err := l.Instance(instance).Listen(t.Context(), "tcp", ":80")

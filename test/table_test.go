@@ -19,7 +19,7 @@ import (
 // situations are what happens to the endpoint in zones h and i, in this order.
 var situations = []struct {
 	name string
-	open bool           // somebody answers; where nobody does, there is no use in waiting
+	open bool           // a server answers; where none does, waiting is useless
 	only topology.Cloud // the cloud that has it
 	make func(*testing.T, *plinktest.Lab)
 }{

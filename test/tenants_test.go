@@ -15,7 +15,7 @@ import (
 )
 
 // tenants is a topology of five VPCs that have the same addresses, down to the
-// instances': two tenants who share a provider, and each of whom has one of
+// instances': two tenants that share a provider, each of which has one of
 // his own.
 func tenants() string {
 	var vpcs, groups, balancers, services, endpoints strings.Builder
@@ -38,7 +38,7 @@ func tenants() string {
 // TestTenantsWithIdenticalAddressesNeverSeeEachOthersBytes holds 10,000
 // connections open at a time, from two instances with one address, out of so
 // few ports that nearly all are the same five-tuple twice, and looks at every
-// byte and at who sent it.
+// byte and its sender.
 func TestTenantsWithIdenticalAddressesNeverSeeEachOthersBytes(t *testing.T) {
 	const perTenant = 5000
 	l := plinktest.UpText(t, tenants())

@@ -50,7 +50,7 @@ func TestImportsAreThoseOfTheKernelThatRunsIt(t *testing.T) {
 	require.Equal(t, []string{"example.org/netlink"}, others)
 }
 
-func TestComparisonsWithACloud(t *testing.T) {
+func TestComparisonsWithACloudAreCounted(t *testing.T) {
 	tree := write(t, map[string]string{"a/a.go": `package a
 
 type Cloud string

@@ -25,7 +25,7 @@ func load(t *testing.T, file string) *topology.Plan {
 }
 
 // Each golden file is one drawing.
-func TestDrawings(t *testing.T) {
+func TestDrawingsAreThoseOfTheGoldenFiles(t *testing.T) {
 	plan := load(t, "../../testdata/topologies/alibaba-clb.yaml")
 	live := graph.Live{
 		Zones: map[string]graph.Zone{"ep1@eu-central-1b": {Word: "Connected", Open: true}},
