@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -109,7 +110,7 @@ func (p *Plane) Subscribe(ctx context.Context, since uint64) <-chan Event {
 func (p *Plane) Observe(e Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.recordLocked(e)
+	p.history.record(e, p.state.now)
 	p.signalLocked()
 }
 
@@ -117,21 +118,31 @@ func (p *Plane) Observe(e Event) {
 func (p *Plane) eventsAndSignal(since uint64) ([]Event, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	first, _ := slices.BinarySearchFunc(p.history, since+1, func(e Event, seq uint64) int {
-		return int(int64(e.Seq) - int64(seq))
-	})
-	return slices.Clone(p.history[first:]), p.signal
+	return p.history.since(since), p.signal
 }
 
-func (p *Plane) recordLocked(e Event) Event {
-	p.lastSeq++
-	e.Seq = p.lastSeq
+// history keeps the newest events.
+type history struct {
+	events []Event
+	last   uint64 // the number of the newest event, also of one that is not kept
+}
+
+// record numbers an event and keeps it.
+func (h *history) record(e Event, now func() time.Time) Event {
+	h.last++
+	e.Seq = h.last
 	if e.Time.IsZero() {
-		e.Time = p.now()
+		e.Time = now()
 	}
-	if len(p.history) >= HistoryLimit {
-		p.history = slices.Delete(p.history, 0, HistoryLimit/10)
+	if len(h.events) >= HistoryLimit {
+		h.events = slices.Delete(h.events, 0, HistoryLimit/10)
 	}
-	p.history = append(p.history, e)
+	h.events = append(h.events, e)
 	return e
+}
+
+// since gives the kept events with a number above seq.
+func (h *history) since(seq uint64) []Event {
+	first, _ := slices.BinarySearchFunc(h.events, seq+1, func(e Event, seq uint64) int { return cmp.Compare(e.Seq, seq) })
+	return slices.Clone(h.events[first:])
 }

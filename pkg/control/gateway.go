@@ -136,8 +136,8 @@ func (g *gateway) possible(plan *topology.Plan, planned *topology.NATGateway, sp
 	return err == nil && g.NATIPs[spec.NATIP.String()] != nil
 }
 
-// over is the gateway as it is now. What is being deleted is not in it.
-func (g *gateway) over(planned topology.NATGateway) topology.NATGateway {
+// merged is the gateway as it is now. What is being deleted is not in it.
+func (g *gateway) merged(planned topology.NATGateway) topology.NATGateway {
 	out := planned
 	out.NATIPs, out.Entries = nil, nil
 	for _, ip := range g.ips(&planned) {
@@ -184,7 +184,7 @@ func (g *gateway) entries(planned *topology.NATGateway) (out []topology.FullNATE
 	return out
 }
 
-// changed reports whether anything lies over the plan.
+// changed reports whether there are any overrides.
 func (g *gateway) changed() bool {
 	changed := g.Exists != nil
 	for _, ip := range g.NATIPs {
@@ -197,7 +197,7 @@ func (g *gateway) changed() bool {
 }
 
 // fittedGateways is fitted for NAT gateways.
-func (l live) fittedGateways(plan *topology.Plan, cloud topology.Cloud, now time.Time) map[string]*gateway {
+func (l overrides) fittedGateways(plan *topology.Plan, cloud topology.Cloud, now time.Time) map[string]*gateway {
 	out := map[string]*gateway{}
 	for i := range plan.NATGateways {
 		planned := &plan.NATGateways[i]
@@ -222,54 +222,6 @@ func (g *gateway) revise(revision uint64) {
 	for _, e := range g.Entries {
 		e.revision = revision
 	}
-}
-
-// gatewaysLocked is the view of every gateway that is there.
-func (p *Plane) gatewaysLocked() []NATGateway {
-	var out []NATGateway
-	for i := range p.plan.NATGateways {
-		planned := &p.plan.NATGateways[i]
-		g := p.live.gateways[planned.Name]
-		if g.State == Gone {
-			continue
-		}
-		view := NATGateway{Object: g.view(planned.Name, p.plan.Cloud, KindGateway), Planned: planned}
-		for _, ip := range g.ips(planned) {
-			if held := g.NATIPs[ip.IP.String()]; held.State != Gone {
-				view.NATIPs = append(view.NATIPs, NATIP{held.view(ip.IP.String(), p.plan.Cloud, KindNATIP), ip})
-			}
-		}
-		for _, e := range g.entries(planned) {
-			if held := g.Entries[e.Name]; held.State != Gone {
-				view.Entries = append(view.Entries, FullNATEntry{held.view(e.Name, p.plan.Cloud, KindEntry), e})
-			}
-		}
-		out = append(out, view)
-	}
-	return out
-}
-
-// settledGatewaysLocked moves gateways, NAT IPs and entries to where they rest.
-func (p *Plane) settledGatewaysLocked(revision uint64) (events []Event) {
-	gone := false
-	for i := range p.plan.NATGateways {
-		planned := &p.plan.NATGateways[i]
-		g := p.live.gateways[planned.Name]
-		for _, e := range g.entries(planned) {
-			held := g.Entries[e.Name]
-			events = append(events, p.settleLocked(&held.object, revision, KindEntry, planned.Name+"/"+e.Name, &gone)...)
-		}
-		for _, ip := range g.ips(planned) {
-			held := g.NATIPs[ip.IP.String()]
-			events = append(events, p.settleLocked(&held.object, revision, KindNATIP, planned.Name+"/"+ip.IP.String(), &gone)...)
-		}
-		events = append(events, p.settleLocked(&g.object, revision, KindGateway, planned.Name, &gone)...)
-		g.forget(planned)
-	}
-	if gone {
-		p.overlayLocked()
-	}
-	return events
 }
 
 // forget drops the records of what was made and is gone.

@@ -7,8 +7,8 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-func (p *Plane) acceptLocked(o topology.Operation) ([]Event, *Error) {
-	s, c, err := p.providersLocked(&o)
+func (op connectionOperations) accept(o topology.Operation) ([]Event, *Error) {
+	s, c, err := op.ownConnection(&o)
 	if err != nil {
 		return nil, err
 	}
@@ -20,14 +20,14 @@ func (p *Plane) acceptLocked(o topology.Operation) ([]Event, *Error) {
 	}
 	for _, r := range o.Resources {
 		if c.zone(r.Zone) == nil {
-			return nil, p.noZone(c, r.Zone)
+			return nil, noZone(c, r.Zone)
 		}
 		if err := offers(s, r); err != nil {
 			return nil, err
 		}
 	}
 	for _, z := range c.Zones {
-		if err := p.reachableLocked(c, s, z.Zone); err != nil {
+		if err := op.reachable(c, s, z.Zone); err != nil {
 			return nil, err
 		}
 	}
@@ -37,24 +37,24 @@ func (p *Plane) acceptLocked(o topology.Operation) ([]Event, *Error) {
 	if o.Bandwidth != nil {
 		c.limit = o.Bandwidth
 	}
-	e := p.moveLocked(c, Accept, o.As)
-	c.pin(p.plan.Name, s)
+	e := op.move(c, Accept, o.As)
+	c.pin(op.plan.Name, s)
 	return []Event{e}, nil
 }
 
-func (p *Plane) rejectLocked(o topology.Operation) ([]Event, *Error) {
-	_, c, err := p.providersLocked(&o)
+func (op connectionOperations) reject(o topology.Operation) ([]Event, *Error) {
+	_, c, err := op.ownConnection(&o)
 	if err != nil {
 		return nil, err
 	}
 	if _, ok := c.next(Reject); !ok {
 		return nil, wrongState(c, Reject)
 	}
-	return []Event{p.moveLocked(c, Reject, o.As)}, nil
+	return []Event{op.move(c, Reject, o.As)}, nil
 }
 
-func (p *Plane) bandwidthLocked(o topology.Operation) ([]Event, *Error) {
-	_, c, err := p.providersLocked(&o)
+func (op connectionOperations) bandwidth(o topology.Operation) ([]Event, *Error) {
+	_, c, err := op.ownConnection(&o)
 	if err != nil {
 		return nil, err
 	}
@@ -69,22 +69,22 @@ func (p *Plane) bandwidthLocked(o topology.Operation) ([]Event, *Error) {
 	}
 	c.limit, c.Bandwidth = o.Bandwidth, *o.Bandwidth
 	since := c.Since
-	e := p.moveLocked(c, Bandwidth, o.As)
+	e := op.move(c, Bandwidth, o.As)
 	c.Since = since // it was connected all the time
 	return []Event{e}, nil
 }
 
-// connectedZoneLocked is a zone that its provider wants to change, which is
+// connectedZone is a zone that its provider wants to change, which is
 // possible only while the connection stands.
-func (p *Plane) connectedZoneLocked(o *topology.Operation, verb Verb) (*topology.EndpointService, *connection, *Zone, *Error) {
-	s, c, err := p.providersLocked(o)
+func (op connectionOperations) connectedZone(o *topology.Operation, verb Verb) (*topology.EndpointService, *connection, *Zone, *Error) {
+	s, c, err := op.ownConnection(o)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	z := c.zone(o.Zone)
 	switch {
 	case z == nil:
-		return nil, nil, nil, p.noZone(c, o.Zone)
+		return nil, nil, nil, noZone(c, o.Zone)
 	case c.State != Connected:
 		return nil, nil, nil, &Error{
 			Code: topology.WrongState, Kind: "connection", Name: c.name(),
@@ -97,44 +97,44 @@ func (p *Plane) connectedZoneLocked(o *topology.Operation, verb Verb) (*topology
 	return s, c, z, nil
 }
 
-func (p *Plane) zoneEnableLocked(o topology.Operation) ([]Event, *Error) {
-	s, c, z, err := p.connectedZoneLocked(&o, ZoneEnable)
+func (op connectionOperations) zoneEnable(o topology.Operation) ([]Event, *Error) {
+	s, c, z, err := op.connectedZone(&o, ZoneEnable)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.reachableLocked(c, s, z.Zone); err != nil {
+	if err := op.reachable(c, s, z.Zone); err != nil {
 		return nil, err
 	}
-	e := p.moveZoneLocked(c, z, ZoneEnable, o.As, "enabled")
-	c.pin(p.plan.Name, s)
+	e := op.moveZone(c, z, ZoneEnable, o.As, "enabled")
+	c.pin(op.plan.Name, s)
 	return []Event{e}, nil
 }
 
-func (p *Plane) zoneDisableLocked(o topology.Operation) ([]Event, *Error) {
-	_, c, z, err := p.connectedZoneLocked(&o, ZoneDisable)
+func (op connectionOperations) zoneDisable(o topology.Operation) ([]Event, *Error) {
+	_, c, z, err := op.connectedZone(&o, ZoneDisable)
 	if err != nil {
 		return nil, err
 	}
-	return []Event{p.moveZoneLocked(c, z, ZoneDisable, o.As, "disabled")}, nil
+	return []Event{op.moveZone(c, z, ZoneDisable, o.As, "disabled")}, nil
 }
 
-// replaceLocked gives a zone another resource. Alibaba Cloud puts a new ENI
+// replace gives a zone another resource. Alibaba Cloud puts a new ENI
 // beside the old one and lets clients find it by its name; here the ENI stays,
 // and its new sessions go elsewhere. An NLB cannot be replaced (PrivateLink,
 // "Use cases of service resource scheduling").
-func (p *Plane) replaceLocked(o topology.Operation) ([]Event, *Error) {
+func (op connectionOperations) replace(o topology.Operation) ([]Event, *Error) {
 	verb := Replace
 	if o.Force {
 		verb = Force
 	}
-	s, c, z, err := p.connectedZoneLocked(&o, verb)
+	s, c, z, err := op.connectedZone(&o, verb)
 	if err != nil {
 		return nil, err
 	}
-	if balancer, err := p.plan.LoadBalancer(z.LoadBalancer); err == nil && balancer.Type == topology.NLB && p.plan.Profile.KeepNLB {
+	if balancer, err := op.plan.LoadBalancer(z.LoadBalancer); err == nil && balancer.Type == topology.NLB && op.plan.Profile.KeepNLB {
 		e := &Error{
 			Code: topology.Unsupported, Kind: "zone", Name: c.name() + "@" + z.Zone, Hint: "disable the zone instead",
-			Text: fmt.Sprintf("load balancer %q is an nlb, and %s replaces all load balancers but those", z.LoadBalancer, p.plan.Cloud),
+			Text: fmt.Sprintf("load balancer %q is an nlb, and %s replaces all load balancers but those", z.LoadBalancer, op.plan.Cloud),
 		}
 		return nil, e.remedied(topology.Operation{
 			Verb: topology.VerbZoneDisable, Service: s.Name, Endpoint: c.Endpoint, Zone: z.Zone,
@@ -142,7 +142,7 @@ func (p *Plane) replaceLocked(o topology.Operation) ([]Event, *Error) {
 	}
 	to := o.Resource
 	if to == "" {
-		if to = c.allocate(p.plan.Name, s, z.Zone, z.LoadBalancer); to == "" {
+		if to = c.allocate(op.plan.Name, s, z.Zone, z.LoadBalancer); to == "" {
 			return nil, invalid("zone", c.name()+"@"+z.Zone, "attach one",
 				"endpoint service %q has no other load balancer in zone %q", s.Name, z.Zone).remedied(attaching(s, z.Zone))
 		}
@@ -155,18 +155,18 @@ func (p *Plane) replaceLocked(o topology.Operation) ([]Event, *Error) {
 	}
 	from := z.LoadBalancer
 	z.LoadBalancer, z.Replaced = to, from
-	e := p.moveZoneLocked(c, z, verb, o.As, "")
+	e := op.moveZone(c, z, verb, o.As, "")
 	e.Text = fmt.Sprintf("account %q moved zone %q of %s from load balancer %q to %q", o.As, z.Zone, c, from, to)
 	return []Event{e}, nil
 }
 
-func (p *Plane) releaseLocked(o topology.Operation) ([]Event, *Error) {
-	_, c, z, err := p.connectedZoneLocked(&o, Release)
+func (op connectionOperations) release(o topology.Operation) ([]Event, *Error) {
+	_, c, z, err := op.connectedZone(&o, Release)
 	if err != nil {
 		return nil, err
 	}
 	old := z.Replaced
-	e := p.moveZoneLocked(c, z, Release, o.As, "")
+	e := op.moveZone(c, z, Release, o.As, "")
 	e.Text = fmt.Sprintf("account %q released load balancer %q, which zone %q of %s had before", o.As, old, z.Zone, c)
 	return []Event{e}, nil
 }
@@ -176,7 +176,7 @@ func (p *Plane) releaseLocked(o topology.Operation) ([]Event, *Error) {
 func (p *Plane) Drained(service, endpoint, zone, replaced string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c := p.findLocked(service, endpoint)
+	c := p.state.find(service, endpoint)
 	if c == nil {
 		return
 	}
@@ -184,12 +184,12 @@ func (p *Plane) Drained(service, endpoint, zone, replaced string) {
 	if z == nil || z.State != Migrated || z.Replaced != replaced {
 		return
 	}
-	e := p.moveZoneLocked(c, z, Release, "", "")
+	e := p.state.moveZone(c, z, Release, "", "")
 	e.Text = fmt.Sprintf("the last session through load balancer %q, which zone %q of %s had before, has ended", replaced, zone, c)
 	p.commitLocked(e)
 }
 
-func (p *Plane) noZone(c *connection, name string) *Error {
+func noZone(c *connection, name string) *Error {
 	var known []string
 	for _, z := range c.Zones {
 		known = append(known, z.Zone)
@@ -221,10 +221,10 @@ func offers(s *topology.EndpointService, r topology.Resource) *Error {
 	return e
 }
 
-// reachableLocked says whether a zone has something to connect to. The NAT
+// reachable says whether a zone has something to connect to. The NAT
 // gateway of a service for reverse endpoints is there for all zones.
-func (p *Plane) reachableLocked(c *connection, s *topology.EndpointService, zone string) *Error {
-	if s.Reverse || c.allocate(p.plan.Name, s, zone, "") != "" {
+func (op connectionOperations) reachable(c *connection, s *topology.EndpointService, zone string) *Error {
+	if s.Reverse || c.allocate(op.plan.Name, s, zone, "") != "" {
 		return nil
 	}
 	return invalid("endpoint service", s.Name, "attach one",

@@ -8,29 +8,8 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// ownEndpointLocked is the endpoint that its owner wants to change, with what
-// the plane holds of it.
-func (p *Plane) ownEndpointLocked(o *topology.Operation) (*topology.Endpoint, *endpoint, *connection, *Error) {
-	e, err := p.over.Endpoint(o.Endpoint)
-	if err != nil {
-		return nil, nil, nil, unknownEndpoint(p.over, o.As, o.Endpoint)
-	}
-	if o.As == "" {
-		o.As = e.Account
-	}
-	if o.As != e.Account {
-		return nil, nil, nil, notOwner(o.As, "endpoint", e.Name, e.Account)
-	}
-	held := p.live.endpoints[e.Name]
-	if held.State == Deleting {
-		return nil, nil, nil, &Error{Code: topology.WrongState, Kind: "endpoint", Name: e.Name,
-			Text: fmt.Sprintf("endpoint %q is being deleted", e.Name), Hint: "wait until it is gone"}
-	}
-	return e, held, p.findLocked(e.Service, e.Name), nil
-}
-
-func (p *Plane) endpointCreateLocked(o topology.Operation) ([]Event, *Error) {
-	planned, missing := p.plan.Endpoint(o.Endpoint)
+func (op endpointOperations) create(o topology.Operation) ([]Event, *Error) {
+	planned, missing := op.plan.Endpoint(o.Endpoint)
 	if missing != nil {
 		return nil, notDeclared("endpoint", o.Endpoint, "say what it shall be").remedied(
 			topology.Operation{Verb: topology.VerbEndpointCreate, Endpoint: o.Endpoint})
@@ -38,17 +17,17 @@ func (p *Plane) endpointCreateLocked(o topology.Operation) ([]Event, *Error) {
 	if o.As == "" {
 		o.As = planned.Account
 	}
-	held := p.live.endpoints[planned.Name]
+	held := op.live.endpoints[planned.Name]
 	switch {
 	case o.As != planned.Account:
 		return nil, notOwner(o.As, "endpoint", planned.Name, planned.Account)
 	case held.State != Gone:
 		return nil, already("endpoint", planned.Name, "endpoint %q exists already", planned.Name)
 	}
-	s := findService(p.over, planned.Service)
+	s := findService(op.merged, planned.Service)
 	switch {
 	case s == nil:
-		return nil, unknownService(p.over, o.As, planned.Service)
+		return nil, unknownService(op.merged, o.As, planned.Service)
 	case !s.Sees(planned.Account):
 		return nil, notWhitelisted(s, planned.Account)
 	}
@@ -57,16 +36,15 @@ func (p *Plane) endpointCreateLocked(o topology.Operation) ([]Event, *Error) {
 			return nil, err
 		}
 	}
-	if err := p.endpointQuotaLocked(planned.VPC); err != nil {
+	if err := op.endpointQuota(planned.VPC); err != nil {
 		return nil, err
 	}
-	there := true
 	*held = endpoint{object: held.object}
-	held.Exists = &there
-	event := p.createdLocked(&held.object, KindEndpoint, planned.Name, o.As)
-	more, err := p.adoptLocked(p.plan, p.live)
+	held.Exists = ptr(true)
+	event := op.creating(&held.object, KindEndpoint, planned.Name, o.As)
+	more, err := op.adopt(op.plan, op.live)
 	if err != nil {
-		panic("what adopting asks for was looked at: " + err.Text)
+		panic("an endpoint was checked and is refused: " + err.Text)
 	}
 	return append([]Event{event}, more...), nil
 }
@@ -92,15 +70,15 @@ func zoneOffered(e *topology.Endpoint, s *topology.EndpointService, zone string)
 	return invalid("endpoint", e.Name, hint, "endpoint %q asks for zone %q, which endpoint service %q does not offer", e.Name, zone, s.Name)
 }
 
-// endpointDeleteLocked asks for what the clouds ask for. Alibaba Cloud: make
+// delete asks for what the clouds ask for. Alibaba Cloud: make
 // sure that all zones of the endpoint have been deleted (PrivateLink API
 // 2020-04-15, DeleteVpcEndpoint). AWS asks for nothing (DeleteVpcEndpoints).
-func (p *Plane) endpointDeleteLocked(o topology.Operation) ([]Event, *Error) {
-	e, held, c, err := p.ownEndpointLocked(&o)
+func (op endpointOperations) delete(o topology.Operation) ([]Event, *Error) {
+	e, held, c, err := op.ownEndpoint(&o)
 	if err != nil {
 		return nil, err
 	}
-	if p.plan.Profile.ZonesGoFirst && len(e.Zones) > 0 {
+	if op.plan.Profile.ZonesGoFirst && len(e.Zones) > 0 {
 		remove := topology.Operation{Verb: topology.VerbZoneRemove, Endpoint: e.Name, Zone: e.Zones[0].Zone}
 		return nil, inUse("endpoint", e.Name, "remove its zones first",
 			"endpoint %q cannot be deleted: it is still in zone %s", e.Name, zoneNames(e.Zones)).remedied(remove)
@@ -108,14 +86,14 @@ func (p *Plane) endpointDeleteLocked(o topology.Operation) ([]Event, *Error) {
 	if _, ok := c.next(Delete); !ok {
 		return nil, wrongState(c, Delete)
 	}
-	if err := p.restsLocked(&held.object, KindEndpoint, e.Name, Delete); err != nil {
+	if err := op.rests(&held.object, KindEndpoint, e.Name, Delete); err != nil {
 		return nil, err
 	}
 	for i := range c.Zones {
 		c.Zones[i].enter(c.cloud, Deleting)
 	}
-	event := p.deletingLocked(&held.object, KindEndpoint, e.Name, o.As)
-	gone := p.moveLocked(c, Delete, o.As)
+	event := op.deleting(&held.object, KindEndpoint, e.Name, o.As)
+	gone := op.move(c, Delete, o.As)
 	gone.Text = fmt.Sprintf("%s ends with its endpoint", c)
 	return []Event{event, gone}, nil
 }
@@ -128,8 +106,8 @@ func zoneNames(zones []topology.EndpointZone) string {
 	return strings.Join(out, " and ")
 }
 
-func (p *Plane) endpointSetLocked(o topology.Operation) ([]Event, *Error) {
-	e, held, _, err := p.ownEndpointLocked(&o)
+func (op endpointOperations) set(o topology.Operation) ([]Event, *Error) {
+	e, held, _, err := op.ownEndpoint(&o)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +122,7 @@ func (p *Plane) endpointSetLocked(o topology.Operation) ([]Event, *Error) {
 		did = append(did, "zone affinity "+onOff(*o.ZoneAffinity))
 	}
 	if o.PrivateDNS != nil {
-		if err := p.privateDNSLocked(e, *o.PrivateDNS); err != nil {
+		if err := op.privateDNS(e, *o.PrivateDNS); err != nil {
 			return nil, err
 		}
 		did = append(did, "private DNS "+onOff(*o.PrivateDNS))
@@ -156,7 +134,7 @@ func (p *Plane) endpointSetLocked(o topology.Operation) ([]Event, *Error) {
 	take(&held.ZoneAffinity, o.ZoneAffinity)
 	take(&held.PrivateDNS, o.PrivateDNS)
 	text := fmt.Sprintf("account %q changed endpoint %q: %s", o.As, e.Name, strings.Join(did, ", "))
-	return []Event{p.changedLocked(&held.object, KindEndpoint, e.Name, o.As, text)}, nil
+	return []Event{op.change(&held.object, KindEndpoint, e.Name, o.As, text)}, nil
 }
 
 // take notes what was given.
@@ -166,15 +144,15 @@ func take[T any](into **T, given *T) {
 	}
 }
 
-// privateDNSLocked refuses what EC2's ModifyVpcEndpoint refuses, in its words:
+// privateDNS refuses what EC2's ModifyVpcEndpoint refuses, in its words:
 // where the owner of the service accepts connections it takes two steps.
-func (p *Plane) privateDNSLocked(e *topology.Endpoint, on bool) *Error {
-	service := findService(p.over, e.Service)
+func (op endpointOperations) privateDNS(e *topology.Endpoint, on bool) *Error {
+	service := findService(op.merged, e.Service)
 	if !on || service == nil {
 		return nil
 	}
 	name := service.PrivateName
-	c := p.findLocked(e.Service, e.Name)
+	c := op.find(e.Service, e.Name)
 	switch {
 	case name == nil:
 		return invalid("endpoint", e.Name, "give the service a private_dns_name", "private DNS can't be enabled because endpoint service %q does not provide a private DNS name", service.Name)
@@ -187,8 +165,8 @@ func (p *Plane) privateDNSLocked(e *topology.Endpoint, on bool) *Error {
 			Text: fmt.Sprintf("private DNS can only be enabled after the endpoint connection is accepted by the owner of endpoint service %q", service.Name),
 		}
 	}
-	for _, other := range p.over.Endpoints {
-		s := findService(p.over, other.Service)
+	for _, other := range op.merged.Endpoints {
+		s := findService(op.merged, other.Service)
 		if other.Name != e.Name && other.VPC == e.VPC && other.PrivateDNS && !other.Absent && s != nil && s.PrivateName != nil && s.PrivateName.Domain() == name.Domain() {
 			return inUse("endpoint", e.Name, fmt.Sprintf("disable it for endpoint %q first", other.Name),
 				"private DNS cannot be enabled because there is already a conflicting DNS domain for %s in the VPC %s", name.Domain(), e.VPC)
@@ -197,12 +175,12 @@ func (p *Plane) privateDNSLocked(e *topology.Endpoint, on bool) *Error {
 	return nil
 }
 
-func (p *Plane) zoneAddLocked(o topology.Operation) ([]Event, *Error) {
-	e, held, c, err := p.ownEndpointLocked(&o)
+func (op endpointOperations) zoneAdd(o topology.Operation) ([]Event, *Error) {
+	e, held, c, err := op.ownEndpoint(&o)
 	if err != nil {
 		return nil, err
 	}
-	planned, _ := p.plan.Endpoint(e.Name)
+	planned, _ := op.plan.Endpoint(e.Name)
 	if _, missing := planned.Zone(o.Zone); missing != nil {
 		refused := unknown("zone", o.Zone, splitNames(planned.Zones))
 		refused.Text = fmt.Sprintf("the topology file has no subnet in zone %q for endpoint %q", o.Zone, e.Name)
@@ -212,17 +190,17 @@ func (p *Plane) zoneAddLocked(o topology.Operation) ([]Event, *Error) {
 	if c.zone(o.Zone) != nil {
 		return nil, already("endpoint", e.Name, "endpoint %q is in zone %q already", e.Name, o.Zone)
 	}
-	if s := findService(p.over, e.Service); s == nil {
-		return nil, unknownService(p.over, o.As, e.Service)
+	if s := findService(op.merged, e.Service); s == nil {
+		return nil, unknownService(op.merged, o.As, e.Service)
 	} else if err := zoneOffered(e, s, o.Zone); err != nil {
 		return nil, err
 	}
 	delete(held.Zones, o.Zone)
 	text := fmt.Sprintf("account %q put endpoint %q into zone %q", o.As, e.Name, o.Zone)
-	event := p.changedLocked(&held.object, KindEndpoint, e.Name, o.As, text)
-	more, err := p.adoptLocked(p.plan, p.live)
+	event := op.change(&held.object, KindEndpoint, e.Name, o.As, text)
+	more, err := op.adopt(op.plan, op.live)
 	if err != nil {
-		panic("a zone needs nothing that was not looked at: " + err.Text)
+		panic("a zone was checked and is refused: " + err.Text)
 	}
 	return append([]Event{event}, more...), nil
 }
@@ -234,30 +212,30 @@ func splitNames(zones []topology.EndpointZone) (out []string) {
 	return out
 }
 
-func (p *Plane) zoneRemoveLocked(o topology.Operation) ([]Event, *Error) {
-	e, held, c, err := p.ownEndpointLocked(&o)
+func (op endpointOperations) zoneRemove(o topology.Operation) ([]Event, *Error) {
+	e, held, c, err := op.ownEndpoint(&o)
 	if err != nil {
 		return nil, err
 	}
 	z := c.zone(o.Zone)
 	if z == nil {
-		return nil, p.noZone(c, o.Zone)
+		return nil, noZone(c, o.Zone)
 	}
 	if _, ok := zoneLife.next[z.State][Delete]; !ok {
 		return nil, wrongZoneState(c, z, Delete)
 	}
-	event := p.moveZoneLocked(c, z, Delete, o.As, "")
+	event := op.moveZone(c, z, Delete, o.As, "")
 	event.Text = fmt.Sprintf("account %q takes endpoint %q out of zone %q", o.As, e.Name, o.Zone)
-	p.enterLocked(&held.object, objectLife.next[held.State][Change])
+	op.enter(&held.object, objectLife.next[held.State][Change])
 	return []Event{event}, nil
 }
 
-func (p *Plane) groupAddLocked(o topology.Operation) ([]Event, *Error) {
-	e, held, _, err := p.ownEndpointLocked(&o)
+func (op endpointOperations) groupAdd(o topology.Operation) ([]Event, *Error) {
+	e, held, _, err := op.ownEndpoint(&o)
 	if err != nil {
 		return nil, err
 	}
-	vpc, missing := p.plan.VPC(e.VPC)
+	vpc, missing := op.plan.VPC(e.VPC)
 	if missing == nil {
 		_, missing = vpc.SecurityGroup(o.SecurityGroup)
 	}
@@ -267,16 +245,16 @@ func (p *Plane) groupAddLocked(o topology.Operation) ([]Event, *Error) {
 	if slices.Contains(e.SecurityGroups, o.SecurityGroup) {
 		return nil, already("endpoint", e.Name, "endpoint %q is in security group %q already", e.Name, o.SecurityGroup)
 	}
-	if err := overQuota("endpoint", fmt.Sprintf("endpoint %q", e.Name), "security groups", len(e.SecurityGroups), p.plan.Quotas.GroupsPerEndpoint, "groups_per_endpoint"); err != nil {
+	if err := overQuota("endpoint", fmt.Sprintf("endpoint %q", e.Name), "security groups", len(e.SecurityGroups), op.plan.Quotas.GroupsPerEndpoint, "groups_per_endpoint"); err != nil {
 		return nil, err
 	}
 	set(&held.SecurityGroups, o.SecurityGroup, true)
 	text := fmt.Sprintf("account %q put endpoint %q into security group %q", o.As, e.Name, o.SecurityGroup)
-	return []Event{p.changedLocked(&held.object, KindEndpoint, e.Name, o.As, text)}, nil
+	return []Event{op.change(&held.object, KindEndpoint, e.Name, o.As, text)}, nil
 }
 
-func (p *Plane) groupRemoveLocked(o topology.Operation) ([]Event, *Error) {
-	e, held, _, err := p.ownEndpointLocked(&o)
+func (op endpointOperations) groupRemove(o topology.Operation) ([]Event, *Error) {
+	e, held, _, err := op.ownEndpoint(&o)
 	if err != nil {
 		return nil, err
 	}
@@ -290,5 +268,5 @@ func (p *Plane) groupRemoveLocked(o topology.Operation) ([]Event, *Error) {
 	}
 	set(&held.SecurityGroups, o.SecurityGroup, false)
 	text := fmt.Sprintf("account %q took endpoint %q out of security group %q", o.As, e.Name, o.SecurityGroup)
-	return []Event{p.changedLocked(&held.object, KindEndpoint, e.Name, o.As, text)}, nil
+	return []Event{op.change(&held.object, KindEndpoint, e.Name, o.As, text)}, nil
 }

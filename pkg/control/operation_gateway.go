@@ -9,42 +9,10 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// ownGatewayLocked is the NAT gateway that its owner wants to change, with what
-// the plan says and the plane holds of it.
-func (p *Plane) ownGatewayLocked(o *topology.Operation) (*topology.NATGateway, *gateway, *Error) {
-	planned, missing := p.plan.NATGateway(o.NATGateway)
-	if missing != nil {
-		return nil, nil, p.unknownGatewayLocked(o.NATGateway)
-	}
-	held := p.live.gateways[planned.Name]
-	if held.State == Gone {
-		return nil, nil, p.unknownGatewayLocked(o.NATGateway)
-	}
-	if o.As == "" {
-		o.As = planned.Account
-	}
-	switch {
-	case o.As != planned.Account:
-		return nil, nil, notOwner(o.As, KindGateway.noun(), planned.Name, planned.Account)
-	case held.State == Deleting:
-		return nil, nil, &Error{Code: topology.WrongState, Kind: KindGateway.noun(), Name: planned.Name,
-			Text: fmt.Sprintf("NAT gateway %q is being deleted", planned.Name), Hint: "wait until it is gone"}
-	}
-	return planned, held, nil
-}
-
-func (p *Plane) unknownGatewayLocked(name string) *Error {
-	var known []string
-	for _, g := range p.over.NATGateways {
-		known = append(known, g.Name)
-	}
-	return unknown(KindGateway.noun(), name, known)
-}
-
-// gatewayCreateLocked makes a gateway again that the file has and somebody
+// create makes a gateway again that the file has and somebody
 // deleted. It has its own address and nothing else, as in the cloud.
-func (p *Plane) gatewayCreateLocked(o topology.Operation) ([]Event, *Error) {
-	planned, missing := p.plan.NATGateway(o.NATGateway)
+func (op gatewayOperations) create(o topology.Operation) ([]Event, *Error) {
+	planned, missing := op.plan.NATGateway(o.NATGateway)
 	if missing != nil {
 		return nil, notDeclared(KindGateway.noun(), o.NATGateway,
 			"add it to the file, and apply the file; with exists: false it is there only after it was created")
@@ -52,37 +20,36 @@ func (p *Plane) gatewayCreateLocked(o topology.Operation) ([]Event, *Error) {
 	if o.As == "" {
 		o.As = planned.Account
 	}
-	held := p.live.gateways[planned.Name]
+	held := op.live.gateways[planned.Name]
 	switch {
 	case o.As != planned.Account:
 		return nil, notOwner(o.As, KindGateway.noun(), planned.Name, planned.Account)
 	case held.State != Gone:
 		return nil, already(KindGateway.noun(), planned.Name, "%s %q exists already", KindGateway.noun(), planned.Name)
 	}
-	there := true
-	held.Exists = &there
+	held.Exists = ptr(true)
 	own := held.NATIPs[planned.ENI.IP.String()]
 	own.State, own.Exists = Active, nil
-	return []Event{p.createdLocked(&held.object, KindGateway, planned.Name, o.As)}, nil
+	return []Event{op.creating(&held.object, KindGateway, planned.Name, o.As)}, nil
 }
 
-// gatewayDeleteLocked asks for what the cloud asks for: that no endpoint
+// delete asks for what the cloud asks for: that no endpoint
 // service has the gateway and that its table is empty (VPC API 2016-04-28,
 // DeleteNatGateway, DependencyViolation.VpcEndpointService and
 // DependencyViolation.FullNatEntry). NAT IPs go with it.
-func (p *Plane) gatewayDeleteLocked(o topology.Operation) ([]Event, *Error) {
-	planned, held, err := p.ownGatewayLocked(&o)
+func (op gatewayOperations) delete(o topology.Operation) ([]Event, *Error) {
+	planned, held, err := op.ownGateway(&o)
 	if err != nil {
 		return nil, err
 	}
-	if entries := p.entriesLocked(planned, held); len(entries) > 0 {
+	if entries := op.entries(planned, held); len(entries) > 0 {
 		refused := inUse(KindGateway.noun(), planned.Name, "delete them first",
 			"NAT gateway %q cannot be deleted: it still has FullNAT entry %s", planned.Name, entryNames(entries))
 		refused.remedied(deletingEntry(planned.Name, entries[0].Name))
 		refused.Word = "DependencyViolation.FullNatEntry"
 		return nil, refused
 	}
-	for _, s := range p.over.Services {
+	for _, s := range op.merged.Services {
 		if s.OffersGateway(planned.Name) {
 			refused := inUse(KindGateway.noun(), planned.Name, "detach it first",
 				"NAT gateway %q cannot be deleted: endpoint service %q has it as a resource", planned.Name, s.Name)
@@ -91,10 +58,10 @@ func (p *Plane) gatewayDeleteLocked(o topology.Operation) ([]Event, *Error) {
 			return nil, refused
 		}
 	}
-	event := p.deletingLocked(&held.object, KindGateway, planned.Name, o.As)
+	event := op.deleting(&held.object, KindGateway, planned.Name, o.As)
 	for _, ip := range held.NATIPs {
 		if ip.there() {
-			p.enterLocked(&ip.object, Deleting)
+			op.enter(&ip.object, Deleting)
 		}
 	}
 	return []Event{event}, nil
@@ -104,8 +71,8 @@ func deletingEntry(gateway, entry string) topology.Operation {
 	return topology.Operation{Verb: topology.VerbEntryDelete, NATGateway: gateway, Entry: entry}
 }
 
-// entriesLocked are the entries that a gateway still has.
-func (p *Plane) entriesLocked(planned *topology.NATGateway, held *gateway) (out []topology.FullNATEntry) {
+// entries are the entries that a gateway still has.
+func (op gatewayOperations) entries(planned *topology.NATGateway, held *gateway) (out []topology.FullNATEntry) {
 	for _, e := range held.entries(planned) {
 		if held.Entries[e.Name].State != Gone {
 			out = append(out, e)
@@ -122,51 +89,51 @@ func entryNames(entries []topology.FullNATEntry) string {
 	return quoted(names)
 }
 
-func (p *Plane) natIPCreateLocked(o topology.Operation) ([]Event, *Error) {
-	planned, held, err := p.ownGatewayLocked(&o)
+func (op gatewayOperations) ipCreate(o topology.Operation) ([]Event, *Error) {
+	planned, held, err := op.ownGateway(&o)
 	if err != nil {
 		return nil, err
 	}
 	addr := o.NATIP
 	if !addr.IsValid() {
-		free, ok := p.plan.FreeNATIP(planned, func(a netip.Addr) bool { return p.natIPOfLocked(planned.VPC, a) != "" })
+		free, ok := op.plan.FreeNATIP(planned, func(a netip.Addr) bool { return op.ipOwner(planned.VPC, a) != "" })
 		if !ok {
 			return nil, &Error{Code: topology.Quota, Kind: KindNATIP.noun(), Name: planned.Name,
 				Text: fmt.Sprintf("the NAT CIDR of NAT gateway %q (%s) has no free address", planned.Name, planned.CIDR), Hint: "delete a NAT IP first"}
 		}
 		addr = free
 	}
-	if owner := p.natIPOfLocked(planned.VPC, addr); owner != "" {
+	if owner := op.ipOwner(planned.VPC, addr); owner != "" {
 		return nil, &Error{Code: topology.WrongState, Kind: KindNATIP.noun(), Name: addr.String(),
 			Text: fmt.Sprintf("%s already is a NAT IP of NAT gateway %q", addr, owner), Hint: "name another address, or none: then one is chosen"}
 	}
-	if refused := p.plan.CheckNATIP(planned, addr); refused != nil {
+	if refused := op.plan.CheckNATIP(planned, addr); refused != nil {
 		return nil, invalid(KindNATIP.noun(), addr.String(), "name another address, or none: then one is chosen", "%v", refused)
 	}
-	key, there := addr.String(), true
+	key := addr.String()
 	if held.NATIPs[key] == nil {
-		held.NATIPs[key] = &natIP{Made: &topology.NATIP{ID: p.plan.NewID("vpcnatip", planned.Name+"/"+key), IP: addr}}
+		held.NATIPs[key] = &natIP{Made: &topology.NATIP{ID: op.plan.NewID("vpcnatip", planned.Name+"/"+key), IP: addr}}
 	}
-	held.NATIPs[key].Exists = &there
-	return []Event{p.createdLocked(&held.NATIPs[key].object, KindNATIP, planned.Name+"/"+key, o.As)}, nil
+	held.NATIPs[key].Exists = ptr(true)
+	return []Event{op.creating(&held.NATIPs[key].object, KindNATIP, planned.Name+"/"+key, o.As)}, nil
 }
 
-// natIPOfLocked is the gateway in a VPC that has a NAT IP, also one that is
+// ipOwner is the gateway in a VPC that has a NAT IP, also one that is
 // just being deleted.
-func (p *Plane) natIPOfLocked(vpc string, addr netip.Addr) string {
-	for _, g := range p.plan.NATGateways {
-		if ip := p.live.gateways[g.Name].NATIPs[addr.String()]; g.VPC == vpc && ip != nil && ip.State != Gone {
+func (op gatewayOperations) ipOwner(vpc string, addr netip.Addr) string {
+	for _, g := range op.plan.NATGateways {
+		if ip := op.live.gateways[g.Name].NATIPs[addr.String()]; g.VPC == vpc && ip != nil && ip.State != Gone {
 			return g.Name
 		}
 	}
 	return ""
 }
 
-// natIPDeleteLocked refuses what the cloud refuses: the gateway's own address,
+// ipDelete refuses what the cloud refuses: the gateway's own address,
 // and one that an entry has (VPC API 2016-04-28, DeleteNatIp,
 // OperationFailed.DefaultNatIp and DependencyViolation.NatIp).
-func (p *Plane) natIPDeleteLocked(o topology.Operation) ([]Event, *Error) {
-	planned, held, err := p.ownGatewayLocked(&o)
+func (op gatewayOperations) ipDelete(o topology.Operation) ([]Event, *Error) {
+	planned, held, err := op.ownGateway(&o)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +142,7 @@ func (p *Plane) natIPDeleteLocked(o topology.Operation) ([]Event, *Error) {
 	switch {
 	case ip == nil || ip.State == Gone:
 		var known []string
-		for _, other := range held.over(*planned).NATIPs {
+		for _, other := range held.merged(*planned).NATIPs {
 			known = append(known, other.IP.String())
 		}
 		refused := unknown(KindNATIP.noun(), o.NATIP.String(), known)
@@ -187,7 +154,7 @@ func (p *Plane) natIPDeleteLocked(o topology.Operation) ([]Event, *Error) {
 		return nil, refused
 	}
 	var users []topology.FullNATEntry
-	for _, e := range p.entriesLocked(planned, held) {
+	for _, e := range op.entries(planned, held) {
 		if e.NATIP == o.NATIP {
 			users = append(users, e)
 		}
@@ -197,24 +164,14 @@ func (p *Plane) natIPDeleteLocked(o topology.Operation) ([]Event, *Error) {
 			"NAT IP %s cannot be deleted: FullNAT entry %s uses it", o.NATIP, entryNames(users)).
 			remedied(deletingEntry(planned.Name, users[0].Name))
 	}
-	if err := p.restsLocked(&ip.object, KindNATIP, name, Delete); err != nil {
+	if err := op.rests(&ip.object, KindNATIP, name, Delete); err != nil {
 		return nil, err
 	}
-	return []Event{p.deletingLocked(&ip.object, KindNATIP, name, o.As)}, nil
+	return []Event{op.deleting(&ip.object, KindNATIP, name, o.As)}, nil
 }
 
-// restsLocked refuses a verb that an object's state does not allow.
-func (p *Plane) restsLocked(o *object, kind Kind, name string, verb Verb) *Error {
-	if _, ok := objectLife.next[o.State][verb]; ok {
-		return nil
-	}
-	return &Error{Code: topology.WrongState, Kind: kind.noun(), Name: name,
-		Text: fmt.Sprintf("%s %q cannot be %s while it is %s", kind.noun(), name, pastTense[verb], Word(p.plan.Cloud, kind, o.State)),
-		Hint: objectLife.way(o.State, verb, func(s State) string { return Word(p.plan.Cloud, kind, s) })}
-}
-
-func (p *Plane) entryCreateLocked(o topology.Operation) ([]Event, *Error) {
-	planned, held, err := p.ownGatewayLocked(&o)
+func (op gatewayOperations) entryCreate(o topology.Operation) ([]Event, *Error) {
+	planned, held, err := op.ownGateway(&o)
 	if err != nil {
 		return nil, err
 	}
@@ -225,22 +182,21 @@ func (p *Plane) entryCreateLocked(o topology.Operation) ([]Event, *Error) {
 	if e := held.Entries[o.Entry]; e != nil && e.State != Gone {
 		return nil, already(KindEntry.noun(), name, "%s %q exists already", KindEntry.noun(), name)
 	}
-	spec := topology.FullNATEntry{Name: o.Entry, ID: p.plan.NewID("fullnat", name), Protocol: topology.TCP}
-	if err := p.specifyLocked(planned, held, &spec, o); err != nil {
+	spec := topology.FullNATEntry{Name: o.Entry, ID: op.plan.NewID("fullnat", name), Protocol: topology.TCP}
+	if err := op.specify(planned, held, &spec, o); err != nil {
 		return nil, err
 	}
 	if held.Entries[o.Entry] == nil {
 		held.Entries[o.Entry] = &entry{}
 	}
-	there := true
 	made := held.Entries[o.Entry]
-	made.Exists, made.Spec = &there, &spec
-	return []Event{p.createdLocked(&made.object, KindEntry, name, o.As)}, nil
+	made.Exists, made.Spec = ptr(true), &spec
+	return []Event{op.creating(&made.object, KindEntry, name, o.As)}, nil
 }
 
-// ownEntryLocked is an entry of the gateway, as it is now.
-func (p *Plane) ownEntryLocked(planned *topology.NATGateway, held *gateway, name string, verb Verb) (topology.FullNATEntry, *entry, *Error) {
-	entries := p.entriesLocked(planned, held)
+// ownEntry is an entry of the gateway, as it is now.
+func (op gatewayOperations) ownEntry(planned *topology.NATGateway, held *gateway, name string, verb Verb) (topology.FullNATEntry, *entry, *Error) {
+	entries := op.entries(planned, held)
 	i := slices.IndexFunc(entries, func(e topology.FullNATEntry) bool { return e.Name == name })
 	if i < 0 {
 		var known []string
@@ -255,47 +211,47 @@ func (p *Plane) ownEntryLocked(planned *topology.NATGateway, held *gateway, name
 		return topology.FullNATEntry{}, nil, refused
 	}
 	e := held.Entries[name]
-	return entries[i], e, p.restsLocked(&e.object, KindEntry, planned.Name+"/"+name, verb)
+	return entries[i], e, op.rests(&e.object, KindEntry, planned.Name+"/"+name, verb)
 }
 
-// entryModifyLocked takes what is as it was for no change, as the cloud must:
+// entryModify takes what is as it was for no change, as the cloud must:
 // its Terraform provider sends every value (aliyun/terraform-provider-alicloud,
 // resource_alicloud_nat_gateway_full_nat).
-func (p *Plane) entryModifyLocked(o topology.Operation) ([]Event, *Error) {
-	planned, held, err := p.ownGatewayLocked(&o)
+func (op gatewayOperations) entryModify(o topology.Operation) ([]Event, *Error) {
+	planned, held, err := op.ownGateway(&o)
 	if err != nil {
 		return nil, err
 	}
-	spec, e, err := p.ownEntryLocked(planned, held, o.Entry, Change)
+	spec, e, err := op.ownEntry(planned, held, o.Entry, Change)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.specifyLocked(planned, held, &spec, o); err != nil {
+	if err := op.specify(planned, held, &spec, o); err != nil {
 		return nil, err
 	}
 	e.Spec = &spec
 	text := fmt.Sprintf("account %q changed FullNAT entry %q: it leads from %s to %s", o.As, planned.Name+"/"+o.Entry,
 		netip.AddrPortFrom(spec.NATIP, spec.NATPort), netip.AddrPortFrom(spec.AccessIP, spec.AccessPort))
-	return []Event{p.changedLocked(&e.object, KindEntry, planned.Name+"/"+o.Entry, o.As, text)}, nil
+	return []Event{op.change(&e.object, KindEntry, planned.Name+"/"+o.Entry, o.As, text)}, nil
 }
 
-// entryDeleteLocked ends the sessions of the entry with it: no public document
+// entryDelete ends the sessions of the entry with it: no public document
 // says what the cloud does with them.
-func (p *Plane) entryDeleteLocked(o topology.Operation) ([]Event, *Error) {
-	planned, held, err := p.ownGatewayLocked(&o)
+func (op gatewayOperations) entryDelete(o topology.Operation) ([]Event, *Error) {
+	planned, held, err := op.ownGateway(&o)
 	if err != nil {
 		return nil, err
 	}
-	_, e, err := p.ownEntryLocked(planned, held, o.Entry, Delete)
+	_, e, err := op.ownEntry(planned, held, o.Entry, Delete)
 	if err != nil {
 		return nil, err
 	}
-	return []Event{p.deletingLocked(&e.object, KindEntry, planned.Name+"/"+o.Entry, o.As)}, nil
+	return []Event{op.deleting(&e.object, KindEntry, planned.Name+"/"+o.Entry, o.As)}, nil
 }
 
-// specifyLocked changes an entry's values to those that an operation names, and
+// specify changes an entry's values to those that an operation names, and
 // refuses what cannot be. On an error the spec may have changed.
-func (p *Plane) specifyLocked(planned *topology.NATGateway, held *gateway, spec *topology.FullNATEntry, o topology.Operation) *Error {
+func (op gatewayOperations) specify(planned *topology.NATGateway, held *gateway, spec *topology.FullNATEntry, o topology.Operation) *Error {
 	name := planned.Name + "/" + spec.Name
 	refuse := func(hint, format string, args ...any) *Error {
 		return invalid(KindEntry.noun(), name, hint, "FullNAT entry %q: "+format, append([]any{name}, args...)...)
@@ -321,18 +277,18 @@ func (p *Plane) specifyLocked(planned *topology.NATGateway, held *gateway, spec 
 	if spec.AccessPort == 0 {
 		return refuse("name a port from 1 to 65535", "it leads to no port")
 	}
-	if err := p.natSideLocked(planned, held, spec, refuse); err != nil {
+	if err := op.natSide(planned, held, spec, refuse); err != nil {
 		return err
 	}
-	return p.accessSideLocked(planned, spec, o, refuse)
+	return op.accessSide(planned, spec, o, refuse)
 }
 
 type refusal func(hint, format string, args ...any) *Error
 
-// natSideLocked checks where the provider's instances connect to, and chooses a
+// natSide checks where the provider's instances connect to, and chooses a
 // port where none is named.
-func (p *Plane) natSideLocked(planned *topology.NATGateway, held *gateway, spec *topology.FullNATEntry, refuse refusal) *Error {
-	now := held.over(*planned)
+func (op gatewayOperations) natSide(planned *topology.NATGateway, held *gateway, spec *topology.FullNATEntry, refuse refusal) *Error {
+	now := held.merged(*planned)
 	if !now.HasIP(spec.NATIP) {
 		if !spec.NATIP.IsValid() {
 			return refuse("name one of the gateway's", "it has no NAT IP")
@@ -341,16 +297,16 @@ func (p *Plane) natSideLocked(planned *topology.NATGateway, held *gateway, spec 
 			topology.Operation{Verb: topology.VerbNATIPCreate, NATGateway: planned.Name, NATIP: spec.NATIP})
 	}
 	// One that is just being deleted still has its port.
-	now.Entries = slices.DeleteFunc(p.entriesLocked(planned, held), func(e topology.FullNATEntry) bool { return e.Name == spec.Name })
+	now.Entries = slices.DeleteFunc(op.entries(planned, held), func(e topology.FullNATEntry) bool { return e.Name == spec.Name })
 	if spec.NATPort == 0 {
-		spec.NATPort = topology.FreeNATPort(p.plan.Name+"/"+planned.Name+"/"+spec.Name, func(port uint16) bool {
+		spec.NATPort = topology.FreeNATPort(op.plan.Name+"/"+planned.Name+"/"+spec.Name, func(port uint16) bool {
 			return now.EntryAt(spec.NATIP, port, spec.Protocol) != nil
 		})
 	}
 	if other := now.EntryAt(spec.NATIP, spec.NATPort, spec.Protocol); other != nil {
 		return refuse("name another port, or none: then one is chosen", "%s port %d of %s already is that of FullNAT entry %q", spec.Protocol, spec.NATPort, spec.NATIP, other.Name)
 	}
-	for _, g := range p.over.NATGateways {
+	for _, g := range op.merged.NATGateways {
 		for _, e := range g.Entries {
 			if g.VPC == planned.VPC && (g.Name != planned.Name || e.Name != spec.Name) && e.Domain == spec.Domain && spec.Domain != "" && e.NATIP != spec.NATIP {
 				return refuse("use another domain", "%s already leads to %s, by FullNAT entry %q", spec.Domain, e.NATIP, g.Name+"/"+e.Name)
@@ -360,14 +316,14 @@ func (p *Plane) natSideLocked(planned *topology.NATGateway, held *gateway, spec 
 	return nil
 }
 
-// accessSideLocked checks where an entry leads to, and through which ENI.
-func (p *Plane) accessSideLocked(planned *topology.NATGateway, spec *topology.FullNATEntry, o topology.Operation, refuse refusal) *Error {
+// accessSide checks where an entry leads to, and through which ENI.
+func (op gatewayOperations) accessSide(planned *topology.NATGateway, spec *topology.FullNATEntry, o topology.Operation, refuse refusal) *Error {
 	spec.Endpoint = cmp.Or(o.Endpoint, spec.Endpoint)
-	ep, missing := p.over.Endpoint(spec.Endpoint)
+	ep, missing := op.merged.Endpoint(spec.Endpoint)
 	if missing != nil {
-		return unknownEndpoint(p.over, "", spec.Endpoint)
+		return unknownEndpoint(op.merged, "", spec.Endpoint)
 	}
-	service := findService(p.over, ep.Service)
+	service := findService(op.merged, ep.Service)
 	if service == nil || !service.OffersGateway(planned.Name) {
 		return refuse("name an endpoint of a service that has the gateway", "endpoint %q leads to endpoint service %q, not to NAT gateway %q", ep.Name, ep.Service, planned.Name)
 	}
@@ -380,7 +336,7 @@ func (p *Plane) accessSideLocked(planned *topology.NATGateway, spec *topology.Fu
 	if _, missing := ep.Zone(spec.Zone); missing != nil {
 		return refuse("it is in "+zoneNames(ep.Zones), "endpoint %q is not in zone %q", ep.Name, spec.Zone)
 	}
-	vpc, missing := p.plan.VPC(ep.VPC)
+	vpc, missing := op.plan.VPC(ep.VPC)
 	if missing != nil || vpc.SubnetOf(spec.AccessIP) == nil {
 		return refuse(fmt.Sprintf("name an address of vpc %q (%s)", ep.VPC, vpc.CIDR), "%s is in no subnet of vpc %q, where endpoint %q is", spec.AccessIP, ep.VPC, ep.Name)
 	}

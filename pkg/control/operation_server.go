@@ -30,8 +30,8 @@ const usualWeight = 100
 
 func serverKey(s topology.Server) string { return fmt.Sprintf("%s:%d", s.Instance, s.Port) }
 
-// over is the server group as it is now.
-func (g *serverGroup) over(plan *topology.Plan, planned topology.ServerGroup) topology.ServerGroup {
+// merged is the server group as it is now.
+func (g *serverGroup) merged(plan *topology.Plan, planned topology.ServerGroup) topology.ServerGroup {
 	if g == nil {
 		return planned
 	}
@@ -106,34 +106,9 @@ func instancesOf(plan *topology.Plan, name string) (names []string) {
 	return names
 }
 
-// ownGroupLocked is the server group that its owner wants to change: the
-// account of its VPC.
-func (p *Plane) ownGroupLocked(o *topology.Operation) (*topology.ServerGroup, *Error) {
-	i := slices.IndexFunc(p.over.ServerGroups, func(g topology.ServerGroup) bool { return g.Name == o.ServerGroup })
-	if i < 0 {
-		var known []string
-		for _, g := range p.over.ServerGroups {
-			known = append(known, g.Name)
-		}
-		return nil, unknown("server group", o.ServerGroup, known)
-	}
-	g := &p.over.ServerGroups[i]
-	owner := ""
-	if vpc, err := p.plan.VPC(g.VPC); err == nil {
-		owner = vpc.Account
-	}
-	if o.As == "" {
-		o.As = owner
-	}
-	if o.As != owner {
-		return nil, notOwner(o.As, "server group", g.Name, owner)
-	}
-	return g, nil
-}
-
-// memberLocked is a server that a group has: INSTANCE:PORT, or INSTANCE where
+// member is a server that a group has: INSTANCE:PORT, or INSTANCE where
 // it is in the group once.
-func (p *Plane) memberLocked(g *topology.ServerGroup, text string) (topology.Server, *Error) {
+func (op serverOperations) member(g *topology.ServerGroup, text string) (topology.Server, *Error) {
 	var found []topology.Server
 	var known []string
 	for _, s := range g.Servers {
@@ -160,12 +135,12 @@ func hintOf(known []string) string {
 	return "it has " + quoted(known)
 }
 
-// holdLocked is the record of a server in which a change is noted.
-func (p *Plane) holdLocked(g *topology.ServerGroup, s topology.Server) *member {
-	held := p.live.groups[g.Name]
+// hold is the record of a server in which a change is noted.
+func (op serverOperations) hold(g *topology.ServerGroup, s topology.Server) *member {
+	held := op.live.groups[g.Name]
 	if held == nil {
 		held = &serverGroup{VPC: g.VPC, Servers: map[string]*member{}}
-		p.live.groups[g.Name] = held
+		op.live.groups[g.Name] = held
 	}
 	m := held.Servers[serverKey(s)]
 	if m == nil {
@@ -175,25 +150,25 @@ func (p *Plane) holdLocked(g *topology.ServerGroup, s topology.Server) *member {
 	return m
 }
 
-func (p *Plane) serverEventLocked(o topology.Operation, s topology.Server, verb Verb, from, to, did string) []Event {
-	name := strings.TrimPrefix(serverKey(s), p.vpcOfGroup(o.ServerGroup)+"/")
+func (op serverOperations) event(o topology.Operation, s topology.Server, verb Verb, from, to, did string) []Event {
+	name := strings.TrimPrefix(serverKey(s), op.vpcOfGroup(o.ServerGroup)+"/")
 	text := fmt.Sprintf("account %q %s", o.As, fmt.Sprintf(did, name, o.ServerGroup))
 	return []Event{objectEvent(KindServer, o.ServerGroup+"/"+s.Instance, verb, o.As, from, to, text)}
 }
 
-func (p *Plane) vpcOfGroup(name string) string {
-	if g, err := p.plan.ServerGroup(name); err == nil {
+func (op serverOperations) vpcOfGroup(name string) string {
+	if g, err := op.plan.ServerGroup(name); err == nil {
 		return g.VPC
 	}
 	return ""
 }
 
-func (p *Plane) serverRegisterLocked(o topology.Operation) ([]Event, *Error) {
-	g, err := p.ownGroupLocked(&o)
+func (op serverOperations) register(o topology.Operation) ([]Event, *Error) {
+	g, err := op.ownGroup(&o)
 	if err != nil {
 		return nil, err
 	}
-	s, err := serverOf(p.plan, g.VPC, o.Server)
+	s, err := serverOf(op.plan, g.VPC, o.Server)
 	if err == nil {
 		err = checkWeight(o)
 	}
@@ -204,33 +179,33 @@ func (p *Plane) serverRegisterLocked(o topology.Operation) ([]Event, *Error) {
 		return nil, &Error{Code: topology.WrongState, Kind: string(KindServer), Name: o.Server,
 			Text: fmt.Sprintf("server %q is in server group %q already", o.Server, g.Name), Hint: "there is nothing to do"}
 	}
-	in, m := true, p.holdLocked(g, s)
+	in, m := true, op.hold(g, s)
 	m.In, m.Weight = &in, o.Weight
-	return p.serverEventLocked(o, s, "register", "", "registered", "registered server %q with server group %q"), nil
+	return op.event(o, s, "register", "", "registered", "registered server %q with server group %q"), nil
 }
 
-// serverDeregisterLocked leaves the sessions to what the group's
+// deregister leaves the sessions to what the group's
 // deregistration says.
-func (p *Plane) serverDeregisterLocked(o topology.Operation) ([]Event, *Error) {
-	g, err := p.ownGroupLocked(&o)
+func (op serverOperations) deregister(o topology.Operation) ([]Event, *Error) {
+	g, err := op.ownGroup(&o)
 	if err != nil {
 		return nil, err
 	}
-	s, err := p.memberLocked(g, o.Server)
+	s, err := op.member(g, o.Server)
 	if err != nil {
 		return nil, err
 	}
-	in, m := false, p.holdLocked(g, s)
+	in, m := false, op.hold(g, s)
 	m.In, m.Weight = &in, nil
-	return p.serverEventLocked(o, s, "deregister", "registered", "", "deregistered server %q from server group %q"), nil
+	return op.event(o, s, "deregister", "registered", "", "deregistered server %q from server group %q"), nil
 }
 
-func (p *Plane) serverWeightLocked(o topology.Operation) ([]Event, *Error) {
-	g, err := p.ownGroupLocked(&o)
+func (op serverOperations) weigh(o topology.Operation) ([]Event, *Error) {
+	g, err := op.ownGroup(&o)
 	if err != nil {
 		return nil, err
 	}
-	s, err := p.memberLocked(g, o.Server)
+	s, err := op.member(g, o.Server)
 	if err == nil && o.Weight == nil {
 		err = invalid(string(KindServer), o.Server, "name a weight from 0 to 100", "server %q needs a weight", o.Server)
 	}
@@ -240,9 +215,9 @@ func (p *Plane) serverWeightLocked(o topology.Operation) ([]Event, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	p.holdLocked(g, s).Weight = o.Weight
+	op.hold(g, s).Weight = o.Weight
 	from, to := strconv.Itoa(s.Weight), strconv.Itoa(*o.Weight)
-	return p.serverEventLocked(o, s, "weight", from, to, "gave server %q of server group %q weight "+to), nil
+	return op.event(o, s, "weight", from, to, "gave server %q of server group %q weight "+to), nil
 }
 
 func checkWeight(o topology.Operation) *Error {

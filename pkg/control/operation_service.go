@@ -8,41 +8,11 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// ownServiceLocked is the service that its owner wants to change, with what
-// the plane holds of it.
-func (p *Plane) ownServiceLocked(o *topology.Operation) (*topology.EndpointService, *service, *Error) {
-	s := findService(p.over, o.Service)
+func (op serviceOperations) show(o topology.Operation) ([]Event, *Error) {
+	s := findService(op.merged, o.Service)
 	switch {
 	case s == nil:
-		return nil, nil, unknownService(p.over, o.As, o.Service)
-	case o.As == "":
-		o.As = s.Account
-	case !s.Sees(o.As):
-		return nil, nil, notWhitelisted(s, o.As)
-	}
-	if o.As != s.Account {
-		return nil, nil, notOwner(o.As, "endpoint service", s.Name, s.Account)
-	}
-	held := p.live.services[s.Name]
-	if held.State == Deleting {
-		return nil, nil, &Error{Code: topology.WrongState, Kind: "endpoint service", Name: s.Name,
-			Text: fmt.Sprintf("endpoint service %q is being deleted", s.Name), Hint: "wait until it is gone"}
-	}
-	return s, held, nil
-}
-
-// changedLocked notes that an object was changed, and tells of it.
-func (p *Plane) changedLocked(o *object, kind Kind, name, account, text string) Event {
-	from := Word(p.plan.Cloud, kind, o.State)
-	p.enterLocked(o, objectLife.next[o.State][Change])
-	return objectEvent(kind, name, Change, account, from, Word(p.plan.Cloud, kind, o.State), text)
-}
-
-func (p *Plane) serviceShowLocked(o topology.Operation) ([]Event, *Error) {
-	s := findService(p.over, o.Service)
-	switch {
-	case s == nil:
-		return nil, unknownService(p.over, o.As, o.Service)
+		return nil, unknownService(op.merged, o.As, o.Service)
 	case o.As != "" && !s.Sees(o.As):
 		return nil, notWhitelisted(s, o.As)
 	}
@@ -53,8 +23,8 @@ func (p *Plane) serviceShowLocked(o topology.Operation) ([]Event, *Error) {
 	return []Event{{Kind: KindService, Name: s.Name, Text: fmt.Sprintf("%s sees endpoint service %q", who, s.Name)}}, nil
 }
 
-func (p *Plane) serviceSetLocked(o topology.Operation) ([]Event, *Error) {
-	s, held, err := p.ownServiceLocked(&o)
+func (op serviceOperations) set(o topology.Operation) ([]Event, *Error) {
+	s, held, err := op.ownService(&o)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +48,7 @@ func (p *Plane) serviceSetLocked(o topology.Operation) ([]Event, *Error) {
 		did = append(did, "zone affinity "+onOff(*o.ZoneAffinity))
 	}
 	if o.Bandwidth != nil {
-		p.keepBandwidthsLocked(s)
+		op.keepBandwidths(s)
 		held.Bandwidth = o.Bandwidth
 		did = append(did, "bandwidth of new connections "+limitText(*o.Bandwidth))
 	}
@@ -86,13 +56,13 @@ func (p *Plane) serviceSetLocked(o topology.Operation) ([]Event, *Error) {
 		return nil, invalid("endpoint service", s.Name, "name a description, auto accept, zone affinity or a bandwidth", "nothing of endpoint service %q is to be changed", s.Name)
 	}
 	text := fmt.Sprintf("account %q changed endpoint service %q: %s", o.As, s.Name, strings.Join(did, ", "))
-	return []Event{p.changedLocked(&held.object, KindService, s.Name, o.As, text)}, nil
+	return []Event{op.change(&held.object, KindService, s.Name, o.As, text)}, nil
 }
 
-// keepBandwidthsLocked lets connections keep what they have: a service's
+// keepBandwidths lets connections keep what they have: a service's
 // bandwidth is for new ones.
-func (p *Plane) keepBandwidthsLocked(s *topology.EndpointService) {
-	for _, c := range p.connections {
+func (op serviceOperations) keepBandwidths(s *topology.EndpointService) {
+	for _, c := range op.connections {
 		if c.Service == s.Name && c.limit == nil && c.State.Open() {
 			kept := c.Bandwidth
 			c.limit = &kept
@@ -117,10 +87,10 @@ func checkDescription(kind, name string, text *string) *Error {
 	return nil
 }
 
-func (p *Plane) whitelistAddLocked(o topology.Operation) ([]Event, *Error) {
-	s, held, err := p.ownServiceLocked(&o)
+func (op serviceOperations) whitelistAdd(o topology.Operation) ([]Event, *Error) {
+	s, held, err := op.ownService(&o)
 	if err == nil && o.Account != topology.Everybody {
-		err = p.accountLocked(o.Account)
+		err = op.account(o.Account)
 	}
 	if err != nil {
 		return nil, err
@@ -130,14 +100,14 @@ func (p *Plane) whitelistAddLocked(o topology.Operation) ([]Event, *Error) {
 	}
 	set(&held.Whitelist, o.Account, true)
 	text := fmt.Sprintf("account %q put account %q on the whitelist of endpoint service %q", o.As, o.Account, s.Name)
-	return []Event{p.changedLocked(&held.object, KindService, s.Name, o.As, text)}, nil
+	return []Event{op.change(&held.object, KindService, s.Name, o.As, text)}, nil
 }
 
-// whitelistRemoveLocked leaves the connections alone that are there: the
+// whitelistRemove leaves the connections alone that are there: the
 // whitelist counts when an endpoint is created (AWS PrivateLink guide,
 // "Configure an endpoint service", manage permissions).
-func (p *Plane) whitelistRemoveLocked(o topology.Operation) ([]Event, *Error) {
-	s, held, err := p.ownServiceLocked(&o)
+func (op serviceOperations) whitelistRemove(o topology.Operation) ([]Event, *Error) {
+	s, held, err := op.ownService(&o)
 	switch {
 	case err != nil:
 		return nil, err
@@ -149,48 +119,48 @@ func (p *Plane) whitelistRemoveLocked(o topology.Operation) ([]Event, *Error) {
 	}
 	set(&held.Whitelist, o.Account, false)
 	text := fmt.Sprintf("account %q took account %q off the whitelist of endpoint service %q", o.As, o.Account, s.Name)
-	return []Event{p.changedLocked(&held.object, KindService, s.Name, o.As, text)}, nil
+	return []Event{op.change(&held.object, KindService, s.Name, o.As, text)}, nil
 }
 
-func (p *Plane) attachLocked(o topology.Operation) ([]Event, *Error) {
-	s, held, err := p.ownServiceLocked(&o)
+func (op serviceOperations) attach(o topology.Operation) ([]Event, *Error) {
+	s, held, err := op.ownService(&o)
 	if err != nil {
 		return nil, err
 	}
-	add, err := p.attachableLocked(s, o.Resource, o.Zone)
+	add, err := op.attachable(s, o.Resource, o.Zone)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.resourceQuotaLocked(s, add); err != nil {
+	if err := op.resourceQuota(s, add); err != nil {
 		return nil, err
 	}
 	for _, r := range add {
 		set(&held.Resources, r.String(), true)
 	}
 	text := fmt.Sprintf("account %q attached %s to endpoint service %q", o.As, resourceList(add), s.Name)
-	return []Event{p.changedLocked(&held.object, KindService, s.Name, o.As, text)}, nil
+	return []Event{op.change(&held.object, KindService, s.Name, o.As, text)}, nil
 }
 
-// attachableLocked are the resources that a service gets: a load balancer of
+// attachable are the resources that a service gets: a load balancer of
 // its owner, of the type of the others, in a zone or in all of its own.
-func (p *Plane) attachableLocked(s *topology.EndpointService, name, zone string) ([]topology.Resource, *Error) {
+func (op serviceOperations) attachable(s *topology.EndpointService, name, zone string) ([]topology.Resource, *Error) {
 	if s.Reverse {
-		if g, missing := p.over.NATGateway(name); missing == nil {
-			return p.attachableGatewayLocked(s, g, zone)
+		if g, missing := op.merged.NATGateway(name); missing == nil {
+			return op.attachableGateway(s, g, zone)
 		}
 	}
-	balancer, missing := p.plan.LoadBalancer(name)
+	balancer, missing := op.plan.LoadBalancer(name)
 	switch {
 	case missing != nil:
 		return nil, notInPlan(missing)
 	case s.Reverse:
 		return nil, invalid("load balancer", name, "make a service for load balancers", "endpoint service %q is for reverse endpoints, and load balancer %q is not", s.Name, name)
 	}
-	if vpc := p.plan.MustVPC(balancer.VPC); vpc.Account != s.Account {
+	if vpc := op.plan.MustVPC(balancer.VPC); vpc.Account != s.Account {
 		return nil, invalid("load balancer", name, "a service offers what its owner has", "load balancer %q belongs to account %q, and endpoint service %q to %q", name, vpc.Account, s.Name, s.Account)
 	}
 	for _, r := range s.Resources {
-		if other, err := p.plan.LoadBalancer(r.LoadBalancer); err == nil && other.Type != balancer.Type {
+		if other, err := op.plan.LoadBalancer(r.LoadBalancer); err == nil && other.Type != balancer.Type {
 			return nil, invalid("load balancer", name, "make a service for each type", "load balancer %q is of type %s, and endpoint service %q offers %s", name, balancer.Type, s.Name, other.Type)
 		}
 	}
@@ -213,9 +183,9 @@ func (p *Plane) attachableLocked(s *topology.EndpointService, name, zone string)
 	return add, nil
 }
 
-// attachableGatewayLocked is the resource that a service for reverse endpoints
+// attachableGateway is the resource that a service for reverse endpoints
 // gets.
-func (p *Plane) attachableGatewayLocked(s *topology.EndpointService, g *topology.NATGateway, zone string) ([]topology.Resource, *Error) {
+func (op serviceOperations) attachableGateway(s *topology.EndpointService, g *topology.NATGateway, zone string) ([]topology.Resource, *Error) {
 	switch {
 	case g.Account != s.Account:
 		return nil, invalid(KindGateway.noun(), g.Name, "a service offers what its owner has", "NAT gateway %q belongs to account %q, and endpoint service %q to %q", g.Name, g.Account, s.Name, s.Account)
@@ -230,8 +200,8 @@ func (p *Plane) attachableGatewayLocked(s *topology.EndpointService, g *topology
 	return []topology.Resource{{NATGateway: g.Name, Zone: g.ENI.Zone}}, nil
 }
 
-func (p *Plane) detachLocked(o topology.Operation) ([]Event, *Error) {
-	s, held, err := p.ownServiceLocked(&o)
+func (op serviceOperations) detach(o topology.Operation) ([]Event, *Error) {
+	s, held, err := op.ownService(&o)
 	if err != nil {
 		return nil, err
 	}
@@ -261,9 +231,9 @@ func (p *Plane) detachLocked(o topology.Operation) ([]Event, *Error) {
 		return nil, e
 	}
 	for _, r := range remove {
-		if c := p.userLocked(s.Name, r); c != nil {
+		if c := op.user(s.Name, r); c != nil {
 			hint, remedies := "reject it first", []topology.Operation{rejecting(c)}
-			if !s.Reverse && p.plan.Profile.TuneConnections {
+			if !s.Reverse && op.plan.Profile.TuneConnections {
 				hint = "move it to another, or reject it"
 				remedies = append([]topology.Operation{{
 					Verb: topology.VerbReplace, Service: s.Name, Endpoint: c.Endpoint, Zone: r.Zone,
@@ -277,7 +247,7 @@ func (p *Plane) detachLocked(o topology.Operation) ([]Event, *Error) {
 		set(&held.Resources, r.String(), false)
 	}
 	text := fmt.Sprintf("account %q detached %s from endpoint service %q", o.As, resourceList(remove), s.Name)
-	return []Event{p.changedLocked(&held.object, KindService, s.Name, o.As, text)}, nil
+	return []Event{op.change(&held.object, KindService, s.Name, o.As, text)}, nil
 }
 
 // detaching takes a load balancer or a NAT gateway from a service.
@@ -285,13 +255,13 @@ func detaching(s *topology.EndpointService, resource string) topology.Operation 
 	return topology.Operation{Verb: topology.VerbDetach, Service: s.Name, Resource: resource}
 }
 
-// userLocked is a connection that carries traffic through a resource, or nil.
-func (p *Plane) userLocked(service string, r topology.Resource) *connection {
-	i := slices.IndexFunc(p.connections, func(c *connection) bool { return c.Service == service && c.uses(r) })
+// user is a connection that carries traffic through a resource, or nil.
+func (op serviceOperations) user(service string, r topology.Resource) *connection {
+	i := slices.IndexFunc(op.connections, func(c *connection) bool { return c.Service == service && c.uses(r) })
 	if i < 0 {
 		return nil
 	}
-	return p.connections[i]
+	return op.connections[i]
 }
 
 // uses reports whether traffic goes through a resource: a load balancer in a
@@ -312,8 +282,8 @@ func resourceList(resources []topology.Resource) string {
 	return strings.Join(out, " and ")
 }
 
-func (p *Plane) serviceCreateLocked(o topology.Operation) ([]Event, *Error) {
-	planned := findService(p.plan, o.Service)
+func (op serviceOperations) create(o topology.Operation) ([]Event, *Error) {
+	planned := findService(op.plan, o.Service)
 	if planned == nil {
 		return nil, notDeclared("endpoint service", o.Service, "say what it shall be").remedied(
 			topology.Operation{Verb: topology.VerbServiceCreate, Service: o.Service})
@@ -321,57 +291,51 @@ func (p *Plane) serviceCreateLocked(o topology.Operation) ([]Event, *Error) {
 	if o.As == "" {
 		o.As = planned.Account
 	}
-	held := p.live.services[planned.Name]
+	held := op.live.services[planned.Name]
 	switch {
 	case o.As != planned.Account:
 		return nil, notOwner(o.As, "endpoint service", planned.Name, planned.Account)
 	case held.State != Gone:
 		return nil, already("endpoint service", planned.Name, "endpoint service %q exists already", planned.Name)
 	}
-	if err := p.serviceQuotaLocked(planned.Account); err != nil {
+	if err := op.serviceQuota(planned.Account); err != nil {
 		return nil, err
 	}
-	there := true
 	*held = service{object: held.object}
-	held.Exists = &there
-	event := p.createdLocked(&held.object, KindService, planned.Name, o.As)
-	more, err := p.adoptLocked(p.plan, p.live)
+	held.Exists = ptr(true)
+	event := op.creating(&held.object, KindService, planned.Name, o.As)
+	more, err := op.adopt(op.plan, op.live)
 	if err != nil {
-		panic("a service takes nothing from others when it is created: " + err.Text)
+		panic("creating a service made the rest invalid: " + err.Text)
 	}
 	return append([]Event{event}, more...), nil
-}
-
-func (p *Plane) createdLocked(o *object, kind Kind, name, account string) Event {
-	p.enterLocked(o, objectLife.next[Gone][Create])
-	return objectEvent(kind, name, Create, account, "", Word(p.plan.Cloud, kind, o.State), fmt.Sprintf("account %q created %s %q", account, kind.noun(), name))
 }
 
 func notDeclared(kind, name, hint string) *Error {
 	return &Error{Code: topology.NotFound, Kind: kind, Name: name, Text: fmt.Sprintf("the topology file has no %s %q", kind, name), Hint: hint}
 }
 
-// serviceDeleteLocked holds to what the clouds ask for first. Alibaba Cloud:
+// delete holds to what the clouds ask for first. Alibaba Cloud:
 // every endpoint disconnected and every resource removed (PrivateLink API
 // 2020-04-15, DeleteVpcEndpointService). AWS: no connection available or
 // waiting (DeleteVpcEndpointServiceConfigurations).
-func (p *Plane) serviceDeleteLocked(o topology.Operation) ([]Event, *Error) {
-	s, held, err := p.ownServiceLocked(&o)
+func (op serviceOperations) delete(o topology.Operation) ([]Event, *Error) {
+	s, held, err := op.ownService(&o)
 	if err != nil {
 		return nil, err
 	}
 	var left []*connection
-	for _, c := range p.connections {
+	for _, c := range op.connections {
 		if c.Service != s.Name {
 			continue
 		}
-		if _, ok := connectionLife.next[c.State][ServiceDelete]; !ok || p.plan.Profile.WaitingKeepsService && c.State == Wait {
+		if _, ok := connectionLife.next[c.State][ServiceDelete]; !ok || op.plan.Profile.WaitingKeepsService && c.State == Wait {
 			return nil, inUse("endpoint service", s.Name, "reject it first",
 				"endpoint service %q cannot be deleted: %s is %s", s.Name, c, c.Status).remedied(rejecting(c))
 		}
 		left = append(left, c)
 	}
-	if p.plan.Profile.ResourcesGoFirst && len(s.Resources) > 0 {
+	if op.plan.Profile.ResourcesGoFirst && len(s.Resources) > 0 {
 		r := s.Resources[0]
 		e := &Error{
 			Code: topology.WrongState, Kind: "endpoint service", Name: s.Name, Hint: "detach them first",
@@ -379,23 +343,17 @@ func (p *Plane) serviceDeleteLocked(o topology.Operation) ([]Event, *Error) {
 		}
 		return nil, e.remedied(detaching(s, r.LoadBalancer+r.NATGateway))
 	}
-	if err := p.restsLocked(&held.object, KindService, s.Name, Delete); err != nil {
+	if err := op.rests(&held.object, KindService, s.Name, Delete); err != nil {
 		return nil, err
 	}
-	events := []Event{p.deletingLocked(&held.object, KindService, s.Name, o.As)}
+	events := []Event{op.deleting(&held.object, KindService, s.Name, o.As)}
 	for _, c := range left {
 		for i := range c.Zones {
 			c.Zones[i].LoadBalancer = ""
 		}
-		e := p.moveLocked(c, ServiceDelete, o.As)
+		e := op.move(c, ServiceDelete, o.As)
 		e.Text = fmt.Sprintf("%s has lost its service", c)
 		events = append(events, e)
 	}
 	return events, nil
-}
-
-func (p *Plane) deletingLocked(o *object, kind Kind, name, account string) Event {
-	from := Word(p.plan.Cloud, kind, o.State)
-	p.enterLocked(o, objectLife.next[o.State][Delete])
-	return objectEvent(kind, name, Delete, account, from, Word(p.plan.Cloud, kind, o.State), fmt.Sprintf("account %q deletes %s %q", account, kind.noun(), name))
 }

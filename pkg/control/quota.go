@@ -6,39 +6,39 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// serviceQuotaLocked refuses one service more than an account may have.
-func (p *Plane) serviceQuotaLocked(account string) *Error {
+// serviceQuota refuses one service more than an account may have.
+func (st rules) serviceQuota(account string) *Error {
 	n := 0
-	for _, s := range p.over.Services {
+	for _, s := range st.merged.Services {
 		if s.Account == account {
 			n++
 		}
 	}
-	return overQuota("endpoint service", fmt.Sprintf("account %q", account), "endpoint services", n, p.plan.Quotas.ServicesPerAccount, "services_per_account")
+	return overQuota("endpoint service", fmt.Sprintf("account %q", account), "endpoint services", n, st.plan.Quotas.ServicesPerAccount, "services_per_account")
 }
 
-// endpointQuotaLocked refuses one endpoint more than a VPC may have.
-func (p *Plane) endpointQuotaLocked(vpc string) *Error {
+// endpointQuota refuses one endpoint more than a VPC may have.
+func (st rules) endpointQuota(vpc string) *Error {
 	n := 0
-	for _, e := range p.over.Endpoints {
+	for _, e := range st.merged.Endpoints {
 		if e.VPC == vpc {
 			n++
 		}
 	}
-	return overQuota("endpoint", fmt.Sprintf("vpc %q", vpc), "endpoints", n, p.plan.Quotas.EndpointsPerVPC, "endpoints_per_vpc")
+	return overQuota("endpoint", fmt.Sprintf("vpc %q", vpc), "endpoints", n, st.plan.Quotas.EndpointsPerVPC, "endpoints_per_vpc")
 }
 
-// resourceQuotaLocked refuses more resources than a service may have.
-func (p *Plane) resourceQuotaLocked(s *topology.EndpointService, add []topology.Resource) *Error {
+// resourceQuota refuses more resources than a service may have.
+func (st rules) resourceQuota(s *topology.EndpointService, add []topology.Resource) *Error {
 	who := fmt.Sprintf("endpoint service %q", s.Name)
 	all := append(s.Resources[:len(s.Resources):len(s.Resources)], add...)
-	if err := overQuota("endpoint service", who, "load balancers", len(all)-1, p.plan.Quotas.ResourcesPerService, "resources_per_service"); err != nil {
+	if err := overQuota("endpoint service", who, "load balancers", len(all)-1, st.plan.Quotas.ResourcesPerService, "resources_per_service"); err != nil {
 		return err
 	}
 	perZone := map[string]int{}
 	for _, r := range all {
 		perZone[r.Zone]++
-		if err := overQuota("endpoint service", who, "load balancers in zone "+r.Zone, perZone[r.Zone]-1, p.plan.Quotas.ResourcesPerZone, "resources_per_zone"); err != nil {
+		if err := overQuota("endpoint service", who, "load balancers in zone "+r.Zone, perZone[r.Zone]-1, st.plan.Quotas.ResourcesPerZone, "resources_per_zone"); err != nil {
 			return err
 		}
 	}

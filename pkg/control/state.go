@@ -1,267 +1,235 @@
 package control
 
 import (
-	"cmp"
-	"fmt"
 	"slices"
-	"strings"
+	"time"
 
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// State is where something is in its life. Clouds have words of their own for
-// the same states: see Word.
-type State string
-
-// The states of connections and of their zones.
-const (
-	// Wait: the provider has not decided yet. The ENIs, their addresses and
-	// their names are there.
-	Wait State = "Wait"
-	// Connecting: accepted, and the data plane does not carry it yet.
-	Connecting State = "Connecting"
-	// Connected: the data plane carries it.
-	Connected State = "Connected"
-	// Modifying: connected, and its bandwidth is just being changed.
-	Modifying State = "Modifying"
-	// Migrating: a zone gets another resource, and the data plane does not use
-	// it yet.
-	Migrating State = "Migrating"
-	// Migrated: new sessions of a zone go to its new resource, those that were
-	// there still to the old one.
-	Migrated State = "Migrated"
-	// Disconnecting: rejected or disabled, and the data plane may still carry
-	// it.
-	Disconnecting State = "Disconnecting"
-	// Disconnected: rejected or disabled, and nothing passes.
-	Disconnected State = "Disconnected"
-	// ServiceDeleted: the service of the connection is gone.
-	ServiceDeleted State = "ServiceDeleted"
-)
-
-// The states of services and endpoints. Deleting is one of connections and
-// zones, too.
-const (
-	Creating State = "Creating" // the data plane does not know it yet
-	Active   State = "Active"
-	Pending  State = "Pending"  // just being changed
-	Deleting State = "Deleting" // the data plane may still know it
-	Gone     State = "Gone"     // not there, or not any more
-)
-
-// Open reports whether the data plane should carry what is in this state.
-func (s State) Open() bool { return s == Connecting || s.Carried() }
-
-// Carried reports whether the data plane carries what is in this state.
-func (s State) Carried() bool {
-	return s == Connected || s == Modifying || s == Migrating || s == Migrated
+// state is what there is at one revision: the plan, what was changed since, and
+// the connections. It is plain data with a clock, without a lock: the Plane has
+// one, and a test needs none.
+type state struct {
+	now         func() time.Time
+	plan        *topology.Plan // what the file says
+	live        overrides      // what was changed since
+	merged      *topology.Plan // both together
+	connections []*connection  // in the order of the plan's endpoints
+	revision    uint64         // of the newest change
 }
 
-// Verb is what is done: by an account, with an operation, or by the lab.
-type Verb = topology.Verb
-
-// The verbs that move a state.
-const (
-	Accept        = topology.VerbAccept // by the provider, or by a service that accepts by itself
-	Reject        = topology.VerbReject // by the provider
-	Bandwidth     = topology.VerbBandwidth
-	ZoneEnable    = topology.VerbZoneEnable
-	ZoneDisable   = topology.VerbZoneDisable
-	Replace       = topology.VerbReplace // a zone's resource, gracefully
-	Release       = topology.VerbRelease // the resource that was replaced
-	ServiceDelete = topology.VerbServiceDelete
-
-	Force  Verb = "force" // replace a zone's resource at once
-	Create Verb = "create"
-	Change Verb = "change"
-	Delete Verb = "delete"
-	Report Verb = "report" // by the lab: the data plane now does what the state says
-	Reset  Verb = "reset"  // by the lab: back to what the plan says
-
-	Restore Verb = "restore" // read back after a restart; moves nothing
-)
-
-// Kind says of what an event or a state is.
-type Kind string
-
-// The kinds that the control plane itself speaks of.
-const (
-	KindService    Kind = "service"
-	KindEndpoint   Kind = "endpoint"
-	KindConnection Kind = "connection"
-	KindZone       Kind = "zone"
-	KindGateway    Kind = "gateway" // NAT gateway
-	KindNATIP      Kind = "nat-ip"
-	KindEntry      Kind = "entry" // FullNAT entry
-)
-
-// A life is where each verb leads from each state. What is not in it is
-// refused.
-type life struct {
-	states []State // in the order in which people read them
-	verbs  []Verb
-	next   map[State]map[Verb]State
+func newState(now func() time.Time) *state {
+	return &state{now: now, plan: &topology.Plan{}, merged: &topology.Plan{}, live: newOverrides()}
 }
 
-// connectionLife is the life of a connection. While it is on its way the
-// clouds refuse what people ask, and so do we. The states and the ways between
-// them are those of the PrivateLink API of Alibaba Cloud, version 2020-04-15
-// (GetVpcEndpointAttribute, EnableVpcEndpointConnection,
-// DisableVpcEndpointConnection, UpdateVpcEndpointConnectionAttribute).
-var connectionLife = life{
-	states: []State{Wait, Connecting, Connected, Modifying, Disconnecting, Disconnected, ServiceDeleted, Deleting},
-	verbs:  []Verb{Accept, Reject, Bandwidth, ServiceDelete, Delete, Report, Reset},
-	next: map[State]map[Verb]State{
-		Wait:           {Accept: Connecting, Reject: Disconnected, ServiceDelete: ServiceDeleted, Delete: Deleting},
-		Connecting:     {Report: Connected, Reset: Wait},
-		Connected:      {Reject: Disconnecting, Bandwidth: Modifying, Delete: Deleting, Reset: Wait},
-		Modifying:      {Report: Connected, Reset: Wait},
-		Disconnecting:  {Report: Disconnected, Reset: Wait},
-		Disconnected:   {Accept: Connecting, ServiceDelete: ServiceDeleted, Delete: Deleting, Reset: Wait},
-		ServiceDeleted: {Delete: Deleting},
-		Deleting:       {Report: Gone},
-	},
-}
-
-// zoneLife is the life of a connection's zone. It follows its connection, and
-// its provider may enable and disable it and give it another resource
-// (PrivateLink API 2020-04-15, ListVpcEndpointZones,
-// EnableVpcEndpointZoneConnection, DisableVpcEndpointZoneConnection,
-// UpdateVpcEndpointZoneConnectionResourceAttribute).
-var zoneLife = life{
-	states: []State{Wait, Connecting, Connected, Migrating, Migrated, Disconnecting, Disconnected, Deleting},
-	verbs:  []Verb{Accept, Reject, ZoneEnable, ZoneDisable, Replace, Force, Release, Delete, Report, Reset},
-	next: map[State]map[Verb]State{
-		Wait:          {Accept: Connecting, Reject: Disconnected, Delete: Deleting},
-		Connecting:    {Report: Connected, Reset: Wait},
-		Connected:     {Reject: Disconnecting, ZoneDisable: Disconnecting, Replace: Migrating, Force: Connecting, Delete: Deleting, Reset: Wait},
-		Migrating:     {Report: Migrated, Reset: Wait},
-		Migrated:      {Reject: Disconnecting, ZoneDisable: Disconnecting, Release: Connected, Delete: Deleting, Reset: Wait},
-		Disconnecting: {Report: Disconnected, Reset: Wait},
-		Disconnected:  {Accept: Connecting, ZoneEnable: Connecting, Replace: Disconnected, Force: Disconnected, Delete: Deleting, Reset: Wait},
-		Deleting:      {Report: Gone},
-	},
-}
-
-// objectLife is the life of a service and of an endpoint (PrivateLink API
-// 2020-04-15, GetVpcEndpointServiceAttribute and GetVpcEndpointAttribute). A
-// cloud refuses a change of what is Pending; a lab, which is done with it
-// before anybody sees it, does one after the other.
-var objectLife = life{
-	states: []State{Gone, Creating, Active, Pending, Deleting},
-	verbs:  []Verb{Create, Change, Delete, Report},
-	next: map[State]map[Verb]State{
-		Gone:     {Create: Creating},
-		Creating: {Change: Creating, Report: Active},
-		Active:   {Change: Pending, Delete: Deleting},
-		Pending:  {Change: Pending, Delete: Deleting, Report: Active},
-		Deleting: {Report: Gone},
-	},
-}
-
-// Word is what a cloud calls a state. Alibaba Cloud shows a connection that
-// waits as Disconnected, as it shows one that was rejected, and only its zones
-// as Wait (PrivateLink API 2020-04-15, GetVpcEndpointAttribute). AWS has a
-// word for waiting, and none for the way to rejected ("AWS PrivateLink
-// concepts", endpoint states; values as the API returns them; those of
-// services in CreateVpcEndpointServiceConfiguration).
-func Word(cloud topology.Cloud, kind Kind, s State) string {
-	words, ok := stateWords[cloud][kind]
-	if !ok {
-		words = stateWords[cloud][""]
-	}
-	return string(cmp.Or(words[s], s))
-}
-
-// stateWords are by the kind of the object, "" for all others. What is missing
-// is called as the state is.
-var stateWords = map[topology.Cloud]map[Kind]map[State]State{
-	topology.Alibaba: alibabaWords,
-	topology.AWS:     {"": awsWords, KindService: awsServiceWords},
-	topology.RFC:     alibabaWords,
-}
-
-var alibabaWords = map[Kind]map[State]State{
-	KindConnection: {Wait: Disconnected, Modifying: Pending},
-	KindGateway:    natWords,
-	KindNATIP:      natWords,
-	KindEntry:      natWords,
-}
-
-var awsWords = map[State]State{
-	Wait:           "pendingAcceptance",
-	Connecting:     "pending",
-	Connected:      "available",
-	Modifying:      "pending",
-	Migrating:      "available",
-	Migrated:       "available",
-	Disconnecting:  "rejected",
-	Disconnected:   "rejected",
-	ServiceDeleted: "failed",
-	Creating:       "pending",
-	Active:         "available",
-	Pending:        "pending",
-	Deleting:       "deleting",
-	Gone:           "deleted",
-}
-
-// natWords are those of NAT gateways, their IPs and their entries, which the
-// operations' texts have: Creating, Available, Modifying, Deleting (VPC API
-// 2016-04-28, CreateFullNatEntry and ModifyFullNatEntryAttribute; that
-// ListFullNatEntries also says Pending is taken for a slip).
-var natWords = map[State]State{Active: "Available", Pending: "Modifying"}
-
-var awsServiceWords = map[State]State{
-	Creating: "Pending", Active: "Available", Pending: "Available", Deleting: "Deleting", Gone: "Deleted",
-}
-
-// TransitionTables are the lives of connections, of their zones, and of
-// services and endpoints, as Markdown: a row for each state, where each verb
-// leads, and what the clouds call the state.
-func TransitionTables() string {
-	return "The connection:\n\n" + connectionLife.table(KindConnection) +
-		"\nEach of its zones:\n\n" + zoneLife.table(KindZone) +
-		"\nA service or an endpoint:\n\n" + objectLife.table(KindService, KindEndpoint)
-}
-
-func (l life) table(kinds ...Kind) string {
-	var b strings.Builder
-	header := []string{"state"}
-	for _, v := range l.verbs {
-		header = append(header, string(v))
-	}
-	header = append(header, string(topology.Alibaba))
-	for _, k := range kinds {
-		header = append(header, strings.TrimSpace(string(topology.AWS)+" "+awsOf(k)))
-	}
-	b.WriteString("| " + strings.Join(header, " | ") + " |\n" + strings.Repeat("|---", len(header)) + "|\n")
-	for _, s := range l.states {
-		row := []string{string(s)}
-		for _, v := range l.verbs {
-			row = append(row, orDash(l.next[s][v]))
+// adopt makes a plan with its overrides the state's, and the connections those
+// of its endpoints. An error changes nothing.
+func (st *state) adopt(plan *topology.Plan, next overrides) ([]Event, *Error) {
+	var (
+		merged      = next.merged(plan)
+		connections []*connection
+		events      []Event
+	)
+	for i := range merged.Endpoints {
+		endpoint := &merged.Endpoints[i]
+		service := findService(merged, endpoint.Service)
+		c := st.kept(plan, endpoint)
+		switch {
+		case c == nil && service == nil:
+			return nil, unknownService(merged, "", endpoint.Service)
+		case c == nil && !service.Sees(endpoint.Account):
+			return nil, notWhitelisted(service, endpoint.Account)
 		}
-		row = append(row, Word(topology.Alibaba, kinds[0], s))
-		for _, k := range kinds {
-			row = append(row, Word(topology.AWS, k, s))
+		c, made := st.next(plan, c, service, endpoint)
+		if service != nil {
+			c.pin(plan.Name, service)
 		}
-		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
+		connections, events = append(connections, c), append(events, made...)
 	}
-	return b.String()
+	for _, c := range st.connections {
+		if !slices.ContainsFunc(connections, c.same) {
+			events = append(events, c.event(Delete, "", c.Status, ""))
+		}
+	}
+	st.plan, st.live, st.connections = plan, next, connections
+	st.overlay()
+	return events, nil
 }
 
-// awsOf tells the columns of services and endpoints apart.
-func awsOf(kind Kind) string {
-	if kind == KindService || kind == KindEndpoint {
-		return string(kind)
+// overlay puts the live overrides on the plan again, after one of them changed.
+func (st *state) overlay() {
+	st.merged = st.live.merged(st.plan)
+	for i := range st.merged.Endpoints {
+		e := &st.merged.Endpoints[i]
+		c := st.find(e.Service, e.Name)
+		if c == nil {
+			continue
+		}
+		if service := findService(st.merged, e.Service); service != nil {
+			st.inherit(c, service, e)
+		}
+		if c.limit != nil {
+			c.Bandwidth = *c.limit
+			limit(&e.Impairments, *c.limit)
+		}
 	}
-	return ""
 }
 
-func orDash(s State) string {
-	if s == "" {
-		return "-"
+// inherit gives a connection the bandwidth of its service, and its
+// endpoint the zone affinity, unless it has one of its own.
+func (st *state) inherit(c *connection, service *topology.EndpointService, e *topology.Endpoint) {
+	c.Bandwidth = service.Bandwidth
+	if on := st.live.services[service.Name].ZoneAffinity; on != nil && !e.OwnAffinity && st.live.endpoints[e.Name].ZoneAffinity == nil {
+		e.ZoneAffinity = *on
 	}
-	return string(s)
+	if st.live.services[service.Name].Bandwidth != nil {
+		limit(&e.Impairments, service.Bandwidth)
+	}
 }
 
-func (l life) has(s State) bool { return slices.Contains(l.states, s) }
+func limit(i *topology.Impairments, mbit int) {
+	i.ToProvider.Bandwidth = int64(mbit) * 1e6
+	i.ToConsumer.Bandwidth = int64(mbit) * 1e6
+}
+
+// kept copies the connection that an endpoint already has, nil where it
+// is new or where one of its ends became another object.
+func (st *state) kept(plan *topology.Plan, endpoint *topology.Endpoint) *connection {
+	c := st.find(endpoint.Service, endpoint.Name)
+	before, service := findService(st.plan, endpoint.Service), findService(plan, endpoint.Service)
+	if c == nil || before == nil || service == nil || c.cloud != plan.Cloud ||
+		c.vpc != endpoint.VPC || c.Account != endpoint.Account || before.Account != service.Account {
+		return nil
+	}
+	return c.clone()
+}
+
+// next brings a kept connection up to date or starts a new one where
+// kept is nil.
+func (st *state) next(plan *topology.Plan, kept *connection, service *topology.EndpointService, endpoint *topology.Endpoint) (*connection, []Event) {
+	if kept != nil {
+		events := kept.setZones(endpoint)
+		if len(events) > 0 {
+			kept.revision, kept.Modified = st.revision+1, st.now()
+		}
+		return kept, events
+	}
+	c := newConnection(plan, endpoint, st.now())
+	c.setZones(endpoint) // part of the creation: no events of their own
+	events := []Event{c.event(Create, endpoint.Account, "", c.Status)}
+	c.revision = st.revision + 1
+	if service.AutoAccept {
+		events = append(events, st.move(c, Accept, ""))
+	}
+	return c, events
+}
+
+// same reports whether o is a later copy of c, not a new connection of the
+// same name.
+func (c *connection) same(o *connection) bool {
+	return c.name() == o.name() && c.vpc == o.vpc && c.Account == o.Account && c.cloud == o.cloud
+}
+
+// snapshot is a copy of what there is.
+func (st *state) snapshot() Snapshot {
+	s := Snapshot{Revision: st.revision, Plan: st.merged, Connections: make([]Connection, len(st.connections))}
+	for i, c := range st.connections {
+		s.Connections[i] = c.copy()
+	}
+	for _, svc := range st.merged.Services {
+		s.Services = append(s.Services, st.live.services[svc.Name].view(svc.Name, st.plan.Cloud, KindService))
+	}
+	for _, ep := range st.merged.Endpoints {
+		s.Endpoints = append(s.Endpoints, st.live.endpoints[ep.Name].view(ep.Name, st.plan.Cloud, KindEndpoint))
+	}
+	s.NATGateways = st.gatewayViews()
+	return s
+}
+
+// reset puts everything back to what the plan says, and says whether anything
+// was different.
+func (st *state) reset() (events []Event, changed bool) {
+	changed = st.live.changed()
+	events, err := st.adopt(st.plan, newOverrides().fitted(st.plan, st.plan.Cloud, st.now()))
+	if err != nil {
+		panic("a plan that was adopted once is refused now: " + err.Text)
+	}
+	for _, c := range st.connections {
+		events = append(events, st.resetConnection(c)...)
+	}
+	st.overlay()
+	return events, changed || len(events) > 0
+}
+
+func (st *state) resetConnection(c *connection) (events []Event) {
+	service := findService(st.merged, c.Service)
+	asPlanned := c.limit == nil
+	for _, z := range c.Zones {
+		asPlanned = asPlanned && z.State == c.State && z.Replaced == "" && (z.LoadBalancer == "" || z.LoadBalancer == c.allocate(st.plan.Name, service, z.Zone, ""))
+	}
+	if c.State == Wait && asPlanned || service.AutoAccept && c.State.Open() && asPlanned {
+		return nil
+	}
+	c.limit = nil
+	from := c.Status
+	c.enter(Wait)
+	for i := range c.Zones {
+		c.Zones[i].enter(c.cloud, Wait)
+		c.Zones[i].LoadBalancer = ""
+	}
+	c.Since, c.Modified, c.revision = st.now(), st.now(), st.revision+1
+	events = append(events, c.event(Reset, "", from, c.Status))
+	if service.AutoAccept {
+		events = append(events, st.move(c, Accept, ""))
+		c.pin(st.plan.Name, service)
+	}
+	return events
+}
+
+func (st *state) find(service, endpoint string) *connection {
+	for _, c := range st.connections {
+		if c.Service == service && c.Endpoint == endpoint {
+			return c
+		}
+	}
+	return nil
+}
+
+func findService(plan *topology.Plan, name string) *topology.EndpointService {
+	for i := range plan.Services {
+		if plan.Services[i].Name == name {
+			return &plan.Services[i]
+		}
+	}
+	return nil
+}
+
+func (o *object) view(name string, cloud topology.Cloud, kind Kind) Object {
+	return Object{Name: name, State: o.State, Status: Word(cloud, kind, o.State), Modified: o.Modified}
+}
+
+// gatewayViews is the view of every gateway that is there.
+func (st *state) gatewayViews() []NATGateway {
+	var out []NATGateway
+	for i := range st.plan.NATGateways {
+		planned := &st.plan.NATGateways[i]
+		g := st.live.gateways[planned.Name]
+		if g.State == Gone {
+			continue
+		}
+		view := NATGateway{Object: g.view(planned.Name, st.plan.Cloud, KindGateway), Planned: planned}
+		for _, ip := range g.ips(planned) {
+			if held := g.NATIPs[ip.IP.String()]; held.State != Gone {
+				view.NATIPs = append(view.NATIPs, NATIP{held.view(ip.IP.String(), st.plan.Cloud, KindNATIP), ip})
+			}
+		}
+		for _, e := range g.entries(planned) {
+			if held := g.Entries[e.Name]; held.State != Gone {
+				view.Entries = append(view.Entries, FullNATEntry{held.view(e.Name, st.plan.Cloud, KindEntry), e})
+			}
+		}
+		out = append(out, view)
+	}
+	return out
+}

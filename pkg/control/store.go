@@ -47,11 +47,15 @@ type savedZone struct {
 func (p *Plane) Save() ([]byte, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return json.MarshalIndent(p.state.save(p.history.last), "", "  ")
+}
+
+func (st *state) save(seq uint64) saved {
 	out := saved{
-		Version: savedVersion, Seq: p.lastSeq,
-		Services: p.live.services, Endpoints: p.live.endpoints, NATGateways: p.live.gateways, ServerGroups: p.live.groups, Connections: []savedConnection{},
+		Version: savedVersion, Seq: seq, Services: st.live.services, Endpoints: st.live.endpoints,
+		NATGateways: st.live.gateways, ServerGroups: st.live.groups, Connections: []savedConnection{},
 	}
-	for _, c := range p.connections {
+	for _, c := range st.connections {
 		s := savedConnection{
 			Service: c.Service, Endpoint: c.Endpoint, Account: c.Account, VPC: c.vpc,
 			State: c.State, Since: c.Since, Modified: c.Modified, Bandwidth: c.limit,
@@ -61,7 +65,7 @@ func (p *Plane) Save() ([]byte, error) {
 		}
 		out.Connections = append(out.Connections, s)
 	}
-	return json.MarshalIndent(out, "", "  ")
+	return out
 }
 
 // Restore takes over what Save gave before a restart. It is for a new plane
@@ -78,56 +82,56 @@ func (p *Plane) Restore(text []byte) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.restoreLiveLocked(in); err != nil {
+	if err := p.state.restoreLive(in); err != nil {
 		return fmt.Errorf("read the saved state: %w", err)
 	}
-	started := p.history
-	p.history, p.lastSeq = nil, in.Seq
+	started := p.history.events
+	p.history.events, p.history.last = nil, in.Seq
 	var events []Event
 	known := map[string]bool{}
 	for _, s := range in.Connections {
 		known[connectionName(s.Service, s.Endpoint)] = true
-		c := p.findLocked(s.Service, s.Endpoint)
+		c := p.state.find(s.Service, s.Endpoint)
 		if c == nil || c.vpc != s.VPC || c.Account != s.Account {
 			continue
 		}
-		p.restoreLocked(c, s)
+		p.state.restoreConnection(c, s)
 		events = append(events, c.event(Restore, "", "", c.Status))
 	}
 	for _, e := range started {
-		if !known[e.Name] && slices.ContainsFunc(p.connections, func(c *connection) bool { return c.name() == e.Name }) {
+		if !known[e.Name] && slices.ContainsFunc(p.state.connections, func(c *connection) bool { return c.name() == e.Name }) {
 			events = append(events, e)
 		}
 	}
-	p.overlayLocked()
+	p.state.overlay()
 	p.commitLocked(events...)
 	return nil
 }
 
-// restoreLiveLocked takes over what was changed, and makes a place for every
+// restoreLive takes over what was changed, and makes a place for every
 // connection that was there: it need not be on a whitelist any more.
-func (p *Plane) restoreLiveLocked(in saved) error {
-	started := p.connections
+func (st *state) restoreLive(in saved) error {
+	started := st.connections
 	for _, s := range in.Connections {
-		if p.findLocked(s.Service, s.Endpoint) == nil {
-			c := &connection{Connection: Connection{Service: s.Service, Endpoint: s.Endpoint, Account: s.Account, State: s.State}, cloud: p.plan.Cloud, vpc: s.VPC}
-			p.connections = append(p.connections, c)
+		if st.find(s.Service, s.Endpoint) == nil {
+			c := &connection{Connection: Connection{Service: s.Service, Endpoint: s.Endpoint, Account: s.Account, State: s.State}, cloud: st.plan.Cloud, vpc: s.VPC}
+			st.connections = append(st.connections, c)
 		}
 	}
-	was := live{services: in.Services, endpoints: in.Endpoints, gateways: in.NATGateways, groups: in.ServerGroups}
-	if _, err := p.adoptLocked(p.plan, was.fitted(p.plan, p.plan.Cloud, p.now())); err != nil {
-		p.connections = started
+	was := overrides{services: in.Services, endpoints: in.Endpoints, gateways: in.NATGateways, groups: in.ServerGroups}
+	if _, err := st.adopt(st.plan, was.fitted(st.plan, st.plan.Cloud, st.now())); err != nil {
+		st.connections = started
 		return err
 	}
 	// They are as new to who reads the state as everything else.
-	for _, s := range p.live.services {
-		s.revision = p.revision + 1
+	for _, s := range st.live.services {
+		s.revision = st.revision + 1
 	}
-	for _, e := range p.live.endpoints {
-		e.revision = p.revision + 1
+	for _, e := range st.live.endpoints {
+		e.revision = st.revision + 1
 	}
-	for _, g := range p.live.gateways {
-		g.revise(p.revision + 1)
+	for _, g := range st.live.gateways {
+		g.revise(st.revision + 1)
 	}
 	return nil
 }
@@ -159,11 +163,11 @@ func (s saved) check() error {
 	return nil
 }
 
-// restoreLocked sets c to what was saved. A zone that is new since then starts
+// restoreConnection sets c to what was saved. A zone that is new since then starts
 // as one that joins.
-func (p *Plane) restoreLocked(c *connection, s savedConnection) {
+func (st *state) restoreConnection(c *connection, s savedConnection) {
 	c.enter(s.State)
-	c.Since, c.Modified, c.limit, c.revision = s.Since, s.Modified, s.Bandwidth, p.revision+1
+	c.Since, c.Modified, c.limit, c.revision = s.Since, s.Modified, s.Bandwidth, st.revision+1
 	if c.Modified.IsZero() {
 		c.Modified = c.Since
 	}
@@ -180,7 +184,7 @@ func (p *Plane) restoreLocked(c *connection, s savedConnection) {
 			z.enter(c.cloud, Wait)
 		}
 	}
-	if service := findService(p.over, c.Service); service != nil {
-		c.pin(p.plan.Name, service)
+	if service := findService(st.merged, c.Service); service != nil {
+		c.pin(st.plan.Name, service)
 	}
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// The file is what is wanted, and what is changed while the lab runs lies over
-// it, value by value: what was not changed is as the file says, also when the
-// file changes. A nil pointer and a missing key are what was not changed.
+// Live overrides are what operations changed since the file, value by value: a
+// value without one is as the file says, also when the file changes. A nil
+// pointer and a missing key are values without an override.
 
 // service is what the plane holds of an endpoint service beside the plan.
 type service struct {
@@ -60,8 +60,8 @@ func set(m *map[string]bool, key string, in bool) {
 	(*m)[key] = in
 }
 
-// over is the service as it is now. The plan's own is left alone.
-func (s *service) over(plan *topology.Plan, planned topology.EndpointService) topology.EndpointService {
+// merged is the service as it is now. The plan's own is left alone.
+func (s *service) merged(plan *topology.Plan, planned topology.EndpointService) topology.EndpointService {
 	override(&planned.Description, s.Description)
 	override(&planned.AutoAccept, s.AutoAccept)
 	override(&planned.ZoneAffinity, s.ZoneAffinity)
@@ -90,8 +90,8 @@ func (s *service) resources(plan *topology.Plan, planned []topology.Resource) []
 	return out
 }
 
-// over is the endpoint as it is now.
-func (e *endpoint) over(planned topology.Endpoint) topology.Endpoint {
+// merged is the endpoint as it is now.
+func (e *endpoint) merged(planned topology.Endpoint) topology.Endpoint {
 	override(&planned.Description, e.Description)
 	override(&planned.ZoneAffinity, e.ZoneAffinity)
 	override(&planned.PrivateDNS, e.PrivateDNS)
@@ -110,6 +110,9 @@ func (o *object) exists(absent bool) bool {
 	}
 	return !absent
 }
+
+// ptr is a pointer to a value.
+func ptr[T any](v T) *T { return &v }
 
 func override[T any](into *T, changed *T) {
 	if changed != nil {
@@ -162,22 +165,22 @@ func (e *endpoint) fit(plan *topology.Plan, planned topology.Endpoint) {
 	})
 }
 
-// live is everything that lies over a plan.
-type live struct {
+// overrides are those of all objects of a plan.
+type overrides struct {
 	services  map[string]*service
 	endpoints map[string]*endpoint
 	gateways  map[string]*gateway
 	groups    map[string]*serverGroup // those of which anything was changed
 }
 
-func newLive() live {
-	return live{services: map[string]*service{}, endpoints: map[string]*endpoint{}, gateways: map[string]*gateway{}, groups: map[string]*serverGroup{}}
+func newOverrides() overrides {
+	return overrides{services: map[string]*service{}, endpoints: map[string]*endpoint{}, gateways: map[string]*gateway{}, groups: map[string]*serverGroup{}}
 }
 
 // fitted is a copy of what still belongs to a changed plan, with a record for
 // every object of it.
-func (l live) fitted(plan *topology.Plan, cloud topology.Cloud, now time.Time) live {
-	out := newLive()
+func (l overrides) fitted(plan *topology.Plan, cloud topology.Cloud, now time.Time) overrides {
+	out := newOverrides()
 	for _, planned := range plan.Services {
 		s := l.services[planned.Name]
 		if s == nil || s.Owner != planned.Account || cloud != plan.Cloud {
@@ -214,38 +217,38 @@ func newObject(owner string, absent bool, now time.Time) object {
 	return o
 }
 
-// over is the plan as it is now: the services, endpoints and NAT gateways that
+// merged is the plan as it is now: the services, endpoints and NAT gateways that
 // exist, with what was changed of them, and the servers that groups have.
 // Everything else is the plan's.
-func (l live) over(plan *topology.Plan) *topology.Plan {
+func (l overrides) merged(plan *topology.Plan) *topology.Plan {
 	out := *plan
 	out.Services = make([]topology.EndpointService, 0, len(plan.Services))
 	for _, planned := range plan.Services {
-		if s := l.services[planned.Name].over(plan, planned); !s.Absent {
+		if s := l.services[planned.Name].merged(plan, planned); !s.Absent {
 			out.Services = append(out.Services, s)
 		}
 	}
 	out.Endpoints = make([]topology.Endpoint, 0, len(plan.Endpoints))
 	for _, planned := range plan.Endpoints {
-		if e := l.endpoints[planned.Name].over(planned); !e.Absent {
+		if e := l.endpoints[planned.Name].merged(planned); !e.Absent {
 			out.Endpoints = append(out.Endpoints, e)
 		}
 	}
 	out.NATGateways = make([]topology.NATGateway, 0, len(plan.NATGateways))
 	for _, planned := range plan.NATGateways {
 		if g := l.gateways[planned.Name]; g.there() {
-			out.NATGateways = append(out.NATGateways, g.over(planned))
+			out.NATGateways = append(out.NATGateways, g.merged(planned))
 		}
 	}
 	out.ServerGroups = make([]topology.ServerGroup, 0, len(plan.ServerGroups))
 	for _, planned := range plan.ServerGroups {
-		out.ServerGroups = append(out.ServerGroups, l.groups[planned.Name].over(plan, planned))
+		out.ServerGroups = append(out.ServerGroups, l.groups[planned.Name].merged(plan, planned))
 	}
 	return &out
 }
 
-// changed reports whether anything lies over the plan.
-func (l live) changed() bool {
+// changed reports whether there are any overrides.
+func (l overrides) changed() bool {
 	if len(l.groups) > 0 {
 		return true
 	}
