@@ -18,7 +18,6 @@ const mostFunctions = 60
 var large = map[string]string{
 	"pkg/control.Plane": "is being split",
 	"pkg/fullnat.Table": "is being split",
-	"pkg/lab.Lab":       "is being split",
 }
 
 func TestNoTypeIsTooLargeToBeRead(t *testing.T) {

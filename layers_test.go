@@ -27,9 +27,10 @@ var layers = []string{
 	3: "pkg/dns pkg/dataplane pkg/host pkg/alb pkg/api",
 	4: "pkg/compile",
 	5: "pkg/lab pkg/replay",
-	6: "pkg/api/server pkg/plinktest",
-	7: "pkg/bench",
-	8: "cmd/plinksim test",
+	6: "pkg/machine/kernel",
+	7: "pkg/api/server pkg/plinktest",
+	8: "pkg/bench",
+	9: "cmd/plinksim test",
 }
 
 // helpers help tests and count. They are below the house: any test may import

@@ -19,6 +19,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/labdir"
+	"github.com/plinksim/plinksim/pkg/machine/kernel"
 	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -85,7 +86,9 @@ func serve(ctx context.Context, plan *topology.Plan, workers int, log *slog.Logg
 	if err := os.WriteFile(dir.Path("pid"), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
 		return err
 	}
-	running, err := lab.Start(ctx, dir, plan, log, progress, lab.Workers(workers))
+	running, err := lab.Start(ctx, lab.Config{
+		Plan: plan, Machine: kernel.New(dir), Store: dir, Log: log, Progress: progress, Workers: workers,
+	})
 	if err != nil && ctx.Err() != nil {
 		return errInterrupted
 	}
@@ -119,10 +122,10 @@ var errInterrupted = errors.New("interrupted: what had been made is removed")
 
 func textLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 
-// enter is what lab.EnterCommand does: become a program inside a namespace.
+// enter is what kernel.EnterCommand does: become a program inside a namespace.
 func enter(args []string, stderr io.Writer) int {
 	if len(args) < 3 {
-		fmt.Fprintf(stderr, "plinksim: %s DIR NAMESPACE PROGRAM [ARG...]\n", lab.EnterCommand)
+		fmt.Fprintf(stderr, "plinksim: %s DIR NAMESPACE PROGRAM [ARG...]\n", kernel.EnterCommand)
 		return 2
 	}
 	return execExit(host.Exec(args[0], args[1], args[2:], os.Environ()), stderr)

@@ -14,8 +14,8 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/host"
-	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/labdir"
+	"github.com/plinksim/plinksim/pkg/machine/kernel"
 )
 
 func newDown() *cobra.Command {
@@ -81,7 +81,7 @@ func down(ctx context.Context, w io.Writer, name string) error {
 		}
 	}
 	// Who took the lock meanwhile has found the lab gone and builds it anew.
-	if err := lab.Remove(ctx, name); err != nil && !errors.Is(err, labdir.ErrLocked) {
+	if err := kernel.Remove(ctx, name); err != nil && !errors.Is(err, labdir.ErrLocked) {
 		return fmt.Errorf("lab %q: %w", name, err)
 	}
 	fmt.Fprintf(w, "lab %s is gone (%s)\n", name, took(time.Since(start)))

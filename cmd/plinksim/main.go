@@ -22,12 +22,12 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/bench"
-	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/machine/kernel"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == lab.EnterCommand {
+	if len(os.Args) > 1 && os.Args[1] == kernel.EnterCommand {
 		os.Exit(enter(os.Args[2:], os.Stderr))
 	}
 	if len(os.Args) == 2 && os.Args[1] == bench.GeneratorCommand {

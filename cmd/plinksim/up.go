@@ -21,8 +21,8 @@ import (
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/host"
-	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/labdir"
+	"github.com/plinksim/plinksim/pkg/machine/kernel"
 	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -226,7 +226,7 @@ func (u *up) start(ctx context.Context, lock *labdir.Lock) error {
 	}
 	daemon.Wait()
 	words := lastWords(u.dir)
-	if err := lab.Clear(context.WithoutCancel(ctx), u.dir, lock); err != nil {
+	if err := kernel.Clear(context.WithoutCancel(ctx), u.dir, lock); err != nil {
 		return fmt.Errorf("lab %q: remove what had been made: %w", u.plan.Name, err)
 	}
 	switch {

@@ -42,7 +42,7 @@ func (o Options) withDefaults() Options {
 		o.Workers = 1
 	}
 	if len(o.Paths) == 0 {
-		o.Paths = []string{core, kernel}
+		o.Paths = []string{viaCore, viaKernel}
 	}
 	if o.Progress == nil {
 		o.Progress = func(int, int, string) {}
@@ -71,8 +71,8 @@ func (o Options) Check() error {
 		return fmt.Errorf("no workload has a name that matches %q", o.Only)
 	}
 	for _, name := range o.Paths {
-		if name != core && name != kernel {
-			return fmt.Errorf("no path %q: want %s or %s", name, core, kernel)
+		if name != viaCore && name != viaKernel {
+			return fmt.Errorf("no path %q: want %s or %s", name, viaCore, viaKernel)
 		}
 	}
 	return nil

@@ -18,12 +18,12 @@ import (
 	"github.com/plinksim/plinksim/internal/golden"
 	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/host"
-	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/machine/kernel"
 )
 
 // The generators are further runs of the test binary.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 4 && os.Args[1] == lab.EnterCommand {
+	if len(os.Args) > 4 && os.Args[1] == kernel.EnterCommand {
 		fmt.Fprintln(os.Stderr, host.Exec(os.Args[2], os.Args[3], os.Args[4:], os.Environ()))
 		os.Exit(127)
 	}
@@ -124,7 +124,7 @@ func TestTheRatioIsThatOfTheMedianRound(t *testing.T) {
 }
 
 func aReport() *Report {
-	r := newReport(Options{Rounds: 3, Seconds: 1, Paths: []string{core, kernel}})
+	r := newReport(Options{Rounds: 3, Seconds: 1, Paths: []string{viaCore, viaKernel}})
 	for i := range r.Figures {
 		f := &r.Figures[i]
 		f.Core, f.Kernel = []float64{1, 2, 3}, []float64{2, 2, 2}

@@ -59,8 +59,8 @@ func plotBody(f Figure) string {
 		all          []float64
 		median       float64
 	}{
-		{core, "#1b6ca8", 20, f.Core, f.CoreMedian},
-		{kernel, "#b85c00", 46, f.Kernel, f.KernelMedian},
+		{viaCore, "#1b6ca8", 20, f.Core, f.CoreMedian},
+		{viaKernel, "#b85c00", 46, f.Kernel, f.KernelMedian},
 	} {
 		fmt.Fprintf(&b, `<text x="4" y="%d" font-size="12">%s</text>`, row.y+4, row.name)
 		if len(row.all) == 0 {

@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/netip"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/labdir"
+	"github.com/plinksim/plinksim/pkg/machine/kernel"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -28,8 +27,8 @@ type path struct {
 
 // The names of the two.
 const (
-	core   = "core"
-	kernel = "kernel"
+	viaCore   = "core"
+	viaKernel = "kernel"
 )
 
 // open builds a topology and starts what belongs in its middle and its ends.
@@ -59,7 +58,7 @@ func (p *path) start(ctx context.Context) error {
 		return err
 	})
 	middle := p.startKernel
-	if p.name == core {
+	if p.name == viaCore {
 		middle = p.startCore
 	}
 	if err := middle(ctx); err != nil {
@@ -78,8 +77,7 @@ func (p *path) start(ctx context.Context) error {
 }
 
 func (p *path) startCore(ctx context.Context) error {
-	running, err := lab.Start(ctx, p.dir, p.plan, slog.New(slog.NewTextHandler(io.Discard, nil)),
-		func(int, int, string) {}, lab.Workers(p.workers))
+	running, err := lab.Start(ctx, lab.Config{Plan: p.plan, Machine: kernel.New(p.dir), Store: p.dir, Workers: p.workers})
 	if err != nil {
 		return err
 	}

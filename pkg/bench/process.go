@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/labdir"
+	"github.com/plinksim/plinksim/pkg/machine/kernel"
 )
 
 // process is a generator inside a namespace.
@@ -37,7 +37,7 @@ func startProcess(dir labdir.Dir, namespace string) (*process, error) {
 	if err != nil {
 		return nil, errors.Join(err, orders.Close(), in.Close())
 	}
-	cmd := exec.Command(self, lab.EnterCommand, string(dir), namespace, self, GeneratorCommand)
+	cmd := exec.Command(self, kernel.EnterCommand, string(dir), namespace, self, GeneratorCommand)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = orders, answers, os.Stderr
 	// A group of its own: ctrl-C on the terminal is for us, and we end it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

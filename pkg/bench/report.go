@@ -88,7 +88,7 @@ func (r *Report) add(round int, w workload, p *path, m *measurement, busyBefore 
 	for _, metric := range w.metrics {
 		f := r.figure(w.name, metric.name)
 		value := metric.value(m)
-		if p.name == core {
+		if p.name == viaCore {
 			f.Core = append(f.Core, value)
 		} else {
 			f.Kernel = append(f.Kernel, value)

@@ -12,20 +12,20 @@ type ProxyStats struct {
 	alb.Stats
 }
 
-func (l *Lab) proxyStats(plan *topology.Plan) []ProxyStats {
+func (p *proxies) stats(plan *topology.Plan) []ProxyStats {
 	var out []ProxyStats
 	for _, spec := range proxiesOf(plan) {
-		if running := l.proxy(spec.key()); running != nil {
+		if running := p.running.get(spec.key()); running != nil {
 			out = append(out, ProxyStats{spec.name(), running.listener.Stats()})
 		}
 	}
 	return out
 }
 
-func (l *Lab) proxyStatus(plan *topology.Plan) []status.Proxy {
+func (p *proxies) status(plan *topology.Plan) []status.Proxy {
 	out := []status.Proxy{}
 	for _, spec := range proxiesOf(plan) {
-		running := l.proxy(spec.key())
+		running := p.running.get(spec.key())
 		if running == nil {
 			continue
 		}

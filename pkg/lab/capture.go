@@ -46,17 +46,12 @@ func (l *Lab) Capture(opts status.CaptureOptions) (*CaptureStream, error) {
 		s.left = -1
 	}
 	cfg := dataplane.CaptureConfig{Host: opts.Host, Port: opts.Port}
-	names := map[packet.ENI]string{}
-	l.mu.Lock()
+	numbers, names := l.numbers.all(), l.numbers.names(plan)
 	for i, eni := range enis {
-		number := l.numbers[eni.Device]
+		number := numbers[eni.Device]
 		s.place[number] = i
 		cfg.ENIs = append(cfg.ENIs, number)
 	}
-	for _, eni := range plan.ENIs() {
-		names[l.numbers[eni.Device]] = eni.Name
-	}
-	l.mu.Unlock()
 	cfg.Name = func(eni packet.ENI) string { return names[eni] }
 	var err error
 	s.capture, err = l.engine.Capture(cfg)

@@ -11,21 +11,21 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"math/big"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
-	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 // The certificates of https listeners for which the file names none are signed
 // by a certificate authority of the lab's own, which lives as long as the lab:
-// a daemon that takes it over goes on with it. It is in the lab's directory, and
-// programs on instances that read the host's list of authorities trust it.
+// a daemon that takes it over goes on with it. Programs on instances that read
+// the machine's list of authorities trust it.
 const (
 	authorityFile    = "ca.pem"
 	authorityKeyFile = "ca-key.pem"
@@ -67,15 +67,25 @@ func beside(plan *topology.Plan, name string) string {
 	return filepath.Join(filepath.Dir(plan.File), name)
 }
 
+// authority is the lab's certificate authority, which is made when it is first
+// needed.
+type authority struct {
+	store   Store
+	truster Truster // nil where no program needs a list of authorities
+	log     *slog.Logger
+
+	making sync.Mutex
+}
+
 // certificates of a listener: those that are given, or one made for it.
-func (l *Lab) certificates(plan *topology.Plan, listener topology.Listener) ([]tls.Certificate, error) {
+func (a *authority) certificates(plan *topology.Plan, listener topology.Listener) ([]tls.Certificate, error) {
 	if listener.Protocol != topology.HTTPS {
 		return nil, nil
 	}
 	if len(listener.HTTP.Certificates) > 0 {
 		return givenCertificates(plan, listener)
 	}
-	ca, err := l.authority(plan)
+	ca, err := a.prepare(plan.Name)
 	if err != nil {
 		return nil, fmt.Errorf("the lab's certificate authority: %w", err)
 	}
@@ -86,28 +96,37 @@ func (l *Lab) certificates(plan *topology.Plan, listener topology.Listener) ([]t
 	return []tls.Certificate{leaf}, nil
 }
 
-// prepareAuthority makes the authority before programs start, so that they see
-// it.
-func (l *Lab) prepareAuthority(plan *topology.Plan) error {
-	for _, spec := range proxiesOf(plan) {
-		if spec.Protocol == topology.HTTPS && len(spec.HTTP.Certificates) == 0 {
-			_, err := l.authority(plan)
-			return err
-		}
-	}
-	return nil
+// isNeeded says whether the lab has listeners whose certificates it makes.
+func (a *authority) isNeeded(plan *topology.Plan) bool {
+	return slices.ContainsFunc(proxiesOf(plan), func(spec proxySpec) bool {
+		return spec.Protocol == topology.HTTPS && len(spec.HTTP.Certificates) == 0
+	})
 }
 
-// authority reads the lab's certificate authority, or makes it. The caller holds
-// change, or is Start.
-func (l *Lab) authority(plan *topology.Plan) (tls.Certificate, error) {
-	cert, key := l.dir.Path(authorityFile), l.dir.Path(authorityKeyFile)
-	ca, err := tls.LoadX509KeyPair(cert, key)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return ca, err
+// prepare reads the authority, or makes it for the lab of that name.
+func (a *authority) prepare(lab string) (tls.Certificate, error) {
+	a.making.Lock()
+	defer a.making.Unlock()
+	cert, err := a.store.Load(authorityFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return a.make(lab)
 	}
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := a.store.Load(authorityKeyFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return a.make(lab)
+	}
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(cert, key)
+}
+
+func (a *authority) make(lab string) (tls.Certificate, error) {
 	template := &x509.Certificate{
-		Subject:               pkix.Name{CommonName: "plinksim lab " + plan.Name},
+		Subject:               pkix.Name{CommonName: "plinksim lab " + lab},
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 		MaxPathLenZero:        true,
@@ -121,50 +140,44 @@ func (l *Lab) authority(plan *topology.Plan) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	if err := l.dir.Save(authorityKeyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})); err != nil {
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made.Certificate[0]})
+	key := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	if err := a.store.Save(authorityKeyFile, key); err != nil {
 		return tls.Certificate{}, err
 	}
-	if err := l.dir.Save(authorityFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made.Certificate[0]})); err != nil {
+	if err := a.store.Save(authorityFile, cert); err != nil {
 		return tls.Certificate{}, err
 	}
-	return made, errors.Join(os.Chmod(cert, 0o644), l.trust(cert))
+	return made, a.trust(cert)
 }
 
 // trust makes the list of authorities that programs on instances see.
-func (l *Lab) trust(cert string) error {
-	bundle := l.dir.Path(host.TrustFile)
-	list, err := authorities(cert)
+func (a *authority) trust(cert []byte) error {
+	if a.truster == nil {
+		return nil
+	}
+	list, err := a.truster.Authorities()
 	if err != nil {
 		return err
 	}
-	if err := l.dir.Save(host.TrustFile, list); err != nil {
-		return err
-	}
-	return os.Chmod(bundle, 0o644)
+	return a.truster.Trust(append(list, cert...))
 }
 
-// authorities are those of the machine's list, which instances see too, and the
-// lab's own, if it has one.
-func authorities(cert string) (list []byte, err error) {
-	for _, file := range append(slices.Clone(host.HostTrust), cert) {
-		text, err := os.ReadFile(file)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		list = append(list, text...)
-	}
-	return list, nil
-}
-
-// trusted is what programs on instances trust. x509.SystemCertPool would go by
-// the environment of this process.
-func (l *Lab) trusted() *x509.CertPool {
+// trusted is what programs on instances trust: the machine's own list, and the
+// lab's authority if it has one. x509.SystemCertPool would go by the environment
+// of this process.
+func (a *authority) trusted() *x509.CertPool {
 	pool := x509.NewCertPool()
-	list, err := authorities(l.dir.Path(authorityFile))
-	if err != nil {
-		l.log.Error("the list of certificate authorities cannot be read", "error", err)
+	add := func(list []byte, err error) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			a.log.Error("the list of certificate authorities cannot be read", "error", err)
+		}
+		pool.AppendCertsFromPEM(list)
 	}
-	pool.AppendCertsFromPEM(list)
+	if a.truster != nil {
+		add(a.truster.Authorities())
+	}
+	add(a.store.Load(authorityFile))
 	return pool
 }
 

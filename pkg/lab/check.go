@@ -36,7 +36,7 @@ func (l *Lab) Check(ctx context.Context, report func(status.Check)) error {
 	if err := l.plane.WaitApplied(ctx, l.plane.Reset()); err != nil {
 		return err
 	}
-	l.settleHealth(ctx) // servers may have come back
+	l.groups.settleHealth(ctx, l.plane.State().Plan) // servers may have come back
 	for i, check := range plan.Checks {
 		result := status.Check{
 			Number: i + 1, Of: len(plan.Checks), Name: check.Name,

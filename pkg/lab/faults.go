@@ -2,9 +2,11 @@ package lab
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/plinksim/plinksim/pkg/compile"
 	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -73,16 +75,17 @@ func (l *Lab) BringUp(ref string) error {
 // changeFaults changes what goes wrong and puts it in force. When change
 // fails it has changed nothing.
 func (l *Lab) changeFaults(change func(*compile.Faults, *topology.Plan) error) error {
-	l.mu.Lock()
-	err := change(l.faults, l.plane.Plan())
-	l.mu.Unlock()
+	if err := l.faults.with(func(f *compile.Faults) error { return change(f, l.plane.Plan()) }); err != nil {
+		return err
+	}
+	if err := l.exclusively((*transition).catchUp); err != nil {
+		return err
+	}
+	text, err := l.faults.text()
 	if err != nil {
 		return err
 	}
-	if err := l.catchUp(); err != nil {
-		return err
-	}
-	return l.saveFaults()
+	return l.saved.put(faultsFile, text)
 }
 
 func (l *Lab) faultEvent(name string, verb control.Verb, to, text string) {
@@ -90,18 +93,20 @@ func (l *Lab) faultEvent(name string, verb control.Verb, to, text string) {
 }
 
 // Faults says what is wrong on purpose and what that did.
-func (l *Lab) Faults() status.Faults {
-	stats, plan := l.engine.Stats().Shaped, l.plane.Plan()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.faults.Status(plan, l.numbers, stats)
+func (l *Lab) Faults() (out status.Faults) {
+	stats, plan, numbers := l.engine.Stats().Shaped, l.plane.Plan(), l.numbers.all()
+	_ = l.faults.with(func(f *compile.Faults) error {
+		out = f.Status(plan, numbers, stats)
+		return nil
+	})
+	return out
 }
 
 // restoreFaults goes on with what was set before the daemon was killed. What
 // cannot be read can be set again.
-func restoreFaults(kept *stateFiles) *compile.Faults {
+func restoreFaults(saved *stateFiles) *compile.Faults {
 	f := compile.NewFaults()
-	kept.read(faultsFile, "the faults that were set", func(text []byte) error {
+	saved.read(faultsFile, "the faults that were set", func(text []byte) error {
 		restored, err := compile.LoadFaults(text)
 		if err == nil {
 			f = restored
@@ -111,13 +116,41 @@ func restoreFaults(kept *stateFiles) *compile.Faults {
 	return f
 }
 
-// saveFaults writes down what was set.
-func (l *Lab) saveFaults() error {
+// liveFaults are Faults that any goroutine may use.
+type liveFaults struct {
+	mu     sync.Mutex
+	faults *compile.Faults
+}
+
+func (l *liveFaults) with(use func(*compile.Faults) error) error {
 	l.mu.Lock()
-	text, err := l.faults.Save()
-	l.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	return l.kept.put(faultsFile, text)
+	defer l.mu.Unlock()
+	return use(l.faults)
+}
+
+// impose adds what goes wrong to what a lab should do.
+func (l *liveFaults) impose(d *compile.Desired, plan *topology.Plan, numbers compile.Numbers) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.faults.Impose(d, plan, numbers)
+}
+
+func (l *liveFaults) zonesDown() map[string]bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.faults.ZonesDown()
+}
+
+// shaped is what is done to the packets of every connection.
+func (l *liveFaults) shaped(plan *topology.Plan, numbers compile.Numbers, stats dataplane.ShapingStats) []status.Shaped {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.faults.Shaped(plan, numbers, stats)
+}
+
+// text is what a later process goes on with.
+func (l *liveFaults) text() ([]byte, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.faults.Save()
 }

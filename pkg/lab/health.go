@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/lb"
 	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -17,16 +16,15 @@ import (
 // programs are healthy, or ctx ends: the first request after a lab is up should
 // not meet servers that are still coming up, or of which nobody knows whether
 // they are there. What never answers is no reason not to come up.
-func (l *Lab) waitForHealth(ctx context.Context, progress Progress) {
-	plan := l.plane.State().Plan
+func (g *serverGroups) waitForHealth(ctx context.Context, plan *topology.Plan, progress Progress) {
 	for _, sg := range plan.ServerGroups {
-		running := l.group(sg.Name)
-		if running == nil {
+		group := g.group(sg.Name)
+		if group == nil {
 			continue
 		}
 		for said := false; ; said = true {
-			changed := running.group.Changed()
-			missing := awaited(plan, running.group)
+			changed := group.Changed()
+			missing := awaited(plan, group)
 			if len(missing) == 0 {
 				break
 			}
@@ -43,10 +41,10 @@ func (l *Lab) waitForHealth(ctx context.Context, progress Progress) {
 }
 
 // settleHealth is waitForHealth for 10 s at most, without a word.
-func (l *Lab) settleHealth(ctx context.Context) {
+func (g *serverGroups) settleHealth(ctx context.Context, plan *topology.Plan) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	l.waitForHealth(ctx, func(int, int, string) {})
+	g.waitForHealth(ctx, plan, func(int, int, string) {})
 }
 
 // awaited are the servers that were not judged yet, and those that are not
@@ -66,12 +64,6 @@ func runsProgram(plan *topology.Plan, ref string) bool {
 	return err == nil && slices.ContainsFunc(in.Services, func(s topology.InstanceService) bool { return s.Kind == "command" })
 }
 
-func (l *Lab) group(name string) *runningGroup {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.groups[name]
-}
-
 // balancerOf is the type of load balancer that uses a group, "" where none
 // does.
 func balancerOf(plan *topology.Plan, group string) topology.LoadBalancerType {
@@ -85,14 +77,15 @@ func balancerOf(plan *topology.Plan, group string) topology.LoadBalancerType {
 	return ""
 }
 
-func (l *Lab) groupStatus(plan *topology.Plan, sg topology.ServerGroup) status.ServerGroup {
+// status is one group with the health of its servers.
+func (g *serverGroups) status(plan *topology.Plan, sg topology.ServerGroup) status.ServerGroup {
 	out := status.ServerGroup{Name: sg.Name, Servers: []status.Server{}}
-	running := l.group(sg.Name)
-	if running == nil {
+	group := g.group(sg.Name)
+	if group == nil {
 		return out
 	}
 	balancer := balancerOf(plan, sg.Name)
-	for _, h := range running.group.Health() {
+	for _, h := range group.Health() {
 		state, code := h.Words(plan.Cloud, balancer)
 		out.Servers = append(out.Servers, status.Server{
 			Instance: h.Instance, Address: h.Server, Weight: h.Weight,
@@ -100,19 +93,4 @@ func (l *Lab) groupStatus(plan *topology.Plan, sg topology.ServerGroup) status.S
 		})
 	}
 	return out
-}
-
-func (l *Lab) serverChanged(plan *topology.Plan, group string, before lb.State, now lb.ServerHealth) {
-	_, code := now.Words(plan.Cloud, balancerOf(plan, group))
-	text := fmt.Sprintf("server %s (%s) of %s is %s", now.Instance, now.Server, group, now.State)
-	for _, why := range []string{code, now.Reason} {
-		if why != "" {
-			text += ": " + why
-		}
-	}
-	l.plane.Observe(control.Event{Kind: "server", Name: group + "/" + now.Instance, Verb: "check", From: before.String(), To: now.State.String(), Text: text})
-	select {
-	case l.judged <- struct{}{}:
-	default: // one that follow has not seen yet says the same
-	}
 }

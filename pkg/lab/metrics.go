@@ -51,29 +51,28 @@ func (l *Lab) Metrics() Metrics {
 		Connections: l.plane.State().Connections,
 		Groups:      map[string][]lb.ServerHealth{}, Resolvers: map[string]dns.Stats{},
 	}
-	m.Proxies = l.proxyStats(plan)
+	m.Proxies = l.proxies.stats(plan)
 	used := map[packet.ENI]dataplane.ENIStats{}
 	for _, s := range engine.ENIs {
 		used[s.ENI] = s
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	names := map[packet.ENI]string{}
-	for _, eni := range plan.ENIs() {
-		m.ENIs[eni.Name] = used[l.numbers[eni.Device]]
-		names[l.numbers[eni.Device]] = eni.Name
+	names := l.numbers.names(plan)
+	for number, name := range names {
+		m.ENIs[name] = used[number]
 	}
 	for _, use := range ports {
-		m.NATPorts = append(m.NATPorts, NATPortUse{names[use.ENI], compile.ProtocolName(use.Protocol), use.Local, use.Target, use.InUse, use.Limit})
+		m.NATPorts = append(m.NATPorts, NATPortUse{
+			names[use.ENI], compile.ProtocolName(use.Protocol), use.Local, use.Target, use.InUse, use.Limit,
+		})
 	}
-	for _, group := range plan.ServerGroups {
-		if running := l.groups[group.Name]; running != nil {
-			m.Groups[group.Name] = running.group.Health()
+	for _, sg := range plan.ServerGroups {
+		if group := l.groups.group(sg.Name); group != nil {
+			m.Groups[sg.Name] = group.Health()
 		}
 	}
 	for _, vpc := range plan.VPCs {
-		if running := l.resolvers[resolverKey(vpc)]; running != nil {
-			m.Resolvers[vpc.Name] = running.server.Stats()
+		if server := l.resolvers.of(vpc); server != nil {
+			m.Resolvers[vpc.Name] = server.Stats()
 		}
 	}
 	return m

@@ -21,14 +21,14 @@ func (l *Lab) Do(ctx context.Context, o topology.Operation, wait time.Duration) 
 	if spec := o.Spec(); spec != nil && spec.Read {
 		return l.plane.Look(o)
 	}
-	event, err := l.begin(ctx, o)
+	event, err := l.carryOut(ctx, o)
 	if err != nil {
 		return event, err
 	}
 	if wait > 0 {
 		err = l.waitInForce(ctx, o, event, wait)
 	}
-	return event, errors.Join(err, l.kept.save(l.plane))
+	return event, errors.Join(err, l.saved.save(l.plane))
 }
 
 // waitInForce returns when the data plane and the health checks know of an
@@ -40,31 +40,39 @@ func (l *Lab) waitInForce(ctx context.Context, o topology.Operation, event contr
 		return err
 	}
 	if event.Kind == control.KindServer {
-		l.settleHealth(ctx)
+		l.groups.settleHealth(ctx, l.plane.State().Plan)
 	}
 	switch o.Verb {
 	case topology.VerbEndpointDelete:
-		return l.forget(ctx, "endpoints", o.Endpoint)
+		return l.file.forget(ctx, "endpoints", o.Endpoint, l.replacer(quietly))
 	case topology.VerbServiceDelete:
-		return l.forget(ctx, "endpoint_services", o.Service)
+		return l.file.forget(ctx, "endpoint_services", o.Service, l.replacer(quietly))
 	}
 	return nil
 }
 
-func (l *Lab) begin(ctx context.Context, o topology.Operation) (control.Event, error) {
-	if a, ok := topofile.AdditionOf(o); ok {
-		return l.create(ctx, o, a)
+func (l *Lab) carryOut(ctx context.Context, o topology.Operation) (event control.Event, err error) {
+	a, isNew := topofile.AdditionOf(o)
+	if !isNew {
+		return l.plane.Do(o)
 	}
-	return l.plane.Do(o)
+	err = l.file.add(ctx, a, l.replacer(quietly), func() error {
+		event, err = l.plane.Do(o)
+		return err
+	})
+	if err != nil {
+		return control.Event{}, err
+	}
+	return event, nil
 }
 
 // drainingInterval is how often a zone's old load balancer is asked whether
 // sessions still go through it.
 const drainingInterval = time.Second
 
-// release ends the replacement of a load balancer when the last session
+// releaseDrained ends the replacement of a load balancer when the last session
 // through the old one has ended.
-func (l *Lab) release() {
+func (l *Lab) releaseDrained() {
 	tick := time.NewTicker(drainingInterval)
 	defer tick.Stop()
 	before := map[string]draining{}
@@ -73,7 +81,7 @@ func (l *Lab) release() {
 		case <-l.ctx.Done():
 			return
 		case <-tick.C:
-			before = l.releaseDrained(before)
+			before = l.lookAtDraining(before)
 		}
 	}
 }
@@ -85,10 +93,10 @@ type draining struct {
 	quiet    bool // nothing had passed since the look before
 }
 
-// releaseDrained looks at every link that drains. A session that has ended
+// lookAtDraining looks at every link that drains. A session that has ended
 // stays in the table for a while, for what is still on its way; so when a link
 // has become quiet, its sessions are asked whether one of them goes on.
-func (l *Lab) releaseDrained(before map[string]draining) map[string]draining {
+func (l *Lab) lookAtDraining(before map[string]draining) map[string]draining {
 	now := map[string]draining{}
 	state := l.plane.State()
 	for _, c := range state.Connections {

@@ -26,7 +26,7 @@ func (l *Lab) Query(ctx context.Context, from, name, qtype string) (*status.Name
 		return nil, err
 	}
 	vpc := plan.MustVPC(instance.VPC)
-	names, err := l.resolver(vpc, instance, nil)
+	names, err := l.hosts.resolver(vpc, instance, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -45,13 +45,11 @@ func (l *Lab) Query(ctx context.Context, from, name, qtype string) (*status.Name
 		})
 		return out, nil
 	}
-	l.mu.Lock()
-	running := l.resolvers[resolverKey(*vpc)]
-	l.mu.Unlock()
-	if running == nil {
+	server := l.resolvers.of(*vpc)
+	if server == nil {
 		return nil, fmt.Errorf("the resolver of VPC %q does not run", vpc.Name)
 	}
-	reply, e, source := firstAnswer(ctx, running.server, instance.IP, candidates, mdns.StringToType[qtype])
+	reply, e, source := firstAnswer(ctx, server, instance.IP, candidates, mdns.StringToType[qtype])
 	out.Name, out.Zone = strings.TrimSuffix(reply.Question[0].Name, "."), e.AskerZone
 	out.Code, out.Source = mdns.RcodeToString[reply.Rcode], source
 	for _, rr := range reply.Answer {
@@ -147,17 +145,15 @@ func (l *Lab) WatchQueries(ctx context.Context, from string, each func(status.Na
 		only = instance
 	}
 	for _, vpc := range plan.VPCs {
-		l.mu.Lock()
-		running := l.resolvers[resolverKey(vpc)]
-		l.mu.Unlock()
-		if running == nil || only != nil && only.VPC != vpc.Name {
+		server := l.resolvers.of(vpc)
+		if server == nil || only != nil && only.VPC != vpc.Name {
 			continue
 		}
 		names := map[netip.Addr]string{}
 		for _, instance := range vpc.Instances {
 			names[instance.IP] = plan.ShortName(instance)
 		}
-		stop := running.server.Watch(func(q dns.Query) {
+		stop := server.Watch(func(q dns.Query) {
 			if only == nil || only.IP == q.Asker.Addr() {
 				each(nameQuery(vpc.Name, names[q.Asker.Addr()], q))
 			}

@@ -8,21 +8,14 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/plinksim/plinksim/pkg/control"
-	"github.com/plinksim/plinksim/pkg/host"
-	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -88,23 +81,58 @@ func (s serviceSpec) key() string {
 	return fmt.Sprintf("%s %s %s %d %q %q", s.instance.Namespace, s.instance.IP, s.Kind, s.Port, s.Body, s.Argv)
 }
 
-func (l *Lab) startService(plan *topology.Plan, spec serviceSpec) (*service, error) {
-	if spec.Kind == "command" {
-		name := plan.ShortName(spec.instance)
-		return startCommand(l.dir, filepath.Dir(plan.File), spec, func(how string) {
-			text := fmt.Sprintf("%s of instance %s ended: %s", spec, name, how)
-			l.plane.Observe(control.Event{Kind: "program", Name: name, Verb: "end", From: "running", To: "exited", Text: text})
-		})
+// services are the programs that answer on instances.
+type services struct {
+	*process
+	running running[*service]
+	observe func(control.Event)
+}
+
+// stopMissing stops those that plan does not have.
+func (s *services) stopMissing(plan *topology.Plan) {
+	keep := map[string]bool{}
+	for _, spec := range servicesOf(plan) {
+		keep[spec.key()] = true
 	}
-	ns, err := l.namespace(spec.instance.Namespace)
+	var ending sync.WaitGroup
+	for _, gone := range s.running.removeOthers(keep) {
+		ending.Go(gone.stop) // a program may take its time
+	}
+	ending.Wait()
+}
+
+// start starts those of plan that do not run.
+func (s *services) start(plan *topology.Plan) error {
+	for _, spec := range servicesOf(plan) {
+		if s.running.get(spec.key()) != nil {
+			continue
+		}
+		running, err := s.startOne(plan, spec)
+		if err != nil {
+			return fmt.Errorf("instance %q: service %s: %w", plan.ShortName(spec.instance), spec, err)
+		}
+		s.running.put(spec.key(), running)
+	}
+	return nil
+}
+
+func (s *services) startOne(plan *topology.Plan, spec serviceSpec) (*service, error) {
+	space, err := s.spaces.space(spec.instance.Namespace)
 	if err != nil {
 		return nil, err
 	}
-	return startBuiltIn(l.ctx, ns, spec)
+	if spec.Kind != "command" {
+		return startBuiltIn(s.ctx, space, spec)
+	}
+	name := plan.ShortName(spec.instance)
+	return startCommand(space, filepath.Dir(plan.File), spec, func(how string) {
+		text := fmt.Sprintf("%s of instance %s ended: %s", spec, name, how)
+		s.observe(control.Event{Kind: "program", Name: name, Verb: "end", From: "running", To: "exited", Text: text})
+	})
 }
 
 // startBuiltIn returns when the service listens.
-func startBuiltIn(ctx context.Context, ns *host.Namespace, spec serviceSpec) (*service, error) {
+func startBuiltIn(ctx context.Context, space Space, spec serviceSpec) (*service, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	s := &service{state: "listening", stop: func() { cancel(); running.Wait() }}
@@ -112,7 +140,7 @@ func startBuiltIn(ctx context.Context, ns *host.Namespace, spec serviceSpec) (*s
 	serve := func(f func()) { running.Go(f) }
 
 	if spec.Kind == "http" || spec.Kind == "tcp" || spec.Kind == "echo" {
-		ln, err := ns.Listen(ctx, "tcp", address)
+		ln, err := space.Listen(ctx, "tcp", address)
 		if err != nil {
 			s.stop()
 			return nil, err
@@ -129,7 +157,7 @@ func startBuiltIn(ctx context.Context, ns *host.Namespace, spec serviceSpec) (*s
 		}
 	}
 	if spec.Kind == "udp" || spec.Kind == "echo" {
-		pc, err := ns.ListenPacket(ctx, "udp", address)
+		pc, err := space.ListenPacket(ctx, "udp", address)
 		if err != nil {
 			s.stop()
 			return nil, err
@@ -208,7 +236,7 @@ func serveUDP(ctx context.Context, pc net.PacketConn, answer func(request []byte
 	buf := make([]byte, 65535)
 	for {
 		n, from, err := pc.ReadFrom(buf)
-		if errors.Is(err, net.ErrClosed) {
+		if err != nil && (ctx.Err() != nil || errors.Is(err, net.ErrClosed)) {
 			return
 		}
 		if err == nil {
@@ -218,99 +246,27 @@ func serveUDP(ctx context.Context, pc net.PacketConn, answer func(request []byte
 }
 
 // startCommand runs a program inside an instance, in the directory of the
-// topology file, so that the file can name others beside it. What it prints
-// goes to the lab's log directory, and exited hears how it ended by itself.
-// The kernel ends it when the daemon ends, however that happens.
-func startCommand(dir labdir.Dir, beside string, spec serviceSpec, exited func(how string)) (*service, error) {
-	if err := findProgram(beside, spec.Argv[0]); err != nil {
-		return nil, err
+// topology file, so that the file can name others beside it. exited hears how
+// it ended by itself.
+func startCommand(space Space, beside string, spec serviceSpec, exited func(how string)) (*service, error) {
+	runner, ok := space.(Runner)
+	if !ok {
+		return nil, errors.New("needs a kernel lab: this one runs no programs of their own")
 	}
-	log, err := openProgramLog(dir, spec)
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close()
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.Command(self, append([]string{EnterCommand, string(dir), spec.instance.Namespace}, spec.Argv...)...)
-	cmd.Dir, cmd.Env = beside, host.Environ(os.Environ())
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
-
-	started, ended := make(chan error), make(chan struct{})
 	var stopping atomic.Bool
 	s := &service{state: "running"}
-	go func() {
-		defer close(ended)
-		// Pdeathsig is sent when the thread that forked ends, so it must not
-		// end before the program does.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err != nil {
-			return
-		}
-		how := exitText(cmd.Wait())
-		s.set("exited: " + how + ", see " + log.Name())
+	stop, err := runner.Run(spec.Argv, beside, func(how, log string) {
+		s.set("exited: " + how + ", see " + log)
 		if !stopping.Load() {
 			exited(how)
 		}
-	}()
-	if err := <-started; err != nil {
-		return nil, fmt.Errorf("start %s: %w", spec.Argv[0], err)
+	})
+	if err != nil {
+		return nil, err
 	}
 	s.stop = func() {
 		stopping.Store(true)
-		stopGroup(cmd.Process.Pid, ended)
+		stop()
 	}
 	return s, nil
-}
-
-// findProgram says beforehand what a shell would say: afterwards nobody is
-// there to hear it.
-func findProgram(beside, program string) error {
-	if strings.Contains(program, "/") && !filepath.IsAbs(program) {
-		program = filepath.Join(beside, program)
-	}
-	_, err := exec.LookPath(program)
-	return err
-}
-
-func openProgramLog(dir labdir.Dir, spec serviceSpec) (*os.File, error) {
-	if err := os.MkdirAll(dir.Path("log"), 0o700); err != nil {
-		return nil, err
-	}
-	name := spec.instance.Namespace + "." + filepath.Base(spec.Argv[0]) + ".log"
-	return os.OpenFile(dir.Path("log", name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-}
-
-// stopGroup ends a program and what it started, if it has not ended yet: its
-// number may be another's by then.
-func stopGroup(pid int, ended <-chan struct{}) {
-	select {
-	case <-ended:
-		return
-	default:
-	}
-	unix.Kill(-pid, unix.SIGTERM)
-	select {
-	case <-ended:
-	case <-time.After(2 * time.Second):
-	}
-	unix.Kill(-pid, unix.SIGKILL)
-	<-ended
-}
-
-// EnterCommand is the first argument with which the plinksim program runs
-// another one inside a namespace: EnterCommand DIR NAMESPACE PROGRAM ARG….
-const EnterCommand = "__enter"
-
-func exitText(err error) string {
-	if err == nil {
-		return "exit status 0"
-	}
-	return err.Error()
 }

@@ -7,16 +7,15 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"path"
 	"slices"
 	"sync"
 
 	"github.com/plinksim/plinksim/pkg/control"
-	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// The files of a lab's directory that a daemon reads when it takes the lab
-// over.
+// The files of a lab's store that a process reads when it takes the lab over.
 const (
 	stateFile  = "state.json" // the control plane's
 	addedFile  = "added.json" // what was created beside the topology file
@@ -26,8 +25,8 @@ const (
 // stateFiles writes down what operations changed. A file that could not be
 // written is tried again with the next change.
 type stateFiles struct {
-	dir labdir.Dir
-	log *slog.Logger
+	store Store
+	log   *slog.Logger
 
 	mu       sync.Mutex
 	revision uint64            // of the state that was handed over last
@@ -50,8 +49,8 @@ func (e *NotSavedError) Hint() string {
 	return "a daemon that takes the lab over will not know of it; the next operation tries to save it again"
 }
 
-func newStateFiles(dir labdir.Dir, log *slog.Logger) *stateFiles {
-	return &stateFiles{dir: dir, log: log, unsaved: map[string][]byte{}}
+func newStateFiles(store Store, log *slog.Logger) *stateFiles {
+	return &stateFiles{store: store, log: log, unsaved: map[string][]byte{}}
 }
 
 // restore gives a new control plane the state of the daemon that ran the lab
@@ -69,7 +68,7 @@ func (s *stateFiles) additions() (added []topology.Addition) {
 }
 
 func (s *stateFiles) read(name, what string, take func([]byte) error) {
-	text, err := s.dir.Load(name)
+	text, err := s.store.Load(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
@@ -77,8 +76,8 @@ func (s *stateFiles) read(name, what string, take func([]byte) error) {
 		err = take(text)
 	}
 	if err != nil {
-		s.log.Error(name+" could not be restored", "file", s.dir.Path(name), "error", err)
-		s.lost = append(s.lost, fmt.Sprintf("%s could not be restored from %s: %v", what, s.dir.Path(name), err))
+		s.log.Error(name+" could not be restored", "file", path.Join(s.store.String(), name), "error", err)
+		s.lost = append(s.lost, fmt.Sprintf("%s could not be restored from %s: %v", what, path.Join(s.store.String(), name), err))
 	}
 }
 
@@ -119,7 +118,7 @@ func (s *stateFiles) save(plane *control.Plane) error {
 func (s *stateFiles) writeLocked() error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(s.unsaved)) {
-		if err := s.dir.Save(name, s.unsaved[name]); err != nil {
+		if err := s.store.Save(name, s.unsaved[name]); err != nil {
 			s.log.Error(name+" could not be saved", "error", err)
 			errs = append(errs, err)
 			continue

@@ -26,20 +26,18 @@ func (l *Lab) Status() status.Lab {
 	state := l.plane.State()
 	plan := state.Plan
 	s := compile.Status(state)
-	s.Dir, s.PID, s.Started, s.Problems = string(l.dir), os.Getpid(), l.started, l.kept.problems()
+	s.Dir, s.PID, s.Started, s.Problems = l.store.String(), os.Getpid(), l.started, l.saved.problems()
 	for i, vpc := range plan.VPCs {
 		for j, instance := range vpc.Instances {
 			l.addInstance(&s.VPCs[i].Instances[j], instance)
 		}
 	}
 	for _, sg := range plan.ServerGroups {
-		s.ServerGroups = append(s.ServerGroups, l.groupStatus(plan, sg))
+		s.ServerGroups = append(s.ServerGroups, l.groups.status(plan, sg))
 	}
-	s.Proxies = l.proxyStatus(plan)
+	s.Proxies = l.proxies.status(plan)
 	stats := l.engine.Stats()
-	l.mu.Lock()
-	s.Shaping = l.faults.Shaped(plan, l.numbers, stats.Shaped)
-	l.mu.Unlock()
+	s.Shaping = l.faults.shaped(plan, l.numbers.all(), stats.Shaped)
 	s.Links = compile.Links(plan, stats.Table.Links)
 	s.Dataplane = compile.Dataplane(stats, l.engine.Each())
 	return s
@@ -49,13 +47,12 @@ func (l *Lab) Status() status.Lab {
 func (l *Lab) addInstance(out *status.Instance, instance topology.Instance) {
 	if len(instance.SecurityGroups) > 0 {
 		// A count that cannot be read stays 0: the rest is still worth showing.
-		if ns, err := l.namespace(instance.Namespace); err == nil {
-			drops, _ := ns.SecurityGroupDrops()
-			out.Denied = drops.Ingress + drops.Egress
+		if space, err := l.spaces.space(instance.Namespace); err == nil {
+			out.Denied, _ = space.Denied()
 		}
 	}
 	for i, spec := range instance.Services {
-		if running := l.service(serviceSpec{instance, spec}.key()); running != nil {
+		if running := l.services.running.get(serviceSpec{instance, spec}.key()); running != nil {
 			out.Services[i].State = running.State()
 		}
 	}

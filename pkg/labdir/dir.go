@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 )
 
@@ -144,11 +145,27 @@ func (d Dir) Erase() error {
 func (d Dir) Load(name string) ([]byte, error) { return os.ReadFile(d.Path(name)) }
 
 // Save replaces one of the lab's files at once: a reader sees the old text or
-// the new.
+// the new. A nil text removes it.
 func (d Dir) Save(name string, text []byte) error {
-	path := d.Path(name)
-	if err := os.WriteFile(path+".next", text, 0o600); err != nil {
+	if text == nil {
+		err := os.Remove(d.Path(name))
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
 		return err
 	}
-	return os.Rename(path+".next", path)
+	mode := os.FileMode(0o600)
+	if slices.Contains(public, name) {
+		mode = 0o644
+	}
+	next := d.Path(name + ".next")
+	if err := os.WriteFile(next, text, mode); err != nil {
+		return err
+	}
+	return os.Rename(next, d.Path(name))
 }
+
+// public are the files that any program on an instance may read.
+var public = []string{"ca.pem", "ca-certificates.crt"}
+
+func (d Dir) String() string { return string(d) }

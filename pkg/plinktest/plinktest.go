@@ -34,6 +34,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/labdir"
+	"github.com/plinksim/plinksim/pkg/machine/kernel"
 	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -43,7 +44,7 @@ import (
 // binary, which then becomes them. It also removes the labs of test binaries
 // that were killed.
 func Main(m *testing.M) {
-	if len(os.Args) > 4 && os.Args[1] == lab.EnterCommand {
+	if len(os.Args) > 4 && os.Args[1] == kernel.EnterCommand {
 		fmt.Fprintln(os.Stderr, host.Exec(os.Args[2], os.Args[3], os.Args[4:], os.Environ()))
 		os.Exit(127)
 	}
@@ -76,7 +77,7 @@ func reap(tmp string, age time.Duration) error {
 		if err != nil {
 			continue // its test still runs
 		}
-		errs = append(errs, lab.Clear(context.Background(), dir, lock), os.Remove(filepath.Dir(path)))
+		errs = append(errs, kernel.Clear(context.Background(), dir, lock), os.Remove(filepath.Dir(path)))
 		lock.Release()
 	}
 	return errors.Join(errs...)
@@ -135,7 +136,7 @@ func start(t testing.TB, plan *topology.Plan) *Lab {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	running, err := lab.Start(ctx, dir, plan, log, func(int, int, string) {})
+	running, err := lab.Start(ctx, lab.Config{Plan: plan, Machine: kernel.New(dir), Store: dir, Log: log})
 	if err != nil {
 		os.RemoveAll(root)
 		t.Fatalf("lab %q: %v", plan.Name, err)
@@ -224,7 +225,7 @@ func (i *Instance) Command(ctx context.Context, program string, args ...string) 
 	if err != nil {
 		i.lab.t.Fatal(err)
 	}
-	args = append([]string{lab.EnterCommand, string(i.lab.dir), i.spec.Namespace, program}, args...)
+	args = append([]string{kernel.EnterCommand, string(i.lab.dir), i.spec.Namespace, program}, args...)
 	cmd := exec.CommandContext(ctx, self, args...)
 	cmd.Env = host.Environ(os.Environ())
 	return cmd

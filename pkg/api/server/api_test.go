@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -22,6 +21,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/labdir"
+	"github.com/plinksim/plinksim/pkg/machine/kernel"
 	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -69,7 +69,7 @@ func serve(t *testing.T) (client *api.Client, socket string, down <-chan struct{
 	plan, err := topofile.Parse("shop.yaml", []byte(text))
 	require.NoError(t, err)
 	dir := labdir.Dir(root + "/shop")
-	running, err := lab.Start(t.Context(), dir, plan, slog.New(slog.DiscardHandler), func(int, int, string) {})
+	running, err := lab.Start(t.Context(), lab.Config{Plan: plan, Machine: kernel.New(dir), Store: dir})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, running.Close(context.Background())) })
 

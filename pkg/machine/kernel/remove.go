@@ -1,4 +1,4 @@
-package lab
+package kernel
 
 import (
 	"context"

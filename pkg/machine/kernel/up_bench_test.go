@@ -1,9 +1,9 @@
-package lab_test
+package kernel_test
 
 import (
 	"context"
 	"fmt"
-	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +17,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/lb"
+	"github.com/plinksim/plinksim/pkg/machine/kernel"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -94,7 +95,8 @@ func BenchmarkUp(b *testing.B) {
 			var down time.Duration
 			for b.Loop() {
 				dir := labdir.Dir(b.TempDir() + "/big")
-				running, err := lab.Start(b.Context(), dir, plan, slog.New(slog.DiscardHandler), func(int, int, string) {})
+				require.NoError(b, os.Mkdir(string(dir), 0o700))
+				running, err := lab.Start(b.Context(), lab.Config{Plan: plan, Machine: kernel.New(dir), Store: dir})
 				require.NoError(b, err)
 				start := time.Now()
 				require.NoError(b, running.Close(context.Background()))

@@ -1,4 +1,4 @@
-package lab_test
+package kernel_test
 
 import (
 	"os"
@@ -7,8 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/labdir"
+	"github.com/plinksim/plinksim/pkg/machine/kernel"
 )
 
 func TestRemoveRefusesALabThatIsHeld(t *testing.T) {
@@ -16,7 +16,7 @@ func TestRemoveRefusesALabThatIsHeld(t *testing.T) {
 	lock, err := labdir.Of("shop").Lock()
 	require.NoError(t, err)
 	defer lock.Release()
-	require.ErrorIs(t, lab.Remove(t.Context(), "shop"), labdir.ErrLocked)
+	require.ErrorIs(t, kernel.Remove(t.Context(), "shop"), labdir.ErrLocked)
 }
 
 func TestRemoveLeavesAloneWhatIsNoLab(t *testing.T) {
@@ -25,7 +25,7 @@ func TestRemoveLeavesAloneWhatIsNoLab(t *testing.T) {
 	letter := filepath.Join(labs, "home", "letter")
 	require.NoError(t, os.Mkdir(filepath.Dir(letter), 0o700))
 	require.NoError(t, os.WriteFile(letter, []byte("mine"), 0o600))
-	require.NoError(t, lab.Remove(t.Context(), "home"), "there is no such lab: nothing to do")
-	require.ErrorContains(t, lab.Remove(t.Context(), "../labs"), "is not the name of a lab")
+	require.NoError(t, kernel.Remove(t.Context(), "home"), "there is no such lab: nothing to do")
+	require.ErrorContains(t, kernel.Remove(t.Context(), "../labs"), "is not the name of a lab")
 	require.FileExists(t, letter)
 }

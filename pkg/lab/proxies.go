@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"sync"
 
 	"github.com/plinksim/plinksim/pkg/alb"
 	"github.com/plinksim/plinksim/pkg/compile"
@@ -15,16 +16,27 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// runningProxy is one listener of one node of an alb.
+// proxies are the listeners of the nodes of albs.
+type proxies struct {
+	*process
+	running   running[*runningProxy]
+	group     func(name string) *lb.Group
+	authority *authority
+
+	telling sync.Mutex // held while listeners are opened, told what to do, and closed
+}
+
+// runningProxy is one listener of one node of an alb. What is below the socket
+// is guarded by proxies.telling.
 type runningProxy struct {
 	listener *alb.Listener
 	socket   net.Listener
 	serves   bool
 	does     proxyWork
-	stale    bool // does is no more what it should do, whatever the plan says
+	stale    bool // does is not what it should do any more, whatever the plan says
 }
 
-// proxyWork is what a listener was told to do: it is told anew where that is
+// proxyWork is what a listener was told to do: it is told again where that is
 // different.
 type proxyWork struct {
 	listener topology.Listener
@@ -73,83 +85,81 @@ func (s proxySpec) String() string {
 	return fmt.Sprintf("load balancer node %s: listener %s port %d", s.node.ENI.Name, s.Protocol, s.Port)
 }
 
-// retireProxies closes the sockets of listeners that plan has not. What they
+// stopMissing closes the sockets of listeners that plan has not. What they
 // are answering they may finish, unless their node is gone.
-func (l *Lab) retireProxies(plan *topology.Plan) {
+func (p *proxies) stopMissing(plan *topology.Plan) {
+	p.telling.Lock()
+	defer p.telling.Unlock()
 	keep, nodes := map[string]bool{}, map[string]bool{}
 	for _, s := range proxiesOf(plan) {
 		keep[s.key()] = true
 		nodes[s.node.Proxy.IP.String()] = true
 	}
-	for _, p := range take(l, l.proxies, keep) {
-		p.socket.Close()
-		at, _, _ := net.SplitHostPort(p.socket.Addr().String())
-		if l.ctx.Err() != nil || !nodes[at] {
-			p.listener.Close()
+	for _, gone := range p.running.removeOthers(keep) {
+		gone.socket.Close()
+		at, _, _ := net.SplitHostPort(gone.socket.Addr().String())
+		if p.ended() || !nodes[at] {
+			gone.listener.Close()
 			continue
 		}
-		l.work.Go(func() {
-			ctx, cancel := context.WithTimeout(l.ctx, plan.Profile.HTTP.Request)
+		p.work.Go(func() {
+			ctx, cancel := context.WithTimeout(p.ctx, plan.Profile.HTTP.Request)
 			defer cancel()
-			_ = p.listener.Drain(ctx)
-			p.listener.Close()
+			_ = gone.listener.Drain(ctx)
+			gone.listener.Close()
 		})
 	}
 }
 
-// openProxies opens the sockets that plan has and the lab has not. Nobody is
-// served before followProxies. Certificates that the file names may be others
-// by now.
-func (l *Lab) openProxies(plan *topology.Plan) error {
+// open opens the sockets that plan has and the lab has not. Nobody is served
+// before follow. Certificates that the file names may be others by now.
+func (p *proxies) open(plan *topology.Plan) error {
+	p.telling.Lock()
+	defer p.telling.Unlock()
 	for _, spec := range proxiesOf(plan) {
-		if running := l.proxy(spec.key()); running != nil {
+		if running := p.running.get(spec.key()); running != nil {
 			running.stale = len(spec.HTTP.Certificates) > 0
 			continue
 		}
-		if err := l.openProxy(spec); err != nil {
+		if err := p.openOne(spec); err != nil {
 			return fmt.Errorf("%s: %w", spec, err)
 		}
 	}
 	return nil
 }
 
-func (l *Lab) proxy(key string) *runningProxy {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.proxies[key]
-}
-
-func (l *Lab) openProxy(spec proxySpec) error {
-	ns, err := l.namespace(spec.node.Proxy.Namespace)
+func (p *proxies) openOne(spec proxySpec) error {
+	space, err := p.spaces.space(spec.node.Proxy.Namespace)
 	if err != nil {
 		return err
 	}
-	socket, err := ns.Listen(l.ctx, "tcp", spec.address().String())
+	socket, err := space.Listen(p.ctx, "tcp", spec.address().String())
 	if err != nil {
 		return err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.proxies[spec.key()] = &runningProxy{listener: alb.New(ns.DialContext, l.log.With("listener", spec.String())), socket: socket}
+	listener := alb.New(space.DialContext, p.log.With("listener", spec.String()))
+	p.running.put(spec.key(), &runningProxy{listener: listener, socket: socket})
 	return nil
 }
 
-// followProxies lets listeners do what plan says now. The server groups are
-// those of the plan already.
-func (l *Lab) followProxies(plan *topology.Plan) error {
+// follow lets listeners do what plan says now. The server groups are those of
+// the plan already.
+func (p *proxies) follow(plan *topology.Plan) error {
+	p.telling.Lock()
+	defer p.telling.Unlock()
 	for _, spec := range proxiesOf(plan) {
-		running := l.proxy(spec.key())
+		running := p.running.get(spec.key())
 		if running == nil {
 			continue
 		}
-		if err := l.followProxy(plan, spec, running); err != nil {
+		if err := p.tellLocked(plan, spec, running); err != nil {
 			return fmt.Errorf("%s: %w", spec, err)
 		}
 	}
 	return nil
 }
 
-func (l *Lab) followProxy(plan *topology.Plan, spec proxySpec, running *runningProxy) error {
+func (p *proxies) tellLocked(plan *topology.Plan, spec proxySpec, running *runningProxy) error {
 	work := proxyWork{listener: spec.Listener, zone: compile.ServersOf(spec.balancer, spec.node.Zone), profile: plan.Profile.HTTP}
 	for _, name := range spec.Groups() {
 		sg := plan.MustServerGroup(name)
@@ -160,10 +170,10 @@ func (l *Lab) followProxy(plan *topology.Plan, spec proxySpec, running *runningP
 	}
 	cfg := alb.Config{Listener: spec.Listener, LoadBalancer: spec.balancer.ID, Profile: work.profile}
 	for _, sg := range work.groups {
-		cfg.Groups = append(cfg.Groups, proxyGroup(sg, work.zone, l.group(sg.Name).group))
+		cfg.Groups = append(cfg.Groups, proxyGroup(sg, work.zone, p.group(sg.Name)))
 	}
 	var err error
-	if cfg.Certificates, err = l.certificates(plan, spec.Listener); err != nil {
+	if cfg.Certificates, err = p.authority.certificates(plan, spec.Listener); err != nil {
 		return err
 	}
 	running.listener.Configure(cfg)
@@ -172,9 +182,9 @@ func (l *Lab) followProxy(plan *topology.Plan, spec proxySpec, running *runningP
 		return nil
 	}
 	running.serves = true
-	l.work.Go(func() {
-		if err := running.listener.Serve(l.ctx, running.socket); err != nil && l.ctx.Err() == nil {
-			l.log.Error("a listener stopped", "listener", spec.String(), "error", err)
+	p.work.Go(func() {
+		if err := running.listener.Serve(p.ctx, running.socket); err != nil && !p.ended() {
+			p.log.Error("a listener stopped", "listener", spec.String(), "error", err)
 		}
 	})
 	return nil
@@ -212,31 +222,4 @@ func usable(sg topology.ServerGroup, zone string, health []lb.ServerHealth) []ne
 		return all
 	}
 	return healthy
-}
-
-// prober is where the servers of a group are probed from: for an alb's groups
-// its first node, which is also where requests come from ("ALB status codes":
-// a Local IP that the vSwitch assigns), otherwise the VPC.
-func (l *Lab) prober(plan *topology.Plan, sg topology.ServerGroup) (func(ctx context.Context, network, address string) (net.Conn, error), error) {
-	for _, spec := range proxiesOf(plan) {
-		if slices.Contains(spec.Groups(), sg.Name) {
-			ns, err := l.namespace(spec.node.Proxy.Namespace)
-			if err != nil {
-				return nil, err
-			}
-			return ns.DialContext, nil
-		}
-	}
-	vpc := plan.MustVPC(sg.VPC)
-	ns, err := l.namespace(vpc.Namespace)
-	if err != nil {
-		return nil, err
-	}
-	source := vpc.HealthSource
-	if sg.IPv6 {
-		source = vpc.IPv6HealthSource()
-	}
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		return ns.DialFrom(ctx, source, network, address)
-	}, nil
 }

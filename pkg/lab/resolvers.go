@@ -1,0 +1,185 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+
+	"github.com/plinksim/plinksim/pkg/compile"
+	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/dns"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// resolvers answer questions in the VPCs.
+type resolvers struct {
+	*process
+	running running[*runningResolver]
+	observe func(control.Event)
+
+	publishing sync.Mutex
+	answers    map[string]answerState // by name of the ENI; guarded by publishing
+}
+
+type runningResolver struct {
+	server *dns.Server
+	stop   func() // ends it and returns when its sockets are closed
+}
+
+// resolverKey tells resolvers apart over changes of the file.
+func resolverKey(vpc topology.VPC) string {
+	return fmt.Sprint(vpc.Name, vpc.Namespace, vpc.Resolvers, vpc.Upstreams)
+}
+
+// of is the resolver of a VPC, nil where it does not run.
+func (r *resolvers) of(vpc topology.VPC) *dns.Server {
+	if running := r.running.get(resolverKey(vpc)); running != nil {
+		return running.server
+	}
+	return nil
+}
+
+// stopMissing stops those that plan does not have.
+func (r *resolvers) stopMissing(plan *topology.Plan) {
+	keep := map[string]bool{}
+	for _, vpc := range plan.VPCs {
+		keep[resolverKey(vpc)] = true
+	}
+	for _, running := range r.running.removeOthers(keep) {
+		running.stop()
+	}
+}
+
+// start starts those of plan that do not run.
+func (r *resolvers) start(plan *topology.Plan) error {
+	for _, vpc := range plan.VPCs {
+		if r.of(vpc) != nil {
+			continue
+		}
+		running, err := r.startOne(vpc)
+		if err != nil {
+			return fmt.Errorf("vpc %q: start its resolver: %w", vpc.Name, err)
+		}
+		r.running.put(resolverKey(vpc), running)
+	}
+	return nil
+}
+
+func (r *resolvers) startOne(vpc topology.VPC) (*runningResolver, error) {
+	space, err := r.spaces.space(vpc.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(r.ctx)
+	var serving sync.WaitGroup
+	running := &runningResolver{
+		server: &dns.Server{Forwarder: forwarder(vpc, space)},
+		stop:   func() { cancel(); serving.Wait() },
+	}
+	for _, addr := range vpc.Resolvers {
+		at := netip.AddrPortFrom(addr, 53).String()
+		pc, ln, err := listenDNS(ctx, space, at)
+		if err != nil {
+			running.stop()
+			return nil, err
+		}
+		serving.Go(func() {
+			if err := running.server.Serve(ctx, pc, ln); err != nil && ctx.Err() == nil {
+				r.log.Error("a resolver stopped", "vpc", vpc.Name, "address", at, "error", err)
+			}
+		})
+	}
+	return running, nil
+}
+
+// forwarder is nil where the VPC has no upstreams.
+func forwarder(vpc topology.VPC, space Space) *dns.Forwarder {
+	if len(vpc.Upstreams) == 0 {
+		return nil
+	}
+	f := &dns.Forwarder{Dial: space.DialContext}
+	for _, addr := range vpc.Upstreams {
+		f.Upstreams = append(f.Upstreams, netip.AddrPortFrom(addr, 53))
+	}
+	return f
+}
+
+func listenDNS(ctx context.Context, space Space, at string) (net.PacketConn, net.Listener, error) {
+	pc, err := space.ListenPacket(ctx, "udp", at)
+	if err != nil {
+		return nil, nil, err
+	}
+	ln, err := space.Listen(ctx, "tcp", at)
+	if err != nil {
+		return nil, nil, errors.Join(err, pc.Close())
+	}
+	return pc, ln, nil
+}
+
+// publish gives every resolver its view, and tells of the zones that left the
+// answers or came back while they were connected.
+func (r *resolvers) publish(state control.Snapshot, health compile.Health) error {
+	r.publishing.Lock()
+	defer r.publishing.Unlock()
+	plan := state.Plan
+	configs := compile.Names(plan, state, health)
+	for _, vpc := range plan.VPCs {
+		view, err := dns.NewView(configs[vpc.Name])
+		if err != nil {
+			return fmt.Errorf("vpc %q: configure its resolver: %w", vpc.Name, err)
+		}
+		r.of(vpc).SetView(view)
+	}
+	// The events come after the views, so that no answer contradicts them.
+	var events []control.Event
+	r.answers, events = changedAnswers(r.answers, compile.AnsweredZones(plan, state, health))
+	for _, e := range events {
+		r.observe(e)
+	}
+	return nil
+}
+
+// answerState is where a zone of an endpoint stands with the answers.
+type answerState int
+
+const (
+	notYetAnswered answerState = iota // no "leave" event before a first "in"
+	in
+	left
+)
+
+// changedAnswers says what is so of the zones now, and the events that tell of
+// the difference. Zones that are not connected are not there: the connection
+// has events of its own.
+func changedAnswers(before map[string]answerState, zones []compile.Answered) (map[string]answerState, []control.Event) {
+	next := map[string]answerState{}
+	var events []control.Event
+	for _, a := range zones {
+		name := a.Zone.ENI.Name
+		was := before[name]
+		switch {
+		case a.Up:
+			next[name] = in
+			if was == left {
+				events = append(events, nameEvent(a, "return", "left", "in", "is back in the answers"))
+			}
+		case was == notYetAnswered:
+		default:
+			next[name] = left
+			if was == in {
+				events = append(events, nameEvent(a, "leave", "in", "left", "left the answers: "+a.Why))
+			}
+		}
+	}
+	return next, events
+}
+
+func nameEvent(a compile.Answered, verb control.Verb, from, to, what string) control.Event {
+	return control.Event{
+		Kind: "name", Name: a.Zone.ENI.Name, Verb: verb, From: from, To: to,
+		Text: fmt.Sprintf("%s (%s) of endpoint %q %s", a.Zone.ENI.IP, a.Zone.Zone, a.Endpoint.Name, what),
+	}
+}

@@ -1,0 +1,163 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"sync"
+
+	"github.com/plinksim/plinksim/pkg/compile"
+	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// process is what everything that runs for a lab shares: goroutines of work end
+// with ctx.
+type process struct {
+	ctx    context.Context
+	stop   context.CancelFunc
+	work   sync.WaitGroup
+	log    *slog.Logger
+	spaces spaces
+}
+
+func newProcess(machine Machine, log *slog.Logger) *process {
+	p := &process{log: log, spaces: spaces{machine: machine}}
+	p.ctx, p.stop = context.WithCancel(context.Background())
+	return p
+}
+
+// ended says whether the lab is being taken down.
+func (p *process) ended() bool { return p.ctx.Err() != nil }
+
+// running has what runs of one kind, by key. Any goroutine may call its methods.
+type running[T any] struct {
+	mu    sync.Mutex
+	byKey map[string]T
+}
+
+// get is what runs under a key, or the zero value.
+func (r *running[T]) get(key string) T {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.byKey[key]
+}
+
+func (r *running[T]) put(key string, value T) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.putLocked(key, value)
+}
+
+func (r *running[T]) putLocked(key string, value T) {
+	if r.byKey == nil {
+		r.byKey = map[string]T{}
+	}
+	r.byKey[key] = value
+}
+
+// getOrStart is what runs under a key. Where nothing does, start starts it.
+func (r *running[T]) getOrStart(key string, start func() (T, error)) (T, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	value, ok := r.byKey[key]
+	if ok {
+		return value, nil
+	}
+	value, err := start()
+	if err == nil {
+		r.putLocked(key, value)
+	}
+	return value, err
+}
+
+// all is a copy.
+func (r *running[T]) all() map[string]T {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.byKey)
+}
+
+// removeOthers removes what is not to be kept, and returns it.
+func (r *running[T]) removeOthers(keep map[string]bool) []T {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var gone []T
+	maps.DeleteFunc(r.byKey, func(key string, value T) bool {
+		if !keep[key] {
+			gone = append(gone, value)
+		}
+		return !keep[key]
+	})
+	return gone
+}
+
+// spaces are those of the machine that are open, each as long as the plan has
+// it.
+type spaces struct {
+	machine Machine
+	open    running[Space]
+}
+
+func (s *spaces) space(name string) (Space, error) {
+	return s.open.getOrStart(name, func() (Space, error) { return s.machine.Space(name) })
+}
+
+// stopMissing closes those that plan does not have.
+func (s *spaces) stopMissing(plan *topology.Plan) error {
+	keep := map[string]bool{plan.Dataplane: true}
+	for _, vpc := range plan.VPCs {
+		keep[vpc.Namespace] = true
+		for _, instance := range vpc.Instances {
+			keep[instance.Namespace] = true
+		}
+	}
+	for _, s := range proxiesOf(plan) {
+		keep[s.node.Proxy.Namespace] = true
+	}
+	var errs []error
+	for _, space := range s.open.removeOthers(keep) {
+		errs = append(errs, space.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// numbering gives every ENI that the lab ever had a number of its own.
+type numbering struct {
+	mu      sync.Mutex
+	highest packet.ENI
+	numbers compile.Numbers
+}
+
+// add numbers the ENIs of a plan that have no number yet. It returns all.
+func (n *numbering) add(plan *topology.Plan) compile.Numbers {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.numbers == nil {
+		n.numbers = compile.Numbers{}
+	}
+	for _, eni := range plan.ENIs() {
+		if _, known := n.numbers[eni.Device]; !known {
+			n.highest++
+			n.numbers[eni.Device] = n.highest
+		}
+	}
+	return maps.Clone(n.numbers)
+}
+
+// all is a copy.
+func (n *numbering) all() compile.Numbers {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return maps.Clone(n.numbers)
+}
+
+// names are the ENIs of a plan by number.
+func (n *numbering) names(plan *topology.Plan) map[packet.ENI]string {
+	numbers, out := n.all(), map[packet.ENI]string{}
+	for _, eni := range plan.ENIs() {
+		out[numbers[eni.Device]] = eni.Name
+	}
+	return out
+}

@@ -1,0 +1,263 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/plinksim/plinksim/pkg/compile"
+	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/lb"
+	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// serverGroups are the server groups with their health checks, and the pickers
+// that links have of them.
+type serverGroups struct {
+	*process
+	running running[*runningGroup]
+	observe func(control.Event)
+	cut     func(gone func(link string, target netip.AddrPort) bool) int // removes sessions
+	judged  chan struct{}                                                // gets a value when the health of a server has changed
+
+	checking sync.Mutex // held while checks are stopped and started
+
+	picking sync.Mutex
+	pickers map[string][]boundPicker // by link: a picker keeps its turn; guarded by picking
+}
+
+type runningGroup struct {
+	group *lb.Group
+	stop  context.CancelFunc // guarded by serverGroups.checking, as stale is
+	stale bool               // what its health checks are made from may not be there any more
+}
+
+// boundPicker is a picker of a link with the group and the zone that it is of.
+type boundPicker struct {
+	*lb.Picker
+	group *lb.Group
+	zone  string
+}
+
+// group is a group that runs, nil where none of that name does.
+func (g *serverGroups) group(name string) *lb.Group {
+	if running := g.running.get(name); running != nil {
+		return running.group
+	}
+	return nil
+}
+
+// health is a copy of what is known of the servers now.
+func (g *serverGroups) health() map[string][]lb.ServerHealth {
+	out := map[string][]lb.ServerHealth{}
+	for name, running := range g.running.all() {
+		out[name] = running.group.Health()
+	}
+	return out
+}
+
+// stopMissing stops the health checks of groups that plan does not have.
+func (g *serverGroups) stopMissing(plan *topology.Plan) {
+	g.checking.Lock()
+	defer g.checking.Unlock()
+	keep := map[string]bool{}
+	for _, sg := range plan.ServerGroups {
+		keep[sg.Name] = true
+	}
+	for _, running := range g.running.removeOthers(keep) {
+		running.stop()
+	}
+}
+
+// restartAll lets the next follow start all health checks again: spaces and
+// VPCs may be others.
+func (g *serverGroups) restartAll() {
+	g.checking.Lock()
+	defer g.checking.Unlock()
+	for _, running := range g.running.all() {
+		running.stale = true
+	}
+}
+
+// follow makes the server groups those of the plan as it is now. Servers that
+// stay keep their health.
+func (g *serverGroups) follow(plan *topology.Plan) error {
+	g.checking.Lock()
+	defer g.checking.Unlock()
+	for _, sg := range plan.ServerGroups {
+		running := g.running.get(sg.Name)
+		if running != nil && !running.stale && reflect.DeepEqual(running.group.Config(), sg) {
+			continue
+		}
+		if err := g.startLocked(plan, sg, running); err != nil {
+			return fmt.Errorf("server group %q: %w", sg.Name, err)
+		}
+	}
+	return nil
+}
+
+func (g *serverGroups) startLocked(plan *topology.Plan, sg topology.ServerGroup, running *runningGroup) error {
+	dial, err := g.prober(plan, sg)
+	if err != nil {
+		return err
+	}
+	if running == nil {
+		running = &runningGroup{group: lb.NewGroup(sg)}
+		g.running.put(sg.Name, running)
+	} else {
+		running.stop()
+		running.group.Update(sg, time.Now())
+	}
+	ctx, cancel := context.WithCancel(g.ctx)
+	running.stop, running.stale = cancel, false
+	checker := &lb.Checker{
+		Group:   running.group,
+		Dial:    dial,
+		Changed: func(before lb.State, now lb.ServerHealth) { g.serverChanged(plan, sg.Name, before, now) },
+		Cut:     func(server netip.AddrPort) { g.cutServer(running.group, server) },
+	}
+	g.work.Go(func() { checker.Run(ctx) })
+	return nil
+}
+
+// prober is where the servers of a group are probed from: for an alb's groups
+// its first node, which is also where requests come from ("ALB status codes":
+// a Local IP that the vSwitch assigns), otherwise the VPC.
+func (g *serverGroups) prober(plan *topology.Plan, sg topology.ServerGroup) (
+	func(ctx context.Context, network, address string) (net.Conn, error), error,
+) {
+	for _, spec := range proxiesOf(plan) {
+		if slices.Contains(spec.Groups(), sg.Name) {
+			space, err := g.spaces.space(spec.node.Proxy.Namespace)
+			if err != nil {
+				return nil, err
+			}
+			return space.DialContext, nil
+		}
+	}
+	vpc := plan.MustVPC(sg.VPC)
+	space, err := g.spaces.space(vpc.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	source := vpc.HealthSource
+	if sg.IPv6 {
+		source = vpc.IPv6HealthSource()
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		return space.DialFrom(ctx, source, network, address)
+	}, nil
+}
+
+func (g *serverGroups) serverChanged(plan *topology.Plan, group string, before lb.State, now lb.ServerHealth) {
+	_, code := now.Words(plan.Cloud, balancerOf(plan, group))
+	text := fmt.Sprintf("server %s (%s) of %s is %s", now.Instance, now.Server, group, now.State)
+	for _, why := range []string{code, now.Reason} {
+		if why != "" {
+			text += ": " + why
+		}
+	}
+	g.observe(control.Event{
+		Kind: "server", Name: group + "/" + now.Instance, Verb: "check",
+		From: before.String(), To: now.State.String(), Text: text,
+	})
+	select {
+	case g.judged <- struct{}{}:
+	default: // one that nobody has seen yet says the same
+	}
+}
+
+// pick gives a compilation the pickers of its links, and keep makes them those
+// that the next one goes on with.
+func (g *serverGroups) pick() (pick compile.Pick, keep func()) {
+	next := map[string][]boundPicker{}
+	pick = func(link, group, zone string) compile.Chooser {
+		those := g.pickersFor(link, group, zone)
+		next[link] = union(next[link], those)
+		return chooserOf(those)
+	}
+	return pick, func() {
+		g.picking.Lock()
+		defer g.picking.Unlock()
+		g.pickers = next
+	}
+}
+
+// pickersFor are the pickers of a link: first the one that chooses now, then
+// those of groups that the link led to before, while sessions are left that
+// they gave out.
+func (g *serverGroups) pickersFor(link, name, zone string) []boundPicker {
+	group := g.group(name)
+	if group == nil {
+		return nil
+	}
+	g.picking.Lock()
+	defer g.picking.Unlock()
+	var now []boundPicker
+	var before []boundPicker
+	for _, p := range g.pickers[link] {
+		switch {
+		case p.group == group && p.zone == zone:
+			now = []boundPicker{p}
+		case p.Sessions() > 0:
+			before = append(before, p)
+		}
+	}
+	if now == nil {
+		now = []boundPicker{{group.Picker(zone), group, zone}}
+	}
+	return append(now, before...)
+}
+
+// union are the pickers of both. A link's name may be that of two, one that
+// takes sessions and one by which the old ones go on.
+func union(some, more []boundPicker) []boundPicker {
+	for _, p := range more {
+		if !slices.Contains(some, p) {
+			some = append(some, p)
+		}
+	}
+	return some
+}
+
+// chooserOf asks the first picker, and takes sessions back for whoever gave
+// them out.
+func chooserOf(pickers []boundPicker) compile.Chooser {
+	if len(pickers) == 0 {
+		return compile.Chooser{}
+	}
+	return compile.Chooser{
+		Pick: func(t packet.FiveTuple) (netip.AddrPort, bool) {
+			return pickers[0].Pick(packet.FiveTuple{Src: t.Src, Dst: t.Dst})
+		},
+		Ended: func(target netip.AddrPort) {
+			for _, p := range pickers {
+				if p.Ended(target) {
+					return
+				}
+			}
+		},
+	}
+}
+
+// cutServer removes the sessions that a group gave to a server.
+func (g *serverGroups) cutServer(group *lb.Group, server netip.AddrPort) {
+	g.picking.Lock()
+	links := map[string]bool{}
+	for link, pickers := range g.pickers {
+		for _, p := range pickers {
+			if p.group == group {
+				links[link] = true
+			}
+		}
+	}
+	g.picking.Unlock()
+	n := g.cut(func(link string, target netip.AddrPort) bool { return target == server && links[link] })
+	g.log.Info("sessions were removed", "group", group.Config().Name, "server", server, "sessions", n)
+}

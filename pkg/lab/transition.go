@@ -1,0 +1,160 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/plinksim/plinksim/pkg/compile"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+var errClosing = errors.New("the lab is just being taken down")
+
+// currentPlan is what a lab runs. changing is held while that becomes another
+// one.
+type currentPlan struct {
+	changing sync.Mutex
+	plan     atomic.Pointer[topology.Plan]
+}
+
+// transition is the right to change what a lab runs: see exclusively.
+type transition struct{ *Lab }
+
+// exclusively lets change have the only transition that there is. It does
+// nothing once the lab is being taken down.
+func (l *Lab) exclusively(change func(*transition) error) error {
+	l.current.changing.Lock()
+	defer l.current.changing.Unlock()
+	if l.ended() {
+		return nil
+	}
+	return change(&transition{l})
+}
+
+// replacer makes the lab that of another plan.
+func (l *Lab) replacer(progress Progress) replace {
+	return func(ctx context.Context, plan *topology.Plan) (changed bool, err error) {
+		err = errClosing // unless there is a transition
+		_ = l.exclusively(func(t *transition) error {
+			changed, err = t.replace(ctx, plan, progress)
+			return nil
+		})
+		return changed, err
+	}
+}
+
+func (t *transition) replace(ctx context.Context, plan *topology.Plan, progress Progress) (changed bool, err error) {
+	old := t.Plan()
+	if plan.Name != old.Name {
+		return false, fmt.Errorf("the lab is %q, and the file describes %q", old.Name, plan.Name)
+	}
+	if string(old.Source) == string(plan.Source) {
+		return false, nil
+	}
+	if err := readCertificates(plan); err != nil {
+		return false, err
+	}
+	if err := t.change(ctx, old, plan, progress); err != nil {
+		// The machine is as before, but spaces that plan has not were made
+		// again, and what ran in them is in those that are gone.
+		return false, errors.Join(err, t.stopMissing(plan), t.rollback(old))
+	}
+	// Apply to the control plane last: it drops connections that plan lacks,
+	// and that cannot be undone.
+	if err = t.startUserspace(plan, progress); err == nil {
+		err = t.plane.Apply(plan)
+	}
+	if err == nil {
+		return true, t.putInForce(plan)
+	}
+	undo := t.machine.Change(context.WithoutCancel(ctx), plan, old, quietly)
+	return false, errors.Join(err, undo, t.rollback(old))
+}
+
+// rollback makes everything that is not the machine's what an old plan says
+// again.
+func (t *transition) rollback(old *topology.Plan) error {
+	err := t.startUserspace(old, quietly)
+	if err == nil {
+		err = t.putInForce(old)
+	}
+	if err != nil {
+		return fmt.Errorf("go back to what the lab was: %w", err)
+	}
+	return nil
+}
+
+// startUserspace starts what plan has and the lab has not, stops what it has no
+// more, and writes plan down. The machine is that of plan already, and nothing
+// passes differently until putInForce.
+func (t *transition) startUserspace(plan *topology.Plan, progress Progress) error {
+	if err := errors.Join(t.stopMissing(plan), t.machine.Connect(plan, t.numbers.add(plan))); err != nil {
+		return err
+	}
+	if t.authority.isNeeded(plan) { // before programs start, so that they see it
+		if _, err := t.authority.prepare(plan.Name); err != nil {
+			return err
+		}
+	}
+	progress(0, 0, "start the services of the instances")
+	if err := t.services.start(plan); err != nil {
+		return err
+	}
+	t.groups.restartAll()
+	if err := t.proxies.open(plan); err != nil {
+		return err
+	}
+	progress(0, 0, "start the resolvers")
+	if err := t.resolvers.start(plan); err != nil {
+		return err
+	}
+	return t.keep(plan)
+}
+
+// stopMissing stops what the lab has and plan has not. It goes on when
+// something cannot be stopped cleanly.
+func (t *transition) stopMissing(plan *topology.Plan) error {
+	t.services.stopMissing(plan)
+	t.proxies.stopMissing(plan)
+	t.groups.stopMissing(plan)
+	t.resolvers.stopMissing(plan)
+	return t.spaces.stopMissing(plan)
+}
+
+// catchUp puts in force what the control plane says now.
+func (t *transition) catchUp() error { return t.putInForce(t.Plan()) }
+
+// putInForce compiles what should be, hands it to those that do it, and tells
+// the control plane.
+func (t *transition) putInForce(plan *topology.Plan) error {
+	state := t.plane.State()
+	if err := t.groups.follow(state.Plan); err != nil {
+		return err
+	}
+	if err := t.proxies.follow(state.Plan); err != nil {
+		return err
+	}
+	t.current.plan.Store(plan)
+	numbers := t.numbers.all()
+	pick, keep := t.groups.pick()
+	desired := compile.Plan(state.Plan, state, numbers, pick)
+	keep()
+	t.faults.impose(&desired, state.Plan, numbers)
+	if err := t.engine.Configure(desired.Dataplane); err != nil {
+		return fmt.Errorf("configure the data plane: %w", err)
+	}
+	if err := t.resolvers.publish(state, t.health()); err != nil {
+		return err
+	}
+	if err := t.hosts.set(plan, desired.Hosts); err != nil {
+		return err
+	}
+	t.plane.Report(state.Revision)
+	return nil
+}
+
+// publishNames changes what the resolvers answer and nothing else.
+func (t *transition) publishNames() error { return t.resolvers.publish(t.plane.State(), t.health()) }

@@ -1,0 +1,119 @@
+// Package kernel is the machine that labs stand on in Linux: a network
+// namespace for each space, as package host makes them, and packet rings for
+// the data plane.
+package kernel
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+
+	"github.com/plinksim/plinksim/pkg/compile"
+	"github.com/plinksim/plinksim/pkg/dataplane"
+	"github.com/plinksim/plinksim/pkg/host"
+	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/labdir"
+	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// Machine is the part of the kernel that belongs to one lab. It implements
+// lab.Machine and lab.Truster.
+type Machine struct {
+	dir       labdir.Dir
+	dataplane string // its namespace
+	rings     *dataplane.RingWorkers
+}
+
+// New makes a machine whose namespaces are pinned in dir.
+func New(dir labdir.Dir) *Machine { return &Machine{dir: dir} }
+
+// Change implements lab.Machine.
+func (m *Machine) Change(ctx context.Context, old, plan *topology.Plan, progress lab.Progress) error {
+	if old == nil {
+		if err := host.Remove(ctx, string(m.dir)); err != nil {
+			return err
+		}
+	}
+	err := host.Change(ctx, string(m.dir), old, plan, progress)
+	if err == nil {
+		m.dataplane = plan.Dataplane
+	}
+	return err
+}
+
+// Remove implements lab.Machine.
+func (m *Machine) Remove(ctx context.Context) error { return host.Remove(ctx, string(m.dir)) }
+
+// Space implements lab.Machine.
+func (m *Machine) Space(name string) (lab.Space, error) {
+	ns, err := host.Open(string(m.dir), name)
+	if err != nil {
+		return nil, err
+	}
+	return &space{Namespace: ns, dir: m.dir, name: name}, nil
+}
+
+// Dataplane implements lab.Machine.
+func (m *Machine) Dataplane(cfg dataplane.EngineConfig, workers int) (*dataplane.Workers, error) {
+	ns, err := host.Open(string(m.dir), m.dataplane)
+	if err != nil {
+		return nil, err
+	}
+	defer ns.Close()
+	err = ns.Do(func() (err error) {
+		m.rings, err = dataplane.OpenWorkers(dataplane.RingConfig{}, cfg, workers)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return m.rings.Workers, nil
+}
+
+// Connect implements lab.Machine.
+func (m *Machine) Connect(plan *topology.Plan, numbers compile.Numbers) error {
+	indexes, err := host.ENIIndexes(string(m.dir), plan)
+	if err != nil {
+		return err
+	}
+	byIndex := map[int]packet.ENI{}
+	for device, index := range indexes {
+		byIndex[index] = numbers[device]
+	}
+	return m.rings.SetENIs(byIndex)
+}
+
+// SetHosts implements lab.Machine.
+func (m *Machine) SetHosts(instance *topology.Instance, names []topology.HostName) error {
+	return host.SetHosts(string(m.dir), instance, names)
+}
+
+// Authorities implements lab.Truster.
+func (m *Machine) Authorities() (list []byte, err error) {
+	for _, file := range host.HostTrust {
+		text, err := os.ReadFile(file)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		list = append(list, text...)
+	}
+	return list, nil
+}
+
+// Trust implements lab.Truster.
+func (m *Machine) Trust(list []byte) error { return m.dir.Save(host.TrustFile, list) }
+
+// space is one namespace.
+type space struct {
+	*host.Namespace
+	dir  labdir.Dir
+	name string
+}
+
+// Denied implements lab.Space.
+func (s *space) Denied() (uint64, error) {
+	drops, err := s.SecurityGroupDrops()
+	return drops.Ingress + drops.Egress, err
+}
