@@ -22,8 +22,19 @@ func (w *walk) proxyAt(vpc string) (*topology.LoadBalancer, *topology.Node) {
 // atProxy is the way of a client in the alb's own VPC.
 func (w *walk) atProxy(balancer *topology.LoadBalancer, node *topology.Node) {
 	w.passes("address", "%s is load balancer %s in zone %s", w.addr(), balancer.Name, node.Zone)
+	w.atListener(balancer, node, w.flow.Dst.Port())
+}
+
+// atTarget is the way through an alb's node that is a server of an nlb.
+func (w *walk) atTarget(s topology.Server) {
+	balancer := w.Plan.MustLoadBalancer(s.Balancer)
+	node, _ := balancer.Node(s.Zone)
+	w.atListener(balancer, node, s.Port)
+}
+
+func (w *walk) atListener(balancer *topology.LoadBalancer, node *topology.Node, port uint16) {
 	for _, listener := range balancer.Listeners {
-		if listener.Port == w.flow.Dst.Port() && listener.Protocol.Transport().Number() == w.flow.Protocol {
+		if listener.Port == port && listener.Protocol.Transport().Number() == w.flow.Protocol {
 			w.passes("listener", "load balancer %s listens on %s %d", balancer.Name, listener.Protocol, listener.Port)
 			w.toServers(listener.ServerGroup, ServersOf(balancer, node.Zone), node)
 			return
@@ -31,5 +42,5 @@ func (w *walk) atProxy(balancer *topology.LoadBalancer, node *topology.Node) {
 	}
 	has := orList(balancer.Listeners, func(l topology.Listener) string { return fmt.Sprintf("%s %d", l.Protocol, l.Port) })
 	w.stops("listener", "", fmt.Sprintf("use %s, or add a listener to %s", has, balancer.Name),
-		"load balancer %s does not listen on %s %d", balancer.Name, ProtocolName(w.flow.Protocol), w.flow.Dst.Port())
+		"load balancer %s does not listen on %s %d", balancer.Name, ProtocolName(w.flow.Protocol), port)
 }

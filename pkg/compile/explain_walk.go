@@ -280,7 +280,15 @@ func (w *walk) toServers(group, zone string, node *topology.Node) {
 	}
 	w.passes("servers", "server group %s: %s", group, strings.Join(texts, "; "))
 	for _, s := range takes {
-		instance := w.Plan.MustInstance(s.Instance)
+		if s.Balancer != "" {
+			w.atTarget(s)
+			continue
+		}
+		instance := w.Plan.InstanceOf(sg, s)
+		if instance == nil {
+			w.stops("server", "", "give an instance this address", "no instance of VPC %s has the address %s", sg.VPC, s.IP)
+			continue
+		}
 		source := netip.Addr{}
 		if node.Proxy != nil {
 			source = node.Proxy.IP
@@ -295,7 +303,7 @@ func (w *walk) toServers(group, zone string, node *topology.Node) {
 // whose servers are asked, "" is all; open says that the unhealthy ones take
 // sessions too.
 func judged(s topology.Server, h lb.ServerHealth, zone string, open bool) (text string, ok bool) {
-	name := s.Instance[strings.LastIndex(s.Instance, "/")+1:]
+	name := s.Short()
 	why := h.Reason
 	if why == "" {
 		why = "not checked yet"
@@ -308,7 +316,7 @@ func judged(s topology.Server, h lb.ServerHealth, zone string, open bool) (text 
 	case h.Healthy:
 		return fmt.Sprintf("%s is healthy, weight %d", name, s.Weight), true
 	case open:
-		return fmt.Sprintf("%s is unhealthy (%s) and takes it all the same, as no server is healthy", name, why), true
+		return fmt.Sprintf("%s is unhealthy (%s) and takes it even so, as no server is healthy", name, why), true
 	}
 	return fmt.Sprintf("%s is unhealthy (%s)", name, why), false
 }

@@ -3,6 +3,7 @@ package control
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +17,7 @@ const KindServer Kind = "server"
 // serverGroup is what the plane holds of a server group beside the plan.
 type serverGroup struct {
 	VPC     string             `json:"vpc"`     // by which another group of the same name is told
-	Servers map[string]*member `json:"servers"` // by VPC/INSTANCE:PORT
+	Servers map[string]*member `json:"servers"` // by the server's name and port
 }
 
 // member is what was changed of a server.
@@ -28,7 +29,7 @@ type member struct {
 // usualWeight is that of a server that is registered without one, as in a file.
 const usualWeight = 100
 
-func serverKey(s topology.Server) string { return fmt.Sprintf("%s:%d", s.Instance, s.Port) }
+func serverKey(s topology.Server) string { return fmt.Sprintf("%s:%d", s.Name(), s.Port) }
 
 // merged is the server group as it is now.
 func (g *serverGroup) merged(plan *topology.Plan, planned topology.ServerGroup) topology.ServerGroup {
@@ -53,7 +54,7 @@ func (g *serverGroup) merged(plan *topology.Plan, planned topology.ServerGroup) 
 		if known[key] || m.In == nil || !*m.In {
 			continue
 		}
-		if s, err := serverOf(plan, planned.VPC, key); err == nil {
+		if s, err := serverOf(plan, &planned, key); err == nil {
 			override(&s.Weight, m.Weight)
 			servers = append(servers, s)
 		}
@@ -62,19 +63,24 @@ func (g *serverGroup) merged(plan *topology.Plan, planned topology.ServerGroup) 
 	return planned
 }
 
-// fitted is a copy without the servers whose instances a plan has not.
-func (g *serverGroup) fitted(plan *topology.Plan) *serverGroup {
+// fitted is a copy without the servers that a plan has no instance or address
+// for.
+func (g *serverGroup) fitted(plan *topology.Plan, planned *topology.ServerGroup) *serverGroup {
 	out := &serverGroup{VPC: g.VPC, Servers: map[string]*member{}}
 	for key, m := range g.Servers {
-		if _, err := serverOf(plan, g.VPC, key); err == nil && m != nil {
+		if _, err := serverOf(plan, planned, key); err == nil && m != nil {
 			out.Servers[key] = m
 		}
 	}
 	return out
 }
 
-// serverOf reads INSTANCE:PORT, where the instance is one of the VPC.
-func serverOf(plan *topology.Plan, vpc, text string) (topology.Server, *Error) {
+// serverOf reads INSTANCE:PORT or ADDRESS:PORT of the group's VPC, or a server
+// that the file gives the group.
+func serverOf(plan *topology.Plan, g *topology.ServerGroup, text string) (topology.Server, *Error) {
+	if i := slices.IndexFunc(g.Servers, func(s topology.Server) bool { return serverKey(s) == text }); i >= 0 {
+		return g.Servers[i], nil
+	}
 	at := strings.LastIndex(text, ":")
 	if at < 0 {
 		return topology.Server{}, invalid(string(KindServer), text, "write it like ecs2:80", "server %q has no port", text)
@@ -83,18 +89,31 @@ func serverOf(plan *topology.Plan, vpc, text string) (topology.Server, *Error) {
 	if err != nil || port == 0 {
 		return topology.Server{}, invalid(string(KindServer), text, "write it like ecs2:80", "%q is no port of a server: want 1 to 65535", text[at+1:])
 	}
+	server := topology.Server{Port: uint16(port), Weight: usualWeight}
+	if addr, err := netip.ParseAddr(text[:at]); err == nil {
+		vpc, _ := plan.VPC(g.VPC)
+		if vpc == nil || vpc.SubnetOf(addr) == nil {
+			return topology.Server{}, invalid(string(KindServer), text, "choose an address of its subnets", "server %q is in no subnet of vpc %q", text, g.VPC)
+		}
+		server.IP, server.Zone = addr, vpc.SubnetOf(addr).Zone
+		return server, nil
+	}
 	ref := text[:at]
 	if !strings.Contains(ref, "/") {
-		ref = vpc + "/" + ref
+		ref = g.VPC + "/" + ref
 	}
 	in, notFound := plan.Instance(ref)
 	if notFound != nil {
-		return topology.Server{}, unknown("instance", text[:at], instancesOf(plan, vpc))
+		return topology.Server{}, unknown("instance", text[:at], instancesOf(plan, g.VPC))
 	}
-	if in.VPC != vpc {
-		return topology.Server{}, invalid(string(KindServer), text, fmt.Sprintf("choose an instance of vpc %q", vpc), "instance %q is in vpc %q, and the server group in vpc %q", text[:at], in.VPC, vpc)
+	if in.VPC != g.VPC {
+		return topology.Server{}, invalid(string(KindServer), text, fmt.Sprintf("choose an instance of vpc %q", g.VPC), "instance %q is in vpc %q, and the server group in vpc %q", text[:at], in.VPC, g.VPC)
 	}
-	return topology.Server{Instance: in.Ref(), Zone: in.Zone, IP: in.IP, Port: uint16(port), Weight: usualWeight}, nil
+	server.Instance, server.Zone, server.IP = in.Ref(), in.Zone, in.IP
+	if g.IPv6 {
+		server.IP = in.IPv6
+	}
+	return server, nil
 }
 
 func instancesOf(plan *topology.Plan, name string) (names []string) {
@@ -113,8 +132,8 @@ func (op serverOperations) member(g *topology.ServerGroup, text string) (topolog
 	var known []string
 	for _, s := range g.Servers {
 		known = append(known, strings.TrimPrefix(serverKey(s), g.VPC+"/"))
-		name := strings.TrimPrefix(s.Instance, g.VPC+"/")
-		if text == name || text == s.Instance || text == fmt.Sprintf("%s:%d", name, s.Port) || text == serverKey(s) {
+		name := strings.TrimPrefix(s.Name(), g.VPC+"/")
+		if text == name || text == s.Name() || text == fmt.Sprintf("%s:%d", name, s.Port) || text == serverKey(s) {
 			found = append(found, s)
 		}
 	}
@@ -153,7 +172,16 @@ func (op serverOperations) hold(g *topology.ServerGroup, s topology.Server) *mem
 func (op serverOperations) event(o topology.Operation, s topology.Server, verb Verb, from, to, did string) []Event {
 	name := strings.TrimPrefix(serverKey(s), op.vpcOfGroup(o.ServerGroup)+"/")
 	text := fmt.Sprintf("account %q %s", o.As, fmt.Sprintf(did, name, o.ServerGroup))
-	return []Event{objectEvent(KindServer, o.ServerGroup+"/"+s.Instance, verb, o.As, from, to, text)}
+	return []Event{objectEvent(KindServer, o.ServerGroup+"/"+s.Name(), verb, o.As, from, to, text)}
+}
+
+// plannedGroup is a group as the file has it, so that a server that was taken
+// out can be put back by its name.
+func (op serverOperations) plannedGroup(g *topology.ServerGroup) *topology.ServerGroup {
+	if planned, err := op.plan.ServerGroup(g.Name); err == nil {
+		return planned
+	}
+	return g
 }
 
 func (op serverOperations) vpcOfGroup(name string) string {
@@ -168,7 +196,7 @@ func (op serverOperations) register(o topology.Operation) ([]Event, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := serverOf(op.plan, g.VPC, o.Server)
+	s, err := serverOf(op.plan, op.plannedGroup(g), o.Server)
 	if err == nil {
 		err = checkWeight(o)
 	}

@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +21,10 @@ func backed() *topology.Plan {
 		Accounts: []topology.Account{{Name: "a"}, {Name: "b"}},
 		VPCs: []topology.VPC{
 			{Name: "vpc1", Account: "a", Instances: []topology.Instance{in("vpc1", "ecs1")}},
-			{Name: "vpc2", Account: "b", Instances: []topology.Instance{in("vpc2", "ecs2"), in("vpc2", "ecs3")}},
+			{
+				Name: "vpc2", Account: "b", Instances: []topology.Instance{in("vpc2", "ecs2"), in("vpc2", "ecs3")},
+				Subnets: []topology.Subnet{{Name: "h2", Zone: "h", CIDR: netip.MustParsePrefix("192.168.0.0/24")}},
+			},
 		},
 		ServerGroups: []topology.ServerGroup{{Name: "rs1", VPC: "vpc2", Servers: []topology.Server{
 			{Instance: "vpc2/ecs2", Zone: "h", Port: 80, Weight: 100}, {Instance: "vpc2/ecs2", Zone: "h", Port: 81, Weight: 50},
@@ -40,7 +44,7 @@ func server(verb, text string, weight int) topology.Operation {
 func members(p *control.Plane) string {
 	var out []string
 	for _, s := range p.State().Plan.ServerGroups[0].Servers {
-		out = append(out, fmt.Sprintf("%s:%d=%d", strings.TrimPrefix(s.Instance, "vpc2/"), s.Port, s.Weight))
+		out = append(out, fmt.Sprintf("%s:%d=%d", strings.TrimPrefix(s.Name(), "vpc2/"), s.Port, s.Weight))
 	}
 	return strings.Join(out, " ")
 }
@@ -63,6 +67,10 @@ func TestServersComeAndGo(t *testing.T) {
 			`account "b" registered server "ecs3:80" with server group "rs1"`},
 		{"one joins with a weight", []topology.Operation{server("register", "vpc2/ecs3:80", 7)}, "ecs2:80=100 ecs2:81=50 ecs3:80=7",
 			`account "b" registered server "ecs3:80" with server group "rs1"`},
+		{"an address joins", []topology.Operation{server("register", "192.168.0.9:80", 5)}, "ecs2:80=100 ecs2:81=50 192.168.0.9:80=5",
+			`account "b" registered server "192.168.0.9:80" with server group "rs1"`},
+		{"and leaves", []topology.Operation{server("register", "192.168.0.9:80", 5), server("deregister", "192.168.0.9", -1)}, "ecs2:80=100 ecs2:81=50",
+			`account "b" deregistered server "192.168.0.9:80" from server group "rs1"`},
 		{"one of the file leaves", []topology.Operation{server("deregister", "ecs2:81", -1)}, "ecs2:80=100",
 			`account "b" deregistered server "ecs2:81" from server group "rs1"`},
 		{"and comes back with the weight of the file", []topology.Operation{server("weight", "ecs2:81", 3), server("deregister", "ecs2:81", -1), server("register", "ecs2:81", -1)},
@@ -100,6 +108,7 @@ func TestServersThatAreRefused(t *testing.T) {
 		{"its port is none", server("register", "ecs3:0", -1), topology.Invalid, `"0" is no port of a server: want 1 to 65535`, "write it like ecs2:80"},
 		{"its instance does not exist", server("register", "ecs9:80", -1), topology.NotFound, `instance "ecs9" does not exist`, `there is "ecs2", "ecs3"`},
 		{"its instance is elsewhere", server("register", "vpc1/ecs1:80", -1), topology.Invalid, `instance "vpc1/ecs1" is in vpc "vpc1", and the server group in vpc "vpc2"`, `choose an instance of vpc "vpc2"`},
+		{"its address is in no subnet", server("register", "10.9.0.1:80", -1), topology.Invalid, `server "10.9.0.1:80" is in no subnet of vpc "vpc2"`, "choose an address of its subnets"},
 		{"its weight is too large", server("register", "ecs3:80", 101), topology.Invalid, "a server cannot have weight 101", "choose 0 to 100"},
 		{"it is not in the group", server("deregister", "ecs3:80", -1), topology.NotFound, `server "ecs3:80" is not in server group "rs1"`, `it has "ecs2:80", "ecs2:81"`},
 		{"it may be several", server("deregister", "ecs2", -1), topology.Invalid, `server group "rs1" has several servers on instance "ecs2"`, `name its port: "ecs2:80", "ecs2:81"`},

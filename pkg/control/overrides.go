@@ -203,7 +203,7 @@ func (l overrides) fitted(plan *topology.Plan, cloud topology.Cloud, now time.Ti
 	out.gateways = l.fittedGateways(plan, cloud, now)
 	for _, planned := range plan.ServerGroups {
 		if g := l.groups[planned.Name]; g != nil && g.VPC == planned.VPC && cloud == plan.Cloud {
-			out.groups[planned.Name] = g.fitted(plan)
+			out.groups[planned.Name] = g.fitted(plan, &planned)
 		}
 	}
 	return out

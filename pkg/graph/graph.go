@@ -217,12 +217,18 @@ func (d *drawing) listener(l *topology.LoadBalancer, node *topology.Node, from s
 		return // a listener that needs no servers
 	}
 	for _, s := range group.Servers {
-		instance := d.plan.MustInstance(s.Instance)
-		if !l.PicksEverywhere() && instance.Zone != node.Zone {
+		if !l.PicksEverywhere() && s.Zone != node.Zone {
 			continue
 		}
-		e := Edge{From: from, To: id("instance", instance.VPC, instance.Name),
-			Label: fmt.Sprintf("%s %d", listener.Protocol, listener.Port)}
+		to := id("node", s.Balancer, s.Zone)
+		if s.Balancer == "" {
+			instance := d.plan.InstanceOf(group, s)
+			if instance == nil {
+				continue // an address that nothing has
+			}
+			to = id("instance", instance.VPC, instance.Name)
+		}
+		e := Edge{From: from, To: to, Label: fmt.Sprintf("%s %d", listener.Protocol, listener.Port)}
 		if s.Port != listener.Port {
 			e.Label += fmt.Sprintf(" to %d", s.Port)
 		}

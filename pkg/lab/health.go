@@ -24,7 +24,7 @@ func (g *serverGroups) waitForHealth(ctx context.Context, plan *topology.Plan, p
 		}
 		for said := false; ; said = true {
 			changed := group.Changed()
-			missing := awaited(plan, group)
+			missing := awaited(plan, sg, group)
 			if len(missing) == 0 {
 				break
 			}
@@ -48,11 +48,13 @@ func (g *serverGroups) settleHealth(ctx context.Context, plan *topology.Plan) {
 }
 
 // awaited are the servers that were not judged yet, and those that are not
-// healthy and whose instances run programs, which take their time to come up.
-func awaited(plan *topology.Plan, g *lb.Group) []string {
+// healthy and take their time to come up: programs, and albs, which wait for
+// their own servers.
+func awaited(plan *topology.Plan, sg topology.ServerGroup, g *lb.Group) []string {
 	var out []string
 	for _, h := range g.Health() {
-		if h.State == lb.Initial || h.State == lb.Unhealthy && runsProgram(plan, h.Instance) {
+		isALB := slices.ContainsFunc(sg.Servers, func(s topology.Server) bool { return s.Balancer != "" && s.Name() == h.Instance })
+		if h.State == lb.Initial || h.State == lb.Unhealthy && (isALB || runsProgram(plan, h.Instance)) {
 			out = append(out, h.Instance)
 		}
 	}

@@ -205,7 +205,7 @@ func (g *Group) Changed() <-chan struct{} {
 
 func (s *server) copy(sessions int, now time.Time) ServerHealth {
 	h := ServerHealth{
-		Server: s.addr, Instance: s.Instance, Weight: s.Weight, Sessions: sessions, Draining: s.cutAt.After(now),
+		Server: s.addr, Instance: s.Name(), Weight: s.Weight, Sessions: sessions, Draining: s.cutAt.After(now),
 		State: s.state, Healthy: s.takes(), Since: s.since,
 		Cause: s.cause, Reason: s.reason, Checks: s.checks, Failures: s.failures,
 	}

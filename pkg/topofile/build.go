@@ -63,6 +63,7 @@ func (d *draft) build() *topology.Plan {
 	vpcBuilder{a}.build()
 	serverGroupBuilder{d}.build()
 	loadBalancerBuilder{a}.build()
+	serverGroupBuilder{d}.targetALBs()
 	natGatewayBuilder{a}.build()
 	serviceBuilder{d}.build()
 	endpointBuilder{a}.build()

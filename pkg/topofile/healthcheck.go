@@ -18,8 +18,13 @@ import (
 type healthCheckBuilder struct{ *draft }
 
 // check is the cloud's default with what the file says about it.
-func (b healthCheckBuilder) check(who string, group topology.ServerGroup, raw rawHealthCheck) topology.HealthCheck {
-	check := b.defaults(group, topology.Protocol(raw.Protocol.V))
+func (b healthCheckBuilder) check(who string, group topology.ServerGroup, all rawServerGroup) topology.HealthCheck {
+	raw := all.HealthCheck
+	protocol := topology.Protocol(raw.Protocol.V)
+	if protocol == "" && hasALB(all) {
+		protocol = topology.HTTP
+	}
+	check := b.defaults(group, protocol)
 	if check.Protocol == topology.UDP && !b.can.UDPChecks && raw.Protocol.given() {
 		b.problem(raw.Protocol.Node, "write protocol: tcp, http or none", "%s: %s has no health checks by udp", who, b.plan.Cloud)
 	}

@@ -119,6 +119,15 @@ func (b loadBalancerBuilder) certificateNames() {
 	}
 }
 
+// leadsTo says whether an alb is a server behind a load balancer.
+func (b loadBalancerBuilder) leadsTo(balancer, alb string) bool {
+	lb, err := b.plan.LoadBalancer(balancer)
+	return err == nil && slices.ContainsFunc(lb.Listeners, func(l topology.Listener) bool {
+		group, err := b.plan.ServerGroup(l.ServerGroup)
+		return err == nil && slices.ContainsFunc(group.Servers, func(s topology.Server) bool { return s.Balancer == alb })
+	})
+}
+
 func (b loadBalancerBuilder) namesOf(lb *topology.LoadBalancer, l topology.Listener) []string {
 	var names []string
 	add := func(name string) {
@@ -128,7 +137,9 @@ func (b loadBalancerBuilder) namesOf(lb *topology.LoadBalancer, l topology.Liste
 	}
 	for _, ep := range b.plan.Endpoints {
 		service, err := b.plan.Service(ep.Service)
-		if err != nil || !slices.ContainsFunc(service.Resources, func(r topology.Resource) bool { return r.LoadBalancer == lb.Name }) {
+		if err != nil || !slices.ContainsFunc(service.Resources, func(r topology.Resource) bool {
+			return r.LoadBalancer == lb.Name || b.leadsTo(r.LoadBalancer, lb.Name)
+		}) {
 			continue
 		}
 		add(ep.Domain)

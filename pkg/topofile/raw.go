@@ -113,10 +113,12 @@ type rawLeaving struct {
 }
 
 type rawServer struct {
-	Instance value[string] `yaml:"instance,required" doc:"an instance of the group's VPC"`
-	Port     value[int]    `yaml:"port,required" doc:"the port that it serves on" range:"1..65535"`
-	Weight   value[int]    `yaml:"weight" doc:"its share of the sessions; 100 where it is missing, 0 takes no new ones" range:"0..100"`
-	Node     *yaml.Node
+	Instance     value[string]     `yaml:"instance" doc:"an instance of the group's VPC"`
+	IP           value[netip.Addr] `yaml:"ip" doc:"an address in a subnet of the group's VPC, instead of an instance"`
+	LoadBalancer value[string]     `yaml:"load_balancer" doc:"an alb of the group's VPC, instead of an instance; the only server of an nlb's group, not at alibaba"`
+	Port         value[int]        `yaml:"port,required" doc:"the port that it serves on; of an alb that of one of its listeners" range:"1..65535"`
+	Weight       value[int]        `yaml:"weight" doc:"its share of the sessions; 100 where it is missing, 0 takes no new ones" range:"0..100"`
+	Node         *yaml.Node
 }
 
 type rawHealthCheck struct {

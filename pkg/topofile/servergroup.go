@@ -50,28 +50,23 @@ func (b serverGroupBuilder) group(e *entry[rawServerGroup]) {
 		group.Scheduler = b.usualScheduler(group.Protocol)
 	}
 	group.Deregistration, group.Unhealthy = b.leaving(who, group.Protocol, e.Value)
-	group.HealthCheck = healthCheckBuilder{b.draft}.check(who, group, e.Value.HealthCheck)
+	group.HealthCheck = healthCheckBuilder{b.draft}.check(who, group, e.Value)
 	b.http(who, &group, e.Value)
 	weights := 0
 	vpc := refer(b.draft, who, e.Value.VPC, b.plan.VPC)
 	for _, raw := range e.Value.Servers.Items {
-		server := topology.Server{Port: uint16(raw.Port.V), Weight: raw.Weight.or(100)}
-		weights += server.Weight
-		in := b.instance(who, vpc, raw.Instance)
-		if in == nil {
+		weights += raw.Weight.or(100)
+		server := b.target(who, &group, vpc, raw)
+		if server == nil {
 			continue
 		}
-		server.Instance, server.Zone = in.Ref(), in.Zone
-		if subnet, err := vpc.Subnet(in.Subnet); err == nil && group.IPv6 && !subnet.IPv6CIDR.IsValid() {
-			b.problem(raw.Instance.Node, "write an ipv6_cidr in subnet "+subnet.Name, "%s: server %s has no IPv6 address", who, raw.Instance.V)
-		}
 		for _, other := range group.Servers {
-			if other.Instance == server.Instance && other.Port == server.Port && raw.Port.given() {
-				b.problem(raw.Node, "remove one of them", "%s: server %s port %d is named twice", who, raw.Instance.V, server.Port)
+			if other.Name() == server.Name() && other.Port == server.Port && raw.Port.given() {
+				b.problem(raw.Node, "remove one of them", "%s: server %s port %d is named twice", who, server.Short(), server.Port)
 				break
 			}
 		}
-		group.Servers = append(group.Servers, server)
+		group.Servers = append(group.Servers, *server)
 	}
 	if n := e.Value.Servers.Node; n != nil && n.Kind == yaml.SequenceNode && (len(n.Content) == 0 || weights == 0) {
 		b.warn(n, "add a server with a weight above 0", "%s: no server takes new sessions", who)
@@ -170,15 +165,19 @@ func (b serverGroupBuilder) persistence(who string, raw *rawPersistence) *topolo
 	return &p
 }
 
-// choose gives servers the addresses of their instances.
+// choose gives servers the addresses of their instances and nodes.
 func (b serverGroupBuilder) choose() {
 	for i := range b.plan.ServerGroups {
 		group := &b.plan.ServerGroups[i]
 		for j := range group.Servers {
-			in := b.plan.MustInstance(group.Servers[j].Instance)
-			group.Servers[j].IP = in.IP
-			if group.IPv6 {
-				group.Servers[j].IP = in.IPv6
+			switch s := &group.Servers[j]; {
+			case s.Balancer != "":
+				node, _ := b.plan.MustLoadBalancer(s.Balancer).Node(s.Zone)
+				s.IP = node.IP()
+			case s.Instance != "" && group.IPv6:
+				s.IP = b.plan.MustInstance(s.Instance).IPv6
+			case s.Instance != "":
+				s.IP = b.plan.MustInstance(s.Instance).IP
 			}
 		}
 	}

@@ -90,6 +90,24 @@ func (p *Plan) ServerGroup(name string) (*ServerGroup, error) {
 	return find("server group", name, p.ServerGroups, func(g *ServerGroup) string { return g.Name })
 }
 
+// InstanceOf is the instance that a server of a group is, nil of an alb's node
+// and of an address that no instance has.
+func (p *Plan) InstanceOf(g *ServerGroup, s Server) *Instance {
+	if s.Instance != "" {
+		in, _ := p.Instance(s.Instance)
+		return in
+	}
+	vpc, err := p.VPC(g.VPC)
+	if err != nil {
+		return nil
+	}
+	i := slices.IndexFunc(vpc.Instances, func(in Instance) bool { return in.IP == s.IP })
+	if i < 0 {
+		return nil
+	}
+	return &vpc.Instances[i]
+}
+
 // LoadBalancer finds a load balancer by name. The error is a *NotFoundError.
 func (p *Plan) LoadBalancer(name string) (*LoadBalancer, error) {
 	return find("load balancer", name, p.LoadBalancers, func(l *LoadBalancer) string { return l.Name })

@@ -41,3 +41,6 @@ func must[T any](found *T, err error) *T {
 	}
 	return found
 }
+
+// MustLoadBalancer is the load balancer of an alb's node, for example.
+func (p *Plan) MustLoadBalancer(name string) *LoadBalancer { return must(p.LoadBalancer(name)) }

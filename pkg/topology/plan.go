@@ -10,6 +10,7 @@ package topology
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/packet"
@@ -161,11 +162,29 @@ type Leaving struct {
 
 // Server is one backend (target) of a server group.
 type Server struct {
-	Instance string // VPC/NAME
-	Zone     string // that of the instance
+	Instance string // VPC/NAME; "" of one that is named by its address, or of an alb's node
+	Balancer string // the alb whose node it is, else ""
+	Zone     string // that of the instance, of the subnet, or of the node
 	IP       netip.Addr
 	Port     uint16
 	Weight   int // 0 to 100; 0 takes no new sessions
+}
+
+// Name is what people call the server: VPC/INSTANCE, ALB@ZONE, or its address.
+func (s Server) Name() string {
+	switch {
+	case s.Instance != "":
+		return s.Instance
+	case s.Balancer != "":
+		return s.Balancer + "@" + s.Zone
+	}
+	return s.IP.String()
+}
+
+// Short is Name without the VPC.
+func (s Server) Short() string {
+	name := s.Name()
+	return name[strings.LastIndex(name, "/")+1:]
 }
 
 // LoadBalancer has one node in each of its zones.

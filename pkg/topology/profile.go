@@ -50,6 +50,7 @@ type Profile struct {
 	UDPDeregistration Leaving                   // those of a UDP group
 	Unhealthy         Leaving                   // of sessions whose server has become unhealthy
 	DelayEndsSessions bool                      // where a group names a delay, sessions are removed after it
+	ALBTargets        bool                      // a group of an NLB can have an ALB as its server
 	HTTP              HTTPProfile
 
 	// What services, endpoints and connections can do.
@@ -282,6 +283,9 @@ var profiles = map[Cloud]Profile{
 		// User Guide for Network Load Balancers, "Edit target group attributes",
 		// Proxy Protocol.
 		HeaderInChecks: true,
+		// User Guide for Network Load Balancers, "Use an Application Load Balancer
+		// as a target of a Network Load Balancer".
+		ALBTargets: true,
 		// User Guide for Network Load Balancers, "Listeners".
 		IPv6ServersOfUDP: true,
 		// User Guide for Network Load Balancers, "Edit target group attributes":
@@ -334,6 +338,7 @@ var profiles = map[Cloud]Profile{
 		ServiceNames:      true,
 		ZoneAffinity:      true,
 		OfferALB:          true,
+		ALBTargets:        true,
 		FullNAT:           true,
 		TuneConnections:   true,
 		ZonesGoFirst:      true,
