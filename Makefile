@@ -10,10 +10,10 @@ EXEC    := $(if $(SUDO),-exec "sudo -E env PATH=$(PATH)")
 TEST    := $(TOOL) gotestsum --format pkgname-and-test-fails -- $(EXEC)
 DEMO    := testdata/topologies/alibaba-clb.yaml
 
-.PHONY: help build demo test race fuzz cross bench bench-core lint golden count ci ci-full tools clean
+.PHONY: help build demo test test-nonroot race fuzz cross bench bench-core lint golden count ci ci-full tools clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 build: ## build bin/plinksim, which needs no library of the machine
 	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/plinksim
@@ -23,6 +23,9 @@ demo: build ## build, run the first topology with its checks, and remove it
 
 test: tools ## run every test, those in namespaces included
 	$(TEST) ./...
+
+test-nonroot: ## run the tests as you are: without root those in namespaces are skipped
+	go test ./...
 
 race: tools ## run every test under the race detector; SHORT=1 leaves out what takes long
 	$(TEST) -race $(if $(SHORT),-short) -timeout 30m ./...
