@@ -114,3 +114,34 @@ func read(t *testing.T, file string) string {
 	require.NoError(t, err)
 	return string(text)
 }
+
+var (
+	codeName = regexp.MustCompile("`([a-z]+)\\.([A-Z]\\w+)(?:\\.([A-Z]\\w+))?(?:\\([^`]*\\))?`")
+	codePath = regexp.MustCompile("`((?:cmd|docs|internal|pkg|scripts|test|testdata)/[\\w./-]+)`")
+)
+
+// What the documents write as `lab.Do` or `docs/nat.md` is there.
+func TestTheNamesInTheDocumentsAreThere(t *testing.T) {
+	code := map[string]string{}
+	for _, p := range tree(t).Sorted() {
+		for _, f := range p.Files {
+			code[f.Syntax.Name.Name] += string(f.Text)
+		}
+	}
+	for _, file := range glob(t, "*.md", "docs/*.md", "docs/bench/*.md") {
+		if file == "CHANGELOG.md" {
+			continue // it speaks of what was
+		}
+		text := read(t, file)
+		for _, m := range codeName.FindAllStringSubmatch(text, -1) {
+			require.Contains(t, code, m[1], "%s: %s: there is no such package", file, m[0])
+			for _, name := range m[2:] {
+				require.Regexp(t, `\b`+name+`\b`, code[m[1]], "%s: %s", file, m[0])
+			}
+		}
+		for _, m := range codePath.FindAllStringSubmatch(text, -1) {
+			_, err := os.Stat(m[1])
+			require.NoError(t, err, file)
+		}
+	}
+}
