@@ -289,11 +289,21 @@ func TestAnEndpointsSecurityGroupWithoutThePortBlocksAndCounts(t *testing.T) {
 
 func TestAnInstancesSecurityGroupWithoutThePortBlocksAndCounts(t *testing.T) {
 	t.Parallel()
-	l := plinktest.UpText(t, groups(80, 443))
+	l := plinktest.UpText(t, strings.Replace(groups(80, 443), "type: clb", "type: nlb", 1))
 	_, err := get(t, l.Instance("ecs1"), "http://"+l.Name("ep1")+"/")
 	requireTimeout(t, err)
 	require.NotZero(t, l.Status().VPCs[1].Instances[0].Denied)
 	require.Zero(t, l.Status().Dataplane.Verdicts["Denied"], "the endpoint's group let it pass")
+}
+
+// What comes from 100.64.0.0/10 is the load balancer's own: probes, and sessions of a CLB.
+func TestAServersSecurityGroupNeedsNoRuleForACLB(t *testing.T) {
+	t.Parallel()
+	l := plinktest.UpText(t, groups(80, 443))
+	body, err := get(t, l.Instance("ecs1"), "http://"+l.Name("ep1")+"/")
+	require.NoError(t, err)
+	require.Equal(t, "ecs2", body)
+	require.Zero(t, l.Status().VPCs[1].Instances[0].Denied)
 }
 
 func TestAnOpenSecurityGroupLetsPass(t *testing.T) {

@@ -124,6 +124,10 @@ func (w *walk) atInstance(instance *topology.Instance, flow packet.FiveTuple) {
 		w.passes("server", "%s: %s", instance.Name, d.Reason())
 		return
 	}
+	if block := w.Plan.MustVPC(instance.VPC).BalancerBlock(); block.Contains(flow.Src.Addr()) {
+		w.passes("server", "%s: no security group stops what load balancers send from %s", instance.Name, block)
+		return
+	}
 	w.stops("server", "", fmt.Sprintf("allow %s %d from %s in a security group of %s", ProtocolName(flow.Protocol), flow.Dst.Port(), flow.Src.Addr(), instance.Name),
 		"%s: %s; it comes from %s", instance.Name, d.Reason(), flow.Src.Addr())
 }

@@ -31,9 +31,9 @@ type Firewall struct {
 	// Resolvers may always be asked on port 53: security groups do not filter
 	// that (Amazon VPC user guide, "Security groups for your VPC").
 	Resolvers []netip.Addr
-	// HealthSource may always come in, if it is valid: health checks from
-	// 100.64.0.0/10 need no rule (Alibaba Cloud, CLB health check FAQ).
-	HealthSource netip.Addr
+	// Balancers may always come in, if it is valid: it is the block of the VPC's
+	// load balancers, which needs no rule.
+	Balancers netip.Prefix
 	// IPv6 is whether the instance has any. Neighbours may always be asked for
 	// and always ask then.
 	IPv6 bool
@@ -44,9 +44,7 @@ type Firewall struct {
 // that deny before those that allow.
 func firewallOf(vpc *topology.VPC, inst *topology.Instance) Firewall {
 	f := Firewall{Namespace: inst.Namespace, Resolvers: vpc.Resolvers, FiltersEgress: true, IPv6: inst.IPv6.IsValid()}
-	if carrierNAT.Contains(vpc.HealthSource) {
-		f.HealthSource = vpc.HealthSource
-	}
+	f.Balancers = vpc.BalancerBlock()
 	open := false
 	for _, group := range vpc.SecurityGroups {
 		if !slices.Contains(inst.SecurityGroups, group.Name) {
@@ -67,9 +65,6 @@ func firewallOf(vpc *topology.VPC, inst *topology.Instance) Firewall {
 	}
 	return f
 }
-
-// carrierNAT is the shared address space (RFC 6598, 7).
-var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
 
 func compareRules(a, b topology.Rule) int {
 	if c := cmp.Compare(a.Priority, b.Priority); c != 0 {
@@ -235,8 +230,8 @@ type nftRule struct {
 func (f Firewall) chains() []chain {
 	ingress := ingressSide.chainOf(f.Ingress, func(c *chain) {
 		c.appendNeighbours(f.IPv6)
-		if f.HealthSource.IsValid() {
-			c.append(allow(c.side.matchPeer(host(f.HealthSource))))
+		if f.Balancers.IsValid() {
+			c.append(allow(c.side.matchPeer(f.Balancers)))
 		}
 	})
 	if !f.FiltersEgress {

@@ -140,6 +140,20 @@ func (e *Endpoint) Zone(zone string) (*EndpointZone, error) {
 	return find("zone", zone, e.Zones, func(z *EndpointZone) string { return z.Zone })
 }
 
+// carrierNAT is the shared address space (RFC 6598, 7).
+var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
+
+// BalancerBlock is the block from which the VPC's load balancers probe servers and,
+// if they are CLBs, reach them with sessions. Security groups let all of it pass
+// (Alibaba Cloud, CLB documentation, "Health check FAQ"). It is not valid where
+// health checks come from an address of the VPC.
+func (v *VPC) BalancerBlock() netip.Prefix {
+	if carrierNAT.Contains(v.HealthSource) {
+		return carrierNAT
+	}
+	return netip.Prefix{}
+}
+
 // IPv6HealthSource is the address from which servers see health checks come by
 // IPv6: that of the first gateway, as outside of Alibaba Cloud by IPv4.
 func (v *VPC) IPv6HealthSource() netip.Addr {
