@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/api/server"
@@ -38,6 +39,7 @@ func newDaemon() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "__daemon", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			keepFiles()
 			lock := labdir.InheritLock(os.NewFile(lockFile, "lock"))
 			defer lock.Release()
 			reports := os.NewFile(reportsFile, "reports")
@@ -66,6 +68,21 @@ func newDaemon() *cobra.Command {
 	cmd.Flags().StringVar(&file, "file", "", "what the topology file is called")
 	cmd.Flags().IntVar(&workers, "workers", 1, "of the data plane")
 	return cmd
+}
+
+// keepFiles keeps the files that this process was started with from the
+// programs that it starts: the lab's lock would outlive the daemon in them, and
+// in the daemon a lock of the user's would.
+func keepFiles() {
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return // without /proc no namespace can be made either
+	}
+	for _, f := range files {
+		if fd, err := strconv.Atoi(f.Name()); err == nil && fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
 }
 
 func daemon(ctx context.Context, file string, workers int, tell func(api.Progress), ready func()) error {

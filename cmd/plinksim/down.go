@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/host"
@@ -62,8 +62,6 @@ lab does not exist.`,
 	return cmd
 }
 
-const downTimeout = 30 * time.Second
-
 func down(ctx context.Context, w io.Writer, name string) error {
 	if err := labdir.CheckName(name); err != nil {
 		return err
@@ -73,14 +71,12 @@ func down(ctx context.Context, w io.Writer, name string) error {
 		fmt.Fprintf(w, "lab %s is not up: nothing to do\n", name)
 		return nil
 	}
+	if err := endDaemon(ctx, w, dir); err != nil {
+		return fmt.Errorf("lab %q: %w", name, err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, downTimeout)
 	defer cancel()
-	if dir.Running() {
-		if err := askDaemon(ctx, dir); err != nil {
-			return err
-		}
-	}
-	// Who took the lock meanwhile has found the lab gone and builds it anew.
+	// Another process that has taken the lock meanwhile builds the lab again.
 	if err := kernel.Remove(ctx, name); err != nil && !errors.Is(err, labdir.ErrLocked) {
 		return fmt.Errorf("lab %q: %w", name, err)
 	}
@@ -88,35 +84,76 @@ func down(ctx context.Context, w io.Writer, name string) error {
 	return nil
 }
 
-// askDaemon asks a lab's daemon to end and waits until it has. One that does
-// not answer is told by a signal.
-func askDaemon(ctx context.Context, dir labdir.Dir) error {
-	asked := dir.PID()
-	if err := api.NewClient(dir).Down(ctx); err != nil {
-		if err := signalDaemon(dir); err != nil {
-			return fmt.Errorf("lab %q: its daemon does not answer and could not be ended: %w", dir.Name(), err)
-		}
-	}
-	// Another daemon may hold the lab as soon as this one has let go of it.
-	for dir.Running() && (dir.PID() == asked || dir.PID() == 0) {
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
-			return withHint(fmt.Errorf("lab %q: its daemon (process %d) has not ended after %s", dir.Name(), dir.PID(), downTimeout),
-				"see %s, end the process and run \"plinksim down %s\" again", dir.Path("log", "daemon.log"), dir.Name())
-		}
-	}
-	return nil
-}
+const (
+	downTimeout = 30 * time.Second // for a daemon that has said that it will end
+	hangTimeout = 5 * time.Second  // for one to answer, and to end when it was signalled
+)
 
-func signalDaemon(dir labdir.Dir) error {
-	pid := dir.PID()
-	if pid == 0 {
-		return errors.New("it has not written down its process id")
+// endDaemon returns when no daemon holds the lab. It asks the daemon to end,
+// and ends one that does not answer with signals.
+func endDaemon(ctx context.Context, w io.Writer, dir labdir.Dir) error {
+	// A process that was stopped can neither answer nor end.
+	if err := dir.Signal(syscall.SIGCONT); err != nil {
+		return err
 	}
-	p, err := os.FindProcess(pid)
+	asked, answers, err := askDaemon(ctx, dir)
 	if err != nil {
 		return err
 	}
-	return p.Signal(syscall.SIGTERM)
+	wait := downTimeout
+	if !answers {
+		wait = 0
+	}
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		if ended, err := awaitEnd(ctx, dir, asked, wait); ended || err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "lab %s: its daemon does not answer: %s\n", dir.Name(), unix.SignalName(signal))
+		if err := dir.Signal(signal); err != nil {
+			return err
+		}
+		wait = hangTimeout
+	}
+	ended, err := awaitEnd(ctx, dir, asked, wait)
+	if err == nil && !ended {
+		err = withHint(fmt.Errorf("its daemon (process %d) has not ended", dir.PID()), "see %s", dir.Path("log", "daemon.log"))
+	}
+	return err
+}
+
+// askDaemon asks a lab's daemon to end, and returns its process id. While the
+// lab is built nobody listens yet, so it waits for that as "up" does.
+func askDaemon(ctx context.Context, dir labdir.Dir) (asked int, answers bool, err error) {
+	daemon := api.NewClient(dir)
+	for deadline := time.Now().Add(turnTimeout); dir.Running() && !daemon.Answers(ctx); {
+		switch {
+		case ctx.Err() != nil:
+			return 0, false, errors.New("interrupted: nothing was changed")
+		case time.Now().After(deadline):
+			return 0, false, nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	asked = dir.PID()
+	limited, cancel := context.WithTimeout(ctx, hangTimeout)
+	defer cancel()
+	err = daemon.Down(limited)
+	// One that cannot be asked any more is ending.
+	return asked, err == nil || limited.Err() == nil || ctx.Err() != nil, nil
+}
+
+// awaitEnd waits until nobody holds the lab, or another daemon does: it may as
+// soon as the one that was asked has let go.
+func awaitEnd(ctx context.Context, dir labdir.Dir, asked int, most time.Duration) (ended bool, err error) {
+	for deadline := time.Now().Add(most); ; time.Sleep(10 * time.Millisecond) {
+		pid := dir.PID()
+		switch {
+		case !dir.Running() || asked != 0 && pid != 0 && pid != asked:
+			return true, nil
+		case ctx.Err() != nil:
+			return false, errors.New("interrupted: its daemon may still end")
+		case time.Now().After(deadline):
+			return false, nil
+		}
+	}
 }

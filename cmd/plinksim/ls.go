@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -23,11 +24,11 @@ func newList() *cobra.Command {
 				return err
 			}
 			labs, err := listLabs(cmd.Context())
-			if err != nil {
+			if err != nil && len(labs) == 0 {
 				return err
 			}
 			if output == "json" {
-				return printJSON(cmd.OutOrStdout(), labs)
+				return errors.Join(printJSON(cmd.OutOrStdout(), labs), err)
 			}
 			if len(labs) == 0 {
 				fmt.Fprintln(cmd.ErrOrStderr(), "no lab is up; \"plinksim up FILE\" starts one")
@@ -42,7 +43,7 @@ func newList() *cobra.Command {
 				t.row(l.Lab, l.State, l.Cloud, l.Region, l.Endpoints, since, l.File)
 			}
 			t.flush()
-			return nil
+			return err // labs of another user
 		},
 	}
 	addOutput(cmd, &output)
@@ -66,9 +67,6 @@ type listedLab struct {
 
 func listLabs(ctx context.Context) ([]listedLab, error) {
 	names, err := labdir.Names()
-	if err != nil {
-		return nil, err
-	}
 	labs := []listedLab{}
 	for _, name := range names {
 		dir := labdir.Of(name)
@@ -78,7 +76,7 @@ func listLabs(ctx context.Context) ([]listedLab, error) {
 		}
 		labs = append(labs, l)
 	}
-	return labs, nil
+	return labs, err
 }
 
 // ask fills in what the lab's daemon says, if it does.

@@ -155,6 +155,9 @@ another through PrivateLink, with real packets and no cloud account.
 	add(root, "see", newStatus(), newExplain(), newGraph(), newSessions(), newEvents(), newName(), newDNS(), newCapture(), newMetrics())
 	add(root, "file", newValidate(), newPlan(), newSchema(), newReplay())
 	root.AddCommand(newBench(), newVersion(), newDaemon())
+	for _, c := range root.Commands() {
+		tellForeign(c)
+	}
 	return root
 }
 

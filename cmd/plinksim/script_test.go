@@ -40,6 +40,9 @@ func TestScripts(t *testing.T) {
 			}
 			env.Defer(func() { clean(t, bin, state) })
 			env.Setenv("PROGRAM", bin)
+			if err := os.Chmod(state, 0o755); err != nil { // for scripts that become another user
+				return err
+			}
 			env.Setenv("PATH", filepath.Dir(bin)+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Setenv("PLINKSIM_STATE_DIR", filepath.Join(state, "run"))
 			env.Setenv("TOPOLOGIES", topologies)
@@ -67,7 +70,11 @@ func clean(t *testing.T, bin, state string) {
 // buildProgram builds what users get.
 func buildProgram(t *testing.T) string {
 	t.Helper()
-	bin := filepath.Join(t.TempDir(), "plinksim")
+	dir, err := os.MkdirTemp("", "plinksim-bin")
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	require.NoError(t, os.Chmod(dir, 0o755)) // for scripts that become another user
+	bin := filepath.Join(dir, "plinksim")
 	build := exec.Command("make", "-s", "-C", "../..", "build", "BIN="+bin)
 	if os.Getenv("SUDO_UID") != "" {
 		// The user's build cache must not get files of root.

@@ -49,10 +49,13 @@ func (t *target) client(ctx context.Context, name string) (*api.Client, error) {
 // findLab is the lab that a command means: the one named, or the only one.
 func findLab(ctx context.Context, name string) (labdir.Dir, error) {
 	names, err := labdir.Names()
-	if err != nil {
+	var foreign *labdir.ForeignError
+	if err != nil && !errors.As(err, &foreign) {
 		return "", err
 	}
 	switch {
+	case foreign != nil && (len(names) == 0 || foreign.Labs == nil || slices.Contains(foreign.Labs, name)):
+		return "", foreign
 	case name != "" && !slices.Contains(names, name):
 		return "", withHint(fmt.Errorf("lab %q is not up", name), "%s", whichLabs(names))
 	case name == "" && len(names) == 0:
@@ -99,11 +102,35 @@ func load(file string) (*topology.Plan, error) {
 }
 
 func completeLabs(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	names, _ := labdir.Names()
 	if len(args) > 0 {
-		names = nil
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	names, err := labdir.Names()
+	var foreign *labdir.ForeignError
+	if errors.As(err, &foreign) {
+		names = append(names, foreign.Labs...)
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// tellForeign lets the completion of a command's arguments say why there is
+// none: behind sudo it is still the user's own shell that asks.
+func tellForeign(cmd *cobra.Command) {
+	for _, c := range cmd.Commands() {
+		tellForeign(c)
+	}
+	complete := cmd.ValidArgsFunction
+	if complete == nil {
+		return
+	}
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+		names, directive := complete(cmd, args, word)
+		var foreign *labdir.ForeignError
+		if _, err := labdir.Names(); len(names) == 0 && errors.As(err, &foreign) {
+			names = cobra.AppendActiveHelp(names, foreign.Error()+": only there are its names known")
+		}
+		return names, directive
+	}
 }
 
 // needRoot says what a command is not allowed to do before it begins.

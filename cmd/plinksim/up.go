@@ -68,6 +68,7 @@ The whole file is checked before anything is created.`,
 				fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: warning: %s\n", warning.String())
 			}
 			up := &up{plan: plan, dir: labdir.Of(plan.Name), workers: workers, progress: newProgress(cmd.ErrOrStderr())}
+			keepFiles()
 			start := time.Now()
 			show := func() error {
 				if err := serveMetrics(cmd, up.dir, metrics); err != nil {

@@ -17,12 +17,12 @@ func (c *Client) Capture(ctx context.Context, opts status.CaptureOptions, starte
 	if opts.Host.IsValid() {
 		query.Set("host", opts.Host.String())
 	}
-	resp, err := c.do(ctx, "GET", "/v1/capture?"+query.Encode(), nil)
+	packets, stop, err := c.stream(ctx, "GET", "/v1/capture?"+query.Encode(), nil)
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
-	err = started(resp.Body)
+	defer stop()
+	err = started(packets)
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil
 	}

@@ -162,16 +162,12 @@ func (c *Client) callWithin(ctx context.Context, limit time.Duration, method, pa
 
 // readLines reads an answer of one JSON value a line.
 func readLines[T any](ctx context.Context, c *Client, method, path string, body []byte, each func(T) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	late := time.AfterFunc(answerTimeout, func() { cancel(errSilent(answerTimeout)) })
-	resp, err := c.do(ctx, method, path, body)
-	late.Stop()
+	stream, stop, err := c.stream(ctx, method, path, body)
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
-	for dec := json.NewDecoder(resp.Body); ; {
+	defer stop()
+	for dec := json.NewDecoder(stream); ; {
 		var value T
 		if err := dec.Decode(&value); errors.Is(err, io.EOF) {
 			return nil
@@ -182,6 +178,20 @@ func readLines[T any](ctx context.Context, c *Client, method, path string, body 
 			return err
 		}
 	}
+}
+
+// stream opens an answer that goes on for any time, but must begin in time. The
+// caller stops it.
+func (c *Client) stream(ctx context.Context, method, path string, body []byte) (io.Reader, func(), error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	late := time.AfterFunc(answerTimeout, func() { cancel(errSilent(answerTimeout)) })
+	resp, err := c.do(ctx, method, path, body)
+	late.Stop()
+	if err != nil {
+		cancel(nil)
+		return nil, nil, err
+	}
+	return resp.Body, func() { resp.Body.Close(); cancel(nil) }, nil
 }
 
 func (c *Client) do(ctx context.Context, method, path string, body []byte) (*http.Response, error) {

@@ -13,6 +13,8 @@ type MetricsAddress struct {
 
 // Metrics copies the metrics to w in Prometheus' text format.
 func (c *Client) Metrics(ctx context.Context, w io.Writer) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout, errSilent(answerTimeout))
+	defer cancel()
 	resp, err := c.do(ctx, "GET", "/metrics", nil)
 	if err != nil {
 		return err

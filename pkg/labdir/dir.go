@@ -5,10 +5,11 @@ package labdir
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
+	"strings"
 )
 
 // DefaultRoot holds a directory for each lab. It is on a file system that a
@@ -93,26 +94,69 @@ func (d Dir) Exists() bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// Names lists the labs that exist, in alphabetical order.
+// Names lists the labs that exist, in alphabetical order. Those of another user,
+// which this process may not look into, are in the error, a *ForeignError; the
+// list has the others.
 func Names() ([]string, error) {
 	entries, err := os.ReadDir(Root())
-	if errors.Is(err, os.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
-	}
-	if err != nil {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, &ForeignError{Owner: ownerOf(Root())}
+	case err != nil:
 		return nil, err
 	}
 	var names []string
-	for _, e := range entries {
-		if e.IsDir() && Of(e.Name()).Exists() {
+	var foreign *ForeignError
+	for _, e := range entries { // sorted
+		dir := Of(e.Name())
+		switch _, err := os.Lstat(dir.Path("lock")); {
+		case !e.IsDir():
+		case errors.Is(err, fs.ErrPermission):
+			if foreign == nil {
+				foreign = &ForeignError{Owner: ownerOf(string(dir))}
+			}
+			foreign.Labs = append(foreign.Labs, e.Name())
+		case dir.Exists():
 			names = append(names, e.Name())
 		}
 	}
-	sort.Strings(names)
+	if foreign != nil {
+		return names, foreign
+	}
 	return names, nil
 }
 
-// PID is the process id that the lab's daemon wrote down, or 0.
+// ForeignError says that there are labs that this process may not look into.
+type ForeignError struct {
+	Labs  []string // nil where not even their names can be read
+	Owner string   // of the first of them
+}
+
+func (e *ForeignError) Error() string {
+	switch len(e.Labs) {
+	case 0:
+		return fmt.Sprintf("the labs in %s belong to %s", Root(), e.Owner)
+	case 1:
+		return fmt.Sprintf("lab %q belongs to %s", e.Labs[0], e.Owner)
+	}
+	return fmt.Sprintf("the labs %s belong to %s", strings.Join(e.Labs, ", "), e.Owner)
+}
+
+// Unwrap makes it an fs.ErrPermission.
+func (e *ForeignError) Unwrap() error { return fs.ErrPermission }
+
+// Hint says what to do.
+func (e *ForeignError) Hint() string {
+	if e.Owner == "root" {
+		return "run it with sudo"
+	}
+	return "run it as " + e.Owner + ", or with sudo"
+}
+
+// PID is the process id that the lab's daemon wrote down, or 0. The process may
+// have ended since, and the number be another's: Signal knows better.
 func (d Dir) PID() int {
 	text, err := os.ReadFile(d.Path("pid"))
 	if err != nil {
@@ -137,8 +181,30 @@ func (d Dir) Erase() error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) && !d.Exists() { // it exists where another has just begun
 		return fmt.Errorf("something that is not of the lab stays: %w", err)
 	}
-	os.Remove(Root()) // only when no other lab is left
+	if info, err := os.Stat(Root()); err == nil && info.Mode()&(fs.ModeSticky|fs.ModePerm) == rootMode {
+		os.Remove(Root()) // only when no other lab is left
+	}
 	return nil
+}
+
+// rootMode marks a directory of labs that Lock has made, and that goes with its
+// last lab: one that the user has made stays. Everybody may read the names of
+// labs.
+const rootMode = fs.ModeSticky | 0o755
+
+func makeRoot() error {
+	root := Root()
+	if err := os.MkdirAll(filepath.Dir(root), 0o755); err != nil {
+		return err
+	}
+	err := os.Mkdir(root, 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err == nil {
+		err = os.Chmod(root, rootMode) // the mode of Mkdir is cut by the umask
+	}
+	return err
 }
 
 // Load reads one of the lab's files.

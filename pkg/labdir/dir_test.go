@@ -2,8 +2,11 @@ package labdir_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -155,4 +158,40 @@ func TestASocketPathThatTheKernelCannotTakeIsNamed(t *testing.T) {
 	t.Setenv(labdir.RootVariable, "/"+strings.Repeat("x", 107-len("//shop/control.sock")))
 	require.NoError(t, labdir.Of("shop").CheckSocket())
 	require.ErrorContains(t, labdir.Of("shops").CheckSocket(), "has 108 characters, and a socket's may have 107")
+}
+
+func TestOnlyTheHolderOfALabIsSignalled(t *testing.T) {
+	root(t)
+	dir := labdir.Of("shop")
+	lock, err := dir.Lock()
+	require.NoError(t, err)
+	start := func(files ...*os.File) *exec.Cmd {
+		cmd := exec.Command("sleep", "100")
+		cmd.ExtraFiles = files
+		require.NoError(t, cmd.Start())
+		t.Cleanup(func() { cmd.Process.Kill() })
+		return cmd
+	}
+	looks, err := os.Open(dir.Path("lock"))
+	require.NoError(t, err)
+	holder, reader := start(lock.File()), start(looks)
+	lock.Release()
+	looks.Close()
+	require.NoError(t, os.WriteFile(dir.Path("pid"), []byte(strconv.Itoa(reader.Process.Pid)), 0o600))
+
+	require.NoError(t, dir.Signal(syscall.SIGTERM))
+	require.ErrorContains(t, holder.Wait(), "signal: terminated")
+	require.False(t, dir.Running())
+	require.NoError(t, reader.Process.Signal(syscall.Signal(0)), "one that only reads the file, whatever number is written down")
+	require.NoError(t, dir.Signal(syscall.SIGTERM), "nobody holds it")
+}
+
+func TestADirectoryOfLabsThatTheUserMadeStays(t *testing.T) {
+	labs := root(t)
+	require.NoError(t, os.Mkdir(labs, 0o755))
+	lock, err := labdir.Of("shop").Lock()
+	require.NoError(t, err)
+	defer lock.Release()
+	require.NoError(t, labdir.Of("shop").Erase())
+	require.DirExists(t, labs)
 }

@@ -3,6 +3,7 @@ package labdir
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 )
 
@@ -18,7 +19,12 @@ type Lock struct{ file *os.File }
 
 // Lock takes the lock, or returns ErrLocked at once.
 func (d Dir) Lock() (*Lock, error) {
-	if err := os.MkdirAll(string(d), 0o700); err != nil {
+	if err := makeRoot(); err != nil {
+		return nil, fmt.Errorf("make the directory of labs: %w", err)
+	}
+	if err := os.Mkdir(string(d), 0o700); errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrLocked // another one has just removed its lab, the last
+	} else if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("make the lab's directory: %w", err)
 	}
 	file, err := os.OpenFile(d.Path("lock"), os.O_CREATE|os.O_RDWR, 0o600)
