@@ -37,7 +37,9 @@ func (b *addresses) choose() {
 }
 
 // chosen is the address that something has in a subnet, or one that is free.
-func (b *addresses) chosen(vpc *topology.VPC, subnet string, given netip.Addr, kind, name string, key *yaml.Node) netip.Addr {
+func (b *addresses) chosen(
+	vpc *topology.VPC, subnet string, given netip.Addr, kind, name string, key *yaml.Node,
+) netip.Addr {
 	if given.IsValid() {
 		return given
 	}
@@ -80,22 +82,26 @@ func (b *addresses) address(who string, ip value[netip.Addr], vpc *topology.VPC,
 	addr := ip.V
 	switch {
 	case vpc.CIDR.IsValid() && !vpc.CIDR.Contains(addr):
-		b.problem(ip.Node, b.whereIs(addr, vpc, subnet), "%s: ip %s is not in vpc %q (%s)", who, addr, vpc.Name, vpc.CIDR)
+		b.problem(ip.Node, b.whereIs(addr, vpc, subnet),
+			"%s: ip %s is not in vpc %q (%s)", who, addr, vpc.Name, vpc.CIDR)
 		return
 	case subnet == nil || !subnet.CIDR.IsValid():
 		return
 	case !subnet.CIDR.Contains(addr):
-		b.problem(ip.Node, b.whereIs(addr, vpc, subnet), "%s: ip %s is not in subnet %q (%s)", who, addr, subnet.Name, subnet.CIDR)
+		b.problem(ip.Node, b.whereIs(addr, vpc, subnet),
+			"%s: ip %s is not in subnet %q (%s)", who, addr, subnet.Name, subnet.CIDR)
 		return
 	case addr == subnet.Gateway:
 		b.problem(ip.Node, b.usable(subnet), "%s: ip %s is the gateway of subnet %q", who, addr, subnet.Name)
 		return
 	case b.reserved(subnet, addr):
-		b.problem(ip.Node, b.usable(subnet), "%s: ip %s is reserved in subnet %q (%s)", who, addr, subnet.Name, subnet.CIDR)
+		b.problem(ip.Node, b.usable(subnet),
+			"%s: ip %s is reserved in subnet %q (%s)", who, addr, subnet.Name, subnet.CIDR)
 		return
 	}
 	if other := b.taken[vpc.Name][addr]; other != "" {
-		b.problem(ip.Node, "give one of them another address, or none: then one is chosen", "%s: ip %s is already that of %s", who, addr, other)
+		b.problem(ip.Node, "give one of them another address, or none: then one is chosen",
+			"%s: ip %s is already that of %s", who, addr, other)
 		return
 	}
 	b.take(vpc.Name, addr, who)
@@ -162,26 +168,37 @@ func (b *addresses) givenIPv6(who string, v value[ipv6Addr], vpc *topology.VPC, 
 	case !v.given() || subnet == nil:
 		return netip.Addr{}
 	case !subnet.IPv6CIDR.IsValid():
-		b.problem(v.Node, "write an ipv6_cidr in the subnet", "%s: ipv6 %s is in subnet %q, which has no ipv6_cidr", who, addr, subnet.Name)
+		b.problem(v.Node, "write an ipv6_cidr in the subnet",
+			"%s: ipv6 %s is in subnet %q, which has no ipv6_cidr", who, addr, subnet.Name)
 		return netip.Addr{}
 	case !subnet.IPv6CIDR.Contains(addr):
-		b.problem(v.Node, fmt.Sprintf("%s to %s can be used", at(subnet.IPv6CIDR, reservedIPv6), at(subnet.IPv6CIDR, ^uint64(1))), "%s: ipv6 %s is not in subnet %q (%s)", who, addr, subnet.Name, subnet.IPv6CIDR)
+		b.problem(v.Node, usableIPv6In(subnet),
+			"%s: ipv6 %s is not in subnet %q (%s)", who, addr, subnet.Name, subnet.IPv6CIDR)
 		return netip.Addr{}
 	case addr.Less(at(subnet.IPv6CIDR, reservedIPv6)) || addr == at(subnet.IPv6CIDR, ^uint64(0)):
-		b.problem(v.Node, fmt.Sprintf("%s to %s can be used", at(subnet.IPv6CIDR, reservedIPv6), at(subnet.IPv6CIDR, ^uint64(1))), "%s: ipv6 %s is reserved in subnet %q (%s)", who, addr, subnet.Name, subnet.IPv6CIDR)
+		b.problem(v.Node, usableIPv6In(subnet),
+			"%s: ipv6 %s is reserved in subnet %q (%s)", who, addr, subnet.Name, subnet.IPv6CIDR)
 		return netip.Addr{}
 	}
 	if other := b.taken[vpc.Name][addr]; other != "" {
-		b.problem(v.Node, "give one of them another address, or none: then one is chosen", "%s: ipv6 %s is already that of %s", who, addr, other)
+		b.problem(v.Node, "give one of them another address, or none: then one is chosen",
+			"%s: ipv6 %s is already that of %s", who, addr, other)
 		return netip.Addr{}
 	}
 	b.take(vpc.Name, addr, who)
 	return addr
 }
 
+func usableIPv6In(subnet *topology.Subnet) string {
+	first, last := at(subnet.IPv6CIDR, reservedIPv6), at(subnet.IPv6CIDR, ^uint64(1))
+	return fmt.Sprintf("%s to %s can be used", first, last)
+}
+
 // chosenIPv6 is the IPv6 address that something has, or one that ends with its
 // IPv4 address, which nobody else has in the subnet.
-func (b *addresses) chosenIPv6(vpc *topology.VPC, subnet *topology.Subnet, given, ip netip.Addr, who string) netip.Addr {
+func (b *addresses) chosenIPv6(
+	vpc *topology.VPC, subnet *topology.Subnet, given, ip netip.Addr, who string,
+) netip.Addr {
 	if given.IsValid() || !subnet.IPv6CIDR.IsValid() {
 		return given
 	}

@@ -116,7 +116,8 @@ func refer[T any](b *draft, who string, ref value[string], lookup func(string) (
 		return found
 	}
 	if missing, ok := err.(*topology.NotFoundError); ok {
-		b.problem(ref.Node, spell.Suggest(missing.Name, missing.Known), "%s: there is no %s %q", who, missing.Kind, missing.Name)
+		b.problem(ref.Node, spell.Suggest(missing.Name, missing.Known),
+			"%s: there is no %s %q", who, missing.Kind, missing.Name)
 	} else {
 		b.problem(ref.Node, "", "%s: %s", who, err)
 	}
@@ -160,7 +161,8 @@ func (b *draft) description(who string, v value[string]) string {
 
 func (b *draft) mask(who string, node *yaml.Node, cidr netip.Prefix, widest, narrowest int) bool {
 	if cidr.Bits() < widest || cidr.Bits() > narrowest {
-		b.problem(node, fmt.Sprintf("use a mask from /%d to /%d", widest, narrowest), "%s: cidr %s has a mask that %s does not take", who, cidr, b.plan.Cloud)
+		b.problem(node, fmt.Sprintf("use a mask from /%d to /%d", widest, narrowest),
+			"%s: cidr %s has a mask that %s does not take", who, cidr, b.plan.Cloud)
 		return false
 	}
 	return true
@@ -185,7 +187,8 @@ func (b *draft) groups(who string, vpc *topology.VPC, refs sequence[value[string
 // span is a duration within bounds, or the default where none was given.
 func (b *draft) span(who, key string, v value[time.Duration], otherwise, least, most time.Duration) time.Duration {
 	if v.given() && (v.V < least || v.V > most) {
-		b.problem(v.Node, fmt.Sprintf("write a duration from %s to %s", short(least), short(most)), "%s: %s %s is outside %s to %s", who, key, short(v.V), short(least), short(most))
+		b.problem(v.Node, fmt.Sprintf("write a duration from %s to %s", short(least), short(most)),
+			"%s: %s %s is outside %s to %s", who, key, short(v.V), short(least), short(most))
 	}
 	return v.or(otherwise)
 }

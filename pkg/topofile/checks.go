@@ -160,17 +160,20 @@ func (b checkBuilder) expect(who, action string, raw rawCheck, c *topology.Check
 	only(raw.Expect.Status.Node, "status", "get")
 	only(raw.Expect.Bodies.Node, "bodies", "get", "connect")
 	only(raw.Expect.Addresses.Node, "addresses", "resolve")
-	if err := raw.Expect.Error; err.given() && err.V != "any" && (c.Do != nil) != slices.Contains(topology.Refusals(), err.V) {
+	if err := raw.Expect.Error; err.given() && err.V != "any" &&
+		(c.Do != nil) != slices.Contains(topology.Refusals(), err.V) {
 		b.problem(err.Node, "write "+spell.Either(errorsOf(c)), "%s: %s cannot end in %s", who, action, err.V)
 	}
-	if raw.Expect.Error.given() && (raw.Expect.Status.given() || raw.Expect.Bodies.Node != nil || raw.Expect.Addresses.Node != nil) {
+	if raw.Expect.Error.given() &&
+		(raw.Expect.Status.given() || raw.Expect.Bodies.Node != nil || raw.Expect.Addresses.Node != nil) {
 		b.problem(raw.Expect.Error.Node, "expect one or the other", "%s expects an error and an answer", who)
 	}
 	for _, body := range raw.Expect.Bodies.Items {
 		c.Expect.Bodies = append(c.Expect.Bodies, b.expanded(who, body))
 	}
 	if n := len(c.Expect.Bodies); n > c.Times {
-		b.problem(raw.Expect.Bodies.Node, fmt.Sprintf("add times: %d or more", n), "%s: %d bodies must come at least once each, and it is done %s", who, n, times(c.Times))
+		b.problem(raw.Expect.Bodies.Node, fmt.Sprintf("add times: %d or more", n),
+			"%s: %d bodies must come at least once each, and it is done %s", who, n, times(c.Times))
 	}
 	for _, address := range raw.Expect.Addresses.Items {
 		c.Expect.Addresses = append(c.Expect.Addresses, b.expectedAddress(who, address))

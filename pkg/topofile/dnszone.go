@@ -77,7 +77,8 @@ func (b zoneBuilder) zone(who string, zone topology.DNSZone, domain value[string
 		}
 		record := recordBuilder{b.draft}.record(who, zone.Domain, raw)
 		if slices.ContainsFunc(zone.Records, func(r topology.Record) bool { return r.Name == record.Name }) {
-			b.problem(raw.Node, "write all that a name has into one record", "%s: name %q is there twice", who, raw.Name.or("@"))
+			b.problem(raw.Node, "write all that a name has into one record",
+				"%s: name %q is there twice", who, raw.Name.or("@"))
 		}
 		zone.Records = append(zone.Records, record)
 	}
@@ -94,11 +95,13 @@ func (b zoneBuilder) domain(who string, zone topology.DNSZone, node *yaml.Node) 
 		return
 	}
 	if topology.Within(zone.Domain, "internal") {
-		b.problem(node, "choose another, such as corp.example", "%s: domain %q is that of the instances", who, zone.Domain)
+		b.problem(node, "choose another, such as corp.example",
+			"%s: domain %q is that of the instances", who, zone.Domain)
 	}
 	for _, s := range b.plan.Services {
 		if s.Domain != "" && topology.Within(zone.Domain, s.Domain) {
-			b.problem(node, "choose another, such as corp.example", "%s: domain %q is that of endpoint service %q", who, zone.Domain, s.Name)
+			b.problem(node, "choose another, such as corp.example",
+				"%s: domain %q is that of endpoint service %q", who, zone.Domain, s.Name)
 		}
 	}
 	for _, other := range b.plan.DNSZones {
@@ -110,7 +113,8 @@ func (b zoneBuilder) domain(who string, zone topology.DNSZone, node *yaml.Node) 
 		}
 		for _, vpc := range zone.VPCs {
 			if slices.Contains(other.VPCs, vpc) {
-				b.problem(node, "keep one of them", "%s: private zone %q is %s in vpc %q, too", who, other.Name, zone.Domain, vpc)
+				b.problem(node, "keep one of them",
+					"%s: private zone %q is %s in vpc %q, too", who, other.Name, zone.Domain, vpc)
 			}
 		}
 	}
@@ -123,7 +127,8 @@ func (b zoneBuilder) aliasCircles() {
 			seen := []string{r.Name}
 			for next := r.CNAME; next != ""; next = b.aliasOf(zone, next) {
 				if next == r.Name {
-					b.problem(b.node(zone), "let one of them have an address", "record %q leads back to itself: %s", r.Name, strings.Join(append(seen, next), " to "))
+					b.problem(b.node(zone), "let one of them have an address",
+						"record %q leads back to itself: %s", r.Name, strings.Join(append(seen, next), " to "))
 				}
 				if slices.Contains(seen, next) {
 					break // its own circle has a problem of its own
@@ -137,7 +142,8 @@ func (b zoneBuilder) aliasCircles() {
 // aliasOf is the CNAME of a name that is known together with a zone.
 func (b zoneBuilder) aliasOf(zone topology.DNSZone, name string) string {
 	for _, other := range b.plan.DNSZones {
-		together := zone.Public == other.Public && (zone.Public || slices.ContainsFunc(zone.VPCs, func(vpc string) bool { return slices.Contains(other.VPCs, vpc) }))
+		shared := func(vpc string) bool { return slices.Contains(other.VPCs, vpc) }
+		together := zone.Public == other.Public && (zone.Public || slices.ContainsFunc(zone.VPCs, shared))
 		if !together {
 			continue
 		}

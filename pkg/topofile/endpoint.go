@@ -39,7 +39,8 @@ func (b endpointBuilder) endpoint(e *entry[rawEndpoint]) {
 	}
 	ep.PrivateDNS, ep.OwnAffinity = e.Value.PrivateDNS.V, e.Value.ZoneAffinity.given()
 	if ep.ZoneAffinity && e.Value.ZoneAffinity.given() && !b.can.ZoneAffinity {
-		b.problem(e.Value.ZoneAffinity.Node, "remove it, and use the zone's name where the zone matters", "%s: names of %s endpoints have no zone affinity", who, b.plan.Cloud)
+		b.problem(e.Value.ZoneAffinity.Node, "remove it, and use the zone's name where the zone matters",
+			"%s: names of %s endpoints have no zone affinity", who, b.plan.Cloud)
 	}
 	if vpc != nil {
 		places := b.placed(who, e.Key, vpc, e.Value.Subnets)
@@ -48,7 +49,8 @@ func (b endpointBuilder) endpoint(e *entry[rawEndpoint]) {
 			b.sameType(who, e.Value.IPAddressType, service)
 		}
 		for _, p := range places {
-			zone := topology.EndpointZone{Zone: p.subnet.Zone, Subnet: p.subnet.Name, ENI: b.eni("endpoint", e.Name, vpc, p)}
+			zone := topology.EndpointZone{Zone: p.subnet.Zone, Subnet: p.subnet.Name,
+				ENI: b.eni("endpoint", e.Name, vpc, p)}
 			if service != nil {
 				zone.Domain = b.ids.ZoneDomain(id, zone.Zone, service.ID)
 				b.offers(who, e.Value.Subnets, p, service)
@@ -76,7 +78,8 @@ func (b endpointBuilder) visible(who string, ep topology.Endpoint, ref value[str
 		return service
 	}
 	if service.Absent {
-		b.problem(ref.Node, fmt.Sprintf("write exists: false in %s, too", ep.Name), "%s leads to endpoint service %q, which does not exist yet", who, ref.V)
+		b.problem(ref.Node, fmt.Sprintf("write exists: false in %s, too", ep.Name),
+			"%s leads to endpoint service %q, which does not exist yet", who, ref.V)
 		return service
 	}
 	if account != "" && !service.Sees(account) {
@@ -115,7 +118,9 @@ func (b endpointBuilder) offers(who string, want placements, p place, service *t
 			node = item.Subnet.Node
 		}
 	}
-	b.problem(node, fmt.Sprintf("%q is in %s; use a subnet there, or give its load balancer a subnet in %s", service.Name, spell.List(zones), p.subnet.Zone),
+	b.problem(node,
+		fmt.Sprintf("%q is in %s; use a subnet there, or give its load balancer a subnet in %s", service.Name,
+			spell.List(zones), p.subnet.Zone),
 		"%s asks for zone %s, which endpoint service %q does not offer", who, p.subnet.Zone, service.Name)
 }
 
@@ -130,7 +135,9 @@ func (b endpointBuilder) sameType(who string, kind value[string], service *topol
 	for _, r := range service.Resources {
 		lb, err := b.plan.LoadBalancer(r.LoadBalancer)
 		if err == nil && !lb.DualStack && !b.bad["load balancer "+lb.Name] {
-			b.problem(kind.Node, fmt.Sprintf("write ip_address_type: dualstack in load balancer %s, or leave it out here", lb.Name), "%s is dualstack, and load balancer %q of endpoint service %q is not", who, lb.Name, service.Name)
+			b.problem(kind.Node,
+				fmt.Sprintf("write ip_address_type: dualstack in load balancer %s, or leave it out here", lb.Name),
+				"%s is dualstack, and load balancer %q of endpoint service %q is not", who, lb.Name, service.Name)
 			return
 		}
 	}
@@ -138,7 +145,10 @@ func (b endpointBuilder) sameType(who string, kind value[string], service *topol
 
 func (b endpointBuilder) countGroups(who string, refs sequence[value[string]]) {
 	if most := b.plan.Quotas.GroupsPerEndpoint; most > 0 && len(refs.Items) > most {
-		b.problem(refs.Node, fmt.Sprintf("keep at most %d, or write quotas: {groups_per_endpoint: %d} where yours is higher", most, len(refs.Items)), "%s has %d security groups", who, len(refs.Items))
+		b.problem(refs.Node,
+			fmt.Sprintf("keep at most %d, or write quotas: {groups_per_endpoint: %d} where yours is higher", most,
+				len(refs.Items)),
+			"%s has %d security groups", who, len(refs.Items))
 	}
 }
 

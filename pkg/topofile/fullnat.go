@@ -50,30 +50,36 @@ func (b fullNATBuilder) entry(e *entry[rawFullNATEntry], gw *topology.NATGateway
 }
 
 // natSide checks where the provider's instances connect to.
-func (b fullNATBuilder) natSide(who string, e *entry[rawFullNATEntry], gw *topology.NATGateway, out *topology.FullNATEntry) {
+func (b fullNATBuilder) natSide(
+	who string, e *entry[rawFullNATEntry], gw *topology.NATGateway, out *topology.FullNATEntry,
+) {
 	v := &e.Value
 	if v.NATIP.given() && !b.bad["NAT gateway "+gw.Name] && !gw.HasIP(v.NATIP.V) {
 		var known []string
 		for _, ip := range gw.IPs() {
 			known = append(known, ip.String())
 		}
-		b.problem(v.NATIP.Node, fmt.Sprintf("add it to nat_ips; there is %s", spell.List(known)), "%s: %s is not a NAT IP of NAT gateway %q", who, v.NATIP.V, gw.Name)
+		b.problem(v.NATIP.Node, fmt.Sprintf("add it to nat_ips; there is %s", spell.List(known)),
+			"%s: %s is not a NAT IP of NAT gateway %q", who, v.NATIP.V, gw.Name)
 	}
 	if v.NATIP.given() && v.NATPort.given() && !v.Protocol.Bad {
 		if other := gw.EntryAt(out.NATIP, out.NATPort, out.Protocol); other != nil {
 			b.problem(v.NATPort.Node, "give one of them another nat_ip or nat_port",
-				"%s: %s port %d of %s already is that of FullNAT entry %q", who, out.Protocol, out.NATPort, out.NATIP, other.Name)
+				"%s: %s port %d of %s already is that of FullNAT entry %q",
+				who, out.Protocol, out.NATPort, out.NATIP, other.Name)
 		}
 	}
 	if !v.Domain.given() {
 		return
 	}
 	if !topology.IsHostName(v.Domain.V) {
-		b.problem(v.Domain.Node, "write a domain name such as mysql1.com", "%s: %q is not a domain name", who, v.Domain.V)
+		b.problem(v.Domain.Node, "write a domain name such as mysql1.com",
+			"%s: %q is not a domain name", who, v.Domain.V)
 	}
 	for i := range b.plan.NATGateways {
 		for _, other := range b.plan.NATGateways[i].Entries {
-			if b.plan.NATGateways[i].VPC == gw.VPC && other.Domain == out.Domain && other.NATIP != out.NATIP && v.NATIP.given() {
+			if b.plan.NATGateways[i].VPC == gw.VPC && other.Domain == out.Domain && other.NATIP != out.NATIP &&
+				v.NATIP.given() {
 				b.problem(v.Domain.Node, "give one of them another domain, or both the same nat_ip",
 					"%s: %s already leads to %s, by FullNAT entry %q", who, out.Domain, other.NATIP, other.Name)
 			}
@@ -83,7 +89,9 @@ func (b fullNATBuilder) natSide(who string, e *entry[rawFullNATEntry], gw *topol
 
 // reverseEndpoint finds the endpoint that an entry leads through: one of a
 // service that offers the gateway, in one zone.
-func (b fullNATBuilder) reverseEndpoint(who string, ref value[string], gw *topology.NATGateway, out *topology.FullNATEntry) *topology.Endpoint {
+func (b fullNATBuilder) reverseEndpoint(
+	who string, ref value[string], gw *topology.NATGateway, out *topology.FullNATEntry,
+) *topology.Endpoint {
 	name, zone, zoned := strings.Cut(ref.V, "@")
 	ref.V = name
 	ep := refer(b.draft, who, ref, b.plan.Endpoint)
@@ -103,15 +111,16 @@ func (b fullNATBuilder) reverseEndpoint(who string, ref value[string], gw *topol
 			"%s: endpoint %q leads to endpoint service %q, not to NAT gateway %q", who, ep.Name, service.Name, gw.Name)
 		return nil
 	}
+	hint := "write " + spell.Either(spell.Names(ep.Zones, func(z *topology.EndpointZone) string { return z.ENI.Name }))
 	if !zoned && len(ep.Zones) > 1 {
-		b.problem(ref.Node, "write "+spell.Either(spell.Names(ep.Zones, func(z *topology.EndpointZone) string { return z.ENI.Name })), "%s: endpoint %q has several ENIs", who, ep.Name)
+		b.problem(ref.Node, hint, "%s: endpoint %q has several ENIs", who, ep.Name)
 		return nil
 	}
 	if !zoned {
 		zone = ep.Zones[0].Zone
 	}
 	if _, err := ep.Zone(zone); err != nil {
-		b.problem(ref.Node, "write "+spell.Either(spell.Names(ep.Zones, func(z *topology.EndpointZone) string { return z.ENI.Name })), "%s: endpoint %q is not in zone %s", who, ep.Name, zone)
+		b.problem(ref.Node, hint, "%s: endpoint %q is not in zone %s", who, ep.Name, zone)
 		return nil
 	}
 	out.Zone = zone
@@ -125,7 +134,9 @@ func (b fullNATBuilder) accessSide(who string, ip value[netip.Addr], ep *topolog
 		return
 	}
 	if vpc.SubnetOf(ip.V) == nil {
-		b.problem(ip.Node, fmt.Sprintf("write an address of a subnet of vpc %q", vpc.Name), "%s: access_ip %s is in no subnet of vpc %q (%s), where endpoint %q is", who, ip.V, vpc.Name, vpc.CIDR, ep.Name)
+		b.problem(ip.Node, fmt.Sprintf("write an address of a subnet of vpc %q", vpc.Name),
+			"%s: access_ip %s is in no subnet of vpc %q (%s), where endpoint %q is",
+			who, ip.V, vpc.Name, vpc.CIDR, ep.Name)
 		return
 	}
 	for _, in := range vpc.Instances {

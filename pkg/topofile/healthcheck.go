@@ -26,10 +26,12 @@ func (b healthCheckBuilder) check(who string, group topology.ServerGroup, all ra
 	}
 	check := b.defaults(group, protocol)
 	if check.Protocol == topology.UDP && !b.can.UDPChecks && raw.Protocol.given() {
-		b.problem(raw.Protocol.Node, "write protocol: tcp, http or none", "%s: %s has no health checks by udp", who, b.plan.Cloud)
+		b.problem(raw.Protocol.Node, "write protocol: tcp, http or none",
+			"%s: %s has no health checks by udp", who, b.plan.Cloud)
 	}
 	check.Port = uint16(raw.Port.V)
-	check.Interval = b.span(who, "health check interval", raw.Interval, check.Interval, 10*time.Millisecond, 5*time.Minute)
+	check.Interval = b.span(who, "health check interval", raw.Interval, check.Interval, 10*time.Millisecond,
+		5*time.Minute)
 	check.Timeout = b.span(who, "health check timeout", raw.Timeout, check.Timeout, 10*time.Millisecond, 5*time.Minute)
 	check.Healthy = raw.Healthy.or(check.Healthy)
 	check.Unhealthy = raw.Unhealthy.or(check.Unhealthy)
@@ -52,11 +54,11 @@ func (b healthCheckBuilder) defaults(group topology.ServerGroup, protocol topolo
 		return topology.HealthCheck{Protocol: topology.NoProtocol}
 	}
 	for _, balancer := range []topology.LoadBalancerType{b.balancerOf[group.Name], topology.CLB, topology.NLB} {
-		if check, ok := healthDefaults[checkKey{b.plan.Cloud, balancer, protocol}]; ok {
+		if check, ok := healthDefaults[b.plan.Cloud][checkKey{balancer, protocol}]; ok {
 			return check
 		}
 	}
-	return healthDefaults[checkKey{topology.RFC, topology.CLB, protocol}]
+	return healthDefaults[topology.RFC][checkKey{topology.CLB, protocol}]
 }
 
 // usual is the protocol by which the servers of a group are probed. AWS
@@ -81,10 +83,12 @@ func (b healthCheckBuilder) http(who string, check *topology.HealthCheck, raw ra
 	check.Path = raw.Path.or(check.Path)
 	check.Host = raw.Host.V
 	if raw.Path.given() && (!strings.HasPrefix(raw.Path.V, "/") || strings.ContainsAny(raw.Path.V, " \t\r\n")) {
-		b.problem(raw.Path.Node, "write a path such as /health", "%s: health check path %q does not begin with / or has blanks", who, raw.Path.V)
+		b.problem(raw.Path.Node, "write a path such as /health",
+			"%s: health check path %q does not begin with / or has blanks", who, raw.Path.V)
 	}
 	if raw.Host.given() && (raw.Host.V == "" || strings.ContainsAny(raw.Host.V, " /\t\r\n")) {
-		b.problem(raw.Host.Node, "write a name such as www.example.com", "%s: health check host %q is not a name", who, raw.Host.V)
+		b.problem(raw.Host.Node, "write a name such as www.example.com",
+			"%s: health check host %q is not a name", who, raw.Host.V)
 	}
 	if raw.Codes.given() {
 		check.Codes = b.codes(who, raw.Codes)
@@ -101,7 +105,8 @@ func (b healthCheckBuilder) codes(who string, raw codes) topology.Codes {
 		first, last, ok := topology.CodeRange(part)
 		switch {
 		case !ok:
-			b.problem(raw.Node, "write such as 200, 200-399 or http_2xx", "%s: health check codes: %q is not an HTTP status from 100 to 599, nor a range of them", who, part)
+			b.problem(raw.Node, "write such as 200, 200-399 or http_2xx",
+				"%s: health check codes: %q is not an HTTP status from 100 to 599, nor a range of them", who, part)
 		case first == last:
 			out = append(out, strconv.Itoa(first))
 		default:
@@ -114,7 +119,8 @@ func (b healthCheckBuilder) codes(who string, raw codes) topology.Codes {
 // only notes a key that another kind of check has.
 func (b healthCheckBuilder) only(who string, of, protocol topology.Protocol, key string, node *yaml.Node) {
 	if node != nil && protocol != of {
-		b.problem(node, fmt.Sprintf("write protocol: %s, or remove %s", of, key), "%s: %s is for health checks by %s, and this one is by %s", who, key, of, protocol)
+		b.problem(node, fmt.Sprintf("write protocol: %s, or remove %s", of, key),
+			"%s: %s is for health checks by %s, and this one is by %s", who, key, of, protocol)
 	}
 }
 
@@ -126,7 +132,8 @@ func (b healthCheckBuilder) withinBounds(who string, raw rawHealthCheck) {
 		return
 	}
 	warn := func(node *yaml.Node, key, value, least, most string) {
-		b.warn(node, "it is used as it is", "%s: health check %s %s is outside what %s takes, %s to %s", who, key, value, b.plan.Cloud, least, most)
+		b.warn(node, "it is used as it is",
+			"%s: health check %s %s is outside what %s takes, %s to %s", who, key, value, b.plan.Cloud, least, most)
 	}
 	if v := raw.Interval; v.given() && outside(v.V, bounds.intervalMin, bounds.intervalMax) {
 		warn(v.Node, "interval", short(v.V), short(bounds.intervalMin), short(bounds.intervalMax))
@@ -138,7 +145,8 @@ func (b healthCheckBuilder) withinBounds(who string, raw rawHealthCheck) {
 		warn(v.Node, "healthy", strconv.Itoa(v.V), strconv.Itoa(bounds.thresholdMin), strconv.Itoa(bounds.thresholdMax))
 	}
 	if v := raw.Unhealthy; v.given() && outside(v.V, bounds.thresholdMin, bounds.thresholdMax) {
-		warn(v.Node, "unhealthy", strconv.Itoa(v.V), strconv.Itoa(bounds.thresholdMin), strconv.Itoa(bounds.thresholdMax))
+		warn(v.Node, "unhealthy",
+			strconv.Itoa(v.V), strconv.Itoa(bounds.thresholdMin), strconv.Itoa(bounds.thresholdMax))
 	}
 }
 
@@ -175,7 +183,6 @@ func (codes) schema(t tag) *jsonschema.Schema {
 
 // checkKey is what a health check's defaults depend on.
 type checkKey struct {
-	cloud    topology.Cloud
 	balancer topology.LoadBalancerType
 	protocol topology.Protocol
 }
@@ -192,28 +199,35 @@ type checkKey struct {
 // AWS: User Guide for Network Load Balancers and for Application Load
 // Balancers, "Health checks for target groups"; the user agent from "Health
 // checks for Application Load Balancer target groups".
-var healthDefaults = map[checkKey]topology.HealthCheck{
-	{topology.Alibaba, topology.CLB, topology.TCP}:  checkOf(topology.TCP, 2, 5, 3, 3),
-	{topology.Alibaba, topology.CLB, topology.UDP}:  checkOf(topology.UDP, 5, 10, 3, 3),
-	{topology.Alibaba, topology.CLB, topology.HTTP}: httpCheck(checkOf(topology.HTTP, 2, 5, 3, 3), "HEAD", "200-399", ""),
-	{topology.Alibaba, topology.NLB, topology.TCP}:  checkOf(topology.TCP, 5, 5, 2, 2),
-	{topology.Alibaba, topology.NLB, topology.UDP}:  checkOf(topology.UDP, 5, 5, 2, 2),
-	{topology.Alibaba, topology.NLB, topology.HTTP}: httpCheck(checkOf(topology.HTTP, 5, 5, 2, 2), "GET", "200-299", ""),
-	{topology.Alibaba, topology.ALB, topology.TCP}:  checkOf(topology.TCP, 2, 5, 3, 3),
-	{topology.Alibaba, topology.ALB, topology.HTTP}: httpCheck(checkOf(topology.HTTP, 2, 5, 3, 3), "HEAD", "200-299", ""),
-	{topology.AWS, topology.NLB, topology.TCP}:      checkOf(topology.TCP, 30, 10, 5, 2),
-	{topology.AWS, topology.NLB, topology.HTTP}:     httpCheck(checkOf(topology.HTTP, 30, 6, 5, 2), "GET", "200-399", awsAgent),
-	{topology.AWS, topology.ALB, topology.HTTP}:     httpCheck(checkOf(topology.HTTP, 30, 5, 5, 2), "GET", "200", awsAgent),
+var healthDefaults = map[topology.Cloud]map[checkKey]topology.HealthCheck{
+	topology.Alibaba: {
+		{topology.CLB, topology.TCP}:  checkOf(topology.TCP, 2, 5, 3, 3),
+		{topology.CLB, topology.UDP}:  checkOf(topology.UDP, 5, 10, 3, 3),
+		{topology.CLB, topology.HTTP}: httpCheck(checkOf(topology.HTTP, 2, 5, 3, 3), "HEAD", "200-399", ""),
+		{topology.NLB, topology.TCP}:  checkOf(topology.TCP, 5, 5, 2, 2),
+		{topology.NLB, topology.UDP}:  checkOf(topology.UDP, 5, 5, 2, 2),
+		{topology.NLB, topology.HTTP}: httpCheck(checkOf(topology.HTTP, 5, 5, 2, 2), "GET", "200-299", ""),
+		{topology.ALB, topology.TCP}:  checkOf(topology.TCP, 2, 5, 3, 3),
+		{topology.ALB, topology.HTTP}: httpCheck(checkOf(topology.HTTP, 2, 5, 3, 3), "HEAD", "200-299", ""),
+	},
+	topology.AWS: {
+		{topology.NLB, topology.TCP}:  checkOf(topology.TCP, 30, 10, 5, 2),
+		{topology.NLB, topology.HTTP}: httpCheck(checkOf(topology.HTTP, 30, 6, 5, 2), "GET", "200-399", awsAgent),
+		{topology.ALB, topology.HTTP}: httpCheck(checkOf(topology.HTTP, 30, 5, 5, 2), "GET", "200", awsAgent),
+	},
 	// No cloud says; what is usual.
-	{topology.RFC, topology.CLB, topology.TCP}:  checkOf(topology.TCP, 2, 5, 3, 3),
-	{topology.RFC, topology.CLB, topology.UDP}:  checkOf(topology.UDP, 5, 10, 3, 3),
-	{topology.RFC, topology.CLB, topology.HTTP}: httpCheck(checkOf(topology.HTTP, 2, 5, 3, 3), "GET", "200-399", ""),
+	topology.RFC: {
+		{topology.CLB, topology.TCP}:  checkOf(topology.TCP, 2, 5, 3, 3),
+		{topology.CLB, topology.UDP}:  checkOf(topology.UDP, 5, 10, 3, 3),
+		{topology.CLB, topology.HTTP}: httpCheck(checkOf(topology.HTTP, 2, 5, 3, 3), "GET", "200-399", ""),
+	},
 }
 
 const awsAgent = "ELB-HealthChecker/2.0"
 
 func checkOf(protocol topology.Protocol, interval, timeout time.Duration, healthy, unhealthy int) topology.HealthCheck {
-	return topology.HealthCheck{Protocol: protocol, Interval: interval * time.Second, Timeout: timeout * time.Second, Healthy: healthy, Unhealthy: unhealthy}
+	return topology.HealthCheck{Protocol: protocol, Interval: interval * time.Second, Timeout: timeout * time.Second,
+		Healthy: healthy, Unhealthy: unhealthy}
 }
 
 func httpCheck(check topology.HealthCheck, method string, codes topology.Codes, agent string) topology.HealthCheck {

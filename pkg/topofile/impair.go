@@ -26,10 +26,13 @@ func parseMegabits(text string, v *megabits) (hint string, err error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
-		return fmt.Sprintf("write a number of Mbit/s from %d to %d, or none", topology.MinMegabits, topology.MaxMegabits), fmt.Errorf("is %q, not a whole number", text)
+		hint = fmt.Sprintf("write a number of Mbit/s from %d to %d, or none", topology.MinMegabits,
+			topology.MaxMegabits)
+		return hint, fmt.Errorf("is %q, not a whole number", text)
 	}
 	if n != 0 && (n < topology.MinMegabits || n > topology.MaxMegabits) {
-		return fmt.Sprintf("write a number from %d to %d, or none", topology.MinMegabits, topology.MaxMegabits), fmt.Errorf("is %d, outside %d to %d", n, topology.MinMegabits, topology.MaxMegabits)
+		return fmt.Sprintf("write a number from %d to %d, or none", topology.MinMegabits, topology.MaxMegabits),
+			fmt.Errorf("is %d, outside %d to %d", n, topology.MinMegabits, topology.MaxMegabits)
 	}
 	*v = megabits(n)
 	return "", nil

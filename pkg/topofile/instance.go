@@ -56,7 +56,8 @@ func (b instanceBuilder) service(who string, in *topology.Instance, raw rawInsta
 		kinds++
 	}
 	if kinds != 1 {
-		b.problem(raw.Node, "write one of http, echo, tcp, udp and command for each service", "%s: a service has %d kinds", who, kinds)
+		b.problem(raw.Node, "write one of http, echo, tcp, udp and command for each service",
+			"%s: a service has %d kinds", who, kinds)
 		return
 	}
 	if s.Kind == "command" || s.Kind == "echo" {
@@ -69,7 +70,8 @@ func (b instanceBuilder) service(who string, in *topology.Instance, raw rawInsta
 		b.problem(raw.Command.Node, "name a program", "%s: the command is empty", who)
 	}
 	if other := sharedPort(in.Services, s); other != "" {
-		b.problem(raw.Node, "give one of them another port", "%s: services %s and %s want the same port %d", who, other, s.Kind, s.Port)
+		b.problem(raw.Node, "give one of them another port",
+			"%s: services %s and %s want the same port %d", who, other, s.Kind, s.Port)
 	}
 	in.Services = append(in.Services, s)
 }

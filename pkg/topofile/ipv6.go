@@ -25,7 +25,8 @@ func parseIPv6Addr(text string, v *ipv6Addr) (hint string, err error) {
 func parseIPv6Block(text string, v *ipv6Block) (hint string, err error) {
 	block, err := netip.ParsePrefix(text)
 	if err != nil || !block.Addr().Is6() || block.Addr().Is4In6() {
-		return "write an address, a slash and a mask, such as 2001:db8:1::/64", fmt.Errorf("is %q, not an IPv6 CIDR block", text)
+		return "write an address, a slash and a mask, such as 2001:db8:1::/64",
+			fmt.Errorf("is %q, not an IPv6 CIDR block", text)
 	}
 	*v = ipv6Block(block)
 	return "", nil

@@ -19,9 +19,13 @@ func (b listenerBuilder) listener(who string, lb *topology.LoadBalancer, raw raw
 	if raw.Node == nil {
 		return
 	}
-	l := topology.Listener{Protocol: topology.Protocol(raw.Protocol.V), Port: uint16(raw.Port.V), ServerGroup: raw.ServerGroup.V, ProxyProtocol: raw.ProxyProtocol.V}
+	l := topology.Listener{
+		Protocol: topology.Protocol(raw.Protocol.V), Port: uint16(raw.Port.V),
+		ServerGroup: raw.ServerGroup.V, ProxyProtocol: raw.ProxyProtocol.V,
+	}
 	if l.ProxyProtocol != "" && lb.Type != topology.NLB {
-		b.problem(raw.ProxyProtocol.Node, "use an nlb", "%s is a %s, and only an nlb can tell servers who the consumer is", who, lb.Type)
+		b.problem(raw.ProxyProtocol.Node, "use an nlb",
+			"%s is a %s, and only an nlb can tell servers who the consumer is", who, lb.Type)
 	}
 	fits := b.fits(who, lb, raw)
 	if l.Protocol.IsHTTP() {
@@ -31,8 +35,10 @@ func (b listenerBuilder) listener(who string, lb *topology.LoadBalancer, raw raw
 		b.notHTTP(who, raw)
 	}
 	for _, other := range lb.Listeners {
-		if raw.Port.given() && raw.Protocol.given() && other.Protocol.Transport() == l.Protocol.Transport() && other.Port == l.Port {
-			b.problem(raw.Node, "give one of them another port", "%s: two listeners on %s port %d", who, l.Protocol, l.Port)
+		if raw.Port.given() && raw.Protocol.given() && other.Protocol.Transport() == l.Protocol.Transport() &&
+			other.Port == l.Port {
+			b.problem(raw.Node, "give one of them another port",
+				"%s: two listeners on %s port %d", who, l.Protocol, l.Port)
 		}
 	}
 	lb.Listeners = append(lb.Listeners, l)
@@ -53,10 +59,12 @@ func (b listenerBuilder) fits(who string, lb *topology.LoadBalancer, raw rawList
 		return true
 	}
 	if lb.Type == topology.ALB {
-		b.problem(raw.Protocol.Node, "write protocol: http or https, or type: nlb", "%s: an alb takes http and https, not %s", who, raw.Protocol.V)
+		b.problem(raw.Protocol.Node, "write protocol: http or https, or type: nlb",
+			"%s: an alb takes http and https, not %s", who, raw.Protocol.V)
 		return false
 	}
-	b.problem(raw.Protocol.Node, "write type: alb, or protocol: tcp", "%s: a listener for %s is an alb's, and its type is %s", who, raw.Protocol.V, lb.Type)
+	b.problem(raw.Protocol.Node, "write type: alb, or protocol: tcp",
+		"%s: a listener for %s is an alb's, and its type is %s", who, raw.Protocol.V, lb.Type)
 	return false
 }
 
@@ -70,7 +78,9 @@ func (b listenerBuilder) idleTimeout(who string, protocol topology.Protocol, v v
 	idle := b.span(who, "idle_timeout", v, otherwise, time.Second, 24*time.Hour)
 	least, most := b.can.Limits.TCPIdleMin, b.can.Limits.TCPIdleMax
 	if v.given() && protocol == topology.TCP && most > 0 && (idle < least || idle > most) {
-		b.warn(v.Node, "it is used as it is", "%s: idle_timeout %s is outside what %s takes, %s to %s", who, short(idle), b.plan.Cloud, short(least), short(most))
+		b.warn(v.Node, "it is used as it is",
+			"%s: idle_timeout %s is outside what %s takes, %s to %s",
+			who, short(idle), b.plan.Cloud, short(least), short(most))
 	}
 	return idle
 }
@@ -85,7 +95,8 @@ func (b listenerBuilder) notHTTP(who string, raw rawListener) {
 		{"forwarded", raw.Forwarded.Node}, {"certificates", raw.Certificates.Node},
 	} {
 		if key.node != nil && raw.Protocol.given() {
-			b.problem(key.node, "remove "+key.name, "%s: %s is for http and https listeners, and this one is for %s", who, key.name, raw.Protocol.V)
+			b.problem(key.node, "remove "+key.name,
+				"%s: %s is for http and https listeners, and this one is for %s", who, key.name, raw.Protocol.V)
 		}
 	}
 }
@@ -93,7 +104,8 @@ func (b listenerBuilder) notHTTP(who string, raw rawListener) {
 // http is what a listener of layer 7 has beyond the others.
 func (b listenerBuilder) http(who string, lb *topology.LoadBalancer, l *topology.Listener, raw rawListener) {
 	if n := raw.Certificates.Node; n != nil && l.Protocol == topology.HTTP {
-		b.problem(n, "write protocol: https, or remove certificates", "%s: certificates are for https listeners, and this one is for http", who)
+		b.problem(n, "write protocol: https, or remove certificates",
+			"%s: certificates are for https listeners, and this one is for http", who)
 	}
 	l.HTTP = &topology.HTTPListener{Forwarded: b.can.HTTP.Forwarded}
 	b.timeouts(who, l, raw)
@@ -101,12 +113,14 @@ func (b listenerBuilder) http(who string, lb *topology.LoadBalancer, l *topology
 		l.HTTP.Forwarded = b.forwarded(who, raw)
 	}
 	for _, c := range raw.Certificates.Items {
-		l.HTTP.Certificates = append(l.HTTP.Certificates, topology.CertificateFiles{Certificate: c.Certificate.V, Key: c.Key.V})
+		l.HTTP.Certificates = append(l.HTTP.Certificates,
+			topology.CertificateFiles{Certificate: c.Certificate.V, Key: c.Key.V})
 	}
 	for _, r := range raw.Rules.Items {
 		ruleBuilder{b.draft}.rule(who, lb, l, r)
 	}
-	slices.SortStableFunc(l.HTTP.Rules, func(a, b topology.ListenerRule) int { return cmp.Compare(a.Priority, b.Priority) })
+	slices.SortStableFunc(l.HTTP.Rules,
+		func(a, b topology.ListenerRule) int { return cmp.Compare(a.Priority, b.Priority) })
 }
 
 // timeouts takes any timeout from a second on, as idleTimeout does. AWS has
@@ -124,7 +138,8 @@ func (b listenerBuilder) timeouts(who string, l *topology.Listener, raw rawListe
 func (b listenerBuilder) timeout(who, key string, v value[time.Duration], otherwise, most time.Duration) time.Duration {
 	d := b.span(who, key, v, otherwise, time.Second, 24*time.Hour)
 	if most > 0 && d > most {
-		b.warn(v.Node, "it is used as it is", "%s: %s %s is outside what %s takes, 1s to %s", who, key, short(d), b.plan.Cloud, short(most))
+		b.warn(v.Node, "it is used as it is",
+			"%s: %s %s is outside what %s takes, 1s to %s", who, key, short(d), b.plan.Cloud, short(most))
 	}
 	return d
 }
@@ -136,7 +151,8 @@ func (b listenerBuilder) forwarded(who string, raw rawListener) []string {
 		switch {
 		case !v.given():
 		case !slices.Contains(known, v.V):
-			b.problem(v.Node, spell.Suggest(v.V, known), "%s: forwarded: there is no %q; there are %s", who, v.V, spell.List(known))
+			b.problem(v.Node, spell.Suggest(v.V, known),
+				"%s: forwarded: there is no %q; there are %s", who, v.V, spell.List(known))
 		case slices.Contains(out, v.V):
 			b.problem(v.Node, "remove it", "%s: forwarded: %s is named twice", who, v.V)
 		default:
@@ -159,23 +175,31 @@ func (b listenerBuilder) group(who string, lb *topology.LoadBalancer, l *topolog
 	}
 	if l.Protocol != "" && !slices.Contains(want, string(group.Protocol)) {
 		b.problem(ref.Node, fmt.Sprintf("use a server group with protocol: %s", spell.Either(want)),
-			"%s: listener %s port %d leads to server group %q, which is for %s", who, l.Protocol, l.Port, group.Name, group.Protocol)
+			"%s: listener %s port %d leads to server group %q, which is for %s",
+			who, l.Protocol, l.Port, group.Name, group.Protocol)
 	}
 	b.reachable(who, lb, *l, group, ref.Node)
 	if lb.VPC != "" && group.VPC != lb.VPC {
-		b.problem(ref.Node, "a load balancer serves its own vpc", "%s is in vpc %q, and server group %q in vpc %q", who, lb.VPC, group.Name, group.VPC)
+		b.problem(ref.Node, "a load balancer serves its own vpc",
+			"%s is in vpc %q, and server group %q in vpc %q", who, lb.VPC, group.Name, group.VPC)
 	}
 	if group.Persistence != nil && lb.Type == topology.ALB && !lb.CrossZone && !b.can.HTTP.Limits.PersistenceInZones {
-		b.problem(ref.Node, "write cross_zone: true, or remove the group's persistence", "%s: server group %q has persistence, which %s does not have where nodes keep to the servers of their zones", who, group.Name, b.plan.Cloud)
+		b.problem(ref.Node, "write cross_zone: true, or remove the group's persistence",
+			"%s: server group %q has persistence, which %s does not have where nodes keep to the servers of their zones",
+			who, group.Name, b.plan.Cloud)
 	}
 }
 
 // reachable notes servers that a load balancer has no NAT IP to reach.
-func (b listenerBuilder) reachable(who string, lb *topology.LoadBalancer, l topology.Listener, group *topology.ServerGroup, node *yaml.Node) {
+func (b listenerBuilder) reachable(
+	who string, lb *topology.LoadBalancer, l topology.Listener, group *topology.ServerGroup, node *yaml.Node,
+) {
 	switch {
 	case group.IPv6 && !lb.DualStack:
-		b.problem(node, "write ip_address_type: dualstack in it", "%s leads to server group %q, whose servers have IPv6, and is not dualstack", who, group.Name)
+		b.problem(node, "write ip_address_type: dualstack in it",
+			"%s leads to server group %q, whose servers have IPv6, and is not dualstack", who, group.Name)
 	case lb.DualStack && l.Protocol == topology.UDP && !group.IPv6 && b.can.IPv6ServersOfUDP:
-		b.problem(node, "use a server group with ip_address_type: ipv6", "%s is dualstack, and a udp listener of it needs servers with IPv6", who)
+		b.problem(node, "use a server group with ip_address_type: ipv6",
+			"%s is dualstack, and a udp listener of it needs servers with IPv6", who)
 	}
 }

@@ -34,7 +34,8 @@ func (b loadBalancerBuilder) balancer(e *entry[rawLoadBalancer]) {
 		b.problem(e.Value.Type.Node, "write type: nlb", "%s: cloud %s has no clb", who, b.plan.Cloud)
 	}
 	if lb.Type != topology.NLB && e.Value.IPAddressType.V == "dualstack" {
-		b.problem(e.Value.IPAddressType.Node, "use an nlb", "%s is of type %s, and only an nlb is dualstack", who, lb.Type)
+		b.problem(e.Value.IPAddressType.Node, "use an nlb",
+			"%s is of type %s, and only an nlb is dualstack", who, lb.Type)
 	}
 	if vpc := refer(b.draft, who, e.Value.VPC, b.plan.VPC); vpc != nil {
 		places := b.placed(who, e.Key, vpc, e.Value.Subnets)
@@ -50,7 +51,8 @@ func (b loadBalancerBuilder) balancer(e *entry[rawLoadBalancer]) {
 			}
 		}
 		if items := e.Value.Subnets.Items; lb.Type == topology.CLB && len(items) > 1 {
-			b.problem(items[1].Subnet.Node, "keep one subnet, or write type: nlb", "%s: a clb is in one zone, and this is its second subnet", who)
+			b.problem(items[1].Subnet.Node, "keep one subnet, or write type: nlb",
+				"%s: a clb is in one zone, and this is its second subnet", who)
 		}
 		b.zones(who, e, &lb)
 	}
@@ -58,7 +60,8 @@ func (b loadBalancerBuilder) balancer(e *entry[rawLoadBalancer]) {
 		listenerBuilder{b.draft}.listener(who, &lb, raw)
 	}
 	if n := e.Value.Listeners.Node; n != nil && len(e.Value.Listeners.Items) == 0 && n.Kind != yaml.MappingNode {
-		b.warn(n, "add one: {protocol: tcp, port: 80, server_group: ...}", "%s has no listeners and accepts nothing", who)
+		b.warn(n, "add one: {protocol: tcp, port: 80, server_group: ...}",
+			"%s has no listeners and accepts nothing", who)
 	}
 	b.plan.LoadBalancers = append(b.plan.LoadBalancers, lb)
 }
@@ -69,7 +72,8 @@ func (b loadBalancerBuilder) zones(who string, e *entry[rawLoadBalancer], lb *to
 	if n := len(e.Value.Subnets.Items); lb.Type != topology.ALB || n == 0 || n >= least || len(lb.Nodes) < n {
 		return
 	}
-	b.problem(e.Value.Subnets.Node, "add a subnet in another zone", "%s: an alb is in at least two zones, and this one is in %s alone", who, lb.Nodes[0].Zone)
+	b.problem(e.Value.Subnets.Node, "add a subnet in another zone",
+		"%s: an alb is in at least two zones, and this one is in %s alone", who, lb.Nodes[0].Zone)
 }
 
 // choose decides the addresses of all nodes.
@@ -124,7 +128,8 @@ func (b loadBalancerBuilder) leadsTo(balancer, alb string) bool {
 	lb, err := b.plan.LoadBalancer(balancer)
 	return err == nil && slices.ContainsFunc(lb.Listeners, func(l topology.Listener) bool {
 		group, err := b.plan.ServerGroup(l.ServerGroup)
-		return err == nil && slices.ContainsFunc(group.Servers, func(s topology.Server) bool { return s.Balancer == alb })
+		return err == nil &&
+			slices.ContainsFunc(group.Servers, func(s topology.Server) bool { return s.Balancer == alb })
 	})
 }
 

@@ -54,7 +54,9 @@ func (b natGatewayBuilder) gateway(e *entry[rawNATGateway]) {
 
 // cidr is the block of the gateway's NAT IPs: that of its subnet, or one
 // outside of the VPC.
-func (b natGatewayBuilder) cidr(who string, v value[netip.Prefix], vpc *topology.VPC, subnet *topology.Subnet) netip.Prefix {
+func (b natGatewayBuilder) cidr(
+	who string, v value[netip.Prefix], vpc *topology.VPC, subnet *topology.Subnet,
+) netip.Prefix {
 	if !v.given() {
 		return subnet.CIDR
 	}
@@ -62,27 +64,33 @@ func (b natGatewayBuilder) cidr(who string, v value[netip.Prefix], vpc *topology
 	switch {
 	case cidr == subnet.CIDR, !subnet.CIDR.IsValid(), !vpc.CIDR.IsValid():
 	case cidr.Overlaps(vpc.CIDR):
-		b.problem(v.Node, fmt.Sprintf("leave it out for that of the subnet, %s, or write a block outside of the vpc", subnet.CIDR),
+		b.problem(v.Node,
+			fmt.Sprintf("leave it out for that of the subnet, %s, or write a block outside of the vpc", subnet.CIDR),
 			"%s: nat_cidr %s overlaps vpc %q (%s)", who, cidr, vpc.Name, vpc.CIDR)
-	case cidr.Bits() < 16 || !slices.ContainsFunc(natBlocks, func(n netip.Prefix) bool { return derive.Contains(n, cidr) }):
+	case cidr.Bits() < 16 ||
+		!slices.ContainsFunc(natBlocks, func(n netip.Prefix) bool { return derive.Contains(n, cidr) }):
 		b.problem(v.Node, "use a block of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16 with a mask from /16 to /32",
 			"%s cannot have the nat_cidr %s", who, cidr)
 	}
 	for _, other := range b.plan.NATGateways {
 		if other.VPC == vpc.Name && other.CIDR.IsValid() && cidr != subnet.CIDR && cidr.Overlaps(other.CIDR) {
-			b.problem(v.Node, "the VPC has one route to it: give one of them another block", "%s: nat_cidr %s overlaps that of NAT gateway %q (%s)", who, cidr, other.Name, other.CIDR)
+			b.problem(v.Node, "the VPC has one route to it: give one of them another block",
+				"%s: nat_cidr %s overlaps that of NAT gateway %q (%s)", who, cidr, other.Name, other.CIDR)
 		}
 	}
 	return cidr
 }
 
-func (b natGatewayBuilder) ip(who string, ip value[netip.Addr], gw *topology.NATGateway, vpc *topology.VPC, subnet *topology.Subnet) {
+func (b natGatewayBuilder) ip(
+	who string, ip value[netip.Addr], gw *topology.NATGateway, vpc *topology.VPC, subnet *topology.Subnet,
+) {
 	if !ip.given() || !gw.CIDR.IsValid() {
 		return
 	}
 	switch other := b.taken[vpc.Name][ip.V]; {
 	case !gw.CIDR.Contains(ip.V):
-		b.problem(ip.Node, fmt.Sprintf("write an address of %s", gw.CIDR), "%s: nat ip %s is not in its NAT CIDR %s", who, ip.V, gw.CIDR)
+		b.problem(ip.Node, fmt.Sprintf("write an address of %s", gw.CIDR),
+			"%s: nat ip %s is not in its NAT CIDR %s", who, ip.V, gw.CIDR)
 		return
 	case gw.CIDR == subnet.CIDR:
 		b.address(who, ip, vpc, subnet)

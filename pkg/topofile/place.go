@@ -27,7 +27,8 @@ func (b *addresses) placed(who string, key *yaml.Node, vpc *topology.VPC, want p
 			continue
 		}
 		if clash := sameZone(out, subnet); clash != "" {
-			b.problem(p.Subnet.Node, "name one subnet for each zone", "%s: subnets %q and %q are both in zone %s", who, clash, subnet.Name, subnet.Zone)
+			b.problem(p.Subnet.Node, "name one subnet for each zone",
+				"%s: subnets %q and %q are both in zone %s", who, clash, subnet.Name, subnet.Zone)
 			continue
 		}
 		b.address(who, p.IP, vpc, subnet)
@@ -65,14 +66,16 @@ func (b *addresses) dualStack(who string, kind value[string], want placements, p
 	if kind.V != "dualstack" {
 		for _, p := range want.Items {
 			if p.IPv6.given() && !kind.Bad {
-				b.problem(p.IPv6.Node, "remove it, or write ip_address_type: dualstack", "%s has an ipv6 and is not dualstack", who)
+				b.problem(p.IPv6.Node, "remove it, or write ip_address_type: dualstack",
+					"%s has an ipv6 and is not dualstack", who)
 			}
 		}
 		return false
 	}
 	for _, p := range places {
 		if !p.subnet.IPv6CIDR.IsValid() && p.subnet.CIDR.IsValid() {
-			b.problem(kind.Node, "write an ipv6_cidr in the subnet", "%s is dualstack, and subnet %q has no ipv6_cidr", who, p.subnet.Name)
+			b.problem(kind.Node, "write an ipv6_cidr in the subnet",
+				"%s is dualstack, and subnet %q has no ipv6_cidr", who, p.subnet.Name)
 		}
 	}
 	return true

@@ -19,16 +19,19 @@ func (b privateNameBuilder) privateName(who string, v value[string], service str
 		return nil
 	}
 	if !b.can.PrivateDNS {
-		b.problem(v.Node, "write a private zone with a cname to the endpoint", "%s: endpoint services of %s have no private DNS name", who, b.plan.Cloud)
+		b.problem(v.Node, "write a private zone with a cname to the endpoint",
+			"%s: endpoint services of %s have no private DNS name", who, b.plan.Cloud)
 		return nil
 	}
 	p := &topology.PrivateName{Name: v.V, State: topology.PendingVerification}
 	if !topology.IsDomain(p.Domain()) || !strings.Contains(p.Domain(), ".") {
-		b.problem(v.Node, "write a name such as db.example.com or *.example.com", "%s: private_dns_name %q is not a domain name", who, v.V)
+		b.problem(v.Node, "write a name such as db.example.com or *.example.com",
+			"%s: private_dns_name %q is not a domain name", who, v.V)
 		return nil
 	}
 	p.TXTName = "_" + derive.Text(b.ids.Lab+"/private-dns-name/"+service, 20, derive.Alphanumeric) + "." + p.Domain()
-	p.TXTValue = "vpce:" + derive.Text(b.ids.Lab+"/private-dns-value/"+service, 20, derive.Alphanumeric+"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+	p.TXTValue = "vpce:" + derive.Text(b.ids.Lab+"/private-dns-value/"+service, 20,
+		derive.Alphanumeric+"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 	return p
 }
 
@@ -40,7 +43,8 @@ func (b privateNameBuilder) build() {
 			p.State = b.verify(p)
 			if p.State != topology.Verified {
 				b.warn(b.raw.Services.Entries[i].Value.PrivateDNSName.Node,
-					fmt.Sprintf("to verify it, give a public zone the TXT record %s with the text %s", p.TXTName, p.TXTValue),
+					fmt.Sprintf("to verify it, give a public zone the TXT record %s with the text %s",
+						p.TXTName, p.TXTValue),
 					"endpoint service %q: its private DNS name %s is %s", b.plan.Services[i].Name, p.Name, p.State)
 			}
 		}
@@ -91,16 +95,20 @@ func (b privateNameBuilder) use(ep *topology.Endpoint, v value[bool]) {
 	switch {
 	case p == nil:
 		b.problem(v.Node, fmt.Sprintf("add private_dns_name: to endpoint service %q, or remove it here", service.Name),
-			"%s: private DNS can't be enabled because endpoint service %q does not provide a private DNS name", who, service.Name)
+			"%s: private DNS can't be enabled because endpoint service %q does not provide a private DNS name",
+			who, service.Name)
 		return
 	case p.State != topology.Verified:
 		b.problem(v.Node, fmt.Sprintf("give a public zone the TXT record %s with the text %s", p.TXTName, p.TXTValue),
-			"%s: private DNS can't be enabled because endpoint service %q has not verified the private DNS name %s", who, service.Name, p.Name)
+			"%s: private DNS can't be enabled because endpoint service %q has not verified the private DNS name %s",
+			who, service.Name, p.Name)
 		return
 	}
 	for _, zone := range b.plan.DNSZones {
 		if zone.Domain == p.Domain() && slices.Contains(zone.VPCs, ep.VPC) {
-			b.problem(v.Node, "remove one of them", "%s: private DNS can't be enabled because private zone %q is %s in vpc %q already", who, zone.Name, zone.Domain, ep.VPC)
+			b.problem(v.Node, "remove one of them",
+				"%s: private DNS can't be enabled because private zone %q is %s in vpc %q already",
+				who, zone.Name, zone.Domain, ep.VPC)
 		}
 	}
 	for i := range b.plan.Endpoints {
@@ -108,8 +116,11 @@ func (b privateNameBuilder) use(ep *topology.Endpoint, v value[bool]) {
 		if other == ep {
 			break
 		}
-		if s, err := b.plan.Service(other.Service); err == nil && other.PrivateDNS && other.VPC == ep.VPC && s.PrivateName != nil && s.PrivateName.Domain() == p.Domain() {
-			b.problem(v.Node, "enable it for one of them", "%s: private DNS can't be enabled because endpoint %q has the domain %s in vpc %q already", who, other.Name, p.Domain(), ep.VPC)
+		if s, err := b.plan.Service(other.Service); err == nil && other.PrivateDNS && other.VPC == ep.VPC &&
+			s.PrivateName != nil && s.PrivateName.Domain() == p.Domain() {
+			b.problem(v.Node, "enable it for one of them",
+				"%s: private DNS can't be enabled because endpoint %q has the domain %s in vpc %q already",
+				who, other.Name, p.Domain(), ep.VPC)
 		}
 	}
 }

@@ -38,27 +38,33 @@ func (b quotaBuilder) build() {
 		zones := map[string]int{}
 		for _, r := range s.Resources {
 			zones[r.Zone]++
-			b.within(node, who, "has its "+ordinal(zones[r.Zone])+" load balancer in zone "+r.Zone, zones[r.Zone], q.ResourcesPerZone, "resources_per_zone")
+			b.within(node, who, "has its "+ordinal(zones[r.Zone])+" load balancer in zone "+r.Zone, zones[r.Zone],
+				q.ResourcesPerZone, "resources_per_zone")
 		}
 		if n := len(s.Resources); n > q.ResourcesPerService {
-			b.within(node, who, fmt.Sprintf("has %d load balancers", n), q.ResourcesPerService+1, q.ResourcesPerService, "resources_per_service")
+			b.within(node, who, fmt.Sprintf("has %d load balancers", n), q.ResourcesPerService+1,
+				q.ResourcesPerService, "resources_per_service")
 		}
 		if !s.Absent {
 			services[s.Account]++
-			b.within(node, who, fmt.Sprintf("is the %s of account %q", ordinal(services[s.Account]), s.Account), services[s.Account], q.ServicesPerAccount, "services_per_account")
+			b.within(node, who, fmt.Sprintf("is the %s of account %q", ordinal(services[s.Account]), s.Account),
+				services[s.Account], q.ServicesPerAccount, "services_per_account")
 		}
 	}
 	for i, e := range b.plan.Endpoints {
 		if !e.Absent {
 			endpoints[e.VPC]++
-			b.within(b.raw.Endpoints.Entries[i].Key, fmt.Sprintf("endpoint %q", e.Name), fmt.Sprintf("is the %s of vpc %q", ordinal(endpoints[e.VPC]), e.VPC), endpoints[e.VPC], q.EndpointsPerVPC, "endpoints_per_vpc")
+			node, who := b.raw.Endpoints.Entries[i].Key, fmt.Sprintf("endpoint %q", e.Name)
+			b.within(node, who, fmt.Sprintf("is the %s of vpc %q", ordinal(endpoints[e.VPC]), e.VPC),
+				endpoints[e.VPC], q.EndpointsPerVPC, "endpoints_per_vpc")
 		}
 	}
 }
 
 func (b quotaBuilder) within(node *yaml.Node, who, is string, n, limit int, key string) {
 	if limit > 0 && n == limit+1 {
-		b.problem(node, fmt.Sprintf("write quotas: {%s: %d} where yours is higher", key, n), "%s %s, and the quota is %d", who, is, limit)
+		b.problem(node, fmt.Sprintf("write quotas: {%s: %d} where yours is higher", key, n),
+			"%s %s, and the quota is %d", who, is, limit)
 	}
 }
 

@@ -38,7 +38,8 @@ func read(src *source, text []byte, into any) bool {
 	}
 	var second yaml.Node
 	if err := decoder.Decode(&second); err == nil {
-		src.problem(&second, "write one file for each lab", "a second document starts here, and a topology is one document")
+		src.problem(&second, "write one file for each lab",
+			"a second document starts here, and a topology is one document")
 	} else if !errors.Is(err, io.EOF) {
 		src.notYAML(err)
 	}
@@ -390,7 +391,8 @@ func (s *source) name(node *yaml.Node, path string, longest int) {
 	name := node.Value
 	switch {
 	case len(name) > longest:
-		s.problem(node, fmt.Sprintf("use at most %d characters", longest), "name %q%s has %d characters", name, inside(path), len(name))
+		s.problem(node, fmt.Sprintf("use at most %d characters", longest),
+			"name %q%s has %d characters", name, inside(path), len(name))
 	case !topology.IsName(name):
 		hint := "choose a name such as web-1"
 		if better := strings.ReplaceAll(strings.ToLower(name), "_", "-"); topology.IsName(better) {
@@ -412,7 +414,8 @@ func (s *sequence[T]) read(r *reader, node *yaml.Node, t tag) {
 		return
 	}
 	if node.Kind != yaml.SequenceNode {
-		r.problem(node, "write it in [ ], or as lines that start with -", "%s is %s, not a list", t.path, describe(node))
+		r.problem(node, "write it in [ ], or as lines that start with -",
+			"%s is %s, not a list", t.path, describe(node))
 		return
 	}
 	path := t.path
@@ -478,7 +481,8 @@ func parse(node *yaml.Node, t tag, into any) (hint string, err error) {
 		*v = strings.EqualFold(text, "true")
 	case *time.Duration:
 		if *v, err = time.ParseDuration(text); err != nil || *v < 0 {
-			return "write a number and a unit, such as 500ms, 5s or 15m", fmt.Errorf("is %s, not a duration", describe(node))
+			return "write a number and a unit, such as 500ms, 5s or 15m",
+				fmt.Errorf("is %s, not a duration", describe(node))
 		}
 	case *netip.Addr:
 		if *v, err = netip.ParseAddr(text); err != nil {
@@ -516,7 +520,8 @@ func parse(node *yaml.Node, t tag, into any) (hint string, err error) {
 func parseWord(text string, t tag) (hint string, err error) {
 	for _, l := range t.later {
 		if text == l {
-			return "write " + spell.Either(t.enum), fmt.Errorf("is %s, which is not supported yet; %s", text, areSupported(t.enum))
+			return "write " + spell.Either(t.enum),
+				fmt.Errorf("is %s, which is not supported yet; %s", text, areSupported(t.enum))
 		}
 	}
 	if len(t.enum) == 0 {
@@ -574,11 +579,13 @@ var portRange = regexp.MustCompile(`^[0-9]{1,5} ?[-:] ?[0-9]{1,5}$`)
 // parsePrefix keeps host bits, so that what the user wrote can be judged.
 func parsePrefix(text string, v *netip.Prefix) (hint string, err error) {
 	if addr, err := netip.ParseAddr(text); err == nil {
-		return fmt.Sprintf("write %s/%d for this address alone", addr, addr.BitLen()), fmt.Errorf("is %s, an address without a mask", text)
+		return fmt.Sprintf("write %s/%d for this address alone", addr, addr.BitLen()),
+			fmt.Errorf("is %s, an address without a mask", text)
 	}
 	p, err := netip.ParsePrefix(text)
 	if err != nil {
-		return "write an address, a slash and a mask from 0 to 32, such as 10.0.0.0/16", fmt.Errorf("is %q, not a CIDR block", text)
+		return "write an address, a slash and a mask from 0 to 32, such as 10.0.0.0/16",
+			fmt.Errorf("is %q, not a CIDR block", text)
 	}
 	if !p.Addr().Is4() {
 		return "use an IPv4 block; keys of IPv6 are called ipv6_cidr", fmt.Errorf("is %s, an IPv6 block", text)
@@ -663,6 +670,7 @@ func (p *placements) read(r *reader, node *yaml.Node, t tag) {
 			}
 		}
 	default:
-		r.problem(node, "write [NAME], or {NAME: {ip: ADDRESS}}", "%s is %s, not a list of subnets", t.path, describe(node))
+		r.problem(node, "write [NAME], or {NAME: {ip: ADDRESS}}",
+			"%s is %s, not a list of subnets", t.path, describe(node))
 	}
 }

@@ -19,7 +19,9 @@ func (b recordBuilder) record(who, domain string, raw rawRecord) topology.Record
 		r.Name = name + "." + domain
 		rest := strings.TrimPrefix(name, "*.")
 		if name != "*" && !topology.IsDomain(rest) || len(r.Name) > topology.MaxDomain {
-			b.problem(raw.Name.Node, "write a name such as db, *.apps or _mysql._tcp, without the domain, or @ for the domain itself", "%s is not a name below a domain", who)
+			b.problem(raw.Name.Node,
+				"write a name such as db, *.apps or _mysql._tcp, without the domain, or @ for the domain itself",
+				"%s is not a name below a domain", who)
 		}
 	}
 	for _, v := range raw.A.Items {
@@ -45,9 +47,12 @@ func (b recordBuilder) record(who, domain string, raw rawRecord) topology.Record
 	others := len(raw.A.Items) + len(raw.AAAA.Items) + len(raw.TXT.Items) + len(raw.SRV.Items)
 	switch {
 	case raw.CNAME.given() && others > 0:
-		b.problem(raw.CNAME.Node, "a name is either another one or has records of its own (RFC 1034, 3.6.2)", "%s has a cname and other records", who)
+		b.problem(raw.CNAME.Node, "a name is either another one or has records of its own (RFC 1034, 3.6.2)",
+			"%s has a cname and other records", who)
 	case raw.CNAME.given() && r.Name == domain:
-		b.problem(raw.CNAME.Node, "give the domain itself an address: it has SOA and NS records already (RFC 1034, 3.6.2)", "%s has a cname", who)
+		b.problem(raw.CNAME.Node,
+			"give the domain itself an address: it has SOA and NS records already (RFC 1034, 3.6.2)",
+			"%s has a cname", who)
 	case !raw.CNAME.given() && !raw.CNAME.Bad && others == 0:
 		b.problem(raw.Node, "add a:, aaaa:, cname:, txt: or srv:", "%s has nothing", who)
 	}
@@ -62,9 +67,11 @@ func (b recordBuilder) address(who string, r *topology.Record, v value[string], 
 	addr, err := netip.ParseAddr(text)
 	switch {
 	case err != nil:
-		b.problem(v.Node, "write an address, or a reference to one such as ${ep1.ip}", "%s: %q is not an IP address", who, v.V)
+		b.problem(v.Node, "write an address, or a reference to one such as ${ep1.ip}",
+			"%s: %q is not an IP address", who, v.V)
 	case addr.Is4() != four:
-		b.problem(v.Node, "IPv4 addresses stand in a:, IPv6 addresses in aaaa:", "%s: %s is of the other family", who, addr)
+		b.problem(v.Node, "IPv4 addresses stand in a:, IPv6 addresses in aaaa:",
+			"%s: %s is of the other family", who, addr)
 	default:
 		r.Addrs = append(r.Addrs, addr)
 	}
@@ -77,7 +84,8 @@ func (b recordBuilder) target(who, key string, v value[string]) string {
 	}
 	text = strings.ToLower(strings.TrimSuffix(text, "."))
 	if !topology.IsDomain(text) {
-		b.problem(v.Node, "write a whole name such as db.corp.example, or a reference such as ${ep1}", "%s: %s %q is not a domain name", who, key, v.V)
+		b.problem(v.Node, "write a whole name such as db.corp.example, or a reference such as ${ep1}",
+			"%s: %s %q is not a domain name", who, key, v.V)
 	}
 	return text
 }

@@ -21,11 +21,13 @@ func (b ruleBuilder) rule(who string, lb *topology.LoadBalancer, l *topology.Lis
 	who = fmt.Sprintf("%s: rule %d of %s port %d", who, raw.Priority.V, l.Protocol, l.Port)
 	bounds := b.can.HTTP.Limits
 	if raw.Priority.V > bounds.Priority {
-		b.problem(raw.Priority.Node, fmt.Sprintf("write a number from 1 to %d", bounds.Priority), "%s: priority %d is more than %s takes", who, raw.Priority.V, b.plan.Cloud)
+		b.problem(raw.Priority.Node, fmt.Sprintf("write a number from 1 to %d", bounds.Priority),
+			"%s: priority %d is more than %s takes", who, raw.Priority.V, b.plan.Cloud)
 	}
 	for _, other := range l.HTTP.Rules {
 		if raw.Priority.given() && other.Priority == raw.Priority.V {
-			b.problem(raw.Priority.Node, "give one of them another priority", "%s: another rule has the same priority", who)
+			b.problem(raw.Priority.Node, "give one of them another priority",
+				"%s: another rule has the same priority", who)
 		}
 	}
 	rule := topology.ListenerRule{
@@ -34,7 +36,8 @@ func (b ruleBuilder) rule(who string, lb *topology.LoadBalancer, l *topology.Lis
 		Paths:    b.patterns(who, "path", raw.Paths),
 	}
 	if raw.Hosts.Node == nil && raw.Paths.Node == nil {
-		b.problem(raw.Node, "add hosts: [...] or paths: [...]; what no rule is for goes to the listener's server group", "%s is for no host and no path", who)
+		b.problem(raw.Node, "add hosts: [...] or paths: [...]; what no rule is for goes to the listener's server group",
+			"%s is for no host and no path", who)
 	}
 	b.action(who, lb, l, &rule, raw)
 	l.HTTP.Rules = append(l.HTTP.Rules, rule)
@@ -63,7 +66,9 @@ func (b ruleBuilder) patterns(who, what string, raw sequence[value[string]]) []s
 	return out
 }
 
-func (b ruleBuilder) action(who string, lb *topology.LoadBalancer, l *topology.Listener, rule *topology.ListenerRule, raw rawListenerRule) {
+func (b ruleBuilder) action(
+	who string, lb *topology.LoadBalancer, l *topology.Listener, rule *topology.ListenerRule, raw rawListenerRule,
+) {
 	var actions []string
 	if raw.ServerGroup.given() {
 		actions = append(actions, "server_group")
@@ -72,12 +77,14 @@ func (b ruleBuilder) action(who string, lb *topology.LoadBalancer, l *topology.L
 	}
 	if f := raw.FixedResponse; f != nil {
 		actions = append(actions, "fixed_response")
-		rule.FixedResponse = &topology.FixedResponse{Status: f.Status.V, ContentType: f.ContentType.or("text/plain"), Body: f.Body.V}
+		rule.FixedResponse = &topology.FixedResponse{Status: f.Status.V, ContentType: f.ContentType.or("text/plain"),
+			Body: f.Body.V}
 		if f.Status.V/100 == 3 {
 			b.problem(f.Status.Node, "use redirect", "%s: fixed_response status %d is a redirect", who, f.Status.V)
 		}
 		if most := b.can.HTTP.Limits.FixedResponseBody; len(f.Body.V) > most {
-			b.problem(f.Body.Node, "write less", "%s: fixed_response body has %d bytes, and %d are possible", who, len(f.Body.V), most)
+			b.problem(f.Body.Node, "write less",
+				"%s: fixed_response body has %d bytes, and %d are possible", who, len(f.Body.V), most)
 		}
 	}
 	if raw.Redirect != nil {
@@ -95,16 +102,19 @@ func (b ruleBuilder) action(who string, lb *topology.LoadBalancer, l *topology.L
 
 func (b ruleBuilder) redirect(who string, raw *rawRedirect) *topology.Redirect {
 	r := &topology.Redirect{
-		Status: raw.Status.or(301), Protocol: topology.Protocol(raw.Protocol.V), Host: raw.Host.V, Port: uint16(raw.Port.V), Path: raw.Path.V, Query: raw.Query.V,
+		Status: raw.Status.or(301), Protocol: topology.Protocol(raw.Protocol.V), Host: raw.Host.V,
+		Port: uint16(raw.Port.V), Path: raw.Path.V, Query: raw.Query.V,
 	}
 	if !slices.Contains([]int{301, 302, 303, 307, 308}, r.Status) {
 		b.problem(raw.Status.Node, "write 301, 302, 303, 307 or 308", "%s: status %d is no redirect", who, r.Status)
 	}
 	if raw.Path.given() && !strings.HasPrefix(r.Path, "/") {
-		b.problem(raw.Path.Node, fmt.Sprintf("write %q", "/"+r.Path), "%s: redirect path %q does not begin with /", who, r.Path)
+		b.problem(raw.Path.Node, fmt.Sprintf("write %q", "/"+r.Path),
+			"%s: redirect path %q does not begin with /", who, r.Path)
 	}
 	if *r == (topology.Redirect{Status: r.Status}) && raw.Node != nil {
-		b.problem(raw.Node, "write another protocol, host, port, path or query", "%s: the redirect leads to where it comes from", who)
+		b.problem(raw.Node, "write another protocol, host, port, path or query",
+			"%s: the redirect leads to where it comes from", who)
 	}
 	return r
 }

@@ -98,7 +98,8 @@ func (value[T]) schema(t tag) *jsonschema.Schema {
 	case megabits:
 		s.Type = ""
 		s.AnyOf = []*jsonschema.Schema{
-			{Type: "integer", Minimum: jsonschema.Ptr(float64(topology.MinMegabits)), Maximum: jsonschema.Ptr(float64(topology.MaxMegabits))},
+			{Type: "integer", Minimum: jsonschema.Ptr(float64(topology.MinMegabits)),
+				Maximum: jsonschema.Ptr(float64(topology.MaxMegabits))},
 			{Enum: []any{0, "none"}},
 		}
 	case rate:
@@ -124,9 +125,10 @@ func (sequence[T]) schema(t tag) *jsonschema.Schema {
 
 func (named[T]) schema(t tag) *jsonschema.Schema {
 	return &jsonschema.Schema{
-		Type:                 "object",
-		Description:          t.doc,
-		PropertyNames:        &jsonschema.Schema{Pattern: topology.NamePattern, MaxLength: jsonschema.Ptr(topology.MaxName)},
+		Type:        "object",
+		Description: t.doc,
+		PropertyNames: &jsonschema.Schema{Pattern: topology.NamePattern,
+			MaxLength: jsonschema.Ptr(topology.MaxName)},
 		AdditionalProperties: schemaOf(reflect.TypeFor[T](), tag{}),
 	}
 }

@@ -62,7 +62,8 @@ func (b serverGroupBuilder) group(e *entry[rawServerGroup]) {
 		}
 		for _, other := range group.Servers {
 			if other.Name() == server.Name() && other.Port == server.Port && raw.Port.given() {
-				b.problem(raw.Node, "remove one of them", "%s: server %s port %d is named twice", who, server.Short(), server.Port)
+				b.problem(raw.Node, "remove one of them",
+					"%s: server %s port %d is named twice", who, server.Short(), server.Port)
 				break
 			}
 		}
@@ -114,7 +115,8 @@ func (b serverGroupBuilder) instance(who string, vpc *topology.VPC, ref value[st
 		}
 	}
 	if in, err := b.plan.Instance(ref.V); err == nil {
-		b.problem(ref.Node, "servers are in the vpc of their group", "%s: server %s is in vpc %q, and the group in vpc %q", who, ref.V, in.VPC, vpc.Name)
+		b.problem(ref.Node, "servers are in the vpc of their group",
+			"%s: server %s is in vpc %q, and the group in vpc %q", who, ref.V, in.VPC, vpc.Name)
 		return nil
 	}
 	known := spell.Names(vpc.Instances, func(i *topology.Instance) string { return i.Name })
@@ -130,7 +132,8 @@ func (b serverGroupBuilder) http(who string, group *topology.ServerGroup, raw ra
 			node *yaml.Node
 		}{{"persistence", nodeOf(raw.Persistence)}, {"keepalive", raw.Keepalive.Node}} {
 			if key.node != nil {
-				b.problem(key.node, "write protocol: http, or remove "+key.name, "%s: %s is for http and https groups, and this one is for %s", who, key.name, group.Protocol)
+				b.problem(key.node, "write protocol: http, or remove "+key.name,
+					"%s: %s is for http and https groups, and this one is for %s", who, key.name, group.Protocol)
 			}
 		}
 		return
@@ -148,19 +151,23 @@ func (b serverGroupBuilder) persistence(who string, raw *rawPersistence) *topolo
 	if p.Mode == "insert" {
 		p.Timeout = b.span(who, "persistence timeout", raw.Timeout, p.Timeout, time.Second, bounds.Persistence)
 		if raw.Cookie.given() {
-			b.problem(raw.Cookie.Node, "remove it, or write mode: rewrite", "%s: the cookie that is inserted is called %s", who, p.Cookie)
+			b.problem(raw.Cookie.Node, "remove it, or write mode: rewrite",
+				"%s: the cookie that is inserted is called %s", who, p.Cookie)
 		}
 		return &p
 	}
 	if !bounds.Rewrite {
-		b.problem(raw.Mode.Node, "write mode: insert", "%s: %s has no persistence that rewrites a cookie", who, b.plan.Cloud)
+		b.problem(raw.Mode.Node, "write mode: insert",
+			"%s: %s has no persistence that rewrites a cookie", who, b.plan.Cloud)
 	}
 	p.Cookie, p.Timeout, p.Renew = raw.Cookie.V, 0, false
 	if !isToken(p.Cookie) && !raw.Cookie.Bad {
-		b.problem(cmp.Or(raw.Cookie.Node, raw.Node), "write cookie: NAME, the cookie that the servers set", "%s: persistence by rewriting needs the name of a cookie", who)
+		b.problem(cmp.Or(raw.Cookie.Node, raw.Node), "write cookie: NAME, the cookie that the servers set",
+			"%s: persistence by rewriting needs the name of a cookie", who)
 	}
 	if raw.Timeout.given() {
-		b.problem(raw.Timeout.Node, "remove it: the server says how long its cookie lives", "%s: the timeout is of an inserted cookie", who)
+		b.problem(raw.Timeout.Node, "remove it: the server says how long its cookie lives",
+			"%s: the timeout is of an inserted cookie", who)
 	}
 	return &p
 }

@@ -32,7 +32,8 @@ func (b serviceBuilder) service(e *entry[rawEndpointService]) {
 		Absent:       !e.Value.Exists.or(true),
 	}
 	if s.ZoneAffinity && !b.can.ZoneAffinity {
-		b.problem(e.Value.ZoneAffinity.Node, "remove it, and use the zone's name where the zone matters", "%s: names of %s endpoints have no zone affinity", who, b.plan.Cloud)
+		b.problem(e.Value.ZoneAffinity.Node, "remove it, and use the zone's name where the zone matters",
+			"%s: names of %s endpoints have no zone affinity", who, b.plan.Cloud)
 	}
 	s.PrivateName = privateNameBuilder{b.draft}.privateName(who, e.Value.PrivateDNSName, e.Name)
 	offers := b.offered(who, e.Value.Resources)
@@ -57,12 +58,15 @@ func (b serviceBuilder) offered(who string, refs sequence[value[string]]) []*top
 		switch {
 		case o == nil:
 		case slices.ContainsFunc(out, func(other *topology.Offer) bool { return other.Name == o.Name }):
-			b.problem(ref.Node, "remove it: a "+o.Kind+" is offered in all of its zones", "%s: %s %q is named twice", who, o.Kind, o.Name)
+			b.problem(ref.Node, "remove it: a "+o.Kind+" is offered in all of its zones",
+				"%s: %s %q is named twice", who, o.Kind, o.Name)
 		case len(out) > 0 && o.Phrase != out[0].Phrase && o.Phrase != "" && out[0].Phrase != "":
-			b.problem(ref.Node, "make a service for each type", "%s: %q is %s, and %q %s", who, o.Name, o.Phrase, out[0].Name, out[0].Phrase)
+			b.problem(ref.Node, "make a service for each type",
+				"%s: %q is %s, and %q %s", who, o.Name, o.Phrase, out[0].Name, out[0].Phrase)
 		case o.Type == topology.ALB && !b.can.OfferALB:
 			// AWS PrivateLink guide, "Create a service powered by AWS PrivateLink".
-			b.problem(ref.Node, "offer an nlb", "%s: load balancer %q is an alb, and at %s a service offers nlbs", who, o.Name, b.plan.Cloud)
+			b.problem(ref.Node, "offer an nlb",
+				"%s: load balancer %q is an alb, and at %s a service offers nlbs", who, o.Name, b.plan.Cloud)
 		default:
 			out = append(out, o)
 		}
@@ -87,7 +91,8 @@ func (b serviceBuilder) ownerOf(who string, e *entry[rawEndpointService], offers
 			owner = vpc.Account
 		}
 		if vpc.Account != owner {
-			b.problem(e.Value.Resources.Items[i].Node, "a service offers what its owner has", "%s of account %q offers %s %q, which belongs to account %q", who, owner, o.Kind, o.Name, vpc.Account)
+			b.problem(e.Value.Resources.Items[i].Node, "a service offers what its owner has",
+				"%s of account %q offers %s %q, which belongs to account %q", who, owner, o.Kind, o.Name, vpc.Account)
 		}
 	}
 	return owner

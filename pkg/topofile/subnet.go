@@ -39,7 +39,8 @@ func (b subnetBuilder) subnet(vpc *topology.VPC, e *entry[rawSubnet]) {
 func (b subnetBuilder) zone(who string, zone value[string]) {
 	b.name(zone.Node, who, topology.MaxZone)
 	if b.can.RegionalZone && b.plan.Region != "" && !strings.HasPrefix(zone.V, b.plan.Region) {
-		b.warn(zone.Node, "zones of a region begin with its name", "%s: zone %s does not look like one of region %s", who, zone.V, b.plan.Region)
+		b.warn(zone.Node, "zones of a region begin with its name",
+			"%s: zone %s does not look like one of region %s", who, zone.V, b.plan.Region)
 	}
 }
 
@@ -52,7 +53,8 @@ func (b subnetBuilder) block(who string, node *yaml.Node, vpc *topology.VPC, cid
 	}
 	for _, other := range vpc.Subnets {
 		if other.CIDR.IsValid() && other.CIDR.Overlaps(cidr) {
-			b.problem(node, "subnets of one vpc must not overlap", "%s: cidr %s overlaps subnet %q (%s)", who, cidr, other.Name, other.CIDR)
+			b.problem(node, "subnets of one vpc must not overlap",
+				"%s: cidr %s overlaps subnet %q (%s)", who, cidr, other.Name, other.CIDR)
 			return
 		}
 	}
@@ -68,18 +70,22 @@ func (b subnetBuilder) ipv6(who string, vpc *topology.VPC, subnet *topology.Subn
 		if b.wroteIPv6(vpc.Name) {
 			return // something was said about it
 		}
-		b.problem(v.Node, fmt.Sprintf("write ipv6_cidr: %s in vpc %s", netip.PrefixFrom(block.Addr(), 56).Masked(), vpc.Name), "%s has an ipv6_cidr, and vpc %q has none", who, vpc.Name)
+		b.problem(v.Node,
+			fmt.Sprintf("write ipv6_cidr: %s in vpc %s", netip.PrefixFrom(block.Addr(), 56).Masked(), vpc.Name),
+			"%s has an ipv6_cidr, and vpc %q has none", who, vpc.Name)
 		return
 	case block.Bits() != subnetIPv6:
 		b.problem(v.Node, "use a mask of /64", "%s: ipv6_cidr %s has a mask that no subnet has", who, block)
 		return
 	case !derive.Contains(vpc.IPv6CIDR, block):
-		b.problem(v.Node, fmt.Sprintf("give the subnet a part of %s", vpc.IPv6CIDR), "%s: ipv6_cidr %s is not inside vpc %q (%s)", who, block, vpc.Name, vpc.IPv6CIDR)
+		b.problem(v.Node, fmt.Sprintf("give the subnet a part of %s", vpc.IPv6CIDR),
+			"%s: ipv6_cidr %s is not inside vpc %q (%s)", who, block, vpc.Name, vpc.IPv6CIDR)
 		return
 	}
 	for _, other := range vpc.Subnets {
 		if other.IPv6CIDR == block {
-			b.problem(v.Node, "subnets of one vpc must not overlap", "%s: ipv6_cidr %s is that of subnet %q", who, block, other.Name)
+			b.problem(v.Node, "subnets of one vpc must not overlap",
+				"%s: ipv6_cidr %s is that of subnet %q", who, block, other.Name)
 			return
 		}
 	}

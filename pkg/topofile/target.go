@@ -14,7 +14,9 @@ import (
 // target is what a server of a group is: an instance, an address, or an alb.
 // It is nil where something is wrong with it, and of an alb, whose nodes are
 // known later.
-func (b serverGroupBuilder) target(who string, group *topology.ServerGroup, vpc *topology.VPC, raw rawServer) *topology.Server {
+func (b serverGroupBuilder) target(
+	who string, group *topology.ServerGroup, vpc *topology.VPC, raw rawServer,
+) *topology.Server {
 	server := topology.Server{Port: uint16(raw.Port.V), Weight: raw.Weight.or(100)}
 	if !b.oneTarget(who, raw) || vpc == nil {
 		return nil
@@ -27,7 +29,8 @@ func (b serverGroupBuilder) target(who string, group *topology.ServerGroup, vpc 
 		}
 		server.Instance, server.Zone = in.Ref(), in.Zone
 		if subnet, err := vpc.Subnet(in.Subnet); err == nil && group.IPv6 && !subnet.IPv6CIDR.IsValid() {
-			b.problem(raw.Instance.Node, "write an ipv6_cidr in subnet "+subnet.Name, "%s: server %s has no IPv6 address", who, raw.Instance.V)
+			b.problem(raw.Instance.Node, "write an ipv6_cidr in subnet "+subnet.Name,
+				"%s: server %s has no IPv6 address", who, raw.Instance.V)
 		}
 	case raw.IP.given():
 		subnet := b.subnet(who, group, vpc, raw.IP)
@@ -70,9 +73,12 @@ func (b serverGroupBuilder) oneTarget(who string, raw rawServer) bool {
 // may be of something that is not in the file. Both clouds take addresses of
 // other VPCs too, which are reached over a peering or a transit router; a lab
 // has neither.
-func (b serverGroupBuilder) subnet(who string, group *topology.ServerGroup, vpc *topology.VPC, ip value[netip.Addr]) *topology.Subnet {
+func (b serverGroupBuilder) subnet(
+	who string, group *topology.ServerGroup, vpc *topology.VPC, ip value[netip.Addr],
+) *topology.Subnet {
 	if group.IPv6 {
-		b.problem(ip.Node, "name its instance", "%s: a server with an ip has an IPv4 address, and the group is for ipv6", who)
+		b.problem(ip.Node, "name its instance",
+			"%s: a server with an ip has an IPv4 address, and the group is for ipv6", who)
 		return nil
 	}
 	if subnet := vpc.SubnetOf(ip.V); subnet != nil {
@@ -104,34 +110,44 @@ func (b serverGroupBuilder) targetALB(group *topology.ServerGroup, all rawServer
 	}
 	name := balancer.Name
 	if !b.can.ALBTargets {
-		b.problem(raw.LoadBalancer.Node, "name instances", "%s: load balancer %q is its server, and %s has no such groups", who, name, b.plan.Cloud)
+		b.problem(raw.LoadBalancer.Node, "name instances",
+			"%s: load balancer %q is its server, and %s has no such groups", who, name, b.plan.Cloud)
 		return
 	}
 	if user := b.balancerOf[group.Name]; user != "" && user != topology.NLB {
-		b.problem(raw.LoadBalancer.Node, "name instances", "%s: load balancer %q is its server, which only a group of an nlb can have", who, name)
+		b.problem(raw.LoadBalancer.Node, "name instances",
+			"%s: load balancer %q is its server, which only a group of an nlb can have", who, name)
 		return
 	}
 	if balancer.Type != topology.ALB {
-		b.problem(raw.LoadBalancer.Node, "name an alb", "%s: load balancer %q is a server and of type %s, and an alb can be one", who, name, balancer.Type)
+		b.problem(raw.LoadBalancer.Node, "name an alb",
+			"%s: load balancer %q is a server and of type %s, and an alb can be one", who, name, balancer.Type)
 		return
 	}
 	if len(all.Servers.Items) > 1 {
-		b.problem(all.Servers.Node, "keep the alb alone", "%s: an alb is one of several servers, and must be the only one", who)
+		b.problem(all.Servers.Node, "keep the alb alone",
+			"%s: an alb is one of several servers, and must be the only one", who)
 	}
 	if group.Protocol != topology.TCP {
-		b.problem(all.Protocol.Node, "write protocol: tcp", "%s: its server is an alb, and its protocol %s", who, group.Protocol)
+		b.problem(all.Protocol.Node, "write protocol: tcp",
+			"%s: its server is an alb, and its protocol %s", who, group.Protocol)
 	}
 	if balancer.VPC != group.VPC {
-		b.problem(raw.LoadBalancer.Node, "use an alb of vpc "+group.VPC, "%s is in vpc %q, and load balancer %q in vpc %q", who, group.VPC, name, balancer.VPC)
+		b.problem(raw.LoadBalancer.Node, "use an alb of vpc "+group.VPC,
+			"%s is in vpc %q, and load balancer %q in vpc %q", who, group.VPC, name, balancer.VPC)
 	}
 	if group.HealthCheck.Protocol != topology.HTTP {
-		b.problem(all.HealthCheck.Protocol.Node, "write protocol: http", "%s: its server is an alb, which is probed by http", who)
+		b.problem(all.HealthCheck.Protocol.Node, "write protocol: http",
+			"%s: its server is an alb, which is probed by http", who)
 	}
-	if !slices.ContainsFunc(balancer.Listeners, func(l topology.Listener) bool { return l.Port == uint16(raw.Port.V) }) {
-		b.problem(raw.Port.Node, "write the port of one of its listeners", "%s: load balancer %q has no listener on port %d", who, name, raw.Port.V)
+	if !slices.ContainsFunc(balancer.Listeners,
+		func(l topology.Listener) bool { return l.Port == uint16(raw.Port.V) }) {
+		b.problem(raw.Port.Node, "write the port of one of its listeners",
+			"%s: load balancer %q has no listener on port %d", who, name, raw.Port.V)
 	}
 	if b.tellsConsumer(group.Name) {
-		b.problem(raw.LoadBalancer.Node, "remove proxy_protocol from the listener", "%s: an alb cannot read the PROXY protocol headers that a listener sends it", who)
+		b.problem(raw.LoadBalancer.Node, "remove proxy_protocol from the listener",
+			"%s: an alb cannot read the PROXY protocol headers that a listener sends it", who)
 	}
 	for i := range balancer.Nodes {
 		group.Servers = append(group.Servers, topology.Server{

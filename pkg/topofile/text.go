@@ -21,7 +21,8 @@ func (b *draft) expanded(who string, v value[string]) string {
 		}
 		var missing *topology.NotFoundError
 		if errors.As(err, &missing) {
-			b.problem(b.within(v.Node, err.Text), spell.Suggest(missing.Name, missing.Known), "%s: %s: there is no %s %q", who, err.Text, missing.Kind, missing.Name)
+			b.problem(b.within(v.Node, err.Text), spell.Suggest(missing.Name, missing.Known),
+				"%s: %s: there is no %s %q", who, err.Text, missing.Kind, missing.Name)
 		} else {
 			b.problem(b.within(v.Node, err.Text), "", "%s: %s", who, err)
 		}

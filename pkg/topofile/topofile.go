@@ -62,7 +62,8 @@ func Read(name string, from io.Reader) (*topology.Plan, error) {
 // error is Problems, in the order of the file.
 func Parse(name string, text []byte) (*topology.Plan, error) {
 	if len(text) > MaxSize {
-		return nil, Problems{{File: name, Message: fmt.Sprintf("the file has more than %d bytes, the most that a topology may have", MaxSize)}}
+		message := fmt.Sprintf("the file has more than %d bytes, the most that a topology may have", MaxSize)
+		return nil, Problems{{File: name, Message: message}}
 	}
 	return planOf(name, text)
 }

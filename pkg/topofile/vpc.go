@@ -48,7 +48,8 @@ func (b vpcBuilder) vpc(e *entry[rawVPC]) {
 		}
 	}
 	b.upstreams(who, &vpc, e.Value.DNSUpstreams)
-	if n := e.Value.Subnets.Node; n != nil && isNull(n) || n != nil && n.Kind == yaml.MappingNode && len(n.Content) == 0 {
+	if n := e.Value.Subnets.Node; n != nil && isNull(n) || n != nil && n.Kind == yaml.MappingNode &&
+		len(n.Content) == 0 {
 		b.problem(n, "add one: vsw1: {zone: "+b.plan.Region+"a, cidr: 10.0.0.0/24}", "%s has no subnets", who)
 	}
 	each(b.draft, "subnet "+e.Name+"/", e.Value.Subnets.Entries, func(s *entry[rawSubnet]) {
@@ -64,7 +65,8 @@ func (b vpcBuilder) vpc(e *entry[rawVPC]) {
 func (b vpcBuilder) block(who string, node *yaml.Node, cidr netip.Prefix) bool {
 	for _, f := range b.can.Limits.Forbidden {
 		if f.Overlaps(cidr) {
-			b.problem(node, "use a block of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16", "%s: cidr %s overlaps %s, which a vpc cannot have", who, cidr, f)
+			b.problem(node, "use a block of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16",
+				"%s: cidr %s overlaps %s, which a vpc cannot have", who, cidr, f)
 			return false
 		}
 	}
@@ -72,7 +74,9 @@ func (b vpcBuilder) block(who string, node *yaml.Node, cidr netip.Prefix) bool {
 		return false
 	}
 	if cidr.Bits() < b.can.Limits.VPCUsual {
-		b.warn(node, fmt.Sprintf("a mask from /%d to /%d is what %s recommends", b.can.Limits.VPCUsual, b.can.Limits.VPCNarrowest, b.plan.Cloud),
+		b.warn(node,
+			fmt.Sprintf("a mask from /%d to /%d is what %s recommends", b.can.Limits.VPCUsual,
+				b.can.Limits.VPCNarrowest, b.plan.Cloud),
 			"%s: cidr %s is wider than usual", who, cidr)
 	}
 	return true
@@ -90,9 +94,11 @@ func (b vpcBuilder) ipv6(who string, v value[ipv6Block]) netip.Prefix {
 	}
 	switch {
 	case !usable:
-		b.problem(v.Node, "use a block of 2000::/3 or fc00::/7, such as 2001:db8:1::/56", "%s: ipv6_cidr %s is not for networks", who, block)
+		b.problem(v.Node, "use a block of 2000::/3 or fc00::/7, such as 2001:db8:1::/56",
+			"%s: ipv6_cidr %s is not for networks", who, block)
 	case block.Bits() < widestIPv6 || block.Bits() > narrowestIPv6:
-		b.problem(v.Node, fmt.Sprintf("use a mask from /%d to /%d, such as /56", widestIPv6, narrowestIPv6), "%s: ipv6_cidr %s has a mask that no vpc has", who, block)
+		b.problem(v.Node, fmt.Sprintf("use a mask from /%d to /%d, such as /56", widestIPv6, narrowestIPv6),
+			"%s: ipv6_cidr %s has a mask that no vpc has", who, block)
 	default:
 		return block
 	}
@@ -106,9 +112,12 @@ func (b vpcBuilder) upstreams(who string, vpc *topology.VPC, refs sequence[value
 		switch {
 		case !v.given():
 		case slices.Contains(vpc.Resolvers, v.V):
-			b.problem(v.Node, "name an instance that runs a DNS server", "%s: dns_upstreams: %s is the resolver itself", who, v.V)
+			b.problem(v.Node, "name an instance that runs a DNS server",
+				"%s: dns_upstreams: %s is the resolver itself", who, v.V)
 		case vpc.CIDR.IsValid() && !vpc.CIDR.Contains(v.V):
-			b.problem(v.Node, "no VPC has a way out of the lab: name an instance that runs a DNS server, or an endpoint's address", "%s: dns_upstreams: %s is not in it (%s)", who, v.V, vpc.CIDR)
+			b.problem(v.Node,
+				"no VPC has a way out of the lab: name an instance that runs a DNS server, or an endpoint's address",
+				"%s: dns_upstreams: %s is not in it (%s)", who, v.V, vpc.CIDR)
 		default:
 			vpc.Upstreams = append(vpc.Upstreams, v.V)
 		}

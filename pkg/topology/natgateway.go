@@ -29,9 +29,10 @@ func FreeNATPort(key string, taken func(uint16) bool) uint16 {
 // none.
 func (p *Plan) FreeNATIP(g *NATGateway, taken func(netip.Addr) bool) (netip.Addr, bool) {
 	low, top := p.natReserve(g)
-	return derive.Address(g.CIDR, low, top, fmt.Sprintf("%s/nat/%s/%d", p.Name, g.Name, len(g.NATIPs)), func(addr netip.Addr) bool {
-		return p.addressOf(g.VPC, addr) != "" || taken(addr)
-	})
+	return derive.Address(g.CIDR, low, top, fmt.Sprintf("%s/nat/%s/%d", p.Name, g.Name, len(g.NATIPs)),
+		func(addr netip.Addr) bool {
+			return p.addressOf(g.VPC, addr) != "" || taken(addr)
+		})
 }
 
 // natReserve is how many addresses at both ends of the NAT CIDR are kept: those

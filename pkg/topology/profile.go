@@ -41,7 +41,7 @@ type Profile struct {
 	// What load balancers and server groups can do.
 	CLB               bool                      // there are CLBs
 	Scheduler         Scheduler                 // of a server group of layer 4, unless it says otherwise
-	FailOpen          map[LoadBalancerType]bool // groups of which type take sessions where no server is healthy; "": of none
+	FailOpen          map[LoadBalancerType]bool // whose groups take sessions where no server is healthy; "": of none
 	UDPChecks         bool                      // UDP groups are probed by UDP
 	HeaderInChecks    bool                      // probes have a PROXY header where sessions have one
 	HeaderNamesVPC    bool                      // a PROXY header names the VPC and the service beside the endpoint
@@ -326,7 +326,8 @@ var profiles = map[Cloud]Profile{
 		// No RFC says where a network's DNS server is; that of Alibaba Cloud.
 		Resolvers: []netip.Addr{netip.MustParseAddr("100.100.2.136"), netip.MustParseAddr("100.100.2.138")},
 		Limits: Limits{
-			VPCWidest: 8, VPCUsual: 8, VPCNarrowest: 29, SubnetWidest: 8, SubnetNarrowest: 29, Forbidden: specialAndShared,
+			VPCWidest: 8, VPCUsual: 8, VPCNarrowest: 29, SubnetWidest: 8, SubnetNarrowest: 29,
+			Forbidden: specialAndShared,
 		},
 		// What a cloud can do and no RFC forbids.
 		DenyRules:         true,

@@ -86,7 +86,8 @@ func (p *Plan) Lookup(ref string) (string, error) {
 	case isGateway == nil && !zoned && address:
 		return addressText(gateway.ENI.IP), nil
 	case isGateway == nil:
-		return "", fmt.Errorf("NAT gateway %q has an address and no domain name: write %s.ip", gateway.Name, gateway.Name)
+		return "",
+			fmt.Errorf("NAT gateway %q has an address and no domain name: write %s.ip", gateway.Name, gateway.Name)
 	}
 	instance, err := p.Instance(name)
 	var missing *NotFoundError
@@ -135,7 +136,8 @@ func (p *Plan) lookupIPv6(path string) (string, error) {
 		addr = in.IPv6
 		if vpc, err := p.VPC(in.VPC); err == nil {
 			if subnet, err := vpc.Subnet(in.Subnet); err == nil && !subnet.IPv6CIDR.IsValid() {
-				return "", fmt.Errorf("instance %q has no IPv6 address: write an ipv6_cidr in subnet %s", name, subnet.Name)
+				return "",
+					fmt.Errorf("instance %q has no IPv6 address: write an ipv6_cidr in subnet %s", name, subnet.Name)
 			}
 		}
 	}
