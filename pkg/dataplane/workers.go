@@ -14,6 +14,9 @@ import (
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
+// MaxWorkers leaves each a thousand NAT ports for a target.
+const MaxWorkers = 64
+
 // Workers are engines that run side by side, each with a shard of the sessions
 // and a driver of its own. They have what an Engine has, and tell of all of
 // them together. A bandwidth, and everything else that Shaping does, is that of
@@ -36,8 +39,26 @@ type WorkerStats struct {
 	Refused    uint64 // of those, dropped because that one had too many to do
 }
 
-// newWorkers makes a worker for each driver. cfg is for all together; its Driver
-// is not used.
+// CheckWorkers says whether there can be n workers.
+func CheckWorkers(n int) error {
+	if n < 1 || n > MaxWorkers || n&(n-1) != 0 {
+		return fmt.Errorf("%d workers: want 1, 2, 4, ... up to %d", n, MaxWorkers)
+	}
+	return nil
+}
+
+// NewWorkers makes a worker for each driver, of which there are as many as
+// CheckWorkers allows. cfg is for all together; its Driver is not used. When it
+// fails the drivers stay the caller's.
+func NewWorkers(cfg EngineConfig, drivers ...Driver) (*Workers, error) {
+	if err := CheckWorkers(len(drivers)); err != nil {
+		return nil, err
+	}
+	return newWorkers(cfg, drivers, nil)
+}
+
+// newWorkers is NewWorkers with steer, which tells the kernel which worker gets
+// a frame.
 func newWorkers(cfg EngineConfig, drivers []Driver, steer func(*fullnat.Config) error) (*Workers, error) {
 	w := &Workers{steer: steer}
 	n := len(drivers)

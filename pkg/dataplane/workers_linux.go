@@ -12,9 +12,6 @@ import (
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
-// MaxWorkers leaves each a thousand NAT ports for a target.
-const MaxWorkers = 64
-
 // RingWorkers are Workers over rings of one network namespace.
 type RingWorkers struct {
 	*Workers
@@ -58,14 +55,6 @@ func OpenWorkers(ring RingConfig, engine EngineConfig, n int) (*RingWorkers, err
 		return nil, closeAll(err)
 	}
 	return w, nil
-}
-
-// CheckWorkers says whether there can be n workers.
-func CheckWorkers(n int) error {
-	if n < 1 || n > MaxWorkers || n&(n-1) != 0 {
-		return fmt.Errorf("%d workers: want 1, 2, 4, ... up to %d", n, MaxWorkers)
-	}
-	return nil
 }
 
 // SetENIs is as that of a Ring.
