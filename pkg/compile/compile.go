@@ -183,7 +183,8 @@ func (c *compiler) link(ep topology.Endpoint, zone topology.EndpointZone, balanc
 	if node.Proxy != nil {
 		c.toProxy(&link, node, listener)
 	} else {
-		choose := c.pick(name, listener.ServerGroup, ServersOf(balancer, node.Zone))
+		group := c.plan.MustServerGroup(listener.ServerGroup)
+		choose := c.pick(name, group.Name, ServersOf(balancer, group, node.Zone))
 		link.Pick, link.Ended = choose.Pick, choose.Ended
 	}
 	finish(&link)
@@ -274,11 +275,11 @@ func (c *compiler) resource(service, zone, pinned string) (*topology.LoadBalance
 	return nil, nil
 }
 
-// ServersOf is the zone whose servers the node in a zone may pick, or "" for all:
+// ServersOf is the zone whose servers of a group the node in a zone may pick, or "" for all:
 // without cross-zone balancing only its own. A CLB has one node and serves its
 // whole VPC.
-func ServersOf(balancer *topology.LoadBalancer, zone string) string {
-	if balancer.PicksEverywhere() {
+func ServersOf(balancer *topology.LoadBalancer, group *topology.ServerGroup, zone string) string {
+	if balancer.PicksEverywhere(group) {
 		return ""
 	}
 	return zone

@@ -36,7 +36,7 @@ func (w *walk) atListener(balancer *topology.LoadBalancer, node *topology.Node, 
 	for _, listener := range balancer.Listeners {
 		if listener.Port == port && listener.Protocol.Transport().Number() == w.flow.Protocol {
 			w.passes("listener", "load balancer %s listens on %s %d", balancer.Name, listener.Protocol, listener.Port)
-			w.toServers(listener.ServerGroup, ServersOf(balancer, node.Zone), node)
+			w.toServers(listener.ServerGroup, balancer, node)
 			return
 		}
 	}

@@ -160,7 +160,7 @@ func (w *walk) atENI(eni *topology.ENI) {
 	w.isUp(&node.ENI)
 	for _, listener := range balancer.Listeners {
 		if listener.Port == link.Match.Port() && listener.Protocol.Transport().Number() == link.Protocol {
-			w.toServers(listener.ServerGroup, ServersOf(balancer, node.Zone), node)
+			w.toServers(listener.ServerGroup, balancer, node)
 		}
 	}
 }
@@ -256,8 +256,9 @@ func (w *walk) isUp(eni *topology.ENI) {
 }
 
 // toServers is the choice of a server, and what the chosen one lets in.
-func (w *walk) toServers(group, zone string, node *topology.Node) {
+func (w *walk) toServers(group string, balancer *topology.LoadBalancer, node *topology.Node) {
 	sg := w.Plan.MustServerGroup(group)
+	zone := ServersOf(balancer, sg, node.Zone)
 	health := w.Servers(group)
 	open := sg.FailOpen && !anyHealthy(sg, health, zone)
 	var takes []topology.Server

@@ -253,13 +253,17 @@ func (n *namer) unhealthy(balancerName, zone string) string {
 	if err != nil {
 		return ""
 	}
-	zone, where := ServersOf(balancer, zone), ""
-	if zone != "" {
-		where = " in zone " + zone
-	}
 	for _, listener := range balancer.Listeners {
-		for _, group := range listener.Groups() {
-			if !n.anyHealthy(group, zone) {
+		for _, name := range listener.Groups() {
+			group, err := n.plan.ServerGroup(name)
+			if err != nil {
+				continue
+			}
+			of, where := ServersOf(balancer, group, zone), ""
+			if of != "" {
+				where = " in zone " + of
+			}
+			if !n.anyHealthy(group, of) {
 				return fmt.Sprintf("load balancer %s has no healthy server%s for %s/%d", balancer.Name, where, listener.Protocol, listener.Port)
 			}
 		}
@@ -268,13 +272,9 @@ func (n *namer) unhealthy(balancerName, zone string) string {
 }
 
 // anyHealthy says whether a group has a healthy server in a zone, "" is all.
-func (n *namer) anyHealthy(name, zone string) bool {
-	group, err := n.plan.ServerGroup(name)
-	if err != nil {
-		return true
-	}
+func (n *namer) anyHealthy(group *topology.ServerGroup, zone string) bool {
 	healthy := map[netip.AddrPort]bool{}
-	for _, h := range n.health.Servers(name) {
+	for _, h := range n.health.Servers(group.Name) {
 		healthy[h.Server] = h.Healthy
 	}
 	return slices.ContainsFunc(group.Servers, func(s topology.Server) bool {

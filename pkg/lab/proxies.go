@@ -41,7 +41,7 @@ type runningProxy struct {
 type proxyWork struct {
 	listener topology.Listener
 	groups   []topology.ServerGroup
-	zone     string // whose servers it keeps to, "" is all
+	zones    []string // whose servers of each group it keeps to, "" is all
 	profile  topology.HTTPProfile
 }
 
@@ -160,17 +160,18 @@ func (p *proxies) follow(plan *topology.Plan) error {
 }
 
 func (p *proxies) tellLocked(plan *topology.Plan, spec proxySpec, running *runningProxy) error {
-	work := proxyWork{listener: spec.Listener, zone: compile.ServersOf(spec.balancer, spec.node.Zone), profile: plan.Profile.HTTP}
+	work := proxyWork{listener: spec.Listener, profile: plan.Profile.HTTP}
 	for _, name := range spec.Groups() {
 		sg := plan.MustServerGroup(name)
 		work.groups = append(work.groups, *sg)
+		work.zones = append(work.zones, compile.ServersOf(spec.balancer, sg, spec.node.Zone))
 	}
 	if running.serves && !running.stale && reflect.DeepEqual(work, running.does) {
 		return nil
 	}
 	cfg := alb.Config{Listener: spec.Listener, LoadBalancer: spec.balancer.ID, Profile: work.profile}
-	for _, sg := range work.groups {
-		cfg.Groups = append(cfg.Groups, proxyGroup(sg, work.zone, p.group(sg.Name)))
+	for i, sg := range work.groups {
+		cfg.Groups = append(cfg.Groups, proxyGroup(sg, work.zones[i], p.group(sg.Name)))
 	}
 	var err error
 	if cfg.Certificates, err = p.authority.certificates(plan, spec.Listener); err != nil {

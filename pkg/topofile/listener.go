@@ -183,7 +183,8 @@ func (b listenerBuilder) group(who string, lb *topology.LoadBalancer, l *topolog
 		b.problem(ref.Node, "a load balancer serves its own vpc",
 			"%s is in vpc %q, and server group %q in vpc %q", who, lb.VPC, group.Name, group.VPC)
 	}
-	if group.Persistence != nil && lb.Type == topology.ALB && !lb.CrossZone && !b.can.HTTP.Limits.PersistenceInZones {
+	keeps := lb.Type == topology.ALB && !lb.PicksEverywhere(group)
+	if group.Persistence != nil && keeps && !b.can.HTTP.Limits.PersistenceInZones {
 		b.problem(ref.Node, "write cross_zone: true, or remove the group's persistence",
 			"%s: server group %q has persistence, which %s does not have where nodes keep to the servers of their zones",
 			who, group.Name, b.plan.Cloud)

@@ -98,6 +98,7 @@ type rawServerGroup struct {
 	Scheduler      value[string]        `yaml:"scheduler" doc:"whose turn it is: by weight in a smooth order (wrr), one after the other (rr), the fewest sessions for its weight (wlc), the same for each source address (sch) or for each source and destination with their ports (tch); wrr where it is missing, tch at aws" enum:"wrr|rr|wlc|sch|tch" later:"qch"`
 	IPAddressType  value[string]        `yaml:"ip_address_type" doc:"which addresses of the servers are used; ipv4 where it is missing" enum:"ipv4|ipv6"`
 	Servers        sequence[rawServer]  `yaml:"servers,required" doc:"the backends"`
+	CrossZone      value[bool]          `yaml:"cross_zone" doc:"a node may pick servers of other zones; what the load balancer says where it is missing; not of a clb, and at alibaba of an alb alone"`
 	HealthCheck    rawHealthCheck       `yaml:"health_check" doc:"how servers are probed; the cloud's defaults where it is missing"`
 	FailOpen       value[bool]          `yaml:"fail_open" doc:"where no server is healthy, all of them take sessions; what the cloud does where it is missing"`
 	SlowStart      value[time.Duration] `yaml:"slow_start" doc:"how long the weight of a server grows that became healthy beside others, such as 30s; not at all where it is missing"`

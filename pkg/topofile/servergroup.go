@@ -52,6 +52,7 @@ func (b serverGroupBuilder) group(e *entry[rawServerGroup]) {
 	group.Deregistration, group.Unhealthy = b.leaving(who, group.Protocol, e.Value)
 	group.HealthCheck = healthCheckBuilder{b.draft}.check(who, group, e.Value)
 	b.http(who, &group, e.Value)
+	b.crossZone(who, &group, e.Value.CrossZone)
 	weights := 0
 	vpc := refer(b.draft, who, e.Value.VPC, b.plan.VPC)
 	for _, raw := range e.Value.Servers.Items {
@@ -141,6 +142,17 @@ func (b serverGroupBuilder) http(who string, group *topology.ServerGroup, raw ra
 	group.Keepalive = raw.Keepalive.or(b.can.HTTP.Keepalive)
 	if raw.Persistence != nil {
 		group.Persistence = b.persistence(who, raw.Persistence)
+	}
+}
+
+// crossZone is a group's own setting, where its load balancer's type has one.
+func (b serverGroupBuilder) crossZone(who string, group *topology.ServerGroup, raw value[bool]) {
+	if !raw.given() {
+		return
+	}
+	group.CrossZone = &raw.V
+	if user := b.balancerOf[group.Name]; user != "" && !b.can.GroupCrossZone[user] {
+		b.problem(raw.Node, "write cross_zone in the load balancer", "%s: at %s groups of an %s have no cross_zone of their own", who, b.plan.Cloud, user)
 	}
 }
 

@@ -53,6 +53,7 @@ func TestTargetMessages(t *testing.T) {
 	const http, api = "servers: [{load_balancer: alb1, port: 80}]", "servers: [{ip: 10.0.2.20, port: 8081}]"
 	for _, tt := range []struct {
 		name, old, new string
+		crossZone      bool
 		problems       int // 0 means 1
 	}{
 		{name: "a server that is nothing", old: api, new: "servers: [{port: 8081}]"},
@@ -71,11 +72,17 @@ func TestTargetMessages(t *testing.T) {
 			new: "{protocol: tcp, port: 80, server_group: http, proxy_protocol: on_first_ack}"},
 		{name: "an alb of another vpc", old: "    vpc: provider\n    subnets: [private-a, private-b]\n    listeners:\n      - {protocol: http",
 			new: "    vpc: consumer\n    subnets: [private-a, private-b]\n    listeners:\n      - {protocol: http", problems: 5},
+		{name: "a group of alibaba's nlb with a cross-zone setting", old: "cloud: aws\nregion: us-east-1\naccounts: [provider, consumer]",
+			new: "cloud: alibaba\nregion: us-east-1\naccounts: [provider, consumer]", crossZone: true, problems: 3},
 		{name: "an alb behind an nlb of alibaba", old: "cloud: aws\nregion: us-east-1", new: "cloud: alibaba\nregion: us-east-1", problems: 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			require.Equal(t, 1, strings.Count(string(text), tt.old), "the row must say clearly what it replaces")
-			_, err := Parse("topology.yaml", []byte(strings.Replace(string(text), tt.old, tt.new, 1)))
+			changed := strings.Replace(string(text), tt.old, tt.new, 1)
+			if tt.crossZone {
+				changed = strings.Replace(changed, "http: {vpc", "http: {cross_zone: false, vpc", 1)
+			}
+			_, err := Parse("topology.yaml", []byte(changed))
 			var problems Problems
 			require.ErrorAs(t, err, &problems)
 			require.Len(t, problems, max(tt.problems, 1), "%s", err)

@@ -142,6 +142,9 @@ type ServerGroup struct {
 	IPv6        bool // its servers are reached by their IPv6 addresses
 	Servers     []Server
 	HealthCheck HealthCheck
+	// CrossZone is whether a node may pick servers of other zones; nil is what
+	// the load balancer says.
+	CrossZone *bool
 	// FailOpen lets sessions go to every server where none is healthy.
 	FailOpen bool
 	// SlowStart is how long a server's weight grows after it became healthy
@@ -199,9 +202,15 @@ type LoadBalancer struct {
 	DualStack bool // its nodes have IPv6 addresses too
 }
 
-// PicksEverywhere says whether a node may pick servers of other zones than its
-// own.
-func (l *LoadBalancer) PicksEverywhere() bool { return l.CrossZone || l.Type == CLB }
+// PicksEverywhere says whether a node may pick servers of a group that are in
+// other zones than its own: what the group says goes before what the load
+// balancer says. A CLB has one node and serves its whole VPC.
+func (l *LoadBalancer) PicksEverywhere(g *ServerGroup) bool {
+	if g.CrossZone != nil {
+		return *g.CrossZone
+	}
+	return l.CrossZone || l.Type == CLB
+}
 
 // Node is a load balancer's presence in one zone.
 type Node struct {

@@ -51,6 +51,7 @@ type Profile struct {
 	Unhealthy         Leaving                   // of sessions whose server has become unhealthy
 	DelayEndsSessions bool                      // where a group names a delay, sessions are removed after it
 	ALBTargets        bool                      // a group of an NLB can have an ALB as its server
+	GroupCrossZone    map[LoadBalancerType]bool // groups of which type have a cross-zone setting of their own
 	HTTP              HTTPProfile
 
 	// What services, endpoints and connections can do.
@@ -210,8 +211,11 @@ var profiles = map[Cloud]Profile{
 		CLB:          true,
 		Scheduler:    WeightedRoundRobin, // Network Load Balancer API 2022-04-30, CreateServerGroup
 		// "NLB health checks" and "ALB health checks"; of CLB no document says so.
-		FailOpen:  map[LoadBalancerType]bool{NLB: true, ALB: true},
-		UDPChecks: true, // Server Load Balancer API 2014-05-15, CreateLoadBalancerUDPListener
+		FailOpen: map[LoadBalancerType]bool{NLB: true, ALB: true},
+		// Application Load Balancer API 2020-06-16, CreateServerGroup,
+		// CrossZoneEnabled.
+		GroupCrossZone: map[LoadBalancerType]bool{ALB: true},
+		UDPChecks:      true, // Server Load Balancer API 2014-05-15, CreateLoadBalancerUDPListener
 		// PrivateLink, "Obtain real client information".
 		HeaderNamesVPC: true,
 		// "NLB health checks": sessions go on, with connection draining until its
@@ -286,6 +290,9 @@ var profiles = map[Cloud]Profile{
 		// User Guide for Network Load Balancers, "Use an Application Load Balancer
 		// as a target of a Network Load Balancer".
 		ALBTargets: true,
+		// Elastic Load Balancing API, TargetGroupAttribute,
+		// load_balancing.cross_zone.enabled.
+		GroupCrossZone: map[LoadBalancerType]bool{NLB: true, ALB: true},
 		// User Guide for Network Load Balancers, "Listeners".
 		IPv6ServersOfUDP: true,
 		// User Guide for Network Load Balancers, "Edit target group attributes":
@@ -340,6 +347,7 @@ var profiles = map[Cloud]Profile{
 		ZoneAffinity:      true,
 		OfferALB:          true,
 		ALBTargets:        true,
+		GroupCrossZone:    map[LoadBalancerType]bool{NLB: true, ALB: true},
 		FullNAT:           true,
 		TuneConnections:   true,
 		ZonesGoFirst:      true,
