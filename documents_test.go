@@ -136,7 +136,9 @@ func TestTheNamesInTheDocumentsAreThere(t *testing.T) {
 		for _, m := range codeName.FindAllStringSubmatch(text, -1) {
 			require.Contains(t, code, m[1], "%s: %s: there is no such package", file, m[0])
 			for _, name := range m[2:] {
-				require.Regexp(t, `\b`+name+`\b`, code[m[1]], "%s: %s", file, m[0])
+				found, err := regexp.MatchString(`\b`+name+`\b`, code[m[1]])
+				require.NoError(t, err)
+				require.True(t, found, "%s: there is no %s", file, m[0])
 			}
 		}
 		for _, m := range codePath.FindAllStringSubmatch(text, -1) {

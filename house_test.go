@@ -3,6 +3,7 @@ package plinksim
 import (
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -46,9 +47,11 @@ func TestNoCodeAsksWhichCloudItIs(t *testing.T) {
 	require.Empty(t, tree(t).CloudComparisons(), "make it a field of topology.Profile")
 }
 
+var readTree = sync.OnceValues(func() (*house.Tree, error) { return house.Read(".") })
+
 func tree(t *testing.T) *house.Tree {
 	t.Helper()
-	tree, err := house.Read(".")
+	tree, err := readTree()
 	require.NoError(t, err)
 	return tree
 }
