@@ -65,12 +65,14 @@ each measurement until the machine is idle, at most 30 seconds.`,
 	flags.BoolVar(&quick, "quick", false, "3 rounds of half a second: a look in less than a minute")
 	flags.IntVar(&options.Rounds, "rounds", 5, "how often each load runs through each topology")
 	flags.Float64Var(&options.Seconds, "seconds", 2, "how long each load runs")
-	flags.DurationVar(&options.Quiet, "quiet", 0, "wait at most so long before each measurement, until the machine is idle")
+	flags.DurationVar(&options.Quiet, "quiet", 0,
+		"wait at most so long before each measurement, until the machine is idle")
 	flags.StringVar(&only, "only", "", "run the loads whose name this regular expression matches")
 	flags.IntVar(&options.Workers, "workers", 1, "threads that carry the data plane's packets: 1, 2, 4, ...")
 	flags.StringSliceVar(&options.Paths, "path", nil, "core or kernel; both where it is missing")
 	flags.StringVar(&jsonFile, "json", "", "write everything that was measured to this file")
-	flags.StringVar(&reportFile, "report", "", "write a report to this file: .html with plots, .svg the plots alone, .md tables")
+	flags.StringVar(&reportFile, "report", "",
+		"write a report to this file: .html with plots, .svg the plots alone, .md tables")
 	flags.StringVar(&from, "from", "", "measure nothing: use the figures of an earlier --json file")
 	addOutput(cmd, &output)
 	return cmd

@@ -110,7 +110,8 @@ func printPackets(w io.Writer, stream io.Reader) error {
 		if p.Direction == pcap.Sent {
 			arrow = ">"
 		}
-		text := fmt.Sprintf("%s  %s %s %s", time.Unix(0, p.Time).Local().Format("15:04:05.000000"), p.Interface, arrow, packetText(p.Data))
+		text := fmt.Sprintf("%s  %s %s %s", time.Unix(0, p.Time).Local().Format("15:04:05.000000"), p.Interface, arrow,
+			packetText(p.Data))
 		if p.Comment != "" {
 			text += "   " + p.Comment
 		}
@@ -132,7 +133,8 @@ func packetText(data []byte) string {
 	}
 	src, dst := p.Addrs(data)
 	ends := func(protocol string) string {
-		return fmt.Sprintf("%s %s > %s", protocol, netip.AddrPortFrom(src, p.SrcPort), netip.AddrPortFrom(dst, p.DstPort))
+		return fmt.Sprintf("%s %s > %s", protocol, netip.AddrPortFrom(src, p.SrcPort),
+			netip.AddrPortFrom(dst, p.DstPort))
 	}
 	switch kind {
 	case packet.TCP:
@@ -158,7 +160,8 @@ func flagText(flags uint8) string {
 	for _, f := range []struct {
 		bit  uint8
 		name byte
-	}{{packet.FlagSYN, 'S'}, {packet.FlagFIN, 'F'}, {packet.FlagRST, 'R'}, {packet.FlagPSH, 'P'}, {packet.FlagACK, 'A'}} {
+	}{{packet.FlagSYN, 'S'}, {packet.FlagFIN, 'F'}, {packet.FlagRST, 'R'}, {packet.FlagPSH, 'P'},
+		{packet.FlagACK, 'A'}} {
 		if flags&f.bit != 0 {
 			b.WriteByte(f.name)
 		}

@@ -85,7 +85,8 @@ func addFrom(cmd *cobra.Command, from *string, on *target, usage string) {
 }
 
 func printNameAnswer(w io.Writer, a status.NameAnswer) {
-	fmt.Fprintf(w, "%s %s, asked by %s (%s, zone %s) of VPC %s: %s\n", a.Name, a.Type, a.From, a.IP, orNone(a.Zone), a.VPC, a.Code)
+	fmt.Fprintf(w, "%s %s, asked by %s (%s, zone %s) of VPC %s: %s\n",
+		a.Name, a.Type, a.From, a.IP, orNone(a.Zone), a.VPC, a.Code)
 	for _, r := range a.Records {
 		fmt.Fprintf(w, "  %s\n", r)
 	}
@@ -197,5 +198,6 @@ func printQuery(w io.Writer, q api.WatchedQuery) {
 	if len(q.Data) > 0 {
 		answer += " " + strings.Join(q.Data, ", ")
 	}
-	fmt.Fprintf(w, "%s %s %s/%s %s %s: %s (%s, %d us)\n", q.Time.Format("15:04:05.000"), who, q.VPC, q.Transport, q.Name, q.Type, answer, q.Source, q.Micros)
+	fmt.Fprintf(w, "%s %s %s/%s %s %s: %s (%s, %d us)\n",
+		q.Time.Format("15:04:05.000"), who, q.VPC, q.Transport, q.Name, q.Type, answer, q.Source, q.Micros)
 }

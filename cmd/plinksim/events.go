@@ -26,7 +26,8 @@ func newEvents() *cobra.Command {
 				if on.output == "json" {
 					return lines.Encode(e)
 				}
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s  %-10s  %s\n", e.Time.Local().Format("15:04:05.000"), e.Kind, e.Text)
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s  %-10s  %s\n", e.Time.Local().Format("15:04:05.000"),
+					e.Kind, e.Text)
 				return err
 			})
 			if cmd.Context().Err() != nil {

@@ -70,14 +70,16 @@ Giving a seed, also the same one, starts the sequence again.`,
 			if err := compile.CheckFault(change); err != nil {
 				return &usageError{fmt.Errorf("fault set: %w", err)}
 			}
-			return on.fault(cmd, args[0], func(c *api.Client) (status.Faults, error) { return c.SetFault(cmd.Context(), change) })
+			return on.fault(cmd, args[0],
+				func(c *api.Client) (status.Faults, error) { return c.SetFault(cmd.Context(), change) })
 		},
 	}
 	for _, f := range impairmentFlags {
 		cmd.Flags().String(f.name, "", f.usage)
 	}
 	cmd.Flags().StringVar(&to, "to", "", "the direction: provider or consumer; both where it is missing")
-	cmd.RegisterFlagCompletionFunc("to", cobra.FixedCompletions([]string{status.ToProvider, status.ToConsumer}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("to",
+		cobra.FixedCompletions([]string{status.ToProvider, status.ToConsumer}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().Uint64Var(&seed, "seed", 0, "start the random choices again, from this number")
 	on.addFlags(cmd)
 	return cmd
@@ -108,7 +110,8 @@ func newFaultClear() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			endpoint := first(args)
-			return on.fault(cmd, endpoint, func(c *api.Client) (status.Faults, error) { return c.ClearFaults(cmd.Context(), endpoint) })
+			return on.fault(cmd, endpoint,
+				func(c *api.Client) (status.Faults, error) { return c.ClearFaults(cmd.Context(), endpoint) })
 		},
 	}
 	on.addFlags(cmd)
@@ -137,7 +140,8 @@ func newFaultUp() *cobra.Command {
 		})
 }
 
-func newFailure(verb, short, long string, act func(*cobra.Command, *api.Client, string) (status.Faults, error)) *cobra.Command {
+func newFailure(verb, short, long string,
+	act func(*cobra.Command, *api.Client, string) (status.Faults, error)) *cobra.Command {
 	var on target
 	cmd := &cobra.Command{
 		Use: verb + " INTERFACE|ENDPOINT|LOAD_BALANCER|ZONE", Short: short, Long: long,

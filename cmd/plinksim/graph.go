@@ -46,7 +46,8 @@ which needs no root.
 	}
 	addLab(cmd, &on.lab)
 	cmd.Flags().StringVarP(&on.output, "output", "o", "mermaid", "mermaid, dot or svg")
-	cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"mermaid", "dot", "svg"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("output",
+		cobra.FixedCompletions([]string{"mermaid", "dot", "svg"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().StringVarP(&file, "file", "f", "", "a topology file instead of a lab")
 	return cmd
 }

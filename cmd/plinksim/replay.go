@@ -61,10 +61,13 @@ address. Packets that were captured elsewhere have other MACs: --any-mac.`,
 			return withHint(err, "packets are read from pcap and pcapng files, captured whole (tcpdump -s 0 -w FILE)")
 		},
 	}
-	cmd.Flags().StringArrayVar(&in, "in", nil, "ENI=PACKETS: the ENI receives the packets of that file; may be given several times")
-	cmd.Flags().StringVar(&opts.Dir, "out", "", "directory for what leaves the ENIs; it is created if it does not exist")
+	cmd.Flags().StringArrayVar(&in, "in", nil,
+		"ENI=PACKETS: the ENI receives the packets of that file; may be given several times")
+	cmd.Flags().StringVar(&opts.Dir, "out", "",
+		"directory for what leaves the ENIs; it is created if it does not exist")
 	cmd.Flags().Uint64Var(&opts.Seed, "seed", 1, "chooses the NAT ports, 1 or more")
-	cmd.Flags().StringArrayVar(&opts.NotConnected, "not-connected", nil, "SERVICE/ENDPOINT: a connection that its provider has not accepted; may be given several times")
+	cmd.Flags().StringArrayVar(&opts.NotConnected, "not-connected", nil,
+		"SERVICE/ENDPOINT: a connection that its provider has not accepted; may be given several times")
 	cmd.Flags().BoolVar(&opts.AnyMAC, "any-mac", false, "take packets whatever MAC they are for")
 	return cmd
 }

@@ -29,7 +29,8 @@ func newSessions() *cobra.Command {
 			if len(sessions) == 0 {
 				fmt.Fprintln(cmd.ErrOrStderr(), "no sessions: nothing has passed, or it was too long ago")
 			}
-			t := newTable(cmd.OutOrStdout(), "LINK", "STATE", "AS THE CLIENT SENDS IT", "AS THE BACKEND SEES IT", "TO PROVIDER", "TO CONSUMER", "EXPIRES")
+			t := newTable(cmd.OutOrStdout(), "LINK", "STATE", "AS THE CLIENT SENDS IT", "AS THE BACKEND SEES IT",
+				"TO PROVIDER", "TO CONSUMER", "EXPIRES")
 			for _, s := range sessions {
 				t.row(s.Link, s.State,
 					fmt.Sprintf("%s > %s", s.Consumer, s.Endpoint), fmt.Sprintf("%s > %s", s.NAT, s.Target),

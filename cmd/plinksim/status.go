@@ -40,8 +40,10 @@ func newStatus() *cobra.Command {
 }
 
 func printStatus(w io.Writer, s status.Lab) {
-	fmt.Fprintf(w, "lab %s (%s, %s), up since %s, from %s\n", s.Lab, s.Cloud, s.Region, s.Started.Local().Format("2006-01-02 15:04:05"), s.File)
-	for _, print := range []func(io.Writer, status.Lab){printEndpoints, printServices, printGateways, printInstances, printServers, printProxies, printLinks, printShaping} {
+	fmt.Fprintf(w, "lab %s (%s, %s), up since %s, from %s\n",
+		s.Lab, s.Cloud, s.Region, s.Started.Local().Format("2006-01-02 15:04:05"), s.File)
+	for _, print := range []func(io.Writer, status.Lab){printEndpoints, printServices, printGateways, printInstances,
+		printServers, printProxies, printLinks, printShaping} {
 		section(w, func(w io.Writer) { print(w, s) })
 	}
 	fmt.Fprintf(w, "\ndata plane: %d sessions, %d frames read, %d sent, %d superframes; lost: %d ring, %d copy, %d send\n",
@@ -68,7 +70,8 @@ func printEndpoints(w io.Writer, s status.Lab) {
 }
 
 func printServices(w io.Writer, s status.Lab) {
-	t := newTable(w, "ENDPOINT SERVICE", "OWNER", "RESOURCES", "AUTO ACCEPT", "ZONE AFFINITY", "BANDWIDTH", "SERVICE NAME")
+	t := newTable(w, "ENDPOINT SERVICE", "OWNER", "RESOURCES", "AUTO ACCEPT", "ZONE AFFINITY", "BANDWIDTH",
+		"SERVICE NAME")
 	for _, svc := range s.Services {
 		t.row(svc.Name, svc.Account, strings.Join(svc.Resources, ","), yesNo(svc.AutoAccept), yesNo(svc.ZoneAffinity),
 			bandwidthText(svc.Bandwidth), svc.ServiceName)
@@ -117,7 +120,8 @@ func printServers(w io.Writer, s status.Lab) {
 	t := newTable(w, "SERVER GROUP", "SERVER", "ADDRESS", "WEIGHT", "SESSIONS", "HEALTH", "REASON")
 	for _, group := range s.ServerGroups {
 		for _, server := range group.Servers {
-			t.row(group.Name, server.Instance, server.Address, server.Weight, server.Sessions, server.State, reasonOf(server))
+			t.row(group.Name, server.Instance, server.Address, server.Weight, server.Sessions, server.State,
+				reasonOf(server))
 		}
 	}
 	t.flush()

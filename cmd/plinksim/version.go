@@ -26,7 +26,8 @@ func newVersion() *cobra.Command {
 				goVersion = info.GoVersion
 			}
 			if output == "json" {
-				return printJSON(cmd.OutOrStdout(), map[string]string{"schema": status.Schema, "version": version, "go": goVersion})
+				return printJSON(cmd.OutOrStdout(),
+					map[string]string{"schema": status.Schema, "version": version, "go": goVersion})
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "plinksim %s (%s)\n", version, goVersion)
 			return nil

@@ -34,7 +34,8 @@ func (s Situation) Explain(from, to string) (*status.Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &status.Explanation{Schema: status.Schema, From: s.Plan.ShortName(*instance), To: to, Protocol: string(place.protocol)}
+	e := &status.Explanation{Schema: status.Schema, From: s.Plan.ShortName(*instance), To: to,
+		Protocol: string(place.protocol)}
 	addrs, station, err := s.resolve(instance, place.host)
 	if err != nil {
 		return nil, err
@@ -61,7 +62,8 @@ func (s Situation) Explain(from, to string) (*status.Explanation, error) {
 		if source.IsValid() {
 			w.follow()
 		} else {
-			w.stops("address", "", "write an ipv6_cidr in subnet "+instance.Subnet, "%s has no IPv6 address", instance.Name)
+			w.stops("address", "", "write an ipv6_cidr in subnet "+instance.Subnet, "%s has no IPv6 address",
+				instance.Name)
 		}
 		e.Ways = append(e.Ways, w.way)
 		e.Passes = e.Passes && w.way.Passes

@@ -148,7 +148,8 @@ func (s Situation) ask(from *topology.Instance, name string) (addrs []netip.Addr
 		}
 	}
 	if len(addrs) == 0 {
-		return nil, fmt.Sprintf("the resolver of VPC %s answers %s for %s", from.VPC, mdns.RcodeToString[rcode], name), nil
+		return nil, fmt.Sprintf("the resolver of VPC %s answers %s for %s",
+			from.VPC, mdns.RcodeToString[rcode], name), nil
 	}
 	var texts []string
 	for _, addr := range addrs {
@@ -184,9 +185,10 @@ func (s Situation) onlyPort(from *topology.Instance, p place, addrs []netip.Addr
 	case 1:
 		return ports[0], nil
 	}
-	return 0, fmt.Errorf("%s listens on several %s ports: write %s", p.host, p.protocol, orList(ports, func(port uint16) string {
-		return fmt.Sprintf("%s:%d", p.host, port)
-	}))
+	return 0, fmt.Errorf("%s listens on several %s ports: write %s",
+		p.host, p.protocol, orList(ports, func(port uint16) string {
+			return fmt.Sprintf("%s:%d", p.host, port)
+		}))
 }
 
 func orList[T any](items []T, text func(T) string) string {

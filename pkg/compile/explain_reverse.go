@@ -58,7 +58,8 @@ func (w *walk) atGateway(gw *topology.NATGateway) {
 
 func (w *walk) entryOf(gw *topology.NATGateway) *topology.FullNATEntry {
 	i := slices.IndexFunc(gw.Entries, func(e topology.FullNATEntry) bool {
-		return e.NATIP == w.addr() && e.NATPort == w.flow.Dst.Port() && e.Protocol.Transport().Number() == w.flow.Protocol
+		return e.NATIP == w.addr() && e.NATPort == w.flow.Dst.Port() &&
+			e.Protocol.Transport().Number() == w.flow.Protocol
 	})
 	if i < 0 {
 		return nil
@@ -75,7 +76,8 @@ func (w *walk) noEntry(gw *topology.NATGateway) {
 	}
 	remedy := "create one"
 	if len(here) > 0 {
-		ports := orList(here, func(e topology.FullNATEntry) string { return fmt.Sprintf("%s %d", e.Protocol, e.NATPort) })
+		ports := orList(here,
+			func(e topology.FullNATEntry) string { return fmt.Sprintf("%s %d", e.Protocol, e.NATPort) })
 		remedy = "use " + ports + ", or create one"
 	}
 	verdict := fullnat.NotOurs
@@ -92,10 +94,12 @@ func (w *walk) noEntry(gw *topology.NATGateway) {
 // atReverseENI is where a user who wants to open a connection ends.
 func (w *walk) atReverseENI(eni *topology.ENI, ep *topology.Endpoint) {
 	verdict := fullnat.NotOurs
-	if slices.ContainsFunc(w.Desired.Dataplane.NAT.Links, func(l fullnat.Link) bool { return l.Egress == w.Numbers[eni.Device] }) {
+	if slices.ContainsFunc(w.Desired.Dataplane.NAT.Links,
+		func(l fullnat.Link) bool { return l.Egress == w.Numbers[eni.Device] }) {
 		verdict = fullnat.NoSession
 	}
-	w.stops("address", verdict.String(), "", "%s is the ENI of reverse endpoint %s: connections come out of it, and nobody can open one to it", w.addr(), ep.Name)
+	w.stops("address", verdict.String(), "",
+		"%s is the ENI of reverse endpoint %s: connections come out of it, and nobody can open one to it", w.addr(), ep.Name)
 }
 
 // isAdmittedInReverse asks as compiler.admitReverse makes the core ask.
@@ -111,7 +115,9 @@ func (w *walk) isAdmittedInReverse(ep *topology.Endpoint, target netip.AddrPort)
 		w.passes("security group", "%s: %s", ep.Name, d.Reason())
 		return
 	}
-	w.stops("security group", fullnat.Denied.String(), fmt.Sprintf("allow %s %d from %s in a security group of endpoint %s", ProtocolName(w.flow.Protocol), target.Port(), w.flow.Src.Addr(), ep.Name),
+	w.stops("security group", fullnat.Denied.String(),
+		fmt.Sprintf("allow %s %d from %s in a security group of endpoint %s",
+			ProtocolName(w.flow.Protocol), target.Port(), w.flow.Src.Addr(), ep.Name),
 		"%s: %s", ep.Name, d.Reason())
 }
 
@@ -120,9 +126,11 @@ func (w *walk) toAccess(eni *topology.ENI, target netip.AddrPort) {
 	vpc := w.Plan.MustVPC(eni.VPC)
 	for i := range vpc.Instances {
 		if vpc.Instances[i].IP == target.Addr() {
-			w.atInstance(&vpc.Instances[i], packet.FiveTuple{Protocol: w.flow.Protocol, Src: netip.AddrPortFrom(eni.IP, 0), Dst: target})
+			w.atInstance(&vpc.Instances[i],
+				packet.FiveTuple{Protocol: w.flow.Protocol, Src: netip.AddrPortFrom(eni.IP, 0), Dst: target})
 			return
 		}
 	}
-	w.stops("server", "", fmt.Sprintf("give an instance of VPC %s the address", vpc.Name), "nobody in VPC %s has the address %s", vpc.Name, target.Addr())
+	w.stops("server", "", fmt.Sprintf("give an instance of VPC %s the address", vpc.Name),
+		"nobody in VPC %s has the address %s", vpc.Name, target.Addr())
 }

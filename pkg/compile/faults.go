@@ -48,7 +48,8 @@ func CheckFault(c status.FaultChange) error {
 		return fmt.Errorf("the direction is %q: want %s or %s", c.To, status.ToProvider, status.ToConsumer)
 	}
 	if len(c.Set) == 0 && c.Seed == nil {
-		return fmt.Errorf("nothing is to be changed: name one of %s", strings.Join(slices.Sorted(maps.Keys(faultSetters)), ", "))
+		return fmt.Errorf("nothing is to be changed: name one of %s",
+			strings.Join(slices.Sorted(maps.Keys(faultSetters)), ", "))
 	}
 	_, err := overlay{}.with(c.Set).over(topology.Impairment{})
 	return err
@@ -335,7 +336,8 @@ func endpointOf(plan *topology.Plan, name string) (*topology.Endpoint, error) {
 	if err == nil {
 		return ep, nil
 	}
-	refused := &control.Error{Code: topology.NotFound, Kind: "endpoint", Name: name, Text: fmt.Sprintf("endpoint %q does not exist", name)}
+	refused := &control.Error{Code: topology.NotFound, Kind: "endpoint", Name: name,
+		Text: fmt.Sprintf("endpoint %q does not exist", name)}
 	for _, e := range plan.Endpoints {
 		refused.Known = append(refused.Known, e.Name)
 	}

@@ -56,7 +56,8 @@ func LoadFaults(text []byte) (*Faults, error) {
 	}
 	f := NewFaults()
 	for name, w := range saved.Endpoints {
-		f.ways[name] = &liveWays{toProvider: overlay{}.with(w.ToProvider), toConsumer: overlay{}.with(w.ToConsumer), seed: w.Seed}
+		f.ways[name] = &liveWays{toProvider: overlay{}.with(w.ToProvider), toConsumer: overlay{}.with(w.ToConsumer),
+			seed: w.Seed}
 	}
 	for name, text := range saved.ENIs {
 		for fault, known := range faultNames {

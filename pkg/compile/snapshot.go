@@ -77,7 +77,8 @@ func serviceStatus(svc topology.EndpointService, state control.Snapshot) status.
 	out := status.EndpointService{
 		Name: svc.Name, ID: svc.ID, ServiceName: svc.ServiceName, Account: svc.Account,
 		Description: svc.Description, Payer: svc.Payer, Domain: svc.Domain,
-		AutoAccept: svc.AutoAccept, ZoneAffinity: svc.ZoneAffinity, Bandwidth: svc.Bandwidth, Whitelist: list(svc.Whitelist),
+		AutoAccept: svc.AutoAccept, ZoneAffinity: svc.ZoneAffinity, Bandwidth: svc.Bandwidth,
+		Whitelist: list(svc.Whitelist),
 		Resources: []string{},
 	}
 	if o := object(state.Services, svc.Name); o != nil {
@@ -128,7 +129,8 @@ func endpointStatus(plan *topology.Plan, ep topology.Endpoint, state control.Sna
 	for _, zone := range ep.Zones {
 		z := zoneOf(connection, zone.Zone)
 		out.Zones = append(out.Zones, status.Zone{
-			Zone: zone.Zone, State: z.Status, Subnet: zone.Subnet, ENI: zone.ENI.ID, IP: zone.ENI.IP, IPv6: zone.ENI.IPv6,
+			Zone: zone.Zone, State: z.Status, Subnet: zone.Subnet, ENI: zone.ENI.ID, IP: zone.ENI.IP,
+			IPv6:   zone.ENI.IPv6,
 			Domain: zone.Domain, LoadBalancer: z.LoadBalancer, Replaced: z.Replaced,
 		})
 	}
@@ -145,10 +147,13 @@ func balancerStatus(balancer topology.LoadBalancer) status.LoadBalancer {
 		Nodes: []status.Node{}, Listeners: []status.Listener{},
 	}
 	for _, node := range balancer.Nodes {
-		out.Nodes = append(out.Nodes, status.Node{Zone: node.Zone, IP: node.IP(), IPv6: node.ENI.IPv6, NATIPs: list(node.Local)})
+		out.Nodes = append(out.Nodes,
+			status.Node{Zone: node.Zone, IP: node.IP(), IPv6: node.ENI.IPv6, NATIPs: list(node.Local)})
 	}
 	for _, listener := range balancer.Listeners {
-		out.Listeners = append(out.Listeners, status.Listener{Protocol: string(listener.Protocol), Port: listener.Port, ServerGroup: listener.ServerGroup})
+		out.Listeners = append(out.Listeners,
+			status.Listener{Protocol: string(listener.Protocol), Port: listener.Port,
+				ServerGroup: listener.ServerGroup})
 	}
 	return out
 }

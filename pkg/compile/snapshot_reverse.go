@@ -15,7 +15,8 @@ func gatewayStatus(plan *topology.Plan, gw control.NATGateway) status.NATGateway
 	out := status.NATGateway{
 		Name: gw.Name, ID: planned.ID, TableID: planned.TableID, Type: planned.Type, Account: planned.Account,
 		State: gw.Status, Modified: gw.Modified,
-		VPC: planned.VPC, Subnet: planned.Subnet, Zone: planned.ENI.Zone, ENI: planned.ENI.ID, IP: planned.ENI.IP, CIDR: planned.CIDR,
+		VPC: planned.VPC, Subnet: planned.Subnet, Zone: planned.ENI.Zone, ENI: planned.ENI.ID, IP: planned.ENI.IP,
+		CIDR:   planned.CIDR,
 		NATIPs: []status.NATIP{}, Entries: []status.FullNATEntry{},
 	}
 	for _, ip := range gw.NATIPs {

@@ -96,7 +96,8 @@ const maxChain = 8
 
 // fillName adds what one name has. Where that is a CNAME and another type is
 // asked for, target is the name to go on with.
-func (v *View) fillName(m *dns.Msg, q dns.Question, key string, asker netip.Addr, t *Explanation) (target string, ours bool) {
+func (v *View) fillName(m *dns.Msg, q dns.Question, key string, asker netip.Addr, t *Explanation) (target string,
+	ours bool) {
 	if ours, known := v.fillReverse(m, q, key, t); known {
 		return "", ours
 	}

@@ -233,7 +233,8 @@ func (r *Resolver) ask(ctx context.Context, name string, qtype uint16) ([]dns.RR
 				return m.Answer, nil
 			default:
 				failed = &net.DNSError{
-					Err: "the server answers " + dns.RcodeToString[m.Rcode], Name: name, Server: server.String(), IsTemporary: true,
+					Err: "the server answers " + dns.RcodeToString[m.Rcode], Name: name, Server: server.String(),
+					IsTemporary: true,
 				}
 			}
 			if ctx.Err() != nil {

@@ -212,7 +212,8 @@ func (s *Server) handle(
 // that does not desire recursion gets none. Neither does an upstream: the
 // question would come back to it.
 func (s *Server) forwards(req *dns.Msg, asker netip.Addr) bool {
-	return s.Forwarder != nil && len(s.Forwarder.Upstreams) > 0 && req.RecursionDesired && !s.Forwarder.isUpstream(asker)
+	return s.Forwarder != nil && len(s.Forwarder.Upstreams) > 0 && req.RecursionDesired &&
+		!s.Forwarder.isUpstream(asker)
 }
 
 // forward completes m by what an upstream says to the question, or to the name

@@ -64,8 +64,9 @@ func explain(err error) error {
 	switch {
 	case errors.As(err, new(*Denied)):
 	case errors.Is(err, unix.EPERM) && os.Geteuid() == 0:
-		return &Denied{err, "root may do this on a host, but a container's capabilities, seccomp filter or AppArmor profile may forbid it: " +
-			"try docker run --privileged"}
+		return &Denied{err,
+			"root may do this on a host, but a container's capabilities, seccomp filter or AppArmor profile may forbid it: " +
+				"try docker run --privileged"}
 	case errors.Is(err, unix.EPERM):
 		return &Denied{err, "run it with sudo"}
 	}

@@ -58,8 +58,9 @@ func setSysctl(key, value string) error {
 	}
 	err = fmt.Errorf("set %s to %s: %w", key, value, err)
 	if errors.Is(err, unix.EROFS) {
-		return &Denied{err, "containers have /proc/sys read-only: start it with docker run --security-opt systempaths=unconfined, " +
-			"or make it writable with mount -o remount,rw /proc/sys"}
+		return &Denied{err,
+			"containers have /proc/sys read-only: start it with docker run --security-opt systempaths=unconfined, " +
+				"or make it writable with mount -o remount,rw /proc/sys"}
 	}
 	return err
 }

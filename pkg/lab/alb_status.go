@@ -37,7 +37,8 @@ func (p *proxies) status(plan *topology.Plan) []status.Proxy {
 		}
 		for _, b := range s.Backends {
 			row.Servers = append(row.Servers, status.ProxyServer{
-				Group: b.Group, Address: b.Server, Requests: b.Requests, ConnectErrors: b.ConnectErrors, Errors: b.Errors, Active: b.Active,
+				Group: b.Group, Address: b.Server, Requests: b.Requests, ConnectErrors: b.ConnectErrors,
+				Errors: b.Errors, Active: b.Active,
 			})
 		}
 		out = append(out, row)

@@ -40,7 +40,8 @@ func readCertificates(plan *topology.Plan) error {
 				continue
 			}
 			if _, err := givenCertificates(plan, listener); err != nil {
-				return fmt.Errorf("load balancer %q: listener %s port %d: %w", balancer.Name, listener.Protocol, listener.Port, err)
+				return fmt.Errorf("load balancer %q: listener %s port %d: %w",
+					balancer.Name, listener.Protocol, listener.Port, err)
 			}
 		}
 	}

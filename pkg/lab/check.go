@@ -86,7 +86,8 @@ func (l *Lab) operate(ctx context.Context, check topology.Check) (string, bool) 
 	case err == nil:
 		return l.outcome(check, event)
 	case errors.As(err, &refused):
-		return fmt.Sprintf("%s: %s", refused.Code, refused.Text), check.Expect.Error == "any" || check.Expect.Error == string(refused.Code)
+		return fmt.Sprintf("%s: %s", refused.Code, refused.Text), check.Expect.Error == "any" ||
+			check.Expect.Error == string(refused.Code)
 	}
 	return err.Error(), false
 }
@@ -163,7 +164,8 @@ func get(ctx context.Context, client *Client, url string) (answer, error) {
 
 // tryEach tries as often as the check says and stops at the first answer that
 // the check does not expect.
-func tryEach(ctx context.Context, check topology.Check, try func(context.Context) (answer, error)) (got string, passed bool) {
+func tryEach(ctx context.Context, check topology.Check, try func(context.Context) (answer, error)) (got string,
+	passed bool) {
 	seen := map[string]int{}
 	for range check.Times {
 		tryCtx, cancel := context.WithTimeout(ctx, check.Timeout)

@@ -21,7 +21,8 @@ func (l *Lab) SetFault(c status.FaultChange) error {
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("endpoint %q: to the provider %s; to the consumer %s", c.Endpoint, now.ToProvider, now.ToConsumer)
+	text := fmt.Sprintf("endpoint %q: to the provider %s; to the consumer %s",
+		c.Endpoint, now.ToProvider, now.ToConsumer)
 	if now.ToProvider == now.ToConsumer {
 		text = fmt.Sprintf("endpoint %q: in both directions %s", c.Endpoint, now.ToProvider)
 	}
@@ -142,7 +143,8 @@ func (l *liveFaults) zonesDown() map[string]bool {
 }
 
 // shaped is what is done to the packets of every connection.
-func (l *liveFaults) shaped(plan *topology.Plan, numbers compile.Numbers, stats dataplane.ShapingStats) []status.Shaped {
+func (l *liveFaults) shaped(plan *topology.Plan, numbers compile.Numbers,
+	stats dataplane.ShapingStats) []status.Shaped {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.faults.Shaped(plan, numbers, stats)

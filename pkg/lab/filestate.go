@@ -19,7 +19,8 @@ import (
 
 // withAdditions is a plan with what was added to the lab. What the file has
 // now, or makes impossible, is left out.
-func withAdditions(plan *topology.Plan, added []topology.Addition, log *slog.Logger) (*topology.Plan, []topology.Addition) {
+func withAdditions(plan *topology.Plan, added []topology.Addition, log *slog.Logger) (*topology.Plan,
+	[]topology.Addition) {
 	var kept []topology.Addition
 	out := plan
 	for _, a := range added {
@@ -60,7 +61,8 @@ type fileState struct {
 }
 
 // newFileState adds to a file what was added before, as far as it fits.
-func newFileState(base *topology.Plan, added []topology.Addition, save func([]topology.Addition), log *slog.Logger) *fileState {
+func newFileState(base *topology.Plan, added []topology.Addition, save func([]topology.Addition),
+	log *slog.Logger) *fileState {
 	f := &fileState{save: save, log: log, base: base}
 	f.plan, f.added = withAdditions(base, added, log)
 	return f
@@ -148,5 +150,6 @@ func unfit(a topology.Addition, err error) error {
 	if !errors.As(err, &problems) || len(problems) == 0 {
 		return err
 	}
-	return &control.Error{Code: topology.Invalid, Kind: "object", Name: a.Name, Text: problems[0].Message, Hint: problems[0].Hint}
+	return &control.Error{Code: topology.Invalid, Kind: "object", Name: a.Name, Text: problems[0].Message,
+		Hint: problems[0].Hint}
 }

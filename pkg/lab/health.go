@@ -29,7 +29,8 @@ func (g *serverGroups) waitForHealth(ctx context.Context, plan *topology.Plan, p
 				break
 			}
 			if !said {
-				progress(0, 0, fmt.Sprintf("wait for the first health checks of %s: %s", sg.Name, strings.Join(missing, ", ")))
+				progress(0, 0, fmt.Sprintf("wait for the first health checks of %s: %s",
+					sg.Name, strings.Join(missing, ", ")))
 			}
 			select {
 			case <-changed:
@@ -53,7 +54,8 @@ func (g *serverGroups) settleHealth(ctx context.Context, plan *topology.Plan) {
 func awaited(plan *topology.Plan, sg topology.ServerGroup, g *lb.Group) []string {
 	var out []string
 	for _, h := range g.Health() {
-		isALB := slices.ContainsFunc(sg.Servers, func(s topology.Server) bool { return s.Balancer != "" && s.Name() == h.Instance })
+		isALB := slices.ContainsFunc(sg.Servers,
+			func(s topology.Server) bool { return s.Balancer != "" && s.Name() == h.Instance })
 		if h.State == lb.Initial || h.State == lb.Unhealthy && (isALB || runsProgram(plan, h.Instance)) {
 			out = append(out, h.Instance)
 		}
@@ -63,7 +65,8 @@ func awaited(plan *topology.Plan, sg topology.ServerGroup, g *lb.Group) []string
 
 func runsProgram(plan *topology.Plan, ref string) bool {
 	in, err := plan.Instance(ref)
-	return err == nil && slices.ContainsFunc(in.Services, func(s topology.InstanceService) bool { return s.Kind == "command" })
+	return err == nil &&
+		slices.ContainsFunc(in.Services, func(s topology.InstanceService) bool { return s.Kind == "command" })
 }
 
 // balancerOf is the type of load balancer that uses a group, "" where none

@@ -91,11 +91,13 @@ func inHosts(names *dns.Resolver, name, qtype string) (records []string) {
 
 func nameStep(s dns.Step) status.NameStep {
 	out := status.NameStep{
-		Name: strings.TrimSuffix(s.Name, "."), Outcome: string(s.Outcome), Authority: strings.TrimSuffix(s.Authority, "."),
-		Wildcard: s.Wildcard, Affinity: s.Affinity, Addresses: []status.NameAddress{},
+		Name: strings.TrimSuffix(s.Name, "."), Outcome: string(s.Outcome),
+		Authority: strings.TrimSuffix(s.Authority, "."),
+		Wildcard:  s.Wildcard, Affinity: s.Affinity, Addresses: []status.NameAddress{},
 	}
 	for _, c := range s.Choices {
-		out.Addresses = append(out.Addresses, status.NameAddress{IP: c.IP, Zone: c.Zone, Given: c.Given, Reason: c.Reason})
+		out.Addresses = append(out.Addresses,
+			status.NameAddress{IP: c.IP, Zone: c.Zone, Given: c.Given, Reason: c.Reason})
 	}
 	return out
 }
@@ -166,8 +168,10 @@ func (l *Lab) WatchQueries(ctx context.Context, from string, each func(status.Na
 
 func nameQuery(vpc, from string, q dns.Query) status.NameQuery {
 	out := status.NameQuery{
-		Time: q.Time, VPC: vpc, From: from, Asker: q.Asker, Transport: "udp", Name: strings.TrimSuffix(q.Name, "."), Type: q.Type,
-		Code: q.Code, Source: q.Source, Data: append([]string{}, q.Data...), Bytes: q.Size, Micros: q.Took.Microseconds(),
+		Time: q.Time, VPC: vpc, From: from, Asker: q.Asker, Transport: "udp", Name: strings.TrimSuffix(q.Name, "."),
+		Type: q.Type,
+		Code: q.Code, Source: q.Source, Data: append([]string{}, q.Data...), Bytes: q.Size,
+		Micros: q.Took.Microseconds(),
 	}
 	if q.TCP {
 		out.Transport = "tcp"

@@ -180,7 +180,8 @@ func serveHTTP(ctx context.Context, ln net.Listener, spec serviceSpec) {
 		io.WriteString(w, spec.bodyFor(r.RemoteAddr))
 	})
 	mux.HandleFunc("/who", func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "server %s\nlocal %s\nclient %s\n", spec.instance.Name, r.Context().Value(http.LocalAddrContextKey), r.RemoteAddr)
+		fmt.Fprintf(w, "server %s\nlocal %s\nclient %s\n",
+			spec.instance.Name, r.Context().Value(http.LocalAddrContextKey), r.RemoteAddr)
 		for _, h := range []string{"X-Forwarded-For", "X-Forwarded-Proto"} {
 			if v := r.Header.Get(h); v != "" {
 				fmt.Fprintf(w, "%s %s\n", strings.ToLower(h), v)

@@ -86,7 +86,8 @@ type replay struct {
 }
 
 func newReplay(plan *topology.Plan, opts Options) (*replay, error) {
-	r := &replay{plan: plan, opts: opts, numbers: compile.Numbers{}, names: map[packet.ENI]string{}, groups: map[string]*lb.Group{}}
+	r := &replay{plan: plan, opts: opts, numbers: compile.Numbers{}, names: map[packet.ENI]string{},
+		groups: map[string]*lb.Group{}}
 	for i, eni := range plan.ENIs() {
 		r.numbers[eni.Device] = packet.ENI(i + 1)
 		r.names[packet.ENI(i+1)] = eni.Name
@@ -127,7 +128,8 @@ func (r *replay) connect() (control.Snapshot, error) {
 	for _, name := range r.opts.NotConnected {
 		service, endpoint, _ := strings.Cut(name, "/")
 		if _, known := plane.State().Connection(service, endpoint); !known {
-			return control.Snapshot{}, fmt.Errorf("there is no connection %q: name it SERVICE/ENDPOINT, known: %s", name, connectionNames(plane.State()))
+			return control.Snapshot{}, fmt.Errorf("there is no connection %q: name it SERVICE/ENDPOINT, known: %s",
+				name, connectionNames(plane.State()))
 		}
 		out[name] = true
 	}
@@ -189,7 +191,8 @@ func (r *replay) add(in Input) error {
 		return err
 	}
 	r.files = append(r.files, f)
-	return r.driver.Add(dataplane.PcapInput{ENI: r.numbers[eni.Device], Name: in.File, File: f, MTU: vpc.MTU, MAC: eni.MAC})
+	return r.driver.Add(dataplane.PcapInput{ENI: r.numbers[eni.Device], Name: in.File, File: f, MTU: vpc.MTU,
+		MAC: eni.MAC})
 }
 
 func (r *replay) path(eni string) string { return filepath.Join(r.opts.Dir, eni+".pcap") }
@@ -245,20 +248,23 @@ func (r *replay) summary() status.Replay {
 	s := status.Replay{
 		Schema: status.Schema, Lab: r.plan.Name, Seed: r.opts.Seed,
 		Start: r.driver.Start(), Seconds: r.driver.Now().Seconds(),
-		Inputs: []status.ReplayFile{}, Outputs: []status.ReplayFile{}, Links: compile.Links(r.plan, stats.Table.Links), Sessions: []status.Session{},
-		ARP:     status.ReplayARP{Answered: stats.ARP.Answered, Ignored: stats.ARP.Ignored},
-		Verdict: compile.Verdicts(stats.Table.Verdicts),
+		Inputs: []status.ReplayFile{}, Outputs: []status.ReplayFile{}, Links: compile.Links(r.plan, stats.Table.Links),
+		Sessions: []status.Session{},
+		ARP:      status.ReplayARP{Answered: stats.ARP.Answered, Ignored: stats.ARP.Ignored},
+		Verdict:  compile.Verdicts(stats.Table.Verdicts),
 	}
 	for i, received := range r.driver.Received() {
 		in := r.opts.Inputs[i]
 		s.Inputs = append(s.Inputs, status.ReplayFile{
-			ENI: in.ENI, File: in.File, Packets: received.Packets, Bytes: received.Bytes, OutOfOrder: received.Backwards,
+			ENI: in.ENI, File: in.File, Packets: received.Packets, Bytes: received.Bytes,
+			OutOfOrder: received.Backwards,
 		})
 	}
 	sent := r.driver.Sent()
 	for _, eni := range r.plan.ENIs() {
 		n := sent[r.numbers[eni.Device]]
-		s.Outputs = append(s.Outputs, status.ReplayFile{ENI: eni.Name, File: r.path(eni.Name), Packets: n.Packets, Bytes: n.Bytes})
+		s.Outputs = append(s.Outputs,
+			status.ReplayFile{ENI: eni.Name, File: r.path(eni.Name), Packets: n.Packets, Bytes: n.Bytes})
 	}
 	sessions := r.engine.Sessions()
 	s.SessionCount = len(sessions)

@@ -11,7 +11,8 @@ import (
 // and those that are connected to its services. Whitelists are their owners'
 // business. Everything else of the status is left out.
 func (s Lab) SeenBy(account string) Lab {
-	seen := Lab{Schema: s.Schema, Lab: s.Lab, Cloud: s.Cloud, Region: s.Region, Services: []EndpointService{}, Endpoints: []Endpoint{}, Problems: []string{}}
+	seen := Lab{Schema: s.Schema, Lab: s.Lab, Cloud: s.Cloud, Region: s.Region, Services: []EndpointService{},
+		Endpoints: []Endpoint{}, Problems: []string{}}
 	own := map[string]bool{}
 	for _, svc := range s.Services {
 		own[svc.Name] = svc.Account == account

@@ -39,6 +39,7 @@ func (s *Server) faultRoutes(mux *http.ServeMux) {
 			done(w, err)
 		}
 	}
-	mux.HandleFunc("POST /v1/faults/down", failure(func(f api.Failure) error { return s.Lab.TakeDown(f.Ref, f.Blackhole) }))
+	mux.HandleFunc("POST /v1/faults/down",
+		failure(func(f api.Failure) error { return s.Lab.TakeDown(f.Ref, f.Blackhole) }))
 	mux.HandleFunc("POST /v1/faults/up", failure(func(f api.Failure) error { return s.Lab.BringUp(f.Ref) }))
 }

@@ -78,7 +78,8 @@ func (m *metrics) listen(address string) (string, error) {
 	m.closeLocked()
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", m.handler)
-	m.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	m.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 16 << 10}
 	m.asked, m.at = address, ln.Addr().String()
 	go m.server.Serve(ln)
 	return m.at, nil
@@ -110,52 +111,73 @@ var (
 	descInfo    = desc("lab_info", "The lab that runs; always 1.", "lab", "cloud", "region")
 	descStarted = desc("lab_start_time_seconds", "When the lab came up, in seconds since 1970.")
 
-	descENIFrames = desc("eni_frames_total", "Frames that an ENI received or sent; a superframe is one.", "eni", "direction")
-	descENIBytes  = desc("eni_bytes_total", "Bytes of the frames that an ENI received or sent, with Ethernet headers.", "eni", "direction")
+	descENIFrames = desc("eni_frames_total", "Frames that an ENI received or sent; a superframe is one.",
+		"eni", "direction")
+	descENIBytes = desc("eni_bytes_total", "Bytes of the frames that an ENI received or sent, with Ethernet headers.",
+		"eni", "direction")
 
-	descLinkPackets     = desc("link_packets_total", "Frames that a link forwarded; a superframe is one.", "link", "direction")
-	descLinkBytes       = desc("link_bytes_total", "Bytes of the IP packets that a link forwarded.", "link", "direction")
-	descLinkSegments    = desc("link_segments_total", "Packets that a link forwarded, with superframes counted as what they are cut into.", "link")
+	descLinkPackets = desc("link_packets_total", "Frames that a link forwarded; a superframe is one.",
+		"link", "direction")
+	descLinkBytes = desc("link_bytes_total", "Bytes of the IP packets that a link forwarded.",
+		"link", "direction")
+	descLinkSegments = desc("link_segments_total",
+		"Packets that a link forwarded, with superframes counted as what they are cut into.", "link")
 	descLinkSuperframes = desc("link_superframes_total", "Superframes that a link forwarded.", "link")
 	descLinkSessions    = desc("link_sessions", "Sessions of a link; each holds one NAT port.", "link")
 	descLinkOpened      = desc("link_sessions_opened_total", "Sessions that a link has opened.", "link")
-	descLinkEvicted     = desc("link_sessions_evicted_total", "Half-open sessions of a link that gave way to others.", "link")
-	descLinkVerdicts    = desc("link_verdicts_total", "Packets of a link by what became of them; all but Forwarded are drops.", "link", "verdict")
+	descLinkEvicted     = desc("link_sessions_evicted_total",
+		"Half-open sessions of a link that gave way to others.", "link")
+	descLinkVerdicts = desc("link_verdicts_total",
+		"Packets of a link by what became of them; all but Forwarded are drops.", "link", "verdict")
 
 	descVerdicts   = desc("verdicts_total", "Packets by what became of them; all but Forwarded are drops.", "verdict")
 	descSessions   = desc("sessions", "Sessions in the table.")
 	descHalfOpen   = desc("sessions_half_open", "TCP sessions that the consumer has not confirmed.")
 	descTableBytes = desc("session_table_bytes", "Memory that is reserved for sessions.")
-	descUnsent     = desc("table_unsent_frames_total", "Frames that the session table wanted to send and had no room for.")
+	descUnsent     = desc("table_unsent_frames_total",
+		"Frames that the session table wanted to send and had no room for.")
 
-	descPortsInUse = desc("nat_ports_in_use", "NAT ports of a NAT IP that sessions to a target hold; of the hundred NAT IPs and targets with most of them.", "eni", "nat_ip", "protocol", "target")
-	descPortsLimit = desc("nat_ports_limit", "NAT ports that a NAT IP has for a target.", "eni", "nat_ip", "protocol", "target")
+	descPortsInUse = desc("nat_ports_in_use",
+		"NAT ports of a NAT IP that sessions to a target hold; of the hundred NAT IPs and targets with most of them.", "eni", "nat_ip", "protocol", "target")
+	descPortsLimit = desc("nat_ports_limit", "NAT ports that a NAT IP has for a target.",
+		"eni", "nat_ip", "protocol", "target")
 
-	descWorkerFrames      = desc("worker_frames_total", "Frames that a worker received or sent.", "worker", "direction")
-	descWorkerBytes       = desc("worker_bytes_total", "Bytes of the frames that a worker received or sent.", "worker", "direction")
+	descWorkerFrames = desc("worker_frames_total", "Frames that a worker received or sent.", "worker", "direction")
+	descWorkerBytes  = desc("worker_bytes_total", "Bytes of the frames that a worker received or sent.",
+		"worker", "direction")
 	descWorkerSuperframes = desc("worker_superframes_total", "Superframes that a worker received.", "worker")
-	descWorkerDropped     = desc("worker_dropped_frames_total", "Frames that a worker's driver lost: no slot in the ring, no whole copy, not sent, from no ENI, or no room where it was handed over to.", "worker", "reason")
+	descWorkerDropped     = desc("worker_dropped_frames_total",
+		"Frames that a worker's driver lost: no slot in the ring, no whole copy, not sent, from no ENI, or no room where it was handed over to.", "worker", "reason")
 
 	descWorkerSessions = desc("worker_sessions", "Sessions in a worker's table.", "worker")
-	descWorkerHanded   = desc("worker_handed_over_frames_total", "Frames that a worker received and another one's session was of.", "worker")
+	descWorkerHanded   = desc("worker_handed_over_frames_total",
+		"Frames that a worker received and another one's session was of.", "worker")
 
-	descShapedDropped = desc("shaping_dropped_frames_total", "Frames that shaping and faults dropped.", "link", "direction", "reason")
+	descShapedDropped = desc("shaping_dropped_frames_total",
+		"Frames that shaping and faults dropped.", "link", "direction", "reason")
 	descShapedWaiting = desc("shaping_waiting_frames", "Frames that wait for their time.", "link", "direction")
-	descFaultDropped  = desc("fault_dropped_frames_total", "Frames dropped from and to ENIs that are down or blackholes.", "reason")
+	descFaultDropped  = desc("fault_dropped_frames_total",
+		"Frames dropped from and to ENIs that are down or blackholes.", "reason")
 
 	descARP = desc("arp_frames_total", "ARP frames and neighbour solicitations, answered or ignored.", "result")
 
-	descConnected    = desc("connection_connected", "Whether the connection of an endpoint is connected.", "service", "endpoint")
-	descHealthy      = desc("server_healthy", "Whether a server passes its health checks.", "group", "instance", "address")
-	descServerLoad   = desc("server_sessions", "Sessions that began through the server group and have not ended.", "group", "instance", "address")
+	descConnected = desc("connection_connected", "Whether the connection of an endpoint is connected.",
+		"service", "endpoint")
+	descHealthy = desc("server_healthy", "Whether a server passes its health checks.",
+		"group", "instance", "address")
+	descServerLoad = desc("server_sessions", "Sessions that began through the server group and have not ended.",
+		"group", "instance", "address")
 	descChecks       = desc("server_checks_total", "Health checks of a server.", "group", "instance", "address")
-	descChecksFailed = desc("server_failed_checks_total", "Health checks of a server that failed.", "group", "instance", "address")
+	descChecksFailed = desc("server_failed_checks_total",
+		"Health checks of a server that failed.", "group", "instance", "address")
 
-	descDNSMessages   = desc("dns_messages_total", "Messages that a VPC's resolver got.", "vpc", "transport")
-	descDNSAnswers    = desc("dns_answers_total", "Answers of a VPC's resolver by their code.", "vpc", "rcode")
-	descDNSTruncated  = desc("dns_truncated_answers_total", "Answers that did not fit a UDP message.", "vpc")
-	descDNSUpstream   = desc("dns_upstream_questions_total", "Questions to the upstreams of a VPC's resolver.", "vpc", "result")
-	descDNSCached     = desc("dns_cached_answers_total", "Answers of a VPC's resolver that an upstream had given before.", "vpc")
+	descDNSMessages  = desc("dns_messages_total", "Messages that a VPC's resolver got.", "vpc", "transport")
+	descDNSAnswers   = desc("dns_answers_total", "Answers of a VPC's resolver by their code.", "vpc", "rcode")
+	descDNSTruncated = desc("dns_truncated_answers_total", "Answers that did not fit a UDP message.", "vpc")
+	descDNSUpstream  = desc("dns_upstream_questions_total",
+		"Questions to the upstreams of a VPC's resolver.", "vpc", "result")
+	descDNSCached = desc("dns_cached_answers_total",
+		"Answers of a VPC's resolver that an upstream had given before.", "vpc")
 	descDNSUnanswered = desc("dns_unanswered_messages_total", "Messages to a VPC's resolver that got no answer.", "vpc")
 )
 
