@@ -9,24 +9,29 @@ import (
 // The raw structs of what only layer 7 has; raw.go says how they are read.
 
 type rawPersistence struct {
-	Mode    value[string]        `yaml:"mode" doc:"insert, where it is missing: the load balancer sets a cookie; rewrite: it changes the one that the server sets" enum:"insert|rewrite"`
+	Mode    value[string]        `yaml:"mode" doc:"insert, where it is missing: the load" enum:"insert|rewrite"`
+	_       more                 `doc:"balancer sets a cookie; rewrite: it changes the one that the server sets"`
 	Cookie  value[string]        `yaml:"cookie" doc:"the name of the server's cookie; of rewrite alone"`
 	Timeout value[time.Duration] `yaml:"timeout" doc:"how long the client keeps an inserted cookie, such as 1000s"`
 	Node    *yaml.Node
 }
 
 type rawCertificate struct {
-	Certificate value[string] `yaml:"certificate,required" doc:"a PEM file with the certificate and those of its issuers; beside the topology file where the name is relative"`
+	Certificate value[string] `yaml:"certificate,required" doc:"a PEM file with the certificate and those of its"`
+	_           more          `doc:"issuers; beside the topology file where the name is relative"`
 	Key         value[string] `yaml:"key,required" doc:"a PEM file with its private key"`
 }
 
 type rawListenerRule struct {
-	Priority      value[int]              `yaml:"priority,required" doc:"the rule with the lowest number is asked first" range:"1..50000"`
-	Hosts         sequence[value[string]] `yaml:"hosts" doc:"Host headers that it is for; * is any characters, ? is one"`
+	Priority      value[int]              `yaml:"priority,required" doc:"the rule with the lowest" range:"1..50000"`
+	_             more                    `doc:"number is asked first"`
+	Hosts         sequence[value[string]] `yaml:"hosts" doc:"Host headers that it is for; * is any characters, ? is"`
+	_             more                    `doc:"one"`
 	Paths         sequence[value[string]] `yaml:"paths" doc:"paths that it is for; * is any characters, ? is one"`
 	ServerGroup   value[string]           `yaml:"server_group" doc:"where such requests go"`
 	FixedResponse *rawFixedResponse       `yaml:"fixed_response" doc:"how the load balancer answers them by itself"`
-	Redirect      *rawRedirect            `yaml:"redirect" doc:"where clients are sent; what is missing stays as it was asked for"`
+	Redirect      *rawRedirect            `yaml:"redirect" doc:"where clients are sent; what is missing stays as it"`
+	_             more                    `doc:"was asked for"`
 	Node          *yaml.Node
 }
 

@@ -13,7 +13,8 @@ import (
 
 type rawPrivateZone struct {
 	Domain  value[string]           `yaml:"domain,required" doc:"the domain that it is, such as corp.example"`
-	VPCs    sequence[value[string]] `yaml:"vpcs,required" doc:"the VPCs in which it is known; it hides what is public below its domain there"`
+	VPCs    sequence[value[string]] `yaml:"vpcs,required" doc:"the VPCs in which it is known; it hides what is public"`
+	_       more                    `doc:"below its domain there"`
 	TTL     value[time.Duration]    `yaml:"ttl" doc:"of its records, such as 5m; the cloud's 60s where it is missing"`
 	Records sequence[rawRecord]     `yaml:"records" doc:"its names"`
 }
@@ -25,10 +26,12 @@ type rawPublicZone struct {
 }
 
 type rawRecord struct {
-	Name  value[string]           `yaml:"name" doc:"a name below the domain such as db, *.apps or _mysql._tcp; @, where it is missing, is the domain itself"`
+	Name  value[string]           `yaml:"name" doc:"a name below the domain such as db, *.apps or _mysql._tcp; @,"`
+	_     more                    `doc:"where it is missing, is the domain itself"`
 	A     sequence[value[string]] `yaml:"a" doc:"IPv4 addresses, or references such as ${ep1.ip}"`
 	AAAA  sequence[value[string]] `yaml:"aaaa" doc:"IPv6 addresses"`
-	CNAME value[string]           `yaml:"cname" doc:"another name that it stands for, or a reference such as ${ep1}; then it has nothing else"`
+	CNAME value[string]           `yaml:"cname" doc:"another name that it stands for, or a reference such as ${ep1};"`
+	_     more                    `doc:"then it has nothing else"`
 	TXT   sequence[value[string]] `yaml:"txt" doc:"texts"`
 	SRV   sequence[rawSRV]        `yaml:"srv" doc:"where a service is to be found"`
 	Node  *yaml.Node
@@ -36,7 +39,8 @@ type rawRecord struct {
 
 type rawSRV struct {
 	Priority value[int]    `yaml:"priority" doc:"the lowest is tried first; 0 where it is missing" range:"0..65535"`
-	Weight   value[int]    `yaml:"weight" doc:"the share among those of one priority; 0 where it is missing" range:"0..65535"`
+	Weight   value[int]    `yaml:"weight" doc:"the share among those of one priority; 0 where it is" range:"0..65535"`
+	_        more          `doc:"missing"`
 	Port     value[int]    `yaml:"port,required" doc:"the port" range:"0..65535"`
 	Target   value[string] `yaml:"target,required" doc:"the name of the host, or a reference such as ${ep1}"`
 	Node     *yaml.Node

@@ -186,8 +186,8 @@ func (b listenerBuilder) group(who string, lb *topology.LoadBalancer, l *topolog
 	keeps := lb.Type == topology.ALB && !lb.PicksEverywhere(group)
 	if group.Persistence != nil && keeps && !b.can.HTTP.Limits.PersistenceInZones {
 		b.problem(ref.Node, "write cross_zone: true, or remove the group's persistence",
-			"%s: server group %q has persistence, which %s does not have where nodes keep to the servers of their zones",
-			who, group.Name, b.plan.Cloud)
+			"%s: server group %q has persistence, which %s does not have where nodes keep to the servers of "+
+				"their zones", who, group.Name, b.plan.Cloud)
 	}
 }
 

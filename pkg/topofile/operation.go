@@ -73,7 +73,7 @@ func (b operationBuilder) resources(who string, list sequence[value[string]]) (o
 // have.
 func (b operationBuilder) keys(who string, raw *rawOperation, spec *topology.Spec) {
 	for i := range operationKeys.NumField() {
-		key, _ := tagOf(operationKeys.Field(i))
+		key, _ := tagOf(operationKeys, i)
 		if key == "verb" || key == "as" {
 			continue
 		}
@@ -168,7 +168,7 @@ type located interface {
 // word is a key's value, as refer takes it.
 func (o *rawOperation) word(key string) value[string] {
 	for i := range operationKeys.NumField() {
-		if name, _ := tagOf(operationKeys.Field(i)); name == key {
+		if name, _ := tagOf(operationKeys, i); name == key {
 			word, _ := o.keys.Field(i).Interface().(value[string])
 			return word
 		}

@@ -24,7 +24,7 @@ func TestEveryKeyIsSomeVerbs(t *testing.T) {
 		}
 	}
 	for i := range operationKeys.NumField() {
-		key, _ := tagOf(operationKeys.Field(i))
+		key, _ := tagOf(operationKeys, i)
 		require.True(t, used[key], key)
 		delete(used, key)
 	}

@@ -11,8 +11,10 @@ import (
 type rawQuotas struct {
 	ServicesPerAccount  value[int] `yaml:"services_per_account" doc:"endpoint services of an account" range:"0..100000"`
 	EndpointsPerVPC     value[int] `yaml:"endpoints_per_vpc" doc:"endpoints in a VPC" range:"0..100000"`
-	ResourcesPerService value[int] `yaml:"resources_per_service" doc:"load balancers of a service, counted once for each zone" range:"0..100000"`
-	ResourcesPerZone    value[int] `yaml:"resources_per_zone" doc:"load balancers of a service in one zone" range:"0..100000"`
+	ResourcesPerService value[int] `yaml:"resources_per_service" doc:"load balancers of a service," range:"0..100000"`
+	_                   more       `doc:"counted once for each zone"`
+	ResourcesPerZone    value[int] `yaml:"resources_per_zone" doc:"load balancers of a service in" range:"0..100000"`
+	_                   more       `doc:"one zone"`
 	GroupsPerEndpoint   value[int] `yaml:"groups_per_endpoint" doc:"security groups of an endpoint" range:"0..100000"`
 }
 

@@ -108,9 +108,14 @@ type tag struct {
 	min, max int      // of a number; both 0: any
 }
 
-// tagOf reads the tags of a field. It panics where one of them is malformed,
-// which the first test would show.
-func tagOf(f reflect.StructField) (key string, t tag) {
+// more is the type of a field without a name that goes on with the doc of the
+// field above it: a tag is one literal, and a line has an end.
+type more struct{}
+
+// tagOf reads the tags of a struct's field. It panics where one of them is
+// malformed, which the first test would show.
+func tagOf(typ reflect.Type, field int) (key string, t tag) {
+	f := typ.Field(field)
 	key, option, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 	t = tag{doc: f.Tag.Get("doc"), required: option == "required"}
 	if e := f.Tag.Get("enum"); e != "" {
@@ -132,6 +137,9 @@ func tagOf(f reflect.StructField) (key string, t tag) {
 		if _, err := fmt.Sscanf(span, "%d..%d", &t.min, &t.max); err != nil {
 			panic("topology: range of " + f.Name + ": " + err.Error())
 		}
+	}
+	for i := field + 1; i < typ.NumField() && typ.Field(i).Type == reflect.TypeFor[more](); i++ {
+		t.doc += " " + typ.Field(i).Tag.Get("doc")
 	}
 	return key, t
 }
@@ -192,9 +200,11 @@ func (r *reader) object(node *yaml.Node, into reflect.Value, t tag) {
 	var keys []string
 	var self reflect.Value
 	for i := range into.NumField() {
-		f := into.Type().Field(i)
-		key, ft := tagOf(f)
-		if key == "" {
+		key, ft := tagOf(into.Type(), i)
+		switch {
+		case into.Field(i).Type() == reflect.TypeFor[more]():
+			continue
+		case key == "":
 			self = into.Field(i)
 			continue
 		}

@@ -48,7 +48,7 @@ func schemaOf(typ reflect.Type, t tag) *jsonschema.Schema {
 		AdditionalProperties: nothing(),
 	}
 	for i := range typ.NumField() {
-		key, ft := tagOf(typ.Field(i))
+		key, ft := tagOf(typ, i)
 		if key == "" {
 			continue
 		}
