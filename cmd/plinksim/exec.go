@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -28,6 +31,10 @@ the program's; 126 if it could not be run, 127 if it was not found.`,
 			return instanceNames(cmd.Context(), labName), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			program, err := programOf(cmd, args[1:])
+			if err != nil {
+				return err
+			}
 			if err := needRoot("exec", host.SysAdmin); err != nil {
 				return err
 			}
@@ -39,13 +46,6 @@ the program's; 126 if it could not be run, 127 if it was not found.`,
 			if err != nil {
 				return err
 			}
-			program := args[1:]
-			if program[0] == "--" {
-				program = program[1:]
-			}
-			if len(program) == 0 {
-				return &usageError{errors.New("exec: no program after --")}
-			}
 			env := append(host.Environ(os.Environ()), "PLINKSIM_LAB="+plan.Name, "PLINKSIM_INSTANCE="+instance.Name)
 			return exitCode(execExit(host.Exec(string(dir), instance.Namespace, program, env), cmd.ErrOrStderr()))
 		},
@@ -53,6 +53,26 @@ the program's; 126 if it could not be run, 127 if it was not found.`,
 	cmd.Flags().SetInterspersed(false)
 	addLab(cmd, &labName)
 	return cmd
+}
+
+// programOf is what stands behind an instance and flags, with -- before it or
+// without. Flags behind the program are the program's own.
+func programOf(cmd *cobra.Command, args []string) ([]string, error) {
+	program := args
+	if strings.HasPrefix(args[0], "-") {
+		dashes := slices.Index(args, "--")
+		if dashes < 0 {
+			return nil, &usageError{fmt.Errorf("exec: %q is no program: write -- before the program", args[0])}
+		}
+		if err := cmd.ParseFlags(args[:dashes]); err != nil {
+			return nil, unknownFlag(cmd, err)
+		}
+		program = args[dashes+1:]
+	}
+	if len(program) == 0 {
+		return nil, &usageError{errors.New("exec: no program after --")}
+	}
+	return program, nil
 }
 
 // execExit is the exit code of a program that could not be run, as shells and

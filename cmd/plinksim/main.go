@@ -19,7 +19,9 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"github.com/plinksim/plinksim/internal/spell"
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/bench"
 	"github.com/plinksim/plinksim/pkg/machine/kernel"
@@ -142,8 +144,8 @@ another through PrivateLink, with real packets and no cloud account.
 		Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
 	}
-	root.SuggestionsMinimumDistance = 2
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.SetFlagErrorFunc(unknownFlag)
+	root.SetHelpCommand(newHelp())
 	root.AddGroup(
 		&cobra.Group{ID: "lab", Title: "Run a lab:"},
 		&cobra.Group{ID: "use", Title: "Use a lab:"},
@@ -168,15 +170,67 @@ func add(root *cobra.Command, group string, commands ...*cobra.Command) {
 	}
 }
 
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND...]", Short: "Explain a command",
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			of, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return commandNames(of), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			of, rest, err := cmd.Root().Find(args)
+			if err != nil {
+				return &usageError{err}
+			}
+			if err := unknownCommand(of, rest); err != nil {
+				return err
+			}
+			of.InitDefaultHelpFlag() // so that the text has it
+			return of.Help()
+		},
+	}
+}
+
+// unknownCommand refuses what stands where a command should.
 func unknownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	err := fmt.Errorf("unknown command %q", args[0])
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		err = fmt.Errorf("unknown command %q: did you mean %q?", args[0], near[0])
+	what := fmt.Sprintf("unknown command %q", args[0])
+	if cmd.HasParent() {
+		what = fmt.Sprintf("%q has no command %q", cmd.CommandPath(), args[0])
 	}
-	return &usageError{err}
+	return &usageError{guess(what, args[0], commandNames(cmd))}
+}
+
+func commandNames(cmd *cobra.Command) (names []string) {
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(append(names, c.Name()), c.Aliases...)
+		}
+	}
+	return names
+}
+
+func unknownFlag(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return &usageError{err}
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
+	return &usageError{guess(err.Error(), "--"+unknown.GetSpecifiedName(), names)}
+}
+
+// guess adds to what is wrong the name that was meant, where one is near.
+func guess(wrong, name string, known []string) error {
+	if near := spell.Nearest(name, known); near != "" {
+		return fmt.Errorf("%s: did you mean %q?", wrong, near)
+	}
+	return errors.New(wrong)
 }
 
 // takes wraps what cobra says of a wrong number of arguments.

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -27,6 +29,22 @@ answers http://127.0.0.1:9100/metrics for a Prometheus server to scrape.`,
 	}
 	addLab(cmd, &on.lab)
 	return cmd
+}
+
+// checkMetrics says before a lab is built that its metrics cannot be served. A
+// lab that runs may serve them there already.
+func checkMetrics(dir labdir.Dir, address string) error {
+	if address == "" {
+		return nil
+	}
+	ln, err := api.ListenMetrics(address)
+	if errors.Is(err, syscall.EADDRINUSE) && dir.Running() {
+		return nil
+	}
+	if err != nil {
+		return withHint(err, "nothing was built")
+	}
+	return ln.Close()
 }
 
 // serveMetrics asks a running lab to answer at a TCP address, where one is

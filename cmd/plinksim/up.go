@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -68,6 +69,9 @@ The whole file is checked before anything is created.`,
 				fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: warning: %s\n", warning.String())
 			}
 			up := &up{plan: plan, dir: labdir.Of(plan.Name), workers: workers, progress: newProgress(cmd.ErrOrStderr())}
+			if err := checkMetrics(up.dir, metrics); err != nil {
+				return err
+			}
 			keepFiles()
 			start := time.Now()
 			show := func() error {
@@ -82,7 +86,14 @@ The whole file is checked before anything is created.`,
 			if err := up.background(cmd.Context()); err != nil {
 				return err
 			}
-			return show()
+			// The lab is up, and ctrl-C comes too late to undo that.
+			interrupted := cmd.Context()
+			cmd.SetContext(context.WithoutCancel(interrupted))
+			err = show()
+			if err == nil && interrupted.Err() != nil {
+				fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: interrupted too late: \"plinksim down %s\" removes the lab\n", plan.Name)
+			}
+			return err
 		},
 	}
 	cmd.Flags().BoolVarP(&foreground, "foreground", "f", false, "stay attached, and take the lab down on ctrl-C")
@@ -94,7 +105,11 @@ The whole file is checked before anything is created.`,
 
 // showUp prints what was made.
 func showUp(cmd *cobra.Command, plan *topology.Plan, output string, after time.Duration, foreground bool) error {
-	now, err := api.NewClient(labdir.Of(plan.Name)).Status(cmd.Context())
+	dir := labdir.Of(plan.Name)
+	now, err := api.NewClient(dir).Status(cmd.Context())
+	if err != nil && !dir.Running() {
+		return fmt.Errorf("lab %q came up, and another command has taken it down", plan.Name)
+	}
 	if err != nil {
 		return err
 	}
@@ -166,8 +181,8 @@ func (u *up) background(ctx context.Context) error {
 func (u *up) change(ctx context.Context, daemon *api.Client) (again bool, err error) {
 	changed, err := daemon.Apply(ctx, u.plan.File, u.plan.Source, u.progress.show)
 	switch {
-	case ctx.Err() != nil:
-		return false, errors.New("interrupted: the lab stays what it was")
+	case ctx.Err() != nil && err != nil:
+		return false, u.interrupted()
 	case err != nil && !daemon.Answers(ctx):
 		return true, nil
 	case err != nil:
@@ -176,6 +191,21 @@ func (u *up) change(ctx context.Context, daemon *api.Client) (again bool, err er
 		u.progress.say("the lab is up already, and the file has not changed")
 	}
 	return false, nil
+}
+
+// interrupted says what became of a change that nobody waited for. The daemon
+// goes back when the command is gone, unless it is done by then.
+func (u *up) interrupted() error {
+	for deadline := time.Now().Add(time.Second); ; time.Sleep(10 * time.Millisecond) {
+		text, err := u.dir.Load("topology.yaml")
+		_, changing := os.Stat(u.dir.Path("changing"))
+		switch {
+		case err == nil && changing != nil && bytes.Equal(text, u.plan.Source):
+			return errors.New("interrupted too late: the lab is what the file says")
+		case changing != nil && time.Now().After(deadline):
+			return errors.New("interrupted: the lab stays what it was")
+		}
+	}
 }
 
 // turnTimeout is how long "up" waits for a process that builds or removes the lab.

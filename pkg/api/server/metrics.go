@@ -3,8 +3,6 @@ package server
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -64,16 +62,9 @@ func (m *metrics) listen(address string) (string, error) {
 	if m.server != nil && (address == m.asked || address == m.at) {
 		return m.at, nil
 	}
-	host, port, err := net.SplitHostPort(address)
+	ln, err := api.ListenMetrics(address)
 	if err != nil {
-		return "", fmt.Errorf("metrics address %q: want HOST:PORT, or :PORT on the loopback interface", address)
-	}
-	if host == "" {
-		host = "127.0.0.1"
-	}
-	ln, err := net.Listen("tcp", net.JoinHostPort(host, port))
-	if err != nil {
-		return "", fmt.Errorf("metrics address %q: %w", address, err)
+		return "", err
 	}
 	m.closeLocked()
 	mux := http.NewServeMux()
