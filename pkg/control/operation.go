@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -16,54 +17,21 @@ func on[T ~struct{ rules }](do func(T, topology.Operation) ([]Event, *Error)) op
 	return func(r rules, o topology.Operation) ([]Event, *Error) { return do(T{r}, o) }
 }
 
-// The operations, by what they are on.
-type (
-	serviceOperations    struct{ rules }
-	endpointOperations   struct{ rules }
-	connectionOperations struct{ rules }
-	gatewayOperations    struct{ rules }
-	serverOperations     struct{ rules }
-)
-
 // operations are what accounts can change, and reads what they can only look
-// at: together the verbs of topology.Specs. Each looks first and changes then: one
-// that returns an error has changed nothing.
-var operations = map[Verb]operation{
-	topology.VerbAccept:           on(connectionOperations.accept),
-	topology.VerbReject:           on(connectionOperations.reject),
-	topology.VerbBandwidth:        on(connectionOperations.bandwidth),
-	topology.VerbZoneEnable:       on(connectionOperations.zoneEnable),
-	topology.VerbZoneDisable:      on(connectionOperations.zoneDisable),
-	topology.VerbReplace:          on(connectionOperations.replace),
-	topology.VerbRelease:          on(connectionOperations.release),
-	topology.VerbServiceSet:       on(serviceOperations.set),
-	topology.VerbServiceCreate:    on(serviceOperations.create),
-	topology.VerbServiceDelete:    on(serviceOperations.delete),
-	topology.VerbWhitelistAdd:     on(serviceOperations.whitelistAdd),
-	topology.VerbWhitelistRemove:  on(serviceOperations.whitelistRemove),
-	topology.VerbAttach:           on(serviceOperations.attach),
-	topology.VerbDetach:           on(serviceOperations.detach),
-	topology.VerbEndpointCreate:   on(endpointOperations.create),
-	topology.VerbEndpointDelete:   on(endpointOperations.delete),
-	topology.VerbEndpointSet:      on(endpointOperations.set),
-	topology.VerbZoneAdd:          on(endpointOperations.zoneAdd),
-	topology.VerbZoneRemove:       on(endpointOperations.zoneRemove),
-	topology.VerbGroupAdd:         on(endpointOperations.groupAdd),
-	topology.VerbGroupRemove:      on(endpointOperations.groupRemove),
-	topology.VerbGatewayCreate:    on(gatewayOperations.create),
-	topology.VerbGatewayDelete:    on(gatewayOperations.delete),
-	topology.VerbNATIPCreate:      on(gatewayOperations.ipCreate),
-	topology.VerbNATIPDelete:      on(gatewayOperations.ipDelete),
-	topology.VerbEntryCreate:      on(gatewayOperations.entryCreate),
-	topology.VerbEntryModify:      on(gatewayOperations.entryModify),
-	topology.VerbEntryDelete:      on(gatewayOperations.entryDelete),
-	topology.VerbServerRegister:   on(serverOperations.register),
-	topology.VerbServerDeregister: on(serverOperations.deregister),
-	topology.VerbServerWeight:     on(serverOperations.weigh),
-}
+// at: together the verbs of topology.Specs. Their rows stand beside what they
+// do.
+var operations = union(serviceVerbs, endpointVerbs, connectionVerbs, gatewayVerbs, serverVerbs)
 
 var reads = map[Verb]operation{
 	topology.VerbServiceShow: on(serviceOperations.show),
+}
+
+func union(tables ...map[Verb]operation) map[Verb]operation {
+	all := map[Verb]operation{}
+	for _, t := range tables {
+		maps.Copy(all, t)
+	}
+	return all
 }
 
 // Do carries an operation out and returns the event that tells of it. The data

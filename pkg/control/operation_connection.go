@@ -7,6 +7,19 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
+// connectionOperations are those on connections.
+type connectionOperations struct{ rules }
+
+var connectionVerbs = map[Verb]operation{
+	topology.VerbAccept:      on(connectionOperations.accept),
+	topology.VerbReject:      on(connectionOperations.reject),
+	topology.VerbBandwidth:   on(connectionOperations.bandwidth),
+	topology.VerbZoneEnable:  on(connectionOperations.zoneEnable),
+	topology.VerbZoneDisable: on(connectionOperations.zoneDisable),
+	topology.VerbReplace:     on(connectionOperations.replace),
+	topology.VerbRelease:     on(connectionOperations.release),
+}
+
 func (op connectionOperations) accept(o topology.Operation) ([]Event, *Error) {
 	s, c, err := op.ownConnection(&o)
 	if err != nil {

@@ -8,6 +8,19 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
+// endpointOperations are those on endpoints.
+type endpointOperations struct{ rules }
+
+var endpointVerbs = map[Verb]operation{
+	topology.VerbEndpointCreate: on(endpointOperations.create),
+	topology.VerbEndpointDelete: on(endpointOperations.delete),
+	topology.VerbEndpointSet:    on(endpointOperations.set),
+	topology.VerbZoneAdd:        on(endpointOperations.zoneAdd),
+	topology.VerbZoneRemove:     on(endpointOperations.zoneRemove),
+	topology.VerbGroupAdd:       on(endpointOperations.groupAdd),
+	topology.VerbGroupRemove:    on(endpointOperations.groupRemove),
+}
+
 func (op endpointOperations) create(o topology.Operation) ([]Event, *Error) {
 	planned, missing := op.plan.Endpoint(o.Endpoint)
 	if missing != nil {

@@ -9,6 +9,19 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
+// gatewayOperations are those on NAT gateways, their NAT IPs and entries.
+type gatewayOperations struct{ rules }
+
+var gatewayVerbs = map[Verb]operation{
+	topology.VerbGatewayCreate: on(gatewayOperations.create),
+	topology.VerbGatewayDelete: on(gatewayOperations.delete),
+	topology.VerbNATIPCreate:   on(gatewayOperations.ipCreate),
+	topology.VerbNATIPDelete:   on(gatewayOperations.ipDelete),
+	topology.VerbEntryCreate:   on(gatewayOperations.entryCreate),
+	topology.VerbEntryModify:   on(gatewayOperations.entryModify),
+	topology.VerbEntryDelete:   on(gatewayOperations.entryDelete),
+}
+
 // create makes a gateway again that the file has and somebody
 // deleted. It has its own address and nothing else, as in the cloud.
 func (op gatewayOperations) create(o topology.Operation) ([]Event, *Error) {

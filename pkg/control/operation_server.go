@@ -11,6 +11,15 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
+// serverOperations are those on the servers of server groups.
+type serverOperations struct{ rules }
+
+var serverVerbs = map[Verb]operation{
+	topology.VerbServerRegister:   on(serverOperations.register),
+	topology.VerbServerDeregister: on(serverOperations.deregister),
+	topology.VerbServerWeight:     on(serverOperations.weigh),
+}
+
 // KindServer is a server of a server group, in events and errors.
 const KindServer Kind = "server"
 

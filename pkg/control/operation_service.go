@@ -8,6 +8,19 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
+// serviceOperations are those on endpoint services.
+type serviceOperations struct{ rules }
+
+var serviceVerbs = map[Verb]operation{
+	topology.VerbServiceSet:      on(serviceOperations.set),
+	topology.VerbServiceCreate:   on(serviceOperations.create),
+	topology.VerbServiceDelete:   on(serviceOperations.delete),
+	topology.VerbWhitelistAdd:    on(serviceOperations.whitelistAdd),
+	topology.VerbWhitelistRemove: on(serviceOperations.whitelistRemove),
+	topology.VerbAttach:          on(serviceOperations.attach),
+	topology.VerbDetach:          on(serviceOperations.detach),
+}
+
 func (op serviceOperations) show(o topology.Operation) ([]Event, *Error) {
 	s := findService(op.merged, o.Service)
 	switch {
