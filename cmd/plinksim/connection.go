@@ -24,7 +24,8 @@ and the endpoint's name leads to the others.`),
 
 var connectionOperations = []operation{
 	{
-		verb: topology.VerbAccept, path: "connection accept", also: "accept", args: "SERVICE ENDPOINT", keys: "service endpoint",
+		verb: topology.VerbAccept, path: "connection accept", also: "accept",
+		args: "SERVICE ENDPOINT", keys: "service endpoint",
 		short: "Let an endpoint connect to an endpoint service",
 		long: `Accept an endpoint's connection as the owner of the endpoint service, and wait
 until it is connected. In the Alibaba Cloud console the action is called Allow.
@@ -38,7 +39,8 @@ at random and for good, or the one that --resource names.`,
 		},
 	},
 	{
-		verb: topology.VerbReject, path: "connection reject", also: "reject", args: "SERVICE ENDPOINT", keys: "service endpoint",
+		verb: topology.VerbReject, path: "connection reject", also: "reject",
+		args: "SERVICE ENDPOINT", keys: "service endpoint",
 		short: "Refuse or end an endpoint's connection",
 		long: `Reject an endpoint's connection as the owner of the endpoint service, and wait
 until nothing passes any more: sessions that are open end. It can be accepted
@@ -122,13 +124,15 @@ func connectionsOf(s status.Lab, service string) []status.Endpoint {
 }
 
 func printConnections(w io.Writer, connections []status.Endpoint, as string) {
-	t := newTable(w, "SERVICE", "ENDPOINT", "ENDPOINT ID", "ENDPOINT VPC", "ENDPOINT OWNER", "CONNECTION MODIFICATION TIME", "STATUS", "CONNECTION BANDWIDTH", "ACTIONS")
+	t := newTable(w, "SERVICE", "ENDPOINT", "ENDPOINT ID", "ENDPOINT VPC", "ENDPOINT OWNER",
+		"CONNECTION MODIFICATION TIME", "STATUS", "CONNECTION BANDWIDTH", "ACTIONS")
 	for _, c := range connections {
 		owner := fmt.Sprintf("%s (%s)", c.Account, c.AccountID)
 		if c.Account == as {
 			owner = "current account"
 		}
-		t.row(c.Service, c.Name, c.ID, c.VPCID, owner, stamp(c.Modified), c.State, bandwidthText(c.Bandwidth), dash(strings.Join(c.Actions, ", ")))
+		t.row(c.Service, c.Name, c.ID, c.VPCID, owner, stamp(c.Modified), c.State, bandwidthText(c.Bandwidth),
+			dash(strings.Join(c.Actions, ", ")))
 		for _, z := range c.Zones {
 			if z.State != c.State && len(c.Zones) > 1 || z.Replaced != "" {
 				text := z.State

@@ -22,7 +22,8 @@ again and when "up" applies a changed file. "check" puts everything back.`,
 			want: "no arguments",
 			show: func(cmd *cobra.Command, s status.Lab, seen view) error {
 				if seen.json {
-					return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema, "endpoints": s.Endpoints})
+					return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema,
+						"endpoints": s.Endpoints})
 				}
 				printEndpointList(cmd.OutOrStdout(), s.Endpoints)
 				none(cmd, len(s.Endpoints), "endpoints", seen.as)
@@ -130,13 +131,15 @@ func findEndpointStatus(s status.Lab, as, name string) (*status.Endpoint, error)
 }
 
 func printEndpointList(w io.Writer, endpoints []status.Endpoint) {
-	t := newTable(w, "ENDPOINT", "ENDPOINT ID", "OWNER", "VPC", "SERVICE", "STATUS", "CONNECTION", "ZONES", "SECURITY GROUPS")
+	t := newTable(w, "ENDPOINT", "ENDPOINT ID", "OWNER", "VPC", "SERVICE", "STATUS", "CONNECTION", "ZONES",
+		"SECURITY GROUPS")
 	for _, ep := range endpoints {
 		var zones []string
 		for _, z := range ep.Zones {
 			zones = append(zones, z.Zone)
 		}
-		t.row(ep.Name, ep.ID, ep.Account, ep.VPC, ep.Service, ep.EndpointState, ep.State, dash(strings.Join(zones, ",")), dash(strings.Join(ep.SecurityGroups, ",")))
+		t.row(ep.Name, ep.ID, ep.Account, ep.VPC, ep.Service, ep.EndpointState, ep.State,
+			dash(strings.Join(zones, ",")), dash(strings.Join(ep.SecurityGroups, ",")))
 	}
 	t.flush()
 }

@@ -84,7 +84,8 @@ func gatewayOf(now status.Lab, name string) *status.NATGateway {
 
 // natShow is a command that prints a part of what a lab has: of all gateways,
 // or of the one that is named.
-func natShow(use, short string, args cobra.PositionalArgs, want string, pick func(status.NATGateway) any, print func(io.Writer, status.NATGateway)) *cobra.Command {
+func natShow(use, short string, args cobra.PositionalArgs, want string, pick func(status.NATGateway) any,
+	print func(io.Writer, status.NATGateway)) *cobra.Command {
 	var on target
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: takes(args, want),
@@ -159,9 +160,11 @@ func newGatewayList() *cobra.Command {
 				return err
 			}
 			if on.output == "json" {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema, "nat_gateways": now.NATGateways})
+				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema,
+					"nat_gateways": now.NATGateways})
 			}
-			t := newTable(cmd.OutOrStdout(), "NAT GATEWAY", "ID", "TYPE", "VPC", "ZONE", "ADDRESS", "NAT CIDR", "NAT IPS", "ENTRIES", "STATUS")
+			t := newTable(cmd.OutOrStdout(), "NAT GATEWAY", "ID", "TYPE", "VPC", "ZONE", "ADDRESS", "NAT CIDR",
+				"NAT IPS", "ENTRIES", "STATUS")
 			for _, g := range now.NATGateways {
 				t.row(g.Name, g.ID, g.Type, g.VPC, g.Zone, g.IP, g.CIDR, len(g.NATIPs), len(g.Entries), g.State)
 			}
@@ -183,7 +186,8 @@ func newGatewayShow() *cobra.Command {
 			t := newTable(w)
 			for _, row := range [][2]any{
 				{"NAT gateway", g.Name}, {"ID", g.ID}, {"Status", g.State}, {"Type", g.Type}, {"Owner", g.Account},
-				{"VPC", g.VPC}, {"Subnet", g.Subnet + " in " + g.Zone}, {"ENI", g.ENI}, {"FullNAT table", g.TableID}, {"NAT CIDR", g.CIDR},
+				{"VPC", g.VPC}, {"Subnet", g.Subnet + " in " + g.Zone}, {"ENI", g.ENI}, {"FullNAT table",
+					g.TableID}, {"NAT CIDR", g.CIDR},
 			} {
 				t.row(row[0], row[1])
 			}
@@ -214,7 +218,8 @@ func printIPs(w io.Writer, gateway string, ips []status.NATIP) {
 }
 
 func printEntries(w io.Writer, gateway string, entries []status.FullNATEntry) {
-	t := newTable(w, "NAT GATEWAY", "ENTRY", "NAT IP", "PROTOCOL", "LEADS TO", "ENDPOINT", "SEEN AS", "DOMAIN", "STATUS")
+	t := newTable(w, "NAT GATEWAY", "ENTRY", "NAT IP", "PROTOCOL", "LEADS TO", "ENDPOINT", "SEEN AS", "DOMAIN",
+		"STATUS")
 	for _, e := range entries {
 		t.row(gateway, e.Name, e.NAT, e.Protocol, e.Access, e.ENI, e.SeenAs, e.Domain, e.State)
 	}

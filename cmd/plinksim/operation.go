@@ -126,7 +126,8 @@ func (op operation) arguments() (least, most int) {
 }
 
 // read gives the operation its arguments; o has the flags already.
-func (op operation) read(cmd *cobra.Command, o topology.Operation, args []string) (calls []topology.Operation, err error) {
+func (op operation) read(cmd *cobra.Command, o topology.Operation, args []string) (calls []topology.Operation,
+	err error) {
 	keys := op.keys.List()
 	calls = []topology.Operation{o}
 	for i, text := range args {
@@ -202,7 +203,8 @@ func remedyLine(r topology.Remedy) string {
 	case f == nil:
 		return commandLine(*r.Do)
 	case f.Verb == topology.FaultSet:
-		return fmt.Sprintf("plinksim fault set %s --bandwidth %s", f.Target, topology.FormatRate(int64(*f.Bandwidth)*1e6))
+		return fmt.Sprintf("plinksim fault set %s --bandwidth %s", f.Target,
+			topology.FormatRate(int64(*f.Bandwidth)*1e6))
 	default:
 		return fmt.Sprintf("plinksim fault %s %s", f.Verb, f.Target)
 	}
@@ -259,9 +261,10 @@ func (f flag) add(cmd *cobra.Command, on *target, op operation, o *topology.Oper
 		value.NoOptDefVal = "true"
 	}
 	key := f.keys.List()[0]
-	cmd.RegisterFlagCompletionFunc(f.name, func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	complete := func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		return completeKey(cmd, on.lab, given(*o, op.keys.List(), args), key), cobra.ShellCompDirectiveNoFileComp
-	})
+	}
+	cmd.RegisterFlagCompletionFunc(f.name, complete)
 }
 
 // given is an operation with the arguments that are there so far. What cannot
@@ -285,7 +288,10 @@ func (f flag) between() string {
 func (f flag) placeholder(spec *topology.Spec) string {
 	keys := slices.DeleteFunc(f.keys.List(), func(key string) bool { return !spec.Needs.Has(key) })
 	text := strings.ToUpper(strings.Join(keys, f.between()))
-	return strings.NewReplacer("ACCESS_IP", "ADDRESS", "NAT_IP", "ADDRESS", "ACCESS_PORT", "PORT", "NAT_PORT", "PORT").Replace(text)
+	for _, kind := range []string{"NAT_", "ACCESS_"} {
+		text = strings.ReplaceAll(text, kind, "")
+	}
+	return strings.ReplaceAll(text, "IP", "ADDRESS")
 }
 
 // words are the flag and its value in an operation, none where it has none.

@@ -2,7 +2,7 @@ package main
 
 import (
 	"cmp"
-	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -33,7 +33,8 @@ func TestEveryOperationHasACommand(t *testing.T) {
 		for _, f := range op.flags {
 			keys = append(keys, f.keys.List()...)
 		}
-		require.ElementsMatch(t, slices.Concat(spec.Needs.List(), spec.May.List(), spec.Creates.List()), keys, spec.Verb)
+		require.ElementsMatch(t, slices.Concat(spec.Needs.List(), spec.May.List(), spec.Creates.List()), keys,
+			spec.Verb)
 		cmd, _, err := root.Find(strings.Fields(op.path))
 		require.NoError(t, err)
 		require.Equal(t, "plinksim "+op.path, cmd.CommandPath())
@@ -43,23 +44,14 @@ func TestEveryOperationHasACommand(t *testing.T) {
 
 // What a command line is made of an operation comes back when it is read.
 func TestACommandLineIsReadAsItsOperation(t *testing.T) {
-	off, mbit, weight, text := false, 200, 0, "orders of the shop"
-	values := topology.Operation{
-		As: "a", Service: "svc1", Endpoint: "ep1", Zone: "zone-b", Account: "c", Resource: "clb2", SecurityGroup: "web",
-		Resources: []topology.Resource{{LoadBalancer: "clb1", Zone: "zone-a"}, {LoadBalancer: "clb2", Zone: "zone-b"}},
-		Bandwidth: &mbit, Force: true, Description: &text, AutoAccept: &off, ZoneAffinity: &off, PrivateDNS: &off,
-		NATGateway: "ngw1", Entry: "db", NATIP: netip.MustParseAddr("172.16.0.5"), NATPort: 3306, Protocol: "udp",
-		AccessIP: netip.MustParseAddr("192.168.0.86"), AccessPort: 33, Domain: &text, ServerGroup: "web", Server: "web-3:80",
-		Weight: &weight, VPC: "vpc1", Subnets: []string{"h1", "i1"}, SecurityGroups: []string{"web"}, LoadBalancers: []string{"clb1"},
-	}
 	for _, spec := range topology.Specs {
 		if spec.Read {
 			continue
 		}
 		want := topology.Operation{Verb: spec.Verb, As: "a"}
 		for _, key := range slices.Concat(spec.Needs.List(), spec.May.List(), spec.Creates.List()) {
-			for _, word := range split(values, key) {
-				require.NoError(t, want.Set(key, word))
+			for _, text := range valuesOf(key) {
+				require.NoError(t, want.Set(key, text))
 			}
 		}
 		line := commandLine(want)
@@ -67,12 +59,25 @@ func TestACommandLineIsReadAsItsOperation(t *testing.T) {
 	}
 }
 
-// split are the values of a key, of which lists take one after the other.
-func split(o topology.Operation, key string) []string {
-	if key == "resources" {
-		return strings.Fields(o.Text(key))
+// valuesOf are values that a key may have. Lists take one after the other.
+func valuesOf(key string) []string {
+	switch {
+	case key == "resources":
+		return []string{"clb1@zone-a", "clb2@zone-b"}
+	case key == "nat_ip", key == "access_ip":
+		return []string{"172.16.0.5"}
+	case key == "description":
+		return []string{"orders of the shop"}
 	}
-	return []string{o.Text(key)}
+	switch topology.KeyKind(key) {
+	case reflect.Bool:
+		return []string{"false"}
+	case reflect.Int, reflect.Uint16:
+		return []string{"80"}
+	case reflect.Slice:
+		return []string{"h1,i1"}
+	}
+	return []string{"some-" + strings.ReplaceAll(key, "_", "-")}
 }
 
 // readLine are the operations that a command line asks for, which quotes words
@@ -88,7 +93,8 @@ func readLine(t *testing.T, line string) (calls []topology.Operation) {
 		words = append(words, strings.Fields(part)...)
 	}
 	for _, op := range operations() {
-		if path := strings.Fields("plinksim " + cmp.Or(op.also, op.path)); len(words) >= len(path) && slices.Equal(words[:len(path)], path) {
+		if path := strings.Fields("plinksim " + cmp.Or(op.also, op.path)); len(words) >= len(path) &&
+			slices.Equal(words[:len(path)], path) {
 			cmd := op.reading(&target{}, func(_ *cobra.Command, read []topology.Operation) error {
 				calls = read
 				return nil

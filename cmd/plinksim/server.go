@@ -62,7 +62,8 @@ health check.`,
 		flags:   []flag{{"weight", "weight", "its share of the sessions, 0 to 100; 100 where it is missing"}},
 	},
 	{
-		verb: topology.VerbServerDeregister, path: "server deregister", args: "GROUP SERVER", keys: "server_group server",
+		verb: topology.VerbServerDeregister, path: "server deregister",
+		args: "GROUP SERVER", keys: "server_group server",
 		short: "Take a server out of a group",
 		long: `Take a server, INSTANCE or INSTANCE:PORT, out of a server group. It takes no new
 sessions; what becomes of those that it has, deregistration: of the group says.`,

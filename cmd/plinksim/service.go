@@ -27,7 +27,8 @@ and those that have it on their whitelist.`,
 			want: "no arguments",
 			show: func(cmd *cobra.Command, s status.Lab, seen view) error {
 				if seen.json {
-					return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema, "endpoint_services": s.Services})
+					return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema,
+						"endpoint_services": s.Services})
 				}
 				printServiceList(cmd.OutOrStdout(), s.Services)
 				none(cmd, len(s.Services), "endpoint services", seen.as)
@@ -65,8 +66,9 @@ that are created later.`,
 		long: `Create an endpoint service: by its name alone one that the topology file has with
 exists: false, or one that was deleted; otherwise one that offers the load balancers
 that are named, in all of their zones. Their account is its owner.`,
-		example: "  sudo plinksim service create svc1\n  sudo plinksim service create svc2 --resource clb1 --description \"orders\"",
-		flags:   []flag{{"resource", "load_balancers", "a load balancer that it offers"}, description},
+		example: `  sudo plinksim service create svc1
+  sudo plinksim service create svc2 --resource clb1 --description "orders"`,
+		flags: []flag{{"resource", "load_balancers", "a load balancer that it offers"}, description},
 	},
 	{
 		verb: topology.VerbServiceDelete, path: "service delete", args: "SERVICE", keys: "service",
@@ -81,19 +83,22 @@ waits. Endpoints that are left have lost their service for good.`,
 		short: "Offer a load balancer, in one of its zones or in all",
 		long: `Attach a load balancer of the service's owner to the service, in one zone or in
 all of the load balancer's. Connections that are there stay where they are.`,
-		example: "  sudo plinksim service attach svc1 clb2\n  sudo plinksim service attach svc1 nlb2 --zone eu-central-1b",
-		flags:   []flag{oneZone},
+		example: `  sudo plinksim service attach svc1 clb2
+  sudo plinksim service attach svc1 nlb2 --zone eu-central-1b`,
+		flags: []flag{oneZone},
 	},
 	{
 		verb: topology.VerbDetach, path: "service detach", args: "SERVICE LOAD_BALANCER", keys: "service resource",
 		short: "Stop offering a load balancer",
 		long: `Detach a load balancer from the service, in one zone or in all. One that a
 connection uses stays: move the connection to another first.`,
-		example: "  sudo plinksim connection replace svc1 ep1 eu-central-1b clb2\n  sudo plinksim service detach svc1 clb1",
-		flags:   []flag{oneZone},
+		example: `  sudo plinksim connection replace svc1 ep1 eu-central-1b clb2
+  sudo plinksim service detach svc1 clb1`,
+		flags: []flag{oneZone},
 	},
 	{
-		verb: topology.VerbWhitelistAdd, path: "service whitelist add", args: "SERVICE ACCOUNT...", keys: "service account",
+		verb: topology.VerbWhitelistAdd, path: "service whitelist add",
+		args: "SERVICE ACCOUNT...", keys: "service account",
 		short:   "Let accounts see and use a service",
 		long:    "Put accounts on the whitelist of a service.",
 		example: "  sudo plinksim service whitelist add svc1 customer",
@@ -186,9 +191,11 @@ func findServiceStatus(s status.Lab, as, name string) (*status.EndpointService, 
 }
 
 func printServiceList(w io.Writer, services []status.EndpointService) {
-	t := newTable(w, "SERVICE", "SERVICE ID", "OWNER", "STATUS", "RESOURCES", "AUTO ACCEPT", "ZONE AFFINITY", "CONNECTIONS", "DESCRIPTION")
+	t := newTable(w, "SERVICE", "SERVICE ID", "OWNER", "STATUS", "RESOURCES", "AUTO ACCEPT", "ZONE AFFINITY",
+		"CONNECTIONS", "DESCRIPTION")
 	for _, s := range services {
-		t.row(s.Name, s.ID, s.Account, s.State, dash(strings.Join(s.Resources, ",")), yesNo(s.AutoAccept), yesNo(s.ZoneAffinity), s.Connections, dash(s.Description))
+		t.row(s.Name, s.ID, s.Account, s.State, dash(strings.Join(s.Resources, ",")), yesNo(s.AutoAccept),
+			yesNo(s.ZoneAffinity), s.Connections, dash(s.Description))
 	}
 	t.flush()
 }

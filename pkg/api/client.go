@@ -107,7 +107,8 @@ type CheckLine struct {
 }
 
 // Apply makes the lab what a changed file says.
-func (c *Client) Apply(ctx context.Context, file string, text []byte, progress func(done, total int, what string)) (changed bool, err error) {
+func (c *Client) Apply(ctx context.Context, file string, text []byte,
+	progress func(done, total int, what string)) (changed bool, err error) {
 	path := "/v1/topology?" + url.Values{"file": {file}}.Encode()
 	ended := false
 	err = readLines(ctx, c, "POST", path, text, func(p Progress) error {

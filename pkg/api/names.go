@@ -10,7 +10,8 @@ import (
 // Query asks the resolver of an instance's VPC, and why.
 func (c *Client) Query(ctx context.Context, from, name, qtype string) (status.NameAnswer, error) {
 	var a status.NameAnswer
-	return a, c.call(ctx, "GET", "/v1/names?"+url.Values{"from": {from}, "name": {name}, "type": {qtype}}.Encode(), nil, &a)
+	return a, c.call(ctx, "GET", "/v1/names?"+url.Values{"from": {from}, "name": {name}, "type": {qtype}}.Encode(),
+		nil, &a)
 }
 
 // WatchedQuery is a question, or how many there were that came too fast.

@@ -38,15 +38,33 @@ func (e *Error) Error() string { return e.Text }
 // Reference, "Error codes for the Amazon EC2 API".
 var cloudWords = map[topology.Cloud]map[topology.Refusal]map[string]string{
 	topology.Alibaba: {
-		topology.NotFound:       {"endpoint service": "EndpointServiceNotFound", "endpoint": "EndpointNotFound", "zone": "EndpointZoneNotFound", "NAT gateway": "InvalidNatGatewayId.NotFound", "FullNAT entry": "ResourceNotFound.FullNatEntry"},
+		topology.NotFound: {
+			"endpoint service": "EndpointServiceNotFound", "endpoint": "EndpointNotFound",
+			"zone":        "EndpointZoneNotFound",
+			"NAT gateway": "InvalidNatGatewayId.NotFound", "FullNAT entry": "ResourceNotFound.FullNatEntry",
+		},
 		topology.NotOwner:       {"endpoint service": "EndpointServiceNotFound", "endpoint": "EndpointNotFound"},
 		topology.NotWhitelisted: {"": "EndpointServiceNotFound"},
-		topology.WrongState:     {"connection": "EndpointConnectionOperationDenied", "zone": "EndpointConnectionOperationDenied", "endpoint": "EndpointOperationDenied", "endpoint service": "EndpointServiceOperationDenied", "NAT gateway": "IncorrectStatus.NatGateway", "NAT IP": "IncorrectStatus.NatIp", "FullNAT entry": "IncorrectStatus.FullNatEntry"},
-		topology.InUse:          {"endpoint": "EndpointOperationDenied", "NAT IP": "DependencyViolation.NatIp", "": "EndpointServiceConnectionDependence"},
+		topology.WrongState: {
+			"connection": "EndpointConnectionOperationDenied", "zone": "EndpointConnectionOperationDenied",
+			"endpoint": "EndpointOperationDenied", "endpoint service": "EndpointServiceOperationDenied",
+			"NAT gateway": "IncorrectStatus.NatGateway", "NAT IP": "IncorrectStatus.NatIp",
+			"FullNAT entry": "IncorrectStatus.FullNatEntry",
+		},
+		topology.InUse: {
+			"endpoint": "EndpointOperationDenied", "NAT IP": "DependencyViolation.NatIp",
+			"": "EndpointServiceConnectionDependence",
+		},
 	},
 	topology.AWS: {
-		topology.NotFound:       {"endpoint service": "InvalidVpcEndpointServiceId.NotFound", "endpoint": "InvalidVpcEndpointId.NotFound", "load balancer": "NetworkLoadBalancerNotFoundException", "security group": "InvalidSecurityGroupID.NotFound"},
-		topology.NotOwner:       {"endpoint service": "InvalidVpcEndpointServiceId.NotFound", "endpoint": "InvalidVpcEndpointId.NotFound"},
+		topology.NotFound: {
+			"endpoint service": "InvalidVpcEndpointServiceId.NotFound", "endpoint": "InvalidVpcEndpointId.NotFound",
+			"load balancer":  "NetworkLoadBalancerNotFoundException",
+			"security group": "InvalidSecurityGroupID.NotFound",
+		},
+		topology.NotOwner: {
+			"endpoint service": "InvalidVpcEndpointServiceId.NotFound", "endpoint": "InvalidVpcEndpointId.NotFound",
+		},
 		topology.NotWhitelisted: {"": "InvalidServiceName"},
 		topology.WrongState:     {"": "InvalidState"},
 		topology.InUse:          {"": "ExistingVpcEndpointConnections"},
@@ -63,7 +81,8 @@ func (e *Error) in(cloud topology.Cloud) *Error {
 }
 
 func unknown(kind, name string, known []string) *Error {
-	e := &Error{Code: topology.NotFound, Kind: kind, Name: name, Known: known, Text: fmt.Sprintf("%s %q does not exist", kind, name)}
+	e := &Error{Code: topology.NotFound, Kind: kind, Name: name, Known: known,
+		Text: fmt.Sprintf("%s %q does not exist", kind, name)}
 	switch len(known) {
 	case 0:
 		e.Hint = fmt.Sprintf("the lab has no %s", kind)
@@ -147,7 +166,8 @@ func notOwner(caller, kind, name, owner string) *Error {
 func notWhitelisted(service *topology.EndpointService, account string) *Error {
 	return &Error{
 		Code: topology.NotWhitelisted, Kind: "endpoint service", Name: service.Name,
-		Text: fmt.Sprintf("endpoint service %q does not exist to account %q, which is not on its whitelist", service.Name, account),
+		Text: fmt.Sprintf("endpoint service %q does not exist to account %q, which is not on its whitelist",
+			service.Name, account),
 		Hint: fmt.Sprintf("account %q may add it", service.Account),
 		Remedies: []topology.Remedy{topology.Doing(topology.Operation{
 			Verb: topology.VerbWhitelistAdd, Service: service.Name, Account: account,
@@ -172,7 +192,8 @@ func inUse(kind, name, hint, format string, args ...any) *Error {
 
 // already is for what needs not be done.
 func already(kind, name, format string, args ...any) *Error {
-	return &Error{Code: topology.WrongState, Kind: kind, Name: name, Text: fmt.Sprintf(format, args...), Hint: "there is nothing to do"}
+	return &Error{Code: topology.WrongState, Kind: kind, Name: name,
+		Text: fmt.Sprintf(format, args...), Hint: "there is nothing to do"}
 }
 
 func invalid(kind, name, hint, format string, args ...any) *Error {
@@ -182,7 +203,8 @@ func invalid(kind, name, hint, format string, args ...any) *Error {
 // pastTense is for sentences about verbs.
 var pastTense = map[Verb]string{
 	Accept: "accepted", Reject: "rejected", Bandwidth: "given another bandwidth", Delete: "deleted",
-	ZoneEnable: "enabled", ZoneDisable: "disabled", Replace: "given another load balancer", Force: "given another load balancer",
+	ZoneEnable: "enabled", ZoneDisable: "disabled", Replace: "given another load balancer",
+	Force:   "given another load balancer",
 	Release: "released", Change: "changed",
 }
 
@@ -213,7 +235,8 @@ func wrongZoneState(c *connection, z *Zone, verb Verb) *Error {
 	e := &Error{Code: topology.WrongState, Kind: "zone", Name: c.name() + "@" + z.Zone}
 	word := func(s State) string { return Word(c.cloud, KindZone, s) }
 	e.Text = fmt.Sprintf("zone %q of %s cannot be %s while it is %s", z.Zone, c, pastTense[verb], z.Status)
-	if verb == ZoneEnable && z.State.Open() || verb == ZoneDisable && (z.State == Disconnected || z.State == Disconnecting) {
+	if verb == ZoneEnable && z.State.Open() || verb == ZoneDisable &&
+		(z.State == Disconnected || z.State == Disconnecting) {
 		e.Text = fmt.Sprintf("zone %q of %s is already %s", z.Zone, c, z.Status)
 		e.Hint = "there is nothing to do"
 		return e

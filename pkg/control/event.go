@@ -14,15 +14,17 @@ const HistoryLimit = 10_000
 
 // Event is one change of the lab.
 type Event struct {
-	Seq     uint64    `json:"seq"` // 1, 2, 3, … also over restarts
-	Time    time.Time `json:"time"`
-	Kind    Kind      `json:"kind"`
-	Name    string    `json:"name"`              // of a connection: service/endpoint; of its zone: service/endpoint@zone
-	Account string    `json:"account,omitempty"` // who did it; "" where nobody did
-	Verb    Verb      `json:"verb"`
-	From    string    `json:"from,omitempty"` // states in the words of the lab's cloud
-	To      string    `json:"to,omitempty"`
-	Text    string    `json:"text"` // one line for people
+	Seq  uint64    `json:"seq"` // 1, 2, 3, … also over restarts
+	Time time.Time `json:"time"`
+	Kind Kind      `json:"kind"`
+	// Name is service/endpoint for a connection, service/endpoint@zone for its
+	// zone.
+	Name    string `json:"name"`
+	Account string `json:"account,omitempty"` // who did it; "" where nobody did
+	Verb    Verb   `json:"verb"`
+	From    string `json:"from,omitempty"` // states in the words of the lab's cloud
+	To      string `json:"to,omitempty"`
+	Text    string `json:"text"` // one line for people
 }
 
 func (c *connection) event(verb Verb, account, from, to string) Event {
@@ -143,6 +145,9 @@ func (h *history) record(e Event, now func() time.Time) Event {
 
 // since gives the kept events with a number above seq.
 func (h *history) since(seq uint64) []Event {
-	first, _ := slices.BinarySearchFunc(h.events, seq+1, func(e Event, seq uint64) int { return cmp.Compare(e.Seq, seq) })
+	first, _ := slices.BinarySearchFunc(h.events, seq+1, func(e Event,
+		seq uint64) int {
+		return cmp.Compare(e.Seq, seq)
+	})
 	return slices.Clone(h.events[first:])
 }

@@ -106,11 +106,13 @@ func (st *state) settleGateways(revision uint64) (events []Event) {
 		g := st.live.gateways[planned.Name]
 		for _, e := range g.entries(planned) {
 			held := g.Entries[e.Name]
-			events = append(events, st.settleObject(&held.object, revision, KindEntry, planned.Name+"/"+e.Name, &gone)...)
+			events = append(events, st.settleObject(&held.object, revision, KindEntry, planned.Name+"/"+e.Name,
+				&gone)...)
 		}
 		for _, ip := range g.ips(planned) {
 			held := g.NATIPs[ip.IP.String()]
-			events = append(events, st.settleObject(&held.object, revision, KindNATIP, planned.Name+"/"+ip.IP.String(), &gone)...)
+			events = append(events, st.settleObject(&held.object, revision, KindNATIP,
+				planned.Name+"/"+ip.IP.String(), &gone)...)
 		}
 		events = append(events, st.settleObject(&g.object, revision, KindGateway, planned.Name, &gone)...)
 		g.forget(planned)
@@ -154,13 +156,15 @@ func (st *state) change(o *object, kind Kind, name, account, text string) Event 
 
 func (st *state) creating(o *object, kind Kind, name, account string) Event {
 	st.enter(o, objectLife.next[Gone][Create])
-	return objectEvent(kind, name, Create, account, "", Word(st.plan.Cloud, kind, o.State), fmt.Sprintf("account %q created %s %q", account, kind.noun(), name))
+	return objectEvent(kind, name, Create, account, "", Word(st.plan.Cloud, kind, o.State),
+		fmt.Sprintf("account %q created %s %q", account, kind.noun(), name))
 }
 
 func (st *state) deleting(o *object, kind Kind, name, account string) Event {
 	from := Word(st.plan.Cloud, kind, o.State)
 	st.enter(o, objectLife.next[o.State][Delete])
-	return objectEvent(kind, name, Delete, account, from, Word(st.plan.Cloud, kind, o.State), fmt.Sprintf("account %q deletes %s %q", account, kind.noun(), name))
+	return objectEvent(kind, name, Delete, account, from, Word(st.plan.Cloud, kind, o.State),
+		fmt.Sprintf("account %q deletes %s %q", account, kind.noun(), name))
 }
 
 // rests refuses a verb that an object's state does not allow.
@@ -169,7 +173,8 @@ func (st *state) rests(o *object, kind Kind, name string, verb Verb) *Error {
 		return nil
 	}
 	return &Error{Code: topology.WrongState, Kind: kind.noun(), Name: name,
-		Text: fmt.Sprintf("%s %q cannot be %s while it is %s", kind.noun(), name, pastTense[verb], Word(st.plan.Cloud, kind, o.State)),
+		Text: fmt.Sprintf("%s %q cannot be %s while it is %s", kind.noun(), name, pastTense[verb],
+			Word(st.plan.Cloud, kind, o.State)),
 		Hint: objectLife.way(o.State, verb, func(s State) string { return Word(st.plan.Cloud, kind, s) })}
 }
 

@@ -106,6 +106,7 @@ func checkBandwidth(mbit *int, name string) *Error {
 	if mbit == nil || *mbit == 0 || *mbit >= topology.MinMegabits && *mbit <= topology.MaxMegabits {
 		return nil
 	}
-	return invalid("connection", name, fmt.Sprintf("choose %d to %d Mbit/s, or none for no limit", topology.MinMegabits, topology.MaxMegabits),
+	return invalid("connection", name, fmt.Sprintf("choose %d to %d Mbit/s, or none for no limit",
+		topology.MinMegabits, topology.MaxMegabits),
 		"a connection cannot have a bandwidth of %d Mbit/s", *mbit)
 }

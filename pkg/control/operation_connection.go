@@ -89,7 +89,8 @@ func (op connectionOperations) bandwidth(o topology.Operation) ([]Event, *Error)
 
 // connectedZone is a zone that its provider wants to change, which is
 // possible only while the connection stands.
-func (op connectionOperations) connectedZone(o *topology.Operation, verb Verb) (*topology.EndpointService, *connection, *Zone, *Error) {
+func (op connectionOperations) connectedZone(o *topology.Operation, verb Verb) (*topology.EndpointService,
+	*connection, *Zone, *Error) {
 	s, c, err := op.ownConnection(o)
 	if err != nil {
 		return nil, nil, nil, err
@@ -101,7 +102,8 @@ func (op connectionOperations) connectedZone(o *topology.Operation, verb Verb) (
 	case c.State != Connected:
 		return nil, nil, nil, &Error{
 			Code: topology.WrongState, Kind: "connection", Name: c.name(),
-			Text: fmt.Sprintf("zone %q of %s cannot be %s while the connection is %s", z.Zone, c, pastTense[verb], c.Status),
+			Text: fmt.Sprintf("zone %q of %s cannot be %s while the connection is %s", z.Zone, c, pastTense[verb],
+				c.Status),
 			Hint: fmt.Sprintf("the connection must be %s", c.word(Connected)),
 		}
 	case zoneLife.next[z.State][verb] == "":
@@ -144,10 +146,12 @@ func (op connectionOperations) replace(o topology.Operation) ([]Event, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	if balancer, err := op.plan.LoadBalancer(z.LoadBalancer); err == nil && balancer.Type == topology.NLB && op.plan.Profile.KeepNLB {
+	if balancer, err := op.plan.LoadBalancer(z.LoadBalancer); err == nil && balancer.Type == topology.NLB &&
+		op.plan.Profile.KeepNLB {
 		e := &Error{
 			Code: topology.Unsupported, Kind: "zone", Name: c.name() + "@" + z.Zone, Hint: "disable the zone instead",
-			Text: fmt.Sprintf("load balancer %q is an nlb, and %s replaces all load balancers but those", z.LoadBalancer, op.plan.Cloud),
+			Text: fmt.Sprintf("load balancer %q is an nlb, and %s replaces all load balancers but those",
+				z.LoadBalancer, op.plan.Cloud),
 		}
 		return nil, e.remedied(topology.Operation{
 			Verb: topology.VerbZoneDisable, Service: s.Name, Endpoint: c.Endpoint, Zone: z.Zone,
@@ -157,11 +161,13 @@ func (op connectionOperations) replace(o topology.Operation) ([]Event, *Error) {
 	if to == "" {
 		if to = c.allocate(op.plan.Name, s, z.Zone, z.LoadBalancer); to == "" {
 			return nil, invalid("zone", c.name()+"@"+z.Zone, "attach one",
-				"endpoint service %q has no other load balancer in zone %q", s.Name, z.Zone).remedied(attaching(s, z.Zone))
+				"endpoint service %q has no other load balancer in zone %q", s.Name, z.Zone).remedied(attaching(s,
+				z.Zone))
 		}
 	}
 	if to == z.LoadBalancer {
-		return nil, invalid("zone", c.name()+"@"+z.Zone, "there is nothing to do", "zone %q of %s goes to load balancer %q already", z.Zone, c, to)
+		return nil, invalid("zone", c.name()+"@"+z.Zone, "there is nothing to do",
+			"zone %q of %s goes to load balancer %q already", z.Zone, c, to)
 	}
 	if err := offers(s, topology.Resource{LoadBalancer: to, Zone: z.Zone}); err != nil {
 		return nil, err
@@ -198,7 +204,8 @@ func (p *Plane) Drained(service, endpoint, zone, replaced string) {
 		return
 	}
 	e := p.state.moveZone(c, z, Release, "", "")
-	e.Text = fmt.Sprintf("the last session through load balancer %q, which zone %q of %s had before, has ended", replaced, zone, c)
+	e.Text = fmt.Sprintf("the last session through load balancer %q, which zone %q of %s had before, has ended",
+		replaced, zone, c)
 	p.commitLocked(e)
 }
 

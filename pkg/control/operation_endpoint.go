@@ -80,7 +80,8 @@ func zoneOffered(e *topology.Endpoint, s *topology.EndpointService, zone string)
 	if len(zones) > 0 {
 		hint = fmt.Sprintf("%q is in %s", s.Name, strings.Join(zones, " and "))
 	}
-	return invalid("endpoint", e.Name, hint, "endpoint %q asks for zone %q, which endpoint service %q does not offer", e.Name, zone, s.Name)
+	return invalid("endpoint", e.Name, hint, "endpoint %q asks for zone %q, which endpoint service %q does not offer",
+		e.Name, zone, s.Name)
 }
 
 // delete asks for what the clouds ask for. Alibaba Cloud: make
@@ -141,7 +142,8 @@ func (op endpointOperations) set(o topology.Operation) ([]Event, *Error) {
 		did = append(did, "private DNS "+onOff(*o.PrivateDNS))
 	}
 	if len(did) == 0 {
-		return nil, invalid("endpoint", e.Name, "name a description, zone affinity or private DNS", "nothing of endpoint %q is to be changed", e.Name)
+		return nil, invalid("endpoint", e.Name, "name a description, zone affinity or private DNS",
+			"nothing of endpoint %q is to be changed", e.Name)
 	}
 	take(&held.Description, o.Description)
 	take(&held.ZoneAffinity, o.ZoneAffinity)
@@ -168,21 +170,28 @@ func (op endpointOperations) privateDNS(e *topology.Endpoint, on bool) *Error {
 	c := op.find(e.Service, e.Name)
 	switch {
 	case name == nil:
-		return invalid("endpoint", e.Name, "give the service a private_dns_name", "private DNS can't be enabled because endpoint service %q does not provide a private DNS name", service.Name)
+		return invalid("endpoint", e.Name, "give the service a private_dns_name",
+			"private DNS can't be enabled because endpoint service %q does not provide a private DNS name",
+			service.Name)
 	case name.State != topology.Verified:
-		return invalid("endpoint", e.Name, fmt.Sprintf("give a public zone the TXT record %s with the text %s", name.TXTName, name.TXTValue),
-			"private DNS can't be enabled because endpoint service %q has not verified the private DNS name", service.Name)
+		return invalid("endpoint", e.Name, fmt.Sprintf("give a public zone the TXT record %s with the text %s",
+			name.TXTName, name.TXTValue),
+			"private DNS can't be enabled because endpoint service %q has not verified the private DNS name",
+			service.Name)
 	case c == nil || !c.State.Open():
 		return &Error{
 			Code: topology.WrongState, Kind: "endpoint", Name: e.Name, Hint: "wait until it is accepted",
-			Text: fmt.Sprintf("private DNS can only be enabled after the endpoint connection is accepted by the owner of endpoint service %q", service.Name),
+			Text: fmt.Sprintf("private DNS can only be enabled after the endpoint connection is accepted by the"+
+				" owner of endpoint service %q", service.Name),
 		}
 	}
 	for _, other := range op.merged.Endpoints {
 		s := findService(op.merged, other.Service)
-		if other.Name != e.Name && other.VPC == e.VPC && other.PrivateDNS && !other.Absent && s != nil && s.PrivateName != nil && s.PrivateName.Domain() == name.Domain() {
+		if other.Name != e.Name && other.VPC == e.VPC && other.PrivateDNS && !other.Absent && s != nil &&
+			s.PrivateName != nil && s.PrivateName.Domain() == name.Domain() {
 			return inUse("endpoint", e.Name, fmt.Sprintf("disable it for endpoint %q first", other.Name),
-				"private DNS cannot be enabled because there is already a conflicting DNS domain for %s in the VPC %s", name.Domain(), e.VPC)
+				"private DNS cannot be enabled because there is already a conflicting DNS domain for %s in the VPC %s",
+				name.Domain(), e.VPC)
 		}
 	}
 	return nil
@@ -258,7 +267,8 @@ func (op endpointOperations) groupAdd(o topology.Operation) ([]Event, *Error) {
 	if slices.Contains(e.SecurityGroups, o.SecurityGroup) {
 		return nil, already("endpoint", e.Name, "endpoint %q is in security group %q already", e.Name, o.SecurityGroup)
 	}
-	if err := overQuota("endpoint", fmt.Sprintf("endpoint %q", e.Name), "security groups", len(e.SecurityGroups), op.plan.Quotas.GroupsPerEndpoint, "groups_per_endpoint"); err != nil {
+	if err := overQuota("endpoint", fmt.Sprintf("endpoint %q", e.Name), "security groups", len(e.SecurityGroups),
+		op.plan.Quotas.GroupsPerEndpoint, "groups_per_endpoint"); err != nil {
 		return nil, err
 	}
 	set(&held.SecurityGroups, o.SecurityGroup, true)

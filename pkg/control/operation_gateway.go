@@ -112,16 +112,20 @@ func (op gatewayOperations) ipCreate(o topology.Operation) ([]Event, *Error) {
 		free, ok := op.plan.FreeNATIP(planned, func(a netip.Addr) bool { return op.ipOwner(planned.VPC, a) != "" })
 		if !ok {
 			return nil, &Error{Code: topology.Quota, Kind: KindNATIP.noun(), Name: planned.Name,
-				Text: fmt.Sprintf("the NAT CIDR of NAT gateway %q (%s) has no free address", planned.Name, planned.CIDR), Hint: "delete a NAT IP first"}
+				Text: fmt.Sprintf("the NAT CIDR of NAT gateway %q (%s) has no free address", planned.Name,
+					planned.CIDR),
+				Hint: "delete a NAT IP first"}
 		}
 		addr = free
 	}
 	if owner := op.ipOwner(planned.VPC, addr); owner != "" {
 		return nil, &Error{Code: topology.WrongState, Kind: KindNATIP.noun(), Name: addr.String(),
-			Text: fmt.Sprintf("%s already is a NAT IP of NAT gateway %q", addr, owner), Hint: "name another address, or none: then one is chosen"}
+			Text: fmt.Sprintf("%s already is a NAT IP of NAT gateway %q", addr, owner),
+			Hint: "name another address, or none: then one is chosen"}
 	}
 	if refused := op.plan.CheckNATIP(planned, addr); refused != nil {
-		return nil, invalid(KindNATIP.noun(), addr.String(), "name another address, or none: then one is chosen", "%v", refused)
+		return nil, invalid(KindNATIP.noun(), addr.String(), "name another address, or none: then one is chosen",
+			"%v", refused)
 	}
 	key := addr.String()
 	if held.NATIPs[key] == nil {
@@ -162,7 +166,8 @@ func (op gatewayOperations) ipDelete(o topology.Operation) ([]Event, *Error) {
 		refused.Text = fmt.Sprintf("%s is not a NAT IP of NAT gateway %q", o.NATIP, planned.Name)
 		return nil, refused
 	case o.NATIP == planned.ENI.IP:
-		refused := invalid(KindNATIP.noun(), name, "it goes with the gateway", "%s is the default NAT IP of NAT gateway %q and cannot be deleted", o.NATIP, planned.Name)
+		refused := invalid(KindNATIP.noun(), name, "it goes with the gateway",
+			"%s is the default NAT IP of NAT gateway %q and cannot be deleted", o.NATIP, planned.Name)
 		refused.Word = "OperationFailed.DefaultNatIp"
 		return nil, refused
 	}
@@ -190,7 +195,8 @@ func (op gatewayOperations) entryCreate(o topology.Operation) ([]Event, *Error) 
 	}
 	name := planned.Name + "/" + o.Entry
 	if !topology.IsName(o.Entry) {
-		return nil, invalid(KindEntry.noun(), name, "choose a name such as mysql1", "%q cannot be the name of a FullNAT entry", o.Entry)
+		return nil, invalid(KindEntry.noun(), name, "choose a name such as mysql1",
+			"%q cannot be the name of a FullNAT entry", o.Entry)
 	}
 	if e := held.Entries[o.Entry]; e != nil && e.State != Gone {
 		return nil, already(KindEntry.noun(), name, "%s %q exists already", KindEntry.noun(), name)
@@ -208,7 +214,8 @@ func (op gatewayOperations) entryCreate(o topology.Operation) ([]Event, *Error) 
 }
 
 // ownEntry is an entry of the gateway, as it is now.
-func (op gatewayOperations) ownEntry(planned *topology.NATGateway, held *gateway, name string, verb Verb) (topology.FullNATEntry, *entry, *Error) {
+func (op gatewayOperations) ownEntry(planned *topology.NATGateway, held *gateway, name string,
+	verb Verb) (topology.FullNATEntry, *entry, *Error) {
 	entries := op.entries(planned, held)
 	i := slices.IndexFunc(entries, func(e topology.FullNATEntry) bool { return e.Name == name })
 	if i < 0 {
@@ -264,7 +271,8 @@ func (op gatewayOperations) entryDelete(o topology.Operation) ([]Event, *Error) 
 
 // specify changes an entry's values to those that an operation names, and
 // refuses what cannot be. On an error the spec may have changed.
-func (op gatewayOperations) specify(planned *topology.NATGateway, held *gateway, spec *topology.FullNATEntry, o topology.Operation) *Error {
+func (op gatewayOperations) specify(planned *topology.NATGateway, held *gateway, spec *topology.FullNATEntry,
+	o topology.Operation) *Error {
 	name := planned.Name + "/" + spec.Name
 	refuse := func(hint, format string, args ...any) *Error {
 		return invalid(KindEntry.noun(), name, hint, "FullNAT entry %q: "+format, append([]any{name}, args...)...)
@@ -300,7 +308,8 @@ type refusal func(hint, format string, args ...any) *Error
 
 // natSide checks where the provider's instances connect to, and chooses a
 // port where none is named.
-func (op gatewayOperations) natSide(planned *topology.NATGateway, held *gateway, spec *topology.FullNATEntry, refuse refusal) *Error {
+func (op gatewayOperations) natSide(planned *topology.NATGateway, held *gateway, spec *topology.FullNATEntry,
+	refuse refusal) *Error {
 	now := held.merged(*planned)
 	if !now.HasIP(spec.NATIP) {
 		if !spec.NATIP.IsValid() {
@@ -310,19 +319,23 @@ func (op gatewayOperations) natSide(planned *topology.NATGateway, held *gateway,
 			topology.Operation{Verb: topology.VerbNATIPCreate, NATGateway: planned.Name, NATIP: spec.NATIP})
 	}
 	// One that is just being deleted still has its port.
-	now.Entries = slices.DeleteFunc(op.entries(planned, held), func(e topology.FullNATEntry) bool { return e.Name == spec.Name })
+	now.Entries = slices.DeleteFunc(op.entries(planned, held),
+		func(e topology.FullNATEntry) bool { return e.Name == spec.Name })
 	if spec.NATPort == 0 {
 		spec.NATPort = topology.FreeNATPort(op.plan.Name+"/"+planned.Name+"/"+spec.Name, func(port uint16) bool {
 			return now.EntryAt(spec.NATIP, port, spec.Protocol) != nil
 		})
 	}
 	if other := now.EntryAt(spec.NATIP, spec.NATPort, spec.Protocol); other != nil {
-		return refuse("name another port, or none: then one is chosen", "%s port %d of %s already is that of FullNAT entry %q", spec.Protocol, spec.NATPort, spec.NATIP, other.Name)
+		return refuse("name another port, or none: then one is chosen",
+			"%s port %d of %s already is that of FullNAT entry %q", spec.Protocol, spec.NATPort, spec.NATIP, other.Name)
 	}
 	for _, g := range op.merged.NATGateways {
 		for _, e := range g.Entries {
-			if g.VPC == planned.VPC && (g.Name != planned.Name || e.Name != spec.Name) && e.Domain == spec.Domain && spec.Domain != "" && e.NATIP != spec.NATIP {
-				return refuse("use another domain", "%s already leads to %s, by FullNAT entry %q", spec.Domain, e.NATIP, g.Name+"/"+e.Name)
+			if g.VPC == planned.VPC && (g.Name != planned.Name || e.Name != spec.Name) && e.Domain == spec.Domain &&
+				spec.Domain != "" && e.NATIP != spec.NATIP {
+				return refuse("use another domain", "%s already leads to %s, by FullNAT entry %q", spec.Domain,
+					e.NATIP, g.Name+"/"+e.Name)
 			}
 		}
 	}
@@ -330,7 +343,8 @@ func (op gatewayOperations) natSide(planned *topology.NATGateway, held *gateway,
 }
 
 // accessSide checks where an entry leads to, and through which ENI.
-func (op gatewayOperations) accessSide(planned *topology.NATGateway, spec *topology.FullNATEntry, o topology.Operation, refuse refusal) *Error {
+func (op gatewayOperations) accessSide(planned *topology.NATGateway, spec *topology.FullNATEntry,
+	o topology.Operation, refuse refusal) *Error {
 	spec.Endpoint = cmp.Or(o.Endpoint, spec.Endpoint)
 	ep, missing := op.merged.Endpoint(spec.Endpoint)
 	if missing != nil {
@@ -338,7 +352,8 @@ func (op gatewayOperations) accessSide(planned *topology.NATGateway, spec *topol
 	}
 	service := findService(op.merged, ep.Service)
 	if service == nil || !service.OffersGateway(planned.Name) {
-		return refuse("name an endpoint of a service that has the gateway", "endpoint %q leads to endpoint service %q, not to NAT gateway %q", ep.Name, ep.Service, planned.Name)
+		return refuse("name an endpoint of a service that has the gateway",
+			"endpoint %q leads to endpoint service %q, not to NAT gateway %q", ep.Name, ep.Service, planned.Name)
 	}
 	if o.Endpoint != "" || o.Zone != "" {
 		spec.Zone = o.Zone
@@ -351,7 +366,8 @@ func (op gatewayOperations) accessSide(planned *topology.NATGateway, spec *topol
 	}
 	vpc, missing := op.plan.VPC(ep.VPC)
 	if missing != nil || vpc.SubnetOf(spec.AccessIP) == nil {
-		return refuse(fmt.Sprintf("name an address of vpc %q (%s)", ep.VPC, vpc.CIDR), "%s is in no subnet of vpc %q, where endpoint %q is", spec.AccessIP, ep.VPC, ep.Name)
+		return refuse(fmt.Sprintf("name an address of vpc %q (%s)", ep.VPC, vpc.CIDR),
+			"%s is in no subnet of vpc %q, where endpoint %q is", spec.AccessIP, ep.VPC, ep.Name)
 	}
 	return nil
 }

@@ -92,17 +92,20 @@ func serverOf(plan *topology.Plan, g *topology.ServerGroup, text string) (topolo
 	}
 	at := strings.LastIndex(text, ":")
 	if at < 0 {
-		return topology.Server{}, invalid(string(KindServer), text, "write it like ecs2:80", "server %q has no port", text)
+		return topology.Server{}, invalid(string(KindServer), text, "write it like ecs2:80", "server %q has no port",
+			text)
 	}
 	port, err := strconv.ParseUint(text[at+1:], 10, 16)
 	if err != nil || port == 0 {
-		return topology.Server{}, invalid(string(KindServer), text, "write it like ecs2:80", "%q is no port of a server: want 1 to 65535", text[at+1:])
+		return topology.Server{}, invalid(string(KindServer), text, "write it like ecs2:80",
+			"%q is no port of a server: want 1 to 65535", text[at+1:])
 	}
 	server := topology.Server{Port: uint16(port), Weight: usualWeight}
 	if addr, err := netip.ParseAddr(text[:at]); err == nil {
 		vpc, _ := plan.VPC(g.VPC)
 		if vpc == nil || vpc.SubnetOf(addr) == nil {
-			return topology.Server{}, invalid(string(KindServer), text, "choose an address of its subnets", "server %q is in no subnet of vpc %q", text, g.VPC)
+			return topology.Server{}, invalid(string(KindServer), text, "choose an address of its subnets",
+				"server %q is in no subnet of vpc %q", text, g.VPC)
 		}
 		server.IP, server.Zone = addr, vpc.SubnetOf(addr).Zone
 		return server, nil
@@ -116,7 +119,9 @@ func serverOf(plan *topology.Plan, g *topology.ServerGroup, text string) (topolo
 		return topology.Server{}, unknown("instance", text[:at], instancesOf(plan, g.VPC))
 	}
 	if in.VPC != g.VPC {
-		return topology.Server{}, invalid(string(KindServer), text, fmt.Sprintf("choose an instance of vpc %q", g.VPC), "instance %q is in vpc %q, and the server group in vpc %q", text[:at], in.VPC, g.VPC)
+		return topology.Server{}, invalid(string(KindServer), text,
+			fmt.Sprintf("choose an instance of vpc %q",
+				g.VPC), "instance %q is in vpc %q, and the server group in vpc %q", text[:at], in.VPC, g.VPC)
 	}
 	server.Instance, server.Zone, server.IP = in.Ref(), in.Zone, in.IP
 	if g.IPv6 {
@@ -153,7 +158,8 @@ func (op serverOperations) member(g *topology.ServerGroup, text string) (topolog
 		return topology.Server{}, &Error{Code: topology.NotFound, Kind: string(KindServer), Name: text, Known: known,
 			Text: fmt.Sprintf("server %q is not in server group %q", text, g.Name), Hint: hintOf(known)}
 	}
-	return topology.Server{}, invalid(string(KindServer), text, "name its port: "+quoted(known), "server group %q has several servers on instance %q", g.Name, text)
+	return topology.Server{}, invalid(string(KindServer), text, "name its port: "+quoted(known),
+		"server group %q has several servers on instance %q", g.Name, text)
 }
 
 func hintOf(known []string) string {
@@ -214,7 +220,8 @@ func (op serverOperations) register(o topology.Operation) ([]Event, *Error) {
 	}
 	if slices.ContainsFunc(g.Servers, func(other topology.Server) bool { return serverKey(other) == serverKey(s) }) {
 		return nil, &Error{Code: topology.WrongState, Kind: string(KindServer), Name: o.Server,
-			Text: fmt.Sprintf("server %q is in server group %q already", o.Server, g.Name), Hint: "there is nothing to do"}
+			Text: fmt.Sprintf("server %q is in server group %q already", o.Server, g.Name),
+			Hint: "there is nothing to do"}
 	}
 	in, m := true, op.hold(g, s)
 	m.In, m.Weight = &in, o.Weight

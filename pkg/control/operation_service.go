@@ -33,7 +33,8 @@ func (op serviceOperations) show(o topology.Operation) ([]Event, *Error) {
 	if o.As != "" {
 		who = fmt.Sprintf("account %q", o.As)
 	}
-	return []Event{{Kind: KindService, Name: s.Name, Text: fmt.Sprintf("%s sees endpoint service %q", who, s.Name)}}, nil
+	return []Event{{Kind: KindService, Name: s.Name,
+		Text: fmt.Sprintf("%s sees endpoint service %q", who, s.Name)}}, nil
 }
 
 func (op serviceOperations) set(o topology.Operation) ([]Event, *Error) {
@@ -66,7 +67,9 @@ func (op serviceOperations) set(o topology.Operation) ([]Event, *Error) {
 		did = append(did, "bandwidth of new connections "+limitText(*o.Bandwidth))
 	}
 	if len(did) == 0 {
-		return nil, invalid("endpoint service", s.Name, "name a description, auto accept, zone affinity or a bandwidth", "nothing of endpoint service %q is to be changed", s.Name)
+		return nil, invalid("endpoint service", s.Name,
+			"name a description, auto accept, zone affinity or a bandwidth",
+			"nothing of endpoint service %q is to be changed", s.Name)
 	}
 	text := fmt.Sprintf("account %q changed endpoint service %q: %s", o.As, s.Name, strings.Join(did, ", "))
 	return []Event{op.change(&held.object, KindService, s.Name, o.As, text)}, nil
@@ -109,7 +112,8 @@ func (op serviceOperations) whitelistAdd(o topology.Operation) ([]Event, *Error)
 		return nil, err
 	}
 	if slices.Contains(s.Whitelist, o.Account) {
-		return nil, already("endpoint service", s.Name, "account %q is on the whitelist of endpoint service %q already", o.Account, s.Name)
+		return nil, already("endpoint service", s.Name,
+			"account %q is on the whitelist of endpoint service %q already", o.Account, s.Name)
 	}
 	set(&held.Whitelist, o.Account, true)
 	text := fmt.Sprintf("account %q put account %q on the whitelist of endpoint service %q", o.As, o.Account, s.Name)
@@ -125,10 +129,12 @@ func (op serviceOperations) whitelistRemove(o topology.Operation) ([]Event, *Err
 	case err != nil:
 		return nil, err
 	case o.Account == s.Account:
-		return nil, invalid("endpoint service", s.Name, "name another account", "account %q owns endpoint service %q and stays on its whitelist", o.Account, s.Name)
+		return nil, invalid("endpoint service", s.Name, "name another account",
+			"account %q owns endpoint service %q and stays on its whitelist", o.Account, s.Name)
 	case !slices.Contains(s.Whitelist, o.Account):
 		return nil, &Error{Code: topology.NotFound, Kind: "account", Name: o.Account, Known: s.Whitelist,
-			Text: fmt.Sprintf("account %q is not on the whitelist of endpoint service %q", o.Account, s.Name), Hint: "on it is " + quoted(s.Whitelist)}
+			Text: fmt.Sprintf("account %q is not on the whitelist of endpoint service %q", o.Account, s.Name),
+			Hint: "on it is " + quoted(s.Whitelist)}
 	}
 	set(&held.Whitelist, o.Account, false)
 	text := fmt.Sprintf("account %q took account %q off the whitelist of endpoint service %q", o.As, o.Account, s.Name)
@@ -167,14 +173,19 @@ func (op serviceOperations) attachable(s *topology.EndpointService, name, zone s
 	case missing != nil:
 		return nil, notInPlan(missing)
 	case s.Reverse:
-		return nil, invalid("load balancer", name, "make a service for load balancers", "endpoint service %q is for reverse endpoints, and load balancer %q is not", s.Name, name)
+		return nil, invalid("load balancer", name, "make a service for load balancers",
+			"endpoint service %q is for reverse endpoints, and load balancer %q is not", s.Name, name)
 	}
 	if vpc := op.plan.MustVPC(balancer.VPC); vpc.Account != s.Account {
-		return nil, invalid("load balancer", name, "a service offers what its owner has", "load balancer %q belongs to account %q, and endpoint service %q to %q", name, vpc.Account, s.Name, s.Account)
+		return nil, invalid("load balancer", name, "a service offers what its owner has",
+			"load balancer %q belongs to account %q, and endpoint service %q to %q",
+			name, vpc.Account, s.Name, s.Account)
 	}
 	for _, r := range s.Resources {
 		if other, err := op.plan.LoadBalancer(r.LoadBalancer); err == nil && other.Type != balancer.Type {
-			return nil, invalid("load balancer", name, "make a service for each type", "load balancer %q is of type %s, and endpoint service %q offers %s", name, balancer.Type, s.Name, other.Type)
+			return nil, invalid("load balancer", name, "make a service for each type",
+				"load balancer %q is of type %s, and endpoint service %q offers %s",
+				name, balancer.Type, s.Name, other.Type)
 		}
 	}
 	var zones, add = []string{}, []topology.Resource{}
@@ -191,24 +202,28 @@ func (op serviceOperations) attachable(s *topology.EndpointService, name, zone s
 		e.Text = fmt.Sprintf("load balancer %q is not in zone %q", name, zone)
 		return nil, e
 	case len(add) == 0:
-		return nil, already("endpoint service", s.Name, "load balancer %q is attached to endpoint service %q already", name, s.Name)
+		return nil, already("endpoint service", s.Name, "load balancer %q is attached to endpoint service %q already",
+			name, s.Name)
 	}
 	return add, nil
 }
 
 // attachableGateway is the resource that a service for reverse endpoints
 // gets.
-func (op serviceOperations) attachableGateway(s *topology.EndpointService, g *topology.NATGateway, zone string) ([]topology.Resource, *Error) {
+func (op serviceOperations) attachableGateway(s *topology.EndpointService, g *topology.NATGateway,
+	zone string) ([]topology.Resource, *Error) {
 	switch {
 	case g.Account != s.Account:
-		return nil, invalid(KindGateway.noun(), g.Name, "a service offers what its owner has", "NAT gateway %q belongs to account %q, and endpoint service %q to %q", g.Name, g.Account, s.Name, s.Account)
+		return nil, invalid(KindGateway.noun(), g.Name, "a service offers what its owner has",
+			"NAT gateway %q belongs to account %q, and endpoint service %q to %q", g.Name, g.Account, s.Name, s.Account)
 	case zone != "" && zone != g.ENI.Zone:
 		e := unknown("zone", zone, []string{g.ENI.Zone})
 		e.Text = fmt.Sprintf("NAT gateway %q is not in zone %q", g.Name, zone)
 		return nil, e
 	case s.OffersGateway(g.Name):
 		return nil, &Error{Code: topology.WrongState, Kind: "endpoint service", Name: s.Name,
-			Text: fmt.Sprintf("NAT gateway %q is attached to endpoint service %q already", g.Name, s.Name), Hint: "there is nothing to do"}
+			Text: fmt.Sprintf("NAT gateway %q is attached to endpoint service %q already", g.Name, s.Name),
+			Hint: "there is nothing to do"}
 	}
 	return []topology.Resource{{NATGateway: g.Name, Zone: g.ENI.Zone}}, nil
 }
@@ -252,7 +267,8 @@ func (op serviceOperations) detach(o topology.Operation) ([]Event, *Error) {
 					Verb: topology.VerbReplace, Service: s.Name, Endpoint: c.Endpoint, Zone: r.Zone,
 				}}, remedies...)
 			}
-			return nil, inUse("endpoint service", s.Name, hint, "endpoint service %q cannot give up %s: endpoint %q is connected to it",
+			return nil, inUse("endpoint service", s.Name, hint,
+				"endpoint service %q cannot give up %s: endpoint %q is connected to it",
 				s.Name, r, c.Endpoint).remedied(remedies...)
 		}
 	}
@@ -325,7 +341,8 @@ func (op serviceOperations) create(o topology.Operation) ([]Event, *Error) {
 }
 
 func notDeclared(kind, name, hint string) *Error {
-	return &Error{Code: topology.NotFound, Kind: kind, Name: name, Text: fmt.Sprintf("the topology file has no %s %q", kind, name), Hint: hint}
+	return &Error{Code: topology.NotFound, Kind: kind, Name: name,
+		Text: fmt.Sprintf("the topology file has no %s %q", kind, name), Hint: hint}
 }
 
 // delete holds to what the clouds ask for first. Alibaba Cloud:
@@ -342,7 +359,8 @@ func (op serviceOperations) delete(o topology.Operation) ([]Event, *Error) {
 		if c.Service != s.Name {
 			continue
 		}
-		if _, ok := connectionLife.next[c.State][ServiceDelete]; !ok || op.plan.Profile.WaitingKeepsService && c.State == Wait {
+		if _, ok := connectionLife.next[c.State][ServiceDelete]; !ok ||
+			op.plan.Profile.WaitingKeepsService && c.State == Wait {
 			return nil, inUse("endpoint service", s.Name, "reject it first",
 				"endpoint service %q cannot be deleted: %s is %s", s.Name, c, c.Status).remedied(rejecting(c))
 		}
@@ -352,7 +370,8 @@ func (op serviceOperations) delete(o topology.Operation) ([]Event, *Error) {
 		r := s.Resources[0]
 		e := &Error{
 			Code: topology.WrongState, Kind: "endpoint service", Name: s.Name, Hint: "detach them first",
-			Text: fmt.Sprintf("endpoint service %q cannot be deleted: it still has %s", s.Name, resourceList(s.Resources)),
+			Text: fmt.Sprintf("endpoint service %q cannot be deleted: it still has %s", s.Name,
+				resourceList(s.Resources)),
 		}
 		return nil, e.remedied(detaching(s, r.LoadBalancer+r.NATGateway))
 	}

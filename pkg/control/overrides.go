@@ -174,7 +174,8 @@ type overrides struct {
 }
 
 func newOverrides() overrides {
-	return overrides{services: map[string]*service{}, endpoints: map[string]*endpoint{}, gateways: map[string]*gateway{}, groups: map[string]*serverGroup{}}
+	return overrides{services: map[string]*service{}, endpoints: map[string]*endpoint{},
+		gateways: map[string]*gateway{}, groups: map[string]*serverGroup{}}
 }
 
 // fitted is a copy of what still belongs to a changed plan, with a record for
@@ -253,13 +254,15 @@ func (l overrides) changed() bool {
 		return true
 	}
 	for _, s := range l.services {
-		if s.Exists != nil || s.Description != nil || s.AutoAccept != nil || s.ZoneAffinity != nil || s.Bandwidth != nil ||
+		if s.Exists != nil || s.Description != nil || s.AutoAccept != nil || s.ZoneAffinity != nil ||
+			s.Bandwidth != nil ||
 			len(s.Whitelist)+len(s.Resources) > 0 {
 			return true
 		}
 	}
 	for _, e := range l.endpoints {
-		if e.Exists != nil || e.Description != nil || e.ZoneAffinity != nil || e.PrivateDNS != nil || len(e.Zones)+len(e.SecurityGroups) > 0 {
+		if e.Exists != nil || e.Description != nil || e.ZoneAffinity != nil || e.PrivateDNS != nil ||
+			len(e.Zones)+len(e.SecurityGroups) > 0 {
 			return true
 		}
 	}

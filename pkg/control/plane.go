@@ -131,7 +131,8 @@ func (p *Plane) WaitApplied(ctx context.Context, revision uint64) error {
 		select {
 		case <-signal:
 		case <-ctx.Done():
-			return fmt.Errorf("the data plane is still at revision %d and not at %d: %w", applied, revision, context.Cause(ctx))
+			return fmt.Errorf("the data plane is still at revision %d and not at %d: %w", applied, revision,
+				context.Cause(ctx))
 		}
 	}
 }

@@ -80,7 +80,8 @@ func (st *state) overlay() {
 // endpoint the zone affinity, unless it has one of its own.
 func (st *state) inherit(c *connection, service *topology.EndpointService, e *topology.Endpoint) {
 	c.Bandwidth = service.Bandwidth
-	if on := st.live.services[service.Name].ZoneAffinity; on != nil && !e.OwnAffinity && st.live.endpoints[e.Name].ZoneAffinity == nil {
+	if on := st.live.services[service.Name].ZoneAffinity; on != nil && !e.OwnAffinity &&
+		st.live.endpoints[e.Name].ZoneAffinity == nil {
 		e.ZoneAffinity = *on
 	}
 	if st.live.services[service.Name].Bandwidth != nil {
@@ -107,7 +108,8 @@ func (st *state) kept(plan *topology.Plan, endpoint *topology.Endpoint) *connect
 
 // next brings a kept connection up to date or starts a new one where
 // kept is nil.
-func (st *state) next(plan *topology.Plan, kept *connection, service *topology.EndpointService, endpoint *topology.Endpoint) (*connection, []Event) {
+func (st *state) next(plan *topology.Plan, kept *connection, service *topology.EndpointService,
+	endpoint *topology.Endpoint) (*connection, []Event) {
 	if kept != nil {
 		events := kept.setZones(endpoint)
 		if len(events) > 0 {
@@ -166,7 +168,8 @@ func (st *state) resetConnection(c *connection) (events []Event) {
 	service := findService(st.merged, c.Service)
 	asPlanned := c.limit == nil
 	for _, z := range c.Zones {
-		asPlanned = asPlanned && z.State == c.State && z.Replaced == "" && (z.LoadBalancer == "" || z.LoadBalancer == c.allocate(st.plan.Name, service, z.Zone, ""))
+		asPlanned = asPlanned && z.State == c.State && z.Replaced == "" &&
+			(z.LoadBalancer == "" || z.LoadBalancer == c.allocate(st.plan.Name, service, z.Zone, ""))
 	}
 	if c.State == Wait && asPlanned || service.AutoAccept && c.State.Open() && asPlanned {
 		return nil

@@ -61,7 +61,8 @@ func (st *state) save(seq uint64) saved {
 			State: c.State, Since: c.Since, Modified: c.Modified, Bandwidth: c.limit,
 		}
 		for _, z := range c.Zones {
-			s.Zones = append(s.Zones, savedZone{Zone: z.Zone, State: z.State, LoadBalancer: z.LoadBalancer, Replaced: z.Replaced})
+			s.Zones = append(s.Zones, savedZone{Zone: z.Zone, State: z.State, LoadBalancer: z.LoadBalancer,
+				Replaced: z.Replaced})
 		}
 		out.Connections = append(out.Connections, s)
 	}
@@ -99,7 +100,8 @@ func (p *Plane) Restore(text []byte) error {
 		events = append(events, c.event(Restore, "", "", c.Status))
 	}
 	for _, e := range started {
-		if !known[e.Name] && slices.ContainsFunc(p.state.connections, func(c *connection) bool { return c.name() == e.Name }) {
+		if !known[e.Name] && slices.ContainsFunc(p.state.connections,
+			func(c *connection) bool { return c.name() == e.Name }) {
 			events = append(events, e)
 		}
 	}
@@ -114,7 +116,8 @@ func (st *state) restoreLive(in saved) error {
 	started := st.connections
 	for _, s := range in.Connections {
 		if st.find(s.Service, s.Endpoint) == nil {
-			c := &connection{Connection: Connection{Service: s.Service, Endpoint: s.Endpoint, Account: s.Account, State: s.State}, cloud: st.plan.Cloud, vpc: s.VPC}
+			c := &connection{Connection: Connection{Service: s.Service, Endpoint: s.Endpoint, Account: s.Account,
+				State: s.State}, cloud: st.plan.Cloud, vpc: s.VPC}
 			st.connections = append(st.connections, c)
 		}
 	}
@@ -156,7 +159,8 @@ func (s saved) check() error {
 		}
 		for _, z := range c.Zones {
 			if !zoneLife.has(z.State) {
-				return fmt.Errorf("zone %q of connection %q has no state %q", z.Zone, connectionName(c.Service, c.Endpoint), z.State)
+				return fmt.Errorf("zone %q of connection %q has no state %q", z.Zone,
+					connectionName(c.Service, c.Endpoint), z.State)
 			}
 		}
 	}

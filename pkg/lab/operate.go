@@ -134,5 +134,8 @@ func (l *Lab) drainingNow(name string, before map[string]draining) draining {
 
 // anyOpen says whether a session of a link may still carry something.
 func (l *Lab) anyOpen(link string) bool {
-	return slices.ContainsFunc(l.engine.Sessions(), func(s fullnat.Session) bool { return s.Link == link && s.State != "closed" })
+	return slices.ContainsFunc(l.engine.Sessions(), func(s fullnat.Session) bool {
+		return s.Link == link &&
+			s.State != "closed"
+	})
 }

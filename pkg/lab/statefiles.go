@@ -63,7 +63,8 @@ func (s *stateFiles) restore(plane *control.Plane) {
 // additions are those of the daemon that ran the lab before. What cannot be
 // read can be created again.
 func (s *stateFiles) additions() (added []topology.Addition) {
-	s.read(addedFile, "what was created beside the topology file", func(text []byte) error { return json.Unmarshal(text, &added) })
+	s.read(addedFile, "what was created beside the topology file",
+		func(text []byte) error { return json.Unmarshal(text, &added) })
 	return added
 }
 

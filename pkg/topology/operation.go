@@ -35,7 +35,7 @@ type Operation struct {
 	Resource      string     `json:"resource,omitempty" doc:"a load balancer to attach or detach, or a zone's new one"`
 	Resources     []Resource `json:"resources,omitempty" doc:"load balancers, one for a zone: clb1@eu-central-1b"`
 	SecurityGroup string     `json:"security_group,omitempty" doc:"a group of the endpoint's VPC"`
-	Bandwidth     *int       `json:"bandwidth,omitempty" unit:"mbit" doc:"Mbit/s in each direction, or none for no limit"`
+	Bandwidth     *int       `json:"bandwidth,omitempty" unit:"mbit" doc:"Mbit/s in each direction, or none"`
 	Force         bool       `json:"force,omitempty" doc:"replace at once: sessions through the old one end"`
 	Description   *string    `json:"description,omitempty" doc:"a text for people"`
 	AutoAccept    *bool      `json:"auto_accept,omitempty" doc:"connect endpoints without asking the owner"`
@@ -45,7 +45,7 @@ type Operation struct {
 	NATGateway  string     `json:"nat_gateway,omitempty" doc:"the NAT gateway"`
 	Entry       string     `json:"entry,omitempty" doc:"a FullNAT entry of the gateway"`
 	NATIP       netip.Addr `json:"nat_ip,omitzero" doc:"a NAT IP of the gateway; a free one for nat-ip-create"`
-	NATPort     uint16     `json:"nat_port,omitempty" range:"1..65535" doc:"the port of the NAT IP; a free one if missing"`
+	NATPort     uint16     `json:"nat_port,omitempty" range:"1..65535" doc:"the port of the NAT IP; a free one"`
 	Protocol    string     `json:"protocol,omitempty" doc:"tcp where it is missing" enum:"tcp|udp"`
 	AccessIP    netip.Addr `json:"access_ip,omitzero" doc:"the address of the user's server"`
 	AccessPort  uint16     `json:"access_port,omitempty" range:"1..65535" doc:"the port of the user's server"`
