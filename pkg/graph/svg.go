@@ -103,7 +103,7 @@ func (l *layout) boxWidth() int {
 	return width
 }
 
-// serves says whether a VPC has what endpoint services lead to.
+// serves reports whether endpoint services lead to the VPC.
 func (l *layout) serves(vpc string) bool {
 	return slices.ContainsFunc(l.g.Nodes, func(n Node) bool {
 		return (n.Kind == BalancerNode || n.Kind == ReverseENI) && l.vpcOf(n) == vpc
@@ -119,8 +119,8 @@ func (l *layout) vpcOf(n Node) string {
 	return ""
 }
 
-// vpc places a VPC and says where the next one may begin. What takes part in
-// PrivateLink stands towards the middle.
+// vpc places a VPC and returns where the next one may begin. ENIs and load
+// balancers are on the side of the middle column.
 func (l *layout) vpc(box Box, x, y, width int) (below int) {
 	outer := len(l.boxes)
 	l.boxes = append(l.boxes, rect{x: x, y: y, w: width, label: box.Label, fill: "#f5f7f8"})
@@ -155,7 +155,8 @@ func (l *layout) vpc(box Box, x, y, width int) (below int) {
 func (l *layout) drawNode(b *strings.Builder, n Node) {
 	p := l.at[n.ID]
 	fill := map[Kind]string{
-		Instance: "#e3f2fd", EndpointENI: "#fff3e0", ReverseENI: "#fff3e0", Service: "#ede7f6", BalancerNode: "#e8f5e9", Gateway: "#e8f5e9",
+		Instance: "#e3f2fd", EndpointENI: "#fff3e0", ReverseENI: "#fff3e0", Service: "#ede7f6",
+		BalancerNode: "#e8f5e9", Gateway: "#e8f5e9",
 	}[n.Kind]
 	radius := map[Kind]int{EndpointENI: nodeHeight / 2, ReverseENI: nodeHeight / 2, Service: 14}[n.Kind]
 	fmt.Fprintf(b, `<rect x="%d" y="%d" width="%d" height="%d" rx="%d" fill="%s" stroke="#607d8b"/>`+"\n",
@@ -166,7 +167,7 @@ func (l *layout) drawNode(b *strings.Builder, n Node) {
 	}
 }
 
-// drawEdge goes from the side of a node that is nearer to where it ends.
+// drawEdge leaves a node on the side that is nearer to the end of the edge.
 func (l *layout) drawEdge(b *strings.Builder, e Edge) {
 	from, to := l.at[e.From], l.at[e.To]
 	x1, x2 := from.x+l.node, to.x // to the right
@@ -187,7 +188,8 @@ func (l *layout) drawEdge(b *strings.Builder, e Edge) {
 		x1, y1, x1+leaves*bend, y1, x2+comes*bend, y2, x2, y2, colour, dash)
 	fmt.Fprintf(b, `<path d="M%d %d l%d -4 l0 8 z" fill="%s"/>`+"\n", x2, y2, comes*8, colour)
 	if e.Label != "" {
-		fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="middle" font-size="11" fill="%s" stroke="white" stroke-width="3" paint-order="stroke">%s</text>`+"\n",
+		fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="middle" font-size="11" fill="%s" `+
+			`stroke="white" stroke-width="3" paint-order="stroke">%s</text>`+"\n",
 			(x1+x2)/2, (y1+y2)/2-5, colour, html.EscapeString(e.Label))
 	}
 }

@@ -11,7 +11,7 @@ import (
 func (g *Graph) Mermaid() string {
 	var b strings.Builder
 	b.WriteString("flowchart LR\n")
-	g.each("", "  ", &b, mermaidBox, mermaidNode, "end")
+	g.writeBox("", "  ", &b, mermaidBox, mermaidNode, "end")
 	for i, e := range g.Edges {
 		arrow := map[State]string{Unknown: "-->", Passes: "==>", Waits: "-.->", Fails: "-.->"}[e.State]
 		label := ""
@@ -50,8 +50,9 @@ func mermaidNode(n Node) string {
 // DOT writes the graph for Graphviz.
 func (g *Graph) DOT() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "digraph %q {\n  rankdir=LR; node [shape=box, fontname=\"sans-serif\"]; edge [fontname=\"sans-serif\"];\n", g.Title)
-	g.each("", "  ", &b, dotBox, dotNode, "}")
+	fmt.Fprintf(&b, "digraph %q {\n  rankdir=LR; "+
+		"node [shape=box, fontname=\"sans-serif\"]; edge [fontname=\"sans-serif\"];\n", g.Title)
+	g.writeBox("", "  ", &b, dotBox, dotNode, "}")
 	for _, e := range g.Edges {
 		style := ""
 		if e.State == Waits || e.State == Fails {
@@ -67,7 +68,8 @@ func dotBox(b Box) string { return fmt.Sprintf("subgraph cluster_%s { label=%q;"
 
 func dotNode(n Node) string {
 	shape := map[Kind]string{
-		Instance: "box", EndpointENI: "ellipse", ReverseENI: "ellipse", Service: "hexagon", BalancerNode: "parallelogram", Gateway: "parallelogram",
+		Instance: "box", EndpointENI: "ellipse", ReverseENI: "ellipse", Service: "hexagon",
+		BalancerNode: "parallelogram", Gateway: "parallelogram",
 	}[n.Kind]
 	return fmt.Sprintf("%s [label=%q, shape=%s];", n.ID, strings.Join(n.Label, "\n"), shape)
 }
@@ -76,15 +78,15 @@ func (s State) colour() string {
 	return map[State]string{Unknown: "#555555", Passes: "#2e7d32", Waits: "#b26a00", Fails: "#c62828"}[s]
 }
 
-// each writes the boxes in a box, what is in them, and the nodes right in it.
-func (g *Graph) each(box, indent string, b *strings.Builder, open func(Box) string, node func(Node) string,
+// writeBox writes the content of a box: the boxes inside it, then its own nodes.
+func (g *Graph) writeBox(box, indent string, b *strings.Builder, open func(Box) string, node func(Node) string,
 	end string) {
 	for _, inner := range g.Boxes {
 		if inner.Parent != box {
 			continue
 		}
 		fmt.Fprintf(b, "%s%s\n", indent, open(inner))
-		g.each(inner.ID, indent+"  ", b, open, node, end)
+		g.writeBox(inner.ID, indent+"  ", b, open, node, end)
 		fmt.Fprintf(b, "%s%s\n", indent, end)
 	}
 	for _, n := range g.Nodes {
