@@ -51,7 +51,7 @@ func (b checkBuilder) check(raw rawCheck) {
 	case "accept", "reject":
 		c.Do = b.decision(who, action, raw)
 	case "do":
-		c.Do = operationBuilder{b.draft}.operation(who, raw.Do, raw.Expect.Error.given())
+		c.Do = operationBuilder(b).operation(who, raw.Do, raw.Expect.Error.given())
 	}
 	b.from(who, action, raw, &c)
 	b.expect(who, action, raw, &c)
@@ -145,7 +145,7 @@ func (b checkBuilder) decision(who, verb string, raw rawCheck) *topology.Operati
 	}
 	if !raw.Expect.Error.given() {
 		words := map[string]value[string]{"service": ref.Service, "endpoint": ref.Endpoint}
-		operationBuilder{b.draft}.names(who, func(key string) value[string] { return words[key] })
+		operationBuilder(b).names(who, func(key string) value[string] { return words[key] })
 	}
 	return &topology.Operation{Verb: topology.Verb(verb), Service: ref.Service.V, Endpoint: ref.Endpoint.V}
 }

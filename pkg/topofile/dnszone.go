@@ -79,7 +79,7 @@ func (b zoneBuilder) zone(who string, zone topology.DNSZone, domain value[string
 		if raw.Node == nil {
 			continue
 		}
-		record := recordBuilder{b.draft}.record(who, zone.Domain, raw)
+		record := recordBuilder(b).record(who, zone.Domain, raw)
 		if slices.ContainsFunc(zone.Records, func(r topology.Record) bool { return r.Name == record.Name }) {
 			b.problem(raw.Node, "write all that a name has into one record",
 				"%s: name %q is there twice", who, raw.Name.or("@"))

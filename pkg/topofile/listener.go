@@ -117,7 +117,7 @@ func (b listenerBuilder) http(who string, lb *topology.LoadBalancer, l *topology
 			topology.CertificateFiles{Certificate: c.Certificate.V, Key: c.Key.V})
 	}
 	for _, r := range raw.Rules.Items {
-		ruleBuilder{b.draft}.rule(who, lb, l, r)
+		ruleBuilder(b).rule(who, lb, l, r)
 	}
 	slices.SortStableFunc(l.HTTP.Rules,
 		func(a, b topology.ListenerRule) int { return cmp.Compare(a.Priority, b.Priority) })

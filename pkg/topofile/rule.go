@@ -73,7 +73,7 @@ func (b ruleBuilder) action(
 	if raw.ServerGroup.given() {
 		actions = append(actions, "server_group")
 		rule.ServerGroup = raw.ServerGroup.V
-		listenerBuilder{b.draft}.group(who, lb, l, raw.ServerGroup)
+		listenerBuilder(b).group(who, lb, l, raw.ServerGroup)
 	}
 	if f := raw.FixedResponse; f != nil {
 		actions = append(actions, "fixed_response")

@@ -50,7 +50,7 @@ func (b serverGroupBuilder) group(e *entry[rawServerGroup]) {
 		group.Scheduler = b.usualScheduler(group.Protocol)
 	}
 	group.Deregistration, group.Unhealthy = b.leaving(who, group.Protocol, e.Value)
-	group.HealthCheck = healthCheckBuilder{b.draft}.check(who, group, e.Value)
+	group.HealthCheck = healthCheckBuilder(b).check(who, group, e.Value)
 	b.http(who, &group, e.Value)
 	b.crossZone(who, &group, e.Value.CrossZone)
 	weights := 0

@@ -35,7 +35,7 @@ func (b serviceBuilder) service(e *entry[rawEndpointService]) {
 		b.problem(e.Value.ZoneAffinity.Node, "remove it, and use the zone's name where the zone matters",
 			"%s: names of %s endpoints have no zone affinity", who, b.plan.Cloud)
 	}
-	s.PrivateName = privateNameBuilder{b.draft}.privateName(who, e.Value.PrivateDNSName, e.Name)
+	s.PrivateName = privateNameBuilder(b).privateName(who, e.Value.PrivateDNSName, e.Name)
 	offers := b.offered(who, e.Value.Resources)
 	s.Account = b.ownerOf(who, e, offers)
 	for _, o := range offers {

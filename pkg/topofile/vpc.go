@@ -23,7 +23,7 @@ func (b vpcBuilder) build() {
 	each(b.draft, "vpc", b.raw.VPCs.Entries, b.vpc)
 	for e, vpc := range pairs(b.raw.VPCs.Entries, b.plan.VPCs) {
 		each(b.draft, "instance "+vpc.Name+"/", e.Value.Instances.Entries, func(in *entry[rawInstance]) {
-			instanceBuilder{b.addresses}.instance(vpc, in)
+			instanceBuilder(b).instance(vpc, in)
 		})
 	}
 }
