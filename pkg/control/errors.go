@@ -30,9 +30,9 @@ func (e *Error) Error() string { return e.Text }
 // cloudWords are the clouds' error codes, by the kind of the object where it
 // matters. Alibaba Cloud: the codes that its Terraform provider handles
 // (aliyun/terraform-provider-alicloud, alicloud/
-// resource_alicloud_privatelink_*.go). That who may not see a service hears
+// resource_alicloud_privatelink_*.go). That an account that may not see a service hears
 // that it does not exist, is in the PrivateLink user guide, "Manage the
-// whitelist": who is not on it cannot query the service. NAT gateways: the
+// whitelist": an account that is not on it cannot query the service. NAT gateways: the
 // error codes of the VPC API 2016-04-28, DeleteNatGateway, DeleteNatIp and
 // DeleteFullNatEntry. AWS: Amazon EC2 API
 // Reference, "Error codes for the Amazon EC2 API".

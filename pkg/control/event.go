@@ -106,7 +106,7 @@ func (p *Plane) Subscribe(ctx context.Context, since uint64) <-chan Event {
 	return out
 }
 
-// Observe adds an event that others saw, such as the health of a server, to
+// Observe adds an event that others saw, for example the health of a server, to
 // the same stream. Seq is given here, and Time where it is zero. The state and
 // its revision stay as they are.
 func (p *Plane) Observe(e Event) {

@@ -195,7 +195,7 @@ func (op gatewayOperations) entryCreate(o topology.Operation) ([]Event, *Error) 
 	}
 	name := planned.Name + "/" + o.Entry
 	if !topology.IsName(o.Entry) {
-		return nil, invalid(KindEntry.noun(), name, "choose a name such as mysql1",
+		return nil, invalid(KindEntry.noun(), name, "choose a name like mysql1",
 			"%q cannot be the name of a FullNAT entry", o.Entry)
 	}
 	if e := held.Entries[o.Entry]; e != nil && e.State != Gone {
@@ -293,7 +293,7 @@ func (op gatewayOperations) specify(planned *topology.NATGateway, held *gateway,
 		return refuse("use tcp or udp", "there is no protocol %q", spec.Protocol)
 	}
 	if spec.Domain != "" && !topology.IsHostName(spec.Domain) {
-		return refuse("use a name such as mysql1.com", "%q is not a domain name", spec.Domain)
+		return refuse("use a name like mysql1.com", "%q is not a domain name", spec.Domain)
 	}
 	if spec.AccessPort == 0 {
 		return refuse("name a port from 1 to 65535", "it leads to no port")

@@ -71,7 +71,7 @@ func (st rules) knownToCloud(o topology.Operation) *Error {
 }
 
 // lookup finds the connection that a caller named, or says which name is
-// wrong. caller is "" for one who sees everything.
+// wrong. caller is "" for a caller that sees everything.
 func (st rules) lookup(caller, service, endpoint string) (*topology.EndpointService, *connection, *Error) {
 	s := findService(st.merged, service)
 	switch {

@@ -11,8 +11,8 @@ import (
 // number, and nothing but connections.
 const savedVersion = 1
 
-// saved is what survives a restart: who was accepted, where every zone goes,
-// and what was changed while the lab ran. What the plan says is not in it.
+// saved is what survives a restart: which connections were accepted, where
+// every zone goes, and the live overrides. What the plan says is not in it.
 type saved struct {
 	Version      int                     `json:"version"`
 	Seq          uint64                  `json:"seq"` // of the last event
@@ -126,7 +126,7 @@ func (st *state) restoreLive(in saved) error {
 		st.connections = started
 		return err
 	}
-	// They are as new to who reads the state as everything else.
+	// To a reader of the state they are as new as everything else.
 	for _, s := range st.live.services {
 		s.revision = st.revision + 1
 	}
