@@ -7,6 +7,7 @@ package compile
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dataplane"
@@ -51,6 +52,7 @@ func Plan(plan *topology.Plan, state control.Snapshot, numbers Numbers, pick Pic
 	for _, balancer := range plan.LoadBalancers {
 		for _, node := range balancer.Nodes {
 			c.eni(node.ENI, node.Local)
+			c.inside(&balancer, &node)
 		}
 	}
 	for _, gw := range plan.NATGateways {
@@ -167,28 +169,81 @@ func (c *compiler) links(ep topology.Endpoint, zone topology.EndpointZone, balan
 	}
 }
 
-func (c *compiler) link(ep topology.Endpoint, zone topology.EndpointZone, balancer *topology.LoadBalancer, node *topology.Node,
-	listener topology.Listener, name string, addr netip.Addr, finish func(*fullnat.Link)) {
+func (c *compiler) link(ep topology.Endpoint, zone topology.EndpointZone, balancer *topology.LoadBalancer,
+	node *topology.Node, listener topology.Listener, name string, addr netip.Addr, finish func(*fullnat.Link),
+) {
+	link := c.toServers(balancer, node, listener, name)
+	link.Ingress, link.Match = c.numbers[zone.ENI.Device], netip.AddrPortFrom(addr, listener.Port)
+	link.Identity = c.identity(ep, listener)
+	finish(&link)
+	c.nat.Links = append(c.nat.Links, link)
+}
+
+// inside makes the links of a node for clients of its own VPC. An alb's node is
+// a program there.
+func (c *compiler) inside(balancer *topology.LoadBalancer, node *topology.Node) {
+	if node.Proxy != nil {
+		return
+	}
+	for _, listener := range balancer.Listeners {
+		name := fmt.Sprintf("%s %s/%d", node.ENI.Name, listener.Protocol, listener.Port)
+		c.insideLink(balancer, node, listener, name, node.ENI.IP)
+		if node.ENI.IPv6.IsValid() {
+			c.insideLink(balancer, node, listener, name+" ipv6", node.ENI.IPv6)
+		}
+	}
+}
+
+func (c *compiler) insideLink(
+	balancer *topology.LoadBalancer, node *topology.Node, listener topology.Listener, name string, addr netip.Addr,
+) {
+	link := c.toServers(balancer, node, listener, name)
+	link.Ingress, link.Match, link.Connected = link.Egress, netip.AddrPortFrom(addr, listener.Port), true
+	link.Identity = c.header(listener) // of no endpoint
+	pick, ended, group := link.Pick, link.Ended, c.plan.MustServerGroup(listener.ServerGroup)
+	link.Pick = func(flow packet.FiveTuple) (netip.AddrPort, bool) {
+		server, ok := pick(flow)
+		if ok && server.Addr() == flow.Src.Addr() && !Hairpins(c.plan.Profile, group, server) {
+			ended(server)
+			return netip.AddrPort{}, false
+		}
+		return server, ok
+	}
+	c.nat.Links = append(c.nat.Links, link)
+}
+
+// Hairpins says whether a server reaches itself through its load balancer. It
+// does not where servers see their clients' addresses: then it would get packets
+// from its own.
+func Hairpins(profile topology.Profile, group *topology.ServerGroup, server netip.AddrPort) bool {
+	if !profile.KeepsClientIP {
+		return true
+	}
+	return profile.HidesClientIP && group.Protocol == topology.TCP && slices.ContainsFunc(group.Servers, func(s topology.Server) bool {
+		return s.Instance == "" && s.IP == server.Addr() && s.Port == server.Port()
+	})
+}
+
+// toServers is the part of a link that leads from a node to its servers.
+func (c *compiler) toServers(
+	balancer *topology.LoadBalancer, node *topology.Node, listener topology.Listener, name string,
+) fullnat.Link {
 	link := fullnat.Link{
 		Name:      name,
-		Ingress:   c.numbers[zone.ENI.Device],
-		Match:     netip.AddrPortFrom(addr, listener.Port),
 		Protocol:  listener.Protocol.Transport().Number(),
 		Egress:    c.numbers[node.ENI.Device],
 		Local:     node.Local,
 		Idle:      listener.IdleTimeout,
 		Behaviour: c.behaviour(),
-		Identity:  c.identity(ep, listener),
 	}
 	if node.Proxy != nil {
 		c.toProxy(&link, node, listener)
-	} else {
-		group := c.plan.MustServerGroup(listener.ServerGroup)
-		choose := c.pick(name, group.Name, ServersOf(balancer, group, node.Zone))
-		link.Pick, link.Ended = choose.Pick, choose.Ended
+		return link
 	}
-	finish(&link)
-	c.nat.Links = append(c.nat.Links, link)
+	group := c.plan.MustServerGroup(listener.ServerGroup)
+	choose := c.pick(name, group.Name, ServersOf(balancer, group, node.Zone))
+	link.Pick, link.Ended = choose.Pick, choose.Ended
+	return link
 }
 
 // toProxy lets the sessions of a link go to an alb's node, which picks a server
@@ -206,15 +261,25 @@ func linkName(zone topology.EndpointZone, listener topology.Listener) string {
 
 // identity is what the listener tells its servers of the consumer.
 func (c *compiler) identity(ep topology.Endpoint, listener topology.Listener) *fullnat.Identity {
+	id := c.header(listener)
+	if id == nil {
+		return nil
+	}
+	id.Endpoint = ep.ID
+	if id.Header == fullnat.LayoutAlibaba {
+		id.VPC, id.Service = c.plan.MustVPC(ep.VPC).ID, c.plan.MustService(ep.Service).ID
+	}
+	return id
+}
+
+// header is the one that the listener puts before what its clients send.
+func (c *compiler) header(listener topology.Listener) *fullnat.Identity {
 	if listener.ProxyProtocol == "" {
 		return nil
 	}
-	id := &fullnat.Identity{Header: fullnat.LayoutAWS, Endpoint: ep.ID}
+	id := &fullnat.Identity{Header: fullnat.LayoutAWS}
 	if c.plan.Profile.HeaderNamesVPC {
 		id.Header = fullnat.LayoutAlibaba
-		vpc := c.plan.MustVPC(ep.VPC)
-		service := c.plan.MustService(ep.Service)
-		id.VPC, id.Service = vpc.ID, service.ID
 	}
 	if listener.ProxyProtocol == "on_first_ack" {
 		id.Placement = fullnat.OnFirstAck

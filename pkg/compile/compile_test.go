@@ -91,7 +91,7 @@ func (c *compiled) pick(link, group, zone string) compile.Chooser {
 	var servers []string
 	for _, s := range sg.Servers {
 		if zone == "" || s.Zone == zone {
-			servers = append(servers, s.Instance)
+			servers = append(servers, s.Name())
 		}
 	}
 	c.groups[link] = fmt.Sprintf("%s (%s)", group, strings.Join(servers, ", "))
@@ -133,8 +133,8 @@ func (c *compiled) links(b *strings.Builder) {
 // target is the server group that a link picks from, or the one server that
 // it leads to.
 func (c *compiled) target(link fullnat.Link) string {
-	if link.Pick == nil {
-		return "a server of " + c.groups[link.Name]
+	if group := c.groups[link.Name]; group != "" {
+		return "a server of " + group
 	}
 	server, ok := link.Pick(packet.FiveTuple{})
 	if !ok {

@@ -218,7 +218,7 @@ func TestExplainBeforeTheDataPlane(t *testing.T) {
 		{name: "an address of another VPC", from: "web", to: "10.0.2.10:443", says: "10.0.2.10 is instance api-b of VPC provider, and VPC consumer has no route to it", remedy: "reach it through an endpoint in VPC consumer"},
 		{name: "an address outside", from: "web", to: "1.1.1.1:80", says: "1.1.1.1 is outside of VPC consumer (10.0.0.0/16), which has no route out"},
 		{name: "the name of an instance elsewhere", from: "web", to: "api-a.provider.internal:443", says: "the resolver of VPC consumer answers REFUSED for api-a.provider.internal", remedy: "names of instances are known in their own VPC alone; use the name of an endpoint in VPC consumer"},
-		{name: "a load balancer's own address", from: "api-a", to: "nlb.ip:443", says: "ENI nlb@eu-central-1a, which serves endpoints and nobody else", remedy: "reach the load balancer through an endpoint"},
+		{name: "a load balancer's own address", from: "api-a", to: "nlb.ip:443", says: "api-a is api-a itself, which sees its clients' addresses and cannot be its own client", remedy: "ask from another instance"},
 		{name: "an unknown instance", from: "wob", to: "to-api", err: `there is no instance "wob"`},
 		{name: "an unknown reference", from: "web", to: "to-opi", err: `there is no endpoint, load balancer or instance "to-opi"`},
 		{name: "no port where none can be told", from: "web", to: "10.0.1.99", err: "10.0.1.99 has no tcp listener to tell the port by: write 10.0.1.99:PORT"},

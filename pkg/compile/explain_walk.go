@@ -56,6 +56,8 @@ func (w *walk) follow() {
 		w.atProxy(balancer, node)
 	case gw != nil:
 		w.atGateway(gw)
+	case eni != nil && w.nodeOf(eni) != nil:
+		w.atNode(eni)
 	case eni != nil:
 		w.atENI(eni)
 	case instance != nil:
@@ -130,6 +132,27 @@ func (w *walk) atInstance(instance *topology.Instance, flow packet.FiveTuple) {
 	}
 	w.stops("server", "", fmt.Sprintf("allow %s %d from %s in a security group of %s", ProtocolName(flow.Protocol), flow.Dst.Port(), flow.Src.Addr(), instance.Name),
 		"%s: %s; it comes from %s", instance.Name, d.Reason(), flow.Src.Addr())
+}
+
+// nodeOf is the load balancer of layer 4 that an ENI is a node of, or nil.
+func (w *walk) nodeOf(eni *topology.ENI) *topology.LoadBalancer {
+	for i := range w.Plan.LoadBalancers {
+		balancer := &w.Plan.LoadBalancers[i]
+		node, err := balancer.Node(eni.Zone)
+		if err == nil && node.ENI.Name == eni.Name && node.Proxy == nil {
+			return balancer
+		}
+	}
+	return nil
+}
+
+// atNode is the way of a client in the load balancer's own VPC.
+func (w *walk) atNode(eni *topology.ENI) {
+	balancer := w.nodeOf(eni)
+	node, _ := balancer.Node(eni.Zone)
+	w.passes("address", "%s is load balancer %s in zone %s", w.addr(), balancer.Name, node.Zone)
+	w.isUp(eni)
+	w.atListener(balancer, node, w.flow.Dst.Port())
 }
 
 // atENI is the way through the data plane.
@@ -292,6 +315,12 @@ func (w *walk) toServers(group string, balancer *topology.LoadBalancer, node *to
 		instance := w.Plan.InstanceOf(sg, s)
 		if instance == nil {
 			w.stops("server", "", "give an instance this address", "no instance of VPC %s has the address %s", sg.VPC, s.IP)
+			continue
+		}
+		at := netip.AddrPortFrom(s.IP, s.Port)
+		if node.Proxy == nil && s.IP == w.flow.Src.Addr() && balancer.VPC == w.from.VPC && !Hairpins(w.Plan.Profile, sg, at) {
+			w.stops("server", fullnat.NoBackend.String(), "ask from another instance",
+				"%s is %s itself, which sees its clients' addresses and cannot be its own client", s.Short(), w.from.Name)
 			continue
 		}
 		source := netip.Addr{}

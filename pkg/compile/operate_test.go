@@ -105,6 +105,9 @@ func links(t *testing.T, state control.Snapshot, first string) (out []string) {
 	flow := packet.FiveTuple{Src: netip.MustParseAddrPort("10.0.0.9:1"), Dst: netip.MustParseAddrPort("10.0.0.8:80"), Protocol: packet.ProtocolTCP}
 	nobody := func(_, _, _ string) compile.Chooser { return compile.Chooser{} }
 	for _, l := range compile.Plan(state.Plan, state, numbers, nobody).Dataplane.NAT.Links {
+		if l.Ingress == l.Egress {
+			continue // for clients of the load balancer's own VPC
+		}
 		text := strings.ReplaceAll(l.Name, "by "+first, "by OLD") + ", to the " + which[l.Egress] + " one:"
 		if l.Connected {
 			text += " connected"

@@ -50,6 +50,8 @@ type Profile struct {
 	UDPDeregistration Leaving                   // those of a UDP group
 	Unhealthy         Leaving                   // of sessions whose server has become unhealthy
 	DelayEndsSessions bool                      // where a group names a delay, sessions are removed after it
+	KeepsClientIP     bool                      // servers of layer 4 see their clients' addresses, so none reaches itself through its load balancer
+	HidesClientIP     bool                      // but a TCP server that is named by its address does, as it sees the load balancer's
 	ALBTargets        bool                      // a group of an NLB can have an ALB as its server
 	GroupCrossZone    map[LoadBalancerType]bool // groups of which type have a cross-zone setting of their own
 	HTTP              HTTPProfile
@@ -212,6 +214,10 @@ var profiles = map[Cloud]Profile{
 		Scheduler:    WeightedRoundRobin, // Network Load Balancer API 2022-04-30, CreateServerGroup
 		// "NLB health checks" and "ALB health checks"; of CLB no document says so.
 		FailOpen: map[LoadBalancerType]bool{NLB: true, ALB: true},
+		// Network Load Balancer API 2022-04-30, CreateServerGroup,
+		// PreserveClientIpEnabled is true where it is missing; CLB FAQ: a backend
+		// server of layer 4 cannot reach itself through its CLB.
+		KeepsClientIP: true,
 		// Application Load Balancer API 2020-06-16, CreateServerGroup,
 		// CrossZoneEnabled.
 		GroupCrossZone: map[LoadBalancerType]bool{ALB: true},
@@ -290,6 +296,12 @@ var profiles = map[Cloud]Profile{
 		// User Guide for Network Load Balancers, "Use an Application Load Balancer
 		// as a target of a Network Load Balancer".
 		ALBTargets: true,
+		// User Guide for Network Load Balancers, "Edit target group attributes",
+		// client IP preservation: on for instances, off for TCP targets of type ip;
+		// "Troubleshoot your Network Load Balancer": a target that is its own
+		// client times out where it is on.
+		KeepsClientIP: true,
+		HidesClientIP: true,
 		// Elastic Load Balancing API, TargetGroupAttribute,
 		// load_balancing.cross_zone.enabled.
 		GroupCrossZone: map[LoadBalancerType]bool{NLB: true, ALB: true},
