@@ -11,6 +11,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/plinktest"
 	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topofile"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 // Every topology of the documents comes up and passes its own checks, but
@@ -46,7 +47,7 @@ func requirePrograms(t *testing.T, file string) {
 	for _, vpc := range plan.VPCs {
 		for _, instance := range vpc.Instances {
 			for _, service := range instance.Services {
-				if service.Kind == "command" {
+				if service.Kind == topology.CommandService {
 					testenv.NeedPrograms(t, service.Argv[0])
 				}
 			}

@@ -281,7 +281,7 @@ func (c *compiler) header(listener topology.Listener) *fullnat.Identity {
 	if c.plan.Profile.HeaderNamesVPC {
 		id.Header = fullnat.LayoutAlibaba
 	}
-	if listener.ProxyProtocol == "on_first_ack" {
+	if listener.ProxyProtocol == topology.OnFirstAck {
 		id.Placement = fullnat.OnFirstAck
 	}
 	return id

@@ -66,7 +66,7 @@ func vpcStatus(plan *topology.Plan, vpc topology.VPC) status.VPC {
 			IP: instance.IP, IPv6: instance.IPv6, DNSName: instance.DNSName, Services: []status.InstanceService{},
 		}
 		for _, spec := range instance.Services {
-			i.Services = append(i.Services, status.InstanceService{Kind: spec.Kind, Port: spec.Port, State: "stopped"})
+			i.Services = append(i.Services, status.InstanceService{Kind: string(spec.Kind), Port: spec.Port, State: "stopped"})
 		}
 		out.Instances = append(out.Instances, i)
 	}

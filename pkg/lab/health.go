@@ -66,7 +66,7 @@ func awaited(plan *topology.Plan, sg topology.ServerGroup, g *lb.Group) []string
 func runsProgram(plan *topology.Plan, ref string) bool {
 	in, err := plan.Instance(ref)
 	return err == nil &&
-		slices.ContainsFunc(in.Services, func(s topology.InstanceService) bool { return s.Kind == "command" })
+		slices.ContainsFunc(in.Services, func(s topology.InstanceService) bool { return s.Kind == topology.CommandService })
 }
 
 // balancerOf is the type of load balancer that uses a group, "" where none

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -61,7 +62,7 @@ func servicesOf(plan *topology.Plan) []serviceSpec {
 
 // String is the service as people write it.
 func (s serviceSpec) String() string {
-	if s.Kind == "command" {
+	if s.Kind == topology.CommandService {
 		return fmt.Sprintf("command %q", s.Argv[0])
 	}
 	return fmt.Sprintf("%s %d", s.Kind, s.Port)
@@ -121,7 +122,7 @@ func (s *services) startOne(plan *topology.Plan, spec serviceSpec) (*service, er
 	if err != nil {
 		return nil, err
 	}
-	if spec.Kind != "command" {
+	if spec.Kind != topology.CommandService {
 		return startBuiltIn(s.ctx, space, spec)
 	}
 	name := plan.ShortName(spec.instance)
@@ -139,31 +140,31 @@ func startBuiltIn(ctx context.Context, space Space, spec serviceSpec) (*service,
 	address := ":" + strconv.Itoa(int(spec.Port))
 	serve := func(f func()) { running.Go(f) }
 
-	if spec.Kind == "http" || spec.Kind == "tcp" || spec.Kind == "echo" {
+	if slices.Contains(spec.Kind.Transports(), topology.TCP) {
 		ln, err := space.Listen(ctx, "tcp", address)
 		if err != nil {
 			s.stop()
 			return nil, err
 		}
 		switch spec.Kind {
-		case "http":
+		case topology.HTTPService:
 			serve(func() { serveHTTP(ctx, ln, spec) })
-		case "tcp":
+		case topology.TCPService:
 			serve(func() {
 				serveTCP(ctx, ln, func(c net.Conn) { io.WriteString(c, spec.bodyFor(c.RemoteAddr().String())) })
 			})
-		case "echo":
+		case topology.EchoService:
 			serve(func() { serveTCP(ctx, ln, func(c net.Conn) { io.Copy(c, c) }) })
 		}
 	}
-	if spec.Kind == "udp" || spec.Kind == "echo" {
+	if slices.Contains(spec.Kind.Transports(), topology.UDP) {
 		pc, err := space.ListenPacket(ctx, "udp", address)
 		if err != nil {
 			s.stop()
 			return nil, err
 		}
 		answer := func(request []byte, _ net.Addr) []byte { return request }
-		if spec.Kind == "udp" {
+		if spec.Kind == topology.UDPService {
 			answer = func(_ []byte, from net.Addr) []byte { return []byte(spec.bodyFor(from.String())) }
 		}
 		serve(func() { serveUDP(ctx, pc, answer) })

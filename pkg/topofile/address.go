@@ -11,11 +11,11 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// addresses knows who has which address of which VPC, checks those that the
-// file gives and chooses the others.
+// addresses knows which addresses of each VPC are taken and by what. It checks
+// those that the file gives and chooses the others.
 type addresses struct {
 	*draft
-	taken map[string]map[netip.Addr]string // by VPC: who has an address
+	taken map[string]map[netip.Addr]string // by VPC: what has an address
 }
 
 // choose decides every address that the file leaves open, after all that it
@@ -146,7 +146,7 @@ func (b *addresses) whereIs(addr netip.Addr, vpc *topology.VPC, subnet *topology
 	return hint
 }
 
-// reservedIPv6 is how many addresses at the start of a subnet nobody gets, the
+// reservedIPv6 is how many addresses at the start of a subnet are kept, the
 // gateway among them: Amazon VPC user guide, "Subnet CIDR blocks", the first
 // four and the last one.
 const reservedIPv6 = 4
@@ -195,7 +195,7 @@ func usableIPv6In(subnet *topology.Subnet) string {
 }
 
 // chosenIPv6 is the IPv6 address that something has, or one that ends with its
-// IPv4 address, which nobody else has in the subnet.
+// IPv4 address, which is unique in the subnet.
 func (b *addresses) chosenIPv6(
 	vpc *topology.VPC, subnet *topology.Subnet, given, ip netip.Addr, who string,
 ) netip.Addr {

@@ -43,16 +43,19 @@ func (b instanceBuilder) service(who string, in *topology.Instance, raw rawInsta
 	s := topology.InstanceService{Body: raw.Body.or(in.Name)}
 	kinds := 0
 	for _, k := range []struct {
-		kind string
+		kind topology.ServiceKind
 		port value[int]
-	}{{"http", raw.HTTP}, {"echo", raw.Echo}, {"tcp", raw.TCP}, {"udp", raw.UDP}} {
+	}{
+		{topology.HTTPService, raw.HTTP}, {topology.EchoService, raw.Echo},
+		{topology.TCPService, raw.TCP}, {topology.UDPService, raw.UDP},
+	} {
 		if k.port.given() || k.port.Bad {
 			s.Kind, s.Port = k.kind, uint16(k.port.V)
 			kinds++
 		}
 	}
 	if raw.Command.given() || raw.Command.Bad {
-		s.Kind, s.Argv = "command", raw.Command.V
+		s.Kind, s.Argv = topology.CommandService, raw.Command.V
 		kinds++
 	}
 	if kinds != 1 {
@@ -60,13 +63,13 @@ func (b instanceBuilder) service(who string, in *topology.Instance, raw rawInsta
 			"%s: a service has %d kinds", who, kinds)
 		return
 	}
-	if s.Kind == "command" || s.Kind == "echo" {
+	if s.Kind == topology.CommandService || s.Kind == topology.EchoService {
 		s.Body = ""
 		if raw.Body.given() {
 			b.problem(raw.Body.Node, "remove it", "%s: a service of kind %s has no body", who, s.Kind)
 		}
 	}
-	if s.Kind == "command" && raw.Command.given() && len(s.Argv) == 0 {
+	if s.Kind == topology.CommandService && raw.Command.given() && len(s.Argv) == 0 {
 		b.problem(raw.Command.Node, "name a program", "%s: the command is empty", who)
 	}
 	if other := sharedPort(in.Services, s); other != "" {
@@ -85,17 +88,14 @@ func (b instanceBuilder) choose(vpc *topology.VPC, raw []entry[rawInstance]) {
 	}
 }
 
-// listening are the protocols on which a kind of service has its port.
-var listening = map[string][]string{"http": {"tcp"}, "echo": {"tcp", "udp"}, "tcp": {"tcp"}, "udp": {"udp"}}
-
 // sharedPort is the kind of a service that listens where s would.
-func sharedPort(all []topology.InstanceService, s topology.InstanceService) string {
+func sharedPort(all []topology.InstanceService, s topology.InstanceService) topology.ServiceKind {
 	for _, other := range all {
 		if s.Port == 0 || other.Port != s.Port {
 			continue
 		}
-		for _, protocol := range listening[s.Kind] {
-			if slices.Contains(listening[other.Kind], protocol) {
+		for _, protocol := range s.Kind.Transports() {
+			if slices.Contains(other.Kind.Transports(), protocol) {
 				return other.Kind
 			}
 		}

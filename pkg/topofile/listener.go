@@ -21,7 +21,7 @@ func (b listenerBuilder) listener(who string, lb *topology.LoadBalancer, raw raw
 	}
 	l := topology.Listener{
 		Protocol: topology.Protocol(raw.Protocol.V), Port: uint16(raw.Port.V),
-		ServerGroup: raw.ServerGroup.V, ProxyProtocol: raw.ProxyProtocol.V,
+		ServerGroup: raw.ServerGroup.V, ProxyProtocol: topology.HeaderPlace(raw.ProxyProtocol.V),
 	}
 	if l.ProxyProtocol != "" && lb.Type != topology.NLB {
 		b.problem(raw.ProxyProtocol.Node, "use an nlb",

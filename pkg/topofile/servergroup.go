@@ -152,7 +152,8 @@ func (b serverGroupBuilder) crossZone(who string, group *topology.ServerGroup, r
 	}
 	group.CrossZone = &raw.V
 	if user := b.balancerOf[group.Name]; user != "" && !b.can.GroupCrossZone[user] {
-		b.problem(raw.Node, "write cross_zone in the load balancer", "%s: at %s groups of an %s have no cross_zone of their own", who, b.plan.Cloud, user)
+		b.problem(raw.Node, "write cross_zone in the load balancer",
+			"%s: at %s groups of an %s have no cross_zone of their own", who, b.plan.Cloud, user)
 	}
 }
 

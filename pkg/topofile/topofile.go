@@ -14,8 +14,8 @@
 //     checked here is how the parts fit together.
 //
 // Both passes go on after a problem and report everything that is wrong at
-// once. One cause gives one Problem: whoever refers to an object that is there
-// but broken is not blamed for it.
+// once. One cause gives one Problem: a reference to an object that is there
+// but broken is not a problem again.
 //
 // Nothing is random. What the file leaves open is derived from a hash of the
 // lab's and the object's name, so the same file gives the same Plan on every

@@ -165,7 +165,7 @@ func (v *VPC) IPv6HealthSource() netip.Addr {
 	return netip.Addr{}
 }
 
-// IPv6MAC is the Ethernet address of whoever has an IPv6 address in the VPC: a
+// IPv6MAC is the Ethernet address of the instance that has an IPv6 address in the VPC: a
 // device has one address for both versions.
 func (v *VPC) IPv6MAC(addr netip.Addr) (packet.MAC, bool) {
 	for i := range v.Instances {

@@ -34,8 +34,8 @@ type HealthCheck struct {
 	ProxyHeader bool
 }
 
-// Codes are HTTP statuses: numbers and ranges with commas between them, such as
-// 200-399 or 200,301-302.
+// Codes are HTTP statuses: numbers and ranges with commas between them, for
+// example 200-399 or 200,301-302.
 type Codes string
 
 // Contains says whether a status is among the codes.

@@ -100,6 +100,6 @@ type Persistence struct {
 	Mode    string
 	Cookie  string
 	Timeout time.Duration // of an inserted cookie
-	// Renew sets an inserted cookie anew with every answer.
+	// Renew sets an inserted cookie again with every answer.
 	Renew bool
 }

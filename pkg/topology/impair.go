@@ -82,7 +82,7 @@ const (
 // 100 to 10240 for a CLB.
 const MinMegabits, MaxMegabits = 100, 10240
 
-// ParseRate reads a bandwidth such as 100Mbit or 2.5Gbit, in bit/s; none, and
+// ParseRate reads a bandwidth, for example 100Mbit or 2.5Gbit, in bit/s; none, and
 // 0, is 0: no limit. An "/s" at the end changes nothing.
 func ParseRate(text string) (int64, error) {
 	if text == "none" || text == "0" {
@@ -127,7 +127,7 @@ func FormatRate(bits int64) string {
 	return "none"
 }
 
-// ParseShare reads a share such as 1% or 0.5%, as a number from 0 to 1. A
+// ParseShare reads a share, for example 1% or 0.5%, as a number from 0 to 1. A
 // number without % may only be 0: 0.5 could mean either.
 func ParseShare(text string) (float64, error) {
 	digits, percent := strings.CutSuffix(text, "%")

@@ -3,8 +3,8 @@ package topology
 // A Plan refers by name: what an operation changes is a copy of one object in a
 // copy of the Plan, and a name leads to the object as that copy has it, where a
 // pointer would lead to what the object was. Every name in a finished Plan
-// stands for something, so whoever follows one asks with Must and gets no
-// error. They panic for a name that did not come from the same Plan; names that
+// stands for something, so code that follows one asks with Must and gets no
+// error. Must look-ups panic for a name that did not come from the same Plan; names that
 // users write are for the look-ups without Must, which know what is near.
 
 // MustVPC is the VPC of something in the plan.

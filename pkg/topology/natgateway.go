@@ -45,7 +45,7 @@ func (p *Plan) natReserve(g *NATGateway) (low, top int) {
 }
 
 // CheckNATIP says why a gateway of the plan cannot get a NAT IP: it is not in
-// its NAT CIDR, it is reserved there, or somebody has it.
+// its NAT CIDR, it is reserved there, or something else has it.
 func (p *Plan) CheckNATIP(g *NATGateway, addr netip.Addr) error {
 	low, top := p.natReserve(g)
 	if !g.CIDR.Contains(addr) {
@@ -65,7 +65,8 @@ func (p *Plan) CheckNATIP(g *NATGateway, addr netip.Addr) error {
 	return nil
 }
 
-// addressOf is who has an address in a VPC, NAT IPs left out.
+// addressOf names what has an address in a VPC, NAT IPs left out; "" where
+// nothing has.
 func (p *Plan) addressOf(name string, addr netip.Addr) string {
 	vpc, err := p.VPC(name)
 	if err != nil {

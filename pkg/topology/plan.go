@@ -124,9 +124,35 @@ type Instance struct {
 	Services       []InstanceService
 }
 
+// ServiceKind is what a program on an instance does.
+type ServiceKind string
+
+// The kinds of programs. Echo has its port by TCP and by UDP; Command is a
+// program of the user's.
+const (
+	HTTPService    ServiceKind = "http"
+	EchoService    ServiceKind = "echo"
+	TCPService     ServiceKind = "tcp"
+	UDPService     ServiceKind = "udp"
+	CommandService ServiceKind = "command"
+)
+
+// Transports are the protocols by which a program of the kind has its port.
+func (k ServiceKind) Transports() []Protocol {
+	switch k {
+	case HTTPService, TCPService:
+		return []Protocol{TCP}
+	case EchoService:
+		return []Protocol{TCP, UDP}
+	case UDPService:
+		return []Protocol{UDP}
+	}
+	return nil
+}
+
 // InstanceService is a program that answers on an instance.
 type InstanceService struct {
-	Kind string // http, echo, tcp, udp or command
+	Kind ServiceKind
 	Port uint16 // 0 for a command
 	Body string // what http, tcp and udp answer
 	Argv []string
@@ -233,10 +259,21 @@ type Listener struct {
 	ServerGroup string
 	IdleTimeout time.Duration
 	// ProxyProtocol says where a PROXY protocol v2 header goes before what the
-	// consumer sends: on_first_ack_with_payload, on_first_ack, or "" for none.
-	ProxyProtocol string
+	// consumer sends; "" for none.
+	ProxyProtocol HeaderPlace
 	HTTP          *HTTPListener // of http and https, nil otherwise
 }
+
+// HeaderPlace is when a PROXY protocol header is sent. The names are those of the
+// attribute proxy_protocol_v2.client_to_server.header_placement of AWS target
+// groups.
+type HeaderPlace string
+
+// The places of a header: with the first bytes of the consumer, or at once.
+const (
+	OnFirstPayload HeaderPlace = "on_first_ack_with_payload"
+	OnFirstAck     HeaderPlace = "on_first_ack"
+)
 
 // ENI is a veth pair: one end on a subnet's bridge, the other in the lab's
 // data plane namespace.

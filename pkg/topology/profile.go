@@ -18,7 +18,7 @@ type Profile struct {
 	NameTTL    time.Duration
 	NATPorts   int // per NAT IP and target
 	Bandwidth  int // Mbit/s of a connection; 0: not limited
-	LowReserve int // addresses at the start of a subnet that nobody gets
+	LowReserve int // addresses at the start of a subnet that are reserved
 	TopReserve int // and at its end
 	Gateway    int // the gateway's place in a subnet: 1 is the second address, -1 the last
 
