@@ -220,6 +220,10 @@ func TestAnOperationIsSavedBeforeItIsAnswered(t *testing.T) {
 	text, err := os.ReadFile(state)
 	require.NoError(t, err)
 	require.Regexp(t, `"state": "Connect(ing|ed)"`, string(text))
+	on := true
+	later := topology.Operation{Verb: topology.VerbServiceSet, Service: "svc1", ZoneAffinity: &on}
+	_, err = client.Do(ctx, api.Call{Operation: later, WaitSeconds: 5})
+	require.NoError(t, err, "by then it is connected")
 
 	// Nobody can write the state now. The file is there for a moment while it is
 	// written.
