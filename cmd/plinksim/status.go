@@ -99,7 +99,7 @@ func havingIt(s status.Lab, svc status.EndpointService, name string) string {
 }
 
 func printInstances(w io.Writer, s status.Lab) {
-	t := newTable(w, "INSTANCE", "VPC", "ZONE", "ADDRESS", "DENIED", "SERVICES")
+	t := newTable(w, "INSTANCE", "VPC", "ZONE", "ADDRESS", "DENIED", "SPOOFED", "SERVICES")
 	for _, vpc := range s.VPCs {
 		for _, i := range vpc.Instances {
 			var services []string
@@ -110,7 +110,7 @@ func printInstances(w io.Writer, s status.Lab) {
 				}
 				services = append(services, text)
 			}
-			t.row(i.Name, vpc.Name, i.Zone, addresses(i.IP, i.IPv6), i.Denied, strings.Join(services, ", "))
+			t.row(i.Name, vpc.Name, i.Zone, addresses(i.IP, i.IPv6), i.Denied, i.Spoofed, strings.Join(services, ", "))
 		}
 	}
 	t.flush()

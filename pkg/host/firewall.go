@@ -178,8 +178,10 @@ func firewallTable() *nftables.Table {
 
 // mark is a comment on the table's first rule, by which a table that is right
 // is known.
-func (f Firewall) mark() string {
-	sum := sha256.Sum256([]byte(f.String()))
+func (f Firewall) mark() string { return markFor(f.String()) }
+
+func markFor(step string) string {
+	sum := sha256.Sum256([]byte(step))
 	return "plinksim " + hex.EncodeToString(sum[:8])
 }
 
@@ -316,11 +318,13 @@ func allow(matches ...nftRule) nftRule {
 }
 
 // drop counts and drops what matches everything.
-func (s side) drop(matches ...nftRule) nftRule {
+func (s side) drop(matches ...nftRule) nftRule { return countedDrop(s.counter, matches...) }
+
+func countedDrop(counter string, matches ...nftRule) nftRule {
 	return join(append(matches, nftRule{
-		fmt.Sprintf("counter name %q drop", s.counter),
+		fmt.Sprintf("counter name %q drop", counter),
 		[]expr.Any{
-			&expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: s.counter},
+			&expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: counter},
 			&expr.Verdict{Kind: expr.VerdictDrop},
 		},
 	})...)

@@ -207,6 +207,9 @@ func addInstance(g *group, plan *topology.Plan, vpc *topology.VPC, inst *topolog
 	if len(inst.SecurityGroups) > 0 {
 		g.add(what, firewallOf(vpc, inst))
 	}
+	if inst.SourceCheck {
+		g.add(what, PortGuard{vpc.Namespace, inst.Port, inst.MAC, inst.IP, inst.IPv6})
+	}
 }
 
 func addENI(g *group, plan *topology.Plan, vpc *topology.VPC, eni *topology.ENI) {

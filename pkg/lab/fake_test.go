@@ -184,8 +184,9 @@ func (s *fakeSpace) place(address string) place {
 	return place{s.vpc, netip.MustParseAddrPort(address)}
 }
 
-func (s *fakeSpace) Denied() (uint64, error) { return 7, nil }
-func (s *fakeSpace) Close() error            { return nil }
+func (s *fakeSpace) Denied() (uint64, error)             { return 7, nil }
+func (s *fakeSpace) Spoofed() (map[string]uint64, error) { return nil, nil }
+func (s *fakeSpace) Close() error                        { return nil }
 
 // fakeConn is one end of a pipe with addresses.
 type fakeConn struct {

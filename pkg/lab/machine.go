@@ -49,6 +49,9 @@ type Space interface {
 	ListenPacket(ctx context.Context, network, address string) (net.PacketConn, error)
 	// Denied counts the packets that the security groups of an instance dropped.
 	Denied() (uint64, error)
+	// Spoofed counts the frames that the source checks of a VPC's instances
+	// dropped, by the instance's port.
+	Spoofed() (map[string]uint64, error)
 	Close() error
 }
 

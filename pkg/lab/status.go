@@ -2,6 +2,7 @@ package lab
 
 import (
 	"os"
+	"slices"
 
 	"github.com/plinksim/plinksim/pkg/compile"
 	"github.com/plinksim/plinksim/pkg/control"
@@ -28,8 +29,10 @@ func (l *Lab) Status() status.Lab {
 	s := compile.Status(state)
 	s.Dir, s.PID, s.Started, s.Problems = l.store.String(), os.Getpid(), l.started, l.saved.problems()
 	for i, vpc := range plan.VPCs {
+		spoofed := l.spoofed(vpc)
 		for j, instance := range vpc.Instances {
 			l.addInstance(&s.VPCs[i].Instances[j], instance)
+			s.VPCs[i].Instances[j].Spoofed = spoofed[instance.Port]
 		}
 	}
 	for _, sg := range plan.ServerGroups {
@@ -41,6 +44,20 @@ func (l *Lab) Status() status.Lab {
 	s.Links = compile.Links(plan, stats.Table.Links)
 	s.Dataplane = compile.Dataplane(stats, l.engine.Each())
 	return s
+}
+
+// spoofed counts what the source checks of a VPC's instances dropped, by port. A count
+// that cannot be read stays 0.
+func (l *Lab) spoofed(vpc topology.VPC) map[string]uint64 {
+	if !slices.ContainsFunc(vpc.Instances, func(i topology.Instance) bool { return i.SourceCheck }) {
+		return nil
+	}
+	space, err := l.spaces.space(vpc.Namespace)
+	if err != nil {
+		return nil
+	}
+	counts, _ := space.Spoofed()
+	return counts
 }
 
 // addInstance adds what is known of an instance that runs.

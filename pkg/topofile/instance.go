@@ -22,6 +22,8 @@ func (b instanceBuilder) instance(vpc *topology.VPC, e *entry[rawInstance]) {
 		Namespace: vpc.Namespace + "." + e.Name,
 		Device:    "eth0",
 		DNSName:   e.Name + "." + vpc.Name + ".internal",
+
+		SourceCheck: e.Value.SourceDestCheck.or(b.can.SourceCheck),
 	}
 	subnet := refer(b.draft, who, e.Value.Subnet, vpc.Subnet)
 	if subnet != nil {

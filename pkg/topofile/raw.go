@@ -101,6 +101,8 @@ type rawInstance struct {
 	SecurityGroups sequence[value[string]]      `yaml:"security_groups" doc:"groups of its VPC; nothing is filtered"`
 	_              more                         `doc:"where there is none"`
 	Services       sequence[rawInstanceService] `yaml:"services" doc:"what answers on it"`
+
+	SourceDestCheck value[bool] `yaml:"source_dest_check" doc:"it may send from its own addresses and MAC only; what the cloud does where it is missing"`
 }
 
 type rawInstanceService struct {

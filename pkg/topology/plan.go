@@ -121,6 +121,7 @@ type Instance struct {
 	Device         string     // in its own namespace: eth0
 	Port           string     // the other end, on the subnet's bridge
 	DNSName        string     // NAME.VPC.internal, without a final dot
+	SourceCheck    bool       // it may send from its own addresses only
 	Services       []InstanceService
 }
 

@@ -37,6 +37,7 @@ type Profile struct {
 	Quotas       Quotas
 	RegionalZone bool // names of zones begin with that of their region
 	DenyRules    bool // security groups can deny, and their rules have priorities
+	SourceCheck  bool // an instance sends from its own addresses only, unless it is told otherwise
 
 	// What load balancers and server groups can do.
 	CLB               bool                      // there are CLBs
@@ -210,6 +211,7 @@ var profiles = map[Cloud]Profile{
 		},
 		RegionalZone: true, // ECS API 2014-05-26, DescribeZones
 		DenyRules:    true, // ECS user guide, "Security group rules"
+		SourceCheck:  true, // ECS API 2014-05-26, ModifyNetworkInterfaceAttribute, SourceDestCheck
 		CLB:          true,
 		Scheduler:    WeightedRoundRobin, // Network Load Balancer API 2022-04-30, CreateServerGroup
 		// "NLB health checks" and "ALB health checks"; of CLB no document says so.
@@ -285,6 +287,7 @@ var profiles = map[Cloud]Profile{
 		// network interface.
 		Quotas:       Quotas{EndpointsPerVPC: 50, GroupsPerEndpoint: 5},
 		RegionalZone: true, // EC2 API, DescribeAvailabilityZones
+		SourceCheck:  true, // EC2 API, ModifyNetworkInterfaceAttribute, SourceDestCheck
 		// "What is a Network Load Balancer?", routing algorithm: a hash of the
 		// flow.
 		Scheduler: FlowHash,

@@ -112,6 +112,9 @@ type space struct {
 	name string
 }
 
+// Spoofed implements lab.Space.
+func (s *space) Spoofed() (map[string]uint64, error) { return s.SpoofedFrames() }
+
 // Denied implements lab.Space.
 func (s *space) Denied() (uint64, error) {
 	drops, err := s.SecurityGroupDrops()
