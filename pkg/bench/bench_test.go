@@ -202,5 +202,5 @@ func wellFormed(t *testing.T, text string) {
 func TestAGeneratorRefusesStrangeOrders(t *testing.T) {
 	var out bytes.Buffer
 	require.Zero(t, Generate(strings.NewReader(`{"do":"dance"}{"do":"count"}`), &out))
-	require.Equal(t, `{"error":"an order that nobody knows: \"dance\""}`+"\n"+`{"error":"count what? serve comes first"}`+"\n", out.String())
+	require.Equal(t, `{"error":"unknown order \"dance\""}`+"\n"+`{"error":"count what? serve comes first"}`+"\n", out.String())
 }
