@@ -17,7 +17,6 @@ const mostFunctions = 60
 
 // large are the types that may have more, and why.
 var large = map[string]string{
-	"pkg/control.Plane": "is being split",
 	"pkg/fullnat.Table": "it judges every packet; what it remembers is in types of pkg/fullnat/internal/store",
 }
 
