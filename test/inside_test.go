@@ -1,6 +1,7 @@
 package test
 
 import (
+	"io"
 	"strings"
 	"testing"
 
@@ -58,4 +59,26 @@ func TestALoadBalancerServesItsOwnVPC(t *testing.T) {
 			require.Equal(t, tt.itself == web, way.Passes, "explain says the same")
 		})
 	}
+}
+
+func TestSecondaryAddressesOfAnNLB(t *testing.T) {
+	plinktest.Require(t)
+	l := plinktest.UpText(t, strings.NewReplacer("CLOUD", "aws", "TYPE", "nlb", "ITSELF", "error: any", "ADDRESS", "error: any",
+		"{http: 80}", `{http: 80, body: "{client}"}`, "subnets: [a], listeners", "subnets: [a], secondary_ips: 3, listeners").Replace(inside))
+	balancer := l.Plan().MustLoadBalancer("lb")
+	want := map[string]bool{}
+	for _, addr := range balancer.Nodes[0].Local {
+		want[addr.String()] = true
+	}
+	require.Len(t, want, 4)
+	seen := map[string]bool{}
+	for range 8 {
+		resp, err := l.Instance("other").HTTP().Get("http://" + l.Name("lb.ip") + "/")
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		seen[strings.TrimSpace(string(body))] = true
+	}
+	require.Equal(t, want, seen, "servers see sessions from each of them")
 }

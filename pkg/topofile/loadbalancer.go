@@ -26,6 +26,8 @@ func (b loadBalancerBuilder) balancer(e *entry[rawLoadBalancer]) {
 		ID:   b.ids.LoadBalancer(e.Name, topology.LoadBalancerType(e.Value.Type.V)),
 		Type: topology.LoadBalancerType(e.Value.Type.V),
 		VPC:  e.Value.VPC.V,
+
+		SecondaryIPs: e.Value.SecondaryIPs.V,
 	}
 	// Application Load Balancer API 2020-06-16, CreateServerGroup,
 	// CrossZoneEnabled; at AWS an ALB's is always on.
@@ -36,6 +38,9 @@ func (b loadBalancerBuilder) balancer(e *entry[rawLoadBalancer]) {
 	if lb.Type != topology.NLB && e.Value.IPAddressType.V == "dualstack" {
 		b.problem(e.Value.IPAddressType.Node, "use an nlb",
 			"%s is of type %s, and only an nlb is dualstack", who, lb.Type)
+	}
+	if raw := e.Value.SecondaryIPs; raw.V > 0 && (lb.Type != topology.NLB || !b.can.SecondaryIPs) {
+		b.problem(raw.Node, "remove it", "%s: an %s at %s has no secondary addresses", who, lb.Type, b.plan.Cloud)
 	}
 	if vpc := refer(b.draft, who, e.Value.VPC, b.plan.VPC); vpc != nil {
 		places := b.placed(who, e.Key, vpc, e.Value.Subnets)
@@ -189,5 +194,9 @@ func (b loadBalancerBuilder) node(lb *topology.LoadBalancer, node *topology.Node
 	if lb.DualStack {
 		b.completeIPv6(&node.ENI, vpc)
 		node.Local = append(node.Local, node.ENI.IPv6)
+	}
+	for i := range lb.SecondaryIPs {
+		name := fmt.Sprintf("%s/%s/secondary/%d", lb.Name, node.Zone, i)
+		node.Local = append(node.Local, b.chosen(vpc, node.Subnet, netip.Addr{}, "load balancer", name, key))
 	}
 }

@@ -195,6 +195,9 @@ type rawLoadBalancer struct {
 	_             more                  `doc:"missing; nlb only"`
 	CrossZone     value[bool]           `yaml:"cross_zone" doc:"a node may pick servers of other zones; where it is"`
 	_             more                  `doc:"missing true of an alb, else false"`
+	SecondaryIPs  value[int]            `yaml:"secondary_ips" doc:"IPv4 addresses of each node beside its" range:"0..7"`
+	_             more                  `doc:"own, from which servers see sessions too, each with"`
+	_             more                  `doc:"NAT ports of its own; of an nlb, not at alibaba"`
 }
 
 type rawListener struct {

@@ -74,6 +74,8 @@ func TestTargetMessages(t *testing.T) {
 			new: "    vpc: consumer\n    subnets: [private-a, private-b]\n    listeners:\n      - {protocol: http", problems: 5},
 		{name: "a group of alibaba's nlb with a cross-zone setting", old: "cloud: aws\nregion: us-east-1\naccounts: [provider, consumer]",
 			new: "cloud: alibaba\nregion: us-east-1\naccounts: [provider, consumer]", crossZone: true, problems: 3},
+		{name: "secondary addresses of an alb", old: "    type: alb\n", new: "    type: alb\n    secondary_ips: 1\n"},
+		{name: "more secondary addresses than there are", old: "    type: nlb\n", new: "    type: nlb\n    secondary_ips: 8\n"},
 		{name: "an alb behind an nlb of alibaba", old: "cloud: aws\nregion: us-east-1", new: "cloud: alibaba\nregion: us-east-1", problems: 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

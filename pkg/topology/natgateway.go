@@ -87,6 +87,13 @@ func (p *Plan) addressOf(name string, addr netip.Addr) string {
 			return fmt.Sprintf("ENI %q", eni.Name)
 		}
 	}
+	for _, lb := range p.LoadBalancers {
+		for i := range lb.Nodes {
+			if n := &lb.Nodes[i]; lb.VPC == name && (n.IP() == addr || slices.Contains(n.Local, addr)) {
+				return fmt.Sprintf("load balancer %q", lb.Name)
+			}
+		}
+	}
 	return ""
 }
 

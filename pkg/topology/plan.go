@@ -227,6 +227,8 @@ type LoadBalancer struct {
 	Listeners []Listener
 	CrossZone bool // a node may pick servers of other zones
 	DualStack bool // its nodes have IPv6 addresses too
+	// SecondaryIPs are how many NAT IPs each node has beside its own address.
+	SecondaryIPs int
 }
 
 // PicksEverywhere says whether a node may pick servers of a group that are in

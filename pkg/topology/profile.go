@@ -53,6 +53,7 @@ type Profile struct {
 	DelayEndsSessions bool                      // where a group names a delay, sessions are removed after it
 	KeepsClientIP     bool                      // servers of layer 4 see their clients' addresses, so none reaches itself through its load balancer
 	HidesClientIP     bool                      // but a TCP server that is named by its address does, as it sees the load balancer's
+	SecondaryIPs      bool                      // the nodes of an NLB can have secondary addresses
 	ALBTargets        bool                      // a group of an NLB can have an ALB as its server
 	GroupCrossZone    map[LoadBalancerType]bool // groups of which type have a cross-zone setting of their own
 	HTTP              HTTPProfile
@@ -305,6 +306,9 @@ var profiles = map[Cloud]Profile{
 		// client times out where it is on.
 		KeepsClientIP: true,
 		HidesClientIP: true,
+		// Elastic Load Balancing API, LoadBalancerAttribute,
+		// secondary_ips.auto_assigned.per_subnet.
+		SecondaryIPs: true,
 		// Elastic Load Balancing API, TargetGroupAttribute,
 		// load_balancing.cross_zone.enabled.
 		GroupCrossZone: map[LoadBalancerType]bool{NLB: true, ALB: true},
@@ -361,6 +365,7 @@ var profiles = map[Cloud]Profile{
 		ServiceNames:      true,
 		ZoneAffinity:      true,
 		OfferALB:          true,
+		SecondaryIPs:      true,
 		ALBTargets:        true,
 		GroupCrossZone:    map[LoadBalancerType]bool{NLB: true, ALB: true},
 		FullNAT:           true,
