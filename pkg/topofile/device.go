@@ -49,6 +49,37 @@ func (b deviceBuilder) build() {
 			name(&ep.Zones[j].ENI, ep.Name)
 		}
 	}
+	b.countPorts()
+}
+
+// maxPorts is how many interfaces a Linux bridge takes: BR_MAX_PORTS, without
+// port 0 (torvalds/linux:net/bridge/br_private.h, br_if.c).
+const maxPorts = 1023
+
+// countPorts notes subnets with more interfaces than their bridges take.
+func (b deviceBuilder) countPorts() {
+	ports := map[[2]string]int{} // of a VPC and a subnet
+	for _, eni := range b.plan.ENIs() {
+		ports[[2]string{eni.VPC, eni.Subnet}]++
+	}
+	for _, lb := range b.plan.LoadBalancers {
+		for _, node := range lb.Nodes {
+			if node.Proxy != nil {
+				ports[[2]string{lb.VPC, node.Subnet}]++
+			}
+		}
+	}
+	for e, vpc := range pairs(b.raw.VPCs.Entries, b.plan.VPCs) {
+		for _, in := range vpc.Instances {
+			ports[[2]string{vpc.Name, in.Subnet}]++
+		}
+		for _, subnet := range e.Value.Subnets.Entries {
+			if n := ports[[2]string{vpc.Name, subnet.Name}]; n > maxPorts {
+				b.problem(subnet.Key, "put some of them into another subnet",
+					"subnet %q has %d instances and ENIs, and %d are possible", subnet.Name, n, maxPorts)
+			}
+		}
+	}
 }
 
 // shortZone is what tells a zone from others of the region: b for

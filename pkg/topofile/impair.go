@@ -30,7 +30,7 @@ func parseMegabits(text string, v *megabits) (hint string, err error) {
 			topology.MaxMegabits)
 		return hint, fmt.Errorf("is %q, not a whole number", text)
 	}
-	if n != 0 && (n < topology.MinMegabits || n > topology.MaxMegabits) {
+	if n < topology.MinMegabits || n > topology.MaxMegabits {
 		return fmt.Sprintf("write a number from %d to %d, or none", topology.MinMegabits, topology.MaxMegabits),
 			fmt.Errorf("is %d, outside %d to %d", n, topology.MinMegabits, topology.MaxMegabits)
 	}

@@ -22,7 +22,6 @@ func TestImpairmentsOfADirectionStandAboveThoseOfBothAndTheServices(t *testing.T
 		}},
 		{name: "the profile has no limit", cloud: "rfc", want: topology.Impairments{}},
 		{name: "the service has no limit", service: "bandwidth: none, ", want: topology.Impairments{}},
-		{name: "the service says 0", service: "bandwidth: 0, ", want: topology.Impairments{}},
 		{name: "the endpoint has no limit", endpoint: "impairments: {bandwidth: none}, ", want: topology.Impairments{}},
 		{name: "both directions", service: "bandwidth: 100, ",
 			endpoint: "impairments: {delay: 10ms, jitter: 2ms, loss: 1%, reorder: 2%, duplicate: 0.5%, corrupt: 0.25%, seed: 7}, ",

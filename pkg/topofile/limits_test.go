@@ -82,3 +82,13 @@ func TestTheMarkStandsUnderItsPlaceInALongLine(t *testing.T) {
 		require.True(t, named, "the misspelt key is named")
 	}
 }
+
+func TestASubnetHasNoMoreInstancesThanItsBridgeHasPorts(t *testing.T) {
+	var many strings.Builder
+	for i := range maxPorts + 1 {
+		fmt.Fprintf(&many, "      i%d: {subnet: h1}\n", i)
+	}
+	wide := strings.NewReplacer("cidr: 10.0.0.0/24", "cidr: 10.0.0.0/20", "cidr: 10.0.1.0/24", "cidr: 10.0.16.0/24").Replace(small)
+	_, err := Parse("many.yaml", []byte(strings.Replace(wide, "      ecs1: ", many.String()+"      ecs1: ", 1)))
+	require.ErrorContains(t, err, `subnet "h1" has 1026 instances and ENIs, and 1023 are possible`)
+}

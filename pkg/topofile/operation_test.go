@@ -33,14 +33,14 @@ func TestEveryKeyIsSomeVerbs(t *testing.T) {
 
 func TestOperationsOfChecks(t *testing.T) {
 	for text, want := range map[string]string{
-		"{verb: whitelist-add, service: svc1, account: a}":                                         "whitelist-add svc1 a",
-		"{verb: whitelist-add, service: svc1, account: '*', as: b}":                                "whitelist-add svc1 * as b",
-		"{verb: accept, service: svc1, endpoint: ep1, resources: [nlb1@cn-hangzhou-h]}":            "accept svc1 ep1 nlb1@cn-hangzhou-h",
-		"{verb: bandwidth, service: svc1, endpoint: ep1, bandwidth: 200}":                          "bandwidth svc1 ep1 200Mbit",
-		"{verb: bandwidth, service: svc1, endpoint: ep1, bandwidth: none}":                         "bandwidth svc1 ep1 none",
-		"{verb: replace, service: svc1, endpoint: ep1, zone: cn-hangzhou-h, force: true}":          "replace svc1 ep1 cn-hangzhou-h by force",
-		"{verb: group-add, endpoint: ep1, security_group: web}":                                    "group-add ep1 web",
-		"{verb: service-set, service: svc1, auto_accept: true, description: a text, bandwidth: 0}": "service-set svc1 none",
+		"{verb: whitelist-add, service: svc1, account: a}":                                            "whitelist-add svc1 a",
+		"{verb: whitelist-add, service: svc1, account: '*', as: b}":                                   "whitelist-add svc1 * as b",
+		"{verb: accept, service: svc1, endpoint: ep1, resources: [nlb1@cn-hangzhou-h]}":               "accept svc1 ep1 nlb1@cn-hangzhou-h",
+		"{verb: bandwidth, service: svc1, endpoint: ep1, bandwidth: 200}":                             "bandwidth svc1 ep1 200Mbit",
+		"{verb: bandwidth, service: svc1, endpoint: ep1, bandwidth: none}":                            "bandwidth svc1 ep1 none",
+		"{verb: replace, service: svc1, endpoint: ep1, zone: cn-hangzhou-h, force: true}":             "replace svc1 ep1 cn-hangzhou-h by force",
+		"{verb: group-add, endpoint: ep1, security_group: web}":                                       "group-add ep1 web",
+		"{verb: service-set, service: svc1, auto_accept: true, description: a text, bandwidth: none}": "service-set svc1 none",
 	} {
 		file := strings.Replace(small, `from: ecs1, get: "http://${ep1}/"`, "do: "+text, 1)
 		plan, err := Parse("topology.yaml", []byte(file))

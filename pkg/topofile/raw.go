@@ -111,7 +111,7 @@ type rawInstanceService struct {
 	Echo    value[int]    `yaml:"echo" doc:"port, TCP and UDP, that sends back what it receives" range:"1..65535"`
 	TCP     value[int]    `yaml:"tcp" doc:"port that sends the body to whoever connects" range:"1..65535"`
 	UDP     value[int]    `yaml:"udp" doc:"port that answers every datagram with the body" range:"1..65535"`
-	Command words         `yaml:"command" doc:"a program to run in the instance, with its arguments"`
+	Command command       `yaml:"command" doc:"a program to run in the instance, with its arguments: a list, or a text that is split as a shell does"`
 	Body    value[string] `yaml:"body" doc:"what http, tcp and udp answer, with the client's address where {client}"`
 	_       more          `doc:"stands; the instance's name where it is missing"`
 	Node    *yaml.Node
@@ -119,7 +119,7 @@ type rawInstanceService struct {
 
 type rawServerGroup struct {
 	VPC            value[string]        `yaml:"vpc,required" doc:"the VPC of its servers"`
-	Protocol       value[string]        `yaml:"protocol" doc:"tcp where it is missing; http and https are for an alb" enum:"tcp|udp|http|https" later:"tls|tcpssl|grpc"`
+	Protocol       value[string]        `yaml:"protocol" doc:"tcp where it is missing; http and https are for an alb" enum:"tcp|udp|http|https" later:"tls|tcpssl|grpc|tcp_udp|quic|geneve"`
 	Scheduler      value[string]        `yaml:"scheduler" doc:"whose turn it is:" enum:"wrr|rr|wlc|sch|tch" later:"qch"`
 	_              more                 `doc:"by weight in a smooth order (wrr), one after the other (rr), the fewest"`
 	_              more                 `doc:"sessions for its weight (wlc), the same for each source address (sch) or"`
@@ -201,7 +201,7 @@ type rawLoadBalancer struct {
 }
 
 type rawListener struct {
-	Protocol    value[string]        `yaml:"protocol,required" doc:"what it accepts" enum:"tcp|udp|http|https" later:"quic|tls|tcpssl"`
+	Protocol    value[string]        `yaml:"protocol,required" doc:"what it accepts" enum:"tcp|udp|http|https" later:"quic|tls|tcpssl|tcp_udp"`
 	Port        value[int]           `yaml:"port,required" doc:"the port" range:"1..65535"`
 	ServerGroup value[string]        `yaml:"server_group,required" doc:"where sessions go, and requests that no rule"`
 	_           more                 `doc:"is for"`

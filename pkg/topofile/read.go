@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
@@ -28,7 +30,7 @@ func read(src *source, text []byte, into any) bool {
 		src.problem(&yaml.Node{Line: 1, Column: 1}, "start with name:, cloud: and region:", "the file is empty")
 		return false
 	} else if err != nil {
-		src.notYAML(err)
+		src.notYAML(text, err)
 		return false
 	}
 	// A comment alone is a document without content.
@@ -41,7 +43,7 @@ func read(src *source, text []byte, into any) bool {
 		src.problem(&second, "write one file for each lab",
 			"a second document starts here, and a topology is one document")
 	} else if !errors.Is(err, io.EOF) {
-		src.notYAML(err)
+		src.notYAML(text, err)
 	}
 	r := reader{source: src, most: nodesBelow(&document) + maxUnfolded}
 	r.read(document.Content[0], into, tag{})
@@ -63,7 +65,16 @@ var syntaxError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
 var partError = regexp.MustCompile(`^did not find expected (<|node content|'-' indicator|key|',' or)`)
 
 // notYAML notes an error of the YAML parser, which knows the line at best.
-func (s *source) notYAML(err error) {
+func (s *source) notYAML(text []byte, err error) {
+	if !utf8.Valid(text) {
+		s.notUTF8(text)
+		return
+	}
+	if i := bytes.IndexFunc(text, notInYAML); i >= 0 {
+		r, _ := utf8.DecodeRune(text[i:])
+		s.problem(placeOf(text[:i]), "remove it", "this is not YAML: the character %U cannot stand there", r)
+		return
+	}
 	node := &yaml.Node{}
 	message, hint := err.Error(), ""
 	if m := syntaxError.FindStringSubmatch(message); m != nil {
@@ -76,10 +87,56 @@ func (s *source) notYAML(err error) {
 			node.Line, node.Column = min(line, len(s.lines)), 1
 		}
 	}
+	if at, r := s.strangeSpace(node.Line); at != nil {
+		s.problem(at, "write a space", "this is not YAML: the character %U looks like a space but is not one", r)
+		return
+	}
 	if node.Line > 0 && strings.Contains(indentation(s.lines[node.Line-1]), "\t") {
 		hint = "indent with spaces: YAML takes no tabs there"
 	}
 	s.problem(node, hint, "this is not YAML: %s", message)
+}
+
+// notUTF8 notes the first byte that is no text.
+func (s *source) notUTF8(text []byte) {
+	for i := 0; i < len(text); {
+		r, size := utf8.DecodeRune(text[i:])
+		if r == utf8.RuneError && size == 1 {
+			s.problem(placeOf(text[:i]), "save the file as UTF-8", "this is not UTF-8: byte 0x%02X", text[i])
+			return
+		}
+		i += size
+	}
+}
+
+// notInYAML says of which characters YAML has none (YAML 1.2.2, 5.1).
+func notInYAML(r rune) bool {
+	return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f || r >= 0x80 && r < 0xa0 && r != 0x85 ||
+		r == 0xfffe || r == 0xffff
+}
+
+// placeOf is the place behind a text.
+func placeOf(before []byte) *yaml.Node {
+	line := before[bytes.LastIndexByte(before, '\n')+1:]
+	return &yaml.Node{Line: bytes.Count(before, []byte("\n")) + 1, Column: utf8.RuneCount(line) + 1}
+}
+
+// isStrangeSpace says which characters people take for a space, and YAML for a
+// letter.
+func isStrangeSpace(r rune) bool {
+	return r != ' ' && unicode.Is(unicode.Zs, r) || r == 0x200b || r == 0xfeff
+}
+
+// strangeSpace looks for one in a line and those beside it.
+func (s *source) strangeSpace(line int) (*yaml.Node, rune) {
+	for n := max(line-1, 1); line > 0 && n <= min(line+1, len(s.lines)); n++ {
+		for column, r := range []rune(s.lines[n-1]) {
+			if isStrangeSpace(r) {
+				return &yaml.Node{Line: n, Column: column + 1}, r
+			}
+		}
+	}
+	return nil, 0
 }
 
 func indentation(line string) string {
@@ -229,6 +286,12 @@ func (r *reader) object(node *yaml.Node, into reflect.Value, t tag) {
 		if _, ok := fields[key]; !ok {
 			if t.path == "" && strings.HasPrefix(key, "x-") {
 				continue // the user's own, a place for anchors
+			}
+			if at := strings.IndexFunc(key, isStrangeSpace); at >= 0 {
+				r.problem(p.key, "it has a character in it that looks like a space: write a space behind the colon",
+					"unknown key %q%s", key, inside(t.path))
+				given[strings.TrimSuffix(key[:at], ":")] = true
+				continue
 			}
 			r.problem(p.key, spell.Suggest(key, keys), "unknown key %q%s", key, inside(t.path))
 			// Going on with what was meant saves the user from hearing what
@@ -457,7 +520,11 @@ func (v value[T]) or(other T) T {
 func (v *value[T]) read(r *reader, node *yaml.Node, t tag) {
 	v.Bad = true
 	if node.Kind != yaml.ScalarNode {
-		r.problem(node, "", "%s is %s, not a single value", t.path, describe(node))
+		hint := ""
+		if node.Kind == yaml.SequenceNode && strings.Contains(t.path, "gress[") {
+			hint = "write a rule for each"
+		}
+		r.problem(node, hint, "%s is %s, not a single value", t.path, describe(node))
 		return
 	}
 	if isNull(node) {
@@ -570,7 +637,11 @@ func parseInt(node *yaml.Node, t tag, v *int) (hint string, err error) {
 	case decimal.MatchString(text):
 		n, _ = strconv.Atoi(text)
 	case node.Tag == "!!int" && node.Decode(&n) == nil:
-		return fmt.Sprintf("write %d", n), fmt.Errorf("is %s, not a number in decimal", describe(node))
+		hint = fmt.Sprintf("write %d", n)
+		if digits := strings.TrimLeft(text, "0"); decimal.MatchString(digits) {
+			hint = fmt.Sprintf("write %s, or %d if it is octal", digits, n)
+		}
+		return hint, fmt.Errorf("is %s, not a number in decimal", describe(node))
 	case strings.HasSuffix(t.path, "port") && portRange.MatchString(text):
 		return "write one port, and the same again for each other port",
 			fmt.Errorf("is %s: ranges of ports are not supported yet here", text)
@@ -606,6 +677,12 @@ func parsePrefix(text string, v *netip.Prefix) (hint string, err error) {
 
 func parsePorts(text string, v *ports) (hint string, err error) {
 	const form = "write a port such as 80, or a range such as 8000-8080"
+	if strings.Contains(text, ",") {
+		return "write a rule for each", fmt.Errorf("is %q, and lists of ports are not supported yet", text)
+	}
+	if slash := strings.Replace(text, "/", "-", 1); slash != text || strings.Contains(text, ":") {
+		return "write " + strings.Replace(slash, ":", "-", 1), fmt.Errorf("is %q, not a port or a range of ports", text)
+	}
 	first, last, isRange := strings.Cut(text, "-")
 	if !isRange {
 		last = first

@@ -69,6 +69,9 @@ func (b recordBuilder) address(who string, r *topology.Record, v value[string], 
 	case err != nil:
 		b.problem(v.Node, "write an address, or a reference to one such as ${ep1.ip}",
 			"%s: %q is not an IP address", who, v.V)
+	case addr.Is4In6():
+		b.problem(v.Node, "write "+addr.Unmap().String()+" in a:",
+			"%s: %s is an IPv4 address as IPv6 sockets see it, which no record has (RFC 4291, 2.5.5.2)", who, addr)
 	case addr.Is4() != four:
 		b.problem(v.Node, "IPv4 addresses stand in a:, IPv6 addresses in aaaa:",
 			"%s: %s is of the other family", who, addr)
