@@ -2,20 +2,14 @@ package host
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
 
-	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
-	"github.com/google/nftables/userdata"
-	"golang.org/x/sys/unix"
-
+	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -79,39 +73,6 @@ func compareRules(a, b topology.Rule) int {
 	return 1
 }
 
-// Drops counts the packets that security groups kept from starting a flow. A
-// client that tries again is counted again.
-type Drops struct {
-	Ingress, Egress uint64
-}
-
-// SecurityGroupDrops reads how many packets the security groups of the
-// instance in this namespace have dropped. It is zero where there are none.
-func (n *Namespace) SecurityGroupDrops() (Drops, error) {
-	var drops Drops
-	err := n.Do(func() error {
-		conn, err := nftables.New()
-		if err != nil {
-			return err
-		}
-		objects, err := conn.GetObjects(firewallTable())
-		if err != nil {
-			return fmt.Errorf("read the security group counters of %s: %w", n.name, err)
-		}
-		for _, o := range objects {
-			switch c, _ := o.(*nftables.CounterObj); {
-			case c == nil:
-			case c.Name == ingressSide.counter:
-				drops.Ingress = c.Packets
-			case c.Name == egressSide.counter:
-				drops.Egress = c.Packets
-			}
-		}
-		return nil
-	})
-	return drops, err
-}
-
 func (f Firewall) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "ip netns exec %s nft -f - <<'EOF'\n", f.Namespace)
@@ -134,86 +95,23 @@ func (f Firewall) String() string {
 
 func (f Firewall) replaces() string { return "firewall " + f.Namespace }
 
-func (f Firewall) do(k *kernel) (bool, error) {
-	if err := k.enter(f.Namespace); err != nil {
-		return false, err
-	}
-	conn, err := nftables.New()
-	if err != nil {
-		return false, err
-	}
-	mark := f.mark()
-	if markOf(conn) == mark {
-		return false, nil
-	}
-	// Added, deleted and added in one transaction: it works whether the table
-	// is there or not, and no packet sees the time in between.
-	table := firewallTable()
-	conn.AddTable(table)
-	conn.DelTable(table)
-	conn.AddTable(table)
-	for _, c := range f.chains() {
-		c.write(conn, table, mark)
-	}
-	return true, conn.Flush()
-}
-
-func (f Firewall) undo(k *kernel) error {
-	if err := k.enter(f.Namespace); err != nil {
-		return ignoreGone(err)
-	}
-	conn, err := nftables.New()
-	if err != nil {
-		return err
-	}
-	table := firewallTable()
-	conn.AddTable(table)
-	conn.DelTable(table)
-	return conn.Flush()
-}
-
-func firewallTable() *nftables.Table {
-	return &nftables.Table{Name: "plinksim", Family: nftables.TableFamilyINet}
-}
-
-// mark is a comment on the table's first rule, by which a table that is right
-// is known.
-func (f Firewall) mark() string { return markFor(f.String()) }
-
-func markFor(step string) string {
-	sum := sha256.Sum256([]byte(step))
-	return "plinksim " + hex.EncodeToString(sum[:8])
-}
-
-// markOf is the mark of the table that is there, or "".
-func markOf(conn *nftables.Conn) string {
-	table := firewallTable()
-	rules, err := conn.GetRules(table, &nftables.Chain{Name: ingressSide.chain, Table: table})
-	if err != nil || len(rules) == 0 {
-		return "" // no such table, as a rule; if not, writing it says what is wrong
-	}
-	mark, _ := userdata.GetString(rules[0].UserData, userdata.TypeComment)
-	return mark
-}
-
 // side is what differs between the two directions.
 type side struct {
 	chain, hook, counter string
-	hooknum              *nftables.ChainHook
 	device               string // of the packet, in nft's words
-	deviceKey            expr.MetaKey
+	deviceKey            metaKey
 	peer                 string    // the other side's address, in nft's words
 	peerOffset           [2]uint32 // in the header of IPv4 (RFC 791, 3.1) and of IPv6 (RFC 8200, 3)
 }
 
 var (
 	ingressSide = side{
-		chain: "ingress", hook: "input", counter: "ingress_drops", hooknum: nftables.ChainHookInput,
-		device: "iif", deviceKey: expr.MetaKeyIIF, peer: "saddr", peerOffset: [2]uint32{12, 8},
+		chain: "ingress", hook: "input", counter: "ingress_drops",
+		device: "iif", deviceKey: metaIIF, peer: "saddr", peerOffset: [2]uint32{12, 8},
 	}
 	egressSide = side{
-		chain: "egress", hook: "output", counter: "egress_drops", hooknum: nftables.ChainHookOutput,
-		device: "oif", deviceKey: expr.MetaKeyOIF, peer: "daddr", peerOffset: [2]uint32{16, 24},
+		chain: "egress", hook: "output", counter: "egress_drops",
+		device: "oif", deviceKey: metaOIF, peer: "daddr", peerOffset: [2]uint32{16, 24},
 	}
 )
 
@@ -226,7 +124,7 @@ type chain struct {
 // nftRule is a rule twice: for people and for the kernel.
 type nftRule struct {
 	text  string
-	exprs []expr.Any
+	exprs []expression
 }
 
 func (f Firewall) chains() []chain {
@@ -271,34 +169,18 @@ func (c *chain) appendNeighbours(six bool) {
 		name string
 		kind byte
 	}{{"nd-neighbor-solicit", 135}, {"nd-neighbor-advert", 136}} {
-		c.append(allow(nftRule{"icmpv6 type " + message.name, []expr.Any{
-			&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
-			equal([]byte{unix.NFPROTO_IPV6}),
-			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
-			equal([]byte{unix.IPPROTO_ICMPV6}),
-			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 1},
+		c.append(allow(nftRule{"icmpv6 type " + message.name, []expression{
+			meta{metaNFPROTO},
+			equal([]byte{nfprotoIPv6}),
+			meta{metaL4PROTO},
+			equal([]byte{packet.ProtocolICMPv6}),
+			payload{transportHeader, 0, 1},
 			equal([]byte{message.kind}),
 		}}))
 	}
 }
 
 func (c *chain) append(r nftRule) { c.rules = append(c.rules, r) }
-
-func (c *chain) write(conn *nftables.Conn, table *nftables.Table, mark string) {
-	conn.AddObj(&nftables.CounterObj{Table: table, Name: c.side.counter})
-	policy := nftables.ChainPolicyDrop
-	nft := conn.AddChain(&nftables.Chain{
-		Name: c.side.chain, Table: table, Type: nftables.ChainTypeFilter,
-		Hooknum: c.side.hooknum, Priority: nftables.ChainPriorityFilter, Policy: &policy,
-	})
-	for i, r := range c.rules {
-		rule := &nftables.Rule{Table: table, Chain: nft, Exprs: r.exprs}
-		if i == 0 {
-			rule.UserData = userdata.AppendString(nil, userdata.TypeComment, mark)
-		}
-		conn.AddRule(rule)
-	}
-}
 
 func (s side) ruleOf(r topology.Rule) nftRule {
 	protocol := string(r.Protocol)
@@ -314,7 +196,7 @@ func (s side) ruleOf(r topology.Rule) nftRule {
 
 // allow accepts what matches everything.
 func allow(matches ...nftRule) nftRule {
-	return join(append(matches, nftRule{"accept", []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}}})...)
+	return join(append(matches, nftRule{"accept", []expression{verdict{true}}})...)
 }
 
 // drop counts and drops what matches everything.
@@ -323,16 +205,16 @@ func (s side) drop(matches ...nftRule) nftRule { return countedDrop(s.counter, m
 func countedDrop(counter string, matches ...nftRule) nftRule {
 	return join(append(matches, nftRule{
 		fmt.Sprintf("counter name %q drop", counter),
-		[]expr.Any{
-			&expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: counter},
-			&expr.Verdict{Kind: expr.VerdictDrop},
+		[]expression{
+			count{counter},
+			verdict{false},
 		},
 	})...)
 }
 
 func join(parts ...nftRule) nftRule {
 	var texts []string
-	var exprs []expr.Any
+	var exprs []expression
 	for _, p := range parts {
 		if p.text != "" {
 			texts = append(texts, p.text)
@@ -343,17 +225,17 @@ func join(parts ...nftRule) nftRule {
 }
 
 func matchReplies() nftRule {
-	states := binary.NativeEndian.AppendUint32(nil, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED)
-	return nftRule{"ct state established,related", []expr.Any{
-		&expr.Ct{Key: expr.CtKeySTATE, Register: 1},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: states, Xor: make([]byte, 4)},
-		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: make([]byte, 4)},
+	states := binary.NativeEndian.AppendUint32(nil, stateEstablished|stateRelated)
+	return nftRule{"ct state established,related", []expression{
+		connectionState{},
+		bitwise{states},
+		compare{make([]byte, 4), true},
 	}}
 }
 
 func (s side) matchLoopback() nftRule {
-	return nftRule{s.device + ` "lo"`, []expr.Any{
-		&expr.Meta{Key: s.deviceKey, Register: 1},
+	return nftRule{s.device + ` "lo"`, []expression{
+		meta{s.deviceKey},
 		equal(binary.NativeEndian.AppendUint32(nil, 1)),
 	}}
 }
@@ -368,9 +250,9 @@ type version struct {
 
 func versionOf(addr netip.Addr) version {
 	if addr.Is6() {
-		return version{"ipv6", "ip6", unix.NFPROTO_IPV6, 16, 1}
+		return version{"ipv6", "ip6", nfprotoIPv6, 16, 1}
 	}
-	return version{"ipv4", "ip", unix.NFPROTO_IPV4, 4, 0}
+	return version{"ipv4", "ip", nfprotoIPv4, 4, 0}
 }
 
 // matchPeer matches the other side's address; every address where p is zero.
@@ -379,8 +261,8 @@ func (s side) matchPeer(p netip.Prefix) nftRule {
 		return nftRule{}
 	}
 	v := versionOf(p.Addr())
-	exprs := []expr.Any{
-		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
+	exprs := []expression{
+		meta{metaNFPROTO},
 		equal([]byte{v.nfproto}),
 	}
 	if p.Bits() == 0 {
@@ -392,8 +274,8 @@ func (s side) matchPeer(p netip.Prefix) nftRule {
 	}
 	at, mask := s.peerOffset[v.index], net.CIDRMask(p.Bits(), int(v.bytes)*8)
 	return nftRule{v.header + " " + s.peer + " " + text, append(exprs,
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: at, Len: v.bytes},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: v.bytes, Mask: mask, Xor: make([]byte, v.bytes)},
+		payload{networkHeader, at, v.bytes},
+		bitwise{mask},
 		equal(p.Masked().Addr().AsSlice()),
 	)}
 }
@@ -401,29 +283,29 @@ func (s side) matchPeer(p netip.Prefix) nftRule {
 // matchPorts matches a protocol and, where it has some, destination ports.
 func matchPorts(protocol string, first, last uint16) nftRule {
 	numbers := map[string]byte{
-		"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP, "icmp": unix.IPPROTO_ICMP, "ipv6-icmp": unix.IPPROTO_ICMPV6,
+		"tcp": packet.ProtocolTCP, "udp": packet.ProtocolUDP, "icmp": packet.ProtocolICMP, "ipv6-icmp": packet.ProtocolICMPv6,
 	}
 	number, ok := numbers[protocol]
 	if !ok {
 		return nftRule{} // all
 	}
-	exprs := []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, equal([]byte{number})}
+	exprs := []expression{meta{metaL4PROTO}, equal([]byte{number})}
 	if protocol == "icmp" || protocol == "ipv6-icmp" || first == 0 && last == 65535 {
 		return nftRule{"meta l4proto " + protocol, exprs}
 	}
 	// The destination port has the same place in TCP and UDP (RFC 9293, 3.1;
 	// RFC 768).
-	exprs = append(exprs, &expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2})
+	exprs = append(exprs, payload{transportHeader, 2, 2})
 	from, to := binary.BigEndian.AppendUint16(nil, first), binary.BigEndian.AppendUint16(nil, last)
 	if first == last {
 		return nftRule{fmt.Sprintf("%s dport %d", protocol, first), append(exprs, equal(from))}
 	}
 	return nftRule{fmt.Sprintf("%s dport %d-%d", protocol, first, last),
-		append(exprs, &expr.Range{Op: expr.CmpOpEq, Register: 1, FromData: from, ToData: to})}
+		append(exprs, between{from, to})}
 }
 
-func equal(data []byte) *expr.Cmp {
-	return &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: data}
+func equal(data []byte) compare {
+	return compare{data, false}
 }
 
 // host is the prefix that holds addr alone.

@@ -9,10 +9,6 @@ type Step interface {
 	// do it, one in a line, without a final newline.
 	String() string
 
-	// do brings the step about. made is false where it was so before.
-	do(k *kernel) (made bool, err error)
-	// undo takes the step back, and succeeds where there is nothing to take.
-	undo(k *kernel) error
 	// replaces names what do overwrites in place, so that nobody undoes an old
 	// step for it first. It is "" for a step that cannot be overwritten.
 	replaces() string

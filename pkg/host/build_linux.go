@@ -136,7 +136,7 @@ func undoAll(dir string, steps []Step) error {
 		defer k.close()
 		var errs []error
 		for _, s := range steps {
-			if err := s.undo(k); err != nil {
+			if err := s.(doer).undo(k); err != nil {
 				errs = append(errs, fmt.Errorf("undo %s: %w", s, err))
 			}
 			k.trim()
@@ -211,7 +211,7 @@ func (r *run) groups(gs []group, next *atomic.Int64) (made []Step, err error) {
 				if err := context.Cause(r.ctx); err != nil {
 					return err
 				}
-				ok, err := t.do(k)
+				ok, err := t.Step.(doer).do(k)
 				if ok {
 					made = append(made, t.Step)
 				}

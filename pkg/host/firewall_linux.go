@@ -1,0 +1,179 @@
+package host
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
+	"golang.org/x/sys/unix"
+)
+
+// Drops counts the packets that security groups kept from starting a flow. A
+// client that tries again is counted again.
+type Drops struct {
+	Ingress, Egress uint64
+}
+
+// SecurityGroupDrops reads how many packets the security groups of the
+// instance in this namespace have dropped. It is zero where there are none.
+func (n *Namespace) SecurityGroupDrops() (Drops, error) {
+	var drops Drops
+	err := n.Do(func() error {
+		conn, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		objects, err := conn.GetObjects(firewallTable())
+		if err != nil {
+			return fmt.Errorf("read the security group counters of %s: %w", n.name, err)
+		}
+		for _, o := range objects {
+			switch c, _ := o.(*nftables.CounterObj); {
+			case c == nil:
+			case c.Name == ingressSide.counter:
+				drops.Ingress = c.Packets
+			case c.Name == egressSide.counter:
+				drops.Egress = c.Packets
+			}
+		}
+		return nil
+	})
+	return drops, err
+}
+
+func (f Firewall) do(k *kernel) (bool, error) {
+	if err := k.enter(f.Namespace); err != nil {
+		return false, err
+	}
+	conn, err := nftables.New()
+	if err != nil {
+		return false, err
+	}
+	mark := f.mark()
+	if markOf(conn) == mark {
+		return false, nil
+	}
+	// Added, deleted and added in one transaction: it works whether the table
+	// is there or not, and no packet sees the time in between.
+	table := firewallTable()
+	conn.AddTable(table)
+	conn.DelTable(table)
+	conn.AddTable(table)
+	for _, c := range f.chains() {
+		c.write(conn, table, mark)
+	}
+	return true, conn.Flush()
+}
+
+func (f Firewall) undo(k *kernel) error {
+	if err := k.enter(f.Namespace); err != nil {
+		return ignoreGone(err)
+	}
+	conn, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	table := firewallTable()
+	conn.AddTable(table)
+	conn.DelTable(table)
+	return conn.Flush()
+}
+
+func firewallTable() *nftables.Table {
+	return &nftables.Table{Name: "plinksim", Family: nftables.TableFamilyINet}
+}
+
+// mark is a comment on the table's first rule, by which a table that is right
+// is known.
+func (f Firewall) mark() string { return markFor(f.String()) }
+
+func markFor(step string) string {
+	sum := sha256.Sum256([]byte(step))
+	return "plinksim " + hex.EncodeToString(sum[:8])
+}
+
+// markOf is the mark of the table that is there, or "".
+func markOf(conn *nftables.Conn) string {
+	table := firewallTable()
+	rules, err := conn.GetRules(table, &nftables.Chain{Name: ingressSide.chain, Table: table})
+	if err != nil || len(rules) == 0 {
+		return "" // no such table, as a rule; if not, writing it says what is wrong
+	}
+	mark, _ := userdata.GetString(rules[0].UserData, userdata.TypeComment)
+	return mark
+}
+
+func (c *chain) write(conn *nftables.Conn, table *nftables.Table, mark string) {
+	conn.AddObj(&nftables.CounterObj{Table: table, Name: c.side.counter})
+	policy := nftables.ChainPolicyDrop
+	nft := conn.AddChain(&nftables.Chain{
+		Name: c.side.chain, Table: table, Type: nftables.ChainTypeFilter,
+		Hooknum: c.side.hooknum(), Priority: nftables.ChainPriorityFilter, Policy: &policy,
+	})
+	for i, r := range c.rules {
+		rule := &nftables.Rule{Table: table, Chain: nft, Exprs: r.kernel()}
+		if i == 0 {
+			rule.UserData = userdata.AppendString(nil, userdata.TypeComment, mark)
+		}
+		conn.AddRule(rule)
+	}
+}
+
+func (s side) hooknum() *nftables.ChainHook {
+	if s == ingressSide {
+		return nftables.ChainHookInput
+	}
+	return nftables.ChainHookOutput
+}
+
+// kernel are the expressions of a rule as netlink takes them. All use the same
+// register.
+func (r nftRule) kernel() (out []expr.Any) {
+	for _, e := range r.exprs {
+		out = append(out, kernelExpr(e))
+	}
+	return out
+}
+
+func kernelExpr(e expression) expr.Any {
+	switch e := e.(type) {
+	case meta:
+		return &expr.Meta{Key: metaKeys[e.key], Register: 1}
+	case payload:
+		return &expr.Payload{DestRegister: 1, Base: headerBases[e.base], Offset: e.offset, Len: e.bytes}
+	case bitwise:
+		size := len(e.mask)
+		return &expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: uint32(size), Mask: e.mask, Xor: make([]byte, size)}
+	case compare:
+		op := expr.CmpOpEq
+		if e.not {
+			op = expr.CmpOpNeq
+		}
+		return &expr.Cmp{Op: op, Register: 1, Data: e.data}
+	case between:
+		return &expr.Range{Op: expr.CmpOpEq, Register: 1, FromData: e.from, ToData: e.to}
+	case connectionState:
+		return &expr.Ct{Key: expr.CtKeySTATE, Register: 1}
+	case count:
+		return &expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: e.counter}
+	case verdict:
+		if e.accept {
+			return &expr.Verdict{Kind: expr.VerdictAccept}
+		}
+		return &expr.Verdict{Kind: expr.VerdictDrop}
+	}
+	panic(fmt.Sprintf("an expression that the kernel does not get: %T", e))
+}
+
+var metaKeys = map[metaKey]expr.MetaKey{
+	metaNFPROTO: expr.MetaKeyNFPROTO, metaL4PROTO: expr.MetaKeyL4PROTO, metaPROTOCOL: expr.MetaKeyPROTOCOL,
+	metaIIF: expr.MetaKeyIIF, metaOIF: expr.MetaKeyOIF, metaIIFTYPE: expr.MetaKeyIIFTYPE,
+}
+
+var headerBases = map[headerBase]expr.PayloadBase{
+	linkHeader: expr.PayloadBaseLLHeader, networkHeader: expr.PayloadBaseNetworkHeader,
+	transportHeader: expr.PayloadBaseTransportHeader,
+}
