@@ -101,3 +101,7 @@ func (l *listedLab) ask(ctx context.Context, daemon *api.Client) {
 	l.State, l.Cloud, l.Region, l.File, l.Started = "up", s.Cloud, s.Region, s.File, s.Started
 	l.Endpoints = fmt.Sprintf("%d of %d connected", connected, len(s.Endpoints))
 }
+
+func isConnected(ep status.Endpoint) bool {
+	return ep.State == "Connected" || ep.State == "available"
+}

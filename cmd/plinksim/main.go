@@ -23,18 +23,11 @@ import (
 
 	"github.com/plinksim/plinksim/internal/spell"
 	"github.com/plinksim/plinksim/pkg/api"
-	"github.com/plinksim/plinksim/pkg/bench"
-	"github.com/plinksim/plinksim/pkg/machine/kernel"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == kernel.EnterCommand {
-		os.Exit(enter(os.Args[2:], os.Stderr))
-	}
-	if len(os.Args) == 2 && os.Args[1] == bench.GeneratorCommand {
-		os.Exit(bench.Generate(os.Stdin, os.Stdout))
-	}
+	becomeAnother()
 	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // as nohup does
 		ends = append(ends, syscall.SIGHUP)

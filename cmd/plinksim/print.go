@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 )
 
 func addOutput(cmd *cobra.Command, output *string) {
@@ -107,8 +106,7 @@ type progress struct {
 func newProgress(w io.Writer) *progress {
 	p := &progress{w: w}
 	if f, ok := w.(*os.File); ok {
-		_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-		p.terminal = err == nil && os.Getenv("TERM") != "dumb"
+		p.terminal = isTerminal(f) && os.Getenv("TERM") != "dumb"
 	}
 	return p
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/plinksim/plinksim/pkg/api"
-	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -133,13 +132,20 @@ func tellForeign(cmd *cobra.Command) {
 	}
 }
 
-// needRoot says what a command is not allowed to do before it begins.
-func needRoot(command string, capabilities ...host.Capability) error {
-	if os.Geteuid() != 0 {
-		return withHint(fmt.Errorf("%q works on network namespaces, which only root may", "plinksim "+command), "run it with sudo")
+func instanceNames(ctx context.Context, labName string) []string {
+	_, plan, err := labPlan(ctx, labName)
+	if err != nil {
+		return nil
 	}
-	if err := host.CheckCapabilities(capabilities...); err != nil {
-		return fmt.Errorf("%q works on network namespaces: %w", "plinksim "+command, err)
+	var names []string
+	for _, vpc := range plan.VPCs {
+		for _, i := range vpc.Instances {
+			name := i.Name
+			if _, err := plan.Instance(name); err != nil { // several VPCs have one
+				name = vpc.Name + "/" + name
+			}
+			names = append(names, name)
+		}
 	}
-	return nil
+	return names
 }

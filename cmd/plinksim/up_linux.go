@@ -412,7 +412,3 @@ func firstClient(plan *topology.Plan, now status.Lab) (client, endpoint string) 
 func exists(now status.Lab, ep topology.Endpoint) bool {
 	return slices.ContainsFunc(now.Endpoints, func(s status.Endpoint) bool { return s.Name == ep.Name })
 }
-
-func isConnected(ep status.Endpoint) bool {
-	return ep.State == "Connected" || ep.State == "available"
-}

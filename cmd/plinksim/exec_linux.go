@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -86,22 +85,4 @@ func execExit(err error, stderr io.Writer) int {
 		return 126
 	}
 	return 1
-}
-
-func instanceNames(ctx context.Context, labName string) []string {
-	_, plan, err := labPlan(ctx, labName)
-	if err != nil {
-		return nil
-	}
-	var names []string
-	for _, vpc := range plan.VPCs {
-		for _, i := range vpc.Instances {
-			name := i.Name
-			if _, err := plan.Instance(name); err != nil { // several VPCs have one
-				name = vpc.Name + "/" + name
-			}
-			names = append(names, name)
-		}
-	}
-	return names
 }
