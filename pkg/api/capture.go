@@ -10,7 +10,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/status"
 )
 
-// Capture copies packets as pcapng until ctx ends, which is no error.
+// Capture copies packets as pcapng until ctx ends, which is not an error.
 // started is called when the capture has begun.
 func (c *Client) Capture(ctx context.Context, opts status.CaptureOptions, started func(io.Reader) error) error {
 	query := url.Values{"eni": opts.ENIs, "count": {strconv.Itoa(opts.Count)}, "port": {strconv.Itoa(int(opts.Port))}}

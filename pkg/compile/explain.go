@@ -20,11 +20,11 @@ type Situation struct {
 	Health
 }
 
-// Explain follows the first packet from an instance to a place such as ep1,
+// Explain follows the first packet from an instance to a place, for example ep1,
 // ep1@zone:443, 10.0.0.7:80, a domain name or an http URL. It asks the same
 // resolver views, links, security groups and health verdicts as real packets
 // meet, and sends none. It is pure. The error says what of the question cannot
-// be understood; a packet that goes nowhere is no error.
+// be understood; that a packet goes nowhere is not an error.
 func (s Situation) Explain(from, to string) (*status.Explanation, error) {
 	instance, err := s.Plan.Instance(from)
 	if err != nil {
@@ -53,7 +53,7 @@ func (s Situation) Explain(from, to string) (*status.Explanation, error) {
 			source = instance.IPv6
 		}
 		if !source.IsValid() && len(addrs) > 1 {
-			continue // who has no IPv6 takes the other address
+			continue // an instance without IPv6 takes the other address
 		}
 		w := walk{Situation: s, from: instance, flow: packet.FiveTuple{
 			Protocol: place.protocol.Transport().Number(),

@@ -43,7 +43,7 @@ func (s Situation) place(to string) (place, error) {
 		case topology.HTTPS:
 			p.port = 443
 		default:
-			return p, fmt.Errorf("%q: %q is no protocol that can be followed: want tcp, udp, http or https", to, scheme)
+			return p, fmt.Errorf("%q: %q cannot be followed: want tcp, udp, http or https", to, scheme)
 		}
 	}
 	host, port, err := splitPort(rest)
@@ -54,7 +54,7 @@ func (s Situation) place(to string) (place, error) {
 		p.port = port
 	}
 	if p.host = host; host == "" {
-		return p, fmt.Errorf("%q names no place: write such as ep1, ep1:80 or http://ep1/", to)
+		return p, fmt.Errorf("%q names no place: write for example ep1, ep1:80 or http://ep1/", to)
 	}
 	return p, nil
 }
@@ -69,7 +69,7 @@ func splitPort(text string) (host string, port uint16, err error) {
 	}
 	n, err := strconv.ParseUint(digits, 10, 16)
 	if err != nil || n == 0 {
-		return "", 0, fmt.Errorf("%q is no port: want 1 to 65535", digits)
+		return "", 0, fmt.Errorf("%q is not a port: want 1 to 65535", digits)
 	}
 	return host, uint16(n), nil
 }

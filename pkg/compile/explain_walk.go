@@ -86,7 +86,7 @@ func (w *walk) instanceAt(vpc *topology.VPC) *topology.Instance {
 	return nil
 }
 
-// nowhere says who has the address elsewhere, for that is what people try.
+// nowhere says what has the address in another VPC, for that is what people try.
 func (w *walk) nowhere(vpc *topology.VPC) {
 	for i := range w.Plan.VPCs {
 		other := &w.Plan.VPCs[i]

@@ -31,7 +31,7 @@ var faultSetters = map[string]func(*topology.Impairment, string) error{
 func setDuration(into *time.Duration, text string) error {
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
-		return fmt.Errorf("is %q, not a duration such as 10ms", text)
+		return fmt.Errorf("is %q, not a duration, for example 10ms", text)
 	}
 	*into = d
 	return nil
@@ -295,7 +295,7 @@ func (f *Faults) TakeDown(plan *topology.Plan, ref string, blackhole bool) (stat
 	case err != nil:
 		return "", err
 	case zone != "" && blackhole:
-		return "", fmt.Errorf("zone %q cannot be a blackhole: name an interface, such as ep1@%s", zone, zone)
+		return "", fmt.Errorf("zone %q cannot be a blackhole: name an interface, for example ep1@%s", zone, zone)
 	case zone != "":
 		f.zones[zone] = true
 	}

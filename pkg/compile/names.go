@@ -221,7 +221,7 @@ func (n *namer) endpoint(ep topology.Endpoint) []dns.Name {
 			addrs = append(addrs, addr)
 		}
 		all.Addrs = append(all.Addrs, addrs...)
-		// A zone's own name always leads there: whoever uses it wants this zone.
+		// A zone's own name always leads there: a client that uses it wants this zone.
 		names = append(names, dns.Name{FQDN: zone.Domain, Addrs: addrs})
 	}
 	return append([]dns.Name{all}, names...)

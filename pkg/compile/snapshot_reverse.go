@@ -59,7 +59,7 @@ func reverseLinks(plan *topology.Plan) map[string]bool {
 }
 
 // ByReceiver are the counters of links with directions that name who gets the
-// packets. To the core, whoever opens a session is the consumer and its target
+// packets. To the core, the side that opens a session is the consumer and its target
 // the provider; of reverse links it is the other way round.
 func ByReceiver(plan *topology.Plan, links []fullnat.LinkStats) []fullnat.LinkStats {
 	reverse := reverseLinks(plan)

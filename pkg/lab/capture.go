@@ -94,7 +94,7 @@ func (s *CaptureStream) Write(ctx context.Context, w io.Writer, flush func()) er
 }
 
 // write adds a frame, and before it what is missing, if more is than before:
-// whoever cuts a capture off still learns of it.
+// a capture that is cut off still says so.
 func (s *CaptureStream) write(out *pcap.NgWriter, f *dataplane.Captured) error {
 	i := s.place[f.ENI]
 	if seen, dropped := s.capture.Counts(i); dropped != s.dropped[i] {

@@ -15,7 +15,7 @@ import (
 // waitForHealth waits until every server was judged, and those that are
 // programs are healthy, or ctx ends: the first request after a lab is up should
 // not meet servers that are still coming up, or of which nobody knows whether
-// they are there. What never answers is no reason not to come up.
+// they are there. The lab comes up without servers that never answer.
 func (g *serverGroups) waitForHealth(ctx context.Context, plan *topology.Plan, progress Progress) {
 	for _, sg := range plan.ServerGroups {
 		group := g.group(sg.Name)

@@ -149,7 +149,7 @@ func (l *Lab) leftBehind() *topology.Plan {
 }
 
 // change makes the machine that of a plan. It leaves a mark until keep removes
-// it: whoever finds the mark knows that the machine is between two plans.
+// it: the mark says that the machine is between two plans.
 func (l *Lab) change(ctx context.Context, old, plan *topology.Plan, progress Progress) error {
 	if old != nil {
 		if err := l.store.Save(changingFile, []byte{}); err != nil {

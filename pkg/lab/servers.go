@@ -226,7 +226,7 @@ func union(some, more []boundPicker) []boundPicker {
 	return some
 }
 
-// chooserOf asks the first picker, and takes sessions back for whoever gave
+// chooserOf asks the first picker, and takes sessions back for the one that gave
 // them out.
 func chooserOf(pickers []boundPicker) compile.Chooser {
 	if len(pickers) == 0 {

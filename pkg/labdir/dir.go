@@ -57,7 +57,7 @@ var own = []string{
 // Of is the directory of the lab with that name.
 func Of(name string) Dir { return Dir(filepath.Join(Root(), name)) }
 
-// CheckName says whether there can be a lab of that name. Whoever removes a
+// CheckName says whether there can be a lab of that name. Code that removes a
 // lab must know, as "../.." leads to somebody else's directory.
 func CheckName(name string) error {
 	if !filepath.IsLocal(name) || filepath.Base(name) != name || name == "." {
@@ -88,7 +88,7 @@ func (d Dir) CheckSocket() error {
 }
 
 // Exists says whether there is anything of the lab, running or left behind. A
-// directory without a lock is no lab's.
+// directory without a lock does not belong to a lab.
 func (d Dir) Exists() bool {
 	info, err := os.Lstat(d.Path("lock"))
 	return err == nil && info.Mode().IsRegular()

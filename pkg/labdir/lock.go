@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// ErrLocked says that somebody holds the lab: its daemon, or who is just
+// ErrLocked says that somebody holds the lab: its daemon, or a process that is
 // building or removing it.
 var ErrLocked = errors.New("the lab is held by a running process")
 
@@ -72,7 +72,7 @@ func (l *Lock) File() *os.File { return l.file }
 func (l *Lock) Release() { l.file.Close() }
 
 // Running says whether somebody holds the lab. Asking does not get into the
-// way of who takes the lock.
+// way of a process that takes the lock.
 func (d Dir) Running() bool {
 	file, err := os.Open(d.Path("lock"))
 	if err != nil {

@@ -9,7 +9,7 @@ type FaultChange struct {
 	// Set has values as a topology file writes them, by their keys there:
 	// bandwidth, delay, jitter, loss, reorder, duplicate, corrupt.
 	Set map[string]string `json:"set,omitempty"`
-	// Seed begins everything that is random anew.
+	// Seed starts everything that is random again.
 	Seed *uint64 `json:"seed,omitempty"`
 }
 
