@@ -60,14 +60,16 @@ func TestAnInstanceSendsFromItsOwnAddressesOnly(t *testing.T) {
 		ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: src, DstIP: his}
 		tcp := &layers.TCP{SrcPort: 4000, DstPort: 80, SYN: true, Window: 1000}
 		require.NoError(t, tcp.SetNetworkLayerForChecksum(ip))
-		return rawFrame(t, &layers.Ethernet{SrcMAC: from, DstMAC: hisMAC, EthernetType: layers.EthernetTypeIPv4}, ip, tcp)
+		return rawFrame(t, &layers.Ethernet{SrcMAC: from, DstMAC: hisMAC, EthernetType: layers.EthernetTypeIPv4}, ip,
+			tcp)
 	}
 	arp := func(operation uint16, from net.HardwareAddr, sender, target net.IP) []byte {
-		return rawFrame(t, &layers.Ethernet{SrcMAC: mac, DstMAC: everybody, EthernetType: layers.EthernetTypeARP}, &layers.ARP{
-			AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4,
-			Operation: operation, SourceHwAddress: from, SourceProtAddress: sender,
-			DstHwAddress: make([]byte, 6), DstProtAddress: target,
-		})
+		return rawFrame(t, &layers.Ethernet{SrcMAC: mac, DstMAC: everybody, EthernetType: layers.EthernetTypeARP},
+			&layers.ARP{
+				AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4,
+				Operation: operation, SourceHwAddress: from, SourceProtAddress: sender,
+				DstHwAddress: make([]byte, 6), DstProtAddress: target,
+			})
 	}
 	linkLocal := net.ParseIP("fe80::10")
 	icmp6 := func(src net.IP, kind uint8, behind bool, message gopacket.SerializableLayer) []byte {
@@ -123,7 +125,8 @@ func TestAnInstanceSendsFromItsOwnAddressesOnly(t *testing.T) {
 			sendRaw(t, l, "mallory", tt.frame)
 			before++
 		}
-		require.Eventually(t, func() bool { return spoofed(l, "mallory") >= before }, 5*time.Second, 5*time.Millisecond, tt.name)
+		require.Eventually(t, func() bool { return spoofed(l, "mallory") >= before }, 5*time.Second, 5*time.Millisecond,
+			tt.name)
 		require.Equal(t, before, spoofed(l, "mallory"), tt.name)
 	}
 	body, err := get(t, l.Instance("mallory"), "http://"+l.Name("ep.ip")+"/")

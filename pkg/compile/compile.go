@@ -174,7 +174,7 @@ func (c *compiler) link(ep topology.Endpoint, zone topology.EndpointZone, balanc
 ) {
 	link := c.toServers(balancer, node, listener, name)
 	link.Ingress, link.Match = c.numbers[zone.ENI.Device], netip.AddrPortFrom(addr, listener.Port)
-	link.Identity = c.identity(ep, listener)
+	link.Identity, link.MTU = c.identity(ep, listener), ep.MTU
 	finish(&link)
 	c.nat.Links = append(c.nat.Links, link)
 }

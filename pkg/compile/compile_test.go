@@ -126,7 +126,11 @@ func (c *compiled) links(b *strings.Builder) {
 		fmt.Fprintf(b, "link %q: %s\n", link.Name, state)
 		fmt.Fprintf(b, "  from %s, to protocol %d %s\n", c.names[link.Ingress], link.Protocol, link.Match)
 		fmt.Fprintf(b, "  by %s, as %s, to %s\n", c.names[link.Egress], join(link.Local), c.target(link))
-		fmt.Fprintf(b, "  idle for %s; admits %s\n", link.Idle, admitted(link))
+		fmt.Fprintf(b, "  idle for %s; admits %s", link.Idle, admitted(link))
+		if link.MTU > 0 {
+			fmt.Fprintf(b, "; packets of %d bytes", link.MTU)
+		}
+		b.WriteString("\n")
 	}
 }
 

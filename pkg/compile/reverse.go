@@ -47,6 +47,7 @@ func (c *compiler) entry(gw topology.NATGateway, entry topology.FullNATEntry) {
 		Connected: zoneOf(connection, zone.Zone).State.Open(),
 		Admit:     c.admitReverse(*ep, target),
 		Pick:      func(packet.FiveTuple) (netip.AddrPort, bool) { return target, true },
+		MTU:       ep.MTU,
 		Idle:      idle,
 		Behaviour: c.behaviour(),
 	})

@@ -75,6 +75,9 @@ type Link struct {
 	// ended, or could not start; an echo's with port 0. nil where nobody
 	// counts. It is called as Pick is.
 	Ended func(target netip.AddrPort)
+	// MTU is the longest IP packet of its sessions in either direction; 0 leaves that
+	// to the MTUs of the interfaces.
+	MTU int
 	// Idle is how long an established session may be silent.
 	Idle time.Duration
 	// Behaviour is what differs between clouds.

@@ -153,6 +153,11 @@ func (c *compiler) addLink(spec *Link) *link {
 	l.match = c.number(spec.Match.Addr())
 	l.ingress, l.egress = c.enis[spec.Ingress], c.enis[spec.Egress]
 	l.mtu = [2]uint32{store.ToProvider: l.egress.mtu(), store.ToConsumer: l.ingress.mtu()}
+	if spec.MTU > 0 {
+		for d := range l.mtu {
+			l.mtu[d] = min(l.mtu[d], uint32(spec.MTU))
+		}
+	}
 	l.mss = uint16(max(0, int(min(l.mtu[store.ToProvider], l.mtu[store.ToConsumer]))-headersOfMSS))
 	l.toProviderHop = store.HopKey{ENI: spec.Egress, Src: l.egress.MAC, Direction: store.ToProvider}
 	l.toConsumerHop = store.HopKey{ENI: spec.Ingress, Src: l.ingress.MAC, Direction: store.ToConsumer}

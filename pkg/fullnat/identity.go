@@ -182,11 +182,7 @@ const defaultMSS = 536
 // roomToProvider is the longest IP packet that the target takes in one packet
 // if it announces mss, which counts no options (RFC 6691, 2).
 func (l *link) roomToProvider(mss uint16, six bool) uint16 {
-	room := int(mss) + headersOf(six)
-	if l.egress.MTU > 0 {
-		room = min(room, l.egress.MTU)
-	}
-	return uint16(min(room, 0xffff))
+	return uint16(min(int(mss)+headersOf(six), int(l.mtu[store.ToProvider])))
 }
 
 // sendIdentified is send for the packets of sessions with an identityState.

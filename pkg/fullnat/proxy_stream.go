@@ -247,9 +247,5 @@ func (b *book) envelope(e *store.Flow) packet.Envelope {
 
 // mtuOf is the MTU that a flow leaves through.
 func (b *book) mtuOf(e *store.Flow) int {
-	l := b.links.at(b.hops.All[e.Hop].Link)
-	if mtu := l.egress.MTU; mtu > 0 {
-		return mtu
-	}
-	return maxPacket
+	return int(b.links.at(b.hops.All[e.Hop].Link).mtu[store.ToProvider])
 }

@@ -60,6 +60,7 @@ func (b endpointBuilder) endpoint(e *entry[rawEndpoint]) {
 		ep.SecurityGroups = b.groups(who, vpc, e.Value.SecurityGroups)
 		b.countGroups(who, e.Value.SecurityGroups)
 	}
+	ep.MTU = e.Value.MTU.or(b.can.EndpointMTU)
 	bandwidth := b.can.Bandwidth
 	if service != nil {
 		bandwidth = service.Bandwidth

@@ -48,6 +48,8 @@ type rawVPC struct {
 	CIDR           value[netip.Prefix]     `yaml:"cidr,required" doc:"the VPC's addresses, such as 10.0.0.0/16"`
 	IPv6CIDR       value[ipv6Block]        `yaml:"ipv6_cidr" doc:"its IPv6 addresses, such as 2001:db8:1::/56; none"`
 	_              more                    `doc:"where it is missing"`
+	MTU            value[int]              `yaml:"mtu" doc:"the longest IP packet that its links carry; the cloud's" range:"576..65535"`
+	_              more                    `doc:"where it is missing"`
 	Subnets        named[rawSubnet]        `yaml:"subnets,required" doc:"subnets by name (vSwitches at Alibaba Cloud)"`
 	SecurityGroups named[rawSecurityGroup] `yaml:"security_groups" doc:"security groups by name"`
 	Instances      named[rawInstance]      `yaml:"instances" doc:"servers by name"`
@@ -289,6 +291,8 @@ type rawEndpoint struct {
 	_              more                    `doc:"its service says where it is missing"`
 	PrivateDNS     value[bool]             `yaml:"private_dns" doc:"its VPC knows it by the private DNS name of its"`
 	_              more                    `doc:"service, once it is accepted; aws only, false where it is missing"`
+	MTU            value[int]              `yaml:"mtu" doc:"the longest IP packet that its connection carries; the" range:"576..65535"`
+	_              more                    `doc:"cloud's where it is missing"`
 	Impairments    rawImpairments          `yaml:"impairments" doc:"what goes wrong between it and its service, in"`
 	_              more                    `doc:"both directions"`
 	Description    value[string]           `yaml:"description" doc:"a text for people"`

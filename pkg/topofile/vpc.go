@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/plinksim/plinksim/internal/derive"
+	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -37,7 +38,7 @@ func (b vpcBuilder) vpc(e *entry[rawVPC]) {
 		Account:   b.owner(who, e.Value.Account, e.Key),
 		CIDR:      cidr,
 		Namespace: e.Name,
-		MTU:       b.can.MTU,
+		MTU:       e.Value.MTU.or(b.can.MTU),
 	}
 	vpc.IPv6CIDR = b.ipv6(who, e.Value.IPv6CIDR)
 	if cidr.IsValid() {
@@ -47,6 +48,7 @@ func (b vpcBuilder) vpc(e *entry[rawVPC]) {
 			vpc.CIDR = netip.Prefix{}
 		}
 	}
+	b.carriesIPv6(who, vpc.IPv6CIDR, e.Value.MTU)
 	b.upstreams(who, &vpc, e.Value.DNSUpstreams)
 	if n := e.Value.Subnets.Node; n != nil && isNull(n) || n != nil && n.Kind == yaml.MappingNode &&
 		len(n.Content) == 0 {
@@ -131,4 +133,12 @@ func (b vpcBuilder) healthSource(vpc *topology.VPC) netip.Addr {
 		return vpc.Subnets[0].Gateway
 	}
 	return b.fromShared(vpc, "health/"+vpc.Name)
+}
+
+// carriesIPv6 notes an MTU that is too small for a VPC with IPv6.
+func (b vpcBuilder) carriesIPv6(who string, block netip.Prefix, mtu value[int]) {
+	if block.IsValid() && mtu.given() && mtu.V < packet.MinIPv6MTU {
+		b.problem(mtu.Node, "write 1280 or more, or leave out ipv6_cidr",
+			"%s has an mtu of %d, and every link with IPv6 carries packets of %d bytes", who, mtu.V, packet.MinIPv6MTU)
+	}
 }

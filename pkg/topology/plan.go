@@ -394,6 +394,7 @@ type Endpoint struct {
 	OwnAffinity    bool // it has a zone affinity of its own
 	PrivateDNS     bool // it has the private name of its service in its VPC
 	DualStack      bool // its ENIs have IPv6 addresses too
+	MTU            int  // the longest IP packet of its connection; 0: what the VPCs carry
 	Zones          []EndpointZone
 	Impairments    Impairments
 	Description    string

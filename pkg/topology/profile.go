@@ -12,15 +12,16 @@ import (
 // has its public source where it is set. What is asked of a cloud is asked of
 // its Profile; nothing else knows which cloud it is.
 type Profile struct {
-	TCPIdle    time.Duration // of a load balancer's listener, unless it says otherwise
-	UDPIdle    time.Duration
-	MTU        int
-	NameTTL    time.Duration
-	NATPorts   int // per NAT IP and target
-	Bandwidth  int // Mbit/s of a connection; 0: not limited
-	LowReserve int // addresses at the start of a subnet that are reserved
-	TopReserve int // and at its end
-	Gateway    int // the gateway's place in a subnet: 1 is the second address, -1 the last
+	TCPIdle     time.Duration // of a load balancer's listener, unless it says otherwise
+	UDPIdle     time.Duration
+	MTU         int // of a VPC
+	EndpointMTU int // the longest IP packet that an endpoint forwards; 0: what the VPCs carry
+	NameTTL     time.Duration
+	NATPorts    int // per NAT IP and target
+	Bandwidth   int // Mbit/s of a connection; 0: not limited
+	LowReserve  int // addresses at the start of a subnet that are reserved
+	TopReserve  int // and at its end
+	Gateway     int // the gateway's place in a subnet: 1 is the second address, -1 the last
 
 	// Resolvers are the addresses of a VPC's DNS server. Where ResolverPlace is
 	// not 0, the first is the address of the VPC with that number.
@@ -250,9 +251,12 @@ var profiles = map[Cloud]Profile{
 		// connection idle timeout.
 		TCPIdle: 350 * time.Second,
 		UDPIdle: 120 * time.Second,
+		// Amazon EC2 user guide, "Network maximum transmission unit (MTU) for your
+		// EC2 instance": jumbo frames.
+		MTU: 9001,
 		// AWS PrivateLink guide, "AWS PrivateLink quotas": maximum
 		// transmission unit of an interface endpoint.
-		MTU: 8500,
+		EndpointMTU: 8500,
 		// Answers for interface endpoint names carry 60 s.
 		NameTTL: 60 * time.Second,
 		// User Guide for Network Load Balancers, "Target groups", client IP
