@@ -82,7 +82,7 @@ func drawn(cmd *cobra.Command, file, argument, flag string) (*graph.Graph, error
 
 // liveOf is what a status says of states.
 func liveOf(s status.Lab) graph.Live {
-	live := graph.Live{Zones: map[string]graph.Zone{}, Servers: map[netip.AddrPort]bool{}}
+	live := graph.Live{Zones: map[string]graph.Zone{}, Servers: map[netip.AddrPort]bool{}, Faults: faultsOf(s)}
 	open := map[string]bool{"Connected": true, "available": true}
 	for _, ep := range s.Endpoints {
 		for _, z := range ep.Zones {

@@ -43,7 +43,7 @@ func printStatus(w io.Writer, s status.Lab) {
 	fmt.Fprintf(w, "lab %s (%s, %s), up since %s, from %s\n",
 		s.Lab, s.Cloud, s.Region, s.Started.Local().Format("2006-01-02 15:04:05"), s.File)
 	for _, print := range []func(io.Writer, status.Lab){printEndpoints, printServices, printGateways, printInstances,
-		printServers, printProxies, printLinks, printShaping} {
+		printServers, printProxies, printLinks, printShaping, printENIFaults} {
 		section(w, func(w io.Writer) { print(w, s) })
 	}
 	fmt.Fprintf(w, "\ndata plane: %d sessions, %d frames read, %d sent, %d superframes; lost: %d ring, %d copy, %d send\n",
@@ -59,12 +59,39 @@ func printStatus(w io.Writer, s status.Lab) {
 }
 
 func printEndpoints(w io.Writer, s status.Lab) {
+	faults := faultsOf(s)
 	t := newTable(w, "ENDPOINT", "VPC", "SERVICE", "STATE", "ZONE", "ZONE STATE", "ADDRESS", "NAME")
 	for _, ep := range s.Endpoints {
 		t.row(ep.Name, ep.VPC, ep.Service, ep.State, "(all)", "", "", ep.Domain)
 		for _, z := range ep.Zones {
-			t.row("", "", "", "", z.Zone, z.State, addresses(z.IP, z.IPv6), z.Domain)
+			t.row("", "", "", "", z.Zone, withFault(z.State, faults[ep.Name+"@"+z.Zone]), addresses(z.IP, z.IPv6), z.Domain)
 		}
+	}
+	t.flush()
+}
+
+// faultsOf are the faults of ENIs by their names.
+func faultsOf(s status.Lab) map[string]string {
+	faults := map[string]string{}
+	for _, f := range s.ENIFaults {
+		faults[f.Name] = f.Fault
+	}
+	return faults
+}
+
+// withFault is a state, and the fault that keeps packets back whatever it says.
+func withFault(state, fault string) string {
+	if fault == "" {
+		return state
+	}
+	return state + " (" + fault + ")"
+}
+
+// printENIFaults has those of load balancers and gateways too.
+func printENIFaults(w io.Writer, s status.Lab) {
+	t := newTable(w, "ENI", "FAULT")
+	for _, f := range s.ENIFaults {
+		t.row(f.Name, f.Fault)
 	}
 	t.flush()
 }

@@ -22,6 +22,22 @@ func (f *Faults) Status(plan *topology.Plan, numbers Numbers, stats dataplane.Sh
 	return out
 }
 
+// OfENIs names the ENIs of a plan that do not work, by a fault of their own or
+// because their zone is down.
+func (f *Faults) OfENIs(plan *topology.Plan) []status.ENIFault {
+	out := []status.ENIFault{}
+	for _, eni := range plan.ENIs() {
+		fault := faultNames[f.enis[eni.Name]]
+		if f.zones[eni.Zone] {
+			fault = "zone down"
+		}
+		if fault != "" {
+			out = append(out, status.ENIFault{Name: eni.Name, Fault: fault})
+		}
+	}
+	return out
+}
+
 // Shaped is what is done to the packets of every connection, and what that
 // did.
 func (f *Faults) Shaped(plan *topology.Plan, numbers Numbers, stats dataplane.ShapingStats) []status.Shaped {

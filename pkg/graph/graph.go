@@ -74,6 +74,7 @@ const (
 type Live struct {
 	Zones   map[string]Zone         // by ENI of the endpoint: ep1@zone
 	Servers map[netip.AddrPort]bool // whether they are healthy
+	Faults  map[string]string       // of ENIs that do not work, by name: "blackhole"
 }
 
 // Zone is the state of a connection in one zone of its endpoint.
@@ -132,9 +133,11 @@ func (d *drawing) service(s *topology.EndpointService) {
 	d.Nodes = append(d.Nodes, Node{ID: id("service", s.Name), Kind: Service, Label: []string{s.Name, accepts}})
 	for _, r := range s.Resources {
 		e := Edge{From: id("service", s.Name), To: id("node", r.LoadBalancer, r.Zone)}
+		eni := r.LoadBalancer + "@" + r.Zone
 		if s.Reverse {
-			e.From, e.To = id("gateway", r.NATGateway), e.From
+			e.From, e.To, eni = id("gateway", r.NATGateway), e.From, r.NATGateway+"@"+r.Zone
 		}
+		d.faulty(&e, eni)
 		d.edge(e)
 	}
 }
@@ -153,8 +156,21 @@ func (d *drawing) endpoint(ep *topology.Endpoint) {
 				e.State = Passes
 			}
 		}
+		d.faulty(&e, z.ENI.Name)
 		d.edge(e)
 	}
+}
+
+// faulty marks the arrow from or to an ENI that does not work.
+func (d *drawing) faulty(e *Edge, eni string) {
+	fault := d.live.Faults[eni]
+	switch {
+	case fault == "":
+		return
+	case e.Label != "":
+		fault = e.Label + ", " + fault
+	}
+	e.Label, e.State = fault, Fails
 }
 
 func (d *drawing) eni(n Node, eni topology.ENI) {

@@ -142,6 +142,13 @@ func (l *liveFaults) zonesDown() map[string]bool {
 	return l.faults.ZonesDown()
 }
 
+// ofENIs names the ENIs that do not work.
+func (l *liveFaults) ofENIs(plan *topology.Plan) []status.ENIFault {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.faults.OfENIs(plan)
+}
+
 // shaped is what is done to the packets of every connection.
 func (l *liveFaults) shaped(plan *topology.Plan, numbers compile.Numbers,
 	stats dataplane.ShapingStats) []status.Shaped {

@@ -41,6 +41,7 @@ func (l *Lab) Status() status.Lab {
 	s.Proxies = l.proxies.status(plan)
 	stats := l.engine.Stats()
 	s.Shaping = l.faults.shaped(plan, l.numbers.all(), stats.Shaped)
+	s.ENIFaults = l.faults.ofENIs(plan)
 	s.Links = compile.Links(plan, stats.Table.Links)
 	s.Dataplane = compile.Dataplane(stats, l.engine.Each())
 	return s

@@ -12,7 +12,7 @@ import (
 // business. Everything else of the status is left out.
 func (s Lab) SeenBy(account string) Lab {
 	seen := Lab{Schema: s.Schema, Lab: s.Lab, Cloud: s.Cloud, Region: s.Region, Services: []EndpointService{},
-		Endpoints: []Endpoint{}, Problems: []string{}}
+		Endpoints: []Endpoint{}, ENIFaults: []ENIFault{}, Problems: []string{}}
 	own := map[string]bool{}
 	for _, svc := range s.Services {
 		own[svc.Name] = svc.Account == account

@@ -32,6 +32,7 @@ type Lab struct {
 	Links         []Link            `json:"links"`
 	Proxies       []Proxy           `json:"proxies"` // listeners of albs, node by node
 	Shaping       []Shaped          `json:"shaping"` // bandwidths and faults of connections
+	ENIFaults     []ENIFault        `json:"eni_faults"`
 	Dataplane     Dataplane         `json:"data_plane"`
 
 	// Problems are sentences about the lab itself: a state that could not be
