@@ -1,6 +1,7 @@
 package topofile
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -30,6 +31,9 @@ func TestAPrivateDNSNameIsVerifiedByAPublicRecord(t *testing.T) {
 	require.Regexp(t, `^vpce:[a-zA-Z0-9]{20}$`, p.TXTValue)
 	require.Equal(t, "pendingVerification", p.State)
 	require.Contains(t, plan.Warnings[0].Hint, p.TXTValue)
+	renamed, err := Parse("topology.yaml", bytes.Replace(plan.Source, []byte("name: small"), []byte("name: other"), 1))
+	require.NoError(t, err)
+	require.Equal(t, p, renamed.Services[0].PrivateName, "the proof does not depend on the lab's name")
 	label, _, _ := strings.Cut(p.TXTName, ".")
 	for _, tt := range []struct {
 		name, domain, record, text, want string

@@ -29,8 +29,9 @@ func (b privateNameBuilder) privateName(who string, v value[string], service str
 			"%s: private_dns_name %q is not a domain name", who, v.V)
 		return nil
 	}
-	p.TXTName = "_" + derive.Text(b.ids.Lab+"/private-dns-name/"+service, 20, derive.Alphanumeric) + "." + p.Domain()
-	p.TXTValue = "vpce:" + derive.Text(b.ids.Lab+"/private-dns-value/"+service, 20,
+	// By the service alone: the file that holds the proof may get another name.
+	p.TXTName = "_" + derive.Text("private-dns-name/"+service+"/"+p.Domain(), 20, derive.Alphanumeric) + "." + p.Domain()
+	p.TXTValue = "vpce:" + derive.Text("private-dns-value/"+service+"/"+p.Domain(), 20,
 		derive.Alphanumeric+"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 	return p
 }
