@@ -40,10 +40,7 @@ func firewallOf(vpc *topology.VPC, inst *topology.Instance) Firewall {
 	f := Firewall{Namespace: inst.Namespace, Resolvers: vpc.Resolvers, FiltersEgress: true, IPv6: inst.IPv6.IsValid()}
 	f.Balancers = vpc.BalancerBlock()
 	open := false
-	for _, group := range vpc.SecurityGroups {
-		if !slices.Contains(inst.SecurityGroups, group.Name) {
-			continue
-		}
+	for _, group := range vpc.GroupsOf(inst) {
 		f.Ingress = append(f.Ingress, group.Ingress...)
 		f.Egress = append(f.Egress, group.Egress...)
 		open = open || group.Egress == nil

@@ -105,7 +105,7 @@ func vpcGroup(plan *topology.Plan, vpc *topology.VPC, enis []*topology.ENI) grou
 	var g group
 	addVPC(&g, vpc)
 	for i := range vpc.Subnets {
-		addSubnet(&g, vpc, &vpc.Subnets[i], natBlocks(plan, vpc, &vpc.Subnets[i]))
+		addSubnet(&g, vpc, &vpc.Subnets[i], plan.NATBlocks(vpc, &vpc.Subnets[i]))
 	}
 	names := plan.HostNames(vpc.Name)
 	for i := range vpc.Instances {
@@ -142,19 +142,9 @@ func addVPC(g *group, vpc *topology.VPC) {
 		Sysctl{ns, settings(vpcSettings, vpc.IPv6CIDR.IsValid(), forwardsIPv6)},
 		LinkUp{ns, "lo"},
 	)
-	for _, addr := range ownAddresses(vpc) {
+	for _, addr := range vpc.OwnAddresses() {
 		g.add(what, Address{ns, "lo", host(addr)})
 	}
-}
-
-// ownAddresses are where the VPC's DNS server answers, and where its health
-// checks come from.
-func ownAddresses(vpc *topology.VPC) []netip.Addr {
-	addrs := slices.Clone(vpc.Resolvers)
-	if vpc.HealthSource.IsValid() && !slices.Contains(addrs, vpc.HealthSource) {
-		addrs = append(addrs, vpc.HealthSource)
-	}
-	return addrs
 }
 
 func addSubnet(g *group, vpc *topology.VPC, sub *topology.Subnet, nat []netip.Prefix) {
@@ -196,7 +186,7 @@ func addInstance(g *group, plan *topology.Plan, vpc *topology.VPC, inst *topolog
 		)
 	}
 	// Straight to a node or a gateway in the same subnet, without the router.
-	for _, block := range natBlocks(plan, vpc, sub) {
+	for _, block := range plan.NATBlocks(vpc, sub) {
 		g.add(what, Route{Namespace: ns, Device: dev, Dst: block})
 	}
 	g.add(what,
@@ -236,10 +226,8 @@ func addProxy(g *group, vpc *topology.VPC, node *topology.Node) {
 		Address{ns, dev, netip.PrefixFrom(proxy.IP, sub.CIDR.Bits())},
 		Route{Namespace: ns, Device: dev, Dst: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Via: sub.Gateway},
 	)
-	for _, local := range node.Local {
-		if !sub.CIDR.Contains(local) {
-			g.add("its way back to consumers", Route{Namespace: ns, Device: dev, Dst: host(local)})
-		}
+	for _, block := range node.Consumers(sub) {
+		g.add("its way back to consumers", Route{Namespace: ns, Device: dev, Dst: block})
 	}
 }
 
@@ -260,30 +248,3 @@ func portMAC(owner packet.MAC) packet.MAC {
 // nsswitch keeps name service modules of the host, which may ask outside of
 // the lab, away from the names of hosts.
 const nsswitch = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"
-
-// natBlocks are the NAT IPs of the load balancer nodes and the NAT CIDRs of
-// the gateways in a subnet, without those that its own CIDR leads to anyway. An
-// alb's servers see its proxy, and no NAT IP.
-func natBlocks(plan *topology.Plan, vpc *topology.VPC, sub *topology.Subnet) []netip.Prefix {
-	var blocks []netip.Prefix
-	add := func(eni topology.ENI, block netip.Prefix) {
-		onLink := sub.CIDR.Overlaps(block) || sub.IPv6CIDR.Overlaps(block)
-		if eni.VPC == vpc.Name && eni.Subnet == sub.Name && !onLink && !slices.Contains(blocks, block) {
-			blocks = append(blocks, block)
-		}
-	}
-	for _, lb := range plan.LoadBalancers {
-		for _, node := range lb.Nodes {
-			if node.Proxy != nil {
-				continue
-			}
-			for _, local := range node.Local {
-				add(node.ENI, host(local))
-			}
-		}
-	}
-	for _, gw := range plan.NATGateways {
-		add(gw.ENI, gw.CIDR)
-	}
-	return blocks
-}

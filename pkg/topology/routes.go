@@ -1,0 +1,68 @@
+package topology
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// OwnAddresses are those of the VPC itself, beside its gateways: where its DNS
+// server answers, and where its health checks come from.
+func (v *VPC) OwnAddresses() []netip.Addr {
+	addrs := slices.Clone(v.Resolvers)
+	if v.HealthSource.IsValid() && !slices.Contains(addrs, v.HealthSource) {
+		addrs = append(addrs, v.HealthSource)
+	}
+	return addrs
+}
+
+// NATBlocks are the NAT IPs of the load balancer nodes and the NAT CIDRs of the
+// gateways in a subnet, without those that its own CIDR leads to anyway: the VPC
+// and the instances of the subnet have a route to them. An ALB's servers see its
+// proxy, and no NAT IP.
+func (p *Plan) NATBlocks(vpc *VPC, sub *Subnet) []netip.Prefix {
+	var blocks []netip.Prefix
+	add := func(eni ENI, block netip.Prefix) {
+		onLink := sub.CIDR.Overlaps(block) || sub.IPv6CIDR.Overlaps(block)
+		if eni.VPC == vpc.Name && eni.Subnet == sub.Name && !onLink && !slices.Contains(blocks, block) {
+			blocks = append(blocks, block)
+		}
+	}
+	for _, lb := range p.LoadBalancers {
+		for _, node := range lb.Nodes {
+			if node.Proxy != nil {
+				continue
+			}
+			for _, local := range node.Local {
+				add(node.ENI, netip.PrefixFrom(local, local.BitLen()))
+			}
+		}
+	}
+	for _, gw := range p.NATGateways {
+		add(gw.ENI, gw.CIDR)
+	}
+	return blocks
+}
+
+// Consumers are the addresses from which the node of an ALB sees consumers come,
+// without those that the CIDR of its subnet leads to anyway: its proxy has a route
+// to them.
+func (n *Node) Consumers(sub *Subnet) []netip.Prefix {
+	var blocks []netip.Prefix
+	for _, local := range n.Local {
+		if !sub.CIDR.Contains(local) {
+			blocks = append(blocks, netip.PrefixFrom(local, local.BitLen()))
+		}
+	}
+	return blocks
+}
+
+// GroupsOf are the security groups of an instance, in the order of the VPC's.
+func (v *VPC) GroupsOf(in *Instance) []SecurityGroup {
+	var groups []SecurityGroup
+	for _, group := range v.SecurityGroups {
+		if slices.Contains(in.SecurityGroups, group.Name) {
+			groups = append(groups, group)
+		}
+	}
+	return groups
+}
