@@ -171,6 +171,8 @@ func TestMessages(t *testing.T) {
 		{name: "a service has no bandwidth", old: "resources: [nlb1]", new: "resources: [nlb1], bandwidth: 0"},
 		{name: "an AAAA record is an IPv4 address", old: "checks:", new: zone(`domain: corp.example, vpcs: [vpc1], records: [{name: v6, aaaa: ["::ffff:192.0.2.1"]}]`)},
 		{name: "a mapping has two merges", old: "{subnet: h1, ip: 10.0.0.10}", new: "{<<: {subnet: h1}, <<: {ip: 10.0.0.10}}"},
+		{name: "a list is a word", old: "whitelist: [a]", new: "whitelist: a"},
+		{name: "subnets are a word", old: "subnets: [h2], listeners", new: "subnets: h2, listeners"},
 		{name: "an anchor is merged into itself", old: "{subnet: h1, ip: 10.0.0.10}", new: "&x {subnet: h1, ip: 10.0.0.10, <<: *x}"},
 		{name: "a fault behind an anchor is said once", problems: 1,
 			old: "ecs2: {subnet: h2, ip: 192.168.0.20, services: [{http: 80}]}\n      ecs3: {subnet: i2, ip: 192.168.1.30, services: [{http: 80}]}",

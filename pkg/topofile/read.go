@@ -365,7 +365,7 @@ func (r *reader) pairs(node *yaml.Node) []pair {
 		return nil
 	}
 	var own []pair
-	var merge *yaml.Node
+	var merges []*yaml.Node
 	at := map[string]int{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key, value := follow(node.Content[i]), node.Content[i+1]
@@ -377,24 +377,24 @@ func (r *reader) pairs(node *yaml.Node) []pair {
 			hint := fmt.Sprintf("it is also on line %d: keep one of them", line)
 			if key.Tag == "!!merge" {
 				hint = "merge a list: <<: [*one, *two]"
+				merges = append([]*yaml.Node{value}, merges...) // for what follows, the last is meant
 			}
 			r.problem(key, hint, "key %q is given twice", key.Value)
 			continue
 		}
 		at[key.Value] = key.Line
 		if key.Tag == "!!merge" {
-			merge = value
+			merges = append(merges, value)
 			continue
 		}
 		own = append(own, pair{key, value})
 	}
-	if merge == nil {
-		return own
-	}
-	for _, p := range r.merged(merge) {
-		if _, known := at[p.key.Value]; !known {
-			at[p.key.Value] = p.key.Line
-			own = append(own, p)
+	for _, merge := range merges {
+		for _, p := range r.merged(merge) {
+			if _, known := at[p.key.Value]; !known {
+				at[p.key.Value] = p.key.Line
+				own = append(own, p)
+			}
 		}
 	}
 	return own
@@ -489,6 +489,12 @@ func (s *sequence[T]) read(r *reader, node *yaml.Node, t tag) {
 	if node.Kind != yaml.SequenceNode {
 		r.problem(node, "write it in [ ], or as lines that start with -",
 			"%s is %s, not a list", t.path, describe(node))
+		var item T
+		if _, single := any(&item).(interface{ given() bool }); single && node.Kind == yaml.ScalarNode {
+			// For what follows it is a list of one.
+			r.read(node, &item, t)
+			s.Items = append(s.Items, item)
+		}
 		return
 	}
 	path := t.path
@@ -759,5 +765,6 @@ func (p *placements) read(r *reader, node *yaml.Node, t tag) {
 	default:
 		r.problem(node, "write [NAME], or {NAME: {ip: ADDRESS}}",
 			"%s is %s, not a list of subnets", t.path, describe(node))
+		p.Items = append(p.Items, placement{Subnet: value[string]{V: node.Value, Node: node}}) // for what follows
 	}
 }
