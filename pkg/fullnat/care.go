@@ -46,7 +46,7 @@ func inspect(f *packet.Frame, p *packet.Packet) Verdict {
 
 // mayFit refuses a packet that cannot leave, before anything is edited.
 func (t *Table) mayFit(f *packet.Frame, w *work, e *store.Flow, l *link) Verdict {
-	mtu := int(l.mtu[e.Direction])
+	mtu := int(l.mtu[e.Direction()])
 	if _, v := fitOut(f, &w.packet, e, mtu); v != Forwarded {
 		return t.refuseFit(f, &w.packet, e, l, v)
 	}
@@ -57,7 +57,7 @@ func (t *Table) mayFit(f *packet.Frame, w *work, e *store.Flow, l *link) Verdict
 // whole or the first of several fragments, of either version of IP.
 func (t *Table) finishWithCare(f *packet.Frame, w *work, e *store.Flow, l *link) Verdict {
 	p := &w.packet
-	mtu := int(l.mtu[e.Direction])
+	mtu := int(l.mtu[e.Direction()])
 	fit, v := fitOut(f, p, e, mtu)
 	if v != Forwarded {
 		return t.refuseFit(f, p, e, l, v)
@@ -133,7 +133,7 @@ func (t *Table) refuseFit(f *packet.Frame, p *packet.Packet, e *store.Flow, l *l
 	if v == TooBig && l.Behaviour.ReportTooBig {
 		t.report(f, p, packet.ICMPError{
 			Type: packet.ICMPUnreachable, Code: packet.ICMPCodeFragNeeded,
-			Rest: mtuToReport(e, p, int(l.mtu[e.Direction])),
+			Rest: mtuToReport(e, p, int(l.mtu[e.Direction()])),
 		})
 	}
 	return l.count(v)

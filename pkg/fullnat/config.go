@@ -169,11 +169,14 @@ type Stats struct {
 	Sessions  int
 	HalfOpen  int // TCP sessions that the consumer has not confirmed
 	Fragments FragmentStats
-	Unsent    uint64 // frames of the table's own for which Pending had no room
-	Answers   Answers
-	Rekeys    uint64 // how often a search was so long that the table changed its secret
-	Bytes     uint64 // of memory reserved for the sessions of now, or of a while ago
-	Links     []LinkStats
+	// Unexpected are TCP segments outside of their window. They were passed on,
+	// and changed nothing.
+	Unexpected uint64
+	Unsent     uint64 // frames of the table's own for which Pending had no room
+	Answers    Answers
+	Rekeys     uint64 // how often a search was so long that the table changed its secret
+	Bytes      uint64 // of memory reserved for the sessions of now, or of a while ago
+	Links      []LinkStats
 }
 
 // Session is a copy of one session, for people to read.

@@ -152,6 +152,7 @@ func (t *traffic) set(i int, n uint32, flags byte) {
 	*data = t.pattern
 	binary.BigEndian.PutUint32(data[26:], 0x0b000000+n>>15)
 	binary.BigEndian.PutUint16(data[34:], uint16(10000+n&0x7fff))
+	data[41] = flags >> 4 & 1 // the sequence number: that of the SYN, and the one behind it
 	data[47] = flags
 	f.ENI = 1
 }

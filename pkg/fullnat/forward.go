@@ -112,19 +112,24 @@ func (t *Table) translatePlain(f *packet.Frame, w *work) bool {
 			return false
 		}
 	}
+	length, numbers := packet.PlainNumbers(f.Data)
+	if numbers == e.Numbers() {
+		e.Lately(packet.PlainOffer(f.Data))
+	} else if !e.Follow(numbers, packet.PlainWindow(f.Data)) {
+		return false
+	}
 	hop := &t.hops.All[e.Hop]
 	l := t.links.all[hop.Link]
 	now := t.clock.Now
-	length, end := packet.PlainLength(f.Data)
-	if e.State != store.Established || e.Flags != 0 || now-e.Last >= l.idle || !l.live || length > l.mtu[e.Direction] {
+	if !e.IsOrdinary() || now-e.Last >= l.idle || !l.live ||
+		length > l.mtu[e.Direction()] {
 		return false
 	}
 	e.Last = now
-	e.Follow(end)
 	e.Rewrite.ApplyPlain(f.Data)
 	hop.Address(f)
-	t.wraps.Count(e, uint64(length))
-	l.stats.sent[e.Direction].add(uint64(length))
+	t.wraps.Count(e, length)
+	l.stats.sent[e.Direction()].add(uint64(length))
 	return true
 }
 
@@ -178,14 +183,17 @@ func (t *Table) translate(f *packet.Frame, w *work) Verdict {
 		return t.open(f, w)
 	}
 	l := t.links.at(t.hops.All[e.Hop].Link)
-	if e.State != store.Established || p.Flags&beyondData != 0 || p.TTL <= 1 ||
+	if e.State() != store.Established || p.Flags&beyondData != 0 || p.TTL <= 1 ||
 		t.clock.Now-e.Last >= l.idle || !l.live {
 		return t.reconsider(f, w, e, l)
 	}
-	e.Last = t.clock.Now
 	if p.Kind == packet.TCP {
-		e.Follow(p.Seq(f.Data) + uint32(p.PayloadLength()))
+		end := p.Seq(f.Data) + uint32(p.PayloadLength())
+		if !e.Follow(uint64(end)<<32|uint64(p.Ack(f.Data)), p.Window(f.Data)) {
+			return t.reconsider(f, w, e, l)
+		}
 	}
+	e.Last = t.clock.Now
 	return t.send(f, w, e, l)
 }
 
@@ -219,13 +227,13 @@ func (t *Table) openAfter(f *packet.Frame, w *work, session store.SessionID) Ver
 
 // send rewrites a packet and counts it.
 func (t *Table) send(f *packet.Frame, w *work, e *store.Flow, l *link) Verdict {
-	if e.Flags&identifies != 0 {
+	if e.Flags&store.Identifies != 0 {
 		if v := t.mayFit(f, w, e, l); v != Forwarded {
 			return v
 		}
 		return t.sendIdentified(f, w, e, l)
 	}
-	if e.Direction == store.ToProvider && hasTCPOptions(&w.packet) {
+	if e.Direction() == store.ToProvider && hasTCPOptions(&w.packet) {
 		scrub(f, &w.packet)
 	}
 	return t.finish(f, w, e, l)
@@ -233,7 +241,7 @@ func (t *Table) send(f *packet.Frame, w *work, e *store.Flow, l *link) Verdict {
 
 // finish translates a packet with which nothing else is left to do.
 func (t *Table) finish(f *packet.Frame, w *work, e *store.Flow, l *link) Verdict {
-	if e.Flags&hasIPv6 != 0 || !l.leavesAsIs(&w.packet, e.Direction) {
+	if e.Flags&store.HasIPv6 != 0 || !l.leavesAsIs(&w.packet, e.Direction()) {
 		return t.finishWithCare(f, w, e, l)
 	}
 	e.Rewrite.Apply(f, &w.packet)
@@ -244,8 +252,8 @@ func (t *Table) finish(f *packet.Frame, w *work, e *store.Flow, l *link) Verdict
 // leave addresses a finished frame to the next hop and counts it.
 func (t *Table) leave(f *packet.Frame, p *packet.Packet, e *store.Flow, l *link) {
 	t.hops.All[e.Hop].Address(f)
-	t.wraps.Count(e, uint64(p.Length()))
-	l.stats.sent[e.Direction].add(uint64(p.Length()))
+	t.wraps.Count(e, uint32(p.Length()))
+	l.stats.sent[e.Direction()].add(uint64(p.Length()))
 	if f.Offload.GSOSize > 0 {
 		l.stats.Superframes++
 		l.stats.Segments += segments(f, p) - 1

@@ -418,7 +418,7 @@ func (t *Table) flowOf(d *datagram) (*store.Flow, *link) {
 }
 
 func (t *Table) fitLater(f *packet.Frame, p *packet.Packet, e *store.Flow, l *link) (fitting, Verdict) {
-	fit, v := fitOut(f, p, e, int(l.mtu[e.Direction]))
+	fit, v := fitOut(f, p, e, int(l.mtu[e.Direction()]))
 	if v != Forwarded {
 		return fit, l.count(v)
 	}
@@ -426,13 +426,13 @@ func (t *Table) fitLater(f *packet.Frame, p *packet.Packet, e *store.Flow, l *li
 }
 
 func (t *Table) emitLater(f *packet.Frame, p *packet.Packet, d *datagram, e *store.Flow, l *link, fit fitting) {
-	if e.State == store.Established {
+	if e.State() == store.Established {
 		e.Last = t.clock.Now
 	}
 	p.SetID(f.Data, d.id)
 	t.apply(f, p, e, fit, d.id)
 	t.leave(f, p, e, l)
 	if fit == split {
-		t.split(f, p, int(l.mtu[e.Direction]))
+		t.split(f, p, int(l.mtu[e.Direction()]))
 	}
 }

@@ -1,6 +1,7 @@
 package fullnat
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -17,6 +18,8 @@ import (
 //	udp 10.0.1.10:40000 > 10.0.1.200:53
 //	icmp 10.0.9.1 > 10.0.9.11 3/4 quoting tcp 10.0.9.11:1024 > 10.0.1.10:5432 S
 //	gre 10.0.1.10 > 10.0.1.200
+//
+// TCP has a window of 65535, or "win=1000", and a SYN "scale=7".
 //
 // "df" at the end marks a packet that must not become fragments, "control" the
 // precedence of ICMP errors, "bad" a damaged checksum, and "damaged" that of the
@@ -39,6 +42,8 @@ type message struct {
 	gsoSize    uint16
 	noChecksum bool
 	seq, ack   uint32
+	win        int  // 0 stands for 65535, and -1 for 0
+	scale      int8 // the window scale and one more; 0 without
 	df         bool
 	control    bool
 	id         uint32 // told of fragments only
@@ -80,6 +85,13 @@ func parseMessage(s string) (m message, err error) {
 			m.seq = uint32(n)
 		case "ack":
 			m.ack = uint32(n)
+		case "win":
+			m.win = n
+			if n == 0 {
+				m.win = -1
+			}
+		case "scale":
+			m.scale = int8(n + 1)
 		case "df":
 			m.df = true
 		case "control":
@@ -152,6 +164,12 @@ func (m message) String() string {
 	}
 	if m.ack > 0 {
 		fmt.Fprintf(b, " ack=%d", m.ack)
+	}
+	if m.win > 0 {
+		fmt.Fprintf(b, " win=%d", m.win)
+	}
+	if m.scale > 0 {
+		fmt.Fprintf(b, " scale=%d", m.scale-1)
 	}
 	if m.len > 0 {
 		fmt.Fprintf(b, " len=%d", m.len)
@@ -337,7 +355,11 @@ func (m message) l4() []byte {
 		if m.mss > 0 {
 			h = append(h, 2, 4, byte(m.mss>>8), byte(m.mss))
 		}
+		if m.scale > 0 {
+			h = append(h, packet.OptionNop, packet.OptionWindowScale, 3, byte(m.scale-1))
+		}
 		h[12] = byte(len(h)) << 2
+		binary.BigEndian.PutUint16(h[14:], uint16(max(cmp.Or(m.win, 65535), 0)))
 		binary.BigEndian.PutUint32(h[4:], m.seq)
 		binary.BigEndian.PutUint32(h[8:], m.ack)
 		for i, letter := range flagLetters {
@@ -536,10 +558,20 @@ func (m *message) readL4(src, dst netip.Addr, l4 []byte, length int) {
 		return
 	}
 	m.len = length - int(l4[12]>>4)*4
-	if l4[12]>>4 == 6 && l4[20] == 2 {
+	if l4[12]>>4 >= 6 && l4[20] == packet.OptionMSS {
 		m.mss = binary.BigEndian.Uint16(l4[22:])
 	}
+	if options := l4[20:max(20, int(l4[12]>>4)*4)]; len(options) >= 4 && options[len(options)-3] == packet.OptionWindowScale {
+		m.scale = int8(options[len(options)-1] + 1)
+	}
 	m.seq, m.ack = binary.BigEndian.Uint32(l4[4:]), binary.BigEndian.Uint32(l4[8:])
+	switch win := int(binary.BigEndian.Uint16(l4[14:])); win {
+	case 0:
+		m.win = -1
+	case 65535:
+	default:
+		m.win = win
+	}
 	for _, letter := range "SFRPAUEC" {
 		if l4[13]&(1<<strings.IndexRune(flagLetters, letter)) != 0 {
 			m.flags += string(letter)

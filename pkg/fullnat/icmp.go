@@ -42,12 +42,12 @@ func (t *Table) translateICMP(f *packet.Frame, w *work) Verdict {
 		}
 		length = packet.CrossedErrorSize(p, &quoted) - packet.L3
 	}
-	if length > int(l.mtu[e.Direction]) {
+	if length > int(l.mtu[e.Direction()]) {
 		return l.count(TooBig) // and nobody is told: it is an error itself
 	}
 	mtu, _ := packet.ReportedMTU(f.Data, p)
 	t.applyError(f, p, &quoted, e)
-	if e.Flags&identifies != 0 {
+	if e.Flags&store.Identifies != 0 {
 		t.quoteIdentified(f.Data, p, &quoted, e, mtu)
 	}
 	t.leave(f, p, e, l)

@@ -56,12 +56,6 @@ func (i *Identity) check(protocol uint8, six bool) error {
 	return errors.Join(append(errs, i.checkHeader(six))...)
 }
 
-// Flags of a flow that make its packets more than translated.
-const (
-	identifies = 1 << iota // the session has an identityState
-	hasIPv6                // some address of the session is one of IPv6
-)
-
 // identityState is what a session remembers in order to tell the provider who the
 // consumer is. Sequence numbers are those that the consumer uses, unless they
 // are the provider's own.
@@ -165,13 +159,13 @@ func (t *Table) beginIdentity(id store.SessionID, l *link, f *packet.Frame, p *p
 		c.at = p.Seq(f.Data) + 1
 	}
 	for _, slot := range t.sessions.At(id).Slots {
-		t.flows.At(slot).Flags |= identifies
+		t.flows.At(slot).Flags |= store.Identifies
 	}
 }
 
 // forgetIdentity is told of a session that ends.
 func (b *book) forgetIdentity(id store.SessionID) {
-	if b.flows.At(b.sessions.At(id).Slots[store.ToProvider]).Flags&identifies != 0 {
+	if b.flows.At(b.sessions.At(id).Slots[store.ToProvider]).Flags&store.Identifies != 0 {
 		*b.identities.at(id) = identityState{}
 	}
 }
@@ -192,7 +186,7 @@ func (t *Table) sendIdentified(f *packet.Frame, w *work, e *store.Flow, l *link)
 	switch {
 	case p.Kind == packet.UDP:
 		t.prefixDatagram(f, p, e, c)
-	case e.Direction == store.ToConsumer:
+	case e.Direction() == store.ToConsumer:
 		t.fromProvider(f, p, e, c, l)
 	case c.straddles(f, p):
 		return l.count(Straddling)
@@ -212,7 +206,7 @@ func (t *Table) sendIdentified(f *packet.Frame, w *work, e *store.Flow, l *link)
 // stopIdentifying makes the packets of a session ordinary.
 func (b *book) stopIdentifying(id store.SessionID) {
 	for _, slot := range b.sessions.At(id).Slots {
-		b.flows.At(slot).Flags &^= identifies
+		b.flows.At(slot).Flags &^= store.Identifies
 	}
 }
 

@@ -16,7 +16,7 @@ func (t *Table) quoteIdentified(data []byte, p, q *packet.Packet, e *store.Flow,
 		return
 	}
 	c := t.identities.at(e.Session)
-	if e.Direction == store.ToConsumer {
+	if e.Direction() == store.ToConsumer {
 		seq := binary.BigEndian.Uint32(data[q.L4+4:])
 		c.shrink(data, p, seq, mtu)
 		packet.SetQuotedSeq(data, p, q, c.forConsumer(seq))

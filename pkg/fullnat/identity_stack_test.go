@@ -235,6 +235,7 @@ func (w *world) run(connections int) {
 	stats := w.table.Stats().Links[0]
 	require.EqualValues(w.t, connections, stats.SessionsOpened)
 	require.Zero(w.t, stats.Verdicts[Straddling])
+	require.Zero(w.t, w.table.Stats().Unexpected, "a genuine segment was taken for a forged one")
 	w.t.Logf("%d connections, %d frames, %s of their time in %s, %d segments had no room for TOA",
 		connections, w.frames, w.now, time.Since(begin).Round(time.Millisecond), stats.WithoutTOA)
 }

@@ -8,7 +8,7 @@ import (
 // crosses says whether packets of a flow that arrive as p leave with the other
 // version of IP.
 func crosses(e *store.Flow, p *packet.Packet) bool {
-	return e.Flags&hasIPv6 != 0 && p.IPv6 != store.IsIPv6(e.Rewrite.Src)
+	return e.Flags&store.HasIPv6 != 0 && p.IPv6 != store.IsIPv6(e.Rewrite.Src)
 }
 
 // lengthOut is how long a packet of length bytes with p's header is when it
@@ -97,11 +97,11 @@ const ipv4Header = 20
 
 // mssOf is the MSS with which segments of a flow fit both interfaces.
 func (l *link) mssOf(p *packet.Packet, e *store.Flow) uint16 {
-	if e.Flags&hasIPv6 == 0 {
+	if e.Flags&store.HasIPv6 == 0 {
 		return l.mss
 	}
-	out := int(l.mtu[e.Direction]) - headersOf(store.IsIPv6(e.Rewrite.Src))
-	in := int(l.mtu[1-e.Direction]) - headersOf(p.IPv6)
+	out := int(l.mtu[e.Direction()]) - headersOf(store.IsIPv6(e.Rewrite.Src))
+	in := int(l.mtu[1-e.Direction()]) - headersOf(p.IPv6)
 	return uint16(max(0, min(out, in)))
 }
 
@@ -118,7 +118,7 @@ func headersOf(six bool) int {
 // get one.
 func (t *Table) apply(f *packet.Frame, p *packet.Packet, e *store.Flow, fit fitting, id uint32) {
 	r := &e.Rewrite
-	if e.Flags&hasIPv6 == 0 {
+	if e.Flags&store.HasIPv6 == 0 {
 		if p.Kind == packet.Fragment {
 			r.ApplyFragment(f.Data, p)
 		} else {
@@ -165,7 +165,7 @@ func (b *book) newRewrite(p *packet.Packet, src, dst uint32, srcPort, dstPort ui
 // which translateICMP knows that it can be.
 func (t *Table) applyError(f *packet.Frame, p, quoted *packet.Packet, e *store.Flow) {
 	switch {
-	case e.Flags&hasIPv6 == 0:
+	case e.Flags&store.HasIPv6 == 0:
 		e.Rewrite.ApplyError(f.Data, p, quoted)
 	case !crosses(e, p):
 		ends := t.addrs.Ends(&e.Rewrite)

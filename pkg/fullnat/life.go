@@ -37,7 +37,8 @@ func (b *book) enter(id store.SessionID, next store.State) {
 	s.State = next
 	for _, slot := range s.Slots {
 		e := b.flows.At(slot)
-		e.State, e.Last = next, b.clock.Now
+		e.SetState(next)
+		e.Last = b.clock.Now
 	}
 	b.wheel.Move(&b.sessions, id, b.deadline(s))
 }
@@ -48,7 +49,7 @@ func (b *book) remove(id store.SessionID) {
 	there := b.flows.At(s.Slots[store.ToProvider])
 	b.ended(b.links.at(s.Link), end{there.Rewrite.Dst, there.Rewrite.DstPort})
 	b.forgetIdentity(id)
-	if there.Flags&hasIPv6 != 0 {
+	if there.Flags&store.HasIPv6 != 0 {
 		b.addrs.Release(there.Key.Src(), there.Key.Dst(), there.Rewrite.Src, there.Rewrite.Dst)
 	}
 	b.ports.GiveBack(s.Pool, b.flows.At(s.Slots[store.ToProvider]).Rewrite.SrcPort, b.clock.Now-b.idle(s), b.clock.Now)
@@ -65,7 +66,7 @@ func (b *book) remove(id store.SessionID) {
 }
 
 func (b *book) moved(e *store.Flow, to store.Slot) {
-	b.sessions.At(e.Session).Slots[e.Direction] = to
+	b.sessions.At(e.Session).Slots[e.Direction()] = to
 }
 
 // enterHalfOpen notes a session that becomes half-open. There must be room.

@@ -11,6 +11,7 @@ func (s *Stats) Add(other *Stats) {
 	s.Fragments.Datagrams += other.Fragments.Datagrams
 	s.Fragments.Held += other.Fragments.Held
 	s.Fragments.HeldBytes += other.Fragments.HeldBytes
+	s.Unexpected += other.Unexpected
 	s.Unsent += other.Unsent
 	s.Answers.Resets += other.Answers.Resets
 	s.Answers.ICMP += other.Answers.ICMP

@@ -210,8 +210,8 @@ func (b *book) start(f *packet.Frame, l *link, w *work, source natPort, target e
 		b.newRewrite(&reply, p.Dst, p.Src, p.DstPort, p.SrcPort),
 		l.hopToConsumer(b.addrs.Addr(p.Src)))
 	if store.IsIPv6(p.Src) || store.IsIPv6(target.addr) {
-		there.Flags |= hasIPv6
-		back.Flags |= hasIPv6
+		there.Flags |= store.HasIPv6
+		back.Flags |= store.HasIPv6
 		for _, n := range [...]uint32{p.Src, p.Dst, source.addr, target.addr} {
 			b.addrs.Hold(n)
 		}
@@ -219,7 +219,8 @@ func (b *book) start(f *packet.Frame, l *link, w *work, source natPort, target e
 	b.wheel.Link(&b.sessions, id, b.deadline(s))
 	if s.State == store.SynSent {
 		b.enterHalfOpen(id)
-		there.Next = p.Seq(f.Data) + p.SegmentLength()
+		there.Begin(p.Seq(f.Data)+p.SegmentLength(), uint32(p.Window(f.Data)))
+		s.Scales = s.Scales.With(store.ToProvider, scaleOffer(f, p))
 	}
 	l.sessions++
 	l.stats.SessionsOpened++
@@ -232,7 +233,9 @@ func (b *book) addFlow(
 	s := b.sessions.At(id)
 	e, slot := b.flows.Insert(k)
 	s.Slots[d] = slot
-	e.Rewrite, e.Hop, e.Session, e.Direction, e.State = r, b.hops.Acquire(h), id, d, s.State
+	e.Rewrite, e.Hop, e.Session = r, b.hops.Acquire(h), id
+	e.SetDirection(d)
+	e.SetState(s.State)
 	e.Last = b.clock.Now
 	return e
 }

@@ -219,7 +219,7 @@ func (t *Table) sendHeader(e *store.Flow, c *identityState) {
 func (t *Table) prefixDatagram(f *packet.Frame, p *packet.Packet, e *store.Flow, c *identityState) {
 	header := c.header[:c.length]
 	c.progress = noHeader
-	if e.Direction != store.ToProvider {
+	if e.Direction() != store.ToProvider {
 		return
 	}
 	fits := lengthOut(e, p, p.Length())+len(header) <= t.mtuOf(e) && p.Length()+len(header) <= maxPacket

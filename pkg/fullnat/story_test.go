@@ -17,12 +17,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/plinksim/plinksim/internal/golden"
+	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
 // natItem is a comment of a story that says which item of a checklist of NAT
 // behaviour follows.
 var natItem = regexp.MustCompile(`(?m)^# (nat [0-9].*)$`)
+
+// tellsNumbers finds packets that arrive with a sequence number.
+var tellsNumbers = regexp.MustCompile(`(?m)^\w+ < .*seq=`)
 
 // TestStories plays testdata/stories. A line of a story is a comment, or one
 // of
@@ -43,6 +47,9 @@ var natItem = regexp.MustCompile(`(?m)^# (nat [0-9].*)$`)
 //	LINK PROTOCOL STATE …               after "sessions": who is there
 //	N datagrams, …                      after "held": fragments
 //	VERDICT=N …                         after "count NAME": the link's counters
+//
+// Where no sequence number is told, segments have those that their senders would
+// give them.
 //
 // TTLs are 64 when packets arrive and 63 when they leave, unless they are
 // written down. Every packet that leaves is checked byte by byte.
@@ -73,6 +80,8 @@ type story struct {
 	links []Link
 	ports int
 	out   strings.Builder
+
+	numbers bool // the story tells sequence numbers
 }
 
 func newStory(t *testing.T) *story {
@@ -90,6 +99,7 @@ type lowest struct{}
 func (lowest) Uint64() uint64 { return 1<<32 | 1 }
 
 func (s *story) play(text string) string {
+	s.numbers = s.numbers || tellsNumbers.MatchString(text)
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
 		words := strings.Fields(line)
@@ -259,6 +269,7 @@ func (s *story) eni(name string) packet.ENI {
 func macOf(name string) packet.MAC { return packet.MAC(append([]byte(name), 0, 0, 0, 0, 0, 0)) }
 
 func (s *story) arrive(eni string, m message) {
+	numbered := s.number(eni, &m)
 	frames := []packet.Frame{m.frame(s.enis[eni])}
 	before := string(frames[0].Data)
 	var verdicts [1]Verdict
@@ -277,8 +288,39 @@ func (s *story) arrive(eni string, m message) {
 	if left.ttl == 63 {
 		left.ttl = 64
 	}
+	if numbered {
+		left.seq, left.ack = 0, 0
+	}
 	s.tell("%s > %s", name, left)
 	s.assemble(frames[0], left)
+}
+
+// number gives a segment of a session the numbers that its sender is at, in
+// stories that tell of none, and says whether it did.
+func (s *story) number(eni string, m *message) bool {
+	if s.numbers || m.protocol != "tcp" {
+		return false
+	}
+	src, _ := s.table.addrs.Acquire(m.src.Addr())
+	dst, _ := s.table.addrs.Acquire(m.dst.Addr())
+	defer s.table.addrs.Release(src, dst)
+	k := store.NewKey(s.enis[eni], packet.ProtocolTCP, src, dst, m.src.Port(), m.dst.Port())
+	e := s.table.flows.Find(k, s.table.flows.Home(k))
+	if e == nil || !s.table.links.at(s.table.hops.All[e.Hop].Link).live {
+		return false
+	}
+	session := s.table.sessions.At(e.Session)
+	other := s.table.flows.At(session.Slots[1-e.Direction()])
+	switch m.seq = e.Next; {
+	case strings.Contains(m.flags, "S"):
+		m.seq = 0
+	case session.Ends&store.Fin(e.Direction()) != 0 && (m.len > 0 || strings.Contains(m.flags, "F")):
+		m.seq -= 1 + uint32(m.len) // again
+	}
+	if strings.ContainsAny(m.flags, "A") {
+		m.ack = other.Next
+	}
+	return true
 }
 
 // pending tells what the table itself sends, and packets that had to wait.

@@ -98,6 +98,7 @@ type book struct {
 	half       store.HalfOpens
 	wraps      store.Wraps
 	identities identityStates
+	unexpected uint64 // TCP segments that no session believed
 }
 
 // New makes an empty table, which drops everything until it is configured.
@@ -180,15 +181,16 @@ func (timers Timers) ticks(usual Timers) (perState [store.NumStates]store.Tick, 
 // Stats is a copy of the counters. Links are in the order of the Config.
 func (t *Table) Stats() Stats {
 	s := Stats{
-		Verdicts:  t.verdicts,
-		Sessions:  t.sessions.Used - t.links.orphans,
-		HalfOpen:  t.half.Table.Len,
-		Fragments: t.fragments.stats(),
-		Unsent:    t.pending.refused,
-		Answers:   t.answers.sent,
-		Rekeys:    t.flows.Rekeys,
-		Bytes:     t.bytes(),
-		Links:     make([]LinkStats, 0, len(t.links.order)),
+		Verdicts:   t.verdicts,
+		Sessions:   t.sessions.Used - t.links.orphans,
+		HalfOpen:   t.half.Table.Len,
+		Fragments:  t.fragments.stats(),
+		Unexpected: t.unexpected,
+		Unsent:     t.pending.refused,
+		Answers:    t.answers.sent,
+		Rekeys:     t.flows.Rekeys,
+		Bytes:      t.bytes(),
+		Links:      make([]LinkStats, 0, len(t.links.order)),
 	}
 	s.Verdicts[Held] = uint64(s.Fragments.Held) // the others had a verdict since
 	for _, l := range t.links.order {
@@ -209,6 +211,8 @@ func (b *book) describe(s *store.Session) Session {
 	there, back := b.flows.At(s.Slots[store.ToProvider]), b.flows.At(s.Slots[store.ToConsumer])
 	src, dst := b.ends(there.Key)
 	idle := b.idle(s)
+	packetsThere, bytesThere := b.wraps.Of(there)
+	packetsBack, bytesBack := b.wraps.Of(back)
 	return Session{
 		Link:              b.links.at(s.Link).Name,
 		Protocol:          there.Key.Protocol(),
@@ -217,10 +221,10 @@ func (b *book) describe(s *store.Session) Session {
 		Endpoint:          dst,
 		Local:             b.addrs.WithPort(there.Rewrite.Src, there.Rewrite.SrcPort),
 		Target:            b.addrs.WithPort(there.Rewrite.Dst, there.Rewrite.DstPort),
-		PacketsToProvider: b.wraps.Packets(there),
-		BytesToProvider:   there.Bytes,
-		PacketsToConsumer: b.wraps.Packets(back),
-		BytesToConsumer:   back.Bytes,
+		PacketsToProvider: packetsThere,
+		BytesToProvider:   bytesThere,
+		PacketsToConsumer: packetsBack,
+		BytesToConsumer:   bytesBack,
 		Idle:              store.DurationOf(idle),
 		Expires:           store.DurationOf(b.timeout(s) - idle),
 	}

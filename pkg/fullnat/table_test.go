@@ -46,7 +46,7 @@ func newLabWith(t testing.TB, opts Options) *lab {
 	// All consumers are behind one router: what differs is the session.
 	l.config.ENIs[0].NextHop = l.config.ENIs[1].NextHop
 	require.NoError(t, table.Configure(l.config, 0))
-	m, err := parseMessage("tcp 10.0.1.10:40000 > 10.0.1.200:80 S df")
+	m, err := parseMessage("tcp 10.0.1.10:40000 > 10.0.1.200:80 S ack=1 df")
 	require.NoError(t, err)
 	l.frame = m.frame(1)
 	l.pristine = append([]byte(nil), l.frame.Data...)
@@ -60,6 +60,9 @@ func (l *lab) send(n int, flags byte, now time.Duration) (Verdict, uint16) {
 	binary.BigEndian.PutUint32(l.frame.Data[26:], 0x0b000000+uint32(n>>15))
 	binary.BigEndian.PutUint16(l.frame.Data[34:], uint16(10000+n&0x7fff))
 	l.frame.Data[47] = flags
+	if flags != packet.FlagSYN {
+		l.frame.Data[41] = 1 // the sequence number behind it
+	}
 	frames := [1]packet.Frame{l.frame}
 	var verdicts [1]Verdict
 	l.table.Forward(frames[:], verdicts[:], now)
@@ -79,7 +82,7 @@ func (l *lab) open(t testing.TB, n int, now time.Duration) (natPort uint16) {
 // answer lets the provider answer what left from a NAT port.
 func (l *lab) answer(natPort uint16, flags string, now time.Duration) Verdict {
 	m := message{
-		protocol: "tcp", ttl: 64, flags: flags, src: l.target,
+		protocol: "tcp", ttl: 64, flags: flags, src: l.target, ack: 1,
 		dst: netip.AddrPortFrom(netip.MustParseAddr("10.0.9.11"), natPort),
 	}
 	frames := []packet.Frame{m.frame(2)}

@@ -1,9 +1,11 @@
 package fullnat
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,16 +31,39 @@ type twin struct {
 }
 
 type twinSession struct {
-	protocol          string
-	consumer          netip.AddrPort
-	port              uint16
-	state             string
-	since             time.Duration
-	finThere, finBack bool
-	half              int // when it became half-open; 0: it is not
-	// TCP: what either end sends next, and what acknowledges the last SYN
-	// within the established session.
-	nextThere, nextBack, again uint32
+	protocol string
+	consumer netip.AddrPort
+	port     uint16
+	state    string
+	since    time.Duration
+	half     int               // when it became half-open; 0: it is not
+	reset    bool              // by a RST
+	refused  bool              // by one that answered the SYN
+	ends     map[bool]*twinEnd // TCP: the consumer's, and the provider's
+
+	// first is what acknowledges the first of several SYNs, answered what the
+	// first answer began with, and again what acknowledges the last SYN within
+	// the session.
+	first, answered, again uint32
+	againScale             int8
+}
+
+// twinEnd is what is known of what one end of a TCP session has sent.
+type twinEnd struct {
+	next, ack uint32 // behind the last byte; the highest number acknowledged
+	offered   int64  // the largest window
+	scale     int8   // of its SYN, plus one; 0 for none
+	shift     int8   // of its windows
+	fin       bool
+}
+
+// limit is the power of two above the largest window.
+func (e *twinEnd) limit() int64 {
+	for n := int64(1); ; n *= 2 {
+		if n > e.offered {
+			return n
+		}
+	}
 }
 
 const (
@@ -106,7 +131,7 @@ func (w *twin) toProvider(m message, now time.Duration) string {
 	w.expire(now)
 	for _, s := range w.sessions {
 		if s.protocol == m.protocol && s.consumer == m.src {
-			if m.flags == "S" && (s.state == "closing" || s.state == "closed") {
+			if m.flags == "S" && s.isOver() {
 				w.drop(s)
 				break
 			}
@@ -133,7 +158,7 @@ func (w *twin) toProvider(m message, now time.Duration) string {
 	s := &twinSession{protocol: m.protocol, consumer: m.src, state: "open", since: now}
 	if m.protocol == "tcp" {
 		s.state = "syn-sent"
-		s.nextThere = m.seq + 1
+		s.ends = map[bool]*twinEnd{true: {next: m.seq + 1, offered: m.window(), scale: m.scale}, false: {}}
 		w.clock++
 		s.half = w.clock
 	}
@@ -202,90 +227,199 @@ func (w *twin) leaves(eni string, m message, src, dst netip.AddrPort) string {
 	return fmt.Sprintf("%s > %s %s > %s", eni, m.protocol, src, dst)
 }
 
+// window is the window field.
+func (m message) window() int64 { return int64(max(cmp.Or(m.win, 65535), 0) | 0xff) }
+
+// isOver says whether a SYN of the consumer may open the next session.
+func (s *twinSession) isOver() bool {
+	if s.state != "closed" {
+		return false
+	}
+	there, back := s.ends[true], s.ends[false]
+	return s.reset || int32(there.ack-back.next) >= 0 && int32(back.ack-there.next) >= 0
+}
+
+// observe lets a session see a packet that passes.
 func (w *twin) observe(s *twinSession, m message, now time.Duration, there bool) {
 	before := s.state
-	own := &s.nextBack
-	if there {
-		own = &s.nextThere
+	if s.protocol == "udp" || w.believes(s, m, there) {
+		s.since = now
 	}
-	if m.flags == "R" || m.flags == "RA" {
-		refusal := m.flags == "RA" && !there && s.again != 0 && m.ack == s.again
-		if before == "established" && m.seq != *own && !refusal {
-			return
-		}
-		s.state, s.half = "closed", 0
-		if before != "closed" {
-			s.since = now
-		}
-		return
-	}
-	s.state = w.after(s, m, there)
-	s.number(m, before, there, own)
-	if s.state != "syn-sent" && s.state != "syn-received" {
+	half := s.state == "syn-sent" || s.state == "syn-received"
+	switch {
+	case !half:
 		s.half = 0
-	} else if s.half == 0 {
+	case before == "established" || before == "closing" || before == "closed":
 		w.clock++
 		s.half = w.clock
 	}
-	again := s.finThere && s.finBack && (m.flags == "FA" || m.len > 0)
-	if s.state != "closed" || before != "closed" || again {
-		s.since = now
-	}
 }
 
-// after is the state after a segment that is no RST.
-func (w *twin) after(s *twinSession, m message, there bool) string {
-	if m.flags == "FA" {
-		s.finThere = s.finThere || there
-		s.finBack = s.finBack || !there
-	}
-	syn := m.flags == "S" || m.flags == "SA"
+// believes says whether a segment refreshes a session, and does to it what it
+// has to.
+func (w *twin) believes(s *twinSession, m message, there bool) bool {
+	own, other := s.ends[there], s.ends[!there]
+	end := m.seq + uint32(m.len)
+	acks := strings.Contains(m.flags, "A")
 	switch {
-	case s.state == "open":
-		return "open"
-	case syn && !there && s.state == "syn-sent":
-		return map[string]string{"S": "established", "SA": "syn-received"}[m.flags]
-	case m.flags == "SA" && !there && s.restarts(m) && w.halfOpens() < w.halfOpen:
-		return "syn-received"
-	case syn && !there:
-		return s.state
-	case m.flags != "FA" && !syn && there && s.state == "syn-received":
-		return "established"
-	case s.finThere && s.finBack:
-		return "closed"
-	case s.state == "closed" && m.len == 0:
-		return "closed"
-	case s.finThere || s.finBack:
-		return "closing"
-	case s.state == "closed":
-		return "established"
-	}
-	return s.state
-}
-
-func (s *twinSession) restarts(m message) bool {
-	return s.state == "established" && s.again != 0 && m.ack == s.again
-}
-
-// number notes the sequence numbers of m. Those of the twin's packets grow.
-func (s *twinSession) number(m message, before string, there bool, own *uint32) {
-	half := before == "syn-sent" || before == "syn-received"
-	switch {
-	case m.protocol == "udp":
-	case m.flags == "S" || m.flags == "SA":
-		switch {
-		case half:
-			*own = m.seq + 1
-		case before == "established" && there && m.flags == "S":
-			s.again = m.seq + 1
-		case s.half == 0 && s.state == "syn-received":
-			s.nextThere, s.nextBack, s.again = m.ack, m.seq+1, 0
+	case strings.Contains(m.flags, "R"):
+		return s.resets(m, there)
+	case m.flags == "S" && there:
+		return s.tries(m)
+	case m.flags == "S":
+		return false
+	case m.flags == "SA" && !there:
+		return w.accepts(s, m)
+	case m.flags == "SA" || s.state == "syn-sent":
+		if s.state != "syn-received" {
+			return false
 		}
-	case m.flags == "FA":
-		*own = max(*own, m.seq+1)
-	default:
-		*own = max(*own, m.seq+uint32(m.len))
+		end++
 	}
+	if s.refused {
+		return false
+	}
+	fin := strings.Contains(m.flags, "F")
+	if fin {
+		end++
+	}
+	ack := m.ack
+	if !acks {
+		ack = own.ack
+	}
+	if s.state == "syn-received" && there {
+		first, last := m.ack-s.answered-1 <= 1460, other.next-m.ack <= 1460
+		if !acks || !first && !last || !accepts(own, other, end, own.ack) {
+			return false
+		}
+		if !last {
+			other.next = m.ack
+		}
+		own.ack = m.ack
+	} else if fin && s.state != "syn-received" && int32(end-own.next) < 0 {
+		return false
+	} else if near(end, own.next, other.limit()) && near(ack, own.ack, own.limit()) && s.state == "established" && !fin {
+		// An ordinary segment needs no look at the other end.
+	} else if !accepts(own, other, end, ack) {
+		return false
+	}
+	ahead := int32(end-own.next) > 0
+	switch {
+	case fin:
+		own.fin = true
+	case ahead:
+		own.fin = false
+	}
+	if ahead {
+		own.next = end
+	}
+	if int32(ack-own.ack) > 0 {
+		own.ack = ack
+	}
+	own.offered = max(own.offered, min(m.window()<<own.shift, 1<<30-1))
+	s.reset = s.reset && m.len == 0
+	if s.state == "syn-received" && !there {
+		return true
+	}
+	before := s.state
+	switch both := own.fin && other.fin; {
+	case s.reset || both:
+		s.state = "closed"
+	case own.fin || other.fin:
+		s.state = "closing"
+	default:
+		s.state = "established"
+	}
+	return s.state != "closed" || before != "closed" || own.fin && other.fin && !s.reset && (fin || m.len > 0)
+}
+
+// accepts says whether numbers are in the windows.
+func accepts(own, other *twinEnd, end, ack uint32) bool {
+	return int32(end-other.ack-uint32(other.limit())) <= 1 && int32(end-own.next+uint32(other.limit())) >= 0 &&
+		(near(ack, own.ack, own.limit()) || int32(ack-own.ack) > 0 && int32(ack-other.next) <= 0)
+}
+
+// near says whether a number is at most limit from another.
+func near(n, from uint32, limit int64) bool {
+	d := int64(int32(n - from))
+	return -limit <= d && d < limit
+}
+
+// resets looks at a RST.
+func (s *twinSession) resets(m message, there bool) bool {
+	own, other := s.ends[there], s.ends[!there]
+	believed := m.seq == own.next || m.seq == other.ack || own.fin && m.seq+1 == own.next
+	if s.state == "syn-sent" {
+		believed = m.seq == cmp.Or(s.first, own.next)
+		if !there {
+			believed = m.flags == "RA" && s.answeredBy(m)
+		}
+	} else if s.state != "syn-received" && !there && m.flags == "RA" && s.again != 0 && m.ack == s.again {
+		believed = true
+	}
+	if !believed {
+		return false
+	}
+	s.reset, s.refused = true, s.refused || s.state == "syn-sent"
+	if s.state == "closed" {
+		return false
+	}
+	s.state = "closed"
+	return true
+}
+
+// tries looks at a SYN of the consumer within a session.
+func (s *twinSession) tries(m message) bool {
+	own := s.ends[true]
+	switch s.state {
+	case "syn-sent":
+		if m.seq+1 != own.next && s.first == 0 {
+			s.first = own.next
+		}
+		own.next, own.offered, own.scale = m.seq+1, max(own.offered, m.window()), max(own.scale, m.scale)
+		return true
+	case "syn-received":
+		return m.seq+1 == own.next
+	}
+	s.again, s.againScale = m.seq+1, m.scale
+	return false
+}
+
+// answeredBy says whether m acknowledges the SYN that opened the session.
+func (s *twinSession) answeredBy(m message) bool {
+	return s.state == "syn-sent" && s.first != 0 && m.ack == s.first || s.ends[true].next-m.ack <= 1460
+}
+
+// accepts looks at a SYN-ACK of the provider.
+func (w *twin) accepts(s *twinSession, m message) bool {
+	there, back := s.ends[true], s.ends[false]
+	switch {
+	case s.state == "syn-sent" && s.answeredBy(m):
+		if there.next-m.ack > 1460 {
+			there.next = m.ack
+		}
+	case s.state == "syn-received" && s.answeredBy(m):
+		back.next = m.seq + 1
+		return true
+	case s.state != "syn-sent" && s.state != "syn-received" && s.again != 0 && m.ack == s.again && w.halfOpens() < w.halfOpen:
+		*there = twinEnd{next: m.ack, offered: 65535, scale: s.againScale}
+		s.reset = false
+	default:
+		return false
+	}
+	s.answers(m)
+	return true
+}
+
+// answers notes the provider's SYN.
+func (s *twinSession) answers(m message) {
+	there, back := s.ends[true], s.ends[false]
+	*back = twinEnd{next: m.seq + 1, ack: there.next, offered: m.window(), scale: m.scale}
+	there.ack, s.answered = m.seq, m.seq
+	if there.scale > 0 && back.scale > 0 {
+		there.shift, back.shift = there.scale-1, back.scale-1
+	}
+	s.state, s.again, s.first = "syn-received", 0, 0
 }
 
 // FuzzTable plays the same packets to a Table and to its twin. Each byte is a
@@ -330,6 +464,8 @@ type twinStory struct {
 	twinVariant
 	twin *twin
 	used []uint16 // the NAT ports that were seen last
+
+	forge int // counts packets
 }
 
 // twinVariant is what the twin need not know.
@@ -412,9 +548,19 @@ func (s *twinStory) reconnect() {
 	}
 }
 
+// twinSegments are what ends send, and what is forged: numbers are those that
+// the sender is at, plus what is here.
 var twinSegments = []message{
-	{flags: "S"}, {flags: "SA"}, {flags: "A"}, {flags: "A", len: 3}, {flags: "FA"},
-	{flags: "R"}, {flags: "R", seq: 5}, {flags: "RA", ack: 1},
+	{flags: "S", scale: 3}, {flags: "SA", scale: 8}, {flags: "A"}, {flags: "A", len: 3}, {flags: "FA"},
+	{flags: "R"}, {flags: "R", seq: 5}, {flags: "RA"},
+}
+
+// twinForgeries come now and then in the place of those.
+var twinForgeries = []message{
+	{flags: "FA", seq: 1 << 27}, {flags: "A", len: 3, seq: 1 << 25}, {flags: "A", len: 100, seq: 60000},
+	{flags: "A", ack: 1 << 29}, {flags: "FA", seq: 1000}, {flags: "A", len: 3, seq: 1<<32 - 4}, {flags: "FA", seq: 1<<32 - 1},
+	{flags: "S", seq: 1 << 30}, {flags: "SA", ack: 77}, {flags: "A", win: 7}, {flags: "", len: 5}, {flags: "R", seq: 1<<32 - 1},
+	{flags: "A", ack: 1<<32 - 1}, {flags: "PA", len: 900, ack: 1<<32 - 1}, {flags: "SA", seq: 9999, scale: 2},
 }
 
 func (s *twinStory) message(n int) (m message, rest int) {
@@ -422,6 +568,10 @@ func (s *twinStory) message(n int) (m message, rest int) {
 	m = message{protocol: "udp", len: 3}
 	if kind := n % kinds; kind < len(twinSegments) {
 		m = twinSegments[kind]
+		m.protocol = "tcp"
+	}
+	if s.forge++; m.protocol == "tcp" && s.forge%5 == 0 {
+		m = twinForgeries[s.forge/5%len(twinForgeries)]
 		m.protocol = "tcp"
 	}
 	m.ttl, m.df = 64, s.plain
@@ -439,8 +589,8 @@ func (s *twinStory) consumerSends(n int) {
 	}
 	m.dst = s.endpoint
 	for _, session := range s.twin.sessions {
-		if session.protocol == m.protocol && session.consumer == m.src {
-			m.follow(session.nextThere)
+		if session.protocol == m.protocol && session.consumer == m.src && m.protocol == "tcp" {
+			m.follow(session, true)
 		}
 	}
 	s.compare(1, m, s.twin.toProvider(m, s.now))
@@ -451,26 +601,29 @@ func (s *twinStory) providerSends(n int) {
 	m.src = s.target
 	m.dst = netip.AddrPortFrom(s.local, s.used[who%len(s.used)])
 	for _, session := range s.twin.sessions {
-		if session.protocol == m.protocol && session.port == m.dst.Port() {
-			m.follow(session.nextBack)
-			m.ack *= session.again
-			if m.flags == "SA" {
-				m.ack = session.again
-			}
+		if session.protocol == m.protocol && session.port == m.dst.Port() && m.protocol == "tcp" {
+			m.follow(session, false)
 		}
 	}
 	s.compare(2, m, s.twin.toConsumer(m, s.now))
 }
 
-// follow gives m the number that its sender is at, or one that is as far off
-// as it says. SYNs begin somewhere else.
-func (m *message) follow(next uint32) {
-	if m.protocol != "tcp" {
-		return
-	}
-	m.seq += next
-	if m.flags == "S" || m.flags == "SA" {
+// follow gives m the numbers that its sender is at, or some that are as far off
+// as it says. SYNs within a session begin somewhere else.
+func (m *message) follow(s *twinSession, there bool) {
+	own, other := s.ends[there], s.ends[!there]
+	m.seq += own.next
+	m.ack += other.next
+	switch {
+	case m.flags == "S" && s.state != "syn-sent":
 		m.seq += 1000
+	case m.flags == "S":
+		m.seq--
+	case (m.flags == "SA" || m.flags == "RA") && !there && s.again != 0:
+		m.ack = m.ack - other.next + s.again
+		m.seq += 5000
+	case own.fin && (m.flags == "FA" || m.len > 0):
+		m.seq -= uint32(m.len) + 1 // again
 	}
 }
 
@@ -501,8 +654,20 @@ func (s *twinStory) compare(eni packet.ENI, m message, want string) {
 		}
 	}
 	require.Equal(s.t, want, got, "%s at %s", m, s.now)
-	require.Len(s.t, s.table.Sessions(nil, s.now), len(s.twin.sessions))
+	s.compareSessions(m)
 	requireNumbers(s.t, s.table)
+}
+
+// compareSessions holds the state of each session against the twin's.
+func (s *twinStory) compareSessions(m message) {
+	got, want := map[string]string{}, map[string]string{}
+	for _, session := range s.table.Sessions(nil, s.now) {
+		got[fmt.Sprint(session.Protocol, session.Consumer)] = fmt.Sprint(session.State, " ", session.Expires)
+	}
+	for _, session := range s.twin.sessions {
+		want[fmt.Sprint(protocolNumbers[session.protocol], session.consumer)] = fmt.Sprint(session.state, " ", session.since+session.timeout()-s.now)
+	}
+	require.Equal(s.t, want, got, "%s at %s", m, s.now)
 }
 
 func (s *twinStory) remember(port uint16) {

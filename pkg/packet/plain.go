@@ -50,14 +50,22 @@ func ReadPlain(data []byte) (addrs uint64, ports uint32, ok bool) {
 	return addrs, binary.BigEndian.Uint32(h[plainL4+l4Ports:]), addrs < firstGroup<<32 && uint32(addrs) < firstGroup
 }
 
-// PlainLength is how many bytes the IP packet of a plain segment has, and end
-// the sequence number behind it.
-func PlainLength(data []byte) (length, end uint32) {
+// PlainNumbers are how many bytes the IP packet of a plain segment has, and the
+// sequence number behind it above the one that it acknowledges.
+func PlainNumbers(data []byte) (length uint32, numbers uint64) {
 	h := (*plain)(data)
 	length = uint32(binary.BigEndian.Uint16(h[L3+ipv4Length:]))
 	headers := ipv4HeaderLen + uint32(h[plainL4+tcpOffset]>>4)*4
-	return length, binary.BigEndian.Uint32(h[plainL4+tcpSeq:]) + length - headers
+	return length, binary.BigEndian.Uint64(h[plainL4+tcpSeq:]) + uint64(length-headers)<<32
 }
+
+// PlainWindow is the window field of a plain segment.
+func PlainWindow(data []byte) uint16 {
+	return binary.BigEndian.Uint16((*plain)(data)[plainL4+tcpWindow:])
+}
+
+// PlainOffer is the upper half of the window field of a plain segment.
+func PlainOffer(data []byte) uint8 { return (*plain)(data)[plainL4+tcpWindow] }
 
 // ApplyPlain is Apply for a frame without Offload of which ReadPlain says that
 // it is plain.

@@ -31,9 +31,11 @@ func requirePlain(t *testing.T, data []byte) (isPlain bool) {
 	require.True(t, ok, "%+v is plain", p)
 	require.Equal(t, uint64(p.Src)<<32|uint64(p.Dst), addrs)
 	require.Equal(t, uint32(p.SrcPort)<<16|uint32(p.DstPort), ports)
-	length, end := packet.PlainLength(data)
+	length, numbers := packet.PlainNumbers(data)
 	require.EqualValues(t, p.Length(), length)
-	require.Equal(t, p.Seq(data)+p.SegmentLength(), end)
+	require.Equal(t, p.Seq(data)+p.SegmentLength(), uint32(numbers>>32))
+	require.Equal(t, p.Ack(data), uint32(numbers))
+	require.Equal(t, p.Window(data), packet.PlainWindow(data))
 
 	r := packet.NewRewrite(&p, 0x0a00090b, p.Dst+1, 1024, p.DstPort^0xffff)
 	got, whole := append([]byte(nil), data...), packet.Frame{Data: append([]byte(nil), data...)}

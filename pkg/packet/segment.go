@@ -70,6 +70,7 @@ const (
 	OptionEnd           = 0
 	OptionNop           = 1
 	OptionMSS           = 2
+	OptionWindowScale   = 3
 	OptionSACK          = 5
 	OptionTimestamps    = 8
 	OptionMD5           = 19
@@ -113,4 +114,14 @@ func (p *Packet) MSS(data []byte) (mss uint16, o Option, ok bool) {
 		return 0, o, false
 	}
 	return binary.BigEndian.Uint16(data[int(p.L4)+o.At+2:]), o, true
+}
+
+// WindowScale is the window scale of the SYN p in data. More than 14 is taken
+// for 14 (RFC 7323, 2.3).
+func (p *Packet) WindowScale(data []byte) (scale uint8, ok bool) {
+	o, ok := p.FindOption(data, OptionWindowScale)
+	if !ok || o.Length != 3 {
+		return 0, false
+	}
+	return min(data[int(p.L4)+o.At+2], 14), true
 }

@@ -44,38 +44,6 @@ func (k Key) DstPort() uint16 { return uint16(k.Rest >> 32) }
 // Dst is the number of the destination address.
 func (k Key) Dst() uint32 { return uint32(k.addrs) }
 
-// Flow is one direction of a session: all that an established packet needs,
-// in one cache line.
-type Flow struct {
-	Key       Key
-	Rewrite   packet.Rewrite
-	Hop       HopID
-	Session   SessionID
-	Last      Tick // of the last packet that refreshed the session
-	Direction Direction
-	State     State // the session's
-	Flags     uint8
-	_         [1]byte
-	Next      uint32 // TCP: the sequence number behind the last byte that came
-	Packets   uint32 // what is beyond is in Wraps
-	Bytes     uint64
-}
-
-var _ [64]byte = [unsafe.Sizeof(Flow{})]byte{}
-
-// maxWindow is how far a segment can be ahead of its predecessors: the largest
-// window (RFC 7323, 2.3).
-const maxWindow = 1 << 30
-
-// Follow notes how far the sender has come with a segment that ends before
-// the sequence number end. What is older, and what no window reaches, is not
-// progress.
-func (e *Flow) Follow(end uint32) {
-	if ahead := end - e.Next; ahead-1 < maxWindow {
-		e.Next = end
-	}
-}
-
 // Arena is an array of flows that finds them by key: open addressing, linear
 // probing. What is removed leaves no trace, as those behind it move up.
 type Arena struct {

@@ -15,9 +15,51 @@ type Session struct {
 	Link       LinkID
 	Pool       PoolID
 	State      State
-	Fins       uint8 // bit n: a FIN went in direction n
-	_          [2]byte
-	Extra      uint32 // half-open: its number there; established: see Table.challenge
+	Ends       Ends
+	Scales     Scales // that the SYNs offered
+	Again      Scales // and what the consumer's offers that came within the session
+	// Extra is a half-open session's number there. Afterwards it is what
+	// acknowledges the SYN that came last within the session.
+	Extra uint32
+}
+
+// Ends is how a TCP session ends.
+type Ends uint8
+
+const (
+	// FinThere and FinBack: a FIN went in that direction.
+	FinThere Ends = 1 << ToProvider
+	FinBack  Ends = 1 << ToConsumer
+	// BothFins is both of them.
+	BothFins = FinThere | FinBack
+	// Reset: a RST went in one of them.
+	Reset Ends = 1 << 2
+	// Refused: it did before anybody had answered the SYN.
+	Refused Ends = 1 << 3
+)
+
+// Fin is the FIN of a direction.
+func Fin(d Direction) Ends { return 1 << d }
+
+// Scales are the window scales that both SYNs offer, four bits each: 0 where
+// there is none, else one more than the scale.
+type Scales uint8
+
+// With is s with what the SYN in direction d offers.
+func (s Scales) With(d Direction, offer uint8) Scales {
+	return s&^(15<<(4*d)) | Scales(offer&15)<<(4*d)
+}
+
+// Of is what the SYN in direction d offers.
+func (s Scales) Of(d Direction) uint8 { return uint8(s>>(4*d)) & 15 }
+
+// Agreed are the scales in use: without both offers there are none (RFC 7323,
+// 1.3).
+func (s Scales) Agreed() (there, back uint8) {
+	if there, back = s.Of(ToProvider), s.Of(ToConsumer); there == 0 || back == 0 {
+		return 0, 0
+	}
+	return there - 1, back - 1
 }
 
 var _ [32]byte = [unsafe.Sizeof(Session{})]byte{}

@@ -1,23 +1,37 @@
 package store
 
-// Wraps is how often the packet counters of flows have wrapped, for the few that
-// did: it lets every flow have one of 32 bits.
-type Wraps map[wrapKey]uint32
+// Count is how many packets and bytes went over a flow, the packets in the high
+// bits. Where those wrap, both go to Wraps: until then the bytes have room, as
+// none has more than 2^17.
+type Count uint64
+
+const (
+	bytesBits = 42
+	onePacket = 1 << bytesBits
+	allBytes  = onePacket - 1
+	// mostPackets is how many packets a Count holds.
+	mostPackets = 1 << (64 - bytesBits)
+)
+
+// Wraps is what does not fit the counts of flows, for the few that have so much.
+type Wraps map[wrapKey]wrapped
 
 type wrapKey struct {
 	session   SessionID
 	direction Direction
 }
 
+type wrapped struct{ packets, bytes uint64 }
+
 // Count counts a packet of a flow.
-func (w *Wraps) Count(e *Flow, bytes uint64) {
-	e.Bytes += bytes
-	if e.Packets++; e.Packets == 0 {
+func (w *Wraps) Count(e *Flow, length uint32) {
+	e.Count += onePacket + Count(length)
+	if e.Count < onePacket {
 		w.carry(e)
 	}
 }
 
-// carry is kept out of line: it runs once in 2^32 packets and must not make
+// carry is kept out of line: it runs once in 2^22 packets and must not make
 // Count larger.
 //
 //go:noinline
@@ -25,17 +39,21 @@ func (w *Wraps) carry(e *Flow) {
 	if *w == nil {
 		*w = Wraps{}
 	}
-	(*w)[wrapKey{e.Session, e.Direction}]++
+	k := wrapKey{e.Session, e.Direction()}
+	n := (*w)[k]
+	(*w)[k] = wrapped{n.packets + mostPackets, n.bytes + uint64(e.Count)}
+	e.Count = 0
 }
 
-// Packets is how many packets went over e.
-func (w Wraps) Packets(e *Flow) uint64 {
-	return uint64(w[wrapKey{e.Session, e.Direction}])<<32 + uint64(e.Packets)
+// Of is how many packets and bytes went over e.
+func (w Wraps) Of(e *Flow) (packets, bytes uint64) {
+	n := w[wrapKey{e.Session, e.Direction()}]
+	return n.packets + uint64(e.Count>>bytesBits), n.bytes + uint64(e.Count&allBytes)
 }
 
 // Forget is told of a flow that ends.
 func (w Wraps) Forget(e *Flow) {
 	if len(w) > 0 {
-		delete(w, wrapKey{e.Session, e.Direction})
+		delete(w, wrapKey{e.Session, e.Direction()})
 	}
 }
