@@ -36,7 +36,7 @@ type Pick func(link, group, zone string) Chooser
 
 // Chooser is what a link needs to choose targets; see fullnat.Link.
 type Chooser struct {
-	Pick  func(packet.FiveTuple) (netip.AddrPort, bool)
+	Pick  func(packet.FiveTuple, uint32) (netip.AddrPort, bool)
 	Ended func(netip.AddrPort)
 }
 
@@ -201,8 +201,8 @@ func (c *compiler) insideLink(
 	link.Ingress, link.Match, link.Connected = link.Egress, netip.AddrPortFrom(addr, listener.Port), true
 	link.Identity = c.header(listener) // of no endpoint
 	pick, ended, group := link.Pick, link.Ended, c.plan.MustServerGroup(listener.ServerGroup)
-	link.Pick = func(flow packet.FiveTuple) (netip.AddrPort, bool) {
-		server, ok := pick(flow)
+	link.Pick = func(flow packet.FiveTuple, seq uint32) (netip.AddrPort, bool) {
+		server, ok := pick(flow, seq)
 		if ok && server.Addr() == flow.Src.Addr() && !Hairpins(c.plan.Profile, group, server) {
 			ended(server)
 			return netip.AddrPort{}, false
@@ -243,6 +243,9 @@ func (c *compiler) toServers(
 	group := c.plan.MustServerGroup(listener.ServerGroup)
 	choose := c.pick(name, group.Name, ServersOf(balancer, group, node.Zone))
 	link.Pick, link.Ended = choose.Pick, choose.Ended
+	if !c.plan.Profile.HashesSequence && choose.Pick != nil {
+		link.Pick = func(flow packet.FiveTuple, _ uint32) (netip.AddrPort, bool) { return choose.Pick(flow, 0) }
+	}
 	return link
 }
 
@@ -251,7 +254,7 @@ func (c *compiler) toServers(
 // over.
 func (c *compiler) toProxy(link *fullnat.Link, node *topology.Node, listener topology.Listener) {
 	proxy := netip.AddrPortFrom(node.Proxy.IP, listener.Port)
-	link.Pick = func(packet.FiveTuple) (netip.AddrPort, bool) { return proxy, true }
+	link.Pick = func(packet.FiveTuple, uint32) (netip.AddrPort, bool) { return proxy, true }
 	link.Idle = max(c.plan.Profile.TCPIdle, 2*listener.IdleTimeout, 2*listener.HTTP.RequestTimeout)
 }
 

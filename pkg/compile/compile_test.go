@@ -140,7 +140,7 @@ func (c *compiled) target(link fullnat.Link) string {
 	if group := c.groups[link.Name]; group != "" {
 		return "a server of " + group
 	}
-	server, ok := link.Pick(packet.FiveTuple{})
+	server, ok := link.Pick(packet.FiveTuple{}, 0)
 	if !ok {
 		return "nobody"
 	}
@@ -197,4 +197,34 @@ func join(addrs []netip.Addr) string {
 		text[i] = a.String()
 	}
 	return strings.Join(text, ", ")
+}
+
+// User Guide for Network Load Balancers, "What is a Network Load Balancer?": the
+// sequence number is in the hash of a TCP flow.
+func TestOnlyAtAWSDoTheGroupsHearTheSequenceNumber(t *testing.T) {
+	for file, want := range map[string]uint32{"aws-nlb.yaml": 7, "alibaba-clb.yaml": 0} {
+		plan, err := topofile.Load("../../testdata/topologies/" + file)
+		require.NoError(t, err)
+		numbers := compile.Numbers{}
+		for _, eni := range plan.ENIs() {
+			numbers[eni.Device] = packet.ENI(len(numbers) + 1)
+		}
+		var heard []uint32
+		plane, err := control.NewPlane(plan, func() time.Time { return morning })
+		require.NoError(t, err)
+		desired := compile.Plan(plan, plane.State(), numbers, func(_, _, _ string) compile.Chooser {
+			return compile.Chooser{Pick: func(_ packet.FiveTuple, seq uint32) (netip.AddrPort, bool) {
+				heard = append(heard, seq)
+				return netip.AddrPort{}, false
+			}}
+		})
+		require.NotEmpty(t, desired.Dataplane.NAT.Links, file)
+		for _, link := range desired.Dataplane.NAT.Links {
+			link.Pick(packet.FiveTuple{}, 7)
+		}
+		require.NotEmpty(t, heard)
+		for _, seq := range heard {
+			require.Equal(t, want, seq, file)
+		}
+	}
 }

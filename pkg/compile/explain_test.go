@@ -147,8 +147,8 @@ func situationOf(t *testing.T, text []byte, state func(*testing.T, *control.Plan
 			}
 		}
 		picker := servers.Picker(zone)
-		return compile.Chooser{Pick: func(flow packet.FiveTuple) (netip.AddrPort, bool) {
-			return picker.Pick(packet.FiveTuple{Src: flow.Src, Dst: flow.Dst})
+		return compile.Chooser{Pick: func(flow packet.FiveTuple, seq uint32) (netip.AddrPort, bool) {
+			return picker.Pick(packet.FiveTuple{Src: flow.Src, Dst: flow.Dst}, seq)
 		}}
 	})
 	return s

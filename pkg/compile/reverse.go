@@ -46,7 +46,7 @@ func (c *compiler) entry(gw topology.NATGateway, entry topology.FullNATEntry) {
 		Local:     []netip.Addr{zone.ENI.IP},
 		Connected: zoneOf(connection, zone.Zone).State.Open(),
 		Admit:     c.admitReverse(*ep, target),
-		Pick:      func(packet.FiveTuple) (netip.AddrPort, bool) { return target, true },
+		Pick:      func(packet.FiveTuple, uint32) (netip.AddrPort, bool) { return target, true },
 		MTU:       ep.MTU,
 		Idle:      idle,
 		Behaviour: c.behaviour(),

@@ -250,7 +250,7 @@ func newTableNAT(t *testing.T) *tableNAT {
 		cfg.Links = append(cfg.Links, fullnat.Link{
 			Name: fmt.Sprint(l), Ingress: diffConsumer, Egress: diffProvider, Connected: true, Protocol: l.protocol,
 			Match: netip.AddrPortFrom(diffENI, l.port), Local: []netip.Addr{diffNATIP}, Idle: time.Hour,
-			Pick: func(packet.FiveTuple) (netip.AddrPort, bool) {
+			Pick: func(packet.FiveTuple, uint32) (netip.AddrPort, bool) {
 				return netip.AddrPortFrom(diffBackend, l.port), true
 			},
 		})

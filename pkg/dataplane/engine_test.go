@@ -36,7 +36,7 @@ func oneEndpoint() Config {
 		return fullnat.Link{
 			Name: name, Ingress: endpointENI, Match: netip.AddrPortFrom(endpoint.Addr(), port), Protocol: protocol,
 			Egress: nodeENI, Local: []netip.Addr{natIP}, Connected: true, Idle: time.Minute,
-			Pick: func(packet.FiveTuple) (netip.AddrPort, bool) {
+			Pick: func(packet.FiveTuple, uint32) (netip.AddrPort, bool) {
 				return netip.AddrPortFrom(backend.Addr(), port), true
 			},
 		}

@@ -95,7 +95,7 @@ func sixToSix(name string) Link {
 	return Link{
 		Name: name, Ingress: 1, Match: netip.MustParseAddrPort("[2001:db8:1::200]:80"), Protocol: packet.ProtocolTCP,
 		Egress: 1, Local: []netip.Addr{netip.MustParseAddr("2001:db8:9::11")}, Connected: true, Idle: time.Hour,
-		Pick: func(packet.FiveTuple) (netip.AddrPort, bool) {
+		Pick: func(packet.FiveTuple, uint32) (netip.AddrPort, bool) {
 			return netip.MustParseAddrPort("[2001:db8:5::1]:8080"), true
 		},
 	}

@@ -68,9 +68,10 @@ type Link struct {
 	// Admit says whether a new session may start; nil admits all. It is the
 	// endpoint's security group, and must be a pure function.
 	Admit func(packet.FiveTuple) bool
-	// Pick chooses the target of a new session; false where no backend can
+	// Pick chooses the target of a new session, from its first packet's
+	// five-tuple and TCP sequence number, 0 without one; false where no backend can
 	// take one. The goroutine of every table that has the Config calls it.
-	Pick func(packet.FiveTuple) (netip.AddrPort, bool)
+	Pick func(packet.FiveTuple, uint32) (netip.AddrPort, bool)
 	// Ended is told each target that Pick gave, once: when its session has
 	// ended, or could not start; an echo's with port 0. nil where nobody
 	// counts. It is called as Pick is.

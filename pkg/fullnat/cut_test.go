@@ -14,7 +14,7 @@ import (
 func counting(t *testing.T, l *lab) map[netip.AddrPort]int {
 	t.Helper()
 	out := map[netip.AddrPort]int{}
-	l.config.Links[0].Pick = func(packet.FiveTuple) (netip.AddrPort, bool) { out[l.target]++; return l.target, true }
+	l.config.Links[0].Pick = func(packet.FiveTuple, uint32) (netip.AddrPort, bool) { out[l.target]++; return l.target, true }
 	l.config.Links[0].Ended = func(target netip.AddrPort) { out[target]-- }
 	l.configure(t)
 	return out

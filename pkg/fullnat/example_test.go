@@ -28,7 +28,7 @@ func ExampleTable_Forward() {
 			Ingress: 1, Match: netip.MustParseAddrPort("10.0.0.77:80"), Protocol: packet.ProtocolTCP,
 			Egress: 2, Local: []netip.Addr{netip.MustParseAddr("100.64.0.1")},
 			Connected: true,
-			Pick: func(packet.FiveTuple) (netip.AddrPort, bool) {
+			Pick: func(packet.FiveTuple, uint32) (netip.AddrPort, bool) {
 				return netip.MustParseAddrPort("192.168.24.2:8080"), true
 			},
 			Idle: 15 * time.Minute,

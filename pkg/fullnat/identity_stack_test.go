@@ -156,7 +156,7 @@ func newWorld(t *testing.T, addrs worldAddrs, identity Identity) *world {
 		Links: []Link{{
 			Name: "web", Ingress: worldConsumer, Match: w.endpoint, Protocol: packet.ProtocolTCP,
 			Egress: worldProvider, Local: []netip.Addr{w.natIP}, Connected: true, Idle: time.Hour,
-			Pick:     func(packet.FiveTuple) (netip.AddrPort, bool) { return w.target, true },
+			Pick:     func(packet.FiveTuple, uint32) (netip.AddrPort, bool) { return w.target, true },
 			Identity: &w.identity,
 		}},
 	}, 0))

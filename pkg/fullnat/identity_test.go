@@ -68,7 +68,7 @@ func (c *conversation) configure(identity *Identity) {
 		l := Link{
 			Name: "web", Ingress: 1, Match: worldEndpoint, Protocol: protocol, Egress: 2, Local: []netip.Addr{worldNATIP},
 			Connected: true, Idle: time.Hour, Identity: identity,
-			Pick: func(packet.FiveTuple) (netip.AddrPort, bool) { return worldTarget, true },
+			Pick: func(packet.FiveTuple, uint32) (netip.AddrPort, bool) { return worldTarget, true },
 		}
 		if protocol == packet.ProtocolUDP {
 			l.Name = "dns"

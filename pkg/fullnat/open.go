@@ -23,7 +23,7 @@ func (t *Table) open(f *packet.Frame, w *work) Verdict {
 	if v := l.mayIdentify(f, &w.packet); v != Forwarded {
 		return l.count(v)
 	}
-	target, v := t.pick(l, &w.packet)
+	target, v := t.pick(l, f, &w.packet)
 	if v != Forwarded {
 		return t.refuse(f, &w.packet, l, v)
 	}
@@ -110,8 +110,12 @@ type end struct {
 }
 
 // pick asks the link for a target, of which the number is to be released.
-func (b *book) pick(l *link, p *packet.Packet) (target end, v Verdict) {
-	picked, ok := l.Pick(b.tupleOf(p))
+func (b *book) pick(l *link, f *packet.Frame, p *packet.Packet) (target end, v Verdict) {
+	seq := uint32(0)
+	if p.Kind == packet.TCP {
+		seq = p.Seq(f.Data)
+	}
+	picked, ok := l.Pick(b.tupleOf(p), seq)
 	if !ok {
 		return end{}, NoBackend
 	}

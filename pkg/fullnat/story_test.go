@@ -172,14 +172,14 @@ func (s *story) addLink(line string, words []string) {
 		Match:     netip.MustParseAddrPort(words[4]),
 		Egress:    s.eni(words[6]),
 		Connected: true,
-		Pick: func(packet.FiveTuple) (netip.AddrPort, bool) {
+		Pick: func(packet.FiveTuple, uint32) (netip.AddrPort, bool) {
 			next++
 			target := targets[next%len(targets)]
 			return netip.MustParseAddrPort(target), true
 		},
 	}
 	if targets[0] == "nobody" {
-		l.Pick = func(packet.FiveTuple) (netip.AddrPort, bool) { return netip.AddrPort{}, false }
+		l.Pick = func(packet.FiveTuple, uint32) (netip.AddrPort, bool) { return netip.AddrPort{}, false }
 	}
 	for _, addr := range strings.Split(words[7], ",") {
 		l.Local = append(l.Local, netip.MustParseAddr(addr))

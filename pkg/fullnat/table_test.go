@@ -40,7 +40,7 @@ func newLabWith(t testing.TB, opts Options) *lab {
 		Links: []Link{{
 			Name: "web", Ingress: 1, Match: netip.MustParseAddrPort("10.0.1.200:80"), Protocol: packet.ProtocolTCP,
 			Egress: 2, Local: []netip.Addr{netip.MustParseAddr("10.0.9.11")}, Connected: true, Idle: 15 * time.Minute,
-			Pick: func(packet.FiveTuple) (netip.AddrPort, bool) { return l.target, true },
+			Pick: func(packet.FiveTuple, uint32) (netip.AddrPort, bool) { return l.target, true },
 		}},
 	}
 	// All consumers are behind one router: what differs is the session.
@@ -300,7 +300,7 @@ func TestConfigureKeepsWhatStays(t *testing.T) {
 	}{
 		{"the same again", func(*Config) {}, Forwarded},
 		{"another backend for those who come later", func(c *Config) {
-			c.Links[0].Pick = func(packet.FiveTuple) (netip.AddrPort, bool) { return netip.AddrPort{}, false }
+			c.Links[0].Pick = func(packet.FiveTuple, uint32) (netip.AddrPort, bool) { return netip.AddrPort{}, false }
 		}, Forwarded},
 		{"another NAT IP for those who come later", func(c *Config) { c.Links[0].Local = []netip.Addr{netip.MustParseAddr("10.0.9.12")} }, Forwarded},
 		{"the link goes", func(c *Config) { c.Links = nil }, NotOurs},

@@ -47,7 +47,7 @@ func newDialogues(t *testing.T, profile Behaviour, seed uint64) *dialogue {
 		Links: []Link{{
 			Name: "web", Ingress: 1, Match: dialogueEndpoint, Protocol: packet.ProtocolTCP,
 			Egress: 2, Local: []netip.Addr{netip.MustParseAddr("10.0.9.11")}, Connected: true, Idle: 15 * time.Minute,
-			Pick:      func(packet.FiveTuple) (netip.AddrPort, bool) { return dialogueTarget, true },
+			Pick:      func(packet.FiveTuple, uint32) (netip.AddrPort, bool) { return dialogueTarget, true },
 			Behaviour: profile,
 		}},
 	}, 0))

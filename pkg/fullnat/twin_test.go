@@ -511,7 +511,7 @@ func (s *twinStory) configure() {
 		cfg.Links = append(cfg.Links, Link{
 			Name: protocol, Ingress: 1, Match: s.endpoint, Protocol: protocolNumbers[protocol],
 			Egress: 2, Local: []netip.Addr{s.local}, Connected: s.twin.connected, Idle: idle,
-			Pick:      func(packet.FiveTuple) (netip.AddrPort, bool) { return s.target, true },
+			Pick:      func(packet.FiveTuple, uint32) (netip.AddrPort, bool) { return s.target, true },
 			Behaviour: Behaviour{MaxSessions: map[string]int{"tcp": s.twin.linkMax}[protocol]},
 		})
 	}

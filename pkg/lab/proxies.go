@@ -197,7 +197,7 @@ func proxyGroup(sg topology.ServerGroup, zone string, group *lb.Group) alb.Group
 	return alb.Group{
 		ServerGroup: sg,
 		Pick: func(client, listener netip.AddrPort) (netip.AddrPort, bool) {
-			return picker.Pick(packet.FiveTuple{Src: client, Dst: listener})
+			return picker.Pick(packet.FiveTuple{Src: client, Dst: listener}, 0)
 		},
 		Ended:  func(server netip.AddrPort) { picker.Ended(server) },
 		Usable: func() []netip.AddrPort { return usable(sg, zone, group.Health()) },

@@ -233,8 +233,8 @@ func chooserOf(pickers []boundPicker) compile.Chooser {
 		return compile.Chooser{}
 	}
 	return compile.Chooser{
-		Pick: func(t packet.FiveTuple) (netip.AddrPort, bool) {
-			return pickers[0].Pick(packet.FiveTuple{Src: t.Src, Dst: t.Dst})
+		Pick: func(t packet.FiveTuple, seq uint32) (netip.AddrPort, bool) {
+			return pickers[0].Pick(packet.FiveTuple{Src: t.Src, Dst: t.Dst}, seq)
 		},
 		Ended: func(target netip.AddrPort) {
 			for _, p := range pickers {

@@ -12,7 +12,7 @@
 //	group := lb.NewGroup(plan.ServerGroups[0])
 //	go (&lb.Checker{Group: group, Dial: provider.DialContext}).Run(ctx)
 //	picker := group.Picker("")
-//	server, ok := picker.Pick(packet.FiveTuple{Src: client, Dst: endpoint})
+//	server, ok := picker.Pick(packet.FiveTuple{Src: client, Dst: endpoint}, seq)
 //	…
 //	picker.Ended(server)
 package lb

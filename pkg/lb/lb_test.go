@@ -55,7 +55,7 @@ func groupOf(scheduler topology.Scheduler, check topology.Protocol, weights ...i
 func pickNames(p *lb.Picker, n int) string {
 	out := ""
 	for i := range n {
-		addr, ok := p.Pick(flow(i))
+		addr, ok := p.Pick(flow(i), 0)
 		if !ok {
 			return out + "-"
 		}
@@ -115,7 +115,7 @@ func TestPickSharesByWeight(t *testing.T) {
 		}
 		got := map[netip.AddrPort]int{}
 		for n := 1; n <= len(naive); n++ {
-			addr, ok := p.Pick(flow(n))
+			addr, ok := p.Pick(flow(n), 0)
 			require.True(t, ok)
 			got[addr]++
 			share := float64(n*weights[addr.Addr().As4()[3]]) / float64(len(naive))
@@ -144,7 +144,7 @@ func TestPickWhileHealthChanges(t *testing.T) {
 		}
 	})
 	for range 100_000 {
-		if addr, ok := p.Pick(flow(0)); !ok || !p.Ended(addr) {
+		if addr, ok := p.Pick(flow(0), 0); !ok || !p.Ended(addr) {
 			t.Fatal("the first server is healthy all the time")
 		}
 	}
@@ -182,7 +182,7 @@ func TestHealth(t *testing.T) {
 				require.Equal(t, want == lb.Healthy, h.Healthy, "after result %d", i+1)
 				require.Equal(t, tt.states[i] != before, changed, "after result %d", i+1)
 				require.EqualValues(t, i+1, h.Checks)
-				_, ok := g.Picker("").Pick(flow(0))
+				_, ok := g.Picker("").Pick(flow(0), 0)
 				require.Equal(t, h.Healthy, ok, "only healthy servers are picked")
 				if changed {
 					require.Equal(t, epoch.Add(time.Duration(i)*time.Second), h.Since)

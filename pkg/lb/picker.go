@@ -43,21 +43,22 @@ func (g *Group) Picker(zone string) *Picker {
 	return &Picker{group: g, pool: p, given: map[netip.AddrPort]*given{}}
 }
 
-// Pick gives the server for the session that a flow begins: among the servers
+// Pick gives the server for the session that a flow begins, with a TCP sequence
+// number or 0: among the servers
 // that take sessions and have a weight above 0, the one that the group's
 // scheduler says. It is false where there is none. Each server that was
 // given is to be returned to Ended, once.
 //
 // A pick takes constant time, with wlc the logarithm of the number of servers,
 // and does not allocate but for a server's first session.
-func (p *Picker) Pick(f packet.FiveTuple) (netip.AddrPort, bool) {
+func (p *Picker) Pick(f packet.FiveTuple, seq uint32) (netip.AddrPort, bool) {
 	p.group.turn.Lock()
 	defer p.group.turn.Unlock()
 	c := p.pool.choice
 	if len(c.servers) == 0 {
 		return netip.AddrPort{}, false
 	}
-	s := p.choose(c, f)
+	s := p.choose(c, f, seq)
 	s.count(1)
 	g := p.given[s.addr]
 	if g == nil {
@@ -68,14 +69,14 @@ func (p *Picker) Pick(f packet.FiveTuple) (netip.AddrPort, bool) {
 	return s.addr, true
 }
 
-func (p *Picker) choose(c *choice, f packet.FiveTuple) *server {
+func (p *Picker) choose(c *choice, f packet.FiveTuple, seq uint32) *server {
 	switch c.scheduler {
 	case topology.WeightedLeast:
 		return c.heap[0].server
 	case topology.SourceHash:
 		return c.servers[c.table[hashSource(f)%tableSize]]
 	case topology.FlowHash:
-		return c.servers[c.table[hashFlow(f)%tableSize]]
+		return c.servers[c.table[hashFlow(f, seq)%tableSize]]
 	}
 	if c != p.from {
 		p.takeTurn(c)

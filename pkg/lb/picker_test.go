@@ -83,7 +83,7 @@ func leastLoadedAgainstTwin(t *rapid.T) {
 			open = append(open[:i], open[i+1:]...)
 		default:
 			p := rapid.SampledFrom(pickers).Draw(t, "picker")
-			addr, ok := p.Pick(flow(0))
+			addr, ok := p.Pick(flow(0), 0)
 			want := twin.pick()
 			require.Equal(t, want >= 0, ok)
 			if ok {
@@ -103,7 +103,7 @@ func leastLoadedAgainstTwin(t *rapid.T) {
 func picks(p *lb.Picker, n int) map[netip.AddrPort]int {
 	out := map[netip.AddrPort]int{}
 	for i := range n {
-		addr, _ := p.Pick(flow(i))
+		addr, _ := p.Pick(flow(i), 0)
 		out[addr]++
 	}
 	return out
@@ -133,11 +133,11 @@ func TestHashesKeepToTheirServer(t *testing.T) {
 			p := before.Picker("")
 			first := map[int]netip.AddrPort{}
 			for i := range 50_000 {
-				first[i], _ = p.Pick(flow(i))
+				first[i], _ = p.Pick(flow(i), 0)
 			}
-			require.Equal(t, first[7], must(before.Picker("").Pick(flow(7))), "another picker agrees")
+			require.Equal(t, first[7], must(before.Picker("").Pick(flow(7), 0)), "another picker agrees")
 			other := lb.NewGroup(groupOf(scheduler, "none", 1, 1, 1, 1, 1))
-			require.Equal(t, first[7], must(other.Picker("").Pick(flow(7))),
+			require.Equal(t, first[7], must(other.Picker("").Pick(flow(7), 0)),
 				"and another group: a replay gives the same")
 
 			for range 3 {
@@ -145,7 +145,7 @@ func TestHashesKeepToTheirServer(t *testing.T) {
 			}
 			moved, orphans := 0, 0
 			for i, was := range first {
-				now := must(p.Pick(flow(i)))
+				now := must(p.Pick(flow(i), 0))
 				require.NotEqual(t, address(2), now)
 				switch {
 				case was == address(2):
@@ -160,7 +160,7 @@ func TestHashesKeepToTheirServer(t *testing.T) {
 				before.Report(address(2), nil, epoch)
 			}
 			for i, was := range first {
-				require.Equal(t, was, must(p.Pick(flow(i))), "all is as it was when the server is back")
+				require.Equal(t, was, must(p.Pick(flow(i), 0)), "all is as it was when the server is back")
 			}
 		})
 	}
@@ -179,13 +179,22 @@ func TestWhatAHashLooksAt(t *testing.T) {
 	same, base := 0, flow(1)
 	for port := range uint16(1000) {
 		f := packet.FiveTuple{Src: netip.AddrPortFrom(base.Src.Addr(), port), Dst: base.Dst}
-		require.Equal(t, must(source.Pick(base)), must(source.Pick(f)),
+		require.Equal(t, must(source.Pick(base, 0)), must(source.Pick(f, 0)),
 			"a source address has one server, whatever its port")
-		if must(flows.Pick(f)) == must(flows.Pick(base)) {
+		if must(flows.Pick(f, 0)) == must(flows.Pick(base, 0)) {
 			same++
 		}
 	}
 	require.Less(t, same, 100, "every port of it may have another")
+	same = 0
+	for seq := uint32(1); seq <= 1000; seq++ {
+		require.Equal(t, must(source.Pick(base, 0)), must(source.Pick(base, seq)))
+		require.Equal(t, must(flows.Pick(base, seq)), must(flows.Pick(base, seq)), "a SYN that comes again")
+		if must(flows.Pick(base, seq)) == must(flows.Pick(base, 0)) {
+			same++
+		}
+	}
+	require.Less(t, same, 100, "so may every connection from the same port")
 }
 
 func TestSessionsAreCounted(t *testing.T) {
@@ -193,9 +202,9 @@ func TestSessionsAreCounted(t *testing.T) {
 		t.Run(string(scheduler), func(t *testing.T) {
 			g := lb.NewGroup(groupOf(scheduler, "none", 1))
 			p, q := g.Picker(""), g.Picker("")
-			p.Pick(flow(0))
-			p.Pick(flow(1))
-			q.Pick(flow(2))
+			p.Pick(flow(0), 0)
+			p.Pick(flow(1), 0)
+			q.Pick(flow(2), 0)
 			require.Equal(t, 3, g.Health()[0].Sessions)
 			require.True(t, q.Ended(address(0)))
 			require.False(t, q.Ended(address(0)), "it gave out one")
@@ -252,7 +261,7 @@ func TestPickDoesNotAllocate(t *testing.T) {
 			picks(p, 1000)
 			i := 0
 			require.Zero(t, testing.AllocsPerRun(1000, func() {
-				addr, _ := p.Pick(flow(i % 1000))
+				addr, _ := p.Pick(flow(i%1000), 0)
 				p.Ended(addr)
 				i++
 			}))
@@ -271,7 +280,7 @@ func TestSlowStart(t *testing.T) {
 				g.Update(config, now)
 				before := g.Health()
 				for i := range 1000 {
-					p.Pick(flow(i))
+					p.Pick(flow(i), 0)
 				}
 				after := g.Health()
 				n := after[1].Sessions - before[1].Sessions
@@ -313,7 +322,7 @@ func BenchmarkPick(b *testing.B) {
 				b.ReportAllocs()
 				i := 0
 				for b.Loop() {
-					addr, _ := p.Pick(flow(i))
+					addr, _ := p.Pick(flow(i), 0)
 					p.Ended(addr)
 					i++
 				}

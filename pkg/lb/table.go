@@ -58,7 +58,13 @@ func newTable(servers []*server, weights []int) []uint16 {
 // overloads his own.
 func hashSource(f packet.FiveTuple) uint64 { return hashAddr(f.Src.Addr()) }
 
-func hashFlow(f packet.FiveTuple) uint64 { return mix(hashEnd(f.Src), hashEnd(f.Dst)) }
+func hashFlow(f packet.FiveTuple, seq uint32) uint64 {
+	h := mix(hashEnd(f.Src), hashEnd(f.Dst))
+	if seq != 0 {
+		h = mix(h, uint64(seq))
+	}
+	return h
+}
 
 func hashEnd(a netip.AddrPort) uint64 { return mix(hashAddr(a.Addr()), uint64(a.Port())) }
 

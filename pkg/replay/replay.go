@@ -173,8 +173,8 @@ func connectionNames(state control.Snapshot) string {
 func (r *replay) pick(_, group, zone string) compile.Chooser {
 	p := r.groups[group].Picker(zone)
 	return compile.Chooser{
-		Pick: func(t packet.FiveTuple) (netip.AddrPort, bool) {
-			return p.Pick(packet.FiveTuple{Src: t.Src, Dst: t.Dst})
+		Pick: func(t packet.FiveTuple, seq uint32) (netip.AddrPort, bool) {
+			return p.Pick(packet.FiveTuple{Src: t.Src, Dst: t.Dst}, seq)
 		},
 		Ended: func(server netip.AddrPort) { p.Ended(server) },
 	}

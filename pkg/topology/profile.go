@@ -72,6 +72,8 @@ type Profile struct {
 	ResourcesGoFirst    bool // a service that has resources cannot be deleted
 	WaitingKeepsService bool // nor one with a connection that waits to be accepted
 
+	HashesSequence bool // FlowHash has the TCP sequence number in it
+
 	// ReverseIngress says which rules of a reverse endpoint's security groups
 	// judge what a NAT gateway sends: the ingress rules, whose source is the
 	// provider's instance, or the egress rules, whose destination is the server.
@@ -296,6 +298,8 @@ var profiles = map[Cloud]Profile{
 		// "What is a Network Load Balancer?", routing algorithm: a hash of the
 		// flow.
 		Scheduler: FlowHash,
+		// The same: protocol, addresses, ports, and the TCP sequence number.
+		HashesSequence: true,
 		// User Guide for Network Load Balancers, "Health checks for target groups".
 		FailOpen: map[LoadBalancerType]bool{"": true, CLB: true, NLB: true, ALB: true},
 		// User Guide for Network Load Balancers, "Edit target group attributes",
