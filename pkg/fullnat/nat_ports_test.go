@@ -111,6 +111,21 @@ func TestNATPortsRest(t *testing.T) {
 			require.Equal(t, tt.want, v)
 		})
 	}
+	t.Run("nat 9: ports of sessions that end in one second come back in their order", func(t *testing.T) {
+		l := newLab(t, 10)
+		var ports []uint16
+		for n := range 5 {
+			_, port := l.send(n, packet.FlagSYN, time.Duration(n)*store.TickLength)
+			ports = append(ports, port)
+		}
+		drain(l.table, DefaultTimers.Opening+time.Second)
+		pool := l.table.ports.At(0)
+		pool.Touched = store.NumNATPorts
+		for n := range 5 {
+			_, port := l.send(10+n, packet.FlagSYN, DefaultTimers.Opening+time.Minute)
+			require.Equal(t, ports[n], port)
+		}
+	})
 	t.Run("nat 9: who was silent for longer has rested when it ends", func(t *testing.T) {
 		l := spent(t, 0)
 		drain(l.table, DefaultTimers.Opening)

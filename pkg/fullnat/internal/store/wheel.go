@@ -1,26 +1,28 @@
 package store
 
 // Wheel has a list of sessions for every second of the next quarter of an
-// hour: those that should be looked at then. Packets do not touch it. A
-// session of which the deadline has moved meanwhile is put into a later list
-// when its turn comes, so each is looked at about once in its timeout, and
-// none stays longer than a second after its deadline. Deadlines beyond the
+// hour: those that should be looked at then, first come, first served, so that
+// their NAT ports come back in the order in which they ended. Packets do not
+// touch it. A session of which the deadline has moved meanwhile is put into a
+// later list when its turn comes, so each is looked at about once in its timeout,
+// and none stays longer than a second after its deadline. Deadlines beyond the
 // last list wait in the last one.
 type Wheel struct {
-	Heads  [WheelSlots]SessionID
-	Cursor int64 // the second that is looked at next
+	Heads, tails [WheelSlots]SessionID
+	Cursor       int64 // the second that is looked at next
 }
 
 // WheelSlots is how many seconds have a list.
 const WheelSlots = 1024
 
-// headFlag marks a session's prev as a slot of the wheel.
-const headFlag = 1 << 31
+// endFlag marks a session's prev or next as a slot of the wheel: it is the first
+// or last of its list.
+const endFlag = 1 << 31
 
 // Init makes it empty.
 func (w *Wheel) Init() {
 	for i := range w.Heads {
-		w.Heads[i] = None
+		w.Heads[i], w.tails[i] = None, None
 	}
 }
 
@@ -28,23 +30,31 @@ func (w *Wheel) Init() {
 func (w *Wheel) Link(all *Sessions, id SessionID, second int64) {
 	second = min(max(second, w.Cursor), w.Cursor+WheelSlots-1)
 	slot := SessionID(second % WheelSlots)
-	s := all.At(id)
-	s.prev, s.next = headFlag|slot, w.Heads[slot]
-	if s.next != None {
-		all.At(s.next).prev = id
+	s, last := all.At(id), w.tails[slot]
+	s.prev, s.next = last, endFlag|slot
+	if last == None {
+		s.prev, w.Heads[slot] = endFlag|slot, id
+	} else {
+		all.At(last).next = id
 	}
-	w.Heads[slot] = id
+	w.tails[slot] = id
 }
 
 // Unlink takes a session out of its list.
 func (w *Wheel) Unlink(all *Sessions, id SessionID) {
 	s := all.At(id)
-	if s.prev&headFlag != 0 {
-		w.Heads[s.prev&^headFlag] = s.next
-	} else {
+	first, last := s.prev&endFlag != 0, s.next&endFlag != 0
+	switch {
+	case first && last:
+		w.Heads[s.prev&^endFlag], w.tails[s.next&^endFlag] = None, None
+	case first:
+		w.Heads[s.prev&^endFlag] = s.next
+		all.At(s.next).prev = s.prev
+	case last:
+		w.tails[s.next&^endFlag] = s.prev
 		all.At(s.prev).next = s.next
-	}
-	if s.next != None {
+	default:
+		all.At(s.prev).next = s.next
 		all.At(s.next).prev = s.prev
 	}
 }
