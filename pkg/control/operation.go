@@ -102,11 +102,12 @@ func (k Kind) noun() string {
 
 // checkBandwidth refuses what no connection can have. PrivateLink API
 // 2020-04-15, UpdateVpcEndpointConnectionAttribute, Bandwidth.
-func checkBandwidth(mbit *int, name string) *Error {
-	if mbit == nil || *mbit == 0 || *mbit >= topology.MinMegabits && *mbit <= topology.MaxMegabits {
+func checkBandwidth(mbit *int, s *topology.EndpointService, name string) *Error {
+	most := s.Type.MaxMegabits()
+	if mbit == nil || *mbit == 0 || *mbit >= topology.MinMegabits && *mbit <= most {
 		return nil
 	}
 	return invalid("connection", name, fmt.Sprintf("choose %d to %d Mbit/s, or none for no limit",
-		topology.MinMegabits, topology.MaxMegabits),
+		topology.MinMegabits, most),
 		"a connection cannot have a bandwidth of %d Mbit/s", *mbit)
 }

@@ -28,7 +28,7 @@ func (op connectionOperations) accept(o topology.Operation) ([]Event, *Error) {
 	if _, ok := c.next(Accept); !ok {
 		return nil, wrongState(c, Accept)
 	}
-	if err := checkBandwidth(o.Bandwidth, c.name()); err != nil {
+	if err := checkBandwidth(o.Bandwidth, s, c.name()); err != nil {
 		return nil, err
 	}
 	for _, r := range o.Resources {
@@ -67,14 +67,14 @@ func (op connectionOperations) reject(o topology.Operation) ([]Event, *Error) {
 }
 
 func (op connectionOperations) bandwidth(o topology.Operation) ([]Event, *Error) {
-	_, c, err := op.ownConnection(&o)
+	s, c, err := op.ownConnection(&o)
 	if err != nil {
 		return nil, err
 	}
 	if o.Bandwidth == nil {
 		return nil, invalid("connection", c.name(), "name one in Mbit/s, or none", "%s gets no bandwidth", c)
 	}
-	if err := checkBandwidth(o.Bandwidth, c.name()); err != nil {
+	if err := checkBandwidth(o.Bandwidth, s, c.name()); err != nil {
 		return nil, err
 	}
 	if _, ok := c.next(Bandwidth); !ok {

@@ -45,7 +45,7 @@ func (op serviceOperations) set(o topology.Operation) ([]Event, *Error) {
 	if err := checkDescription("endpoint service", s.Name, o.Description); err != nil {
 		return nil, err
 	}
-	if err := checkBandwidth(o.Bandwidth, s.Name); err != nil {
+	if err := checkBandwidth(o.Bandwidth, s, s.Name); err != nil {
 		return nil, err
 	}
 	var did []string

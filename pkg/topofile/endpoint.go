@@ -61,7 +61,7 @@ func (b endpointBuilder) endpoint(e *entry[rawEndpoint]) {
 		b.countGroups(who, e.Value.SecurityGroups)
 	}
 	ep.MTU = e.Value.MTU.or(b.can.EndpointMTU)
-	bandwidth := b.can.Bandwidth
+	bandwidth := 0
 	if service != nil {
 		bandwidth = service.Bandwidth
 	}

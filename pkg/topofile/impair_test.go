@@ -17,8 +17,9 @@ func TestImpairmentsOfADirectionStandAboveThoseOfBothAndTheServices(t *testing.T
 		cloud                   string
 		want                    topology.Impairments
 	}{
-		{name: "nothing is said", want: topology.Impairments{
-			ToProvider: topology.Impairment{Bandwidth: 1024e6}, ToConsumer: topology.Impairment{Bandwidth: 1024e6},
+		{name: "an NLB scales where nothing is said", want: topology.Impairments{}},
+		{name: "an NLB has more than a CLB can have", service: "bandwidth: 50000, ", want: topology.Impairments{
+			ToProvider: topology.Impairment{Bandwidth: 50e9}, ToConsumer: topology.Impairment{Bandwidth: 50e9},
 		}},
 		{name: "the profile has no limit", cloud: "rfc", want: topology.Impairments{}},
 		{name: "the service has no limit", service: "bandwidth: none, ", want: topology.Impairments{}},
@@ -47,5 +48,31 @@ func TestImpairmentsOfADirectionStandAboveThoseOfBothAndTheServices(t *testing.T
 			require.NoError(t, err)
 			require.Equal(t, tt.want, plan.Endpoints[0].Impairments)
 		})
+	}
+}
+
+func TestABandwidthFollowsTheTypeOfTheLoadBalancer(t *testing.T) {
+	for _, tt := range []struct {
+		cloud, kind, bandwidth string
+		want                   int
+		problem                string
+	}{
+		{cloud: "alibaba", kind: "nlb", want: 0},
+		{cloud: "alibaba", kind: "clb", want: 3072},
+		{cloud: "alibaba", kind: "clb", bandwidth: "bandwidth: 10240, ", want: 10240},
+		{cloud: "alibaba", kind: "clb", bandwidth: "bandwidth: 10241, ",
+			problem: `endpoint service "svc1": a connection to a clb has at most 10240 Mbit/s`},
+		{cloud: "aws", kind: "nlb", want: 10000},
+	} {
+		text := strings.Replace(small, "svc1: {", "svc1: {"+tt.bandwidth, 1)
+		text = strings.Replace(text, "cloud: alibaba", "cloud: "+tt.cloud, 1)
+		text = strings.Replace(text, "type: nlb", "type: "+tt.kind, 1)
+		plan, err := Parse("topology.yaml", []byte(text))
+		if tt.problem != "" {
+			require.ErrorContains(t, err, tt.problem)
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, tt.want, plan.Services[0].Bandwidth, "%s %s", tt.cloud, tt.kind)
 	}
 }

@@ -1,6 +1,7 @@
 package topofile
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -26,7 +27,6 @@ func (b serviceBuilder) service(e *entry[rawEndpointService]) {
 		Domain:       b.ids.ServiceDomain(id),
 		AutoAccept:   e.Value.AutoAccept.V,
 		ZoneAffinity: e.Value.ZoneAffinity.V,
-		Bandwidth:    int(e.Value.Bandwidth.or(megabits(b.can.Bandwidth))),
 		Description:  b.description(who, e.Value.Description),
 		Payer:        e.Value.Payer.or("consumer"),
 		Absent:       !e.Value.Exists.or(true),
@@ -41,9 +41,21 @@ func (b serviceBuilder) service(e *entry[rawEndpointService]) {
 	for _, o := range offers {
 		s.Resources = append(s.Resources, o.Resources...)
 		s.Reverse = s.Reverse || o.Kind == "NAT gateway"
+		s.Type = o.Type
 	}
+	s.Bandwidth = b.bandwidth(who, s.Type, e.Value.Bandwidth)
 	s.Whitelist = b.whitelist(who, s.Account, e.Value.Whitelist)
 	b.plan.Services = append(b.plan.Services, s)
+}
+
+// bandwidth is that of a service's connections, which the type of its load balancers
+// bounds.
+func (b serviceBuilder) bandwidth(who string, t topology.LoadBalancerType, v value[megabits]) int {
+	if most := t.MaxMegabits(); v.given() && int(v.V) > most {
+		b.problem(v.Node, fmt.Sprintf("write a number from %d to %d, or none", topology.MinMegabits, most),
+			"%s: a connection to a %s has at most %d Mbit/s", who, cmp.Or(t, "NAT gateway"), most)
+	}
+	return int(v.or(megabits(b.can.BandwidthOf(t))))
 }
 
 // offered are the load balancers of a service, or its NAT gateways: one at

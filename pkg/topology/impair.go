@@ -77,10 +77,21 @@ const (
 	maxRate = 100e9
 )
 
-// MinMegabits and MaxMegabits bound the bandwidth of a connection, in Mbit/s:
-// PrivateLink API 2020-04-15, UpdateVpcEndpointConnectionAttribute, Bandwidth:
-// 100 to 10240 for a CLB.
-const MinMegabits, MaxMegabits = 100, 10240
+// MinMegabits and MaxMegabits bound the bandwidth of a connection, in Mbit/s, that of
+// an NLB being the largest.
+const MinMegabits, MaxMegabits = 100, 50000
+
+// MaxMegabits bounds the bandwidth of a connection to load balancers of a type:
+// PrivateLink API 2020-04-15, UpdateVpcEndpointConnectionAttribute, Bandwidth.
+func (t LoadBalancerType) MaxMegabits() int {
+	switch t {
+	case NLB:
+		return MaxMegabits
+	case ALB:
+		return 25000
+	}
+	return 10240
+}
 
 // ParseRate reads a bandwidth, for example 100Mbit or 2.5Gbit, in bit/s; none, and
 // 0, is 0: no limit. An "/s" at the end changes nothing.

@@ -348,9 +348,10 @@ type EndpointService struct {
 	Reverse      bool // it offers NAT gateways: its endpoints are reverse endpoints
 	AutoAccept   bool
 	ZoneAffinity bool
-	PrivateName  *PrivateName // nil where it has none
-	Bandwidth    int          // Mbit/s of a connection; 0: not limited
-	Whitelist    []string     // accounts, the owner always among them; Everybody
+	PrivateName  *PrivateName     // nil where it has none
+	Bandwidth    int              // Mbit/s of a connection; 0: not limited
+	Type         LoadBalancerType // of its resources; "" of NAT gateways
+	Whitelist    []string         // accounts, the owner always among them; Everybody
 	Description  string
 	Payer        string // consumer or provider
 	// Absent: nobody has created it yet. Everything about it is decided, so

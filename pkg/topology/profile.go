@@ -65,6 +65,7 @@ type Profile struct {
 	ZoneAffinity        bool // an endpoint's name can lead to the asker's zone first
 	OfferALB            bool // services can offer ALBs
 	FullNAT             bool // there are NAT gateways that serve reverse endpoints
+	NLBScales           bool // connections to NLBs are not limited, unless they are given a bandwidth
 	BandwidthPerZone    bool // a bandwidth is that of each zone of a connection, not of the whole
 	TuneConnections     bool // owners limit connections, and enable, disable and replace their zones
 	KeepNLB             bool // but a zone that has an NLB keeps it
@@ -140,6 +141,15 @@ func (c Cloud) Profile() Profile {
 	return p
 }
 
+// BandwidthOf is that of a connection to load balancers of a type where nobody has
+// chosen one, in Mbit/s; 0: not limited.
+func (p Profile) BandwidthOf(t LoadBalancerType) int {
+	if t == NLB && p.NLBScales {
+		return 0
+	}
+	return p.Bandwidth
+}
+
 // ResolversOf are the addresses at which the DNS server of a VPC answers.
 func (p Profile) ResolversOf(vpc netip.Prefix) []netip.Addr {
 	if p.ResolverPlace == 0 {
@@ -177,9 +187,12 @@ var profiles = map[Cloud]Profile{
 		// Alibaba Cloud, NAT Gateway, "Limits": 55,000 concurrent connections
 		// of one NAT IP to one destination address and port.
 		NATPorts: 55000,
-		// "PrivateLink Quick Start" (document version 20220711) shows
-		// connections of 1024 Mbps. PrivateLink API 2020-04-15 says 3072 today.
-		Bandwidth: 1024,
+		// PrivateLink API 2020-04-15, EnableVpcEndpointConnection, Bandwidth, as of
+		// 2026. "PrivateLink Quick Start" (document version 20220711) shows 1024.
+		Bandwidth: 3072,
+		// The same, TrafficControlMode: Scalability by default with NLBs, in which
+		// a bandwidth does not take effect.
+		NLBScales: true,
 		// VPC API 2016-04-28, CreateVSwitch: the first and the last three
 		// addresses of a vSwitch are reserved; the gateway is the last but two.
 		LowReserve: 1,
