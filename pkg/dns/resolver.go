@@ -252,8 +252,12 @@ func (r *Resolver) exchange(ctx context.Context, server netip.AddrPort, q dns.Qu
 }
 
 func lookupError(ctx context.Context, name string, server netip.AddrPort, err error) *net.DNSError {
-	if ctx.Err() != nil {
-		err = ctx.Err() // and not what it did to a connection
+	// The context's error, and not what it did to a connection, whose clock may
+	// be the faster one.
+	if deadline, ok := ctx.Deadline(); ctx.Err() != nil {
+		err = ctx.Err()
+	} else if ok && !time.Now().Before(deadline) {
+		err = context.DeadlineExceeded
 	}
 	var timeout net.Error
 	return &net.DNSError{
