@@ -49,7 +49,7 @@ func (w *walk) follow() {
 	} else {
 		w.stops("egress", "", fmt.Sprintf("add an egress rule to a security group of %s", w.from.Name), "%s: %s", w.from.Name, d.Reason())
 	}
-	vpc := w.Plan.MustVPC(w.from.VPC)
+	vpc := w.vpcAt()
 	balancer, node := w.proxyAt(vpc.Name)
 	switch gw, eni, instance := w.gatewayAt(vpc.Name), w.eniAt(vpc.Name), w.instanceAt(vpc); {
 	case node != nil:
@@ -61,11 +61,24 @@ func (w *walk) follow() {
 	case eni != nil:
 		w.atENI(eni)
 	case instance != nil:
-		w.passes("address", "%s is instance %s of the same VPC", w.addr(), instance.Name)
+		w.passes("address", "%s is instance %s of VPC %s", w.addr(), instance.Name, vpc.Name)
 		w.atInstance(instance, w.flow)
 	default:
 		w.nowhere(vpc)
 	}
+}
+
+// vpcAt is the VPC in which the address is meant: the client's own, or one that
+// has a peering with it.
+func (w *walk) vpcAt() *topology.VPC {
+	own := w.Plan.MustVPC(w.from.VPC)
+	for _, peer := range w.Plan.Peers(own.Name) {
+		if peer.CIDR.Contains(w.addr()) {
+			w.passes("peering", "VPC %s has a route to VPC %s", own.Name, peer.Name)
+			return peer
+		}
+	}
+	return own
 }
 
 func (w *walk) eniAt(vpc string) *topology.ENI {
@@ -343,7 +356,7 @@ func judged(s topology.Server, h lb.ServerHealth, zone string, open bool) (text 
 		why = "not checked yet"
 	}
 	switch {
-	case zone != "" && s.Zone != zone:
+	case !s.In(zone):
 		return name + " is in another zone", false
 	case s.Weight == 0:
 		return name + " has weight 0", false
@@ -360,7 +373,7 @@ func judged(s topology.Server, h lb.ServerHealth, zone string, open bool) (text 
 func anyHealthy(sg *topology.ServerGroup, health []lb.ServerHealth, zone string) bool {
 	for _, h := range health {
 		i := slices.IndexFunc(sg.Servers, func(s topology.Server) bool { return netip.AddrPortFrom(s.IP, s.Port) == h.Server })
-		if i < 0 || sg.Servers[i].Weight == 0 || zone != "" && sg.Servers[i].Zone != zone {
+		if i < 0 || sg.Servers[i].Weight == 0 || !sg.Servers[i].In(zone) {
 			continue
 		}
 		if h.Healthy || h.State == lb.Initial {

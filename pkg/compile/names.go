@@ -278,7 +278,7 @@ func (n *namer) anyHealthy(group *topology.ServerGroup, zone string) bool {
 		healthy[h.Server] = h.Healthy
 	}
 	return slices.ContainsFunc(group.Servers, func(s topology.Server) bool {
-		return s.Weight > 0 && (zone == "" || s.Zone == zone) && healthy[netip.AddrPortFrom(s.IP, s.Port)]
+		return s.Weight > 0 && s.In(zone) && healthy[netip.AddrPortFrom(s.IP, s.Port)]
 	})
 }
 

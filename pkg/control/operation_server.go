@@ -102,13 +102,16 @@ func serverOf(plan *topology.Plan, g *topology.ServerGroup, text string) (topolo
 	}
 	server := topology.Server{Port: uint16(port), Weight: usualWeight}
 	if addr, err := netip.ParseAddr(text[:at]); err == nil {
-		vpc, _ := plan.VPC(g.VPC)
-		if vpc == nil || vpc.SubnetOf(addr) == nil {
-			return topology.Server{}, invalid(string(KindServer), text, "choose an address of its subnets",
-				"server %q is in no subnet of vpc %q", text, g.VPC)
+		server.IP = addr
+		if subnet := plan.MustVPC(g.VPC).SubnetOf(addr); subnet != nil {
+			server.Zone = subnet.Zone
+			return server, nil
 		}
-		server.IP, server.Zone = addr, vpc.SubnetOf(addr).Zone
-		return server, nil
+		if slices.ContainsFunc(plan.Peers(g.VPC), func(peer *topology.VPC) bool { return peer.SubnetOf(addr) != nil }) {
+			return server, nil
+		}
+		return topology.Server{}, invalid(string(KindServer), text, "choose an address of its subnets",
+			"server %q is in no subnet of vpc %q", text, g.VPC)
 	}
 	ref := text[:at]
 	if !strings.Contains(ref, "/") {

@@ -233,7 +233,7 @@ func (d *drawing) listener(l *topology.LoadBalancer, node *topology.Node, from s
 		return // a listener that needs no servers
 	}
 	for _, s := range group.Servers {
-		if !l.PicksEverywhere(group) && s.Zone != node.Zone {
+		if !l.PicksEverywhere(group) && !s.In(node.Zone) {
 			continue
 		}
 		to := id("node", s.Balancer, s.Zone)

@@ -27,7 +27,10 @@ func awaitCarriers(ctx context.Context, dir string, plan *topology.Plan) error {
 	devices := map[string][]string{} // by namespace
 	for _, t := range tasks(plan) {
 		if v, ok := t.Step.(Veth); ok {
-			devices[v.Namespace] = append(devices[v.Namespace], v.Port, v.Bridge)
+			devices[v.Namespace] = append(devices[v.Namespace], v.Port)
+			if v.Bridge != "" {
+				devices[v.Namespace] = append(devices[v.Namespace], v.Bridge)
+			}
 		}
 	}
 	return onThread(func() error {

@@ -98,12 +98,50 @@ func dataplaneGroup(plan *topology.Plan) group {
 		Netns{plan.Dataplane},
 		Sysctl{plan.Dataplane, dataplaneSettings},
 	)
+	for i := range plan.VPCs {
+		if len(plan.Peers(plan.VPCs[i].Name)) > 0 {
+			addVPC(&g, &plan.VPCs[i])
+		}
+	}
+	for i := range plan.Peerings {
+		addPeering(&g, plan, i)
+	}
 	return g
+}
+
+// addPeering makes a pair of devices between two VPCs, each of which routes the
+// other's addresses over it, and the address that its health checks come from.
+// The ends have addresses of 169.254.240.0/20, which no VPC has.
+func addPeering(g *group, plan *topology.Plan, number int) {
+	p := plan.Peerings[number]
+	one, other := plan.MustVPC(p.VPCs[0]), plan.MustVPC(p.VPCs[1])
+	ends := [2]netip.Addr{}
+	for i := range ends {
+		at := 4*number + 1 + i
+		ends[i] = netip.AddrFrom4([4]byte{169, 254, 240 + byte(at>>8), byte(at)})
+	}
+	what := fmt.Sprintf("peering %s of VPCs %s and %s", p.Name, one.Name, other.Name)
+	g.add(what, Veth{
+		Namespace: one.Namespace, Port: p.Devices[0], PortMAC: packet.MACOf(ends[0]), MTU: min(one.MTU, other.MTU),
+		PeerNamespace: other.Namespace, Peer: p.Devices[1], PeerMAC: packet.MACOf(ends[1]),
+	})
+	for i, vpc := range []*topology.VPC{one, other} {
+		peer := []*topology.VPC{other, one}[i]
+		g.add(what,
+			Address{vpc.Namespace, p.Devices[i], netip.PrefixFrom(ends[i], 30)},
+			Route{Namespace: vpc.Namespace, Device: p.Devices[i], Dst: peer.CIDR, Via: ends[1-i]},
+		)
+		if source := peer.HealthSource; source.IsValid() && !peer.CIDR.Contains(source) {
+			g.add(what, Route{Namespace: vpc.Namespace, Device: p.Devices[i], Dst: host(source), Via: ends[1-i]})
+		}
+	}
 }
 
 func vpcGroup(plan *topology.Plan, vpc *topology.VPC, enis []*topology.ENI) group {
 	var g group
-	addVPC(&g, vpc)
+	if len(plan.Peers(vpc.Name)) == 0 {
+		addVPC(&g, vpc)
+	}
 	for i := range vpc.Subnets {
 		addSubnet(&g, vpc, &vpc.Subnets[i], plan.NATBlocks(vpc, &vpc.Subnets[i]))
 	}

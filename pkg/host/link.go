@@ -40,7 +40,7 @@ func (b Bridge) replaces() string { return "" }
 type Veth struct {
 	Namespace, Port string
 	PortMAC         packet.MAC
-	Bridge          string // in Namespace
+	Bridge          string // in Namespace; "" where Port is on none
 	MTU             int
 	PeerNamespace   string
 	Peer            string
@@ -48,10 +48,14 @@ type Veth struct {
 }
 
 func (v Veth) String() string {
+	master := ""
+	if v.Bridge != "" {
+		master = " master " + v.Bridge
+	}
 	return lines(
-		fmt.Sprintf("ip -n %s link add %s address %s mtu %d numtxqueues 1 numrxqueues 1 master %s up"+
+		fmt.Sprintf("ip -n %s link add %s address %s mtu %d numtxqueues 1 numrxqueues 1%s up"+
 			" type veth peer name %s netns %s address %s mtu %d numtxqueues 1 numrxqueues 1",
-			v.Namespace, v.Port, v.PortMAC, v.MTU, v.Bridge, v.Peer, v.PeerNamespace, v.PeerMAC, v.MTU),
+			v.Namespace, v.Port, v.PortMAC, v.MTU, master, v.Peer, v.PeerNamespace, v.PeerMAC, v.MTU),
 		LinkUp{v.PeerNamespace, v.Peer}.String(),
 	)
 }

@@ -76,9 +76,11 @@ func (v Veth) do(k *kernel) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	bridge, err := s.index(v.Bridge)
-	if err != nil {
-		return false, err
+	bridge := 0
+	if v.Bridge != "" {
+		if bridge, err = s.index(v.Bridge); err != nil {
+			return false, err
+		}
 	}
 	err = s.link.LinkAdd(v.link(bridge, peer))
 	if errors.Is(err, unix.EEXIST) {
@@ -123,8 +125,10 @@ func (v Veth) adopt(s *space, bridge int, peer *space) (made bool, err error) {
 		}
 		return true, peer.up(v.Peer)
 	}
-	if err := s.link.LinkSetMasterByIndex(port, bridge); err != nil {
-		return false, err
+	if bridge != 0 {
+		if err := s.link.LinkSetMasterByIndex(port, bridge); err != nil {
+			return false, err
+		}
 	}
 	if err := s.link.LinkSetUp(port); err != nil {
 		return false, err

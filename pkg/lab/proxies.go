@@ -211,7 +211,7 @@ func usable(sg topology.ServerGroup, zone string, health []lb.ServerHealth) []ne
 	for _, s := range sg.Servers {
 		at := netip.AddrPortFrom(s.IP, s.Port)
 		i := slices.IndexFunc(health, func(h lb.ServerHealth) bool { return h.Server == at })
-		if i < 0 || zone != "" && s.Zone != zone {
+		if i < 0 || !s.In(zone) {
 			continue
 		}
 		all = append(all, at)

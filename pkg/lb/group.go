@@ -181,7 +181,7 @@ func (g *Group) candidatesLocked(zone string) []*server {
 	var all, healthy []*server
 	judged := true
 	for _, s := range g.servers {
-		if s.Weight <= 0 || zone != "" && s.Zone != zone {
+		if s.Weight <= 0 || !s.In(zone) {
 			continue
 		}
 		all = append(all, s)

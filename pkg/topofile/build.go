@@ -61,6 +61,7 @@ func (d *draft) build() *topology.Plan {
 	quotaBuilder{d}.read()
 	accountBuilder{d}.build()
 	vpcBuilder{a}.build()
+	peeringBuilder{d}.build()
 	serverGroupBuilder{d}.build()
 	loadBalancerBuilder{a}.build()
 	serverGroupBuilder{d}.targetALBs()

@@ -40,6 +40,12 @@ func (b deviceBuilder) build() {
 			}
 		}
 	}
+	for i := range b.plan.Peerings {
+		p := &b.plan.Peerings[i]
+		for j, vpc := range p.VPCs {
+			p.Devices[j] = inVPC[vpc].name("pcx-" + p.Name)
+		}
+	}
 	for i := range b.plan.NATGateways {
 		name(&b.plan.NATGateways[i].ENI, b.plan.NATGateways[i].Name)
 	}

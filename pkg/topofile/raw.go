@@ -26,6 +26,7 @@ type rawTopology struct {
 	_             more                      `doc:"is named"`
 	VPCs          named[rawVPC]             `yaml:"vpcs,required" doc:"virtual private clouds by name; their addresses"`
 	_             more                      `doc:"may overlap"`
+	Peerings      named[rawPeering]         `yaml:"peerings" doc:"ways between the addresses of two VPCs, by name"`
 	ServerGroups  named[rawServerGroup]     `yaml:"server_groups" doc:"backends by name of the group (target groups at"`
 	_             more                      `doc:"AWS)"`
 	LoadBalancers named[rawLoadBalancer]    `yaml:"load_balancers" doc:"load balancers by name"`

@@ -33,11 +33,11 @@ func (b serverGroupBuilder) target(
 				"%s: server %s has no IPv6 address", who, raw.Instance.V)
 		}
 	case raw.IP.given():
-		subnet := b.subnet(who, group, vpc, raw.IP)
-		if subnet == nil {
+		zone, ok := b.place(who, group, vpc, raw.IP)
+		if !ok {
 			return nil
 		}
-		server.IP, server.Zone = raw.IP.V, subnet.Zone
+		server.IP, server.Zone = raw.IP.V, zone
 	default:
 		return nil
 	}
@@ -69,24 +69,33 @@ func (b serverGroupBuilder) oneTarget(who string, raw rawServer) bool {
 	return false
 }
 
-// subnet is the subnet of a server that is named by its address, which
-// may be of something that is not in the file. Both clouds take addresses of
-// other VPCs too, which are reached over a peering or a transit router; a lab
-// has neither.
-func (b serverGroupBuilder) subnet(
-	who string, group *topology.ServerGroup, vpc *topology.VPC, ip value[netip.Addr],
-) *topology.Subnet {
+// place finds the zone of a server that is named by its address, which may be of
+// something that is not in the file. One in a VPC that has a peering with the
+// group's is in no zone: User Guide for Network Load Balancers, "Register
+// targets", and Network Load Balancer API 2022-04-30, CreateServerGroup, type Ip.
+func (b serverGroupBuilder) place(who string, group *topology.ServerGroup, vpc *topology.VPC, ip value[netip.Addr]) (
+	zone string, ok bool,
+) {
 	if group.IPv6 {
-		b.problem(ip.Node, "name its instance",
-			"%s: a server with an ip has an IPv4 address, and the group is for ipv6", who)
-		return nil
+		b.problem(ip.Node, "name its instance", "%s: a server with an ip has an IPv4 address, and the group is for ipv6", who)
+		return "", false
 	}
 	if subnet := vpc.SubnetOf(ip.V); subnet != nil {
-		return subnet
+		return subnet.Zone, true
 	}
-	b.problem(ip.Node, "write an address of vpc "+vpc.Name+": a lab has no peering between VPCs",
+	for _, peer := range b.plan.Peers(vpc.Name) {
+		if peer.SubnetOf(ip.V) == nil {
+			continue
+		}
+		if b.balancerOf[group.Name] == topology.CLB {
+			b.problem(ip.Node, "use an nlb", "%s: server %s is in vpc %q, and a clb has servers of its own vpc", who, ip.V, peer.Name)
+			return "", false
+		}
+		return "", true
+	}
+	b.problem(ip.Node, "write an address of vpc "+vpc.Name+", or of one that has a peering with it",
 		"%s: server %s is in no subnet of vpc %q", who, ip.V, vpc.Name)
-	return nil
+	return "", false
 }
 
 // targetALBs gives the groups whose target is an alb its nodes as servers. The

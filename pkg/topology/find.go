@@ -97,15 +97,13 @@ func (p *Plan) InstanceOf(g *ServerGroup, s Server) *Instance {
 		in, _ := p.Instance(s.Instance)
 		return in
 	}
-	vpc, err := p.VPC(g.VPC)
-	if err != nil {
-		return nil
+	for _, vpc := range append(p.Peers(g.VPC), p.MustVPC(g.VPC)) {
+		i := slices.IndexFunc(vpc.Instances, func(in Instance) bool { return in.IP == s.IP })
+		if i >= 0 {
+			return &vpc.Instances[i]
+		}
 	}
-	i := slices.IndexFunc(vpc.Instances, func(in Instance) bool { return in.IP == s.IP })
-	if i < 0 {
-		return nil
-	}
-	return &vpc.Instances[i]
+	return nil
 }
 
 // LoadBalancer finds a load balancer by name. The error is a *NotFoundError.

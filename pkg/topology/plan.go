@@ -31,6 +31,7 @@ type Plan struct {
 
 	Accounts      []Account
 	VPCs          []VPC
+	Peerings      []Peering
 	ServerGroups  []ServerGroup
 	LoadBalancers []LoadBalancer
 	NATGateways   []NATGateway
@@ -194,7 +195,7 @@ type Leaving struct {
 type Server struct {
 	Instance string // VPC/NAME; "" of one that is named by its address, or of an alb's node
 	Balancer string // the alb whose node it is, else ""
-	Zone     string // that of the instance, of the subnet, or of the node
+	Zone     string // that of the instance, of the subnet, or of the node; "" in another VPC
 	IP       netip.Addr
 	Port     uint16
 	Weight   int // 0 to 100; 0 takes no new sessions
@@ -210,6 +211,10 @@ func (s Server) Name() string {
 	}
 	return s.IP.String()
 }
+
+// In says whether a node that keeps to a zone, "" is none, may pick the server.
+// One of another VPC is in no zone, and every node may.
+func (s Server) In(zone string) bool { return zone == "" || s.Zone == "" || s.Zone == zone }
 
 // Short is Name without the VPC.
 func (s Server) Short() string {
