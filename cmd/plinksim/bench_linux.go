@@ -30,8 +30,9 @@ generators are part of this program. Everything is removed afterwards.
 
 The figures depend on what else the machine does: --quiet 30s waits before
 each measurement until the machine is idle, at most 30 seconds.`,
-		Example: "  sudo plinksim bench --quick\n  sudo plinksim bench --rounds 9 --json bench.json --report bench.html",
-		Args:    takes(cobra.NoArgs, "no arguments"),
+		Example: "  sudo plinksim bench --quick\n" +
+			"  sudo plinksim bench --rounds 9 --json bench.json --report bench.html",
+		Args: takes(cobra.NoArgs, "no arguments"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOutput(output); err != nil {
 				return err

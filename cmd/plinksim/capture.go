@@ -34,7 +34,9 @@ packet's comment. A fragment and an ICMP error have the ports of their session:
 
 It ends at ctrl-C or after --count packets. If it cannot keep up, packets are
 left out and counted; the lab never waits.`,
-		Example: "  sudo plinksim capture ep1\n  sudo plinksim capture ep1 clb1 --port 80 -w both.pcapng\n  sudo plinksim capture -w - | wireshark -k -i -",
+		Example: "  sudo plinksim capture ep1\n" +
+			"  sudo plinksim capture ep1 clb1 --port 80 -w both.pcapng\n" +
+			"  sudo plinksim capture -w - | wireshark -k -i -",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.ENIs = args
 			if err := readFilters(host, &opts); err != nil {

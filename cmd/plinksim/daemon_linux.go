@@ -97,7 +97,8 @@ func daemon(ctx context.Context, file string, workers int, tell func(api.Progres
 // serve runs a lab until ctx ends or a client takes it down, and removes it.
 // It calls ready once, when the lab is up and its socket answers. The caller
 // holds the lab's lock until it returns.
-func serve(ctx context.Context, plan *topology.Plan, workers int, log *slog.Logger, progress lab.Progress, ready func()) error {
+func serve(ctx context.Context, plan *topology.Plan, workers int, log *slog.Logger, progress lab.Progress,
+	ready func()) error {
 	dir := labdir.Of(plan.Name)
 	defer dir.Erase()
 	if err := os.WriteFile(dir.Path("pid"), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {

@@ -38,8 +38,10 @@ NAME is a reference, for example ep1, ep1@eu-central-1b or ecs2, a domain name, 
 address, which stands for its reverse name. A name that is not a reference is looked
 for as programs on the instance do: in its hosts file, then along its search list.
 TYPE is A if it is missing.`,
-		Example: "  sudo plinksim dns query ep1 --from ecs1\n  sudo plinksim dns query db.corp.example AAAA --from ecs1\n  sudo plinksim dns query 10.0.0.77 --from ecs1",
-		Args:    takes(cobra.RangeArgs(1, 2), "a name and at most one type"),
+		Example: "  sudo plinksim dns query ep1 --from ecs1\n" +
+			"  sudo plinksim dns query db.corp.example AAAA --from ecs1\n" +
+			"  sudo plinksim dns query 10.0.0.77 --from ecs1",
+		Args: takes(cobra.RangeArgs(1, 2), "a name and at most one type"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			switch len(args) {
 			case 0:

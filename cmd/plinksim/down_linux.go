@@ -116,7 +116,8 @@ func endDaemon(ctx context.Context, w io.Writer, dir labdir.Dir) error {
 	}
 	ended, err := awaitEnd(ctx, dir, asked, wait)
 	if err == nil && !ended {
-		err = withHint(fmt.Errorf("its daemon (process %d) has not ended", dir.PID()), "see %s", dir.Path("log", "daemon.log"))
+		err = withHint(fmt.Errorf("its daemon (process %d) has not ended", dir.PID()),
+			"see %s", dir.Path("log", "daemon.log"))
 	}
 	return err
 }

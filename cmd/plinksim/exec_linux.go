@@ -21,8 +21,10 @@ func newExec() *cobra.Command {
 		Long: `Run a program of this machine on an instance. It uses the instance's network,
 resolv.conf and hosts file, and this machine's files otherwise. The exit code is
 the program's; 126 if it could not be run, 127 if it was not found.`,
-		Example: "  sudo plinksim exec ecs1 -- curl -s http://$(sudo plinksim name ep1)/\n  sudo plinksim exec ecs1 -- bash\n  sudo plinksim exec vpc1/ecs1 -- ip address    # where several VPCs have an ecs1",
-		Args:    takes(cobra.MinimumNArgs(2), "an instance and a program: exec INSTANCE -- PROGRAM [ARG...]"),
+		Example: "  sudo plinksim exec ecs1 -- curl -s http://$(sudo plinksim name ep1)/\n" +
+			"  sudo plinksim exec ecs1 -- bash\n" +
+			"  sudo plinksim exec vpc1/ecs1 -- ip address    # where several VPCs have an ecs1",
+		Args: takes(cobra.MinimumNArgs(2), "an instance and a program: exec INSTANCE -- PROGRAM [ARG...]"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
 				return nil, cobra.ShellCompDirectiveDefault

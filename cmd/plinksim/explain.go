@@ -24,8 +24,10 @@ an address or an http URL, with the port where there is more than one. Where a
 name has several addresses, the route to each is shown.
 
 The exit code is 0 if every route ends at a server, 1 if one does not.`,
-		Example: "  sudo plinksim explain ecs1 ep1\n  sudo plinksim explain ecs1 ep1@eu-central-1b:443\n  sudo plinksim explain ecs1 udp://10.0.0.77:53",
-		Args:    takes(cobra.ExactArgs(2), "an instance and a place"),
+		Example: "  sudo plinksim explain ecs1 ep1\n" +
+			"  sudo plinksim explain ecs1 ep1@eu-central-1b:443\n" +
+			"  sudo plinksim explain ecs1 udp://10.0.0.77:53",
+		Args: takes(cobra.ExactArgs(2), "an instance and a place"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 0 {
 				return instanceNames(cmd.Context(), on.lab), cobra.ShellCompDirectiveNoFileComp

@@ -52,8 +52,11 @@ switches one off.
 
 Random choices follow a seed: with the same seed the same packets are lost.
 Giving a seed, also the same one, starts the sequence again.`,
-		Example: "  sudo plinksim fault set ep1 --delay 10ms --jitter 2ms\n  sudo plinksim fault set ep1 --to consumer --loss 1% --seed 7\n  sudo plinksim fault set ep1 --bandwidth 100Mbit\n  sudo plinksim fault set ep1 --loss 0",
-		Args:    takes(cobra.ExactArgs(1), "one endpoint"),
+		Example: "  sudo plinksim fault set ep1 --delay 10ms --jitter 2ms\n" +
+			"  sudo plinksim fault set ep1 --to consumer --loss 1% --seed 7\n" +
+			"  sudo plinksim fault set ep1 --bandwidth 100Mbit\n" +
+			"  sudo plinksim fault set ep1 --loss 0",
+		Args: takes(cobra.ExactArgs(1), "one endpoint"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			return endpointNames(cmd.Context(), on.lab, args), cobra.ShellCompDirectiveNoFileComp
 		},
@@ -145,8 +148,9 @@ func newFailure(verb, short, long string,
 	var on target
 	cmd := &cobra.Command{
 		Use: verb + " INTERFACE|ENDPOINT|LOAD_BALANCER|ZONE", Short: short, Long: long,
-		Example: "  sudo plinksim fault " + verb + " ep1@eu-central-1b\n  sudo plinksim fault " + verb + " eu-central-1b",
-		Args:    takes(cobra.ExactArgs(1), "one interface, endpoint, load balancer or zone"),
+		Example: "  sudo plinksim fault " + verb + " ep1@eu-central-1b\n" +
+			"  sudo plinksim fault " + verb + " eu-central-1b",
+		Args: takes(cobra.ExactArgs(1), "one interface, endpoint, load balancer or zone"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return on.fault(cmd, "", func(c *api.Client) (status.Faults, error) { return act(cmd, c, args[0]) })
 		},

@@ -25,7 +25,8 @@ which needs no root.
   mermaid   for GitHub, GitLab and other places that draw Mermaid in Markdown
   dot       for Graphviz
   svg       a picture, drawn without any other program`,
-		Example:           "  sudo plinksim graph -o svg >lab.svg\n  plinksim graph --file testdata/topologies/alibaba-clb.yaml",
+		Example: "  sudo plinksim graph -o svg >lab.svg\n" +
+			"  plinksim graph --file testdata/topologies/alibaba-clb.yaml",
 		Args:              takes(cobra.MaximumNArgs(1), "at most one lab"),
 		ValidArgsFunction: completeLabs,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -115,7 +115,8 @@ func printError(w io.Writer, err error) {
 	}
 	var usage *usageError
 	if errors.As(err, &usage) {
-		fmt.Fprintf(w, "plinksim: hint: \"plinksim help\" lists the commands, \"plinksim COMMAND --help\" explains one\n")
+		fmt.Fprintf(w,
+			"plinksim: hint: \"plinksim help\" lists the commands, \"plinksim COMMAND --help\" explains one\n")
 	}
 }
 
@@ -146,8 +147,10 @@ another through PrivateLink, with real packets and no cloud account.
 		&cobra.Group{ID: "file", Title: "Work on a topology file, without root:"},
 	)
 	add(root, "lab", newUp(), newDown(), newList())
-	add(root, "use", newExec(), newAccept(), newReject(), newService(), newEndpoint(), newConnection(), newServer(), newNAT(), newFault(), newCheck())
-	add(root, "see", newStatus(), newExplain(), newGraph(), newSessions(), newEvents(), newName(), newDNS(), newCapture(), newMetrics())
+	add(root, "use", newExec(), newAccept(), newReject(), newService(), newEndpoint(), newConnection(),
+		newServer(), newNAT(), newFault(), newCheck())
+	add(root, "see", newStatus(), newExplain(), newGraph(), newSessions(), newEvents(), newName(), newDNS(),
+		newCapture(), newMetrics())
 	add(root, "file", newValidate(), newPlan(), newSchema(), newReplay())
 	root.AddCommand(newBench(), newVersion(), newDaemon())
 	for _, c := range root.Commands() {

@@ -12,7 +12,8 @@ import (
 // needRoot says what a command is not allowed to do before it begins.
 func needRoot(command string, capabilities ...host.Capability) error {
 	if os.Geteuid() != 0 {
-		return withHint(fmt.Errorf("%q works on network namespaces, which only root may", "plinksim "+command), "run it with sudo")
+		return withHint(fmt.Errorf("%q works on network namespaces, which only root may", "plinksim "+command),
+			"run it with sudo")
 	}
 	if err := host.CheckCapabilities(capabilities...); err != nil {
 		return fmt.Errorf("%q works on network namespaces: %w", "plinksim "+command, err)

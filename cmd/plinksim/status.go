@@ -46,7 +46,8 @@ func printStatus(w io.Writer, s status.Lab) {
 		printServers, printProxies, printLinks, printShaping, printENIFaults} {
 		section(w, func(w io.Writer) { print(w, s) })
 	}
-	fmt.Fprintf(w, "\ndata plane: %d sessions, %d frames read, %d sent, %d superframes; lost: %d ring, %d copy, %d send\n",
+	fmt.Fprintf(w,
+		"\ndata plane: %d sessions, %d frames read, %d sent, %d superframes; lost: %d ring, %d copy, %d send\n",
 		s.Dataplane.Sessions, s.Dataplane.FramesRead, s.Dataplane.FramesSent, s.Dataplane.Superframes,
 		s.Dataplane.RingDrops, s.Dataplane.CopyDrops, s.Dataplane.SendErrors)
 	if len(s.Dataplane.Workers) > 1 {
@@ -64,7 +65,8 @@ func printEndpoints(w io.Writer, s status.Lab) {
 	for _, ep := range s.Endpoints {
 		t.row(ep.Name, ep.VPC, ep.Service, ep.State, "(all)", "", "", ep.Domain)
 		for _, z := range ep.Zones {
-			t.row("", "", "", "", z.Zone, withFault(z.State, faults[ep.Name+"@"+z.Zone]), addresses(z.IP, z.IPv6), z.Domain)
+			t.row("", "", "", "", z.Zone, withFault(z.State, faults[ep.Name+"@"+z.Zone]), addresses(z.IP, z.IPv6),
+				z.Domain)
 		}
 	}
 	t.flush()

@@ -66,7 +66,8 @@ func findLab(ctx context.Context, name string) (labdir.Dir, error) {
 	}
 	dir := labdir.Of(name)
 	if dir.Running() && !api.NewClient(dir).Answers(ctx) && os.Geteuid() == 0 {
-		return "", withHint(fmt.Errorf("lab %q is just being built or taken down", name), "\"plinksim ls\" says when it is up")
+		return "", withHint(fmt.Errorf("lab %q is just being built or taken down", name),
+			"\"plinksim ls\" says when it is up")
 	}
 	if !dir.Running() {
 		return "", withHint(fmt.Errorf("lab %q has no daemon any more: it was killed", name),

@@ -45,8 +45,9 @@ sessions that the change does not touch go on. With the same file it changes
 nothing. If the daemon of a lab was killed, "up" takes over what it left behind.
 
 The whole file is checked before anything is created.`,
-		Example: "  sudo plinksim up testdata/topologies/alibaba-clb.yaml\n  sudo plinksim up --foreground lab.yaml    # until ctrl-C",
-		Args:    takes(cobra.ExactArgs(1), "one topology file"),
+		Example: "  sudo plinksim up testdata/topologies/alibaba-clb.yaml\n" +
+			"  sudo plinksim up --foreground lab.yaml    # until ctrl-C",
+		Args: takes(cobra.ExactArgs(1), "one topology file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOutput(output); err != nil {
 				return err
@@ -91,14 +92,17 @@ The whole file is checked before anything is created.`,
 			cmd.SetContext(context.WithoutCancel(interrupted))
 			err = show()
 			if err == nil && interrupted.Err() != nil {
-				fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: interrupted too late: \"plinksim down %s\" removes the lab\n", plan.Name)
+				fmt.Fprintf(cmd.ErrOrStderr(),
+					"plinksim: interrupted too late: \"plinksim down %s\" removes the lab\n", plan.Name)
 			}
 			return err
 		},
 	}
 	cmd.Flags().BoolVarP(&foreground, "foreground", "f", false, "stay attached, and take the lab down on ctrl-C")
-	cmd.Flags().StringVar(&metrics, "metrics", "", "also answer /metrics for Prometheus at HOST:PORT; :PORT is on the loopback interface")
-	cmd.Flags().IntVar(&workers, "workers", 1, "threads that carry packets: 1, 2, 4, ...; not more than the machine has idle CPUs")
+	cmd.Flags().StringVar(&metrics, "metrics", "",
+		"also answer /metrics for Prometheus at HOST:PORT; :PORT is on the loopback interface")
+	cmd.Flags().IntVar(&workers, "workers", 1,
+		"threads that carry packets: 1, 2, 4, ...; not more than the machine has idle CPUs")
 	addOutput(cmd, &output)
 	return cmd
 }
@@ -114,8 +118,10 @@ func showUp(cmd *cobra.Command, plan *topology.Plan, output string, after time.D
 		return err
 	}
 	warnOfEnded(cmd.ErrOrStderr(), now)
-	if flag, has := cmd.Flags().Lookup("workers"), len(now.Dataplane.Workers); flag.Changed && flag.Value.String() != strconv.Itoa(has) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: warning: the lab has %d workers, as it came up; \"plinksim down %s\" and up again changes that\n", has, plan.Name)
+	flag, has := cmd.Flags().Lookup("workers"), len(now.Dataplane.Workers)
+	if flag.Changed && flag.Value.String() != strconv.Itoa(has) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: warning: the lab has %d workers, as it came up; "+
+			"\"plinksim down %s\" and up again changes that\n", has, plan.Name)
 	}
 	out := cmd.OutOrStdout()
 	if output == "json" {
@@ -228,7 +234,9 @@ func (u *up) turn(ctx context.Context) (*labdir.Lock, error) {
 			u.progress.say("wait for another process, which is just building the lab or taking it down")
 		}
 		if time.Now().After(deadline) {
-			return nil, withHint(fmt.Errorf("lab %q: another process holds it, and its daemon has not answered for %s", u.plan.Name, turnTimeout),
+			return nil, withHint(
+				fmt.Errorf("lab %q: another process holds it, and its daemon has not answered for %s", u.plan.Name,
+					turnTimeout),
 				"\"plinksim down %s\" ends it", u.plan.Name)
 		}
 		select {
@@ -266,7 +274,8 @@ func (u *up) start(ctx context.Context, lock *labdir.Lock) error {
 	case ended != nil && ended.Err != nil:
 		return ended.Err
 	}
-	return fmt.Errorf("lab %q: its daemon ended before the lab was up (%s); what had been made is removed%s", u.plan.Name, daemon.ProcessState, words)
+	return fmt.Errorf("lab %q: its daemon ended before the lab was up (%s); what had been made is removed%s",
+		u.plan.Name, daemon.ProcessState, words)
 }
 
 // daemon starts the daemon, and gives the pipe that it reports to.
@@ -288,7 +297,8 @@ func (u *up) daemon(lock *labdir.Lock) (daemon *exec.Cmd, reports *os.File, err 
 		return nil, nil, err
 	}
 	defer write.Close()
-	daemon = exec.Command(self, "__daemon", "--name", u.plan.Name, "--file", u.plan.File, "--workers", strconv.Itoa(u.workers))
+	daemon = exec.Command(self, "__daemon", "--name", u.plan.Name, "--file", u.plan.File, "--workers",
+		strconv.Itoa(u.workers))
 	daemon.Dir = "/"
 	// It is in another directory, where a relative path would be another one.
 	daemon.Env = append(os.Environ(), labdir.RootVariable+"="+labdir.Root())
@@ -345,7 +355,8 @@ func (u *up) foreground(ctx context.Context, stderr io.Writer, show func() error
 	lock, err := u.dir.Lock()
 	if errors.Is(err, labdir.ErrLocked) {
 		return withHint(fmt.Errorf("lab %q is up already, or just being built or taken down", u.plan.Name),
-			"without --foreground, \"plinksim up\" changes a lab that is up; \"plinksim down %s\" removes it", u.plan.Name)
+			"without --foreground, \"plinksim up\" changes a lab that is up; \"plinksim down %s\" removes it",
+			u.plan.Name)
 	}
 	if err != nil {
 		return err
@@ -366,7 +377,8 @@ func printNext(w io.Writer, plan *topology.Plan, now status.Lab, foreground bool
 	t := newTable(w)
 	for _, ep := range now.Endpoints {
 		if svc, err := plan.Service(ep.Service); err == nil && !svc.AutoAccept && !isConnected(ep) {
-			t.row("  plinksim accept "+ep.Service+" "+ep.Name, "let "+ep.Name+" connect: "+ep.Service+" does not accept by itself")
+			t.row("  plinksim accept "+ep.Service+" "+ep.Name,
+				"let "+ep.Name+" connect: "+ep.Service+" does not accept by itself")
 		}
 	}
 	for _, ep := range plan.Endpoints {
@@ -375,7 +387,8 @@ func printNext(w io.Writer, plan *topology.Plan, now status.Lab, foreground bool
 		}
 	}
 	if client, endpoint := firstClient(plan, now); client != "" {
-		t.row(fmt.Sprintf("  plinksim exec %s -- curl -s http://$(plinksim name %s)/", client, endpoint), "call the service from "+client)
+		t.row(fmt.Sprintf("  plinksim exec %s -- curl -s http://$(plinksim name %s)/", client, endpoint),
+			"call the service from "+client)
 	}
 	if len(now.NATGateways) > 0 {
 		t.row("  plinksim nat entry list", "where the NAT IPs lead")

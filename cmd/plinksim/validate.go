@@ -25,7 +25,8 @@ func newValidate() *cobra.Command {
 			}
 			fmt.Fprintf(cmd.OutOrStdout(),
 				"%s is valid: lab %s, %d VPCs, %d instances, %d endpoint services, %d endpoints, %d checks\n",
-				args[0], plan.Name, len(plan.VPCs), instances, len(plan.Services), len(plan.Endpoints), len(plan.Checks))
+				args[0], plan.Name, len(plan.VPCs), instances, len(plan.Services), len(plan.Endpoints),
+				len(plan.Checks))
 			return nil
 		},
 	}

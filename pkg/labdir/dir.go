@@ -82,7 +82,8 @@ func (d Dir) Socket() string { return d.Path("control.sock") }
 func (d Dir) CheckSocket() error {
 	const longest = 107
 	if n := len(d.Socket()); n > longest {
-		return fmt.Errorf("the path of the lab's socket, %s, has %d characters, and a socket's may have %d", d.Socket(), n, longest)
+		return fmt.Errorf("the path of the lab's socket, %s, has %d characters, and a socket's may have %d",
+			d.Socket(), n, longest)
 	}
 	return nil
 }

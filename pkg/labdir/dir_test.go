@@ -182,7 +182,8 @@ func TestOnlyTheHolderOfALabIsSignalled(t *testing.T) {
 	require.NoError(t, dir.Signal(syscall.SIGTERM))
 	require.ErrorContains(t, holder.Wait(), "signal: terminated")
 	require.False(t, dir.Running())
-	require.NoError(t, reader.Process.Signal(syscall.Signal(0)), "one that only reads the file, whatever number is written down")
+	require.NoError(t, reader.Process.Signal(syscall.Signal(0)),
+		"one that only reads the file, whatever number is written down")
 	require.NoError(t, dir.Signal(syscall.SIGTERM), "nobody holds it")
 }
 

@@ -46,7 +46,8 @@ func splitCommand(text string) ([]string, error) {
 	file, err := syntax.NewParser(syntax.Variant(syntax.LangPOSIX)).Parse(strings.NewReader(text), "")
 	var wrong syntax.ParseError
 	if errors.As(err, &wrong) {
-		return nil, fmt.Errorf("%s, at character %d", strings.Replace(wrong.Text, "reached EOF", "it ends", 1), wrong.Pos.Offset()+1)
+		return nil, fmt.Errorf("%s, at character %d", strings.Replace(wrong.Text, "reached EOF", "it ends", 1),
+			wrong.Pos.Offset()+1)
 	}
 	if err != nil {
 		return nil, err
@@ -56,7 +57,8 @@ func splitCommand(text string) ([]string, error) {
 	}
 	s := file.Stmts[0]
 	call, simple := s.Cmd.(*syntax.CallExpr)
-	if len(file.Stmts) > 1 || !simple || len(call.Assigns)+len(s.Redirs) > 0 || s.Background || s.Negated || s.Semicolon.IsValid() {
+	if len(file.Stmts) > 1 || !simple || len(call.Assigns)+len(s.Redirs) > 0 ||
+		s.Background || s.Negated || s.Semicolon.IsValid() {
 		return nil, errors.New("it is more than one program with its arguments, which only a shell can run")
 	}
 	var words []string
