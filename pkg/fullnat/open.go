@@ -35,6 +35,10 @@ func (t *Table) open(f *packet.Frame, w *work) Verdict {
 // openTo starts a session with a target.
 func (t *Table) openTo(f *packet.Frame, w *work, l *link, target end) Verdict {
 	p := &w.packet
+	if v := t.firstFits(f, p, l, target); v != Forwarded {
+		t.ended(l, target)
+		return v
+	}
 	source, ok := t.takePort(l, w.key, target)
 	if !ok {
 		t.ended(l, target)
@@ -50,6 +54,24 @@ func (t *Table) openTo(f *packet.Frame, w *work, l *link, target end) Verdict {
 	t.addrs.Release(p.Src)
 	t.beginIdentity(e.Session, l, f, p)
 	return t.send(f, w, e, l)
+}
+
+// firstFits refuses the first packet of a session that cannot leave, so that
+// nothing is left of it.
+func (t *Table) firstFits(f *packet.Frame, p *packet.Packet, l *link, target end) Verdict {
+	mtu := l.mtu[store.ToProvider]
+	if uint32(p.Length())+ipv6Header-ipv4Header <= mtu {
+		return Forwarded
+	}
+	local := l.local[version(target.addr)][0]
+	e := store.Flow{Rewrite: t.newRewrite(p, local, target.addr, 0, target.port)}
+	if store.IsIPv6(p.Src) || store.IsIPv6(target.addr) {
+		e.Flags |= store.HasIPv6
+	}
+	if _, v := fitOut(f, p, &e, int(mtu)); v != Forwarded {
+		return t.refuseFit(f, p, &e, l, v)
+	}
+	return Forwarded
 }
 
 // roomFor says whether the link may have one session more.
