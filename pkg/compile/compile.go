@@ -5,9 +5,11 @@
 package compile
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dataplane"
@@ -234,7 +236,7 @@ func (c *compiler) toServers(
 		Egress:    c.numbers[node.ENI.Device],
 		Local:     node.Local,
 		Idle:      listener.IdleTimeout,
-		Behaviour: c.behaviour(),
+		Behaviour: c.behaviour(listener.IdleTimeout),
 	}
 	if node.Proxy != nil {
 		c.toProxy(&link, node, listener)
@@ -256,6 +258,7 @@ func (c *compiler) toProxy(link *fullnat.Link, node *topology.Node, listener top
 	proxy := netip.AddrPortFrom(node.Proxy.IP, listener.Port)
 	link.Pick = func(packet.FiveTuple, uint32) (netip.AddrPort, bool) { return proxy, true }
 	link.Idle = max(c.plan.Profile.TCPIdle, 2*listener.IdleTimeout, 2*listener.HTTP.RequestTimeout)
+	link.Behaviour = c.behaviour(link.Idle)
 }
 
 func linkName(zone topology.EndpointZone, listener topology.Listener) string {
@@ -290,8 +293,10 @@ func (c *compiler) header(listener topology.Listener) *fullnat.Identity {
 	return id
 }
 
-// behaviour is how the cloud treats what it does not forward.
-func (c *compiler) behaviour() fullnat.Behaviour {
+// behaviour is how the cloud treats what it does not forward. A half-closed
+// session may be as silent as an established one (RFC 6146, 3.5.2.2), where the
+// cloud has no other figure.
+func (c *compiler) behaviour(idle time.Duration) fullnat.Behaviour {
 	p := c.plan.Profile
 	return fullnat.Behaviour{
 		ResetStray:       p.ResetStray,
@@ -299,7 +304,7 @@ func (c *compiler) behaviour() fullnat.Behaviour {
 		ReportExhaustion: p.ReportExhaustion,
 		ReportTooBig:     p.ReportTooBig,
 		ClampMSS:         p.ClampMSS,
-		Timers:           fullnat.Timers{Opening: p.TCPOpening, Closing: p.TCPClosing, Closed: p.TCPClosed},
+		Timers:           fullnat.Timers{Opening: p.TCPOpening, Closing: cmp.Or(p.TCPClosing, idle), Closed: p.TCPClosed},
 	}
 }
 

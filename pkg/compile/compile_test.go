@@ -228,3 +228,33 @@ func TestOnlyAtAWSDoTheGroupsHearTheSequenceNumber(t *testing.T) {
 		}
 	}
 }
+
+func TestHalfClosedSessionsLiveAsLongAsTheListenerSays(t *testing.T) {
+	for cloud, want := range map[string]time.Duration{"cloud: alibaba": 10 * time.Minute, "cloud: rfc": 4 * time.Minute} {
+		plan, err := topofile.Parse("idle.yaml", []byte(strings.Replace(`
+name: idle
+cloud: alibaba
+region: eu-central-1
+accounts: [a]
+vpcs:
+  here: {cidr: 10.0.0.0/16, subnets: {h: {zone: eu-central-1b, cidr: 10.0.1.0/24}}}
+  there: {cidr: 10.1.0.0/16, subnets: {t: {zone: eu-central-1b, cidr: 10.1.1.0/24}}, instances: {web: {subnet: t}}}
+server_groups:
+  web: {vpc: there, servers: [{instance: web, port: 80}]}
+load_balancers:
+  nlb: {type: nlb, vpc: there, subnets: [t], listeners: [{protocol: tcp, port: 80, server_group: web, idle_timeout: 600s}]}
+endpoint_services: {svc: {resources: [nlb], auto_accept: true}}
+endpoints: {ep: {service: svc, vpc: here, subnets: [h]}}
+`, "cloud: alibaba", cloud, 1)))
+		require.NoError(t, err)
+		plane, err := control.NewPlane(plan, func() time.Time { return morning })
+		require.NoError(t, err)
+		numbers := compile.Numbers{}
+		for _, eni := range plan.ENIs() {
+			numbers[eni.Device] = packet.ENI(len(numbers) + 1)
+		}
+		links := compile.Plan(plan, plane.State(), numbers, func(_, _, _ string) compile.Chooser { return compile.Chooser{} }).Dataplane.NAT.Links
+		require.NotEmpty(t, links)
+		require.Equal(t, want, links[0].Behaviour.Timers.Closing, cloud)
+	}
+}

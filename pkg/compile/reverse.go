@@ -49,7 +49,7 @@ func (c *compiler) entry(gw topology.NATGateway, entry topology.FullNATEntry) {
 		Pick:      func(packet.FiveTuple, uint32) (netip.AddrPort, bool) { return target, true },
 		MTU:       ep.MTU,
 		Idle:      idle,
-		Behaviour: c.behaviour(),
+		Behaviour: c.behaviour(idle),
 	})
 }
 
