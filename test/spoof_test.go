@@ -181,3 +181,57 @@ func sendRaw(t *testing.T, l *plinktest.Lab, instance string, frame []byte) {
 		return unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: device.Index})
 	}))
 }
+
+const macs = `
+name: macs
+cloud: aws
+region: us-east-1
+accounts: [p, c]
+vpcs:
+  vpca:
+    account: c
+    cidr: 10.1.0.0/16
+    ipv6_cidr: 2001:db8:1::/56
+    subnets: {s: {zone: us-east-1a, cidr: 10.1.0.0/24, ipv6_cidr: "2001:db8:1::/64"}}
+    instances:
+      ca1: {subnet: s, ip: 10.1.0.10, ipv6: "2001:db8:1::10"}
+  vpcp:
+    account: p
+    cidr: 10.2.0.0/16
+    ipv6_cidr: 2001:db8:2::/56
+    subnets: {s: {zone: us-east-1a, cidr: 10.2.0.0/24, ipv6_cidr: "2001:db8:2::/64"}}
+    instances:
+      r1: {subnet: s, ip: 10.2.0.20, ipv6: "2001:db8:2::20", services: [{http: 8080}]}
+server_groups:
+  h4: {vpc: vpcp, health_check: {protocol: none}, servers: [{instance: r1, port: 8080}]}
+load_balancers:
+  lb:
+    type: nlb
+    vpc: vpcp
+    ip_address_type: dualstack
+    subnets: {s: {ip: 10.2.0.50, ipv6: "2001:db8:2::50"}}
+    listeners: [{protocol: tcp, port: 80, server_group: h4}]
+endpoint_services:
+  svc: {resources: [lb], auto_accept: true, whitelist: ["*"]}
+endpoints:
+  epx: {service: svc, vpc: vpca, subnets: {s: {ip: 10.1.0.101, ipv6: "2001:db8:1::1:0:100"}}, ip_address_type: dualstack}
+  epa: {service: svc, vpc: vpca, subnets: {s: {ip: 10.1.0.100, ipv6: "2001:db8:1::100"}}, ip_address_type: dualstack}
+`
+
+// Their IPv6 addresses end with the same four bytes.
+func TestTwoEndpointsOfASubnetAreBothReachedWhateverTheirAddresses(t *testing.T) {
+	t.Parallel()
+	l := plinktest.UpText(t, macs)
+	for _, endpoint := range []string{"epx", "epa"} {
+		for _, url := range []string{"http://" + l.Name(endpoint+".ip") + "/", "http://[" + l.Name(endpoint+".ipv6") + "]/"} {
+			body, err := get(t, l.Instance("ca1"), url)
+			require.NoError(t, err, url)
+			require.Equal(t, "r1", body)
+		}
+	}
+	sessions := map[string]int{}
+	for _, s := range l.Sessions() {
+		sessions[s.Endpoint.Addr().String()]++
+	}
+	require.Len(t, sessions, 4, "each by an address of its own: %v", sessions)
+}

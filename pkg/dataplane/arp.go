@@ -57,8 +57,13 @@ func newOwned(owned []Owned) (map[ownedAddr]packet.MAC, error) {
 }
 
 // answer turns a frame that asks into the reply to it, or returns false if there
-// is nothing to say. The reply goes out where the request came from.
-func (r *responder) answer(f *packet.Frame) bool {
+// is nothing to say, or it is not for us. The reply goes out where the request came
+// from.
+func (r *responder) answer(f *packet.Frame, forUs bool) bool {
+	if !forUs {
+		r.stats.Ignored++
+		return false
+	}
 	r.asked = f.ENI
 	reply, ok := packet.ARPReply(f.Data, r.owner)
 	if packet.IsNeighbourSolicitation(f.Data) {

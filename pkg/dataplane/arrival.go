@@ -14,7 +14,7 @@ import (
 // sent (5.2.2), and that its source can be one (5.3.7). A packet socket sees every
 // frame of a bridge that floods, and those that the kernel itself would drop.
 type arrivals struct {
-	byENI   map[packet.ENI]*arrival
+	byENI   []*arrival // nil where nothing is known
 	anyMAC  bool
 	refused fullnat.Counters
 }
@@ -28,9 +28,12 @@ type arrival struct {
 	no6 [][16]byte
 }
 
-func newArrivals(owned []Owned) map[packet.ENI]*arrival {
-	byENI := map[packet.ENI]*arrival{}
+func newArrivals(owned []Owned) []*arrival {
+	var byENI []*arrival
 	for _, o := range owned {
+		for int(o.ENI) >= len(byENI) {
+			byENI = append(byENI, nil)
+		}
 		a := &arrival{mac: o.MAC}
 		for _, addr := range o.Addrs {
 			if addr = addr.Unmap(); addr.Is4() {
@@ -52,13 +55,22 @@ func number(addr netip.Addr) uint32 {
 	return binary.BigEndian.Uint32(a[:])
 }
 
+// neighbour says whether the ENI takes a question for a neighbour's MAC: one for
+// everybody, for a group, or for its own MAC, which asks whether it is still there.
+func (s *arrivals) neighbour(f *packet.Frame) bool {
+	if int(f.ENI) >= len(s.byENI) || s.byENI[f.ENI] == nil || s.anyMAC {
+		return true
+	}
+	return f.Data[0]&1 != 0 || packet.MAC(f.Data) == s.byENI[f.ENI].mac
+}
+
 // check is Forwarded for a frame that the session table is to judge. What is too
 // short or no IP at all is left to it.
 func (s *arrivals) check(f *packet.Frame) fullnat.Verdict {
-	a := s.byENI[f.ENI]
-	if a == nil || len(f.Data) < packet.L3 {
+	if int(f.ENI) >= len(s.byENI) || s.byENI[f.ENI] == nil || len(f.Data) < packet.L3 {
 		return fullnat.Forwarded
 	}
+	a := s.byENI[f.ENI]
 	v := fullnat.Forwarded
 	if packet.MAC(f.Data) != a.mac && !s.anyMAC {
 		v = fullnat.WrongMAC

@@ -265,7 +265,7 @@ func (e *Engine) translate(frames []packet.Frame, now time.Duration) (out, own [
 	for i := range frames {
 		f := &frames[i]
 		if packet.AsksNeighbour(f.Data) {
-			if e.arp.answer(f) {
+			if e.arp.answer(f, e.arrivals.neighbour(f)) {
 				out = append(out, *f)
 			}
 			continue

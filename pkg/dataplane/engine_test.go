@@ -135,6 +135,8 @@ func TestEngineAnswersARPForWhatItOwns(t *testing.T) {
 		{"the endpoint's address in the other VPC", nodeENI, arpRequest(asker, endpoint.Addr()), netip.Addr{}},
 		{"somebody else's address", endpointENI, arpRequest(asker, backend.Addr().Next()), netip.Addr{}},
 		{"an announcement", endpointENI, arpRequest(asker, asker), netip.Addr{}},
+		{"a request that the bridge floods, for another MAC", endpointENI,
+			append([]byte{2, 0, 10, 0, 1, 99}, arpRequest(consumer.Addr(), endpoint.Addr())[6:]...), netip.Addr{}},
 		{"an announcement of our own address by somebody else", endpointENI,
 			arpRequest(endpoint.Addr(), endpoint.Addr()), netip.Addr{}},
 		{"half a request", endpointENI, arpRequest(asker, endpoint.Addr())[:30], netip.Addr{}},

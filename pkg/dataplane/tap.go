@@ -71,7 +71,7 @@ type arrivedFrame struct {
 
 func newTap() *tap { return &tap{others: map[side]side{}, ports: map[datagramKey][2]uint16{}} }
 
-// sideOf reads a frame; the zero side is none of IP.
+// sideOf reads a frame; the zero side is that of a frame without IP.
 func (t *tap) sideOf(eni packet.ENI, data []byte) side {
 	var p packet.Packet
 	kind := packet.Parse(data, &p)

@@ -70,7 +70,7 @@ func NewGroup(config topology.ServerGroup) *Group {
 // address and port) keep their health, unless the way they are checked
 // changed, and their sessions. Servers that are gone take no new sessions; what
 // becomes of the old ones, Deregistration says. Pickers stay valid. Whoever
-// runs a Checker starts it anew.
+// runs a Checker starts it again.
 func (g *Group) Update(config topology.ServerGroup, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -155,7 +155,7 @@ func (g *Group) Config() topology.ServerGroup {
 	return g.config
 }
 
-// publishLocked makes what picks look at anew, and swaps it in.
+// publishLocked makes what picks look at again, and swaps it in.
 func (g *Group) publishLocked(now time.Time) {
 	g.now = now
 	close(g.wake)

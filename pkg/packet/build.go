@@ -208,7 +208,7 @@ func (s *Segment) Build(frame []byte) {
 }
 
 // IntactTCP says whether the checksums of the TCP segment p in f are right, as
-// far as they are there: who answers must not answer what was damaged. It
+// far as they are there: nobody must answer what was damaged. It
 // reads the whole segment.
 func IntactTCP(f *Frame, p *Packet) bool {
 	return IntactHeader(f.Data, p) && (isPartial(f, p) || IntactL4(f.Data, p))

@@ -3,7 +3,7 @@ package packet
 import "encoding/binary"
 
 // Crossing from one version of IP to the other is RFC 7915 without its rules
-// for addresses. Who crosses gets a new header; IPv4 options and the headers
+// for addresses. A packet that crosses gets a new header; IPv4 options and the headers
 // that extend one of IPv6 stay behind.
 
 // fragmentable is the longest IPv4 packet made of one of IPv6 that routers may

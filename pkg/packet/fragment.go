@@ -30,7 +30,7 @@ func parseFirst(data []byte, p *Packet) Kind {
 func (r *Rewrite) ApplyFragment(data []byte, p *Packet) { r.applyIPv4(data, p) }
 
 // IntactHeader says whether the checksum of the IPv4 header of p is right.
-// Who writes headers anew asks first, so that nothing that was damaged comes
+// Code that writes a new header asks first, so that nothing that was damaged comes
 // out as good. A header of IPv6 has no checksum.
 func IntactHeader(data []byte, p *Packet) bool { return p.IPv6 || Sum(data[L3:p.L4]) == 0xffff }
 

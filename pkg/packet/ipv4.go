@@ -63,7 +63,7 @@ func putHeaderWord(h []byte, at int, value uint16) {
 	binary.BigEndian.PutUint16(h[ipv4Checksum:], Update(checksum, changed))
 }
 
-// IPOptions says what the options of an IPv4 header mean to who forwards it.
+// IPOptions says what the options of an IPv4 header mean to a router.
 type IPOptions uint8
 
 const (

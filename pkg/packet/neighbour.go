@@ -56,7 +56,7 @@ func IsNeighbourTraffic(data []byte) bool {
 // asked for, addresses of others, and what RFC 4861, 7.1.1 calls invalid. owner
 // says which MAC an address is reached at.
 //
-// Who asks without an address of its own wants to use the one that it asks for
+// A node that asks without an address of its own wants to use the one that it asks for
 // (RFC 4862, 5.4). That one is taken, which all nodes are told (RFC 4861,
 // 7.2.4).
 func Advertise(frame, data []byte, owner func(addr netip.Addr) (MAC, bool)) bool {

@@ -175,7 +175,7 @@ func (r *Reader) describe(body []byte) error {
 		case code == optResolution && len(value) == 1:
 			i.unit = resolution(value[0])
 			if i.unit == 0 {
-				return r.wrongBlock("has times of a resolution that is none: %#x", value[0])
+				return r.wrongBlock("has times of an invalid resolution: %#x", value[0])
 			}
 		case code == optOffset && len(value) == 8:
 			i.offset = int64(r.order.Uint64(value))

@@ -332,7 +332,7 @@ func TestReaderSaysWhatIsWrong(t *testing.T) {
 		{"a length out of bounds", changed(24+8, 0xff, 0xff, 0xff, 0x7f),
 			"packet 1 claims to be 2147483647 bytes long: want at most 262144"},
 		{"a time that is none", changed(24+4, 0xff, 0xff, 0xff, 0x7f),
-			"packet 1 has a time that is none: 2147483647 of 1000000 parts of a second"},
+			"packet 1 has an invalid time: 2147483647 of 1000000 parts of a second"},
 		{"a pcapng that is cut off", ng[:len(ng)-40],
 			"packet 4 or the block before it is cut off: the file ends within it"},
 		{"a pcapng header that is cut off", ng[:14], "ends within the header of a section"},

@@ -67,7 +67,7 @@ type Reader struct {
 	ng    []ngInterface
 }
 
-// NewReader looks at the file's header. If it is none, the error is an *Error. A file
+// NewReader looks at the file's header. If there is none, the error is an *Error. A file
 // that gzip has compressed is read as what it holds.
 func NewReader(r io.Reader) (*Reader, error) {
 	// Room for the longest block, so that packets are looked at where they are.
@@ -102,7 +102,7 @@ func NewReader(r io.Reader) (*Reader, error) {
 	return p, p.classicHeader()
 }
 
-// otherFile says what a file is that is none of packets.
+// otherFile says what a file without packets is.
 func otherFile(magic []byte) string {
 	for _, compressed := range []struct{ magic, name, command string }{
 		{"\x28\xb5\x2f\xfd", "zstd", "zstd -d FILE"},
@@ -174,7 +174,7 @@ func (r *Reader) nextClassic(packet *Packet) error {
 	seconds, fraction := uint64(r.order.Uint32(h)), uint64(r.order.Uint32(h[4:]))
 	captured, length := r.order.Uint32(h[8:]), r.order.Uint32(h[12:])
 	if fraction >= r.unit {
-		return r.wrong("has a time that is none: %d of %d parts of a second", fraction, r.unit)
+		return r.wrong("has an invalid time: %d of %d parts of a second", fraction, r.unit)
 	}
 	if err := r.checkLength(captured, length); err != nil {
 		return err
