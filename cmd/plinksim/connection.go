@@ -94,7 +94,7 @@ func newConnectionList() *cobra.Command {
 		use: "list [SERVICE]", short: "List connections, of one service or of all",
 		long: `List the connections of endpoints to a service, as the console shows them to its
 owner. The actions are those of "connection" that are possible now.`,
-		most: 1, want: "at most one endpoint service", complete: allServices,
+		most: 1, want: "at most one endpoint service", complete: allServices, ask: showService,
 		show: func(cmd *cobra.Command, s status.Lab, seen view) error {
 			if len(seen.args) > 0 {
 				if _, err := findServiceStatus(s, seen.as, seen.args[0]); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,7 @@ again and when "up" applies a changed file. "check" puts everything back.`,
 					return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema,
 						"endpoints": s.Endpoints})
 				}
-				printEndpointList(cmd.OutOrStdout(), s.Endpoints)
+				printEndpointList(cmd.OutOrStdout(), s.Cloud, s.Endpoints)
 				none(cmd, len(s.Endpoints), "endpoints", seen.as)
 				return nil
 			},
@@ -33,6 +34,9 @@ again and when "up" applies a changed file. "check" puts everything back.`,
 		listing{
 			use: "show ENDPOINT", short: "Show one endpoint with its zones",
 			least: 1, most: 1, want: "one endpoint", complete: allEndpoints,
+			ask: func(args []string) topology.Operation {
+				return topology.Operation{Verb: topology.VerbEndpointShow, Endpoint: args[0]}
+			},
 			show: func(cmd *cobra.Command, s status.Lab, seen view) error {
 				ep, err := findEndpointStatus(s, seen.as, seen.args[0])
 				if err != nil {
@@ -41,7 +45,7 @@ again and when "up" applies a changed file. "check" puts everything back.`,
 				if seen.json {
 					return printJSON(cmd.OutOrStdout(), ep)
 				}
-				printEndpoint(cmd.OutOrStdout(), *ep)
+				printEndpoint(cmd.OutOrStdout(), s.Cloud, *ep)
 				return nil
 			},
 		}.command(),
@@ -69,6 +73,7 @@ named. Its account, that of the VPC, must be on the whitelist of the service.`,
 			{"vpc", "vpc", "the VPC that it is in"},
 			{"subnet", "subnets", "a subnet for each of its zones"},
 			{"group", "security_groups", "a security group of its VPC; nothing is filtered where there is none"},
+			{"private-dns", "private_dns", "its VPC knows it by the private DNS name of its service"},
 			description,
 		},
 	},
@@ -130,21 +135,28 @@ func findEndpointStatus(s status.Lab, as, name string) (*status.Endpoint, error)
 	return nil, fmt.Errorf("endpoint %q does not exist", name)
 }
 
-func printEndpointList(w io.Writer, endpoints []status.Endpoint) {
-	t := newTable(w, "ENDPOINT", "ENDPOINT ID", "OWNER", "VPC", "SERVICE", "STATUS", "CONNECTION", "ZONES",
-		"SECURITY GROUPS")
+func printEndpointList(w io.Writer, cloud string, endpoints []status.Endpoint) {
+	one := topology.Cloud(cloud).Profile().OneEndpointState
+	header := []any{"ENDPOINT", "ENDPOINT ID", "OWNER", "VPC", "SERVICE", "STATUS"}
+	if !one {
+		header = append(header, "CONNECTION")
+	}
+	t := newTable(w, append(header, "ZONES", "SECURITY GROUPS")...)
 	for _, ep := range endpoints {
 		var zones []string
 		for _, z := range ep.Zones {
 			zones = append(zones, z.Zone)
 		}
-		t.row(ep.Name, ep.ID, ep.Account, ep.VPC, ep.Service, ep.EndpointState, ep.State,
-			dash(strings.Join(zones, ",")), dash(strings.Join(ep.SecurityGroups, ",")))
+		row := []any{ep.Name, ep.ID, ep.Account, ep.VPC, ep.Service, ep.EndpointState}
+		if !one {
+			row = append(row, ep.State)
+		}
+		t.row(append(row, dash(strings.Join(zones, ",")), dash(strings.Join(ep.SecurityGroups, ",")))...)
 	}
 	t.flush()
 }
 
-func printEndpoint(w io.Writer, ep status.Endpoint) {
+func printEndpoint(w io.Writer, cloud string, ep status.Endpoint) {
 	t := newTable(w)
 	t.row("endpoint:", ep.Name)
 	t.row("id:", ep.ID)
@@ -152,21 +164,38 @@ func printEndpoint(w io.Writer, ep status.Endpoint) {
 	t.row("owner:", ep.Account)
 	t.row("vpc:", fmt.Sprintf("%s (%s)", ep.VPC, ep.VPCID))
 	t.row("service:", ep.Service)
-	t.row("status:", ep.EndpointState)
-	t.row("connection:", fmt.Sprintf("%s since %s", ep.State, stamp(ep.Since)))
+	if topology.Cloud(cloud).Profile().OneEndpointState {
+		t.row("status:", fmt.Sprintf("%s since %s", ep.EndpointState, stamp(ep.Since)))
+	} else {
+		t.row("status:", ep.EndpointState)
+		t.row("connection:", fmt.Sprintf("%s since %s", ep.State, stamp(ep.Since)))
+	}
 	t.row("bandwidth:", bandwidthText(ep.Bandwidth))
 	t.row("security groups:", dash(strings.Join(ep.SecurityGroups, ", ")))
 	t.row("description:", dash(ep.Description))
 	t.flush()
-	section(w, func(w io.Writer) {
-		t := newTable(w, "ZONE", "STATUS", "SUBNET", "ENI", "ADDRESS", "LOAD BALANCER", "NAME")
-		for _, z := range ep.Zones {
+	section(w, func(w io.Writer) { printZones(w, ep.Zones) })
+}
+
+// printZones leaves out load balancers, which consumers do not see, where there
+// are none.
+func printZones(w io.Writer, zones []status.Zone) {
+	shown := slices.ContainsFunc(zones, func(z status.Zone) bool { return z.LoadBalancer != "" })
+	header := []any{"ZONE", "STATUS", "SUBNET", "ENI", "ADDRESS"}
+	if shown {
+		header = append(header, "LOAD BALANCER")
+	}
+	t := newTable(w, append(header, "NAME")...)
+	for _, z := range zones {
+		row := []any{z.Zone, z.State, z.Subnet, z.ENI, z.IP}
+		if shown {
 			balancer := dash(z.LoadBalancer)
 			if z.Replaced != "" {
 				balancer += ", old sessions " + z.Replaced
 			}
-			t.row(z.Zone, z.State, z.Subnet, z.ENI, z.IP, balancer, z.Domain)
+			row = append(row, balancer)
 		}
-		t.flush()
-	})
+		t.row(append(row, z.Domain)...)
+	}
+	t.flush()
 }

@@ -16,6 +16,7 @@ type listing struct {
 	least, most      int                                        // arguments
 	want             string                                     // names the arguments in the usage error
 	complete         func(s status.Lab, args []string) []string // the first argument
+	ask              func(args []string) topology.Operation     // what the control plane is asked first; may be nil
 	show             func(cmd *cobra.Command, s status.Lab, seen view) error
 }
 
@@ -46,6 +47,13 @@ func (l listing) command() *cobra.Command {
 			client, err := on.client(cmd.Context(), "")
 			if err != nil {
 				return err
+			}
+			if l.ask != nil && len(args) > 0 {
+				o := l.ask(args)
+				o.As = as
+				if err := look(cmd, &on, o); err != nil {
+					return err
+				}
 			}
 			now, err := client.StatusFor(cmd.Context(), as)
 			if err != nil {

@@ -30,7 +30,7 @@ and those that have it on their whitelist.`,
 					return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema,
 						"endpoint_services": s.Services})
 				}
-				printServiceList(cmd.OutOrStdout(), s.Services)
+				printServiceList(cmd.OutOrStdout(), s.Cloud, s.Services)
 				none(cmd, len(s.Services), "endpoint services", seen.as)
 				return nil
 			},
@@ -123,7 +123,7 @@ func newWhitelistList() *cobra.Command {
 	return listing{
 		use: "list SERVICE", short: "List the accounts that see a service",
 		long:  "List the accounts on the whitelist of a service. Only the owner of the service sees them.",
-		least: 1, most: 1, want: "one endpoint service", complete: allServices,
+		least: 1, most: 1, want: "one endpoint service", complete: allServices, ask: showService,
 		show: func(cmd *cobra.Command, s status.Lab, seen view) error {
 			svc, err := findServiceStatus(s, seen.as, seen.args[0])
 			if err != nil {
@@ -140,42 +140,28 @@ func newWhitelistList() *cobra.Command {
 	}.command()
 }
 
+func showService(args []string) topology.Operation {
+	return topology.Operation{Verb: topology.VerbServiceShow, Service: args[0]}
+}
+
 func newServiceShow() *cobra.Command {
-	var on target
-	var as string
-	cmd := &cobra.Command{
-		Use: "show SERVICE", Short: "Show one endpoint service with its connections",
-		Args: takes(cobra.ExactArgs(1), "one endpoint service"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := on.client(cmd.Context(), "")
+	return listing{
+		use: "show SERVICE", short: "Show one endpoint service with its connections",
+		least: 1, most: 1, want: "one endpoint service", complete: allServices, ask: showService,
+		show: func(cmd *cobra.Command, s status.Lab, seen view) error {
+			svc, err := findServiceStatus(s, seen.as, seen.args[0])
 			if err != nil {
 				return err
 			}
-			// The control plane says whether this account may.
-			if err := look(cmd, &on, topology.Operation{Verb: "service-show", Service: args[0], As: as}); err != nil {
-				return err
-			}
-			now, err := client.StatusFor(cmd.Context(), as)
-			if err != nil {
-				return err
-			}
-			svc, err := findServiceStatus(now, as, args[0])
-			if err != nil {
-				return err
-			}
-			if on.output == "json" {
+			if seen.json {
 				return printJSON(cmd.OutOrStdout(), svc)
 			}
-			printService(cmd.OutOrStdout(), *svc)
-			connections := connectionsOf(now, svc.Name)
-			section(cmd.OutOrStdout(), func(w io.Writer) { printConnections(w, connections, as) })
+			printService(cmd.OutOrStdout(), s.Cloud, *svc)
+			connections := connectionsOf(s, svc.Name)
+			section(cmd.OutOrStdout(), func(w io.Writer) { printConnections(w, connections, seen.as) })
 			return nil
 		},
-	}
-	cmd.Flags().StringVar(&as, "as", "", "show what this account sees; everything where it is missing")
-	cmd.RegisterFlagCompletionFunc("as", completeAccounts(&on))
-	on.addFlags(cmd)
-	return cmd
+	}.command()
 }
 
 func findServiceStatus(s status.Lab, as, name string) (*status.EndpointService, error) {
@@ -190,17 +176,25 @@ func findServiceStatus(s status.Lab, as, name string) (*status.EndpointService, 
 	return nil, fmt.Errorf("endpoint service %q does not exist", name)
 }
 
-func printServiceList(w io.Writer, services []status.EndpointService) {
-	t := newTable(w, "SERVICE", "SERVICE ID", "OWNER", "STATUS", "RESOURCES", "AUTO ACCEPT", "ZONE AFFINITY",
-		"CONNECTIONS", "DESCRIPTION")
+func printServiceList(w io.Writer, cloud string, services []status.EndpointService) {
+	affinity := topology.Cloud(cloud).Profile().ZoneAffinity
+	header := []any{"SERVICE", "SERVICE ID", "OWNER", "STATUS", "ZONES", "RESOURCES", "AUTO ACCEPT"}
+	if affinity {
+		header = append(header, "ZONE AFFINITY")
+	}
+	t := newTable(w, append(header, "CONNECTIONS", "DESCRIPTION")...)
 	for _, s := range services {
-		t.row(s.Name, s.ID, s.Account, s.State, dash(strings.Join(s.Resources, ",")), yesNo(s.AutoAccept),
-			yesNo(s.ZoneAffinity), s.Connections, dash(s.Description))
+		row := []any{s.Name, s.ID, s.Account, s.State, dash(strings.Join(s.Zones, ",")),
+			dash(strings.Join(s.Resources, ",")), yesNo(s.AutoAccept)}
+		if affinity {
+			row = append(row, yesNo(s.ZoneAffinity))
+		}
+		t.row(append(row, s.Connections, dash(s.Description))...)
 	}
 	t.flush()
 }
 
-func printService(w io.Writer, s status.EndpointService) {
+func printService(w io.Writer, cloud string, s status.EndpointService) {
 	t := newTable(w)
 	t.row("service:", s.Name)
 	t.row("id:", s.ID)
@@ -209,9 +203,14 @@ func printService(w io.Writer, s status.EndpointService) {
 	t.row("owner:", s.Account)
 	t.row("status:", s.State)
 	t.row("description:", dash(s.Description))
-	t.row("resources:", dash(strings.Join(s.Resources, ", ")))
+	t.row("zones:", dash(strings.Join(s.Zones, ", ")))
+	if len(s.Resources) > 0 {
+		t.row("resources:", strings.Join(s.Resources, ", "))
+	}
 	t.row("auto accept:", yesNo(s.AutoAccept))
-	t.row("zone affinity:", yesNo(s.ZoneAffinity))
+	if topology.Cloud(cloud).Profile().ZoneAffinity {
+		t.row("zone affinity:", yesNo(s.ZoneAffinity))
+	}
 	t.row("payer:", s.Payer)
 	t.row("bandwidth:", bandwidthText(s.Bandwidth)+" for each new connection")
 	if len(s.Whitelist) > 0 {

@@ -194,7 +194,7 @@ func TestTheNameOfAService(t *testing.T) {
 		{"alibaba", "true", "provider", ""},
 		{"aws", "false", "consumer", ""},
 	} {
-		edited := strings.NewReplacer("cloud: aws", "cloud: "+tt.cloud, "resources: [nlb],", "resources: [nlb], zone_affinity: "+tt.affinity+",").Replace(placed)
+		edited := strings.NewReplacer("cloud: aws", "cloud: "+tt.cloud, "    dns_hostnames: true\n", "", "resources: [nlb],", "resources: [nlb], zone_affinity: "+tt.affinity+",").Replace(placed)
 		s := situationOf(t, []byte(edited), accepted, nil)
 		view, err := dns.NewView(s.Names[tt.vpc])
 		require.NoError(t, err)

@@ -1,6 +1,8 @@
 package compile
 
 import (
+	"slices"
+
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/fullnat"
@@ -79,13 +81,16 @@ func serviceStatus(svc topology.EndpointService, state control.Snapshot) status.
 		Description: svc.Description, Payer: svc.Payer, Domain: svc.Domain,
 		AutoAccept: svc.AutoAccept, ZoneAffinity: svc.ZoneAffinity, Bandwidth: svc.Bandwidth,
 		Whitelist: list(svc.Whitelist),
-		Resources: []string{},
+		Resources: []string{}, Zones: []string{},
 	}
 	if o := object(state.Services, svc.Name); o != nil {
 		out.State, out.Modified = o.Status, o.Modified
 	}
 	for _, r := range svc.Resources {
 		out.Resources = append(out.Resources, r.String())
+		if !slices.Contains(out.Zones, r.Zone) {
+			out.Zones = append(out.Zones, r.Zone)
+		}
 	}
 	for _, c := range state.Connections {
 		if c.Service == svc.Name {
@@ -125,6 +130,9 @@ func endpointStatus(plan *topology.Plan, ep topology.Endpoint, state control.Sna
 	out.VPCID = plan.MustVPC(ep.VPC).ID
 	if o := object(state.Endpoints, ep.Name); o != nil {
 		out.EndpointState = o.Status
+		if plan.Profile.OneEndpointState {
+			out.EndpointState = control.EndpointWord(plan.Cloud, *o, connection)
+		}
 	}
 	for _, zone := range ep.Zones {
 		z := zoneOf(connection, zone.Zone)

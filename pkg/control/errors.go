@@ -1,7 +1,6 @@
 package control
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,59 +25,6 @@ type Error struct {
 
 // Error is the text without the hint, which callers print on a line of its own.
 func (e *Error) Error() string { return e.Text }
-
-// cloudWords are the clouds' error codes, by the kind of the object where it
-// matters. Alibaba Cloud: the codes that its Terraform provider handles
-// (aliyun/terraform-provider-alicloud, alicloud/
-// resource_alicloud_privatelink_*.go). That an account that may not see a service hears
-// that it does not exist, is in the PrivateLink user guide, "Manage the
-// whitelist": an account that is not on it cannot query the service. NAT gateways: the
-// error codes of the VPC API 2016-04-28, DeleteNatGateway, DeleteNatIp and
-// DeleteFullNatEntry. AWS: Amazon EC2 API
-// Reference, "Error codes for the Amazon EC2 API".
-var cloudWords = map[topology.Cloud]map[topology.Refusal]map[string]string{
-	topology.Alibaba: {
-		topology.NotFound: {
-			"endpoint service": "EndpointServiceNotFound", "endpoint": "EndpointNotFound",
-			"zone":        "EndpointZoneNotFound",
-			"NAT gateway": "InvalidNatGatewayId.NotFound", "FullNAT entry": "ResourceNotFound.FullNatEntry",
-		},
-		topology.NotOwner:       {"endpoint service": "EndpointServiceNotFound", "endpoint": "EndpointNotFound"},
-		topology.NotWhitelisted: {"": "EndpointServiceNotFound"},
-		topology.WrongState: {
-			"connection": "EndpointConnectionOperationDenied", "zone": "EndpointConnectionOperationDenied",
-			"endpoint": "EndpointOperationDenied", "endpoint service": "EndpointServiceOperationDenied",
-			"NAT gateway": "IncorrectStatus.NatGateway", "NAT IP": "IncorrectStatus.NatIp",
-			"FullNAT entry": "IncorrectStatus.FullNatEntry",
-		},
-		topology.InUse: {
-			"endpoint": "EndpointOperationDenied", "NAT IP": "DependencyViolation.NatIp",
-			"": "EndpointServiceConnectionDependence",
-		},
-	},
-	topology.AWS: {
-		topology.NotFound: {
-			"endpoint service": "InvalidVpcEndpointServiceId.NotFound", "endpoint": "InvalidVpcEndpointId.NotFound",
-			"load balancer":  "NetworkLoadBalancerNotFoundException",
-			"security group": "InvalidSecurityGroupID.NotFound",
-		},
-		topology.NotOwner: {
-			"endpoint service": "InvalidVpcEndpointServiceId.NotFound", "endpoint": "InvalidVpcEndpointId.NotFound",
-		},
-		topology.NotWhitelisted: {"": "InvalidServiceName"},
-		topology.WrongState:     {"": "InvalidState"},
-		topology.InUse:          {"": "ExistingVpcEndpointConnections"},
-		topology.Invalid:        {"": "InvalidParameter"},
-		topology.Quota:          {"endpoint": "VpcEndpointLimitExceeded"},
-	},
-}
-
-// in adds the cloud's word where there is none yet.
-func (e *Error) in(cloud topology.Cloud) *Error {
-	words := cloudWords[cloud][e.Code]
-	e.Word = cmp.Or(e.Word, words[e.Kind], words[""])
-	return e
-}
 
 func unknown(kind, name string, known []string) *Error {
 	e := &Error{Code: topology.NotFound, Kind: kind, Name: name, Known: known,

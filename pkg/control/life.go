@@ -176,6 +176,15 @@ func Word(cloud topology.Cloud, kind Kind, s State) string {
 	return string(cmp.Or(words[s], s))
 }
 
+// EndpointWord is what a cloud with one state for an endpoint and its connection
+// calls it: that of the connection, unless the endpoint itself is on its way.
+func EndpointWord(cloud topology.Cloud, e Object, c Connection) string {
+	if e.State == Deleting || (e.State == Pending || e.State == Creating) && c.State == Connected {
+		return e.Status
+	}
+	return Word(cloud, KindConnection, c.State)
+}
+
 // stateWords are by the kind of the object, "" for all others. What is missing
 // is called as the state is.
 var stateWords = map[topology.Cloud]map[Kind]map[State]State{

@@ -23,7 +23,8 @@ func on[T ~struct{ rules }](do func(T, topology.Operation) ([]Event, *Error)) op
 var operations = union(serviceVerbs, endpointVerbs, connectionVerbs, gatewayVerbs, serverVerbs)
 
 var reads = map[Verb]operation{
-	topology.VerbServiceShow: on(serviceOperations.show),
+	topology.VerbServiceShow:  on(serviceOperations.show),
+	topology.VerbEndpointShow: on(endpointOperations.show),
 }
 
 func union(tables ...map[Verb]operation) map[Verb]operation {
@@ -68,19 +69,19 @@ func (p *Plane) Look(o topology.Operation) (Event, error) {
 func (p *Plane) tryLocked(do operation, o topology.Operation) ([]Event, error) {
 	if do == nil {
 		return nil, invalid("operation", string(o.Verb), "there is "+strings.Join(topology.Verbs(), ", "),
-			"there is no operation %q", o.Verb)
+			"there is no operation %q", o.Verb).In(p.state.plan.Cloud, o.Verb)
 	}
 	st := rules{p.state}
 	err := st.caller(o.As)
 	if err == nil {
 		err = st.knownToCloud(o)
 	}
-	if err != nil {
-		return nil, err.in(p.state.plan.Cloud)
+	var events []Event
+	if err == nil {
+		events, err = do(st, o)
 	}
-	events, err := do(st, o)
 	if err != nil {
-		return nil, err.in(p.state.plan.Cloud)
+		return nil, err.In(p.state.plan.Cloud, o.Verb)
 	}
 	return events, nil
 }

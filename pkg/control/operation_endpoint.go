@@ -21,6 +21,21 @@ var endpointVerbs = map[Verb]operation{
 	topology.VerbGroupRemove:    on(endpointOperations.groupRemove),
 }
 
+func (op endpointOperations) show(o topology.Operation) ([]Event, *Error) {
+	e, err := op.merged.Endpoint(o.Endpoint)
+	if err != nil {
+		return nil, unknownEndpoint(op.merged, o.As, o.Endpoint)
+	}
+	who := "every account"
+	if o.As != "" {
+		who = fmt.Sprintf("account %q", o.As)
+		if s := findService(op.merged, e.Service); e.Account != o.As && (s == nil || s.Account != o.As) {
+			return nil, notOwner(o.As, "endpoint", e.Name, e.Account)
+		}
+	}
+	return []Event{{Kind: KindEndpoint, Name: e.Name, Text: fmt.Sprintf("%s sees endpoint %q", who, e.Name)}}, nil
+}
+
 func (op endpointOperations) create(o topology.Operation) ([]Event, *Error) {
 	planned, missing := op.plan.Endpoint(o.Endpoint)
 	if missing != nil {
@@ -46,6 +61,11 @@ func (op endpointOperations) create(o topology.Operation) ([]Event, *Error) {
 	}
 	for _, z := range planned.Zones {
 		if err := zoneOffered(planned, s, z.Zone); err != nil {
+			return nil, err
+		}
+	}
+	if planned.PrivateDNS {
+		if err := op.privateDNS(planned, s.AutoAccept); err != nil {
 			return nil, err
 		}
 	}
@@ -136,7 +156,8 @@ func (op endpointOperations) set(o topology.Operation) ([]Event, *Error) {
 		did = append(did, "zone affinity "+onOff(*o.ZoneAffinity))
 	}
 	if o.PrivateDNS != nil {
-		if err := op.privateDNS(e, *o.PrivateDNS); err != nil {
+		c := op.find(e.Service, e.Name)
+		if err := op.privateDNS(e, c != nil && c.State.Open()); *o.PrivateDNS && err != nil {
 			return nil, err
 		}
 		did = append(did, "private DNS "+onOff(*o.PrivateDNS))
@@ -159,16 +180,20 @@ func take[T any](into **T, given *T) {
 	}
 }
 
-// privateDNS refuses what EC2's ModifyVpcEndpoint refuses, in its words:
-// where the owner of the service accepts connections it takes two steps.
-func (op endpointOperations) privateDNS(e *topology.Endpoint, on bool) *Error {
+// privateDNS refuses what EC2's CreateVpcEndpoint and ModifyVpcEndpoint refuse, in
+// their words, all of them as InvalidParameter: where the owner of the service
+// accepts connections it takes two steps.
+func (op endpointOperations) privateDNS(e *topology.Endpoint, accepted bool) *Error {
 	service := findService(op.merged, e.Service)
-	if !on || service == nil {
+	if service == nil {
 		return nil
 	}
 	name := service.PrivateName
-	c := op.find(e.Service, e.Name)
+	vpc, err := op.plan.VPC(e.VPC)
 	switch {
+	case err == nil && !vpc.PrivateDNS():
+		return invalid("endpoint", e.Name, "write dns_hostnames: true in the VPC, and no dns_support: false",
+			"enabling private DNS requires both enableDnsSupport and enableDnsHostnames of VPC %q to be true", vpc.Name)
 	case name == nil:
 		return invalid("endpoint", e.Name, "give the service a private_dns_name",
 			"private DNS can't be enabled because endpoint service %q does not provide a private DNS name",
@@ -178,9 +203,10 @@ func (op endpointOperations) privateDNS(e *topology.Endpoint, on bool) *Error {
 			name.TXTName, name.TXTValue),
 			"private DNS can't be enabled because endpoint service %q has not verified the private DNS name",
 			service.Name)
-	case c == nil || !c.State.Open():
+	case !accepted:
 		return &Error{
-			Code: topology.WrongState, Kind: "endpoint", Name: e.Name, Hint: "wait until it is accepted",
+			Code: topology.WrongState, Kind: "endpoint", Name: e.Name, Word: "InvalidParameter",
+			Hint: "leave it out, and enable it after the acceptance",
 			Text: fmt.Sprintf("private DNS can only be enabled after the endpoint connection is accepted by the"+
 				" owner of endpoint service %q", service.Name),
 		}
@@ -189,9 +215,11 @@ func (op endpointOperations) privateDNS(e *topology.Endpoint, on bool) *Error {
 		s := findService(op.merged, other.Service)
 		if other.Name != e.Name && other.VPC == e.VPC && other.PrivateDNS && !other.Absent && s != nil &&
 			s.PrivateName != nil && s.PrivateName.Domain() == name.Domain() {
-			return inUse("endpoint", e.Name, fmt.Sprintf("disable it for endpoint %q first", other.Name),
+			err := inUse("endpoint", e.Name, fmt.Sprintf("disable it for endpoint %q first", other.Name),
 				"private DNS cannot be enabled because there is already a conflicting DNS domain for %s in the VPC %s",
 				name.Domain(), e.VPC)
+			err.Word = "InvalidParameter"
+			return err
 		}
 	}
 	return nil

@@ -66,6 +66,9 @@ func (op serviceOperations) set(o topology.Operation) ([]Event, *Error) {
 		held.Bandwidth = o.Bandwidth
 		did = append(did, "bandwidth of new connections "+limitText(*o.Bandwidth))
 	}
+	if more := held.offerZones(op.plan, s); len(more) > 0 {
+		did = append(did, "it offers "+resourceList(more))
+	}
 	if len(did) == 0 {
 		return nil, invalid("endpoint service", s.Name,
 			"name a description, auto accept, zone affinity or a bandwidth",
@@ -181,6 +184,9 @@ func (op serviceOperations) attachable(s *topology.EndpointService, name, zone s
 			"load balancer %q belongs to account %q, and endpoint service %q to %q",
 			name, vpc.Account, s.Name, s.Account)
 	}
+	if err := op.offerable(s, balancer); err != nil {
+		return nil, err
+	}
 	for _, r := range s.Resources {
 		if other, err := op.plan.LoadBalancer(r.LoadBalancer); err == nil && other.Type != balancer.Type {
 			return nil, invalid("load balancer", name, "make a service for each type",
@@ -206,6 +212,25 @@ func (op serviceOperations) attachable(s *topology.EndpointService, name, zone s
 			name, s.Name)
 	}
 	return add, nil
+}
+
+// offerable refuses a load balancer that is another service's, where it may have
+// one alone, and one with more listeners than a service can offer.
+func (op serviceOperations) offerable(s *topology.EndpointService, balancer *topology.LoadBalancer) *Error {
+	can := op.plan.Profile
+	if most := can.ListenersOffered; most > 0 && len(balancer.Listeners) > most {
+		return invalid("load balancer", balancer.Name, fmt.Sprintf("keep at most %d", most),
+			"load balancer %q has %d listeners, and an endpoint service of %s takes %d", balancer.Name,
+			len(balancer.Listeners), op.plan.Cloud, most)
+	}
+	for _, other := range op.merged.Services {
+		if can.OneService && other.Name != s.Name && other.Offers(balancer.Name) {
+			return inUse("load balancer", balancer.Name, "detach it there first",
+				"load balancer %q is offered by endpoint service %q, and at %s by one alone", balancer.Name,
+				other.Name, op.plan.Cloud).remedied(detaching(&other, balancer.Name))
+		}
+	}
+	return nil
 }
 
 // attachableGateway is the resource that a service for reverse endpoints
@@ -326,6 +351,15 @@ func (op serviceOperations) create(o topology.Operation) ([]Event, *Error) {
 		return nil, notOwner(o.As, "endpoint service", planned.Name, planned.Account)
 	case held.State != Gone:
 		return nil, already("endpoint service", planned.Name, "endpoint service %q exists already", planned.Name)
+	}
+	for _, r := range planned.Resources {
+		balancer, missing := op.plan.LoadBalancer(r.LoadBalancer)
+		if missing != nil {
+			continue
+		}
+		if err := op.offerable(planned, balancer); err != nil {
+			return nil, err
+		}
 	}
 	if err := op.serviceQuota(planned.Account); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -40,7 +41,7 @@ func market(cloud topology.Cloud) *topology.Plan {
 		Quotas:   topology.Quotas{ServicesPerAccount: 2, EndpointsPerVPC: 2, ResourcesPerService: 4, ResourcesPerZone: 2, GroupsPerEndpoint: 2},
 		Accounts: []topology.Account{{Name: "a"}, {Name: "b"}, {Name: "c"}},
 		VPCs: []topology.VPC{
-			{Name: "vpc1", Account: "a", SecurityGroups: []topology.SecurityGroup{{Name: "web"}, {Name: "ssh"}, {Name: "dns"}}},
+			{Name: "vpc1", Account: "a", DNSHostnames: true, Resolvers: make([]netip.Addr, 1), SecurityGroups: []topology.SecurityGroup{{Name: "web"}, {Name: "ssh"}, {Name: "dns"}}},
 			{Name: "vpc2", Account: "b"}, {Name: "vpc3", Account: "c"},
 		},
 		LoadBalancers: []topology.LoadBalancer{
@@ -48,6 +49,7 @@ func market(cloud topology.Cloud) *topology.Plan {
 			{Name: "lb2", Type: "clb", VPC: "vpc2", Nodes: nodes("h")},
 			{Name: "lb3", Type: "clb", VPC: "vpc2", Nodes: nodes("h")},
 			{Name: "lb4", Type: "clb", VPC: "vpc2", Nodes: nodes("i", "j", "k")},
+			{Name: "lb5", Type: "clb", VPC: "vpc2", Nodes: nodes("j")},
 			{Name: "old", Type: "nlb", VPC: "vpc2", Nodes: nodes("h")},
 			{Name: "theirs", Type: "clb", VPC: "vpc3", Nodes: nodes("h")},
 		},
@@ -170,7 +172,7 @@ func TestEveryRefusal(t *testing.T) {
 			text: `nothing of endpoint "ep1" is to be changed`, hint: "name a description, zone affinity or private DNS"},
 		{name: "the bandwidth of new connections is too small", do: "service-set svc1 mbit=50", code: topology.Invalid,
 			text: "a connection cannot have a bandwidth of 50 Mbit/s", hint: "choose 100 to 10240 Mbit/s, or none for no limit"},
-		{name: "aws has no zone affinity", cloud: topology.AWS, do: "service-set svc1 affinity=on", code: topology.Unsupported,
+		{name: "aws has no zone affinity", cloud: topology.AWS, do: "service-set svc1 affinity=on", code: topology.Unsupported, word: "UnknownParameter",
 			text: "names of aws endpoints have no zone affinity", hint: "use the zone's name where the zone matters"},
 
 		{name: "whom to whitelist does not exist", do: "whitelist-add svc1 account=z", code: topology.NotFound,
@@ -183,9 +185,9 @@ func TestEveryRefusal(t *testing.T) {
 			text: `account "b" owns endpoint service "svc1" and stays on its whitelist`, hint: "name another account"},
 
 		{name: "the load balancer does not exist", do: "attach svc1 lb=lb9", code: topology.NotFound,
-			text: `load balancer "lb9" does not exist`, hint: `there is "lb1", "lb2", "lb3", "lb4", "old", "theirs"`},
+			text: `load balancer "lb9" does not exist`, hint: `there is "lb1", "lb2", "lb3", "lb4", "lb5", "old", "theirs"`},
 		{name: "the load balancer does not exist at aws", cloud: topology.AWS, do: "attach svc1 lb=lb9", code: topology.NotFound, word: "NetworkLoadBalancerNotFoundException",
-			text: `load balancer "lb9" does not exist`, hint: `there is "lb1", "lb2", "lb3", "lb4", "old", "theirs"`},
+			text: `load balancer "lb9" does not exist`, hint: `there is "lb1", "lb2", "lb3", "lb4", "lb5", "old", "theirs"`},
 		{name: "the load balancer is somebody else's", do: "attach svc1 lb=theirs", code: topology.Invalid,
 			text: `load balancer "theirs" belongs to account "c", and endpoint service "svc1" to "b"`, hint: "a service offers what its owner has"},
 		{name: "the load balancer is of another type", do: "attach svc1 lb=old", code: topology.Invalid,
@@ -206,13 +208,13 @@ func TestEveryRefusal(t *testing.T) {
 			text: `load balancer "lb1" is not attached to endpoint service "svc2"`, hint: "it has no load balancers"},
 		{name: "a load balancer in use stays", before: []string{"accept svc1 ep1"}, do: "detach svc1 lb=lb1 zone=h", code: topology.InUse, word: "EndpointServiceConnectionDependence",
 			text: `endpoint service "svc1" cannot give up lb1@h: endpoint "ep1" is connected to it`, hint: "move it to another, or reject it: replace svc1 ep1 h, or reject svc1 ep1"},
-		{name: "a load balancer in use stays at aws", cloud: topology.AWS, before: []string{"accept svc1 ep1"}, do: "detach svc1 lb=lb1 zone=h", code: topology.InUse, word: "ExistingVpcEndpointConnections",
+		{name: "a load balancer in use stays at aws", cloud: topology.AWS, before: []string{"accept svc1 ep1"}, do: "detach svc1 lb=lb1", code: topology.InUse, word: "ExistingVpcEndpointConnections",
 			text: `endpoint service "svc1" cannot give up lb1@h: endpoint "ep1" is connected to it`, hint: "reject it first: reject svc1 ep1"},
 		{name: "one that was replaced stays while sessions go through it", before: []string{"attach svc1 lb=lb2", "accept svc1 ep1 at=lb1@h", "replace svc1 ep1 zone=h"},
 			do: "detach svc1 lb=lb1 zone=h", code: topology.InUse, word: "EndpointServiceConnectionDependence",
 			text: `endpoint service "svc1" cannot give up lb1@h: endpoint "ep1" is connected to it`, hint: "move it to another, or reject it: replace svc1 ep1 h, or reject svc1 ep1"},
 
-		{name: "the service is not in the file", do: "service-create svc9", code: topology.NotFound, word: "EndpointServiceNotFound",
+		{name: "the service is not in the file", do: "service-create svc9", code: topology.NotFound,
 			text: `the topology file has no endpoint service "svc9"`, hint: "say what it shall be: service-create svc9"},
 		{name: "the service exists already", do: "service-create svc1", code: topology.WrongState, word: "EndpointServiceOperationDenied",
 			text: `endpoint service "svc1" exists already`, hint: "there is nothing to do"},
@@ -229,6 +231,24 @@ func TestEveryRefusal(t *testing.T) {
 
 		{name: "the endpoint does not exist", do: "accept svc1 ep9", code: topology.NotFound, word: "EndpointNotFound",
 			text: `endpoint "ep9" does not exist`, hint: `there is "ep1"`},
+		{name: "aws offers a load balancer in all of its zones", cloud: topology.AWS, do: "attach svc1 lb=lb4 zone=j", code: topology.Unsupported, word: "UnknownParameter",
+			text: "endpoint services of aws offer a load balancer in all of its zones", hint: "leave the zone out"},
+		{name: "at aws a load balancer is of one service", cloud: topology.AWS, do: "attach svc2 lb=lb1", code: topology.InUse,
+			text: `load balancer "lb1" is offered by endpoint service "svc1", and at aws by one alone`, hint: "detach it there first: detach svc1 lb1"},
+		{name: "the service to delete does not exist at aws", cloud: topology.AWS, do: "service-delete svc9", code: topology.NotFound, word: "InvalidVpcEndpointService.NotFound",
+			text: `endpoint service "svc9" does not exist`, hint: `there is "svc1", "svc2"`},
+		{name: "the endpoint to delete does not exist at aws", cloud: topology.AWS, do: "endpoint-delete ep9", code: topology.NotFound, word: "InvalidVpcEndpoint.NotFound",
+			text: `endpoint "ep9" does not exist`, hint: `there is "ep1"`},
+		{name: "the endpoint to show does not exist", do: "endpoint-show ep9", code: topology.NotFound, word: "EndpointNotFound",
+			text: `endpoint "ep9" does not exist`, hint: `there is "ep1"`},
+		{name: "the endpoint to show does not exist at aws", cloud: topology.AWS, do: "endpoint-show ep9", code: topology.NotFound, word: "InvalidVpcEndpointId.NotFound",
+			text: `endpoint "ep9" does not exist`, hint: `there is "ep1"`},
+		{name: "an endpoint is not shown to who has neither it nor its service", do: "endpoint-show ep1 as=c", code: topology.NotOwner, word: "EndpointNotFound",
+			text: `account "c" may not manage endpoint "ep1"`, hint: `"ep1" belongs to account "a", and only its owner may`},
+		{name: "a service that is gone is no name for an endpoint at aws", cloud: topology.AWS, before: []string{"reject svc1 ep1", "service-delete svc1"}, do: "endpoint-create ep2", code: topology.NotFound, word: "InvalidServiceName",
+			text: `endpoint service "svc1" does not exist`, hint: `account "a" sees no endpoint service`},
+		{name: "a third group at aws", cloud: topology.AWS, before: []string{"group-add ep1 group=ssh"}, do: "group-add ep1 group=dns", code: topology.Quota, word: "SecurityGroupsPerInterfaceLimitExceeded",
+			text: `endpoint "ep1" has 2 security groups, and may not have more`, hint: "delete one, or write quotas: {groups_per_endpoint: 3} in the topology file"},
 		{name: "nobody has created it yet", do: "accept svc1 ep2", code: topology.NotFound, word: "EndpointNotFound",
 			text: `endpoint "ep2" does not exist`, hint: `there is "ep1"`},
 		{name: "an account hears of its own endpoints", do: "group-add ep9 group=ssh as=c", code: topology.NotFound, word: "EndpointNotFound",
@@ -238,7 +258,7 @@ func TestEveryRefusal(t *testing.T) {
 		{name: "a provider does not change an endpoint", do: "group-add ep1 group=ssh as=b", code: topology.NotOwner, word: "EndpointNotFound",
 			text: `account "b" may not manage endpoint "ep1"`, hint: `"ep1" belongs to account "a", and only its owner may`},
 
-		{name: "the endpoint is not in the file", do: "endpoint-create ep9", code: topology.NotFound, word: "EndpointNotFound",
+		{name: "the endpoint is not in the file", do: "endpoint-create ep9", code: topology.NotFound,
 			text: `the topology file has no endpoint "ep9"`, hint: "say what it shall be: endpoint-create ep9"},
 		{name: "the endpoint exists already", do: "endpoint-create ep1", code: topology.WrongState, word: "EndpointOperationDenied",
 			text: `endpoint "ep1" exists already`, hint: "there is nothing to do"},
@@ -254,7 +274,7 @@ func TestEveryRefusal(t *testing.T) {
 			text: `endpoint "ep2" asks for zone "h", which endpoint service "svc1" does not offer`, hint: `"svc1" has no load balancers`},
 		{name: "its service was deleted", before: []string{"detach svc1 lb=lb1", "service-delete svc1"}, do: "endpoint-create ep2", code: topology.NotFound, word: "EndpointServiceNotFound",
 			text: `endpoint service "svc1" does not exist`, hint: `account "a" sees no endpoint service`},
-		{name: "a third endpoint of a vpc", cloud: topology.AWS, before: []string{"endpoint-create ep2", "attach svc1 lb=lb4 zone=j"}, do: "endpoint-create far", code: topology.Quota, word: "VpcEndpointLimitExceeded",
+		{name: "a third endpoint of a vpc", cloud: topology.AWS, before: []string{"endpoint-create ep2", "attach svc1 lb=lb5"}, do: "endpoint-create far", code: topology.Quota, word: "VpcEndpointLimitExceeded",
 			text: `vpc "vpc1" has 2 endpoints, and may not have more`, hint: "delete one, or write quotas: {endpoints_per_vpc: 3} in the topology file"},
 		{name: "an endpoint in zones is not deleted", do: "endpoint-delete ep1", code: topology.InUse, word: "EndpointOperationDenied",
 			text: `endpoint "ep1" cannot be deleted: it is still in zone h and i`, hint: "remove its zones first: zone-remove ep1 h"},
@@ -291,7 +311,7 @@ func TestEveryRefusal(t *testing.T) {
 			text: `endpoint service "svc1" has no load balancer in zone "i"`, hint: "attach one: attach svc1 i"},
 		{name: "accepted with too much bandwidth", do: "accept svc1 ep1 mbit=20000", code: topology.Invalid,
 			text: "a connection cannot have a bandwidth of 20000 Mbit/s", hint: "choose 100 to 10240 Mbit/s, or none for no limit"},
-		{name: "aws accepts as it is", cloud: topology.AWS, do: "accept svc1 ep1 mbit=200", code: topology.Unsupported,
+		{name: "aws accepts as it is", cloud: topology.AWS, do: "accept svc1 ep1 mbit=200", code: topology.Unsupported, word: "UnknownParameter",
 			text: "aws accepts a connection without a bandwidth or load balancers of its own", hint: "leave them out"},
 		{name: "what waits has no bandwidth", do: "bandwidth svc1 ep1 mbit=200", code: topology.WrongState, word: "EndpointConnectionOperationDenied",
 			text: `the connection of endpoint "ep1" to endpoint service "svc1" cannot be given another bandwidth while it is Disconnected`, hint: "it must be Connected"},
@@ -299,7 +319,7 @@ func TestEveryRefusal(t *testing.T) {
 			text: `the connection of endpoint "ep1" to endpoint service "svc1" gets no bandwidth`, hint: "name one in Mbit/s, or none"},
 		{name: "too small a bandwidth", before: []string{"accept svc1 ep1"}, do: "bandwidth svc1 ep1 mbit=99", code: topology.Invalid,
 			text: "a connection cannot have a bandwidth of 99 Mbit/s", hint: "choose 100 to 10240 Mbit/s, or none for no limit"},
-		{name: "aws changes no bandwidth", cloud: topology.AWS, before: []string{"accept svc1 ep1"}, do: "bandwidth svc1 ep1 mbit=200", code: topology.Unsupported,
+		{name: "aws changes no bandwidth", cloud: topology.AWS, before: []string{"accept svc1 ep1"}, do: "bandwidth svc1 ep1 mbit=200", code: topology.Unsupported, word: "InvalidAction",
 			text: `aws has no operation "bandwidth"`, hint: "a fault limits it in the lab: fault set ep1 200Mbit"},
 
 		{name: "a zone of what is not connected", do: "zone-disable svc1 ep1 zone=h", code: topology.WrongState, word: "EndpointConnectionOperationDenied",
@@ -312,7 +332,7 @@ func TestEveryRefusal(t *testing.T) {
 			text: `zone "h" of the connection of endpoint "ep1" to endpoint service "svc1" is already Disconnected`, hint: "there is nothing to do"},
 		{name: "a zone without a load balancer is not enabled", before: []string{"accept svc1 ep1", "zone-disable svc1 ep1 zone=i", "detach svc1 lb=lb1 zone=i"}, do: "zone-enable svc1 ep1 zone=i", code: topology.Invalid,
 			text: `endpoint service "svc1" has no load balancer in zone "i"`, hint: "attach one: attach svc1 i"},
-		{name: "aws disables no zone", cloud: topology.AWS, before: []string{"accept svc1 ep1"}, do: "zone-disable svc1 ep1 zone=h", code: topology.Unsupported,
+		{name: "aws disables no zone", cloud: topology.AWS, before: []string{"accept svc1 ep1"}, do: "zone-disable svc1 ep1 zone=h", code: topology.Unsupported, word: "InvalidAction",
 			text: `aws has no operation "zone-disable"`, hint: "a fault lets a zone of an endpoint fail: fault down ep1@h"},
 
 		{name: "there is nothing to replace it by", before: []string{"accept svc1 ep1"}, do: "replace svc1 ep1 zone=h", code: topology.Invalid,

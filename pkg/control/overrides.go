@@ -1,6 +1,7 @@
 package control
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -272,4 +273,45 @@ func (l overrides) changed() bool {
 		}
 	}
 	return false
+}
+
+// withholdZones keeps back the zones that load balancers of services have gained,
+// where a service offers them only after it is changed, and tells of it.
+func (st *state) withholdZones(plan *topology.Plan, next overrides) (events []Event) {
+	if !plan.Profile.WholeLoadBalancers || st.plan.Cloud != plan.Cloud {
+		return nil
+	}
+	for _, planned := range plan.Services {
+		before, held := findService(st.plan, planned.Name), next.services[planned.Name]
+		if before == nil || before.Account != planned.Account || held.State == Gone {
+			continue
+		}
+		for _, r := range planned.Resources {
+			if _, known := held.Resources[r.String()]; known || !before.Offers(r.LoadBalancer) ||
+				slices.Contains(before.Resources, r) {
+				continue
+			}
+			set(&held.Resources, r.String(), false)
+			word := Word(plan.Cloud, KindService, held.State)
+			events = append(events, objectEvent(KindService, planned.Name, Change, "", word, word,
+				fmt.Sprintf("load balancer %q is in zone %q now, which endpoint service %q offers when it is next changed",
+					r.LoadBalancer, r.Zone, planned.Name)))
+		}
+	}
+	return events
+}
+
+// offerZones offers the load balancers of a service in all of their zones, where
+// some were withheld, and gives these.
+func (s *service) offerZones(plan *topology.Plan, now *topology.EndpointService) (more []topology.Resource) {
+	if !plan.Profile.WholeLoadBalancers {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Resources)) {
+		if r, err := plan.Resource(name); err == nil && !s.Resources[name] && now.Offers(r.LoadBalancer) {
+			set(&s.Resources, name, true)
+			more = append(more, r)
+		}
+	}
+	return more
 }

@@ -60,11 +60,13 @@ func NewPlane(plan *topology.Plan, now func() time.Time) (*Plane, error) {
 func (p *Plane) Apply(plan *topology.Plan) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	events, err := p.state.adopt(plan, p.state.live.fitted(plan, p.state.plan.Cloud, p.state.now()))
+	next := p.state.live.fitted(plan, p.state.plan.Cloud, p.state.now())
+	withheld := p.state.withholdZones(plan, next)
+	events, err := p.state.adopt(plan, next)
 	if err != nil {
-		return err.in(plan.Cloud)
+		return err.In(plan.Cloud, "")
 	}
-	p.commitLocked(events...)
+	p.commitLocked(append(events, withheld...)...)
 	return nil
 }
 

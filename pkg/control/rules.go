@@ -43,7 +43,14 @@ func (st rules) knownToCloud(o topology.Operation) *Error {
 	cloud, can := st.plan.Cloud, st.plan.Profile
 	var what, hint string
 	var remedies []topology.Remedy
+	kind := "parameter"
 	switch instead, tunes := tuning[o.Verb]; {
+	case gatewayVerbs[o.Verb] != nil && !can.FullNAT:
+		kind = "operation"
+		what, hint = fmt.Sprintf("%s has no operation %q", cloud, o.Verb), "its endpoints lead to services alone"
+	case o.Zone != "" && can.WholeLoadBalancers && (o.Verb == topology.VerbAttach || o.Verb == topology.VerbDetach):
+		what = fmt.Sprintf("endpoint services of %s offer a load balancer in all of its zones", cloud)
+		hint = "leave the zone out"
 	case o.PrivateDNS != nil && !can.PrivateDNS:
 		what = fmt.Sprintf("endpoints of %s have no private DNS name", cloud)
 		hint = "write a private zone with a cname to the endpoint"
@@ -54,6 +61,7 @@ func (st rules) knownToCloud(o topology.Operation) *Error {
 		what = fmt.Sprintf("names of %s endpoints have no zone affinity", cloud)
 		hint = "use the zone's name where the zone matters"
 	case tunes && !can.TuneConnections:
+		kind = "operation"
 		what, hint = fmt.Sprintf("%s has no operation %q", cloud, o.Verb), instead.hint
 		fault := topology.Fault{Verb: instead.fault, Target: o.Endpoint + "@" + o.Zone}
 		if o.Verb == Bandwidth {
@@ -66,7 +74,7 @@ func (st rules) knownToCloud(o topology.Operation) *Error {
 		return nil
 	}
 	return &Error{
-		Code: topology.Unsupported, Kind: "operation", Name: string(o.Verb), Text: what, Hint: hint, Remedies: remedies,
+		Code: topology.Unsupported, Kind: kind, Name: string(o.Verb), Text: what, Hint: hint, Remedies: remedies,
 	}
 }
 

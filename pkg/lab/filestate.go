@@ -99,7 +99,7 @@ func (f *fileState) add(ctx context.Context, a topology.Addition, replace replac
 	}
 	plan, err := topofile.With(f.base, append(f.added[:len(f.added):len(f.added)], a))
 	if err != nil {
-		return unfit(a, err)
+		return unfit(f.base.Cloud, a, err)
 	}
 	if _, err := replace(ctx, plan); err != nil {
 		return err
@@ -145,11 +145,23 @@ func (f *fileState) setLocked(added []topology.Addition) {
 
 // unfit is why an object cannot be added, without the place in a file that
 // nobody has written.
-func unfit(a topology.Addition, err error) error {
+func unfit(cloud topology.Cloud, a topology.Addition, err error) error {
 	var problems topofile.Problems
 	if !errors.As(err, &problems) || len(problems) == 0 {
 		return err
 	}
-	return &control.Error{Code: topology.Invalid, Kind: "object", Name: a.Name, Text: problems[0].Message,
-		Hint: problems[0].Hint}
+	p := problems[0]
+	refused := &control.Error{Code: topology.Invalid, Kind: "endpoint", Name: a.Name, Text: p.Message, Hint: p.Hint}
+	verb := topology.VerbEndpointCreate
+	if a.Key == "endpoint_services" {
+		refused.Kind, verb = "endpoint service", topology.VerbServiceCreate
+	}
+	switch p.Kind {
+	case "":
+	case "zones":
+		refused.Kind = p.Kind
+	default:
+		refused.Code, refused.Kind = topology.NotFound, p.Kind
+	}
+	return refused.In(cloud, verb)
 }

@@ -47,6 +47,9 @@ func (l *Lab) Query(ctx context.Context, from, name, qtype string) (*status.Name
 	}
 	server := l.resolvers.of(*vpc)
 	if server == nil {
+		if len(vpc.Resolvers) == 0 {
+			return nil, fmt.Errorf("VPC %q has no resolver: its dns_support is false", vpc.Name)
+		}
 		return nil, fmt.Errorf("the resolver of VPC %q does not run", vpc.Name)
 	}
 	reply, e, source := firstAnswer(ctx, server, instance.IP, candidates, mdns.StringToType[qtype])

@@ -56,7 +56,7 @@ func (r *resolvers) stopMissing(plan *topology.Plan) {
 // start starts those of plan that do not run.
 func (r *resolvers) start(plan *topology.Plan) error {
 	for _, vpc := range plan.VPCs {
-		if r.of(vpc) != nil {
+		if r.of(vpc) != nil || len(vpc.Resolvers) == 0 {
 			continue
 		}
 		running, err := r.startOne(vpc)

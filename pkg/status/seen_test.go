@@ -7,6 +7,28 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+func TestConsumersSeeNothingOfTheProvidersSide(t *testing.T) {
+	all := status.Lab{
+		Services: []status.EndpointService{{
+			Name: "orders", Account: "b", Whitelist: []string{"b", "a"}, Zones: []string{"h"}, Resources: []string{"nlb1@h"}, Connections: 7,
+			PrivateName: &status.PrivateName{Name: "db.example.com", State: "verified", TXTName: "_x", TXTValue: "vpce:y"},
+		}},
+		Endpoints: []status.Endpoint{{
+			Name: "to-orders", Account: "a", Service: "orders", Actions: []string{"accept", "reject"},
+			Zones: []status.Zone{{Zone: "h", LoadBalancer: "nlb1", Replaced: "nlb0"}},
+		}},
+	}
+	seen := all.SeenBy("a")
+	require.Equal(t, []status.EndpointService{{
+		Name: "orders", Account: "b", Whitelist: []string{}, Zones: []string{"h"}, Resources: []string{}, Connections: 1,
+		PrivateName: &status.PrivateName{Name: "db.example.com", State: "verified"},
+	}}, seen.Services, "its zones, and neither load balancers nor how the name is verified")
+	require.Empty(t, seen.Endpoints[0].Actions, "accept and reject are the provider's")
+	require.Equal(t, []status.Zone{{Zone: "h"}}, seen.Endpoints[0].Zones)
+	require.Equal(t, all.Endpoints, all.SeenBy("b").Endpoints, "the provider sees it all")
+	require.Equal(t, all.Services, all.SeenBy("b").Services)
+}
+
 func TestWhatAnAccountSees(t *testing.T) {
 	all := status.Lab{
 		Lab: "market", Schema: status.Schema, VPCs: []status.VPC{{Name: "vpc1"}},

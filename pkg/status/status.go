@@ -85,7 +85,8 @@ type EndpointService struct {
 	Description  string    `json:"description"`
 	Payer        string    `json:"payer"` // consumer or provider
 	Domain       string    `json:"domain"`
-	Resources    []string  `json:"resources"` // clb1@zone
+	Zones        []string  `json:"zones"`     // in which it offers something
+	Resources    []string  `json:"resources"` // clb1@zone; none to its consumers
 	AutoAccept   bool      `json:"auto_accept"`
 	ZoneAffinity bool      `json:"zone_affinity"`
 	Bandwidth    int       `json:"bandwidth_mbit"`

@@ -24,6 +24,7 @@ func AdditionOf(o topology.Operation) (topology.Addition, bool) {
 		give("service", o.Service != "", o.Service)
 		give("vpc", o.VPC != "", o.VPC)
 		give("subnets", len(o.Subnets) > 0, o.Subnets)
+		give("private_dns", o.PrivateDNS != nil, o.PrivateDNS)
 		give("security_groups", len(o.SecurityGroups) > 0, o.SecurityGroups)
 	case topology.VerbServiceCreate:
 		a = topology.Addition{Key: "endpoint_services", Name: o.Service}

@@ -16,6 +16,7 @@ func withPrivateName(t *testing.T, public, endpoint string) (*topology.Plan, err
 	t.Helper()
 	text := strings.NewReplacer(
 		"cloud: alibaba", "cloud: aws",
+		"    account: a\n", "    account: a\n    dns_hostnames: true\n",
 		"resources: [nlb1]", "resources: [nlb1], private_dns_name: db.eu.example.com",
 		"vpc: vpc1, subnets: [h1]", "vpc: vpc1, subnets: [h1]"+endpoint,
 		"checks:\n", public+"checks:\n",

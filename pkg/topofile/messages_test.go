@@ -119,11 +119,12 @@ func TestMessages(t *testing.T) {
 	var catalogue strings.Builder
 	catalogue.WriteString("What is said about faults in a topology file: the fault, then the text.\n")
 	for _, tt := range []struct {
-		name     string
-		old, new string // what is replaced in the small topology; old "" replaces all
-		reverse  bool   // the small topology with reverse access
-		aws      bool   // instead of alibaba
-		problems int    // 0 means 1
+		name      string
+		old, new  string // what is replaced in the small topology; old "" replaces all
+		reverse   bool   // the small topology with reverse access
+		aws       bool   // instead of alibaba
+		hostnames bool   // of VPC vpc1
+		problems  int    // 0 means 1
 	}{
 		// The form of the file.
 		{name: "the file is empty"},
@@ -309,7 +310,7 @@ func TestMessages(t *testing.T) {
 		{name: "an upstream is the resolver", old: "    account: a\n", new: "    account: a\n    dns_upstreams: [100.100.2.136]\n"},
 		{name: "only aws has private DNS names", old: "resources: [nlb1]", new: "resources: [nlb1], private_dns_name: db.example.com"},
 		{name: "a private DNS name is no domain name", aws: true, old: "resources: [nlb1]", new: "resources: [nlb1], private_dns_name: db"},
-		{name: "an endpoint wants a private DNS name that its service has not", aws: true, old: "vpc: vpc1, subnets: [h1]", new: "private_dns: true, vpc: vpc1, subnets: [h1]"},
+		{name: "an endpoint wants a private DNS name that its service has not", aws: true, hostnames: true, old: "vpc: vpc1, subnets: [h1]", new: "private_dns: true, vpc: vpc1, subnets: [h1]"},
 		// NAT gateways and their entries.
 		{name: "a NAT gateway is of a type that is not supported", reverse: true, old: "type: FullNat", new: "type: Geneve"},
 		{name: "a NAT gateway is of no type", reverse: true, old: "    type: FullNat\n", new: ""},
@@ -391,6 +392,9 @@ func TestMessages(t *testing.T) {
 			}
 			if tt.aws {
 				text = strings.Replace(text, "cloud: alibaba", "cloud: aws", 1)
+			}
+			if tt.hostnames {
+				text = strings.Replace(text, "    account: a\n", "    account: a\n    dns_hostnames: true\n", 1)
 			}
 			_, err := Parse("topology.yaml", []byte(text))
 			var problems Problems

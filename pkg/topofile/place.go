@@ -27,7 +27,7 @@ func (b *addresses) placed(who string, key *yaml.Node, vpc *topology.VPC, want p
 			continue
 		}
 		if clash := sameZone(out, subnet); clash != "" {
-			b.problem(p.Subnet.Node, "name one subnet for each zone",
+			b.problemOf("zones", p.Subnet.Node, "name one subnet for each zone",
 				"%s: subnets %q and %q are both in zone %s", who, clash, subnet.Name, subnet.Zone)
 			continue
 		}

@@ -93,6 +93,12 @@ func (b privateNameBuilder) use(ep *topology.Endpoint, v value[bool]) {
 	}
 	who := fmt.Sprintf("endpoint %q", ep.Name)
 	p := service.PrivateName
+	if vpc, err := b.plan.VPC(ep.VPC); err == nil && !vpc.PrivateDNS() && !b.bad["vpc "+vpc.Name] {
+		b.problem(v.Node, fmt.Sprintf("write dns_hostnames: true in vpc %s, and no dns_support: false", vpc.Name),
+			"%s: enabling private DNS requires both enableDnsSupport and enableDnsHostnames of vpc %q to be true",
+			who, vpc.Name)
+		return
+	}
 	switch {
 	case p == nil:
 		b.problem(v.Node, fmt.Sprintf("add private_dns_name: to endpoint service %q, or remove it here", service.Name),

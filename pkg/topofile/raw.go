@@ -54,6 +54,10 @@ type rawVPC struct {
 	Subnets        named[rawSubnet]        `yaml:"subnets,required" doc:"subnets by name (vSwitches at Alibaba Cloud)"`
 	SecurityGroups named[rawSecurityGroup] `yaml:"security_groups" doc:"security groups by name"`
 	Instances      named[rawInstance]      `yaml:"instances" doc:"servers by name"`
+	// EC2's attributes enableDnsSupport and enableDnsHostnames of a VPC.
+	DNSSupport   value[bool] `yaml:"dns_support" doc:"the VPC has a resolver; aws only, true where it is missing"`
+	DNSHostnames value[bool] `yaml:"dns_hostnames" doc:"its endpoints can have private DNS names; aws only, false"`
+	_            more        `doc:"where it is missing"`
 	// Route 53 Resolver and Alibaba Cloud PrivateZone call it forwarding rules.
 	DNSUpstreams sequence[value[netip.Addr]] `yaml:"dns_upstreams" doc:"addresses of DNS servers in the VPC, such as"`
 	_            more                        `doc:"an instance's, that its resolver asks for names that are not the"`

@@ -44,6 +44,7 @@ func (b serviceBuilder) service(e *entry[rawEndpointService]) {
 		s.Type = o.Type
 	}
 	s.Bandwidth = b.bandwidth(who, s.Type, e.Value.Bandwidth)
+	b.alone(who, &s, e.Value.Resources)
 	s.Whitelist = b.whitelist(who, s.Account, e.Value.Whitelist)
 	b.plan.Services = append(b.plan.Services, s)
 }
@@ -80,10 +81,40 @@ func (b serviceBuilder) offered(who string, refs sequence[value[string]]) []*top
 			b.problem(ref.Node, "offer an nlb",
 				"%s: load balancer %q is an alb, and at %s a service offers nlbs", who, o.Name, b.plan.Cloud)
 		default:
+			b.offerable(who, ref.Node, o)
 			out = append(out, o)
 		}
 	}
 	return out
+}
+
+// offerable notes a load balancer that a service cannot offer: one with too many
+// listeners.
+func (b serviceBuilder) offerable(who string, node *yaml.Node, o *topology.Offer) {
+	most := b.can.ListenersOffered
+	lb, err := b.plan.LoadBalancer(o.Name)
+	if err == nil && most > 0 && len(lb.Listeners) > most {
+		b.problem(node, fmt.Sprintf("keep at most %d, or use several load balancers", most),
+			"%s: load balancer %q has %d listeners, and an endpoint service of %s takes %d",
+			who, o.Name, len(lb.Listeners), b.plan.Cloud, most)
+	}
+}
+
+// alone notes a load balancer that is offered by several services where it may be
+// of one alone. A service that does not exist yet is asked when it is created.
+func (b serviceBuilder) alone(who string, s *topology.EndpointService, refs sequence[value[string]]) {
+	if !b.can.OneService || s.Absent {
+		return
+	}
+	for _, ref := range refs.Items {
+		for _, other := range b.plan.Services {
+			if !other.Absent && other.Offers(ref.V) {
+				b.problem(ref.Node, fmt.Sprintf("make another load balancer for one of them, or add it to %q", other.Name),
+					"%s: load balancer %q is offered by endpoint service %q, and at %s by one alone",
+					who, ref.V, other.Name, b.plan.Cloud)
+			}
+		}
+	}
 }
 
 // ownerOf is the account that owns the resources, which must be one.

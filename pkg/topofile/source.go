@@ -25,6 +25,7 @@ type source struct {
 type note struct {
 	node          *yaml.Node
 	hint, message string
+	kind          string // see topology.Problem
 }
 
 const (
@@ -61,6 +62,12 @@ func (s *source) problem(node *yaml.Node, hint, format string, args ...any) {
 	s.problems = noted(s.problems, node, hint, format, args)
 }
 
+// problemOf is problem for a reference to a kind of object: see Problem.Kind.
+func (s *source) problemOf(kind string, node *yaml.Node, hint, format string, args ...any) {
+	s.problem(node, hint, format, args...)
+	s.problems[len(s.problems)-1].kind = kind
+}
+
 // warn notes what a user should know about node though it can be used.
 func (s *source) warn(node *yaml.Node, hint, format string, args ...any) {
 	s.warnings = noted(s.warnings, node, hint, format, args)
@@ -70,7 +77,7 @@ func noted(notes []note, node *yaml.Node, hint, format string, args []any) []not
 	if len(notes) >= maxNotes {
 		return append(notes, note{})
 	}
-	return append(notes, note{node, cut(hint, maxWords), cut(fmt.Sprintf(format, args...), maxWords)})
+	return append(notes, note{node: node, hint: cut(hint, maxWords), message: cut(fmt.Sprintf(format, args...), maxWords)})
 }
 
 // cut shortens a text to a number of characters.
@@ -99,7 +106,7 @@ func (s *source) shown(notes []note) Problems {
 }
 
 func (s *source) at(n note) topology.Problem {
-	p := topology.Problem{File: s.file, Message: n.message, Hint: n.hint}
+	p := topology.Problem{File: s.file, Message: n.message, Hint: n.hint, Kind: n.kind}
 	if n.node != nil && n.node.Line > 0 {
 		p.Line, p.Column = n.node.Line, max(n.node.Column, 1)
 		p.Excerpt = s.excerpt(p.Line, p.Column, width(n.node))

@@ -42,13 +42,16 @@ func (b vpcBuilder) vpc(e *entry[rawVPC]) {
 	}
 	vpc.IPv6CIDR = b.ipv6(who, e.Value.IPv6CIDR)
 	if cidr.IsValid() {
-		vpc.Resolvers = b.can.ResolversOf(cidr)
+		if e.Value.DNSSupport.or(true) {
+			vpc.Resolvers = b.can.ResolversOf(cidr)
+		}
 		if !b.block(who, e.Value.CIDR.Node, cidr) {
 			// What is inside the block need not be moved twice.
 			vpc.CIDR = netip.Prefix{}
 		}
 	}
 	b.carriesIPv6(who, vpc.IPv6CIDR, e.Value.MTU)
+	b.dnsAttributes(who, &vpc, &e.Value)
 	b.upstreams(who, &vpc, e.Value.DNSUpstreams)
 	if n := e.Value.Subnets.Node; n != nil && isNull(n) || n != nil && n.Kind == yaml.MappingNode &&
 		len(n.Content) == 0 {
@@ -61,6 +64,23 @@ func (b vpcBuilder) vpc(e *entry[rawVPC]) {
 		securityGroupBuilder{b.draft}.securityGroup(&vpc, g)
 	})
 	b.plan.VPCs = append(b.plan.VPCs, vpc)
+}
+
+// dnsAttributes are what clouds that have private DNS names ask for before a VPC
+// gets them.
+func (b vpcBuilder) dnsAttributes(who string, vpc *topology.VPC, raw *rawVPC) {
+	vpc.DNSHostnames = raw.DNSHostnames.V
+	for _, key := range []struct {
+		name string
+		v    value[bool]
+	}{{"dns_support", raw.DNSSupport}, {"dns_hostnames", raw.DNSHostnames}} {
+		if key.v.given() && !b.can.PrivateDNS {
+			b.problem(key.v.Node, "remove it", "%s: VPCs of %s have no %s", who, b.plan.Cloud, key.name)
+		}
+	}
+	if n := raw.DNSUpstreams.Node; n != nil && !raw.DNSSupport.or(true) {
+		b.problem(n, "remove one of them", "%s has dns_upstreams, and no resolver that asks them", who)
+	}
 }
 
 // block applies the cloud's rules for a VPC's addresses.

@@ -141,6 +141,9 @@ func (e *Endpoint) Zone(zone string) (*EndpointZone, error) {
 // carrierNAT is the shared address space (RFC 6598, 7).
 var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
 
+// PrivateDNS says whether endpoints in the VPC can have private DNS names.
+func (v *VPC) PrivateDNS() bool { return v.DNSHostnames && len(v.Resolvers) > 0 }
+
 // BalancerBlock is the block from which the VPC's load balancers probe servers and,
 // if they are CLBs, reach them with sessions. Security groups let all of it pass
 // (Alibaba Cloud, CLB documentation, "Health check FAQ"). It is not valid where

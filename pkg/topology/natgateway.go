@@ -128,6 +128,11 @@ func (s *EndpointService) OffersGateway(name string) bool {
 	return slices.ContainsFunc(s.Resources, func(r Resource) bool { return r.NATGateway == name })
 }
 
+// Offers says whether a load balancer is a resource of the service.
+func (s *EndpointService) Offers(balancer string) bool {
+	return slices.ContainsFunc(s.Resources, func(r Resource) bool { return balancer != "" && r.LoadBalancer == balancer })
+}
+
 // Offer is what a service has as a resource: a load balancer or a NAT gateway.
 type Offer struct {
 	Name, VPC string

@@ -75,6 +75,7 @@ const (
 	VerbWhitelistRemove  Verb = "whitelist-remove"
 	VerbAttach           Verb = "attach"
 	VerbDetach           Verb = "detach"
+	VerbEndpointShow     Verb = "endpoint-show"
 	VerbEndpointCreate   Verb = "endpoint-create"
 	VerbEndpointDelete   Verb = "endpoint-delete"
 	VerbEndpointSet      Verb = "endpoint-set"
@@ -129,7 +130,8 @@ var Specs = []Spec{
 	{Verb: VerbWhitelistRemove, Needs: "service account"},
 	{Verb: VerbAttach, Needs: "service resource", May: "zone"},
 	{Verb: VerbDetach, Needs: "service resource", May: "zone"},
-	{Verb: VerbEndpointCreate, Needs: "endpoint", Creates: "service vpc subnets security_groups description"},
+	{Verb: VerbEndpointShow, Needs: "endpoint", Read: true},
+	{Verb: VerbEndpointCreate, Needs: "endpoint", Creates: "service vpc subnets security_groups description private_dns"},
 	{Verb: VerbEndpointDelete, Needs: "endpoint"},
 	{Verb: VerbEndpointSet, Needs: "endpoint", May: "description zone_affinity private_dns"},
 	{Verb: VerbZoneAdd, Needs: "endpoint zone"},

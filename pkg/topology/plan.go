@@ -62,6 +62,10 @@ type VPC struct {
 	Namespace string       // file name of its network namespace
 	// Resolvers are the addresses at which the VPC's DNS server answers.
 	Resolvers []netip.Addr
+	// It has none where it is switched off (enableDnsSupport at AWS).
+	// DNSHostnames is whether endpoints in it can have private names too
+	// (enableDnsHostnames).
+	DNSHostnames bool
 	// Upstreams are what the resolver asks for names that it does not know.
 	Upstreams []netip.Addr
 	// HealthSource is the address from which backends of this VPC see health

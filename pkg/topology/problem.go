@@ -13,6 +13,10 @@ type Problem struct {
 	Message string `json:"message"`           // names the object and the value as the user wrote them
 	Hint    string `json:"hint,omitempty"`    // what to do
 	Excerpt string `json:"excerpt,omitempty"` // the line and the one before it, the place marked with ^^^^
+
+	// Kind is of the object where a reference leads nowhere, and "zones" where two
+	// subnets are in one; "" of all other problems.
+	Kind string `json:"-"`
 }
 
 // Error is the problem's first line: file:line:column and the message.

@@ -60,6 +60,10 @@ type Profile struct {
 	HTTP              HTTPProfile
 
 	// What services, endpoints and connections can do.
+	OneEndpointState    bool // an endpoint's state is that of its connection
+	OneService          bool // a load balancer is of one endpoint service
+	WholeLoadBalancers  bool // which offers all zones that it had when it was last changed
+	ListenersOffered    int  // that a load balancer of a service may have; 0: any number
 	ServiceNames        bool // a service's own name leads to the endpoints of the VPC
 	PrivateDNS          bool // services have private DNS names, and endpoints can use them
 	ZoneAffinity        bool // an endpoint's name can lead to the asker's zone first
@@ -341,6 +345,17 @@ var profiles = map[Cloud]Profile{
 		Deregistration:    Leaving{Delay: 300 * time.Second},
 		UDPDeregistration: Leaving{Delay: 300 * time.Second, Terminate: true},
 		Unhealthy:         Leaving{Terminate: true},
+		// AWS PrivateLink guide, "Create a service powered by AWS PrivateLink": a load
+		// balancer is of one service; "Configure an endpoint service": a zone that is
+		// added later is offered after ModifyVpcEndpointServiceConfiguration.
+		OneService: true,
+		// EC2 API, DescribeVpcEndpoints: State, pendingAcceptance and rejected among
+		// its values.
+		OneEndpointState:   true,
+		WholeLoadBalancers: true,
+		// Elastic Load Balancing user guide of the AWS China Regions, "VPC endpoints",
+		// limits.
+		ListenersOffered: 50,
 		// AWS PrivateLink guide, "Manage DNS names for VPC endpoint services".
 		PrivateDNS: true,
 		// AWS PrivateLink guide, "AWS PrivateLink quotas", bandwidth per
