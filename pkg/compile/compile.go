@@ -221,9 +221,10 @@ func Hairpins(profile topology.Profile, group *topology.ServerGroup, server neti
 	if !profile.KeepsClientIP {
 		return true
 	}
-	return profile.HidesClientIP && group.Protocol == topology.TCP && slices.ContainsFunc(group.Servers, func(s topology.Server) bool {
+	byAddress := func(s topology.Server) bool {
 		return s.Instance == "" && s.IP == server.Addr() && s.Port == server.Port()
-	})
+	}
+	return profile.HidesClientIP && group.Protocol == topology.TCP && slices.ContainsFunc(group.Servers, byAddress)
 }
 
 // toServers is the part of a link that leads from a node to its servers.

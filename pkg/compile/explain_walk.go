@@ -327,13 +327,15 @@ func (w *walk) toServers(group string, balancer *topology.LoadBalancer, node *to
 		}
 		instance := w.Plan.InstanceOf(sg, s)
 		if instance == nil {
-			w.stops("server", "", "give an instance this address", "no instance of VPC %s has the address %s", sg.VPC, s.IP)
+			w.stops("server", "", "give an instance this address",
+				"no instance of VPC %s has the address %s", sg.VPC, s.IP)
 			continue
 		}
-		at := netip.AddrPortFrom(s.IP, s.Port)
-		if node.Proxy == nil && s.IP == w.flow.Src.Addr() && balancer.VPC == w.from.VPC && !Hairpins(w.Plan.Profile, sg, at) {
+		itself := node.Proxy == nil && s.IP == w.flow.Src.Addr() && balancer.VPC == w.from.VPC
+		if itself && !Hairpins(w.Plan.Profile, sg, netip.AddrPortFrom(s.IP, s.Port)) {
 			w.stops("server", fullnat.NoBackend.String(), "ask from another instance",
-				"%s is %s itself, which sees its clients' addresses and cannot be its own client", s.Short(), w.from.Name)
+				"%s is %s itself, which sees its clients' addresses and cannot be its own client",
+				s.Short(), w.from.Name)
 			continue
 		}
 		source := netip.Addr{}

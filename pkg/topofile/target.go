@@ -77,7 +77,8 @@ func (b serverGroupBuilder) place(who string, group *topology.ServerGroup, vpc *
 	zone string, ok bool,
 ) {
 	if group.IPv6 {
-		b.problem(ip.Node, "name its instance", "%s: a server with an ip has an IPv4 address, and the group is for ipv6", who)
+		b.problem(ip.Node, "name its instance",
+			"%s: a server with an ip has an IPv4 address, and the group is for ipv6", who)
 		return "", false
 	}
 	if subnet := vpc.SubnetOf(ip.V); subnet != nil {
@@ -88,7 +89,8 @@ func (b serverGroupBuilder) place(who string, group *topology.ServerGroup, vpc *
 			continue
 		}
 		if b.balancerOf[group.Name] == topology.CLB {
-			b.problem(ip.Node, "use an nlb", "%s: server %s is in vpc %q, and a clb has servers of its own vpc", who, ip.V, peer.Name)
+			b.problem(ip.Node, "use an nlb",
+				"%s: server %s is in vpc %q, and a clb has servers of its own vpc", who, ip.V, peer.Name)
 			return "", false
 		}
 		return "", true

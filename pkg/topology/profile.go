@@ -52,12 +52,15 @@ type Profile struct {
 	UDPDeregistration Leaving                   // those of a UDP group
 	Unhealthy         Leaving                   // of sessions whose server has become unhealthy
 	DelayEndsSessions bool                      // where a group names a delay, sessions are removed after it
-	KeepsClientIP     bool                      // servers of layer 4 see their clients' addresses, so none reaches itself through its load balancer
-	HidesClientIP     bool                      // but a TCP server that is named by its address does, as it sees the load balancer's
-	SecondaryIPs      bool                      // the nodes of an NLB can have secondary addresses
-	ALBTargets        bool                      // a group of an NLB can have an ALB as its server
-	GroupCrossZone    map[LoadBalancerType]bool // groups of which type have a cross-zone setting of their own
-	HTTP              HTTPProfile
+	// KeepsClientIP: servers of layer 4 see their clients' addresses, so that
+	// none reaches itself through its load balancer, except, with HidesClientIP,
+	// a TCP server that is named by its address.
+	KeepsClientIP, HidesClientIP bool
+
+	SecondaryIPs   bool                      // the nodes of an NLB can have secondary addresses
+	ALBTargets     bool                      // a group of an NLB can have an ALB as its server
+	GroupCrossZone map[LoadBalancerType]bool // groups of which type have a cross-zone setting of their own
+	HTTP           HTTPProfile
 
 	// What services, endpoints and connections can do.
 	OneEndpointState    bool // an endpoint's state is that of its connection
