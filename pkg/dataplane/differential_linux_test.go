@@ -70,14 +70,15 @@ func TestTheKernelTranslatesTheSame(t *testing.T) {
 // kernelNAT is a namespace that routes with NAT, between two that only hold
 // the rings with which frames go in and out.
 type kernelNAT struct {
-	rings map[packet.ENI]*Ring
-	macs  map[packet.ENI]packet.MAC // of the router's devices
-	mark  uint32
+	router *namespace
+	rings  map[packet.ENI]*Ring
+	macs   map[packet.ENI]packet.MAC // of the router's devices
+	mark   uint32
 }
 
 func newKernelNAT(t *testing.T) *kernelNAT {
 	router := newNamespace(t)
-	k := &kernelNAT{rings: map[packet.ENI]*Ring{}, macs: map[packet.ENI]packet.MAC{}}
+	k := &kernelNAT{router: router, rings: map[packet.ENI]*Ring{}, macs: map[packet.ENI]packet.MAC{}}
 	for _, side := range []struct {
 		eni        packet.ENI
 		device     string
@@ -109,8 +110,8 @@ func newKernelNAT(t *testing.T) *kernelNAT {
 	router.do(t, func() error {
 		for name, value := range map[string]string{
 			"ipv4/ip_forward": "1",
-			// A packet in the middle of a stream opens nothing, and windows
-			// are not judged: ours does not judge them either.
+			// A packet in the middle of a stream opens nothing, and what is
+			// outside of its window passes, as ours lets it.
 			"netfilter/nf_conntrack_tcp_loose":      "0",
 			"netfilter/nf_conntrack_tcp_be_liberal": "1",
 		} {
