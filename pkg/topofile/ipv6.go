@@ -3,6 +3,8 @@ package topofile
 import (
 	"fmt"
 	"net/netip"
+
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 // ipv6Addr, ipv6Block and anyBlock are read as what they say; netip.Addr and
@@ -36,6 +38,10 @@ func parseAnyBlock(text string, v *anyBlock) (hint string, err error) {
 	if block, err := netip.ParsePrefix(text); err == nil && block.Addr().Is6() && !block.Addr().Is4In6() {
 		*v = anyBlock(block)
 		return "", nil
+	}
+	if topology.IsName(text) {
+		return "write the blocks of its members, a rule for each",
+			fmt.Errorf("is %q, and security groups are not supported yet there", text)
 	}
 	return parsePrefix(text, (*netip.Prefix)(v))
 }

@@ -161,6 +161,7 @@ func TestMessages(t *testing.T) {
 		{name: "a rule has a list of ports", old: "ports: 80, source", new: "ports: [80, 443], source"},
 		{name: "a rule has ports with commas", old: "ports: 80, source", new: `ports: "80,443", source`},
 		{name: "a rule has a range as the console writes it", old: "ports: 80, source", new: "ports: 80/90, source"},
+		{name: "the source of a rule is a group", old: "source: 0.0.0.0/0", new: "source: web"},
 		{name: "a rule has a list of blocks", old: "source: 0.0.0.0/0", new: "source: [10.0.0.0/8, 192.168.0.0/16]"},
 		{name: "a key is followed by a non-breaking space", old: "account: a\n", new: "account:\u00a0a\n"},
 		{name: "a key in braces is followed by one", old: "{subnet: h1, ip: 10.0.0.10}", new: "{subnet:\u00a0h1, ip: 10.0.0.10}"},

@@ -314,7 +314,7 @@ func setValue(into reflect.Value, field reflect.StructField, text string) (err e
 		}
 		*v = uint16(port)
 	case *netip.Addr:
-		if *v, err = netip.ParseAddr(text); err != nil {
+		if *v, err = netip.ParseAddr(text); err != nil || v.Is4In6() {
 			return fmt.Errorf("%q is not an address", text)
 		}
 	case *[]Resource:
