@@ -53,6 +53,19 @@ func TestTheClientOfTheSocketNeedsNoKernel(t *testing.T) {
 	}
 }
 
+// gVisor is for tests: it would make the program larger, and say nothing about
+// kernels.
+func TestTheProgramLinksNoNetworkStack(t *testing.T) {
+	ours, others := tree(t).Imports("cmd/plinksim")
+	require.NotContains(t, ours, "pkg/machine/netstack")
+	require.NotContains(t, ours, "pkg/plinktest")
+	require.False(t, slices.ContainsFunc(others, func(name string) bool { return strings.HasPrefix(name, "gvisor.dev/") }),
+		"gVisor among %s", others)
+	_, others = tree(t).Imports("pkg/machine/netstack")
+	require.True(t, slices.ContainsFunc(others, func(name string) bool { return strings.HasPrefix(name, "gvisor.dev/") }),
+		"this test sees what a package links")
+}
+
 // What differs between clouds is a named field of a profile, with its source.
 // Code that asks for a cloud's name hides a difference.
 func TestNoCodeAsksWhichCloudItIs(t *testing.T) {

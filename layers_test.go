@@ -27,7 +27,7 @@ var layers = []string{
 	3: "pkg/dns pkg/dataplane pkg/host pkg/alb pkg/api",
 	4: "pkg/compile",
 	5: "pkg/lab pkg/replay",
-	6: "pkg/machine/kernel",
+	6: "pkg/machine/kernel pkg/machine/netstack",
 	7: "pkg/api/server pkg/plinktest",
 	8: "pkg/bench",
 	9: "cmd/plinksim test",
