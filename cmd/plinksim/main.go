@@ -148,7 +148,7 @@ another through PrivateLink, with real packets and no cloud account.
 	)
 	add(root, "lab", newUp(), newDown(), newList())
 	add(root, "use", newExec(), newAccept(), newReject(), newService(), newEndpoint(), newConnection(),
-		newServer(), newNAT(), newFault(), newCheck())
+		newServer(), newNAT(), newEdit(), newFault(), newCheck())
 	add(root, "see", newStatus(), newExplain(), newGraph(), newSessions(), newEvents(), newName(), newDNS(),
 		newCapture(), newMetrics())
 	add(root, "file", newValidate(), newPlan(), newSchema(), newReplay())

@@ -41,6 +41,21 @@ func (c Call) Wait() time.Duration {
 	return time.Duration(c.WaitSeconds * float64(time.Second))
 }
 
+// EditCall are edits of a lab's topology, all of which are made or none.
+type EditCall struct {
+	Edits       []topology.Edit `json:"edits"`
+	DryRun      bool            `json:"dry_run,omitempty"`      // only say what would change
+	WaitSeconds float64         `json:"wait_seconds,omitempty"` // as that of a Call
+}
+
+// Wait is WaitSeconds.
+func (c EditCall) Wait() time.Duration { return Call{WaitSeconds: c.WaitSeconds}.Wait() }
+
+// Edited are changes of a topology.
+type Edited struct {
+	Changes []topology.Change `json:"changes"`
+}
+
 // Progress is one line of a long answer; the last has End.
 type Progress struct {
 	Done    int    `json:"step,omitempty"`

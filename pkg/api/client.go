@@ -16,6 +16,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/status"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 // Client speaks to the daemon of one lab. It may be used from any goroutine.
@@ -78,6 +79,20 @@ func (c *Client) Explain(ctx context.Context, from, to string) (status.Explanati
 func (c *Client) Do(ctx context.Context, call Call) (control.Event, error) {
 	var e control.Event
 	return e, c.callWithin(ctx, answerTimeout+call.Wait(), "POST", "/v1/do", call, &e)
+}
+
+// Edit edits the lab's topology and returns what that changed.
+func (c *Client) Edit(ctx context.Context, call EditCall) ([]topology.Change, error) {
+	var e Edited
+	err := c.callWithin(ctx, answerTimeout+call.Wait(), "POST", "/v1/edit", call, &e)
+	return e.Changes, err
+}
+
+// Edits are the changes since the lab's file.
+func (c *Client) Edits(ctx context.Context) ([]topology.Change, error) {
+	var e Edited
+	err := c.call(ctx, "GET", "/v1/edit", nil, &e)
+	return e.Changes, err
 }
 
 // Events calls each for the kept events after since and, with follow, for

@@ -20,12 +20,12 @@ import (
 )
 
 // Check runs the checks of the file in their order and reports each when it
-// has ended. What was changed while the lab runs is put back first, so that the
-// checks start from what the file says however often they run. It returns an
-// error when it could not go on, not when a check failed.
-func (l *Lab) Check(ctx context.Context, report func(status.Check)) error {
-	plan := l.Plan()
-	if len(plan.Checks) == 0 {
+// has ended. What operations changed while the lab runs is put back first, and
+// what edits changed is put aside until the checks have ended, so that they
+// start from what the file says however often they run. It returns an error
+// when it could not go on, not when a check failed.
+func (l *Lab) Check(ctx context.Context, report func(status.Check)) (err error) {
+	if len(l.Plan().Checks) == 0 {
 		return nil
 	}
 	// Two at once would accept and reject what the other waits for.
@@ -33,6 +33,12 @@ func (l *Lab) Check(ctx context.Context, report func(status.Check)) error {
 		return errors.New("the checks of this lab are running already")
 	}
 	defer l.checking.Unlock()
+	back, err := l.file.putAside(ctx, l.replacer(quietly))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, back()) }()
+	plan := l.Plan()
 	if err := l.plane.WaitApplied(ctx, l.plane.Reset()); err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -13,155 +12,213 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// Services and endpoints that the file does not have are added to the lab's
-// own copy of it, with exists: false, and created then. So they are held to
-// the rules of a file, and get what every object of a file gets.
-
-// withAdditions is a plan with what was added to the lab. What the file has
-// now, or makes impossible, is left out.
-func withAdditions(plan *topology.Plan, added []topology.Addition, log *slog.Logger) (*topology.Plan,
-	[]topology.Addition) {
-	var kept []topology.Addition
-	out := plan
-	for _, a := range added {
-		if declared(plan, a) {
-			continue
-		}
-		next, err := topofile.With(plan, append(kept[:len(kept):len(kept)], a))
-		if err != nil {
-			log.Warn("what was created does not fit the file any more", "name", a.Name, "error", err)
-			continue
-		}
-		out, kept = next, append(kept, a)
-	}
-	return out, kept
-}
-
-// declared says whether the file itself has an object.
-func declared(plan *topology.Plan, a topology.Addition) bool {
-	if a.Key == "endpoints" {
-		_, err := plan.Endpoint(a.Name)
-		return err == nil
-	}
-	_, err := plan.Service(a.Name)
-	return err == nil
-}
-
-// fileState is the topology file of a lab with what was added to it. What
-// changes it also changes the lab, which each method is given as replace: it
-// makes the lab that of a plan.
+// fileState is the topology file of a lab with the edits that were made while
+// it runs. So whatever is edited is held to the rules of a file, and gets what
+// every object of a file gets. What changes it also changes the lab, which each
+// method is given as replace: it makes the lab that of a plan.
 type fileState struct {
-	save func([]topology.Addition)
+	save func([]topology.Change)
 	log  *slog.Logger
 
 	mu    sync.Mutex
-	base  *topology.Plan // the file's
-	added []topology.Addition
-	plan  *topology.Plan // base with added
-}
-
-// newFileState adds to a file what was added before, as far as it fits.
-func newFileState(base *topology.Plan, added []topology.Addition, save func([]topology.Addition),
-	log *slog.Logger) *fileState {
-	f := &fileState{save: save, log: log, base: base}
-	f.plan, f.added = withAdditions(base, added, log)
-	return f
+	base  *topofile.Document // the file
+	doc   *topofile.Document // with the edits
+	plan  *topology.Plan     // of doc
+	file  *topology.Plan     // of base
+	aside bool               // the lab is what the file says, and the edits come back
 }
 
 type replace func(context.Context, *topology.Plan) (changed bool, err error)
 
-// apply makes the lab what another file says, with what was added beside it.
-func (f *fileState) apply(ctx context.Context, base *topology.Plan, replace replace) (changed bool, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	plan, added := withAdditions(base, f.added, f.log)
-	changed, err = replace(ctx, plan)
-	if err == nil {
-		f.base, f.plan = base, plan
-		if len(added) != len(f.added) {
-			f.setLocked(added)
-		}
-	}
-	return changed, err
+// newFileState edits a file as it was edited before, as far as that fits.
+func newFileState(file *topology.Plan, made []topology.Change, save func([]topology.Change),
+	log *slog.Logger) (*fileState, error) {
+	f := &fileState{save: save, log: log}
+	return f, f.readLocked(file, made)
 }
 
-// add adds an object and lets create create it. When that refuses, the lab is
-// what it was before.
-func (f *fileState) add(ctx context.Context, a topology.Addition, replace replace, create func() error) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if declared(f.plan, a) {
-		return &control.Error{
-			Code: topology.Invalid, Kind: "object", Name: a.Name,
-			Text: fmt.Sprintf("%q is in the topology of the lab already", a.Name),
-			Hint: "create it by its name alone",
-		}
-	}
-	plan, err := topofile.With(f.base, append(f.added[:len(f.added):len(f.added)], a))
+// readLocked takes another file and what of earlier edits fits it. Where the
+// file says something new about the same thing, the file is right.
+func (f *fileState) readLocked(file *topology.Plan, made []topology.Change) error {
+	base, err := topofile.DocumentOf(file)
 	if err != nil {
-		return unfit(f.base.Cloud, a, err)
-	}
-	if _, err := replace(ctx, plan); err != nil {
 		return err
 	}
-	if err := create(); err != nil {
-		_, undo := replace(context.WithoutCancel(ctx), f.plan)
-		if undo != nil {
-			return errors.Join(err, undo)
+	kept := slices.DeleteFunc(slices.Clone(made), func(c topology.Change) bool {
+		now, there := base.Value(c.Path)
+		other := now != c.Was
+		if other && !(there && now == c.Value) {
+			f.log.Warn("the file says something new where the lab was edited", "path", c.Path)
 		}
-		return err
+		return other
+	})
+	doc, plan, err := base.Edited(base, topology.Edits(kept)...)
+	switch {
+	case err != nil:
+		doc, plan = f.fitting(base, file, kept)
+	case len(kept) == 0:
+		plan = file
 	}
-	f.plan = plan
-	f.setLocked(append(f.added, a))
+	f.base, f.file, f.doc, f.plan = base, file, doc, plan
 	return nil
 }
+
+// fitting makes one edit after the other and leaves out what does not fit.
+func (f *fileState) fitting(base *topofile.Document, file *topology.Plan, made []topology.Change) (
+	*topofile.Document, *topology.Plan) {
+	doc, plan := base, file
+	for _, c := range made {
+		next, edited, err := doc.Edited(base, c.Edit)
+		if err != nil {
+			f.log.Warn("an edit does not fit the file any more", "path", c.Path, "error", err)
+			continue
+		}
+		doc, plan = next, edited
+	}
+	return doc, plan
+}
+
+// now is the plan of which the lab is. The caller holds mu, or nobody else has f.
+func (f *fileState) now() *topology.Plan {
+	if f.aside {
+		return f.file
+	}
+	return f.plan
+}
+
+// apply makes the lab what another file says, with the edits that fit it.
+func (f *fileState) apply(ctx context.Context, file *topology.Plan, replace replace) (changed bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	next := &fileState{log: f.log, aside: f.aside}
+	if err := next.readLocked(file, f.doc.Since(f.base)); err != nil {
+		return false, err
+	}
+	if changed, err = replace(ctx, next.now()); err != nil {
+		return changed, err
+	}
+	f.base, f.file, f.doc, f.plan = next.base, next.file, next.doc, next.plan
+	f.save(f.doc.Since(f.base))
+	return changed, nil
+}
+
+// edits are the changes since the file.
+func (f *fileState) edits() []topology.Change {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.doc.Since(f.base)
+}
+
+// look is what edits would change, without a change.
+func (f *fileState) look(edits []topology.Edit) ([]topology.Change, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	after, _, err := f.after(edits)
+	if err != nil {
+		return nil, err
+	}
+	return after.Since(f.doc), nil
+}
+
+// after is the document after edits, and its plan.
+func (f *fileState) after(edits []topology.Edit) (*topofile.Document, *topology.Plan, error) {
+	doc, plan, err := f.doc.Edited(f.base, edits...)
+	if err != nil {
+		return nil, nil, refusal(err)
+	}
+	if len(doc.Since(f.base)) == 0 {
+		return f.base, f.file, nil
+	}
+	return doc, plan, nil
+}
+
+// edit makes edits, all or none, and then what belongs to them. When that
+// fails, the lab is what it was before.
+func (f *fileState) edit(ctx context.Context, edits []topology.Edit, replace replace,
+	then func() error) ([]topology.Change, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.aside {
+		return nil, &control.Error{Code: topology.WrongState, Kind: "lab", Name: f.file.Name,
+			Text: "the lab cannot be edited while its checks run", Hint: "wait until they have ended"}
+	}
+	after, plan, err := f.after(edits)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := replace(ctx, plan); err != nil {
+		return nil, err
+	}
+	if err := then(); err != nil {
+		if _, undo := replace(context.WithoutCancel(ctx), f.plan); undo != nil {
+			return nil, errors.Join(err, undo)
+		}
+		return nil, err
+	}
+	made := after.Since(f.doc)
+	f.doc, f.plan = after, plan
+	f.save(f.doc.Since(f.base))
+	return made, nil
+}
+
+func nothingMore() error { return nil }
 
 // forget takes an object that is gone, and that the file does not have, out of
-// the lab.
-func (f *fileState) forget(ctx context.Context, key, name string, replace replace) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	is := func(a topology.Addition) bool { return a.Key == key && a.Name == name }
-	left := slices.DeleteFunc(slices.Clone(f.added), is)
-	if len(left) == len(f.added) {
+// the lab. Where another one needs it, it stays and does not exist.
+func (f *fileState) forget(ctx context.Context, path string, replace replace) error {
+	if !f.edited(path) {
 		return nil
 	}
-	plan, err := topofile.With(f.base, left)
-	if err != nil {
-		return nil // another one needs it: it stays, and does not exist
+	_, err := f.edit(ctx, []topology.Edit{{Path: path}}, replace, nothingMore)
+	var refused *control.Error
+	if errors.As(err, &refused) {
+		return nil
 	}
-	if _, err := replace(ctx, plan); err != nil {
-		return err
-	}
-	f.plan = plan
-	f.setLocked(left)
-	return nil
+	return err
 }
 
-func (f *fileState) setLocked(added []topology.Addition) {
-	f.added = added
-	f.save(added)
+// edited says whether something is there by an edit alone.
+func (f *fileState) edited(path string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, now := f.doc.Value(path)
+	_, before := f.base.Value(path)
+	return now && !before
 }
 
-// unfit is why an object cannot be added, without the place in a file that
-// nobody has written.
-func unfit(cloud topology.Cloud, a topology.Addition, err error) error {
-	var problems topofile.Problems
-	if !errors.As(err, &problems) || len(problems) == 0 {
+// has says whether the lab's topology has something.
+func (f *fileState) has(path string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, there := f.doc.Value(path)
+	return there
+}
+
+// putAside makes the lab what the file says until back is called.
+func (f *fileState) putAside(ctx context.Context, replace replace) (back func() error, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.plan == f.file {
+		return nothingMore, nil
+	}
+	if _, err := replace(ctx, f.file); err != nil {
+		return nil, err
+	}
+	f.aside = true
+	return func() error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		_, err := replace(context.WithoutCancel(ctx), f.plan)
+		f.aside = err != nil
+		return err
+	}, nil
+}
+
+// refusal is why edits cannot be made, as the control plane says it.
+func refusal(err error) error {
+	var unfit *topofile.EditError
+	if !errors.As(err, &unfit) {
 		return err
 	}
-	p := problems[0]
-	refused := &control.Error{Code: topology.Invalid, Kind: "endpoint", Name: a.Name, Text: p.Message, Hint: p.Hint}
-	verb := topology.VerbEndpointCreate
-	if a.Key == "endpoint_services" {
-		refused.Kind, verb = "endpoint service", topology.VerbServiceCreate
-	}
-	switch p.Kind {
-	case "":
-	case "zones":
-		refused.Kind = p.Kind
-	default:
-		refused.Code, refused.Kind = topology.NotFound, p.Kind
-	}
-	return refused.In(cloud, verb)
+	return &control.Error{Code: unfit.Code, Kind: unfit.Kind, Name: unfit.Name, Text: unfit.Text, Hint: unfit.Hint}
 }

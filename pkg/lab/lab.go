@@ -87,7 +87,10 @@ type Lab struct {
 func Start(ctx context.Context, cfg Config) (*Lab, error) {
 	cfg.setDefaults()
 	saved := newStateFiles(cfg.Store, cfg.Log)
-	file := newFileState(cfg.Plan, saved.additions(), saved.saveAdditions, cfg.Log)
+	file, err := newFileState(cfg.Plan, saved.edits(), saved.saveEdits, cfg.Log)
+	if err != nil {
+		return nil, err
+	}
 	plane, err := control.NewPlane(file.plan, time.Now)
 	if err == nil {
 		err = readCertificates(file.plan)

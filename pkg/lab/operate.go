@@ -1,8 +1,10 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -44,26 +46,64 @@ func (l *Lab) waitInForce(ctx context.Context, o topology.Operation, event contr
 	}
 	switch o.Verb {
 	case topology.VerbEndpointDelete:
-		return l.file.forget(ctx, "endpoints", o.Endpoint, l.replacer(quietly))
+		return l.file.forget(ctx, topology.JoinPath("endpoints", o.Endpoint), l.replacer(quietly))
 	case topology.VerbServiceDelete:
-		return l.file.forget(ctx, "endpoint_services", o.Service, l.replacer(quietly))
+		return l.file.forget(ctx, topology.JoinPath("endpoint_services", o.Service), l.replacer(quietly))
 	}
 	return nil
 }
 
 func (l *Lab) carryOut(ctx context.Context, o topology.Operation) (event control.Event, err error) {
-	a, isNew := topofile.AdditionOf(o)
+	edit, isNew := topofile.EditOf(o)
 	if !isNew {
 		return l.plane.Do(o)
 	}
-	err = l.file.add(ctx, a, l.replacer(quietly), func() error {
+	if name := cmp.Or(o.Endpoint, o.Service); l.file.has(edit.Path) {
+		return event, &control.Error{
+			Code: topology.Invalid, Kind: "object", Name: name,
+			Text: fmt.Sprintf("%q is in the topology of the lab already", name),
+			Hint: "create it by its name alone",
+		}
+	}
+	_, err = l.file.edit(ctx, []topology.Edit{edit}, l.replacer(quietly), func() error {
 		event, err = l.plane.Do(o)
 		return err
 	})
-	if err != nil {
-		return control.Event{}, err
+	if err == nil {
+		return event, nil
 	}
-	return event, nil
+	if refused := (*control.Error)(nil); errors.As(err, &refused) {
+		refused.In(l.Plan().Cloud, o.Verb)
+	}
+	return control.Event{}, err
+}
+
+// Edit changes the lab's topology while it runs, by all edits or by none, and
+// returns what they changed: the edits are written down and in force by then.
+// Where that took longer than wait, or could not be written down, the error
+// says so; a refusal is a *control.Error.
+func (l *Lab) Edit(ctx context.Context, edits []topology.Edit, wait time.Duration) ([]topology.Change, error) {
+	if len(edits) == 0 {
+		return nil, nil
+	}
+	made, err := l.file.edit(ctx, edits, l.replacer(quietly), nothingMore)
+	if err != nil {
+		return nil, err
+	}
+	if wait > 0 {
+		limited, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		err = l.plane.WaitApplied(limited, l.plane.Revision())
+	}
+	return made, errors.Join(err, l.saved.save(l.plane))
+}
+
+// Edits are the changes of the topology since the lab's file.
+func (l *Lab) Edits() []topology.Change { return l.file.edits() }
+
+// LookAtEdits is what edits would change. Nothing is changed.
+func (l *Lab) LookAtEdits(edits []topology.Edit) ([]topology.Change, error) {
+	return l.file.look(edits)
 }
 
 // drainingInterval is how often a zone's old load balancer is asked whether

@@ -36,17 +36,15 @@ func TestStoresAreAlike(t *testing.T) {
 	}
 }
 
-// What is added to a file is kept while it fits, and what fails leaves no trace.
-func TestWhatIsAddedToAFile(t *testing.T) {
+// What is edited is kept while it fits the file, and what fails leaves no trace.
+func TestAFileIsEdited(t *testing.T) {
 	base, err := topofile.Parse("saved.yaml", []byte(offered))
 	require.NoError(t, err)
-	ep2, ok := topofile.AdditionOf(topology.Operation{
-		Verb: topology.VerbEndpointCreate, Endpoint: "ep2", Service: "svc1", VPC: "vpc1", Subnets: []string{"vsw1"},
-	})
-	require.True(t, ok)
-	var saved []topology.Addition
+	edit := []topology.Edit{{Path: "endpoints/ep2", Value: "{service: svc1, vpc: vpc1, subnets: [vsw1]}"}}
+	var saved []topology.Change
 	runs, refuse := base, error(nil)
-	f := newFileState(base, nil, func(a []topology.Addition) { saved = a }, slog.New(slog.DiscardHandler))
+	f, err := newFileState(base, nil, func(c []topology.Change) { saved = c }, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
 	replace := func(_ context.Context, plan *topology.Plan) (bool, error) {
 		if refuse == nil {
 			runs = plan
@@ -54,30 +52,53 @@ func TestWhatIsAddedToAFile(t *testing.T) {
 		return true, refuse
 	}
 	has := func() bool { _, err := runs.Endpoint("ep2"); return err == nil }
-	create := func() error { return nil }
+	try := func(then func() error) error { _, err := f.edit(t.Context(), edit, replace, then); return err }
 
 	refuse = errors.New("no room")
-	require.ErrorIs(t, f.add(t.Context(), ep2, replace, create), refuse)
+	require.ErrorIs(t, try(nothingMore), refuse)
 	refuse = nil
 	denied := errors.New("denied")
-	require.ErrorIs(t, f.add(t.Context(), ep2, replace, func() error { return denied }), denied)
+	require.ErrorIs(t, try(func() error { return denied }), denied)
 	require.False(t, has(), "it was taken back")
 	require.Empty(t, saved)
 
-	require.NoError(t, f.add(t.Context(), ep2, replace, create))
+	require.NoError(t, try(nothingMore))
 	require.True(t, has())
-	require.Len(t, saved, 1)
-	require.ErrorContains(t, f.add(t.Context(), ep2, replace, create), `"ep2" is in the topology of the lab already`)
-
+	require.Equal(t, []topology.Change{{Edit: edit[0]}}, saved)
 	_, err = f.apply(t.Context(), base, replace)
 	require.NoError(t, err)
-	require.True(t, has(), "the file comes again, and what was added stays")
+	require.True(t, has(), "the file comes again, and what was edited stays")
 
-	require.NoError(t, f.forget(t.Context(), "endpoints", "ep1", replace), "which was never added")
+	back, err := f.putAside(t.Context(), replace)
+	require.NoError(t, err)
+	require.False(t, has())
+	require.ErrorContains(t, try(nothingMore), "cannot be edited while its checks run")
+	require.NoError(t, back())
 	require.True(t, has())
-	require.NoError(t, f.forget(t.Context(), ep2.Key, ep2.Name, replace))
+
+	require.NoError(t, f.forget(t.Context(), "endpoints/ep1", replace), "which the file has")
+	require.Len(t, runs.Endpoints, 2)
+	require.NoError(t, f.forget(t.Context(), "endpoints/ep2", replace))
 	require.False(t, has())
 	require.Empty(t, saved)
+}
+
+// A file that says something new about the same thing is right; the other
+// edits stay, as far as they fit.
+func TestAFileGoesBeforeEdits(t *testing.T) {
+	base, err := topofile.Parse("saved.yaml", []byte(offered))
+	require.NoError(t, err)
+	made := []topology.Change{
+		{Edit: topology.Edit{Path: "endpoints/ep1", Value: "{service: svc1, vpc: vpc1, subnets: [vsw1], exists: false}"}},
+		{Edit: topology.Edit{Path: "endpoint_services/svc1/auto_accept", Value: "true"}},
+		{Edit: topology.Edit{Path: "vpcs/vpc1/cidr", Value: "172.16.0.0/16"}, Was: "10.0.0.0/16"},
+		{Edit: topology.Edit{Path: "vpcs/vpc9/cidr", Value: "172.16.0.0/16"}},
+	}
+	f, err := newFileState(base, made, nil, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	require.Equal(t, made[1:2], f.doc.Since(f.base))
+	require.True(t, f.plan.Services[0].AutoAccept)
+	require.False(t, f.plan.Endpoints[0].Absent)
 }
 
 // A zone that was never in the answers cannot leave them.

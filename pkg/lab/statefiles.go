@@ -18,7 +18,8 @@ import (
 // The files of a lab's store that a process reads when it takes the lab over.
 const (
 	stateFile  = "state.json" // the control plane's
-	addedFile  = "added.json" // what was created beside the topology file
+	editsFile  = "edits.json" // how the topology file was edited
+	addedFile  = "added.json" // what was created beside it, of a version that knew nothing else
 	faultsFile = "faults.json"
 )
 
@@ -60,12 +61,21 @@ func (s *stateFiles) restore(plane *control.Plane) {
 	s.read(stateFile, "the state of the control plane", plane.Restore)
 }
 
-// additions are those of the daemon that ran the lab before. What cannot be
-// read can be created again.
-func (s *stateFiles) additions() (added []topology.Addition) {
-	s.read(addedFile, "what was created beside the topology file",
-		func(text []byte) error { return json.Unmarshal(text, &added) })
-	return added
+// edits are those of the daemon that ran the lab before. What cannot be read
+// can be made again.
+func (s *stateFiles) edits() (made []topology.Change) {
+	const what = "what was edited and created beside the topology file"
+	s.read(editsFile, what, func(text []byte) error { return json.Unmarshal(text, &made) })
+	s.read(addedFile, what, func(text []byte) error {
+		var added []struct{ Key, Name, Value string }
+		err := json.Unmarshal(text, &added)
+		for _, a := range added {
+			edit := topology.Edit{Path: topology.JoinPath(a.Key, a.Name), Value: a.Value}
+			made = append(made, topology.Change{Edit: edit})
+		}
+		return err
+	})
+	return made
 }
 
 func (s *stateFiles) read(name, what string, take func([]byte) error) {
@@ -78,18 +88,20 @@ func (s *stateFiles) read(name, what string, take func([]byte) error) {
 	}
 	if err != nil {
 		s.log.Error(name+" could not be restored", "file", path.Join(s.store.String(), name), "error", err)
-		s.lost = append(s.lost, fmt.Sprintf("%s could not be restored from %s: %v", what, path.Join(s.store.String(), name), err))
+		s.lost = append(s.lost,
+			fmt.Sprintf("%s could not be restored from %s: %v", what, path.Join(s.store.String(), name), err))
 	}
 }
 
-// saveAdditions writes down what was created beside the file. When that fails,
-// save says so.
-func (s *stateFiles) saveAdditions(added []topology.Addition) {
-	text, err := json.MarshalIndent(added, "", "  ")
+// saveEdits writes down how the file was edited. When that fails, save says so.
+func (s *stateFiles) saveEdits(made []topology.Change) {
+	text, err := json.MarshalIndent(made, "", "  ")
 	if err != nil {
-		panic("additions are plain data: " + err.Error())
+		panic("edits are plain data: " + err.Error())
 	}
-	_ = s.put(addedFile, text)
+	if s.put(editsFile, text) == nil {
+		_ = s.put(addedFile, nil) // its content is in the other one
+	}
 }
 
 // put writes a file. The error is a *NotSavedError, and it also speaks of the

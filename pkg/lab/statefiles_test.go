@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"io/fs"
 	"log/slog"
 	"os"
 	"testing"
@@ -71,20 +72,33 @@ func TestWhatCannotBeSavedIsTold(t *testing.T) {
 // A lab comes up without what it cannot read, and says so.
 func TestWhatCannotBeRestoredIsTold(t *testing.T) {
 	dir := labdir.Dir(t.TempDir())
-	for _, name := range []string{stateFile, addedFile, faultsFile} {
+	for _, name := range []string{stateFile, editsFile, faultsFile} {
 		require.NoError(t, os.WriteFile(dir.Path(name), []byte("{"), 0o600))
 	}
 	files := newStateFiles(dir, slog.New(slog.DiscardHandler))
 	files.restore(newSavedPlane(t))
-	require.Empty(t, files.additions())
+	require.Empty(t, files.edits())
 	require.NotNil(t, restoreFaults(files))
 	got := files.problems()
 	require.Len(t, got, 3)
 	for i, want := range []string{
 		"the state of the control plane could not be restored from " + dir.Path(stateFile),
-		"what was created beside the topology file could not be restored from " + dir.Path(addedFile),
+		"what was edited and created beside the topology file could not be restored from " + dir.Path(editsFile),
 		"the faults that were set could not be restored from " + dir.Path(faultsFile),
 	} {
 		require.Contains(t, got[i], want)
 	}
+}
+
+// Labs of a version that only knew additions go on with them.
+func TestAdditionsAreEdits(t *testing.T) {
+	store := &MemoryStore{}
+	require.NoError(t, store.Save(addedFile, []byte(`[{"key": "endpoints", "name": "ep2", "value": "service: svc1\n"}]`)))
+	files := newStateFiles(store, slog.New(slog.DiscardHandler))
+	made := files.edits()
+	require.Equal(t, []topology.Change{{Edit: topology.Edit{Path: "endpoints/ep2", Value: "service: svc1\n"}}}, made)
+	files.saveEdits(made)
+	require.Equal(t, made, newStateFiles(store, slog.New(slog.DiscardHandler)).edits())
+	_, err := store.Load(addedFile)
+	require.ErrorIs(t, err, fs.ErrNotExist)
 }

@@ -40,7 +40,7 @@ func Root() string {
 //	control.sock the daemon's API
 //	lock         held by the daemon while it lives; says that this is a lab
 //	pid          the daemon's process id
-//	topology.yaml, state.json, faults.json, added.json   what a restarted daemon goes on with
+//	topology.yaml, state.json, faults.json, edits.json   what a restarted daemon goes on with
 //	ca.pem, ca-key.pem, ca-certificates.crt   the certificate authority, where the lab has made one
 //	changing     there while the kernel is between two topologies
 type Dir string
@@ -50,7 +50,7 @@ type Dir string
 var own = []string{
 	"netns", "etc", "log", "control.sock", "pid", "changing",
 	"topology.yaml", "topology.yaml.next", "state.json", "state.json.next",
-	"faults.json", "faults.json.next", "added.json", "added.json.next",
+	"faults.json", "faults.json.next", "edits.json", "edits.json.next", "added.json",
 	"ca.pem", "ca.pem.next", "ca-key.pem", "ca-key.pem.next", "ca-certificates.crt", "ca-certificates.crt.next",
 }
 

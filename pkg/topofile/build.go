@@ -117,8 +117,7 @@ func refer[T any](b *draft, who string, ref value[string], lookup func(string) (
 		return found
 	}
 	if missing, ok := err.(*topology.NotFoundError); ok {
-		b.problemOf(missing.Kind, ref.Node, spell.Suggest(missing.Name, missing.Known),
-			"%s: there is no %s %q", who, missing.Kind, missing.Name)
+		b.missing(ref.Node, who, "", missing)
 	} else {
 		b.problem(ref.Node, "", "%s: %s", who, err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/plinksim/plinksim/internal/spell"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -26,6 +27,9 @@ type note struct {
 	node          *yaml.Node
 	hint, message string
 	kind          string // see topology.Problem
+	// who refers to what is missing, where that is the problem.
+	who     string
+	missing *topology.NotFoundError
 }
 
 const (
@@ -68,6 +72,16 @@ func (s *source) problemOf(kind string, node *yaml.Node, hint, format string, ar
 	s.problems[len(s.problems)-1].kind = kind
 }
 
+// missing notes that a reference of somebody's, which stands at node, leads to
+// nothing.
+func (s *source) missing(node *yaml.Node, who, ref string, err *topology.NotFoundError) {
+	s.problemOf(err.Kind, node, spell.Suggest(err.Name, err.Known),
+		"%s: %sthere is no %s %q", who, ref, err.Kind, err.Name)
+	if last := len(s.problems) - 1; last < maxNotes {
+		s.problems[last].who, s.problems[last].missing = who, err
+	}
+}
+
 // warn notes what a user should know about node though it can be used.
 func (s *source) warn(node *yaml.Node, hint, format string, args ...any) {
 	s.warnings = noted(s.warnings, node, hint, format, args)
@@ -77,7 +91,8 @@ func noted(notes []note, node *yaml.Node, hint, format string, args []any) []not
 	if len(notes) >= maxNotes {
 		return append(notes, note{})
 	}
-	return append(notes, note{node: node, hint: cut(hint, maxWords), message: cut(fmt.Sprintf(format, args...), maxWords)})
+	message := cut(fmt.Sprintf(format, args...), maxWords)
+	return append(notes, note{node: node, hint: cut(hint, maxWords), message: message})
 }
 
 // cut shortens a text to a number of characters.

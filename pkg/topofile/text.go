@@ -4,7 +4,6 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/plinksim/plinksim/internal/spell"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -21,8 +20,7 @@ func (b *draft) expanded(who string, v value[string]) string {
 		}
 		var missing *topology.NotFoundError
 		if errors.As(err, &missing) {
-			b.problem(b.within(v.Node, err.Text), spell.Suggest(missing.Name, missing.Known),
-				"%s: %s: there is no %s %q", who, err.Text, missing.Kind, missing.Name)
+			b.missing(b.within(v.Node, err.Text), who, err.Text+": ", missing)
 		} else {
 			b.problem(b.within(v.Node, err.Text), "", "%s: %s", who, err)
 		}

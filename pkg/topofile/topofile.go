@@ -61,14 +61,16 @@ func Read(name string, from io.Reader) (*topology.Plan, error) {
 // Parse checks and plans a topology. Name is what problems call the file. The
 // error is Problems, in the order of the file.
 func Parse(name string, text []byte) (*topology.Plan, error) {
-	if len(text) > MaxSize {
-		message := fmt.Sprintf("the file has more than %d bytes, the most that a topology may have", MaxSize)
-		return nil, Problems{{File: name, Message: message}}
-	}
-	return planOf(name, text)
+	plan, _, err := planned(name, text)
+	return plan, err
 }
 
-func planOf(name string, text []byte) (*topology.Plan, error) {
+// planned is Parse with what was found out about a text that is refused.
+func planned(name string, text []byte) (*topology.Plan, *source, error) {
+	if len(text) > MaxSize {
+		message := fmt.Sprintf("the file has more than %d bytes, the most that a topology may have", MaxSize)
+		return nil, nil, Problems{{File: name, Message: message}}
+	}
 	src := newSource(name, text)
 	var raw rawTopology
 	if read(src, text, &raw) {
@@ -76,8 +78,8 @@ func planOf(name string, text []byte) (*topology.Plan, error) {
 		if len(src.problems) == 0 {
 			plan.File, plan.Source = name, bytes.Clone(text)
 			plan.Warnings = src.shown(src.warnings)
-			return plan, nil
+			return plan, src, nil
 		}
 	}
-	return nil, src.shown(src.problems)
+	return nil, src, src.shown(src.problems)
 }

@@ -10,14 +10,6 @@ import (
 	"strings"
 )
 
-// Addition is a service or an endpoint that a lab got while it runs, beside
-// those of its file.
-type Addition struct {
-	Key   string `json:"key"` // of the file: endpoints or endpoint_services
-	Name  string `json:"name"`
-	Value string `json:"value"` // YAML, as it could stand in the file
-}
-
 // Operation is something that an account does to the control plane of a
 // running lab, as data: commands, checks, tests and the lab's socket say it in
 // the same way. Which fields a verb has, its Spec says; the others are empty.
@@ -54,7 +46,7 @@ type Operation struct {
 	Server      string     `json:"server,omitempty" doc:"an instance of the group's VPC and its port: ecs2:80"`
 	Weight      *int       `json:"weight,omitempty" range:"0..100" doc:"its share of the sessions; 0 takes no new ones"`
 
-	// What is created, where the file does not have it: see Addition.
+	// What is created, where the file does not have it: see topofile.EditOf.
 	VPC            string   `json:"vpc,omitempty"`
 	Subnets        []string `json:"subnets,omitempty"`
 	SecurityGroups []string `json:"security_groups,omitempty"`

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -82,6 +83,10 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("GET /v1/capture", s.capture)
 	mux.HandleFunc("POST /v1/do", s.do)
+	mux.HandleFunc("POST /v1/edit", s.edit)
+	mux.HandleFunc("GET /v1/edit", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, api.Edited{Changes: s.Lab.Edits()})
+	})
 	s.faultRoutes(mux)
 	s.nameRoutes(mux)
 	mux.HandleFunc("POST /v1/check", s.check)
@@ -125,6 +130,27 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, event)
+}
+
+// edit edits the topology and answers with what that changed, or would change.
+func (s *Server) edit(w http.ResponseWriter, r *http.Request) {
+	var call api.EditCall
+	if err := json.NewDecoder(io.LimitReader(r.Body, topofile.MaxSize)).Decode(&call); err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	var made api.Edited
+	var err error
+	if call.DryRun {
+		made.Changes, err = s.Lab.LookAtEdits(call.Edits)
+	} else {
+		made.Changes, err = s.Lab.Edit(r.Context(), call.Edits, call.Wait())
+	}
+	if err != nil {
+		refuse(w, http.StatusGatewayTimeout, err)
+		return
+	}
+	answer(w, made)
 }
 
 // events sends the kept events after ?since=, and with ?follow=1 every later

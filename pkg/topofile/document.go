@@ -1,0 +1,384 @@
+package topofile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// Document is a topology file as a tree, with its comments and anchors. It
+// does not change: With gives another one.
+type Document struct {
+	name       string
+	root       *yaml.Node // the mapping of the file
+	head, foot string     // comments before and behind it
+}
+
+// DocumentOf is the document that a plan was made of.
+func DocumentOf(p *topology.Plan) (*Document, error) {
+	var file yaml.Node
+	if err := yaml.Unmarshal(p.Source, &file); err != nil {
+		return nil, err
+	}
+	return &Document{name: p.File, root: file.Content[0], head: file.HeadComment, foot: file.FootComment}, nil
+}
+
+// With is the document after edits, one after the other. Anchors that an edit
+// touches are resolved: what else uses them keeps what it had. The error is an
+// *EditError.
+func (d *Document) With(edits ...topology.Edit) (*Document, error) {
+	e := editor{root: clone(d.root, map[*yaml.Node]*yaml.Node{})}
+	for _, edit := range edits {
+		if err := e.apply(edit); err != nil {
+			return nil, err
+		}
+	}
+	return &Document{name: d.name, root: e.root, head: d.head, foot: d.foot}, nil
+}
+
+// Text is the document as a file.
+func (d *Document) Text() ([]byte, error) {
+	return encode(&yaml.Node{
+		Kind: yaml.DocumentNode, HeadComment: d.head, FootComment: d.foot, Content: []*yaml.Node{d.root},
+	})
+}
+
+// Plan checks and plans the document. The error is Problems.
+func (d *Document) Plan() (*topology.Plan, error) {
+	text, err := d.Text()
+	if err != nil {
+		return nil, err
+	}
+	return Parse(d.name, text)
+}
+
+// Edited is the document with edits, as an older one with what is different
+// since then, and its plan. So it does not matter in how many steps edits came,
+// and what was undone leaves no trace. The error is an *EditError, which says
+// who uses what was to be deleted.
+func (d *Document) Edited(old *Document, edits ...topology.Edit) (*Document, *topology.Plan, error) {
+	after, err := d.With(edits...)
+	if err != nil {
+		return nil, nil, err
+	}
+	if after, err = old.With(topology.Edits(after.Since(old))...); err != nil {
+		return nil, nil, err
+	}
+	text, err := after.Text()
+	if err != nil {
+		return nil, nil, err
+	}
+	plan, src, err := planned(after.name, text)
+	if err != nil {
+		return nil, nil, d.unfit(src, err, edits)
+	}
+	return after, plan, nil
+}
+
+// Value is what stands at a path, in one line of YAML; false where nothing does.
+func (d *Document) Value(path string) (string, bool) {
+	node := d.find(path)
+	if node == nil {
+		return "", false
+	}
+	return valueText(node), true
+}
+
+func (d *Document) find(path string) *yaml.Node {
+	node := d.root
+	for _, name := range topology.SplitPath(path) {
+		node = follow(node)
+		switch node.Kind {
+		case yaml.MappingNode:
+			if node = lookUp(node, name); node == nil {
+				return nil
+			}
+		case yaml.SequenceNode:
+			i, err := element(node, name)
+			if err != nil {
+				return nil
+			}
+			node = node.Content[i]
+		default:
+			return nil
+		}
+	}
+	return node
+}
+
+// Since is what is different in the document from an older one, as the edits
+// that lead from the old one to it: per key of mappings; of lists what was
+// taken out and what was added at the end, or the whole list.
+func (d *Document) Since(old *Document) []topology.Change {
+	return changes(nil, old.root, d.root)
+}
+
+func changes(path []string, old, now *yaml.Node) (out []topology.Change) {
+	old, now = follow(old), follow(now)
+	section := len(path) == 1
+	switch {
+	case same(old, now), section && isEmpty(old) && isEmpty(now):
+		return nil
+	case old.Kind == yaml.SequenceNode && now.Kind == yaml.SequenceNode:
+		if all, ok := elementChanges(path, old, now); ok {
+			return all
+		}
+	case old.Kind == yaml.MappingNode && now.Kind == yaml.MappingNode:
+		before, after := members(old), members(now)
+		for _, p := range before {
+			if lookUp(now, p.key.Value) == nil && (len(path) > 0 || !isEmpty(p.value)) {
+				out = append(out, change(append(path, p.key.Value), p.value, nil))
+			}
+		}
+		for _, p := range after {
+			at := append(path[:len(path):len(path)], p.key.Value)
+			if was := lookUp(old, p.key.Value); was != nil {
+				out = append(out, changes(at, was, p.value)...)
+			} else if len(path) > 0 || !isEmpty(p.value) {
+				out = append(out, change(at, nil, p.value))
+			}
+		}
+		return out
+	}
+	return []topology.Change{change(path, old, now)}
+}
+
+// isEmpty says whether a section of the file says as much as a missing one.
+func isEmpty(node *yaml.Node) bool {
+	node = follow(node)
+	return isNull(node) || node.Kind == yaml.MappingNode && len(node.Content) == 0
+}
+
+// elementChanges are the changes of a list whose elements went, and came at
+// its end; false where that is not all, or where it cannot be said which went.
+func elementChanges(path []string, old, now *yaml.Node) (out []topology.Change, ok bool) {
+	kept := 0
+	for _, e := range old.Content {
+		if kept < len(now.Content) && same(e, now.Content[kept]) {
+			kept++
+			continue
+		}
+		name := selector(old, e)
+		if name == "" {
+			return nil, false
+		}
+		out = append(out, change(append(path[:len(path):len(path)], name), e, nil))
+	}
+	if kept == 0 {
+		return nil, false
+	}
+	for _, e := range now.Content[kept:] {
+		out = append(out, change(append(path[:len(path):len(path)], topology.AtEnd), nil, e))
+	}
+	return out, true
+}
+
+func change(path []string, old, now *yaml.Node) topology.Change {
+	c := topology.Change{Edit: topology.Edit{Path: topology.JoinPath(path...)}}
+	if old != nil {
+		c.Was = valueText(old)
+	}
+	if now != nil {
+		c.Value = valueText(now)
+	}
+	return c
+}
+
+// same says whether two nodes say the same, in whatever order and style.
+func same(a, b *yaml.Node) bool {
+	a, b = follow(a), follow(b)
+	switch {
+	case a.Kind != b.Kind:
+		return false
+	case a.Kind == yaml.ScalarNode:
+		return a.Value == b.Value && a.ShortTag() == b.ShortTag()
+	case a.Kind == yaml.SequenceNode:
+		return slices.EqualFunc(a.Content, b.Content, same)
+	}
+	pa, pb := members(a), members(b)
+	return len(pa) == len(pb) && !slices.ContainsFunc(pa, func(p pair) bool {
+		other := lookUp(b, p.key.Value)
+		return other == nil || !same(p.value, other)
+	})
+}
+
+// members are the keys of a mapping, those that << adds last.
+func members(mapping *yaml.Node) []pair {
+	r := reader{source: &source{}, most: maxUnfolded}
+	return r.pairs(mapping)
+}
+
+// lookUp is what stands at a key, nil where the mapping does not have it.
+func lookUp(mapping *yaml.Node, key string) *yaml.Node {
+	if i := ownKey(mapping, key); i >= 0 {
+		return mapping.Content[i+1]
+	}
+	if ownKey(mapping, mergeKey) < 0 {
+		return nil
+	}
+	for _, p := range members(mapping) {
+		if p.key.Value == key {
+			return p.value
+		}
+	}
+	return nil
+}
+
+const mergeKey = "<<"
+
+// ownKey is where a key of the mapping itself is in its content, or -1.
+func ownKey(mapping *yaml.Node, key string) int {
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		if follow(mapping.Content[i]).Value == key {
+			return i
+		}
+	}
+	return -1
+}
+
+// element is which element of a list a part of a path names: by its number
+// from 0, by some of its keys (protocol=tcp,port=80), or by its value (=web).
+func element(list *yaml.Node, name string) (int, error) {
+	var found []int
+	for i := range list.Content {
+		if isNamed(follow(list.Content[i]), i, name) {
+			found = append(found, i)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return 0, errors.New("no element of the list is that")
+	case 1:
+		return found[0], nil
+	}
+	return 0, fmt.Errorf("%d elements of the list are that", len(found))
+}
+
+func isNamed(node *yaml.Node, number int, name string) bool {
+	if text, ok := strings.CutPrefix(name, "="); ok {
+		return node.Kind == yaml.ScalarNode && node.Value == text
+	}
+	if !strings.Contains(name, "=") {
+		return fmt.Sprint(number) == name
+	}
+	return node.Kind == yaml.MappingNode &&
+		!slices.ContainsFunc(strings.Split(name, ","), func(term string) bool {
+			key, text, _ := strings.Cut(term, "=")
+			value := lookUp(node, key)
+			return value == nil || follow(value).Value != text
+		})
+}
+
+// selector names an element of a list by what it says, "" where that is not
+// possible.
+func selector(list, e *yaml.Node) string {
+	var name string
+	switch e = follow(e); e.Kind {
+	case yaml.ScalarNode:
+		name = "=" + e.Value
+	case yaml.MappingNode:
+		var terms []string
+		for _, p := range members(e) {
+			if v := follow(p.value); v.Kind == yaml.ScalarNode && !strings.Contains(v.Value, ",") {
+				terms = append(terms, p.key.Value+"="+v.Value)
+			}
+		}
+		name = strings.Join(terms, ",")
+	}
+	if _, err := element(list, name); err != nil {
+		return ""
+	}
+	return name
+}
+
+// clone copies a tree. Aliases of what is copied are of the copy.
+func clone(node *yaml.Node, copies map[*yaml.Node]*yaml.Node) *yaml.Node {
+	out := *node
+	copies[node] = &out
+	out.Content = make([]*yaml.Node, len(node.Content))
+	for i, c := range node.Content {
+		out.Content[i] = clone(c, copies)
+	}
+	if to, ok := copies[node.Alias]; ok { // an anchor stands before its aliases
+		out.Alias = to
+	}
+	return &out
+}
+
+// resolved is a copy of what a node says, without anchors, aliases and comments.
+func resolved(node *yaml.Node) *yaml.Node {
+	out := *follow(node)
+	out.Anchor, out.HeadComment, out.LineComment, out.FootComment = "", "", "", ""
+	out.Content = make([]*yaml.Node, len(out.Content))
+	for i, c := range follow(node).Content {
+		out.Content[i] = resolved(c)
+	}
+	return &out
+}
+
+// valueText is what a node says in one line.
+func valueText(node *yaml.Node) string {
+	out := resolved(node)
+	if isNull(out) {
+		return "null"
+	}
+	plain(out)
+	text, err := encode(out)
+	if err != nil {
+		panic("what was read can be written: " + err.Error())
+	}
+	return strings.TrimSuffix(string(text), "\n")
+}
+
+// plain lets a copy be written in one line.
+func plain(node *yaml.Node) {
+	switch node.Kind {
+	case yaml.MappingNode, yaml.SequenceNode:
+		node.Style = yaml.FlowStyle
+	default:
+		node.Style &= yaml.SingleQuotedStyle | yaml.DoubleQuotedStyle | yaml.TaggedStyle
+		if strings.Contains(node.Value, "\n") {
+			node.Style |= yaml.DoubleQuotedStyle
+		}
+	}
+	for _, c := range node.Content {
+		plain(c)
+	}
+}
+
+func encode(node *yaml.Node) ([]byte, error) {
+	var text bytes.Buffer
+	out := yaml.NewEncoder(&text)
+	out.SetIndent(2)
+	if err := out.Encode(node); err != nil {
+		return nil, err
+	}
+	return text.Bytes(), nil
+}
+
+// valueOf reads the value of an edit.
+func valueOf(edit topology.Edit) (*yaml.Node, error) {
+	decoder := yaml.NewDecoder(strings.NewReader(edit.Value))
+	var value, more yaml.Node
+	if err := decoder.Decode(&value); err != nil {
+		return nil, fmt.Errorf("its value is not YAML: %w", err)
+	}
+	if err := decoder.Decode(&more); !errors.Is(err, io.EOF) {
+		return nil, errors.New("its value is several documents")
+	}
+	if hasAnchor(&value) {
+		return nil, errors.New("its value has an anchor, which only a file can have")
+	}
+	return value.Content[0], nil
+}
+
+func hasAnchor(node *yaml.Node) bool {
+	return node.Anchor != "" || node.Kind == yaml.AliasNode || slices.ContainsFunc(node.Content, hasAnchor)
+}
