@@ -14,6 +14,7 @@ import (
 type answerWriter struct {
 	http.ResponseWriter
 	stats  *counters
+	conn   *framed
 	status int
 }
 
@@ -38,6 +39,7 @@ func (a *answerWriter) Write(b []byte) (int, error) {
 func (a *answerWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffered, err := http.NewResponseController(a.ResponseWriter).Hijack()
 	if err == nil {
+		a.conn.stop()
 		a.status = http.StatusSwitchingProtocols
 	}
 	return conn, buffered, err

@@ -64,7 +64,7 @@ func (f *framing) feed(b []byte) {
 		if end < 0 {
 			f.line = append(f.line, b...)
 			if len(f.line) > maxLine {
-				f.at = lost
+				f.at, f.line = lost, nil
 			}
 			return
 		}
@@ -159,6 +159,13 @@ func (f *framing) next() bool {
 	return faulty
 }
 
+// stop forgets what came: from here on it is another protocol's.
+func (f *framing) stop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.at, f.line = lost, nil
+}
+
 // framed is a client's connection whose requests are followed.
 type framed struct {
 	net.Conn
@@ -185,8 +192,5 @@ func withConn(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, framedKey{}, conn)
 }
 
-// isFaulty is asked once for every request.
-func isFaulty(r *http.Request) bool {
-	conn, ok := r.Context().Value(framedKey{}).(*framed)
-	return ok && r.ProtoMajor == 1 && conn.next()
-}
+// framedOf is the connection that a request came by.
+func framedOf(r *http.Request) *framed { return r.Context().Value(framedKey{}).(*framed) }

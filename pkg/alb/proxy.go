@@ -14,9 +14,9 @@ import (
 // ServeHTTP answers one request. It is for net/http.
 func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := l.state.Load()
-	answer := &answerWriter{ResponseWriter: w, stats: &l.stats}
+	answer := &answerWriter{ResponseWriter: w, stats: &l.stats, conn: framedOf(r)}
 	defer answer.done()
-	if isFaulty(r) {
+	if r.ProtoMajor == 1 && answer.conn.next() {
 		w.Header().Set("Connection", "close")
 	}
 	if status := s.refuse(r); status != 0 {
