@@ -22,7 +22,6 @@ import (
 	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/machine/kernel"
 	"github.com/plinksim/plinksim/pkg/topofile"
-	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 // The files that a daemon inherits from "up", beside the topology on standard
@@ -36,6 +35,7 @@ const (
 func newDaemon() *cobra.Command {
 	var name, file string
 	var workers int
+	var transition time.Duration
 	cmd := &cobra.Command{
 		Use: "__daemon", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -57,7 +57,7 @@ func newDaemon() *cobra.Command {
 				up = true
 				reports.Close()
 			}
-			err := daemon(ctx, file, workers, tell, ready)
+			err := daemon(ctx, file, lab.Config{Workers: workers, Transition: transition}, tell, ready)
 			if err != nil && !up {
 				tell(api.Progress{End: true, Err: &api.Error{Text: err.Error(), Hint: hintOf(err)}})
 			}
@@ -67,6 +67,7 @@ func newDaemon() *cobra.Command {
 	cmd.Flags().StringVar(&name, "name", "", "the lab, for people who list processes")
 	cmd.Flags().StringVar(&file, "file", "", "what the topology file is called")
 	cmd.Flags().IntVar(&workers, "workers", 1, "of the data plane")
+	cmd.Flags().DurationVar(&transition, "transition", 0, "how long states on the way last")
 	return cmd
 }
 
@@ -85,28 +86,27 @@ func keepFiles() {
 	}
 }
 
-func daemon(ctx context.Context, file string, workers int, tell func(api.Progress), ready func()) error {
+func daemon(ctx context.Context, file string, cfg lab.Config, tell func(api.Progress), ready func()) error {
 	plan, err := topofile.Read(file, os.Stdin)
 	if err != nil {
 		return err
 	}
-	progress := func(done, total int, what string) { tell(api.Progress{Done: done, Total: total, What: what}) }
-	return serve(ctx, plan, workers, textLogger(os.Stderr), progress, ready)
+	cfg.Progress = func(done, total int, what string) { tell(api.Progress{Done: done, Total: total, What: what}) }
+	cfg.Plan, cfg.Log = plan, textLogger(os.Stderr)
+	return serve(ctx, cfg, ready)
 }
 
 // serve runs a lab until ctx ends or a client takes it down, and removes it.
 // It calls ready once, when the lab is up and its socket answers. The caller
 // holds the lab's lock until it returns.
-func serve(ctx context.Context, plan *topology.Plan, workers int, log *slog.Logger, progress lab.Progress,
-	ready func()) error {
-	dir := labdir.Of(plan.Name)
+func serve(ctx context.Context, cfg lab.Config, ready func()) error {
+	dir := labdir.Of(cfg.Plan.Name)
 	defer dir.Erase()
 	if err := os.WriteFile(dir.Path("pid"), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
 		return err
 	}
-	running, err := lab.Start(ctx, lab.Config{
-		Plan: plan, Machine: kernel.New(dir), Store: dir, Log: log, Progress: progress, Workers: workers,
-	})
+	cfg.Machine, cfg.Store = kernel.New(dir), dir
+	running, err := lab.Start(ctx, cfg)
 	if err != nil && ctx.Err() != nil {
 		return errInterrupted
 	}

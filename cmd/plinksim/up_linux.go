@@ -22,6 +22,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/host"
+	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/machine/kernel"
 	"github.com/plinksim/plinksim/pkg/status"
@@ -32,6 +33,7 @@ func newUp() *cobra.Command {
 	var foreground bool
 	var output, metrics string
 	var workers int
+	var transition time.Duration
 	cmd := &cobra.Command{
 		Use:     "up FILE",
 		Aliases: []string{"deploy", "apply"},
@@ -69,7 +71,8 @@ The whole file is checked before anything is created.`,
 			for _, warning := range plan.Warnings {
 				fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: warning: %s\n", warning.String())
 			}
-			up := &up{plan: plan, dir: labdir.Of(plan.Name), workers: workers, progress: newProgress(cmd.ErrOrStderr())}
+			up := &up{plan: plan, dir: labdir.Of(plan.Name), progress: newProgress(cmd.ErrOrStderr())}
+			up.workers, up.transition = workers, transition
 			if err := checkMetrics(up.dir, metrics); err != nil {
 				return err
 			}
@@ -103,6 +106,8 @@ The whole file is checked before anything is created.`,
 		"also answer /metrics for Prometheus at HOST:PORT; :PORT is on the loopback interface")
 	cmd.Flags().IntVar(&workers, "workers", 1,
 		"threads that carry packets: 1, 2, 4, ...; not more than the machine has idle CPUs")
+	cmd.Flags().DurationVar(&transition, "transition", 0,
+		"how long states on the way last, for example 2s; what the file says where it is missing")
 	addOutput(cmd, &output)
 	return cmd
 }
@@ -153,6 +158,8 @@ type up struct {
 	dir      labdir.Dir
 	workers  int
 	progress *progress
+
+	transition time.Duration
 }
 
 func (u *up) checkSocket() error {
@@ -298,7 +305,7 @@ func (u *up) daemon(lock *labdir.Lock) (daemon *exec.Cmd, reports *os.File, err 
 	}
 	defer write.Close()
 	daemon = exec.Command(self, "__daemon", "--name", u.plan.Name, "--file", u.plan.File, "--workers",
-		strconv.Itoa(u.workers))
+		strconv.Itoa(u.workers), "--transition", u.transition.String())
 	daemon.Dir = "/"
 	// It is in another directory, where a relative path would be another one.
 	daemon.Env = append(os.Environ(), labdir.RootVariable+"="+labdir.Root())
@@ -363,7 +370,10 @@ func (u *up) foreground(ctx context.Context, stderr io.Writer, show func() error
 	}
 	defer lock.Release()
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	return serve(ctx, u.plan, u.workers, log, u.progress.show, func() {
+	cfg := lab.Config{
+		Plan: u.plan, Workers: u.workers, Transition: u.transition, Log: log, Progress: u.progress.show,
+	}
+	return serve(ctx, cfg, func() {
 		u.progress.end()
 		if err := show(); err != nil {
 			log.Error("what was made cannot be shown", "error", err)

@@ -39,6 +39,8 @@ type Config struct {
 	// Workers is how many threads carry the packets: 1, which 0 stands for,
 	// 2, 4, ... up to 64.
 	Workers int
+	// Transition is how long states on the way last; 0 is what the plan says.
+	Transition time.Duration
 }
 
 func (c *Config) setDefaults() {
@@ -77,7 +79,8 @@ type Lab struct {
 	authority *authority
 	hosts     *hostsFiles
 
-	checking sync.Mutex // held while checks run
+	transition time.Duration // of Config
+	checking   sync.Mutex    // held while checks run
 }
 
 // Start makes the lab on its machine, or adopts what is already there of it,
@@ -102,7 +105,7 @@ func Start(ctx context.Context, cfg Config) (*Lab, error) {
 	l := &Lab{
 		process: newProcess(cfg.Machine, cfg.Log), machine: cfg.Machine, store: cfg.Store, started: time.Now(),
 		plane: plane, file: file, saved: saved, hosts: &hostsFiles{machine: cfg.Machine},
-		faults: &liveFaults{faults: restoreFaults(saved)},
+		faults: &liveFaults{faults: restoreFaults(saved)}, transition: cfg.Transition,
 	}
 	l.makeParts()
 	if err := l.change(ctx, l.leftBehind(), file.plan, cfg.Progress); err != nil {
@@ -222,7 +225,7 @@ func (l *Lab) Apply(ctx context.Context, plan *topology.Plan, progress Progress)
 // and every server was judged. reconcile does the work, so the caller must not
 // be in a transition.
 func (l *Lab) waitReady(ctx context.Context, progress Progress) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second+l.transitionTime())
 	defer cancel()
 	progress(0, 0, "wait for the connections")
 	if err := l.plane.WaitApplied(ctx, l.plane.Revision()); err != nil {

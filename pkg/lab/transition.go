@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/plinksim/plinksim/pkg/compile"
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -152,8 +153,34 @@ func (t *transition) putInForce(plan *topology.Plan) error {
 	if err := t.hosts.set(plan, desired.Hosts); err != nil {
 		return err
 	}
-	t.plane.Report(state.Revision)
+	t.report(state.Revision)
 	return nil
+}
+
+// transitionTime is how long states on the way last.
+func (l *Lab) transitionTime() time.Duration {
+	if plan := l.Plan(); l.transition == 0 && plan != nil {
+		return plan.Transition
+	}
+	return l.transition
+}
+
+// report tells the control plane that a revision is in force, not before those
+// who watch could see the states on the way. The data plane is ahead of the
+// states then, and never behind.
+func (t *transition) report(revision uint64) {
+	wait := t.transitionTime()
+	if wait == 0 {
+		t.plane.Report(revision)
+		return
+	}
+	t.work.Go(func() {
+		select {
+		case <-t.ctx.Done():
+		case <-time.After(wait):
+			t.plane.Report(revision)
+		}
+	})
 }
 
 // publishNames changes what the resolvers answer and nothing else.

@@ -57,6 +57,7 @@ func (d *draft) build() *topology.Plan {
 			d.name(v.Node, "", topology.MaxName)
 		}
 	}
+	d.plan.Transition = d.span("the topology", "transition", d.raw.Transition, 0, 0, time.Minute)
 	a := &addresses{draft: d, taken: map[string]map[netip.Addr]string{}}
 	quotaBuilder{d}.read()
 	accountBuilder{d}.build()

@@ -39,6 +39,9 @@ type rawTopology struct {
 	_             more                      `doc:"zone"`
 	PublicZones   named[rawPublicZone]      `yaml:"public_zones" doc:"domains that every VPC knows, by name of the"`
 	_             more                      `doc:"zone"`
+	Transition    value[time.Duration]      `yaml:"transition" doc:"how long states on the way, such as Connecting,"`
+	_             more                      `doc:"last, so that they can be seen, such as 2s; up to 1m, 0s where it"`
+	_             more                      `doc:"is missing"`
 	Quotas        rawQuotas                 `yaml:"quotas" doc:"how many of something there may be; the cloud's where"`
 	_             more                      `doc:"a key is missing, 0 for no limit"`
 	Checks        sequence[rawCheck]        `yaml:"checks" doc:"verification steps, done in this order"`

@@ -28,6 +28,9 @@ type Plan struct {
 	Profile Profile
 	Quotas  Quotas
 	Region  string
+	// Transition is how long states on the way last, for clients that are to see
+	// them; 0: no longer than it takes.
+	Transition time.Duration
 
 	Accounts      []Account
 	VPCs          []VPC
