@@ -104,6 +104,12 @@ func HeadIPv4(data []byte) (src uint32, intact, ok bool) {
 		return 0, false, false
 	}
 	h := data[L3:]
+	if h[ipv4Version] == ipv4Plain { // as nearly all are
+		first, second := binary.BigEndian.Uint64(h), binary.BigEndian.Uint64(h[ipv4TTL:])
+		sum := first>>32 + first&0xffffffff + second>>32 + second&0xffffffff
+		sum += uint64(binary.BigEndian.Uint32(h[ipv4Target:]))
+		return uint32(second), Fold(uint32(sum>>32+sum&0xffffffff)) == 0xffff, true
+	}
 	length := int(h[ipv4Version]&0x0f) * 4
 	if h[ipv4Version]>>4 != 4 || length < ipv4HeaderLen || length > len(h) {
 		return 0, false, false

@@ -1,6 +1,7 @@
 package packet_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"net"
@@ -259,4 +260,26 @@ func fuzzIPv6(t *testing.T, data []byte, p packet.Packet) {
 	f.Offload.NeedsCsum = false
 	r.ApplyToIPv6(&f, &four, &ends, make([]byte, packet.IPv6SizeOf(&four, p.FragHeader != 0)), p.FragHeader != 0, 7)
 	r.ApplyIPv6(&packet.Frame{Data: data}, &p, &ends)
+}
+
+// Any bit of a header that was damaged on the way is noticed, with options or not.
+func TestAHeaderWithOneWrongBitIsNotIntact(t *testing.T) {
+	for _, words := range []int{5, 7} {
+		data := make([]byte, packet.L3+4*words+8)
+		h := data[packet.L3:]
+		h[0], h[8], h[9] = byte(4<<4|words), 64, packet.ProtocolUDP
+		binary.BigEndian.PutUint16(h[2:], uint16(len(h)))
+		copy(h[12:], []byte{10, 0, 1, 10, 10, 0, 1, 200})
+		binary.BigEndian.PutUint16(h[10:], ^packet.Sum(h[:4*words]))
+		src, intact, ok := packet.HeadIPv4(data)
+		require.True(t, ok && intact)
+		require.EqualValues(t, 10<<24|1<<8|10, src)
+		for bit := 8; bit < 4*words*8; bit++ { // those before say how long it is
+			damaged := bytes.Clone(data)
+			damaged[packet.L3+bit/8] ^= 0x80 >> (bit % 8)
+			_, intact, ok := packet.HeadIPv4(damaged)
+			require.True(t, ok)
+			require.False(t, intact, "bit %d of %d words", bit, words)
+		}
+	}
 }

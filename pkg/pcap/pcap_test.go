@@ -395,6 +395,10 @@ func FuzzReader(f *testing.F) {
 	f.Add(classic(binary.LittleEndian, 0xa1b2c3d4, 1000)[:200])
 	f.Add(classic(binary.BigEndian, 0xa1b23c4d, 1)[:200])
 	f.Add(ngWith(9, 0, 7)[:100])
+	f.Add(classicOf(113, make([]byte, 40)))
+	f.Add(classicOf(276, make([]byte, 40)))
+	f.Add(ngOf(101, make([]byte, 41)))
+	f.Add(ngOf(229, []byte{0x60}))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		r, err := pcap.NewReader(bytes.NewReader(file))
 		if err != nil {
