@@ -34,7 +34,7 @@ const (
 // newDaemon is how "up" starts a lab's daemon.
 func newDaemon() *cobra.Command {
 	var name, file string
-	var workers int
+	var workers, maxSessions int
 	var transition time.Duration
 	cmd := &cobra.Command{
 		Use: "__daemon", Hidden: true, Args: cobra.NoArgs,
@@ -57,7 +57,9 @@ func newDaemon() *cobra.Command {
 				up = true
 				reports.Close()
 			}
-			err := daemon(ctx, file, lab.Config{Workers: workers, Transition: transition}, tell, ready)
+			err := daemon(ctx, file, lab.Config{
+				Workers: workers, Transition: transition, MaxSessions: maxSessions,
+			}, tell, ready)
 			if err != nil && !up {
 				tell(api.Progress{End: true, Err: &api.Error{Text: err.Error(), Hint: hintOf(err)}})
 			}
@@ -68,6 +70,7 @@ func newDaemon() *cobra.Command {
 	cmd.Flags().StringVar(&file, "file", "", "what the topology file is called")
 	cmd.Flags().IntVar(&workers, "workers", 1, "of the data plane")
 	cmd.Flags().DurationVar(&transition, "transition", 0, "how long states on the way last")
+	cmd.Flags().IntVar(&maxSessions, "max-sessions", 0, "of the data plane")
 	return cmd
 }
 

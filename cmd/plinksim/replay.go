@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/pcap"
 	"github.com/plinksim/plinksim/pkg/replay"
 	"github.com/plinksim/plinksim/pkg/status"
@@ -15,6 +17,7 @@ import (
 
 func newReplay() *cobra.Command {
 	var in []string
+	var maxSessions int
 	opts := replay.Options{}
 	cmd := &cobra.Command{
 		Use:   "replay FILE --in ENI=PACKETS... --out DIR",
@@ -42,10 +45,14 @@ address. Packets that were captured elsewhere have other MACs: --any-mac.`,
 			if err := readInputs(in, &opts); err != nil {
 				return &usageError{err}
 			}
+			if err := checkMaxSessions(maxSessions); err != nil {
+				return err
+			}
 			plan, err := load(args[0])
 			if err != nil {
 				return err
 			}
+			plan.MaxSessions = cmp.Or(maxSessions, plan.MaxSessions)
 			summary, err := replay.Run(cmd.Context(), plan, opts)
 			var bad *pcap.Error
 			if !errors.As(err, &bad) && err != nil {
@@ -66,6 +73,7 @@ address. Packets that were captured elsewhere have other MACs: --any-mac.`,
 	cmd.Flags().StringVar(&opts.Dir, "out", "",
 		"directory for what leaves the ENIs; it is created if it does not exist")
 	cmd.Flags().Uint64Var(&opts.Seed, "seed", 1, "chooses the NAT ports, 1 or more")
+	addMaxSessions(cmd, &maxSessions)
 	cmd.Flags().StringArrayVar(&opts.NotConnected, "not-connected", nil,
 		"SERVICE/ENDPOINT: a connection that its provider has not accepted; may be given several times")
 	cmd.Flags().BoolVar(&opts.AnyMAC, "any-mac", false, "take packets whatever MAC they are for")
@@ -96,6 +104,22 @@ func readInputs(in []string, opts *replay.Options) error {
 			return fmt.Errorf("--in %q: want ENI=PACKETS, for example ep1=consumer.pcap", text)
 		}
 		opts.Inputs = append(opts.Inputs, replay.Input{ENI: eni, File: file})
+	}
+	return nil
+}
+
+// addMaxSessions is the flag that goes before max_sessions of a topology.
+func addMaxSessions(cmd *cobra.Command, n *int) {
+	cmd.Flags().IntVar(n, "max-sessions", 0,
+		"how many sessions there may be at a time; max_sessions of the file, or 262144, where it is 0")
+}
+
+func checkMaxSessions(n int) error {
+	if n == 0 {
+		return nil
+	}
+	if err := fullnat.CheckMaxSessions(n); err != nil {
+		return &usageError{fmt.Errorf("--max-sessions: %w", err)}
 	}
 	return nil
 }

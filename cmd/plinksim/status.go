@@ -47,8 +47,8 @@ func printStatus(w io.Writer, s status.Lab) {
 		section(w, func(w io.Writer) { print(w, s) })
 	}
 	fmt.Fprintf(w,
-		"\ndata plane: %d sessions, %d frames read, %d sent, %d superframes; lost: %d ring, %d copy, %d send\n",
-		s.Dataplane.Sessions, s.Dataplane.FramesRead, s.Dataplane.FramesSent, s.Dataplane.Superframes,
+		"\ndata plane: %d of %d sessions, %d frames read, %d sent, %d superframes; lost: %d ring, %d copy, %d send\n",
+		s.Dataplane.Sessions, s.Dataplane.MaxSessions, s.Dataplane.FramesRead, s.Dataplane.FramesSent, s.Dataplane.Superframes,
 		s.Dataplane.RingDrops, s.Dataplane.CopyDrops, s.Dataplane.SendErrors)
 	if len(s.Dataplane.Workers) > 1 {
 		section(w, func(w io.Writer) { printWorkers(w, s) })

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,7 +33,7 @@ import (
 func newUp() *cobra.Command {
 	var foreground bool
 	var output, metrics string
-	var workers int
+	var workers, maxSessions int
 	var transition time.Duration
 	cmd := &cobra.Command{
 		Use:     "up FILE",
@@ -57,6 +58,9 @@ The whole file is checked before anything is created.`,
 			if err := dataplane.CheckWorkers(workers); err != nil {
 				return &usageError{fmt.Errorf("--workers: %w", err)}
 			}
+			if err := checkMaxSessions(maxSessions); err != nil {
+				return err
+			}
 			plan, err := load(args[0])
 			if err != nil {
 				return err
@@ -71,6 +75,7 @@ The whole file is checked before anything is created.`,
 			for _, warning := range plan.Warnings {
 				fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: warning: %s\n", warning.String())
 			}
+			plan.MaxSessions = cmp.Or(maxSessions, plan.MaxSessions)
 			up := &up{plan: plan, dir: labdir.Of(plan.Name), progress: newProgress(cmd.ErrOrStderr())}
 			up.workers, up.transition = workers, transition
 			if err := checkMetrics(up.dir, metrics); err != nil {
@@ -108,6 +113,7 @@ The whole file is checked before anything is created.`,
 		"threads that carry packets: 1, 2, 4, ...; not more than the machine has idle CPUs")
 	cmd.Flags().DurationVar(&transition, "transition", 0,
 		"how long states on the way last, for example 2s; what the file says where it is missing")
+	addMaxSessions(cmd, &maxSessions)
 	addOutput(cmd, &output)
 	return cmd
 }
@@ -126,6 +132,10 @@ func showUp(cmd *cobra.Command, plan *topology.Plan, output string, after time.D
 	flag, has := cmd.Flags().Lookup("workers"), len(now.Dataplane.Workers)
 	if flag.Changed && flag.Value.String() != strconv.Itoa(has) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: warning: the lab has %d workers, as it came up; "+
+			"\"plinksim down %s\" and up again changes that\n", has, plan.Name)
+	}
+	if has := now.Dataplane.MaxSessions; plan.MaxSessions > has {
+		fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: warning: the lab has room for %d sessions, as it came up; "+
 			"\"plinksim down %s\" and up again changes that\n", has, plan.Name)
 	}
 	out := cmd.OutOrStdout()
@@ -305,7 +315,8 @@ func (u *up) daemon(lock *labdir.Lock) (daemon *exec.Cmd, reports *os.File, err 
 	}
 	defer write.Close()
 	daemon = exec.Command(self, "__daemon", "--name", u.plan.Name, "--file", u.plan.File, "--workers",
-		strconv.Itoa(u.workers), "--transition", u.transition.String())
+		strconv.Itoa(u.workers), "--transition", u.transition.String(),
+		"--max-sessions", strconv.Itoa(u.plan.MaxSessions))
 	daemon.Dir = "/"
 	// It is in another directory, where a relative path would be another one.
 	daemon.Env = append(os.Environ(), labdir.RootVariable+"="+labdir.Root())

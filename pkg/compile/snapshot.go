@@ -42,7 +42,7 @@ func Status(state control.Snapshot) status.Lab {
 // Dataplane is what a data plane and each of its workers have counted.
 func Dataplane(stats dataplane.EngineStats, workers []dataplane.WorkerStats) status.Dataplane {
 	out := status.Dataplane{
-		Sessions: stats.Table.Sessions, Verdicts: Verdicts(stats.Table.Verdicts),
+		Sessions: stats.Table.Sessions, MaxSessions: stats.Table.MaxSessions, Verdicts: Verdicts(stats.Table.Verdicts),
 		FramesRead: stats.Driver.FramesRead, FramesSent: stats.Driver.FramesWritten,
 		Superframes: stats.Driver.SuperframesRead, RingDrops: stats.Driver.RingDrops,
 		CopyDrops: stats.Driver.CopyDrops, SendErrors: stats.Driver.SendErrors,

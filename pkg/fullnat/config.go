@@ -166,10 +166,12 @@ type LinkStats struct {
 
 // Stats is a copy of a table's counters.
 type Stats struct {
-	Verdicts  Counters
-	Sessions  int
-	HalfOpen  int // TCP sessions that the consumer has not confirmed
-	Fragments FragmentStats
+	Verdicts Counters
+	Sessions int
+	// MaxSessions is how many there may be.
+	MaxSessions int
+	HalfOpen    int // TCP sessions that the consumer has not confirmed
+	Fragments   FragmentStats
 	// Unexpected are TCP segments outside of their window. They were passed on,
 	// and changed nothing.
 	Unexpected uint64

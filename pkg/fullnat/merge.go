@@ -7,6 +7,7 @@ import "slices"
 func (s *Stats) Add(other *Stats) {
 	s.Verdicts.add(&other.Verdicts)
 	s.Sessions += other.Sessions
+	s.MaxSessions += other.MaxSessions
 	s.HalfOpen += other.HalfOpen
 	s.Fragments.Datagrams += other.Fragments.Datagrams
 	s.Fragments.Held += other.Fragments.Held

@@ -48,6 +48,14 @@ type Options struct {
 // DefaultMaxSessions is the size of a table whose Options name none.
 const DefaultMaxSessions = 1 << 18
 
+// CheckMaxSessions says what is wrong with a limit of sessions.
+func CheckMaxSessions(n int) error {
+	if n < 1 || n > store.MaxSessions {
+		return fmt.Errorf("%d sessions: want 1 to %d", n, store.MaxSessions)
+	}
+	return nil
+}
+
 // Timers say how long a TCP session is kept in a state that is not
 // established; Link.Idle is the limit of established ones.
 type Timers struct {
@@ -181,16 +189,17 @@ func (timers Timers) ticks(usual Timers) (perState [store.NumStates]store.Tick, 
 // Stats is a copy of the counters. Links are in the order of the Config.
 func (t *Table) Stats() Stats {
 	s := Stats{
-		Verdicts:   t.verdicts,
-		Sessions:   t.sessions.Used - t.links.orphans,
-		HalfOpen:   t.half.Table.Len,
-		Fragments:  t.fragments.stats(),
-		Unexpected: t.unexpected,
-		Unsent:     t.pending.refused,
-		Answers:    t.answers.sent,
-		Rekeys:     t.flows.Rekeys,
-		Bytes:      t.bytes(),
-		Links:      make([]LinkStats, 0, len(t.links.order)),
+		Verdicts:    t.verdicts,
+		Sessions:    t.sessions.Used - t.links.orphans,
+		MaxSessions: len(t.sessions.All),
+		HalfOpen:    t.half.Table.Len,
+		Fragments:   t.fragments.stats(),
+		Unexpected:  t.unexpected,
+		Unsent:      t.pending.refused,
+		Answers:     t.answers.sent,
+		Rekeys:      t.flows.Rekeys,
+		Bytes:       t.bytes(),
+		Links:       make([]LinkStats, 0, len(t.links.order)),
 	}
 	s.Verdicts[Held] = uint64(s.Fragments.Held) // the others had a verdict since
 	for _, l := range t.links.order {

@@ -7,6 +7,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/compile"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dataplane"
+	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/lb"
 	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topofile"
@@ -39,6 +41,8 @@ type Config struct {
 	// Workers is how many threads carry the packets: 1, which 0 stands for,
 	// 2, 4, ... up to 64.
 	Workers int
+	// MaxSessions is how many sessions there may be; 0 is what the plan says.
+	MaxSessions int
 	// Transition is how long states on the way last; 0 is what the plan says.
 	Transition time.Duration
 }
@@ -177,7 +181,7 @@ func (l *Lab) keep(plan *topology.Plan) error {
 // it: programs that answer, health checks, names, the data plane.
 func (l *Lab) run(ctx context.Context, plan *topology.Plan, cfg Config) error {
 	cfg.Progress(0, 0, "open the data plane")
-	if err := l.openDataplane(cfg.Workers); err != nil {
+	if err := l.openDataplane(cfg.Workers, cmp.Or(cfg.MaxSessions, cfg.Plan.MaxSessions)); err != nil {
 		return err
 	}
 	err := l.exclusively(func(t *transition) error {
@@ -195,8 +199,8 @@ func (l *Lab) run(ctx context.Context, plan *topology.Plan, cfg Config) error {
 	return l.waitReady(ctx, cfg.Progress)
 }
 
-func (l *Lab) openDataplane(workers int) error {
-	engine, err := l.machine.Dataplane(dataplane.EngineConfig{}, workers)
+func (l *Lab) openDataplane(workers, maxSessions int) error {
+	engine, err := l.machine.Dataplane(dataplane.EngineConfig{Table: fullnat.Options{MaxSessions: maxSessions}}, workers)
 	if err != nil {
 		return fmt.Errorf("open the data plane: %w", err)
 	}

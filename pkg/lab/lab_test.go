@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/status"
@@ -225,5 +226,17 @@ func receive(t *testing.T, m *fakeMachine) (packet.ENI, packet.FiveTuple) {
 		return frame.ENI, packet.FiveTuple{
 			Protocol: packet.ProtocolTCP, Src: netip.AddrPortFrom(src, p.SrcPort), Dst: netip.AddrPortFrom(dst, p.DstPort),
 		}
+	}
+}
+
+func TestTheFileSaysHowManySessionsThereMayBe(t *testing.T) {
+	for file, want := range map[int]int{0: fullnat.DefaultMaxSessions, 1000: 1000} {
+		plan, err := topofile.Load(scenario)
+		require.NoError(t, err)
+		plan.MaxSessions = file
+		l, err := lab.Start(t.Context(), lab.Config{Plan: plan, Machine: newFakeMachine()})
+		require.NoError(t, err)
+		require.Equal(t, want, l.Status().Dataplane.MaxSessions)
+		require.NoError(t, l.Close(context.Background()))
 	}
 }

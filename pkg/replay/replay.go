@@ -99,7 +99,8 @@ func newReplay(plan *topology.Plan, opts Options) (*replay, error) {
 	r.driver = dataplane.NewPcap(r.output)
 	var err error
 	r.engine, err = dataplane.NewEngine(dataplane.EngineConfig{
-		Driver: r.driver, Clock: r.driver.Now, Table: fullnat.Options{Seed: opts.Seed},
+		Driver: r.driver, Clock: r.driver.Now,
+		Table: fullnat.Options{Seed: opts.Seed, MaxSessions: plan.MaxSessions},
 	})
 	return r, err
 }

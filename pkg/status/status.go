@@ -262,6 +262,7 @@ type Worker struct {
 // Dataplane counts what the whole lab's data plane did.
 type Dataplane struct {
 	Sessions    int               `json:"sessions"`
+	MaxSessions int               `json:"max_sessions"`
 	Verdicts    map[string]uint64 `json:"verdicts"`
 	FramesRead  uint64            `json:"frames_read"`
 	FramesSent  uint64            `json:"frames_sent"`

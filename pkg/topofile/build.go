@@ -33,11 +33,13 @@ func newDraft(src *source, raw *rawTopology) *draft {
 	// Where the cloud is not known, the least strict one keeps quiet.
 	cloud := topology.Cloud(raw.Cloud.or(string(topology.RFC)))
 	plan := &topology.Plan{
-		Name:      raw.Name.V,
-		Cloud:     cloud,
-		Profile:   cloud.Profile(),
-		Region:    raw.Region.V,
-		Dataplane: "_dataplane",
+		Name:    raw.Name.V,
+		Cloud:   cloud,
+		Profile: cloud.Profile(),
+		Region:  raw.Region.V,
+
+		MaxSessions: raw.MaxSessions.V,
+		Dataplane:   "_dataplane",
 	}
 	return &draft{
 		source:     src,

@@ -42,6 +42,8 @@ type rawTopology struct {
 	Transition    value[time.Duration]      `yaml:"transition" doc:"how long states on the way, such as Connecting,"`
 	_             more                      `doc:"last, so that they can be seen, such as 2s; up to 1m, 0s where it"`
 	_             more                      `doc:"is missing"`
+	MaxSessions   value[int]                `yaml:"max_sessions" doc:"how many sessions there may be at a time, 245 bytes" range:"1..536870912"`
+	_             more                      `doc:"for each that is there; 262144 where it is missing"`
 	Quotas        rawQuotas                 `yaml:"quotas" doc:"how many of something there may be; the cloud's where"`
 	_             more                      `doc:"a key is missing, 0 for no limit"`
 	Checks        sequence[rawCheck]        `yaml:"checks" doc:"verification steps, done in this order"`

@@ -31,6 +31,8 @@ type Plan struct {
 	// Transition is how long states on the way last, for clients that are to see
 	// them; 0: no longer than it takes.
 	Transition time.Duration
+	// MaxSessions limits the sessions of the lab; 0 is what is usual.
+	MaxSessions int
 
 	Accounts      []Account
 	VPCs          []VPC
