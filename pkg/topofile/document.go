@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -117,10 +118,10 @@ func (d *Document) find(path string) *yaml.Node {
 // that lead from the old one to it: per key of mappings; of lists what was
 // taken out and what was added at the end, or the whole list.
 func (d *Document) Since(old *Document) []topology.Change {
-	return changes(nil, old.root, d.root)
+	return changes(nil, reflect.TypeFor[rawTopology](), old.root, d.root)
 }
 
-func changes(path []string, old, now *yaml.Node) (out []topology.Change) {
+func changes(path []string, typ reflect.Type, old, now *yaml.Node) (out []topology.Change) {
 	old, now = follow(old), follow(now)
 	section := len(path) == 1
 	switch {
@@ -139,15 +140,35 @@ func changes(path []string, old, now *yaml.Node) (out []topology.Change) {
 		}
 		for _, p := range after {
 			at := append(path[:len(path):len(path)], p.key.Value)
-			if was := lookUp(old, p.key.Value); was != nil {
-				out = append(out, changes(at, was, p.value)...)
-			} else if len(path) > 0 || !isEmpty(p.value) {
+			of, _, _ := (&walk{typ: typ}).below(at)
+			was := lookUp(old, p.key.Value)
+			if was == nil && holdsObjects(of, p.value) {
+				was = &yaml.Node{Kind: follow(p.value).Kind} // they come one by one
+			}
+			switch {
+			case was != nil:
+				out = append(out, changes(at, of, was, p.value)...)
+			case len(path) > 0 || !isEmpty(p.value):
 				out = append(out, change(at, nil, p.value))
 			}
 		}
 		return out
 	}
 	return []topology.Change{change(path, old, now)}
+}
+
+// holdsObjects says whether a value of a raw type has what users add and take
+// away one by one.
+func holdsObjects(typ reflect.Type, value *yaml.Node) bool {
+	value = follow(value)
+	if typ == nil || value.Kind == yaml.ScalarNode || len(value.Content) == 0 {
+		return false
+	}
+	switch reflect.Zero(typ).Interface().(type) {
+	case namesOf, elementsOf:
+		return true
+	}
+	return false
 }
 
 // isEmpty says whether a section of the file says as much as a missing one.
@@ -171,7 +192,7 @@ func elementChanges(path []string, old, now *yaml.Node) (out []topology.Change, 
 		}
 		out = append(out, change(append(path[:len(path):len(path)], name), e, nil))
 	}
-	if kept == 0 {
+	if kept == 0 && len(old.Content) > 0 {
 		return nil, false
 	}
 	for _, e := range now.Content[kept:] {

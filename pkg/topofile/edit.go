@@ -136,7 +136,7 @@ func (w *walk) enter(parts []string, next string) error {
 }
 
 func isList(typ reflect.Type, next string) bool {
-	if typ == nil {
+	if typ == nil || next == topology.AtEnd {
 		return next == topology.AtEnd
 	}
 	_, list := reflect.Zero(typ).Interface().(elementsOf)

@@ -43,7 +43,11 @@ func (b endpointBuilder) endpoint(e *entry[rawEndpoint]) {
 			"%s: names of %s endpoints have no zone affinity", who, b.plan.Cloud)
 	}
 	if vpc != nil {
-		places := b.placed(who, e.Key, vpc, e.Value.Subnets)
+		if e.Value.Subnets.nowhere() {
+			// PrivateLink API 2020-04-15, CreateVpcEndpoint: Zone may be left out.
+			b.warn(e.Key, "name a subnet of vpc "+vpc.Name, "%s is in no subnet", who)
+		}
+		places := b.placed(who, vpc, e.Value.Subnets)
 		ep.DualStack = b.dualStack(who, e.Value.IPAddressType, e.Value.Subnets, places)
 		if ep.DualStack && service != nil {
 			b.sameType(who, e.Value.IPAddressType, service)

@@ -48,7 +48,7 @@ endpoints:
 
 // Every problem of a file comes at once, with its place and what to do.
 func ExampleParse_problems() {
-	_, err := topofile.Parse("shop.yaml", []byte("name: shop\ncloud: alibabs\nregion: eu-central-1\nvpc: {}\nvpcs: {}\n"))
+	_, err := topofile.Parse("shop.yaml", []byte("name: shop\ncloud: alibabs\nregion: eu-central-1\nvpc: {}\nvpcs: []\n"))
 	fmt.Println(err)
 	// Output:
 	// shop.yaml:2:8: cloud is "alibabs", not alibaba, aws or rfc
@@ -63,11 +63,11 @@ func ExampleParse_problems() {
 	//     | ^^^
 	//   hint: did you mean "vpcs"?
 	//
-	// shop.yaml:5:7: there are no vpcs
+	// shop.yaml:5:7: vpcs is a list, not a mapping of names
 	//   4 | vpc: {}
-	//   5 | vpcs: {}
+	//   5 | vpcs: []
 	//     |       ^
-	//   hint: add one: vpc1: {cidr: 10.0.0.0/16, subnets: {...}}
+	//   hint: write NAME: {...}
 	//
 	// 3 problems
 }

@@ -43,7 +43,10 @@ func (b loadBalancerBuilder) balancer(e *entry[rawLoadBalancer]) {
 		b.problem(raw.Node, "remove it", "%s: an %s at %s has no secondary addresses", who, lb.Type, b.plan.Cloud)
 	}
 	if vpc := refer(b.draft, who, e.Value.VPC, b.plan.VPC); vpc != nil {
-		places := b.placed(who, e.Key, vpc, e.Value.Subnets)
+		if e.Value.Subnets.Node != nil && e.Value.Subnets.nowhere() {
+			b.problem(e.Key, "name a subnet of vpc "+vpc.Name, "%s is in no subnet", who)
+		}
+		places := b.placed(who, vpc, e.Value.Subnets)
 		lb.DualStack = b.dualStack(who, e.Value.IPAddressType, e.Value.Subnets, places)
 		for _, p := range places {
 			lb.Nodes = append(lb.Nodes, topology.Node{

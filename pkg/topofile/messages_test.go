@@ -272,7 +272,7 @@ func TestMessages(t *testing.T) {
 		// Endpoint services and endpoints.
 		{name: "a load balancer is not known", old: "resources: [nlb1]", new: "resources: [nbl1]"},
 		{name: "a load balancer is offered twice", old: "resources: [nlb1]", new: "resources: [nlb1, nlb1]"},
-		{name: "a service has no resources", old: "resources: [nlb1]", new: "resources: []"},
+		{name: "a service has no resources, and nobody owns it", old: "resources: [nlb1]", new: "resources: []"},
 		{name: "a service offers what another account owns", old: "resources: [nlb1]", new: "account: a, resources: [nlb1]"},
 		{name: "a bandwidth is too small", old: "resources: [nlb1]", new: "bandwidth: 10, resources: [nlb1]"},
 		{name: "a bandwidth is a word", old: "resources: [nlb1]", new: "bandwidth: lots, resources: [nlb1]"},

@@ -3,8 +3,6 @@ package topofile
 import (
 	"net/netip"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -16,11 +14,8 @@ type place struct {
 
 // placed finds the subnets that someone wants to be in: each once, and no two
 // in one zone.
-func (b *addresses) placed(who string, key *yaml.Node, vpc *topology.VPC, want placements) []place {
+func (b *addresses) placed(who string, vpc *topology.VPC, want placements) []place {
 	var out []place
-	if want.Node != nil && len(want.Items) == 0 && (isNull(want.Node) || len(want.Node.Content) == 0) {
-		b.problem(key, "name a subnet of vpc "+vpc.Name, "%s is in no subnet", who)
-	}
 	for _, p := range want.Items {
 		subnet := refer(b.draft, who, p.Subnet, vpc.Subnet)
 		if subnet == nil {
@@ -35,6 +30,11 @@ func (b *addresses) placed(who string, key *yaml.Node, vpc *topology.VPC, want p
 		out = append(out, place{subnet, p.IP.V, b.givenIPv6(who, p.IPv6, vpc, subnet)})
 	}
 	return out
+}
+
+// nowhere says whether no subnet is named, be it wrong.
+func (p placements) nowhere() bool {
+	return len(p.Items) == 0 && (p.Node == nil || isNull(p.Node) || len(p.Node.Content) == 0)
 }
 
 func sameZone(places []place, subnet *topology.Subnet) string {

@@ -56,7 +56,7 @@ type rawVPC struct {
 	_              more                    `doc:"where it is missing"`
 	MTU            value[int]              `yaml:"mtu" doc:"the longest IP packet that its links carry; the cloud's" range:"576..65535"`
 	_              more                    `doc:"where it is missing"`
-	Subnets        named[rawSubnet]        `yaml:"subnets,required" doc:"subnets by name (vSwitches at Alibaba Cloud)"`
+	Subnets        named[rawSubnet]        `yaml:"subnets" doc:"subnets by name (vSwitches at Alibaba Cloud)"`
 	SecurityGroups named[rawSecurityGroup] `yaml:"security_groups" doc:"security groups by name"`
 	Instances      named[rawInstance]      `yaml:"instances" doc:"servers by name"`
 	// EC2's attributes enableDnsSupport and enableDnsHostnames of a VPC.
@@ -268,7 +268,7 @@ type rawFullNATEntry struct {
 
 type rawEndpointService struct {
 	Account      value[string]           `yaml:"account" doc:"its owner; that of its resources where it is missing"`
-	Resources    sequence[value[string]] `yaml:"resources,required" doc:"the load balancers that it offers, or the NAT"`
+	Resources    sequence[value[string]] `yaml:"resources" doc:"the load balancers that it offers, or the NAT"`
 	_            more                    `doc:"gateways"`
 	AutoAccept   value[bool]             `yaml:"auto_accept" doc:"connect endpoints without asking the owner; false"`
 	_            more                    `doc:"where it is missing"`
@@ -293,7 +293,7 @@ type rawEndpoint struct {
 	Service        value[string]           `yaml:"service,required" doc:"the endpoint service that it leads to"`
 	VPC            value[string]           `yaml:"vpc,required" doc:"the VPC that it is in; its account owns the"`
 	_              more                    `doc:"endpoint"`
-	Subnets        placements              `yaml:"subnets,required" doc:"a subnet for each of its zones"`
+	Subnets        placements              `yaml:"subnets" doc:"a subnet for each of its zones"`
 	IPAddressType  value[string]           `yaml:"ip_address_type" doc:"dualstack has IPv6 addresses too, for which its subnets need an ipv6_cidr and its service dualstack load balancers; ipv4 where it is missing" enum:"ipv4|dualstack" later:"ipv6"`
 	SecurityGroups sequence[value[string]] `yaml:"security_groups" doc:"groups of its VPC; nothing is filtered where"`
 	_              more                    `doc:"there is none"`

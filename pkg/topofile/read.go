@@ -481,6 +481,11 @@ type sequence[T any] struct {
 	Node  *yaml.Node // nil where the file does not have it
 }
 
+// isEmpty says whether the list has no element, be it wrong.
+func (s sequence[T]) isEmpty() bool {
+	return len(s.Items) == 0 && (s.Node == nil || isNull(s.Node) || s.Node.Kind == yaml.SequenceNode)
+}
+
 func (s *sequence[T]) read(r *reader, node *yaml.Node, t tag) {
 	s.Node = node
 	if isNull(node) {

@@ -36,35 +36,37 @@ func (b serviceBuilder) service(e *entry[rawEndpointService]) {
 			"%s: names of %s endpoints have no zone affinity", who, b.plan.Cloud)
 	}
 	s.PrivateName = privateNameBuilder(b).privateName(who, e.Value.PrivateDNSName, e.Name)
-	offers := b.offered(who, e.Value.Resources)
+	offers := b.offered(who, e.Key, e.Value.Resources)
 	s.Account = b.ownerOf(who, e, offers)
 	for _, o := range offers {
 		s.Resources = append(s.Resources, o.Resources...)
 		s.Reverse = s.Reverse || o.Kind == "NAT gateway"
 		s.Type = o.Type
 	}
-	s.Bandwidth = b.bandwidth(who, s.Type, e.Value.Bandwidth)
+	s.Bandwidth = int(e.Value.Bandwidth.or(megabits(b.can.BandwidthOf(s.Type))))
+	if len(offers) > 0 {
+		b.bandwidth(who, s.Type, e.Value.Bandwidth)
+	}
 	b.alone(who, &s, e.Value.Resources)
 	s.Whitelist = b.whitelist(who, s.Account, e.Value.Whitelist)
 	b.plan.Services = append(b.plan.Services, s)
 }
 
-// bandwidth is that of a service's connections, which the type of its load balancers
-// bounds.
-func (b serviceBuilder) bandwidth(who string, t topology.LoadBalancerType, v value[megabits]) int {
+// bandwidth holds the bandwidth of a service's connections to the bounds of its load
+// balancers' type.
+func (b serviceBuilder) bandwidth(who string, t topology.LoadBalancerType, v value[megabits]) {
 	if most := t.MaxMegabits(); v.given() && int(v.V) > most {
 		b.problem(v.Node, fmt.Sprintf("write a number from %d to %d, or none", topology.MinMegabits, most),
 			"%s: a connection to a %s has at most %d Mbit/s", who, cmp.Or(t, "NAT gateway"), most)
 	}
-	return int(v.or(megabits(b.can.BandwidthOf(t))))
 }
 
-// offered are the load balancers of a service, or its NAT gateways: one at
-// least, each once, all of one type.
-func (b serviceBuilder) offered(who string, refs sequence[value[string]]) []*topology.Offer {
+// offered are the load balancers of a service, or its NAT gateways: each once,
+// all of one type.
+func (b serviceBuilder) offered(who string, key *yaml.Node, refs sequence[value[string]]) []*topology.Offer {
 	var out []*topology.Offer
-	if refs.Node != nil && len(refs.Items) == 0 && (isNull(refs.Node) || refs.Node.Kind == yaml.SequenceNode) {
-		b.problem(refs.Node, "name a load balancer", "%s has no resources", who)
+	if refs.isEmpty() {
+		b.warn(key, "name a load balancer", "%s has no resources", who)
 	}
 	for _, ref := range refs.Items {
 		o := refer(b.draft, who, ref, b.plan.Offer)
@@ -137,6 +139,9 @@ func (b serviceBuilder) ownerOf(who string, e *entry[rawEndpointService], offers
 			b.problem(e.Value.Resources.Items[i].Node, "a service offers what its owner has",
 				"%s of account %q offers %s %q, which belongs to account %q", who, owner, o.Kind, o.Name, vpc.Account)
 		}
+	}
+	if owner == "" && e.Value.Resources.isEmpty() {
+		return b.owner(who, e.Value.Account, e.Key)
 	}
 	return owner
 }

@@ -18,7 +18,7 @@ type vpcBuilder struct{ *addresses }
 
 func (b vpcBuilder) build() {
 	if b.raw.VPCs.Node != nil && len(b.raw.VPCs.Entries) == 0 && b.raw.VPCs.Node.Kind != yaml.SequenceNode {
-		b.problem(b.raw.VPCs.Node, "add one: vpc1: {cidr: 10.0.0.0/16, subnets: {...}}", "there are no vpcs")
+		b.warn(b.raw.VPCs.Node, "add one: vpc1: {cidr: 10.0.0.0/16, subnets: {...}}", "there are no vpcs")
 	}
 	// Instances last, so that a hint can name subnets of VPCs further down.
 	each(b.draft, "vpc", b.raw.VPCs.Entries, b.vpc)
@@ -53,9 +53,8 @@ func (b vpcBuilder) vpc(e *entry[rawVPC]) {
 	b.carriesIPv6(who, vpc.IPv6CIDR, e.Value.MTU)
 	b.dnsAttributes(who, &vpc, &e.Value)
 	b.upstreams(who, &vpc, e.Value.DNSUpstreams)
-	if n := e.Value.Subnets.Node; n != nil && isNull(n) || n != nil && n.Kind == yaml.MappingNode &&
-		len(n.Content) == 0 {
-		b.problem(n, "add one: vsw1: {zone: "+b.plan.Region+"a, cidr: 10.0.0.0/24}", "%s has no subnets", who)
+	if len(e.Value.Subnets.Entries) == 0 && e.Value.CIDR.given() {
+		b.warn(e.Key, "add one: vsw1: {zone: "+b.plan.Region+"a, cidr: 10.0.0.0/24}", "%s has no subnets", who)
 	}
 	each(b.draft, "subnet "+e.Name+"/", e.Value.Subnets.Entries, func(s *entry[rawSubnet]) {
 		subnetBuilder{b.draft}.subnet(&vpc, s)
@@ -149,10 +148,13 @@ func (b vpcBuilder) upstreams(who string, vpc *topology.VPC, refs sequence[value
 // healthSource is an address of the shared block at Alibaba Cloud (CLB FAQ,
 // "health checks"), the first subnet's gateway elsewhere.
 func (b vpcBuilder) healthSource(vpc *topology.VPC) netip.Addr {
-	if !b.can.SharedBlock.IsValid() {
-		return vpc.Subnets[0].Gateway
+	switch {
+	case b.can.SharedBlock.IsValid():
+		return b.fromShared(vpc, "health/"+vpc.Name)
+	case len(vpc.Subnets) == 0:
+		return netip.Addr{} // there is nothing to probe
 	}
-	return b.fromShared(vpc, "health/"+vpc.Name)
+	return vpc.Subnets[0].Gateway
 }
 
 // carriesIPv6 notes an MTU that is too small for a VPC with IPv6.

@@ -58,13 +58,26 @@ func (i IDs) form() idForm { return idForms[i.Cloud] }
 
 // ID is an identifier of the object, "vpc/vpc1" for example. Alibaba Cloud
 // puts a code of the region and random letters and digits, 20 together, behind
-// the prefix; AWS 17 hexadecimal digits.
+// the prefix; AWS 17 hexadecimal digits. A name that has this form is its own.
 func (i IDs) ID(prefix, object string) string {
+	if name := object[strings.LastIndex(object, "/")+1:]; i.isID(prefix, name) {
+		return name
+	}
 	id := prefix + "-"
 	if i.form().regionCode {
 		id += regionCode(i.Region)
 	}
 	return id + derive.Text(i.Lab+"/"+prefix+"/"+object, 17, i.form().alphabet)
+}
+
+// isID says whether a name has the form of an identifier.
+func (i IDs) isID(prefix, name string) bool {
+	digits, ok := strings.CutPrefix(name, prefix+"-")
+	length := 17
+	if i.form().regionCode {
+		length += 3
+	}
+	return ok && len(digits) == length && strings.Trim(digits, i.form().alphabet) == ""
 }
 
 // Subnet is the identifier of a subnet, vpc1/subnet1 for example.
@@ -73,7 +86,7 @@ func (i IDs) Subnet(name string) string { return i.ID(i.form().subnet, name) }
 // Endpoint is the identifier of an endpoint.
 func (i IDs) Endpoint(name string, reverse bool) string {
 	form := i.form()
-	if !form.endpointKind {
+	if !form.endpointKind || i.isID(form.endpoint, name) {
 		return i.ID(form.endpoint, name)
 	}
 	kind := "i"
