@@ -6,12 +6,16 @@ package testenv
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"testing"
 )
 
 // NeedRoot ends a test that cannot make network namespaces.
 func NeedRoot(t testing.TB) {
 	t.Helper()
+	if runtime.GOOS != "linux" {
+		missing(t, "it makes network namespaces, and that needs Linux")
+	}
 	if os.Geteuid() != 0 {
 		missing(t, "it makes network namespaces, and that needs root: run it with sudo")
 	}

@@ -10,7 +10,17 @@
 //	}
 //
 // A lab belongs to one test and is gone when the test ends; labs of parallel
-// tests do not see each other. It needs root.
+// tests do not see each other.
+//
+// By default a lab is in the kernel: network namespaces, and programs of all
+// kinds on its instances. That needs Linux and root. With InProcess it is in the
+// test's own process, as any user and on any system, also in a bubble of
+// testing/synctest, where hours pass in milliseconds:
+//
+//	synctest.Test(t, func(t *testing.T) {
+//		lab := plinktest.Up(t, "testdata/shop.yaml", plinktest.InProcess())
+//		…
+//		time.Sleep(351 * time.Second)
 //
 // Connections are opened with the dialer, the resolver and the HTTP client of
 // an instance. It does not work to enter a namespace and then use net/http or
@@ -21,67 +31,17 @@ package plinktest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/control"
-	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lab"
-	"github.com/plinksim/plinksim/pkg/labdir"
-	"github.com/plinksim/plinksim/pkg/machine/kernel"
 	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
-
-// Main is the TestMain of packages whose labs have "command:" services or
-// that call Instance.Command: such programs start as another run of the test
-// binary, which then becomes them. It also removes the labs of test binaries
-// that were killed.
-func Main(m *testing.M) {
-	if len(os.Args) > 4 && os.Args[1] == kernel.EnterCommand {
-		fmt.Fprintln(os.Stderr, host.Exec(os.Args[2], os.Args[3], os.Args[4:], os.Environ()))
-		os.Exit(127)
-	}
-	if os.Geteuid() == 0 {
-		if err := reap(os.TempDir(), time.Minute); err != nil {
-			fmt.Fprintln(os.Stderr, "plinktest: remove the labs of a test that was killed:", err)
-		}
-	}
-	os.Exit(m.Run())
-}
-
-// prefix begins the names of the directories that labs of tests are in.
-const prefix = "plinktest"
-
-// reap removes the labs whose locks are free. A lab younger than age may be
-// about to take its lock, and stays.
-func reap(tmp string, age time.Duration) error {
-	found, err := filepath.Glob(filepath.Join(tmp, prefix+"*", "*"))
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, path := range found {
-		dir := labdir.Dir(path)
-		info, err := os.Stat(dir.Path("lock"))
-		if err != nil || time.Since(info.ModTime()) < age {
-			continue
-		}
-		lock, err := dir.Lock()
-		if err != nil {
-			continue // its test still runs
-		}
-		errs = append(errs, kernel.Clear(context.Background(), dir, lock), os.Remove(filepath.Dir(path)))
-		lock.Release()
-	}
-	return errors.Join(errs...)
-}
 
 // Require skips a test that cannot run here and says what is missing; where
 // PLINKSIM_MUST_RUN is 1 the test fails instead.
@@ -95,59 +55,50 @@ func Require(t testing.TB) {
 type Lab struct {
 	*lab.Lab
 	t   testing.TB
-	dir labdir.Dir
+	dir string // of a lab in the kernel, "" of others
 }
 
 // Up runs the topology in a file until the test ends. It returns when every
 // connection that needs no acceptance is connected.
-func Up(t testing.TB, file string) *Lab {
+func Up(t testing.TB, file string, options ...Option) *Lab {
 	t.Helper()
 	plan, err := topofile.Load(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return start(t, plan)
+	return start(t, plan, options)
 }
 
 // UpText is Up for a topology in the test's own text.
-func UpText(t testing.TB, text string) *Lab {
+func UpText(t testing.TB, text string, options ...Option) *Lab {
 	t.Helper()
 	plan, err := topofile.Parse("topology.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return start(t, plan)
+	return start(t, plan, options)
 }
 
-func start(t testing.TB, plan *topology.Plan) *Lab {
+func start(t testing.TB, plan *topology.Plan, options []Option) *Lab {
 	t.Helper()
-	Require(t)
-	// Not t.TempDir: its cleanup would come before the lab's.
-	root, err := os.MkdirTemp("", prefix)
-	if err != nil {
-		t.Fatal(err)
+	choice := inKernel
+	for _, option := range options {
+		choice = option.choice // of several the last counts
 	}
-	dir := labdir.Dir(filepath.Join(root, plan.Name))
-	lock, err := dir.Lock()
-	if err != nil {
-		os.RemoveAll(root)
-		t.Fatalf("lab %q: %v", plan.Name, err)
-	}
+	g := choice.ground(t, plan)
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	running, err := lab.Start(ctx, lab.Config{Plan: plan, Machine: kernel.New(dir), Store: dir, Log: log})
+	running, err := lab.Start(ctx, lab.Config{Plan: plan, Machine: g.machine, Store: g.store, Log: log})
 	if err != nil {
-		os.RemoveAll(root)
-		t.Fatalf("lab %q: %v", plan.Name, err)
+		t.Fatalf("lab %q: %v", plan.Name, errors.Join(err, g.remove()))
 	}
 	t.Cleanup(func() {
-		defer lock.Release()
-		if err := errors.Join(running.Close(context.Background()), os.RemoveAll(root)); err != nil {
+		if err := errors.Join(running.Close(context.Background()), g.remove()); err != nil {
 			t.Errorf("lab %q: take it down: %v", plan.Name, err)
 		}
 	})
-	return &Lab{Lab: running, t: t, dir: dir}
+	return &Lab{Lab: running, t: t, dir: g.dir}
 }
 
 // Accept lets an endpoint connect and waits until it is connected.
@@ -183,17 +134,6 @@ func (l *Lab) Name(ref string) string {
 	return name
 }
 
-// Namespace is a network namespace of the lab, by its name in the plan.
-func (l *Lab) Namespace(name string) *host.Namespace {
-	l.t.Helper()
-	ns, err := host.Open(string(l.dir), name)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	l.t.Cleanup(func() { ns.Close() })
-	return ns
-}
-
 // Instance acts on one instance.
 type Instance struct {
 	*lab.Client
@@ -215,18 +155,19 @@ func (l *Lab) Instance(ref string) *Instance {
 	return &Instance{client, l, *spec}
 }
 
-// Namespace is the instance's network namespace.
-func (i *Instance) Namespace() *host.Namespace { return i.lab.Namespace(i.spec.Namespace) }
-
-// Command is as exec.CommandContext, on the instance. The package's TestMain
-// must be Main.
+// Command is as exec.CommandContext, on the instance. The lab must be in the
+// kernel, and the package's TestMain must be Main.
 func (i *Instance) Command(ctx context.Context, program string, args ...string) *exec.Cmd {
-	self, err := os.Executable()
-	if err != nil {
-		i.lab.t.Fatal(err)
+	i.lab.t.Helper()
+	i.lab.needKernel("run " + program)
+	return i.command(ctx, program, args)
+}
+
+// needKernel ends the test where the lab is not in the kernel.
+func (l *Lab) needKernel(what string) {
+	l.t.Helper()
+	if l.dir == "" {
+		l.t.Fatalf("lab %q: %s: this lab is inside the test's process, which has no namespaces for programs: "+
+			"leave out plinktest.InProcess and run the test with sudo", l.Plan().Name, what)
 	}
-	args = append([]string{kernel.EnterCommand, string(i.lab.dir), i.spec.Namespace, program}, args...)
-	cmd := exec.CommandContext(ctx, self, args...)
-	cmd.Env = host.Environ(os.Environ())
-	return cmd
 }

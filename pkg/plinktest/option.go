@@ -1,0 +1,81 @@
+package plinktest
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/machine/netstack"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// Option says what the lab of a test stands on. The zero value is the default:
+// the kernel.
+type Option struct{ choice choice }
+
+// choice is what a lab stands on.
+type choice int
+
+const (
+	inKernel choice = iota
+	inProcess
+	anywhere
+)
+
+// InProcess puts the lab into the test's own process, on the network stack of
+// gVisor. It needs no root and no Linux, and may be used inside and outside of a
+// bubble of testing/synctest. There are no programs on its instances: "command:"
+// services and Command fail, and Namespace.
+func InProcess() Option { return Option{inProcess} }
+
+// Anywhere puts the lab into the kernel where the test may do that, else into its
+// process, and says which in the test's output. A topology with "command:"
+// services needs the kernel. It is not for bubbles, in which a lab in the kernel
+// hangs.
+func Anywhere() Option { return Option{anywhere} }
+
+// ground is what a lab stands on, and what is left to do when it is down.
+type ground struct {
+	machine lab.Machine
+	store   lab.Store
+	dir     string // of a lab in the kernel
+	remove  func() error
+}
+
+// ground ends the test where it cannot have what it chose.
+func (c choice) ground(t testing.TB, plan *topology.Plan) ground {
+	t.Helper()
+	if c == anywhere {
+		c = best(t, plan)
+	}
+	if c == inKernel {
+		Require(t)
+		return kernelGround(t, plan)
+	}
+	return ground{machine: netstack.New(), store: &lab.MemoryStore{}, remove: func() error { return nil }}
+}
+
+// best is the choice for a topology on this machine.
+func best(t testing.TB, plan *topology.Plan) choice {
+	t.Helper()
+	switch missing := kernelMissing(); {
+	case missing == "":
+		t.Logf("lab %q is in the kernel", plan.Name)
+		return inKernel
+	case hasPrograms(plan):
+		return inKernel // which says what is missing
+	default:
+		t.Logf("lab %q is inside this process: %s", plan.Name, missing)
+		return inProcess
+	}
+}
+
+func hasPrograms(plan *topology.Plan) bool {
+	isProgram := func(s topology.InstanceService) bool { return s.Kind == topology.CommandService }
+	for _, vpc := range plan.VPCs {
+		if slices.ContainsFunc(vpc.Instances, func(in topology.Instance) bool { return slices.ContainsFunc(in.Services, isProgram) }) {
+			return true
+		}
+	}
+	return false
+}
