@@ -121,6 +121,25 @@ var (
 )
 
 // What the documents write as `lab.Do` or `docs/nat.md` is there.
+var testName = regexp.MustCompile("`(Test[A-Z]\\w+)`")
+
+// Documents say which test holds what they promise.
+func TestTheTestsInTheDocumentsAreThere(t *testing.T) {
+	var tests strings.Builder
+	for _, files := range goFiles(t) {
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				tests.WriteString(read(t, file))
+			}
+		}
+	}
+	for _, file := range glob(t, "*.md", "docs/*.md", "examples/*/*.md") {
+		for _, m := range testName.FindAllStringSubmatch(read(t, file), -1) {
+			require.True(t, strings.Contains(tests.String(), "func "+m[1]+"("), "%s: there is no test %s", file, m[1])
+		}
+	}
+}
+
 func TestTheNamesInTheDocumentsAreThere(t *testing.T) {
 	code := map[string]string{}
 	for _, p := range tree(t).Sorted() {
