@@ -129,6 +129,20 @@ func TestAnInstanceSendsFromItsOwnAddressesOnly(t *testing.T) {
 			tt.name)
 		require.Equal(t, before, spoofed(l, "mallory"), tt.name)
 	}
+	// What is for another address does not reach an instance, unless others may route
+	// through it.
+	through := func(to net.HardwareAddr) []byte {
+		ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: ip, DstIP: net.IPv4(198, 51, 100, 9)}
+		udp := &layers.UDP{SrcPort: 4000, DstPort: 53}
+		require.NoError(t, udp.SetNetworkLayerForChecksum(ip))
+		return rawFrame(t, &layers.Ethernet{SrcMAC: mac, DstMAC: to, EthernetType: layers.EthernetTypeIPv4}, ip, udp)
+	}
+	routerMAC, _, _ := instance("router")
+	sendRaw(t, l, "mallory", through(hisMAC))
+	sendRaw(t, l, "mallory", through(routerMAC))
+	require.Eventually(t, func() bool { return spoofed(l, "victim") == 1 }, 5*time.Second, 5*time.Millisecond)
+	require.Zero(t, spoofed(l, "router"))
+
 	body, err := get(t, l.Instance("mallory"), "http://"+l.Name("ep.ip")+"/")
 	require.NoError(t, err, "an honest instance notices nothing")
 	require.Equal(t, "victim", body)

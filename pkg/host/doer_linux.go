@@ -9,4 +9,5 @@ type doer interface {
 	undo(k *kernel) error
 }
 
-var _ = []doer{Netns{}, Sysctl{}, LinkUp{}, Bridge{}, Veth{}, Address{}, Route{}, File{}, Firewall{}, PortGuard{}}
+var _ = []doer{Netns{}, Sysctl{}, LinkUp{}, Bridge{}, Veth{}, Address{}, Route{}, File{}, Firewall{}, PortGuard{},
+	ReceiverGuard{}}

@@ -171,6 +171,7 @@ func kernelExpr(e expression) expr.Any {
 var metaKeys = map[metaKey]expr.MetaKey{
 	metaNFPROTO: expr.MetaKeyNFPROTO, metaL4PROTO: expr.MetaKeyL4PROTO, metaPROTOCOL: expr.MetaKeyPROTOCOL,
 	metaIIF: expr.MetaKeyIIF, metaOIF: expr.MetaKeyOIF, metaIIFTYPE: expr.MetaKeyIIFTYPE,
+	metaPKTTYPE: expr.MetaKeyPKTTYPE,
 }
 
 var headerBases = map[headerBase]expr.PayloadBase{

@@ -236,7 +236,9 @@ func addInstance(g *group, plan *topology.Plan, vpc *topology.VPC, inst *topolog
 		g.add(what, firewallOf(vpc, inst))
 	}
 	if inst.SourceCheck {
-		g.add(what, PortGuard{vpc.Namespace, inst.Port, inst.MAC, inst.IP, inst.IPv6})
+		g.add(what,
+			PortGuard{vpc.Namespace, inst.Port, inst.MAC, inst.IP, inst.IPv6},
+			ReceiverGuard{ns, dev, inst.IP, inst.IPv6})
 	}
 }
 

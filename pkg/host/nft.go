@@ -34,6 +34,7 @@ const (
 	metaIIF
 	metaOIF
 	metaIIFTYPE
+	metaPKTTYPE
 )
 
 type headerBase int

@@ -22,22 +22,77 @@ type PortGuard struct {
 	IPv6            netip.Addr // may be left out
 }
 
-func (g PortGuard) chainName() string { return "port-" + g.Port }
+func (g PortGuard) String() string   { return g.chain().String() }
+func (g PortGuard) replaces() string { return g.chain().replaces() }
+func (g PortGuard) chain() deviceChain {
+	return deviceChain{g.Namespace, g.Port, "drop", g.rules()}
+}
 
-func (g PortGuard) String() string {
+// ReceiverGuard is the other half: what comes to an instance is for one of its own
+// addresses. It is why an instance that others route through, as a NAT instance,
+// needs the check switched off.
+type ReceiverGuard struct {
+	Namespace, Device string
+	IP                netip.Addr
+	IPv6              netip.Addr // may be left out
+}
+
+func (g ReceiverGuard) String() string   { return g.chain().String() }
+func (g ReceiverGuard) replaces() string { return g.chain().replaces() }
+func (g ReceiverGuard) chain() deviceChain {
+	return deviceChain{g.Namespace, g.Device, "accept", g.rules()}
+}
+
+// rules look at what is for the instance's MAC: groups and everybody have others.
+func (g ReceiverGuard) rules() []nftRule {
+	forIt := nftRule{"meta pkttype host", []expression{meta{metaPKTTYPE}, equal([]byte{0})}} // PACKET_HOST
+	other := func(name string, offset uint32, addr netip.Addr) nftRule {
+		return nftRule{name + " != " + addr.String(), []expression{
+			payload{networkHeader, offset, uint32(addr.BitLen() / 8)},
+			compare{data: addr.AsSlice(), not: true},
+		}}
+	}
+	counter := chainOf(g.Device)
+	four, six := etherType(packet.EtherTypeIPv4, "ip"), etherType(packet.EtherTypeIPv6, "ip6")
+	rules := []nftRule{countedDrop(counter, four, forIt, other("ip daddr", ipv4TargetAt, g.IP))}
+	if !g.IPv6.IsValid() {
+		return rules
+	}
+	return append(rules, allow(six, linkLocalAt("ip6 daddr", ipv6TargetAt)),
+		countedDrop(counter, six, forIt, other("ip6 daddr", ipv6TargetAt, g.IPv6)))
+}
+
+// linkLocalAt matches an address of fe80::/10.
+func linkLocalAt(name string, offset uint32) nftRule {
+	return nftRule{name + " fe80::/10", masked(networkHeader, offset,
+		append([]byte{0xff, 0xc0}, make([]byte, 14)...), append([]byte{0xfe, 0x80}, make([]byte, 14)...))}
+}
+
+// deviceChain is an nftables chain that sees first what comes from a device.
+type deviceChain struct {
+	namespace, device string
+	policy            string // accept or drop
+	rules             []nftRule
+}
+
+// chainOf is the name of a device's chain and of its counter.
+func chainOf(device string) string { return "port-" + device }
+
+func (c deviceChain) replaces() string { return "guard " + c.namespace + " " + c.device }
+
+func (c deviceChain) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "ip netns exec %s nft -f - <<'EOF'\n", g.Namespace)
-	fmt.Fprintf(&b, "table netdev plinksim {\n\tcounter %s { }\n", g.chainName())
-	fmt.Fprintf(&b, "\tchain %s {\n\t\ttype filter hook ingress device %q priority filter; policy drop;\n",
-		g.chainName(), g.Port)
-	for _, r := range g.rules() {
+	name := chainOf(c.device)
+	fmt.Fprintf(&b, "ip netns exec %s nft -f - <<'EOF'\n", c.namespace)
+	fmt.Fprintf(&b, "table netdev plinksim {\n\tcounter %s { }\n", name)
+	fmt.Fprintf(&b, "\tchain %s {\n\t\ttype filter hook ingress device %q priority filter; policy %s;\n",
+		name, c.device, c.policy)
+	for _, r := range c.rules {
 		fmt.Fprintf(&b, "\t\t%s\n", r.text)
 	}
 	b.WriteString("\t}\n}\nEOF")
 	return b.String()
 }
-
-func (g PortGuard) replaces() string { return "guard " + g.Namespace + " " + g.Port }
 
 // Offsets of the fields that are compared: of Ethernet (IEEE 802.3, 3.1.1), ARP (RFC
 // 826), IPv4 (RFC 791, 3.1), IPv6 (RFC 8200, 3), ICMPv6 (RFC 4443, 2.1) and of a
@@ -47,7 +102,9 @@ const (
 	arpSenderMAC  = 8
 	arpSenderIP   = 14
 	ipv4SourceAt  = 12
+	ipv4TargetAt  = 16
 	ipv6SourceAt  = 8
+	ipv6TargetAt  = 24
 	icmpTypeAt    = 0
 	ndTargetAt    = 8
 
@@ -74,8 +131,6 @@ func (g PortGuard) rules() []nftRule {
 		return append(rules, g.drop())
 	}
 	six := etherType(packet.EtherTypeIPv6, "ip6")
-	linkLocal := nftRule{"ip6 saddr fe80::/10", masked(networkHeader, ipv6SourceAt,
-		append([]byte{0xff, 0xc0}, make([]byte, 14)...), append([]byte{0xfe, 0x80}, make([]byte, 14)...))}
 	// nft knows the target's name since 1.0.9; these are its bytes.
 	about := nftRule{fmt.Sprintf("@th,64,128 0x%x", g.IPv6.AsSlice()), []expression{
 		payload{transportHeader, ndTargetAt, 16},
@@ -90,13 +145,13 @@ func (g PortGuard) rules() []nftRule {
 		allow(six, own, icmpv6("nd-neighbor-advert", neighbourAdvertisement), aboutLinkLocal),
 		g.drop(six, icmpv6("nd-neighbor-advert", neighbourAdvertisement)),
 		allow(six, own, address("ip6 saddr", ipv6SourceAt, g.IPv6)),
-		allow(six, own, linkLocal),
+		allow(six, own, linkLocalAt("ip6 saddr", ipv6SourceAt)),
 		allow(six, own, address("ip6 saddr", ipv6SourceAt, netip.IPv6Unspecified())),
 		g.drop())
 }
 
 func (g PortGuard) drop(matches ...nftRule) nftRule {
-	return countedDrop(g.chainName(), matches...)
+	return countedDrop(chainOf(g.Port), matches...)
 }
 
 func field(base headerBase, offset uint32, name, text string, value []byte) nftRule {

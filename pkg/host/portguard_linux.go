@@ -14,25 +14,30 @@ func guardTable() *nftables.Table {
 	return &nftables.Table{Name: "plinksim", Family: nftables.TableFamilyNetdev}
 }
 
-func (g PortGuard) do(k *kernel) (bool, error) {
-	if err := k.enter(g.Namespace); err != nil {
+func (g PortGuard) do(k *kernel) (bool, error)     { return g.chain().do(k) }
+func (g PortGuard) undo(k *kernel) error           { return g.chain().undo(k) }
+func (g ReceiverGuard) do(k *kernel) (bool, error) { return g.chain().do(k) }
+func (g ReceiverGuard) undo(k *kernel) error       { return g.chain().undo(k) }
+
+func (c deviceChain) do(k *kernel) (bool, error) {
+	if err := k.enter(c.namespace); err != nil {
 		return false, err
 	}
 	conn, err := nftables.New()
 	if err != nil {
 		return false, err
 	}
-	table, mark := guardTable(), markFor(g.String())
-	if rules, err := conn.GetRules(table, g.chain(table)); err == nil && len(rules) > 0 {
+	table, mark := guardTable(), markFor(c.String())
+	if rules, err := conn.GetRules(table, c.in(table)); err == nil && len(rules) > 0 {
 		if has, _ := userdata.GetString(rules[0].UserData, userdata.TypeComment); has == mark {
 			return false, nil
 		}
 	}
 	conn.AddTable(table)
-	conn.AddObj(&nftables.CounterObj{Table: table, Name: g.chainName()})
-	chain := conn.AddChain(g.chain(table))
+	conn.AddObj(&nftables.CounterObj{Table: table, Name: chainOf(c.device)})
+	chain := conn.AddChain(c.in(table))
 	conn.FlushChain(chain)
-	for i, r := range g.rules() {
+	for i, r := range c.rules {
 		rule := &nftables.Rule{Table: table, Chain: chain, Exprs: r.kernel()}
 		if i == 0 {
 			rule.UserData = userdata.AppendString(nil, userdata.TypeComment, mark)
@@ -41,15 +46,15 @@ func (g PortGuard) do(k *kernel) (bool, error) {
 	}
 	err = conn.Flush()
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT) {
-		err = fmt.Errorf("%w: the source check needs nftables at devices (CONFIG_NF_TABLES_NETDEV): "+
+		err = fmt.Errorf("%w: the source/destination check needs nftables at devices (CONFIG_NF_TABLES_NETDEV): "+
 			"without it, write source_dest_check: false at each instance", err)
 	}
 	return true, err
 }
 
-// undo takes the chain away. Where the port is gone, the kernel has done that.
-func (g PortGuard) undo(k *kernel) error {
-	if err := k.enter(g.Namespace); err != nil {
+// undo takes the chain away. Where the device is gone, the kernel has done that.
+func (c deviceChain) undo(k *kernel) error {
+	if err := k.enter(c.namespace); err != nil {
 		return ignoreGone(err)
 	}
 	conn, err := nftables.New()
@@ -59,7 +64,7 @@ func (g PortGuard) undo(k *kernel) error {
 	table := guardTable()
 	if chains, err := conn.ListChainsOfTableFamily(table.Family); err == nil {
 		for _, chain := range chains {
-			if chain.Table.Name == table.Name && chain.Name == g.chainName() {
+			if chain.Table.Name == table.Name && chain.Name == chainOf(c.device) {
 				conn.FlushChain(chain)
 				conn.DelChain(chain)
 				if err := conn.Flush(); err != nil {
@@ -68,19 +73,23 @@ func (g PortGuard) undo(k *kernel) error {
 			}
 		}
 	}
-	conn.DeleteObject(&nftables.CounterObj{Table: table, Name: g.chainName()})
+	conn.DeleteObject(&nftables.CounterObj{Table: table, Name: chainOf(c.device)})
 	return ignoreGone(conn.Flush())
 }
 
-func (g PortGuard) chain(table *nftables.Table) *nftables.Chain {
+func (c deviceChain) in(table *nftables.Table) *nftables.Chain {
 	policy := nftables.ChainPolicyDrop
+	if c.policy == "accept" {
+		policy = nftables.ChainPolicyAccept
+	}
 	return &nftables.Chain{
-		Name: g.chainName(), Table: table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookIngress,
-		Priority: nftables.ChainPriorityFilter, Policy: &policy, Device: g.Port,
+		Name: chainOf(c.device), Table: table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookIngress,
+		Priority: nftables.ChainPriorityFilter, Policy: &policy, Device: c.device,
 	}
 }
 
-// SpoofedFrames counts what PortGuards of the namespace have dropped, by port.
+// SpoofedFrames counts what PortGuards and ReceiverGuards of the namespace have
+// dropped, by device.
 func (n *Namespace) SpoofedFrames() (map[string]uint64, error) {
 	frames := map[string]uint64{}
 	err := n.Do(func() error {

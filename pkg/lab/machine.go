@@ -49,8 +49,9 @@ type Space interface {
 	ListenPacket(ctx context.Context, network, address string) (net.PacketConn, error)
 	// Denied counts the packets that the security groups of an instance dropped.
 	Denied() (uint64, error)
-	// Spoofed counts the frames that the source checks of a VPC's instances
-	// dropped, by the instance's port.
+	// Spoofed counts the frames that the source/destination checks in the space
+	// dropped, by device: in a VPC's what instances sent, by their ports, in an
+	// instance's what was for others.
 	Spoofed() (map[string]uint64, error)
 	Close() error
 }

@@ -31,8 +31,8 @@ func (l *Lab) Status() status.Lab {
 	for i, vpc := range plan.VPCs {
 		spoofed := l.spoofed(vpc)
 		for j, instance := range vpc.Instances {
-			l.addInstance(&s.VPCs[i].Instances[j], instance)
 			s.VPCs[i].Instances[j].Spoofed = spoofed[instance.Port]
+			l.addInstance(&s.VPCs[i].Instances[j], instance)
 		}
 	}
 	for _, sg := range plan.ServerGroups {
@@ -67,6 +67,12 @@ func (l *Lab) addInstance(out *status.Instance, instance topology.Instance) {
 		// A count that cannot be read stays 0: the rest is still worth showing.
 		if space, err := l.spaces.space(instance.Namespace); err == nil {
 			out.Denied, _ = space.Denied()
+		}
+	}
+	if instance.SourceCheck {
+		if space, err := l.spaces.space(instance.Namespace); err == nil {
+			counts, _ := space.Spoofed()
+			out.Spoofed += counts[instance.Device]
 		}
 	}
 	for i, spec := range instance.Services {

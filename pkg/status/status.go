@@ -62,8 +62,9 @@ type Instance struct {
 	Services []InstanceService `json:"services"`
 	// Denied counts the packets that the instance's security groups dropped.
 	Denied uint64 `json:"denied_packets"`
-	// Spoofed counts the frames that it sent with a source that is not its own, or
-	// with which it claimed the address of another: the source check dropped them.
+	// Spoofed counts the frames that the source/destination check dropped: sent with
+	// a source that is not its own, or a claim to the address of another, or sent to
+	// it and not for its addresses.
 	Spoofed uint64 `json:"spoofed_packets"`
 }
 
