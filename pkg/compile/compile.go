@@ -279,12 +279,15 @@ func (c *compiler) identity(ep topology.Endpoint, listener topology.Listener) *f
 	return id
 }
 
-// header is the one that the listener puts before what its clients send.
+// header is what the listener writes into what its clients send.
 func (c *compiler) header(listener topology.Listener) *fullnat.Identity {
-	if listener.ProxyProtocol == "" {
+	id := &fullnat.Identity{TOA: listener.TOA}
+	if listener.ProxyProtocol == "" && !id.TOA {
 		return nil
+	} else if listener.ProxyProtocol == "" {
+		return id
 	}
-	id := &fullnat.Identity{Header: fullnat.LayoutAWS}
+	id.Header = fullnat.LayoutAWS
 	if c.plan.Profile.HeaderNamesVPC {
 		id.Header = fullnat.LayoutAlibaba
 	}

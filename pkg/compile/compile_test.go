@@ -258,3 +258,25 @@ endpoints: {ep: {service: svc, vpc: here, subnets: [h]}}
 		require.Equal(t, want, links[0].Behaviour.Timers.Closing, cloud)
 	}
 }
+
+func TestAListenerWithTOATellsServersInAnOption(t *testing.T) {
+	text, err := os.ReadFile("../../testdata/topologies/aws-nlb.yaml")
+	require.NoError(t, err)
+	with := strings.Replace(string(text), "protocol: tcp, port: 80, server_group", "protocol: tcp, port: 80, toa: true, server_group", 1)
+	plan, err := topofile.Parse("toa.yaml", []byte(with))
+	require.NoError(t, err)
+	plane, err := control.NewPlane(plan, func() time.Time { return morning })
+	require.NoError(t, err)
+	numbers := compile.Numbers{}
+	for _, eni := range plan.ENIs() {
+		numbers[eni.Device] = packet.ENI(len(numbers) + 1)
+	}
+	for _, link := range compile.Plan(plan, plane.State(), numbers, func(_, _, _ string) compile.Chooser {
+		return compile.Chooser{}
+	}).Dataplane.NAT.Links {
+		require.True(t, link.Identity.TOA, link.Name)
+		require.Equal(t, fullnat.NoHeader, link.Identity.Header, link.Name)
+	}
+	_, err = topofile.Parse("toa.yaml", []byte(strings.Replace(with, "protocol: tcp, port: 80, toa", "protocol: udp, port: 80, toa", 1)))
+	require.ErrorContains(t, err, "has a listener of udp, and toa is a TCP option")
+}

@@ -22,6 +22,11 @@ func (b listenerBuilder) listener(who string, lb *topology.LoadBalancer, raw raw
 	l := topology.Listener{
 		Protocol: topology.Protocol(raw.Protocol.V), Port: uint16(raw.Port.V),
 		ServerGroup: raw.ServerGroup.V, ProxyProtocol: topology.HeaderPlace(raw.ProxyProtocol.V),
+		TOA: raw.TOA.V,
+	}
+	if l.TOA && l.Protocol != topology.TCP && raw.Protocol.given() {
+		b.problem(raw.TOA.Node, "remove toa, or write protocol: tcp",
+			"%s has a listener of %s, and toa is a TCP option", who, l.Protocol)
 	}
 	if l.ProxyProtocol != "" && lb.Type != topology.NLB {
 		b.problem(raw.ProxyProtocol.Node, "use an nlb",

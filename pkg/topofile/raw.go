@@ -222,6 +222,7 @@ type rawListener struct {
 	// The names of the places are the values of an attribute of AWS target
 	// groups: proxy_protocol_v2.client_to_server.header_placement.
 	ProxyProtocol value[string] `yaml:"proxy_protocol" doc:"tell servers who the consumer is, in a PROXY protocol v2 header: with the first bytes that the consumer sends, or at once; nlb only; no header where it is missing" enum:"on_first_ack_with_payload|on_first_ack"`
+	TOA           value[bool]   `yaml:"toa" doc:"of tcp: tell servers who the consumer is, in a TCP option of the first segments"`
 	// The rest is of http and https; alb.go has what it is made of.
 	RequestTimeout value[time.Duration]      `yaml:"request_timeout" doc:"of http and https: how long a server may be"`
 	_              more                      `doc:"silent before the client is told 504, such as 60s; the cloud's"`

@@ -278,6 +278,7 @@ type Listener struct {
 	// ProxyProtocol says where a PROXY protocol v2 header goes before what the
 	// consumer sends; "" for none.
 	ProxyProtocol HeaderPlace
+	TOA           bool          // tell servers in a TCP option who the consumer is
 	HTTP          *HTTPListener // of http and https, nil otherwise
 }
 
