@@ -5,6 +5,7 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dns"
+	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -18,6 +19,7 @@ type Situation struct {
 	Numbers Numbers               // that it was given
 	Names   map[string]dns.Config // what Names made of all that, by VPC
 	Health
+	Ports []fullnat.PortUse // NAT ports in use now, the fullest pools first
 }
 
 // Explain follows the first packet from an instance to a place, for example ep1,

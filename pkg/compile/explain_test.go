@@ -243,3 +243,54 @@ func TestExplainBeforeTheDataPlane(t *testing.T) {
 		})
 	}
 }
+
+// What a packet would meet is asked of the ports that are in use now.
+func TestExplainSaysThatNATPortsAreUsedUp(t *testing.T) {
+	s := situationOf(t, []byte(onePort), nil, nil)
+	s.Desired.Dataplane.NAT.PortsPerTarget = 1
+	table, err := fullnat.New(fullnat.Options{Seed: 1})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, table.Close()) })
+	require.NoError(t, table.Configure(s.Desired.Dataplane.NAT, 0))
+	eni, err := s.Plan.ENI("ep")
+	require.NoError(t, err)
+	instance, err := s.Plan.Instance("client")
+	require.NoError(t, err)
+	open := func(port uint16) fullnat.Verdict {
+		frame := firstFrame(t, "tcp", netip.AddrPortFrom(instance.IP, port), netip.AddrPortFrom(eni.IP, 80))
+		frames, verdicts := []packet.Frame{{ENI: s.Numbers[eni.Device], Data: frame}}, make([]fullnat.Verdict, 1)
+		table.Forward(frames, verdicts, 0)
+		return verdicts[0]
+	}
+	for _, want := range []fullnat.Verdict{fullnat.Forwarded, fullnat.NoNATPort} {
+		s.Ports = table.PortUse(nil, 100)
+		e, err := s.Explain("client", "ep")
+		require.NoError(t, err)
+		require.Equal(t, want == fullnat.Forwarded, e.Passes)
+		if stop := e.Ways[0].Stops(); !e.Passes {
+			require.Equal(t, "NAT ports", stop.Name)
+			require.Equal(t, want.String(), stop.Verdict)
+		}
+		require.Equal(t, want, open(40000+uint16(want)))
+	}
+}
+
+const onePort = `
+name: ports
+cloud: alibaba
+region: eu-central-1
+accounts: [a]
+vpcs:
+  here: {cidr: 10.0.0.0/16, subnets: {h: {zone: eu-central-1b, cidr: 10.0.1.0/24}}, instances: {client: {subnet: h}}}
+  there:
+    cidr: 10.1.0.0/16
+    subnets: {t: {zone: eu-central-1b, cidr: 10.1.1.0/24}}
+    security_groups: {web: {ingress: [{protocol: tcp, ports: 80, source: 0.0.0.0/0}]}}
+    instances: {web: {subnet: t, security_groups: [web]}}
+server_groups:
+  web: {vpc: there, servers: [{instance: web, port: 80}]}
+load_balancers:
+  nlb: {type: nlb, vpc: there, subnets: [t], listeners: [{protocol: tcp, port: 80, server_group: web}]}
+endpoint_services: {svc: {resources: [nlb], auto_accept: true}}
+endpoints: {ep: {service: svc, vpc: here, subnets: [h]}}
+`

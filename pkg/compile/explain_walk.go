@@ -291,6 +291,24 @@ func (w *walk) isUp(eni *topology.ENI) {
 	}
 }
 
+// portsAreUsedUp says whether no NAT IP of a node has a port left for a target.
+func (w *walk) portsAreUsedUp(node *topology.Node, target netip.AddrPort) bool {
+	none := false
+	for _, local := range node.Local {
+		if local.Is4() != target.Addr().Is4() {
+			continue
+		}
+		if !slices.ContainsFunc(w.Ports, func(p fullnat.PortUse) bool {
+			return p.ENI == w.Numbers[node.ENI.Device] && p.Local == local && p.Target == target &&
+				p.Protocol == w.flow.Protocol && p.InUse >= p.Limit
+		}) {
+			return false
+		}
+		none = true
+	}
+	return none
+}
+
 // toServers is the choice of a server, and what the chosen one lets in.
 func (w *walk) toServers(group string, balancer *topology.LoadBalancer, node *topology.Node) {
 	sg := w.Plan.MustServerGroup(group)
@@ -336,6 +354,11 @@ func (w *walk) toServers(group string, balancer *topology.LoadBalancer, node *to
 			w.stops("server", fullnat.NoBackend.String(), "ask from another instance",
 				"%s is %s itself, which sees its clients' addresses and cannot be its own client",
 				s.Short(), w.from.Name)
+			continue
+		}
+		if node.Proxy == nil && w.portsAreUsedUp(node, netip.AddrPortFrom(s.IP, s.Port)) {
+			w.stops("NAT ports", fullnat.NoNATPort.String(), "wait for sessions to end, or give the load balancer more addresses",
+				"every NAT port of %s towards %s is in use", node.ENI.Name, s.Short())
 			continue
 		}
 		source := netip.Addr{}

@@ -310,8 +310,14 @@ func (l *Lab) Client(ref string) (*Client, error) {
 // Explain says what becomes of the first packet from an instance to a place as
 // the lab is now.
 func (l *Lab) Explain(from, to string) (*status.Explanation, error) {
-	return l.situation().Explain(from, to)
+	s := l.situation()
+	s.Ports = l.engine.PortUse(maxFullPools)
+	return s.Explain(from, to)
 }
+
+// maxFullPools is how many pools of NAT ports Explain looks at: those that are
+// used up are the first.
+const maxFullPools = 1 << 12
 
 func (l *Lab) situation() compile.Situation {
 	state := l.plane.State()
