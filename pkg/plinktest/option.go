@@ -9,9 +9,14 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// Option says what the lab of a test stands on. The zero value is the default:
-// the kernel.
-type Option struct{ choice choice }
+// Option says what the lab of a test stands on, and what the test keeps of it. Of
+// options that contradict each other the last counts.
+type Option func(*settings)
+
+type settings struct {
+	choice choice
+	keeps  bool // what a stranger needs when the test fails
+}
 
 // choice is what a lab stands on.
 type choice int
@@ -26,13 +31,13 @@ const (
 // gVisor. It needs no root and no Linux, and may be used inside and outside of a
 // bubble of testing/synctest. There are no programs on its instances: "command:"
 // services and Command fail, and Namespace.
-func InProcess() Option { return Option{inProcess} }
+func InProcess() Option { return func(s *settings) { s.choice = inProcess } }
 
 // Anywhere puts the lab into the kernel where the test may do that, else into its
 // process, and says which in the test's output. A topology with "command:"
 // services needs the kernel. It is not for bubbles, in which a lab in the kernel
 // hangs.
-func Anywhere() Option { return Option{anywhere} }
+func Anywhere() Option { return func(s *settings) { s.choice = anywhere } }
 
 // ground is what a lab stands on, and what is left to do when it is down.
 type ground struct {

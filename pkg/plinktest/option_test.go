@@ -80,7 +80,11 @@ func TestALabInThisProcess(t *testing.T) {
 type recorder struct {
 	testing.TB
 	log, fatal string
+	artifacts  string // where they go; then the test has failed
 }
+
+func (r *recorder) Failed() bool        { return r.artifacts != "" || r.TB.Failed() }
+func (r *recorder) ArtifactDir() string { return r.artifacts }
 
 func (r *recorder) Helper() {}
 

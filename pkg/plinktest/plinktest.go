@@ -81,11 +81,11 @@ func UpText(t testing.TB, text string, options ...Option) *Lab {
 
 func start(t testing.TB, plan *topology.Plan, options []Option) *Lab {
 	t.Helper()
-	choice := inKernel
+	var settings settings
 	for _, option := range options {
-		choice = option.choice // of several the last counts
+		option(&settings)
 	}
-	g := choice.ground(t, plan)
+	g := settings.choice.ground(t, plan)
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -98,7 +98,11 @@ func start(t testing.TB, plan *topology.Plan, options []Option) *Lab {
 			t.Errorf("lab %q: take it down: %v", plan.Name, err)
 		}
 	})
-	return &Lab{Lab: running, t: t, dir: g.dir}
+	l := &Lab{Lab: running, t: t, dir: g.dir}
+	if settings.keeps {
+		l.keepArtifacts()
+	}
+	return l
 }
 
 // Accept lets an endpoint connect and waits until it is connected.
