@@ -28,6 +28,7 @@ vpcs:
   there:
     cidr: 10.0.0.0/16
     subnets: {a: {zone: eu-central-1a, cidr: 10.0.0.0/24}, b: {zone: eu-central-1b, cidr: 10.0.1.0/24}}
+    security_groups: {default: {ingress: [{protocol: all, source: [0.0.0.0/0, "::/0"]}]}}
     instances:
       s1: {subnet: a, services: [{echo: 7}, {tcp: 8}, {http: 81, body: s1}]}
       s2: {subnet: a, services: [{echo: 7}, {tcp: 8}, {http: 81, body: s2}]}

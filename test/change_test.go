@@ -31,6 +31,7 @@ vpcs:
   vpc2:
     cidr: 10.0.0.0/16
     subnets: {vsw2: {zone: eu-central-1b, cidr: 10.0.0.0/24}}
+    security_groups: {default: {ingress: [{protocol: all, source: [0.0.0.0/0, "::/0"]}]}}
     instances: {ecs2: {subnet: vsw2, ip: 10.0.0.10, services: [{http: 80, body: old}]}}
 server_groups:
   rs1: {vpc: vpc2, protocol: tcp, servers: [{instance: ecs2, port: 80, weight: 100}]}

@@ -20,6 +20,7 @@ vpcs:
   p:
     cidr: 10.0.0.0/16
     subnets: {a: {zone: us-east-1a, cidr: 10.0.1.0/24}, b: {zone: us-east-1b, cidr: 10.0.2.0/24}}
+    security_groups: {default: {ingress: [{protocol: all, source: [0.0.0.0/0, "::/0"]}]}}
     instances: {web: {subnet: a, services: [{http: 80}]}}
   c:
     cidr: 10.0.0.0/16

@@ -33,6 +33,7 @@ vpcs:
     cidr: 10.0.0.0/16
     ipv6_cidr: 2001:db8:2::/56
     subnets: {s: {zone: us-east-1a, cidr: 10.0.1.0/24, ipv6_cidr: "2001:db8:2::/64"}}
+    security_groups: {default: {ingress: [{protocol: all, source: [0.0.0.0/0, "::/0"]}]}}
     instances: {server: {subnet: s, services: [{echo: 7}]}}
 server_groups:
   tcp: {vpc: p, servers: [{instance: server, port: 7}], health_check: {protocol: none}}

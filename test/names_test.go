@@ -31,6 +31,7 @@ vpcs:
   vpc2:
     cidr: 10.0.0.0/16
     subnets: {h2: {zone: cn-hangzhou-h, cidr: 10.0.1.0/24}, i2: {zone: cn-hangzhou-i, cidr: 10.0.2.0/24}}
+    security_groups: {default: {ingress: [{protocol: all, source: [0.0.0.0/0, "::/0"]}]}}
     instances:
       web-h: {subnet: h2, ip: 10.0.1.10, services: [{http: 80}]}
       web-i: {subnet: i2, ip: 10.0.2.10, services: [{http: 80}]}

@@ -21,6 +21,7 @@ vpcs:
   provider:
     cidr: 10.0.0.0/16
     subnets: {a: {zone: us-east-1a, cidr: 10.0.1.0/24}, b: {zone: us-east-1b, cidr: 10.0.2.0/24}}
+    security_groups: {default: {ingress: [{protocol: all, source: [0.0.0.0/0, "::/0"]}]}}
     instances: {near: {subnet: a, ip: 10.0.1.10, services: [{http: 80}]}}
   backend:
     cidr: 10.1.0.0/16
@@ -30,6 +31,7 @@ vpcs:
   further:
     cidr: 10.2.0.0/16
     subnets: {c: {zone: us-east-1c, cidr: 10.2.1.0/24}}
+    security_groups: {default: {ingress: [{protocol: all, source: [0.0.0.0/0, "::/0"]}]}}
     instances: {out: {subnet: c, ip: 10.2.1.10, services: [{http: 80}]}}
   consumer:
     cidr: 10.0.0.0/16

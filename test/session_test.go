@@ -379,6 +379,7 @@ vpcs:
   vpc2:
     cidr: 10.0.0.0/16
     subnets: {a: {zone: eu-central-1a, cidr: 10.0.0.0/24}}
+    security_groups: {default: {ingress: [{protocol: all, source: [0.0.0.0/0, "::/0"]}]}}
     instances: {server: {subnet: a, ip: 10.0.0.10}}
 server_groups:
   db: {vpc: vpc2, protocol: tcp, health_check: {protocol: none}, servers: [{instance: server, port: 25}]}

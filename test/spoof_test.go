@@ -24,6 +24,7 @@ vpcs:
     cidr: 10.0.0.0/16
     ipv6_cidr: 2001:db8:1::/56
     subnets: {s: {zone: us-east-1a, cidr: 10.0.1.0/24, ipv6_cidr: "2001:db8:1::/64"}}
+    security_groups: {default: {ingress: [{protocol: all, source: [0.0.0.0/0, "::/0"]}]}}
     instances:
       mallory: {subnet: s, ip: 10.0.1.10, ipv6: "2001:db8:1::10"}
       victim: {subnet: s, ip: 10.0.1.11, ipv6: "2001:db8:1::11", services: [{http: 80}]}
@@ -207,6 +208,7 @@ vpcs:
     cidr: 10.1.0.0/16
     ipv6_cidr: 2001:db8:1::/56
     subnets: {s: {zone: us-east-1a, cidr: 10.1.0.0/24, ipv6_cidr: "2001:db8:1::/64"}}
+    security_groups: {default: {ingress: [{protocol: all, source: [0.0.0.0/0, "::/0"]}]}}
     instances:
       ca1: {subnet: s, ip: 10.1.0.10, ipv6: "2001:db8:1::10"}
   vpcp:
@@ -214,6 +216,7 @@ vpcs:
     cidr: 10.2.0.0/16
     ipv6_cidr: 2001:db8:2::/56
     subnets: {s: {zone: us-east-1a, cidr: 10.2.0.0/24, ipv6_cidr: "2001:db8:2::/64"}}
+    security_groups: {default: {ingress: [{protocol: all, source: [0.0.0.0/0, "::/0"]}]}}
     instances:
       r1: {subnet: s, ip: 10.2.0.20, ipv6: "2001:db8:2::20", services: [{http: 8080}]}
 server_groups:

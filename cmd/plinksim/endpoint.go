@@ -55,7 +55,7 @@ take it out of them. A zone that joins a connected endpoint is connected at once
 		group("endpoint group", "Put an endpoint into security groups, or take it out",
 			`Put an endpoint into security groups of its VPC, or take it out. New sessions are
 judged by the new groups; those that are there go on, as groups are asked when a
-session begins. An endpoint in no group takes everything.`),
+session begins. An endpoint in no group takes everything; at AWS it is in one at least.`),
 	)
 }
 
@@ -72,7 +72,7 @@ named. Its account, that of the VPC, must be on the whitelist of the service.`,
 			{"service", "service", "the endpoint service that it leads to"},
 			{"vpc", "vpc", "the VPC that it is in"},
 			{"subnet", "subnets", "a subnet for each of its zones"},
-			{"group", "security_groups", "a security group of its VPC; nothing is filtered where there is none"},
+			{"group", "security_groups", "a security group of its VPC; without one, its default group at AWS, and elsewhere nothing is filtered"},
 			{"private-dns", "private_dns", "its VPC knows it by the private DNS name of its service"},
 			description,
 		},

@@ -178,7 +178,30 @@ func (c *compiler) link(ep topology.Endpoint, zone topology.EndpointZone, balanc
 	link.Ingress, link.Match = c.numbers[zone.ENI.Device], netip.AddrPortFrom(addr, listener.Port)
 	link.Identity, link.MTU = c.identity(ep, listener), ep.MTU
 	finish(&link)
+	if filter := c.filter(balancer); filter != nil && !balancer.EndpointsFree {
+		link.Admit = both(link.Admit, filter)
+	}
 	c.nat.Links = append(c.nat.Links, link)
+}
+
+// filter is the load balancer's own security groups as the core asks them, nil
+// where it has none. The client's address is judged, also of what comes through
+// an endpoint (User Guide for Network Load Balancers, "Update the security groups
+// for your Network Load Balancer").
+func (c *compiler) filter(balancer *topology.LoadBalancer) func(packet.FiveTuple) bool {
+	if len(balancer.SecurityGroups) == 0 {
+		return nil
+	}
+	set := secgroup.Compile(c.plan.Groups(c.plan.MustVPC(balancer.VPC), balancer.SecurityGroups))
+	return func(t packet.FiveTuple) bool { return set.Ingress(t).Allowed }
+}
+
+// both asks one and then another; a nil one lets everything pass.
+func both(one, other func(packet.FiveTuple) bool) func(packet.FiveTuple) bool {
+	if one == nil {
+		return other
+	}
+	return func(t packet.FiveTuple) bool { return one(t) && other(t) }
 }
 
 // inside makes the links of a node for clients of its own VPC. An alb's node is
@@ -202,6 +225,7 @@ func (c *compiler) insideLink(
 	link := c.toServers(balancer, node, listener, name)
 	link.Ingress, link.Match, link.Connected = link.Egress, netip.AddrPortFrom(addr, listener.Port), true
 	link.Identity = c.header(listener) // of no endpoint
+	link.Admit = c.filter(balancer)
 	pick, ended, group := link.Pick, link.Ended, c.plan.MustServerGroup(listener.ServerGroup)
 	link.Pick = func(flow packet.FiveTuple, seq uint32) (netip.AddrPort, bool) {
 		server, ok := pick(flow, seq)
@@ -318,7 +342,7 @@ func (c *compiler) admit(ep topology.Endpoint) func(packet.FiveTuple) bool {
 		return nil
 	}
 	vpc := c.plan.MustVPC(ep.VPC)
-	set := secgroup.Compile(vpc.MustSecurityGroups(ep.SecurityGroups))
+	set := secgroup.Compile(c.plan.Groups(vpc, ep.SecurityGroups))
 	return func(t packet.FiveTuple) bool {
 		return set.Ingress(packet.FiveTuple{Protocol: t.Protocol, Src: t.Src, Dst: t.Dst}).Allowed
 	}

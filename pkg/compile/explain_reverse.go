@@ -105,7 +105,7 @@ func (w *walk) atReverseENI(eni *topology.ENI, ep *topology.Endpoint) {
 // isAdmittedInReverse asks as compiler.admitReverse makes the core ask.
 func (w *walk) isAdmittedInReverse(ep *topology.Endpoint, target netip.AddrPort) {
 	vpc := w.Plan.MustVPC(ep.VPC)
-	set := secgroup.Compile(vpc.MustSecurityGroups(ep.SecurityGroups))
+	set := secgroup.Compile(w.Plan.Groups(vpc, ep.SecurityGroups))
 	ask := set.Egress
 	if w.Plan.Profile.ReverseIngress {
 		ask = set.Ingress

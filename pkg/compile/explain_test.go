@@ -49,7 +49,7 @@ func TestExplainSaysWhatTheTableDoes(t *testing.T) {
 		verdict   fullnat.Verdict
 		says      string // of the station that stops, or of the last one
 	}{
-		{name: "all is well", state: accept, to: "to-api", says: "no security group filters it"},
+		{name: "all is well", state: accept, to: "to-api", says: "allow tcp 443 from 10.0.0.0/16"},
 		{name: "nobody has accepted", to: "to-api", stops: "connection", verdict: fullnat.NotConnected, says: "pendingAcceptance: its provider has not accepted it"},
 		{name: "the provider rejected it", state: reject, to: "to-api", stops: "connection", verdict: fullnat.NotConnected, says: "its provider rejected it"},
 		{name: "the port has no listener", state: accept, to: "to-api:80", stops: "listener", verdict: fullnat.NoListener, says: "does not listen on tcp 80"},
@@ -65,11 +65,11 @@ func TestExplainSaysWhatTheTableDoes(t *testing.T) {
 		},
 		{
 			name: "no server of the zone is healthy, and the group opens", state: accept, unhealthy: []string{"provider/api-a"},
-			to: "to-api@eu-central-1a", says: "api-a: no security group filters it",
+			to: "to-api@eu-central-1a", says: "api-a: security group \"api\": allow",
 		},
 		{
 			name: "another zone's server takes it where zones share", edit: "type: nlb,=>type: nlb, cross_zone: true,", state: accept,
-			unhealthy: []string{"provider/api-a"}, to: "to-api@eu-central-1a", says: "api-b: no security group filters it",
+			unhealthy: []string{"provider/api-a"}, to: "to-api@eu-central-1a", says: "api-b: security group \"api\": allow",
 		},
 		{
 			name: "weight 0 takes nothing", edit: "{instance: api-b, port: 443}=>{instance: api-b, port: 443, weight: 0}", state: accept,

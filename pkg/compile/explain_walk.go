@@ -129,7 +129,7 @@ func (w *walk) nowhere(vpc *topology.VPC) {
 // groupsOf is what filters the packets of an instance.
 func (w *walk) groupsOf(instance *topology.Instance) *secgroup.Set {
 	vpc := w.Plan.MustVPC(instance.VPC)
-	return secgroup.Compile(vpc.MustSecurityGroups(instance.SecurityGroups))
+	return secgroup.Compile(w.Plan.Groups(vpc, instance.SecurityGroups))
 }
 
 // atInstance is the end of the way: the groups of the one who gets it.
@@ -164,6 +164,7 @@ func (w *walk) atNode(eni *topology.ENI) {
 	balancer := w.nodeOf(eni)
 	node, _ := balancer.Node(eni.Zone)
 	w.passes("address", "%s is load balancer %s in zone %s", w.addr(), balancer.Name, node.Zone)
+	w.isFiltered(balancer)
 	w.isUp(eni)
 	w.atListener(balancer, node, w.flow.Dst.Port())
 }
@@ -193,6 +194,11 @@ func (w *walk) atENI(eni *topology.ENI) {
 	w.passes("listener", "load balancer %s listens on %s %d", balancer.Name, ProtocolName(link.Protocol), link.Match.Port())
 	w.isConnected(ep, zone, connection, link)
 	w.isAdmitted(ep)
+	if balancer.EndpointsFree && len(balancer.SecurityGroups) > 0 {
+		w.passes("security group", "%s: its groups do not judge what comes through endpoints", balancer.Name)
+	} else {
+		w.isFiltered(balancer)
+	}
 	w.isUp(&node.ENI)
 	for _, listener := range balancer.Listeners {
 		if listener.Port == link.Match.Port() && listener.Protocol.Transport().Number() == link.Protocol {
@@ -262,13 +268,28 @@ func (w *walk) isConnected(ep *topology.Endpoint, zone string, c control.Connect
 
 func (w *walk) isAdmitted(ep *topology.Endpoint) {
 	vpc := w.Plan.MustVPC(ep.VPC)
-	d := secgroup.Compile(vpc.MustSecurityGroups(ep.SecurityGroups)).Ingress(w.flow)
+	d := secgroup.Compile(w.Plan.Groups(vpc, ep.SecurityGroups)).Ingress(w.flow)
 	if d.Allowed {
 		w.passes("security group", "%s: %s", ep.Name, d.Reason())
 		return
 	}
 	w.stops("security group", fullnat.Denied.String(), fmt.Sprintf("allow %s %d from %s in a security group of endpoint %s", ProtocolName(w.flow.Protocol), w.flow.Dst.Port(), w.flow.Src.Addr(), ep.Name),
 		"%s: %s", ep.Name, d.Reason())
+}
+
+// isFiltered asks the load balancer's own groups, where it has some.
+func (w *walk) isFiltered(balancer *topology.LoadBalancer) {
+	if len(balancer.SecurityGroups) == 0 {
+		return
+	}
+	d := secgroup.Compile(w.Plan.Groups(w.Plan.MustVPC(balancer.VPC), balancer.SecurityGroups)).Ingress(w.flow)
+	if d.Allowed {
+		w.passes("security group", "%s: %s", balancer.Name, d.Reason())
+		return
+	}
+	w.stops("security group", fullnat.Denied.String(),
+		fmt.Sprintf("allow %s %d from %s in a security group of load balancer %s", ProtocolName(w.flow.Protocol),
+			w.flow.Dst.Port(), w.flow.Src.Addr(), balancer.Name), "%s: %s", balancer.Name, d.Reason())
 }
 
 // isUp notes what faults were set for an ENI, and nothing where there are none.

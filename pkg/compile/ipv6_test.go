@@ -23,7 +23,7 @@ func TestExplainByIPv6(t *testing.T) {
 		{name: "a name has an address of each kind", from: "app", to: "ep1:80", ways: 2, says: "allow tcp 80 from 10.0.0.0/24"},
 		{name: "a server with IPv6 is asked by IPv6", from: "app", to: "ep1:8080", ways: 2, says: "allow tcp 80 from 2001:db8:1::/64"},
 		{name: "the endpoint's group sees the IPv6 address", from: "other", to: "ep1:80", ways: 2, stops: "security group", says: `no rule of security group "web" allows it`},
-		{name: "an instance has one too", from: "app", to: "[2001:db8:1:1::a00:10a]:22", ways: 1, says: "no security group filters it"},
+		{name: "an instance has one too", from: "app", to: "[2001:db8:1:1::a00:10a]:22", ways: 1, says: `security group "inside": allow all from 2001:db8:1::/56`},
 		{name: "nobody has the address", from: "app", to: "[2001:db8:1::99]:80", ways: 1, stops: "address", says: "nobody in VPC vpc1 has the address"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

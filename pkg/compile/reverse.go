@@ -66,7 +66,7 @@ func (c *compiler) admitReverse(ep topology.Endpoint, target netip.AddrPort) fun
 		return nil
 	}
 	vpc := c.plan.MustVPC(ep.VPC)
-	set := secgroup.Compile(vpc.MustSecurityGroups(ep.SecurityGroups))
+	set := secgroup.Compile(c.plan.Groups(vpc, ep.SecurityGroups))
 	ask := set.Egress
 	if c.plan.Profile.ReverseIngress {
 		ask = set.Ingress

@@ -317,6 +317,11 @@ func (op endpointOperations) groupRemove(o topology.Operation) ([]Event, *Error)
 		}
 		return nil, refused
 	}
+	if op.plan.Profile.DefaultGroup && len(e.SecurityGroups) == 1 {
+		return nil, invalid("endpoint", e.Name, "put it into another one first",
+			"security group %q is the only one of endpoint %q, and at %s it needs one", o.SecurityGroup, e.Name,
+			op.plan.Cloud)
+	}
 	set(&held.SecurityGroups, o.SecurityGroup, false)
 	text := fmt.Sprintf("account %q took endpoint %q out of security group %q", o.As, e.Name, o.SecurityGroup)
 	return []Event{op.change(&held.object, KindEndpoint, e.Name, o.As, text)}, nil

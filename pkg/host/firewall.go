@@ -36,11 +36,11 @@ type Firewall struct {
 // firewallOf joins the security groups of an instance. A flow passes if the
 // first rule that matches it allows it: rules are asked by priority, and those
 // that deny before those that allow.
-func firewallOf(vpc *topology.VPC, inst *topology.Instance) Firewall {
+func firewallOf(plan *topology.Plan, vpc *topology.VPC, inst *topology.Instance) Firewall {
 	f := Firewall{Namespace: inst.Namespace, Resolvers: vpc.Resolvers, FiltersEgress: true, IPv6: inst.IPv6.IsValid()}
 	f.Balancers = vpc.BalancerBlock()
 	open := false
-	for _, group := range vpc.GroupsOf(inst) {
+	for _, group := range plan.Groups(vpc, inst.SecurityGroups) {
 		f.Ingress = append(f.Ingress, group.Ingress...)
 		f.Egress = append(f.Egress, group.Egress...)
 		open = open || group.Egress == nil

@@ -233,7 +233,7 @@ func addInstance(g *group, plan *topology.Plan, vpc *topology.VPC, inst *topolog
 		File{ns, "nsswitch.conf", nsswitch},
 	)
 	if len(inst.SecurityGroups) > 0 {
-		g.add(what, firewallOf(vpc, inst))
+		g.add(what, firewallOf(plan, vpc, inst))
 	}
 	if inst.SourceCheck {
 		g.add(what,

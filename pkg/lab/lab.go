@@ -166,7 +166,14 @@ func (l *Lab) change(ctx context.Context, old, plan *topology.Plan, progress Pro
 			return err
 		}
 	}
-	return l.machine.Change(ctx, old, plan, progress)
+	if old != nil && l.current.machine != nil {
+		old = l.current.machine // the same with the members that groups have now
+	}
+	err := l.machine.Change(ctx, old, plan, progress)
+	if err == nil {
+		l.current.machine = plan
+	}
+	return err
 }
 
 // keep writes down the plan of which the machine is.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,7 @@ var errClosing = errors.New("the lab is just being taken down")
 type currentPlan struct {
 	changing sync.Mutex
 	plan     atomic.Pointer[topology.Plan]
+	machine  *topology.Plan // of which the machine is; guarded by changing
 }
 
 // transition is the right to change what a lab runs: see exclusively.
@@ -72,6 +74,7 @@ func (t *transition) replace(ctx context.Context, plan *topology.Plan, progress 
 		return true, t.putInForce(plan)
 	}
 	undo := t.machine.Change(context.WithoutCancel(ctx), plan, old, quietly)
+	t.current.machine = old
 	return false, errors.Join(err, undo, t.rollback(old))
 }
 
@@ -153,7 +156,29 @@ func (t *transition) putInForce(plan *topology.Plan) error {
 	if err := t.hosts.set(plan, desired.Hosts); err != nil {
 		return err
 	}
+	if err := t.regroup(plan, state.Plan); err != nil {
+		return err
+	}
 	t.report(state.Revision)
+	return nil
+}
+
+// regroup lets the instances' security groups know who is in the groups that their
+// rules name, which operations on endpoints change.
+func (t *transition) regroup(plan, now *topology.Plan) error {
+	if !plan.NamesGroups() {
+		return nil
+	}
+	want := plan.WithMembers(now)
+	if slices.EqualFunc(want.Endpoints, t.current.machine.Endpoints, func(a, b topology.Endpoint) bool {
+		return a.Name == b.Name && slices.Equal(a.SecurityGroups, b.SecurityGroups)
+	}) {
+		return nil
+	}
+	if err := t.machine.Change(t.ctx, t.current.machine, want, quietly); err != nil {
+		return fmt.Errorf("put the members of security groups in force: %w", err)
+	}
+	t.current.machine = want
 	return nil
 }
 

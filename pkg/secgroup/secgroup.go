@@ -183,6 +183,10 @@ func write(r topology.Rule, preposition string) string {
 	default:
 		ports = fmt.Sprintf(" %d-%d", r.FirstPort, r.LastPort)
 	}
+	if r.Group != "" {
+		return fmt.Sprintf("%s %s%s %s security group %q (priority %d)", action, r.Protocol, ports, preposition,
+			r.Group, r.Priority)
+	}
 	if r.Priority == lowest {
 		return fmt.Sprintf("%s %s%s %s %s (default)", action, r.Protocol, ports, preposition, r.Peer)
 	}

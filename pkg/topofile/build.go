@@ -187,6 +187,14 @@ func (b *draft) groups(who string, vpc *topology.VPC, refs sequence[value[string
 	return out
 }
 
+// membership is groups for what is in the VPC's default group where it names none.
+func (b *draft) membership(who string, vpc *topology.VPC, refs sequence[value[string]]) []string {
+	if b.can.DefaultGroup && len(refs.Items) == 0 {
+		return []string{topology.DefaultGroup}
+	}
+	return b.groups(who, vpc, refs)
+}
+
 // span is a duration within bounds, or the default where none was given.
 func (b *draft) span(who, key string, v value[time.Duration], otherwise, least, most time.Duration) time.Duration {
 	if v.given() && (v.V < least || v.V > most) {

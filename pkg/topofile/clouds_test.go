@@ -28,6 +28,13 @@ func TestCloudMessages(t *testing.T) {
 		{name: "upstreams of a VPC without a resolver", base: ofAWS, old: "    account: a\n", new: "    account: a\n    dns_support: false\n    dns_upstreams: [10.0.0.10]\n"},
 		{name: "two services of aws offer one load balancer", base: ofAWS, old: "endpoints:", new: "  svc2: {resources: [nlb1]}\nendpoints:"},
 		{name: "a load balancer of a service of aws has 51 listeners", base: ofAWS, old: listener, new: manyListeners(50) + "{protocol: tcp, port: 80, server_group: rs1}"},
+		{name: "a load balancer of alibaba has security groups", base: small, old: "type: nlb, ", new: "type: nlb, security_groups: [web], "},
+		{name: "a load balancer's group is of another VPC", base: ofAWS, old: "type: nlb, ", new: "type: nlb, security_groups: [web], "},
+		{name: "nothing is there to be enforced", base: ofAWS, old: "type: nlb, ", new: "type: nlb, enforce_security_groups_on_private_link: off, "},
+		{name: "enforcement is true", base: ofAWS, old: "type: nlb, ", new: "type: nlb, security_groups: [default], enforce_security_groups_on_private_link: true, "},
+		{name: "a rule names a group of another VPC", base: ofAWS, old: "source: 0.0.0.0/0", new: "source: [10.0.0.0/16, web, webb]"},
+		{name: "a rule names nothing", base: ofAWS, old: "source: 0.0.0.0/0", new: "source: []"},
+		{name: "a block of a list has host bits", base: ofAWS, old: "source: 0.0.0.0/0", new: "source: [10.0.0.0/16, 10.1.2.3/16]"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			require.Equal(t, 1, strings.Count(tt.base, tt.old), "the row must say clearly what it replaces")
@@ -72,4 +79,34 @@ func TestAVPCWithoutDNSSupportHasNoResolver(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, plan.VPCs[0].Resolvers)
 	require.NotEmpty(t, plan.VPCs[1].Resolvers)
+}
+
+func TestAGroupStandsForItsMembers(t *testing.T) {
+	plan, err := Parse("topology.yaml", []byte(strings.Replace(ofAWS, "web: {ingress: [{protocol: tcp, ports: 80, source: 0.0.0.0/0}]}",
+		"web: {ingress: [{protocol: tcp, ports: 80, source: [default, 192.0.2.0/24, web]}]}", 1)))
+	require.NoError(t, err)
+	var peers []string
+	for _, r := range plan.Groups(&plan.VPCs[0], []string{"web"})[0].Ingress {
+		peers = append(peers, r.Peer.String())
+	}
+	ep1 := plan.Endpoints[0].Zones[0].ENI.IP.String() + "/32"
+	require.Equal(t, []string{"10.0.0.10/32", "192.0.2.0/24", ep1}, peers, "ecs1 names no group")
+
+	byID := strings.Replace(ofAWS, "source: 0.0.0.0/0", "source: "+plan.VPCs[0].SecurityGroups[1].ID, 1)
+	plan, err = Parse("topology.yaml", []byte(byID))
+	require.NoError(t, err)
+	require.Equal(t, "default", plan.VPCs[0].SecurityGroups[0].Ingress[0].Group)
+
+	nobody, err := Parse("topology.yaml", []byte(strings.Replace(small, "source: 0.0.0.0/0", "source: web", 1)))
+	require.NoError(t, err)
+	require.Len(t, nobody.VPCs[0].SecurityGroups, 1, "no default group at alibaba")
+	require.Empty(t, nobody.VPCs[0].Instances[0].SecurityGroups)
+}
+
+func TestTheDefaultGroupOfAFileHasItsRules(t *testing.T) {
+	plan, err := Parse("topology.yaml", []byte(strings.Replace(ofAWS, "      web: {", "      default: {ingress: []}\n      web: {", 1)))
+	require.NoError(t, err)
+	require.Len(t, plan.VPCs[0].SecurityGroups, 2)
+	require.Empty(t, plan.VPCs[0].SecurityGroups[0].Ingress)
+	require.Equal(t, []string{"default"}, plan.VPCs[0].Instances[0].SecurityGroups)
 }

@@ -61,7 +61,7 @@ func (b endpointBuilder) endpoint(e *entry[rawEndpoint]) {
 			}
 			ep.Zones = append(ep.Zones, zone)
 		}
-		ep.SecurityGroups = b.groups(who, vpc, e.Value.SecurityGroups)
+		ep.SecurityGroups = b.membership(who, vpc, e.Value.SecurityGroups)
 		b.countGroups(who, e.Value.SecurityGroups)
 	}
 	ep.MTU = e.Value.MTU.or(b.can.EndpointMTU)

@@ -31,7 +31,7 @@ func (b instanceBuilder) instance(vpc *topology.VPC, e *entry[rawInstance]) {
 	}
 	b.address(who, e.Value.IP, vpc, subnet)
 	in.IPv6 = b.givenIPv6(who, e.Value.IPv6, vpc, subnet)
-	in.SecurityGroups = b.groups(who, vpc, e.Value.SecurityGroups)
+	in.SecurityGroups = b.membership(who, vpc, e.Value.SecurityGroups)
 	for _, s := range e.Value.Services.Items {
 		b.service(who, &in, s)
 	}

@@ -3,16 +3,13 @@ package topofile
 import (
 	"fmt"
 	"net/netip"
-
-	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// ipv6Addr, ipv6Block and anyBlock are read as what they say; netip.Addr and
+// ipv6Addr and ipv6Block are read as what they say; netip.Addr and
 // netip.Prefix are of IPv4 in a file.
 type (
 	ipv6Addr  netip.Addr
 	ipv6Block netip.Prefix
-	anyBlock  netip.Prefix
 )
 
 func parseIPv6Addr(text string, v *ipv6Addr) (hint string, err error) {
@@ -34,20 +31,8 @@ func parseIPv6Block(text string, v *ipv6Block) (hint string, err error) {
 	return "", nil
 }
 
-func parseAnyBlock(text string, v *anyBlock) (hint string, err error) {
-	if block, err := netip.ParsePrefix(text); err == nil && block.Addr().Is6() && !block.Addr().Is4In6() {
-		*v = anyBlock(block)
-		return "", nil
-	}
-	if topology.IsName(text) {
-		return "write the blocks of its members, a rule for each",
-			fmt.Errorf("is %q, and security groups are not supported yet there", text)
-	}
-	return parsePrefix(text, (*netip.Prefix)(v))
-}
-
-// prefix is a value that can be read as a block of either version.
-func prefix[T ipv6Block | anyBlock](v value[T]) value[netip.Prefix] {
+// prefix is a block as a netip.Prefix.
+func prefix(v value[ipv6Block]) value[netip.Prefix] {
 	return value[netip.Prefix]{V: netip.Prefix(v.V), Node: v.Node, Bad: v.Bad}
 }
 

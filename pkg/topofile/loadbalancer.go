@@ -63,6 +63,7 @@ func (b loadBalancerBuilder) balancer(e *entry[rawLoadBalancer]) {
 				"%s: a clb is in one zone, and this is its second subnet", who)
 		}
 		b.zones(who, e, &lb)
+		b.filters(who, e, vpc, &lb)
 	}
 	for _, raw := range e.Value.Listeners.Items {
 		listenerBuilder{b.draft}.listener(who, &lb, raw)
@@ -82,6 +83,23 @@ func (b loadBalancerBuilder) zones(who string, e *entry[rawLoadBalancer], lb *to
 	}
 	b.problem(e.Value.Subnets.Node, "add a subnet in another zone",
 		"%s: an alb is in at least two zones, and this one is in %s alone", who, lb.Nodes[0].Zone)
+}
+
+// filters are the security groups of a load balancer.
+func (b loadBalancerBuilder) filters(
+	who string, e *entry[rawLoadBalancer], vpc *topology.VPC, lb *topology.LoadBalancer,
+) {
+	groups, enforce := e.Value.SecurityGroups, e.Value.Enforce
+	switch {
+	case groups.Node != nil && (!b.can.BalancerGroups || lb.Type != topology.NLB):
+		b.problem(groups.Node, "remove them, or use an nlb of aws",
+			"%s: a lab has security groups of load balancers for nlbs of aws alone", who)
+	case enforce.given() && len(groups.Items) == 0:
+		b.problem(enforce.Node, "add security_groups, or remove it", "%s has no security groups to enforce", who)
+	default:
+		lb.SecurityGroups = b.groups(who, vpc, groups)
+		lb.EndpointsFree = enforce.V == "off"
+	}
 }
 
 // choose decides the addresses of all nodes.

@@ -403,7 +403,7 @@ func TestAPlanHasAllThatItNames(t *testing.T) {
 				for _, in := range p.VPCs[i].Instances {
 					require.Equal(t, p.VPCs[i].Name, in.VPC)
 					require.Equal(t, in.Zone, p.VPCs[i].MustSubnet(in.Subnet).Zone)
-					require.Len(t, p.VPCs[i].MustSecurityGroups(in.SecurityGroups), len(in.SecurityGroups))
+					require.Len(t, p.Groups(&p.VPCs[i], in.SecurityGroups), len(in.SecurityGroups))
 				}
 			}
 			for _, group := range p.ServerGroups {
@@ -422,7 +422,7 @@ func TestAPlanHasAllThatItNames(t *testing.T) {
 				}
 			}
 			for _, ep := range p.Endpoints {
-				require.Len(t, p.MustVPC(ep.VPC).MustSecurityGroups(ep.SecurityGroups), len(ep.SecurityGroups))
+				require.Len(t, p.Groups(p.MustVPC(ep.VPC), ep.SecurityGroups), len(ep.SecurityGroups))
 				p.MustService(ep.Service)
 			}
 			for _, gw := range p.NATGateways {

@@ -84,24 +84,25 @@ type rawSecurityGroup struct {
 }
 
 type rawIngressRule struct {
-	Protocol value[string]   `yaml:"protocol,required" doc:"what the rule is about" enum:"tcp|udp|icmp|all"`
-	Ports    value[ports]    `yaml:"ports" doc:"a destination port such as 80 or a range such as 8000-8080; all where"`
-	_        more            `doc:"it is missing"`
-	Source   value[anyBlock] `yaml:"source,required" doc:"where it comes from, such as 10.0.0.0/16, 0.0.0.0/0 or ::/0"`
-	Action   value[string]   `yaml:"action" doc:"allow where it is missing" enum:"allow|deny"`
-	Priority value[int]      `yaml:"priority" doc:"rules with 1 are asked first; 1 where it is missing" range:"1..100"`
+	Protocol value[string] `yaml:"protocol,required" doc:"what the rule is about" enum:"tcp|udp|icmp|all"`
+	Ports    value[ports]  `yaml:"ports" doc:"a destination port such as 80 or a range such as 8000-8080; all where"`
+	_        more          `doc:"it is missing"`
+	Source   peers         `yaml:"source,required" doc:"where it comes from: blocks such as 10.0.0.0/16 or ::/0,"`
+	_        more          `doc:"or a security group of the VPC, whose members are meant; one or a list"`
+	Action   value[string] `yaml:"action" doc:"allow where it is missing" enum:"allow|deny"`
+	Priority value[int]    `yaml:"priority" doc:"rules with 1 are asked first; 1 where it is missing" range:"1..100"`
 	Node     *yaml.Node
 }
 
 type rawEgressRule struct {
-	Protocol    value[string]   `yaml:"protocol,required" doc:"what the rule is about" enum:"tcp|udp|icmp|all"`
-	Ports       value[ports]    `yaml:"ports" doc:"a destination port such as 80 or a range such as 8000-8080; all"`
-	_           more            `doc:"where it is missing"`
-	Destination value[anyBlock] `yaml:"destination,required" doc:"where it goes, such as 10.0.0.0/16, 0.0.0.0/0 or"`
-	_           more            `doc:"::/0"`
-	Action      value[string]   `yaml:"action" doc:"allow where it is missing" enum:"allow|deny"`
-	Priority    value[int]      `yaml:"priority" doc:"rules with 1 are asked first; 1 where it is" range:"1..100"`
-	_           more            `doc:"missing"`
+	Protocol    value[string] `yaml:"protocol,required" doc:"what the rule is about" enum:"tcp|udp|icmp|all"`
+	Ports       value[ports]  `yaml:"ports" doc:"a destination port such as 80 or a range such as 8000-8080; all"`
+	_           more          `doc:"where it is missing"`
+	Destination peers         `yaml:"destination,required" doc:"where it goes: blocks such as 10.0.0.0/16 or ::/0,"`
+	_           more          `doc:"or a security group of the VPC, whose members are meant; one or a list"`
+	Action      value[string] `yaml:"action" doc:"allow where it is missing" enum:"allow|deny"`
+	Priority    value[int]    `yaml:"priority" doc:"rules with 1 are asked first; 1 where it is" range:"1..100"`
+	_           more          `doc:"missing"`
 	Node        *yaml.Node
 }
 
@@ -110,8 +111,8 @@ type rawInstance struct {
 	IP             value[netip.Addr]            `yaml:"ip" doc:"its address in the subnet; chosen where it is missing"`
 	IPv6           value[ipv6Addr]              `yaml:"ipv6" doc:"its IPv6 address, where the subnet has an ipv6_cidr;"`
 	_              more                         `doc:"chosen where it is missing"`
-	SecurityGroups sequence[value[string]]      `yaml:"security_groups" doc:"groups of its VPC; nothing is filtered"`
-	_              more                         `doc:"where there is none"`
+	SecurityGroups sequence[value[string]]      `yaml:"security_groups" doc:"groups of its VPC; without one, its"`
+	_              more                         `doc:"default group at aws, and elsewhere nothing is filtered"`
 	Services       sequence[rawInstanceService] `yaml:"services" doc:"what answers on it"`
 
 	SourceDestCheck value[bool] `yaml:"source_dest_check" doc:"it may send from its own addresses and MAC only; what the cloud does where it is missing"`
@@ -205,11 +206,16 @@ type rawLoadBalancer struct {
 	IPAddressType value[string]         `yaml:"ip_address_type" doc:"dualstack has IPv6" enum:"ipv4|dualstack"`
 	_             more                  `doc:"addresses too, for which its subnets need an ipv6_cidr; ipv4 where it is"`
 	_             more                  `doc:"missing; nlb only"`
-	CrossZone     value[bool]           `yaml:"cross_zone" doc:"a node may pick servers of other zones; where it is"`
-	_             more                  `doc:"missing true of an alb, else false"`
-	SecondaryIPs  value[int]            `yaml:"secondary_ips" doc:"IPv4 addresses of each node beside its" range:"0..7"`
-	_             more                  `doc:"own, from which servers see sessions too, each with"`
-	_             more                  `doc:"NAT ports of its own; of an nlb, not at alibaba"`
+	// What SetSecurityGroups has at AWS.
+	SecurityGroups sequence[value[string]] `yaml:"security_groups" doc:"of an nlb at aws: groups of its VPC that judge what"`
+	_              more                    `doc:"comes to it, by the client's address; nothing is filtered where there is none"`
+	Enforce        value[string]           `yaml:"enforce_security_groups_on_private_link" doc:"whether they judge" enum:"on|off"`
+	_              more                    `doc:"what comes through endpoints too; on where it is missing"`
+	CrossZone      value[bool]             `yaml:"cross_zone" doc:"a node may pick servers of other zones; where it is"`
+	_              more                    `doc:"missing true of an alb, else false"`
+	SecondaryIPs   value[int]              `yaml:"secondary_ips" doc:"IPv4 addresses of each node beside its" range:"0..7"`
+	_              more                    `doc:"own, from which servers see sessions too, each with"`
+	_              more                    `doc:"NAT ports of its own; of an nlb, not at alibaba"`
 }
 
 type rawListener struct {
@@ -296,8 +302,8 @@ type rawEndpoint struct {
 	_              more                    `doc:"endpoint"`
 	Subnets        placements              `yaml:"subnets" doc:"a subnet for each of its zones"`
 	IPAddressType  value[string]           `yaml:"ip_address_type" doc:"dualstack has IPv6 addresses too, for which its subnets need an ipv6_cidr and its service dualstack load balancers; ipv4 where it is missing" enum:"ipv4|dualstack" later:"ipv6"`
-	SecurityGroups sequence[value[string]] `yaml:"security_groups" doc:"groups of its VPC; nothing is filtered where"`
-	_              more                    `doc:"there is none"`
+	SecurityGroups sequence[value[string]] `yaml:"security_groups" doc:"groups of its VPC; without one, its default"`
+	_              more                    `doc:"group at aws, and elsewhere nothing is filtered"`
 	ZoneAffinity   value[bool]             `yaml:"zone_affinity" doc:"its name leads to the asker's zone first; what"`
 	_              more                    `doc:"its service says where it is missing"`
 	PrivateDNS     value[bool]             `yaml:"private_dns" doc:"its VPC knows it by the private DNS name of its"`

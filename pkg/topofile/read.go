@@ -585,8 +585,8 @@ func parse(node *yaml.Node, t tag, into any) (hint string, err error) {
 		return parseIPv6Addr(text, v)
 	case *ipv6Block:
 		return parseIPv6Block(text, v)
-	case *anyBlock:
-		return parseAnyBlock(text, v)
+	case *peer:
+		return parsePeer(text, v)
 	case *ports:
 		return parsePorts(text, v)
 	case *megabits:

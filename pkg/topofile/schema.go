@@ -90,8 +90,6 @@ func (value[T]) schema(t tag) *jsonschema.Schema {
 		s.Pattern = `^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$`
 	case ipv6Block:
 		s.Pattern = `^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*/[0-9]+$`
-	case anyBlock:
-		s.Pattern = `^[0-9a-fA-F:.]+/[0-9]+$`
 	case ports:
 		s.Type, s.Types = "", []string{"integer", "string"}
 		s.Pattern = `^[0-9]+( *- *[0-9]+)?$`

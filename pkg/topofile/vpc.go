@@ -62,6 +62,7 @@ func (b vpcBuilder) vpc(e *entry[rawVPC]) {
 	each(b.draft, "security group "+e.Name+"/", e.Value.SecurityGroups.Entries, func(g *entry[rawSecurityGroup]) {
 		securityGroupBuilder{b.draft}.securityGroup(&vpc, g)
 	})
+	securityGroupBuilder{b.draft}.complete(&vpc, e.Value.SecurityGroups.Entries)
 	b.plan.VPCs = append(b.plan.VPCs, vpc)
 }
 

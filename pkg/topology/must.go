@@ -13,15 +13,6 @@ func (p *Plan) MustVPC(name string) *VPC { return must(p.VPC(name)) }
 // MustSubnet is the subnet of something in the VPC.
 func (v *VPC) MustSubnet(name string) *Subnet { return must(v.Subnet(name)) }
 
-// MustSecurityGroups are the groups of something in the VPC.
-func (v *VPC) MustSecurityGroups(names []string) []SecurityGroup {
-	var out []SecurityGroup
-	for _, name := range names {
-		out = append(out, *must(v.SecurityGroup(name)))
-	}
-	return out
-}
-
 // MustInstance is the instance of a server, or where a check runs.
 func (p *Plan) MustInstance(ref string) *Instance { return must(p.Instance(ref)) }
 

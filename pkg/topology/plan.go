@@ -112,8 +112,10 @@ type Rule struct {
 	// FirstPort and LastPort are the destination ports, both included; 0 and
 	// 65535 where the rule names none or the protocol has none.
 	FirstPort, LastPort uint16
-	// Peer is the other side: source for ingress, destination for egress.
-	Peer netip.Prefix
+	// Peer is the other side: source for ingress, destination for egress. Group is
+	// in its place: the security group of the VPC whose members are; see Plan.Groups.
+	Peer  netip.Prefix
+	Group string
 }
 
 // Instance is a network namespace with one device in a subnet.
@@ -241,6 +243,11 @@ type LoadBalancer struct {
 	Listeners []Listener
 	CrossZone bool // a node may pick servers of other zones
 	DualStack bool // its nodes have IPv6 addresses too
+	// SecurityGroups judge what comes to its listeners, by the client's address;
+	// nothing is filtered where there is none. EndpointsFree lets what comes
+	// through endpoints pass, whatever they say.
+	SecurityGroups []string
+	EndpointsFree  bool
 	// SecondaryIPs are how many NAT IPs each node has beside its own address.
 	SecondaryIPs int
 }

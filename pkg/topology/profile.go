@@ -34,11 +34,13 @@ type Profile struct {
 	SharedBlock, CloudBlock netip.Prefix
 
 	// What VPCs and security groups can be.
-	Limits       Limits
-	Quotas       Quotas
-	RegionalZone bool // names of zones begin with that of their region
-	DenyRules    bool // security groups can deny, and their rules have priorities
-	SourceCheck  bool // an instance sends from its own addresses only, unless it is told otherwise
+	Limits         Limits
+	Quotas         Quotas
+	DefaultGroup   bool // what names no security group is in its VPC's default one
+	BalancerGroups bool // NLBs can have security groups
+	RegionalZone   bool // names of zones begin with that of their region
+	DenyRules      bool // security groups can deny, and their rules have priorities
+	SourceCheck    bool // an instance sends from its own addresses only, unless it is told otherwise
 
 	// What load balancers and server groups can do.
 	CLB               bool                      // there are CLBs
@@ -322,6 +324,12 @@ var profiles = map[Cloud]Profile{
 		HashesSequence: true,
 		// User Guide for Network Load Balancers, "Health checks for target groups".
 		FailOpen: map[LoadBalancerType]bool{"": true, CLB: true, NLB: true, ALB: true},
+		// Amazon VPC user guide, "Default security groups for your VPCs"; EC2 API,
+		// CreateVpcEndpoint, SecurityGroupId.N.
+		DefaultGroup: true,
+		// User Guide for Network Load Balancers, "Update the security groups for your
+		// Network Load Balancer".
+		BalancerGroups: true,
 		// User Guide for Network Load Balancers, "Edit target group attributes",
 		// Proxy Protocol.
 		HeaderInChecks: true,

@@ -55,14 +55,3 @@ func (n *Node) Consumers(sub *Subnet) []netip.Prefix {
 	}
 	return blocks
 }
-
-// GroupsOf are the security groups of an instance, in the order of the VPC's.
-func (v *VPC) GroupsOf(in *Instance) []SecurityGroup {
-	var groups []SecurityGroup
-	for _, group := range v.SecurityGroups {
-		if slices.Contains(in.SecurityGroups, group.Name) {
-			groups = append(groups, group)
-		}
-	}
-	return groups
-}

@@ -22,8 +22,8 @@ type rules struct {
 	balancers netip.Prefix // may always come in, if it is valid
 }
 
-func rulesOf(vpc *topology.VPC, in *topology.Instance) *rules {
-	groups := vpc.GroupsOf(in)
+func rulesOf(plan *topology.Plan, vpc *topology.VPC, in *topology.Instance) *rules {
+	groups := plan.Groups(vpc, in.SecurityGroups)
 	return &rules{
 		groups: groups, set: secgroup.Compile(groups),
 		resolvers: vpc.Resolvers, balancers: vpc.BalancerBlock(),

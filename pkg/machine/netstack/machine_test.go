@@ -36,6 +36,7 @@ vpcs:
       s1: {zone: eu-west-1a, cidr: 10.0.1.0/24}
       s2: {zone: eu-west-1b, cidr: 10.0.2.0/24}
     security_groups:
+      default: {ingress: [{protocol: all, source: 0.0.0.0/0}]}
       closed: {ingress: [{protocol: tcp, ports: 80, source: 10.0.1.0/24}]}
     instances:
       web: {subnet: s1, ip: 10.0.1.10}
@@ -45,6 +46,7 @@ vpcs:
   data:
     cidr: 10.0.0.0/16
     subnets: {d1: {zone: eu-west-1a, cidr: 10.0.1.0/24}}
+    security_groups: {default: {ingress: [{protocol: all, source: [0.0.0.0/0, "::/0"]}]}}
     instances: {db: {subnet: d1, ip: 10.0.1.10, services: [{echo: 5432}]}}
 server_groups:
   db: {vpc: data, protocol: tcp, servers: [{instance: db, port: 5432}]}

@@ -108,7 +108,7 @@ func instanceSpec(plan *topology.Plan, vpc *topology.VPC, in *topology.Instance)
 		s.routes = append(s.routes, routeSpec{to: block})
 	}
 	if len(in.SecurityGroups) > 0 {
-		s.rules = rulesOf(vpc, in)
+		s.rules = rulesOf(plan, vpc, in)
 	}
 	return s
 }

@@ -1,0 +1,110 @@
+package topology
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// DefaultGroup is the name of the security group that every VPC of AWS has.
+const DefaultGroup = "default"
+
+// Groups are security groups of a VPC, in the order of the VPC's, with a rule for
+// each member where a rule names a group: members are the plan's, also those that
+// an operation has put there.
+func (p *Plan) Groups(vpc *VPC, names []string) []SecurityGroup {
+	var out []SecurityGroup
+	for _, g := range vpc.SecurityGroups {
+		if slices.Contains(names, g.Name) {
+			g.Ingress, g.Egress = p.expanded(vpc, g.Ingress), p.expanded(vpc, g.Egress)
+			out = append(out, g)
+		}
+	}
+	return out
+}
+
+func (p *Plan) expanded(vpc *VPC, rules []Rule) []Rule {
+	if !slices.ContainsFunc(rules, func(r Rule) bool { return r.Group != "" }) {
+		return rules
+	}
+	out := []Rule{}
+	for _, r := range rules {
+		if r.Group == "" {
+			out = append(out, r)
+			continue
+		}
+		for _, addr := range p.Members(vpc, r.Group) {
+			r.Peer = netip.PrefixFrom(addr, addr.BitLen())
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// Members are the addresses of what is in a security group of a VPC: instances,
+// the ENIs of endpoints, and the nodes of load balancers, with the address from
+// which these probe their servers.
+func (p *Plan) Members(vpc *VPC, group string) (out []netip.Addr) {
+	add := func(addrs ...netip.Addr) {
+		for _, a := range addrs {
+			if a.IsValid() && !slices.Contains(out, a) {
+				out = append(out, a)
+			}
+		}
+	}
+	for _, in := range vpc.Instances {
+		if slices.Contains(in.SecurityGroups, group) {
+			add(in.IP, in.IPv6)
+		}
+	}
+	for _, ep := range p.Endpoints {
+		if ep.VPC != vpc.Name || ep.Absent || !slices.Contains(ep.SecurityGroups, group) {
+			continue
+		}
+		for _, z := range ep.Zones {
+			add(z.ENI.IP, z.ENI.IPv6)
+		}
+	}
+	for _, lb := range p.LoadBalancers {
+		if lb.VPC != vpc.Name || !slices.Contains(lb.SecurityGroups, group) {
+			continue
+		}
+		add(vpc.HealthSource)
+		if lb.DualStack {
+			add(vpc.IPv6HealthSource())
+		}
+		for _, n := range lb.Nodes {
+			add(n.Local...)
+		}
+	}
+	return out
+}
+
+// WithMembers is the plan with the groups, and the presence, that endpoints have in
+// another plan of the same file, so that its groups have the members of now.
+func (p *Plan) WithMembers(now *Plan) *Plan {
+	out := *p
+	out.Endpoints = slices.Clone(p.Endpoints)
+	for i := range out.Endpoints {
+		e := &out.Endpoints[i]
+		live, err := now.Endpoint(e.Name)
+		if err != nil {
+			e.SecurityGroups = nil
+			continue
+		}
+		e.SecurityGroups = live.SecurityGroups
+	}
+	return &out
+}
+
+// NamesGroups says whether a rule of the plan names a security group.
+func (p *Plan) NamesGroups() bool {
+	named := func(r Rule) bool { return r.Group != "" }
+	for i := range p.VPCs {
+		for _, g := range p.VPCs[i].SecurityGroups {
+			if slices.ContainsFunc(g.Ingress, named) || slices.ContainsFunc(g.Egress, named) {
+				return true
+			}
+		}
+	}
+	return false
+}
