@@ -113,9 +113,7 @@ func (t *Table) translatePlain(f *packet.Frame, w *work) bool {
 		}
 	}
 	length, numbers := packet.PlainNumbers(f.Data)
-	if numbers == e.Numbers() {
-		e.Lately(packet.PlainOffer(f.Data))
-	} else if !e.Follow(numbers, packet.PlainWindow(f.Data)) {
+	if numbers != e.Numbers() && !e.Follow(numbers, packet.PlainWindow(f.Data)) {
 		return false
 	}
 	hop := &t.hops.All[e.Hop]
@@ -126,6 +124,7 @@ func (t *Table) translatePlain(f *packet.Frame, w *work) bool {
 		return false
 	}
 	e.Last = now
+	e.Lately(packet.PlainOffer(f.Data))
 	e.Rewrite.ApplyPlain(f.Data)
 	hop.Address(f)
 	t.wraps.Count(e, length)

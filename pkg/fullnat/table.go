@@ -91,22 +91,23 @@ type Table struct {
 // book is what the table knows of links and sessions: it begins and ends
 // sessions, and no packet is edited here.
 type book struct {
+	// What plain packets need is first, and what is large last.
 	clock      store.Clock
-	addrs      store.Addrs
-	timers     [store.NumStates]store.Tick // for states that have one of their own
-	random     *rand.Rand
-	shard      store.Shard
-	routes     routes
 	links      links
 	flows      store.Flows
-	sessions   store.Sessions
-	wheel      store.Wheel
 	hops       store.Hops
+	wraps      store.Wraps
+	sessions   store.Sessions
+	addrs      store.Addrs
+	routes     routes
+	shard      store.Shard
+	timers     [store.NumStates]store.Tick // for states that have one of their own
+	random     *rand.Rand
 	ports      store.Ports
 	half       store.HalfOpens
-	wraps      store.Wraps
 	identities identityStates
 	unexpected uint64 // TCP segments that no session believed
+	wheel      store.Wheel
 }
 
 // New makes an empty table, which drops everything until it is configured.
