@@ -138,6 +138,7 @@ type traffic struct {
 func newTraffic(l *lab, burst int) *traffic {
 	t := &traffic{frames: make([]packet.Frame, burst), verdicts: make([]Verdict, burst)}
 	copy(t.pattern[:], l.pristine)
+	t.pattern[41] = 1
 	buffers := make([]byte, burst*64)
 	for i := range t.frames {
 		t.frames[i].Data = buffers[i*64 : i*64+64 : i*64+64]
@@ -152,7 +153,9 @@ func (t *traffic) set(i int, n uint32, flags byte) {
 	*data = t.pattern
 	binary.BigEndian.PutUint32(data[26:], 0x0b000000+n>>15)
 	binary.BigEndian.PutUint16(data[34:], uint16(10000+n&0x7fff))
-	data[41] = flags >> 4 & 1 // the sequence number: that of the SYN, and the one behind it
+	if flags == packet.FlagSYN {
+		data[41] = 0 // the sequence number, which is 1 behind it
+	}
 	data[47] = flags
 	f.ENI = 1
 }
