@@ -141,13 +141,16 @@ func showChanges(cmd *cobra.Command, output string, changes []topology.Change) e
 // printChanges prints changes in the words of the file, one a line.
 func printChanges(w io.Writer, changes []topology.Change) {
 	for _, c := range changes {
-		switch c.Sign() {
-		case "+":
-			fmt.Fprintf(w, "+ %s: %s\n", c.Path, c.Value)
-		case "-":
-			fmt.Fprintf(w, "- %s: %s\n", c.Path, c.Was)
-		default:
-			fmt.Fprintf(w, "~ %s: %s -> %s\n", c.Path, c.Was, c.Value)
-		}
+		fmt.Fprintln(w, changeLine(c))
 	}
+}
+
+func changeLine(c topology.Change) string {
+	switch c.Sign() {
+	case "+":
+		return fmt.Sprintf("+ %s: %s", c.Path, c.Value)
+	case "-":
+		return fmt.Sprintf("- %s: %s", c.Path, c.Was)
+	}
+	return fmt.Sprintf("~ %s: %s -> %s", c.Path, c.Was, c.Value)
 }

@@ -146,10 +146,10 @@ another through PrivateLink, with real packets and no cloud account.
 		&cobra.Group{ID: "see", Title: "Look into a lab:"},
 		&cobra.Group{ID: "file", Title: "Work on a topology file, without root:"},
 	)
-	add(root, "lab", newUp(), newDown(), newList())
+	add(root, "lab", newUp(), newDiff(), newDown(), newList())
 	add(root, "use", newExec(), newAccept(), newReject(), newService(), newEndpoint(), newConnection(),
 		newServer(), newNAT(), newEdit(), newFault(), newCheck())
-	add(root, "see", newStatus(), newExplain(), newGraph(), newSessions(), newEvents(), newName(), newDNS(),
+	add(root, "see", newStatus(), newExplain(), newGraph(), newSessions(), newEvents(), newExport(), newName(), newDNS(),
 		newCapture(), newMetrics())
 	add(root, "file", newValidate(), newPlan(), newSchema(), newReplay())
 	root.AddCommand(newBench(), newVersion(), newDaemon())

@@ -10,7 +10,7 @@ import (
 
 func newPlan() *cobra.Command {
 	return &cobra.Command{
-		Use: "plan FILE", Aliases: []string{"diff"},
+		Use:   "plan FILE",
 		Short: "Print the ip and nft commands that a topology file stands for",
 		Long: `Print everything that "up" would do to the kernel as ip, sysctl and nft
 commands. Nothing is done. Plinksim itself does not run these programs; the text

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -27,16 +28,18 @@ import (
 	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/machine/kernel"
 	"github.com/plinksim/plinksim/pkg/status"
+	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 func newUp() *cobra.Command {
-	var foreground bool
+	var foreground, dryRun, replace bool
 	var output, metrics string
+	var empty emptyLab
 	var workers, maxSessions int
 	var transition time.Duration
 	cmd := &cobra.Command{
-		Use:     "up FILE",
+		Use:     "up [FILE]",
 		Aliases: []string{"deploy", "apply"},
 		Short:   "Build the lab that a topology file describes, and keep it running",
 		Long: `Build the lab that a topology file describes, start its daemon, wait until
@@ -47,10 +50,14 @@ A second "up" with a changed file applies the difference; connections and
 sessions that the change does not touch go on. With the same file it changes
 nothing. If the daemon of a lab was killed, "up" takes over what it left behind.
 
-The whole file is checked before anything is created.`,
+The whole file is checked before anything is created.
+
+Without a file, --cloud and --region make an empty lab, for "plinksim edit" to fill.`,
 		Example: "  sudo plinksim up testdata/topologies/alibaba-clb.yaml\n" +
-			"  sudo plinksim up --foreground lab.yaml    # until ctrl-C",
-		Args: takes(cobra.ExactArgs(1), "one topology file"),
+			"  sudo plinksim up --foreground lab.yaml    # until ctrl-C\n" +
+			"  sudo plinksim up --dry-run lab.yaml       # only print what would change\n" +
+			"  sudo plinksim up --cloud aws --region us-east-1 --name shop",
+		Args: takes(cobra.MaximumNArgs(1), "one topology file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOutput(output); err != nil {
 				return err
@@ -61,13 +68,20 @@ The whole file is checked before anything is created.`,
 			if err := checkMaxSessions(maxSessions); err != nil {
 				return err
 			}
-			plan, err := load(args[0])
+			plan, err := empty.load(cmd, args)
 			if err != nil {
 				return err
 			}
 			// The daemon is in another directory, and other commands show it.
 			if absolute, err := filepath.Abs(plan.File); err == nil && plan.File != "-" {
 				plan.File = absolute
+			}
+			if dryRun {
+				changes, err := differences(cmd.Context(), plan)
+				if err != nil {
+					return err
+				}
+				return showChanges(cmd, output, changes)
 			}
 			if err := needRoot("up", host.SysAdmin, host.NetAdmin, host.NetRaw, host.NetBindService); err != nil {
 				return err
@@ -80,6 +94,11 @@ The whole file is checked before anything is created.`,
 			up.workers, up.transition = workers, transition
 			if err := checkMetrics(up.dir, metrics); err != nil {
 				return err
+			}
+			if !replace {
+				if err := up.mayReplace(cmd); err != nil {
+					return err
+				}
 			}
 			keepFiles()
 			start := time.Now()
@@ -113,9 +132,59 @@ The whole file is checked before anything is created.`,
 		"threads that carry packets: 1, 2, 4, ...; not more than the machine has idle CPUs")
 	cmd.Flags().DurationVar(&transition, "transition", 0,
 		"how long states on the way last, for example 2s; what the file says where it is missing")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only print what would change, as \"plinksim diff\" does")
+	cmd.Flags().BoolVar(&replace, "replace", false,
+		"replace a lab of the same name that came from another file, without a question")
+	empty.addFlags(cmd)
 	addMaxSessions(cmd, &maxSessions)
 	addOutput(cmd, &output)
 	return cmd
+}
+
+// emptyLab is a lab that "up" makes without a file.
+type emptyLab struct{ name, cloud, region string }
+
+func (e *emptyLab) addFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&e.cloud, "cloud", "", "without a file: the cloud of an empty lab, alibaba, aws or rfc")
+	cmd.Flags().StringVar(&e.region, "region", "", "without a file: its region, for example us-east-1")
+	cmd.Flags().StringVar(&e.name, "name", "lab", "without a file: its name")
+}
+
+// load reads the file, or makes the plan of an empty lab.
+func (e *emptyLab) load(cmd *cobra.Command, args []string) (*topology.Plan, error) {
+	given := cmd.Flags().Changed("cloud") || cmd.Flags().Changed("region") || cmd.Flags().Changed("name")
+	switch {
+	case len(args) == 1 && given:
+		return nil, &usageError{errors.New("--cloud, --region and --name are for a lab without a file")}
+	case len(args) == 1:
+		return load(args[0])
+	case e.cloud == "" || e.region == "":
+		return nil, &usageError{fmt.Errorf("%q takes one topology file, or --cloud and --region", cmd.CommandPath())}
+	}
+	text := fmt.Appendf(nil, "name: %q\ncloud: %q\nregion: %q\nvpcs: {}\n", e.name, e.cloud, e.region)
+	return topofile.Parse("-", text)
+}
+
+// mayReplace asks before another file's lab of the same name becomes this one.
+func (u *up) mayReplace(cmd *cobra.Command) error {
+	client := api.NewClient(u.dir)
+	if !u.dir.Running() || !client.Answers(cmd.Context()) {
+		return nil
+	}
+	now, err := client.Status(cmd.Context())
+	if err != nil || now.File == u.plan.File {
+		return err
+	}
+	what := fmt.Sprintf("lab %q is up from another file, %s", u.plan.Name, now.File)
+	if isTerminal(os.Stdin) && isTerminal(os.Stderr) && u.plan.File != "-" {
+		fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: %s: replace it? [y/N] ", what)
+		line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+		if answer := strings.ToLower(strings.TrimSpace(line)); answer == "y" || answer == "yes" {
+			return nil
+		}
+		return errors.New("nothing was changed")
+	}
+	return withHint(errors.New(what), "\"plinksim diff\" says what would change, --replace changes it")
 }
 
 // showUp prints what was made.
@@ -202,6 +271,8 @@ func (u *up) background(ctx context.Context) error {
 // change asks a lab's daemon to apply the file. It is to be tried again where
 // the daemon ended meanwhile, as when somebody took the lab down.
 func (u *up) change(ctx context.Context, daemon *api.Client) (again bool, err error) {
+	// What cannot be said now is said when it is applied.
+	changes, _ := daemon.Diff(ctx, u.plan.File, u.plan.Source)
 	changed, err := daemon.Apply(ctx, u.plan.File, u.plan.Source, u.progress.show)
 	switch {
 	case ctx.Err() != nil && err != nil:
@@ -212,6 +283,11 @@ func (u *up) change(ctx context.Context, daemon *api.Client) (again bool, err er
 		return false, withHint(err, "nothing was changed: the lab stays what it was")
 	case !changed:
 		u.progress.say("the lab is up already, and the file has not changed")
+	}
+	if err == nil {
+		for _, c := range changes {
+			u.progress.say(changeLine(c))
+		}
 	}
 	return false, nil
 }

@@ -56,6 +56,12 @@ type Edited struct {
 	Changes []topology.Change `json:"changes"`
 }
 
+// Exported is a lab as a topology file, and what no file can say of it.
+type Exported struct {
+	Text  string   `json:"text"`
+	Notes []string `json:"notes,omitempty"`
+}
+
 // Progress is one line of a long answer; the last has End.
 type Progress struct {
 	Done    int    `json:"step,omitempty"`
@@ -63,5 +69,7 @@ type Progress struct {
 	What    string `json:"what,omitempty"`
 	End     bool   `json:"end,omitempty"`
 	Changed bool   `json:"changed,omitempty"` // with End: whether anything was changed
-	Err     *Error `json:"failed,omitempty"`  // with End
+	// With End: what is different in the topology.
+	Changes []topology.Change `json:"changes,omitempty"`
+	Err     *Error            `json:"failed,omitempty"` // with End
 }

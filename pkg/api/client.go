@@ -95,6 +95,26 @@ func (c *Client) Edits(ctx context.Context) ([]topology.Change, error) {
 	return e.Changes, err
 }
 
+// Export is the lab as it is now, as a file.
+func (c *Client) Export(ctx context.Context) (Exported, error) {
+	var e Exported
+	err := c.call(ctx, "GET", "/v1/export", nil, &e)
+	return e, err
+}
+
+// Diff is what Apply would change.
+func (c *Client) Diff(ctx context.Context, file string, text []byte) (changes []topology.Change, err error) {
+	path := "/v1/topology?" + url.Values{"file": {file}, "dry_run": {"1"}}.Encode()
+	err = readLines(ctx, c, "POST", path, text, func(p Progress) error {
+		changes = p.Changes
+		if p.Err != nil {
+			return p.Err
+		}
+		return nil
+	})
+	return changes, err
+}
+
 // Events calls each for the kept events after since and, with follow, for
 // every later one until ctx ends.
 func (c *Client) Events(ctx context.Context, since uint64, follow bool, each func(control.Event) error) error {

@@ -120,6 +120,17 @@ func (f *fileState) look(edits []topology.Edit) ([]topology.Change, error) {
 	return after.Since(f.doc), nil
 }
 
+// lookAtFile is what apply would change, without a change.
+func (f *fileState) lookAtFile(file *topology.Plan) ([]topology.Change, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	next := &fileState{log: slog.New(slog.DiscardHandler)}
+	if err := next.readLocked(file, f.doc.Since(f.base)); err != nil {
+		return nil, err
+	}
+	return next.doc.Since(f.doc), nil
+}
+
 // after is the document after edits, and its plan.
 func (f *fileState) after(edits []topology.Edit) (*topofile.Document, *topology.Plan, error) {
 	doc, plan, err := f.doc.Edited(f.base, edits...)

@@ -101,6 +101,11 @@ func (l *Lab) Edit(ctx context.Context, edits []topology.Edit, wait time.Duratio
 // Edits are the changes of the topology since the lab's file.
 func (l *Lab) Edits() []topology.Change { return l.file.edits() }
 
+// LookAtFile is what Apply of a file would change. Nothing is changed.
+func (l *Lab) LookAtFile(file *topology.Plan) ([]topology.Change, error) {
+	return l.file.lookAtFile(file)
+}
+
 // LookAtEdits is what edits would change. Nothing is changed.
 func (l *Lab) LookAtEdits(edits []topology.Edit) ([]topology.Change, error) {
 	return l.file.look(edits)

@@ -31,6 +31,20 @@ func DocumentOf(p *topology.Plan) (*Document, error) {
 	return &Document{name: p.File, root: file.Content[0], head: file.HeadComment, foot: file.FootComment}, nil
 }
 
+// Differences are the changes that lead from one plan's document to another's,
+// or to the plan from nothing where there is no old one.
+func Differences(old, now *topology.Plan) ([]topology.Change, error) {
+	before := &Document{root: &yaml.Node{Kind: yaml.MappingNode}}
+	after, err := DocumentOf(now)
+	if err == nil && old != nil {
+		before, err = DocumentOf(old)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return after.Since(before), nil
+}
+
 // With is the document after edits, one after the other. Anchors that an edit
 // touches are resolved: what else uses them keeps what it had. The error is an
 // *EditError.

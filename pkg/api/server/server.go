@@ -87,6 +87,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/edit", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, api.Edited{Changes: s.Lab.Edits()})
 	})
+	mux.HandleFunc("GET /v1/export", s.export)
 	s.faultRoutes(mux)
 	s.nameRoutes(mux)
 	mux.HandleFunc("POST /v1/check", s.check)
@@ -177,7 +178,17 @@ func (s *Server) check(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// apply takes a whole topology file, in which problems are named by ?file=.
+func (s *Server) export(w http.ResponseWriter, r *http.Request) {
+	text, notes, err := s.Lab.Export()
+	if err != nil {
+		refuse(w, http.StatusConflict, err)
+		return
+	}
+	answer(w, api.Exported{Text: string(text), Notes: notes})
+}
+
+// apply takes a whole topology file, in which problems are named by ?file=. With
+// ?dry_run=1 it only says what that would change.
 func (s *Server) apply(w http.ResponseWriter, r *http.Request) {
 	plan, err := topofile.Read(r.URL.Query().Get("file"), r.Body)
 	if err != nil {
@@ -185,6 +196,15 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := newStream(w)
+	if r.URL.Query().Get("dry_run") != "" {
+		changes, err := s.Lab.LookAtFile(plan)
+		last := api.Progress{End: true, Changes: changes}
+		if err != nil {
+			last.Err = toError(err)
+		}
+		out.send(last)
+		return
+	}
 	changed, err := s.Lab.Apply(r.Context(), plan, func(done, total int, what string) {
 		out.send(api.Progress{Done: done, Total: total, What: what})
 	})
