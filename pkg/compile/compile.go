@@ -40,6 +40,7 @@ type Pick func(link, group, zone string) Chooser
 type Chooser struct {
 	Pick  func(packet.FiveTuple, uint32) (netip.AddrPort, bool)
 	Ended func(netip.AddrPort)
+	Lost  func(netip.AddrPort) bool
 }
 
 // Plan decides what the lab should do from the plan as it is now, which is
@@ -269,7 +270,7 @@ func (c *compiler) toServers(
 	}
 	group := c.plan.MustServerGroup(listener.ServerGroup)
 	choose := c.pick(name, group.Name, ServersOf(balancer, group, node.Zone))
-	link.Pick, link.Ended = choose.Pick, choose.Ended
+	link.Pick, link.Ended, link.Lost = choose.Pick, choose.Ended, choose.Lost
 	if !c.plan.Profile.HashesSequence && choose.Pick != nil {
 		link.Pick = func(flow packet.FiveTuple, _ uint32) (netip.AddrPort, bool) { return choose.Pick(flow, 0) }
 	}

@@ -337,27 +337,26 @@ func (e *Engine) sessionsFrom(dst []fullnat.Session, from fullnat.Walk) ([]fulln
 	return e.table.SessionsFrom(dst, from, sessionsAtOnce, e.clock())
 }
 
-// Cut removes the sessions for which gone says so, and returns how many that
-// were. Packets pass meanwhile, so gone should not hold for sessions that may
-// still start.
-func (e *Engine) Cut(gone func(link string, target netip.AddrPort) bool) int {
+// Cut lets sessions have the fate that they are told, and returns how many do
+// not stay. Packets pass meanwhile, so those that may still start should stay.
+func (e *Engine) Cut(fate func(link string, target netip.AddrPort) fullnat.Fate) int {
 	total := 0
 	for walk := (fullnat.Walk{}); !walk.Done(); {
-		var removed int
-		removed, walk = e.cutFrom(walk, gone)
-		total += removed
+		var found int
+		found, walk = e.cutFrom(walk, fate)
+		total += found
 		runtime.Gosched()
 	}
 	return total
 }
 
-func (e *Engine) cutFrom(from fullnat.Walk, gone func(string, netip.AddrPort) bool) (int, fullnat.Walk) {
+func (e *Engine) cutFrom(from fullnat.Walk, fate func(string, netip.AddrPort) fullnat.Fate) (int, fullnat.Walk) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
 		return 0, from.End()
 	}
-	return e.table.Cut(from, sessionsAtOnce, e.clock(), gone)
+	return e.table.Cut(from, sessionsAtOnce, e.clock(), fate)
 }
 
 // PortUse tells of which NAT IPs most ports towards a target are in use, the

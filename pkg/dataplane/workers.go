@@ -186,9 +186,9 @@ func (w *Workers) Sessions() (all []fullnat.Session) {
 }
 
 // Cut is as that of an Engine.
-func (w *Workers) Cut(gone func(link string, target netip.AddrPort) bool) (total int) {
+func (w *Workers) Cut(fate func(link string, target netip.AddrPort) fullnat.Fate) (total int) {
 	for _, e := range w.engines {
-		total += e.Cut(gone)
+		total += e.Cut(fate)
 	}
 	return total
 }

@@ -76,6 +76,9 @@ type Link struct {
 	// ended, or could not start; an echo's with port 0. nil where nobody
 	// counts. It is called as Pick is.
 	Ended func(target netip.AddrPort)
+	// Lost is asked when a packet of a doubted session comes, see Table.Cut:
+	// whether the session ends now. nil ends none.
+	Lost func(target netip.AddrPort) bool
 	// MTU is the longest IP packet of its sessions in either direction; 0 leaves that
 	// to the MTUs of the interfaces.
 	MTU int

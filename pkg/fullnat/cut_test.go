@@ -45,7 +45,7 @@ func TestEveryTargetIsToldToHaveEndedOnce(t *testing.T) {
 			drain(l.table, 0)
 		}},
 		{"when its sessions are cut", func(t *testing.T, l *lab) {
-			cutAll(l, func(string, netip.AddrPort) bool { return true })
+			cutAll(l, func(string, netip.AddrPort) Fate { return Ends })
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -78,13 +78,13 @@ func TestEveryTargetIsToldToHaveEndedOnce(t *testing.T) {
 }
 
 // cutAll cuts in steps as small as they can be.
-func cutAll(l *lab, gone func(string, netip.AddrPort) bool) (removed int) {
+func cutAll(l *lab, fate func(string, netip.AddrPort) Fate) (found int) {
 	for walk := (Walk{}); !walk.Done(); {
 		var n int
-		n, walk = l.table.Cut(walk, 1, 0, gone)
-		removed += n
+		n, walk = l.table.Cut(walk, 1, 0, fate)
+		found += n
 	}
-	return removed
+	return found
 }
 
 func TestCutRemovesTheSessionsOfOneTarget(t *testing.T) {
@@ -97,7 +97,7 @@ func TestCutRemovesTheSessionsOfOneTarget(t *testing.T) {
 		}
 		l.open(t, n, 0)
 	}
-	require.Equal(t, 34, cutAll(l, func(link string, target netip.AddrPort) bool { return link == "web" && target == two }))
+	require.Equal(t, 34, cutAll(l, ofTarget("web", two, Ends)))
 	for n := range 100 {
 		want := Forwarded
 		if n%3 == 0 {
@@ -107,5 +107,44 @@ func TestCutRemovesTheSessionsOfOneTarget(t *testing.T) {
 		require.Equal(t, want, v, "consumer %d", n)
 	}
 	require.Equal(t, 66, l.table.Stats().Sessions)
-	require.Zero(t, cutAll(l, func(link string, _ netip.AddrPort) bool { return link == "other" }))
+	require.Zero(t, cutAll(l, ofTarget("other", one, Ends)))
+}
+
+// ofTarget is the fate of the sessions of a link's target.
+func ofTarget(link string, target netip.AddrPort, fate Fate) func(string, netip.AddrPort) Fate {
+	return func(l string, t netip.AddrPort) Fate {
+		if l == link && t == target {
+			return fate
+		}
+		return Stays
+	}
+}
+
+func TestADoubtedSessionIsJudgedWhenItsNextPacketComes(t *testing.T) {
+	l := newLab(t, 100)
+	asked, lost := 0, false
+	l.config.Links[0].Lost = func(target netip.AddrPort) bool {
+		require.Equal(t, l.target, target)
+		asked++
+		return lost
+	}
+	l.configure(t)
+	l.open(t, 0, 0)
+	doubt := ofTarget("web", l.target, Doubted)
+	require.Equal(t, 1, cutAll(l, doubt))
+	require.Zero(t, asked, "no packet has come")
+	for range 3 {
+		v, _ := l.send(0, packet.FlagACK, 0)
+		require.Equal(t, Forwarded, v)
+	}
+	require.Equal(t, 1, asked, "then nobody doubts it any more")
+	require.Equal(t, 1, cutAll(l, doubt))
+	lost = true
+	require.Equal(t, 1, l.table.Stats().Sessions)
+	v, _ := l.send(0, packet.FlagACK, 0)
+	require.Equal(t, NoSession, v)
+	require.Zero(t, l.table.Stats().Sessions)
+	l.open(t, 0, 0)
+	v, _ = l.send(0, packet.FlagACK, 0)
+	require.Equal(t, Forwarded, v)
 }

@@ -182,7 +182,7 @@ func (t *Table) translate(f *packet.Frame, w *work) Verdict {
 		return t.open(f, w)
 	}
 	l := t.links.at(t.hops.All[e.Hop].Link)
-	if e.State() != store.Established || p.Flags&beyondData != 0 || p.TTL <= 1 ||
+	if !e.IsSettled() || p.Flags&beyondData != 0 || p.TTL <= 1 ||
 		t.clock.Now-e.Last >= l.idle || !l.live {
 		return t.reconsider(f, w, e, l)
 	}
@@ -201,6 +201,12 @@ func (t *Table) translate(f *packet.Frame, w *work) Verdict {
 func (t *Table) reconsider(f *packet.Frame, w *work, e *store.Flow, l *link) Verdict {
 	if !l.live || t.timedOut(t.sessions.At(e.Session)) {
 		return t.openAfter(f, w, e.Session)
+	}
+	if e.Flags&store.Doubted != 0 {
+		if t.isLost(e.Session, l) {
+			return t.openAfter(f, w, e.Session)
+		}
+		return t.translate(f, w)
 	}
 	if w.packet.TTL <= 1 {
 		return t.refuse(f, &w.packet, l, TTLExpired)

@@ -43,13 +43,23 @@ func (t *Table) Sessions(dst []Session, now time.Duration) []Session {
 	return dst
 }
 
-// Cut looks at the next count places for a session and removes those that live
-// at now and for which gone says so. It returns how many that were and where
-// to go on. What still comes for them is treated like all that no session
-// knows: see Behaviour.ResetStray.
+// Fate is what becomes of a session.
+type Fate uint8
+
+// The fates of sessions.
+const (
+	Stays   Fate = iota
+	Doubted      // its link's Lost is asked when the next packet comes
+	Ends         // at once
+)
+
+// Cut looks at the next count places for a session and lets those that live at
+// now have the fate that they are told. It returns how many do not stay, and
+// where to go on. What still comes for those that end is treated like all that
+// no session knows: see Behaviour.ResetStray.
 func (t *Table) Cut(
-	from Walk, count int, now time.Duration, gone func(link string, target netip.AddrPort) bool,
-) (removed int, next Walk) {
+	from Walk, count int, now time.Duration, fate func(link string, target netip.AddrPort) Fate,
+) (found int, next Walk) {
 	t.clock.Advance(now)
 	end := min(uint64(from.next)+uint64(max(count, 1)), uint64(t.sessions.Reached))
 	for id := from.next; uint64(id) < end; id++ {
@@ -58,11 +68,34 @@ func (t *Table) Cut(
 			continue
 		}
 		there := t.flows.At(s.Slots[store.ToProvider])
-		if gone(t.links.at(s.Link).Name, t.addrs.WithPort(there.Rewrite.Dst, there.Rewrite.DstPort)) {
+		switch fate(t.links.at(s.Link).Name, t.addrs.WithPort(there.Rewrite.Dst, there.Rewrite.DstPort)) {
+		case Stays:
+			continue
+		case Doubted:
+			t.doubt(s, store.Doubted)
+		case Ends:
 			t.remove(id)
-			removed++
 		}
+		found++
 	}
 	// The last numbers may have been given back meanwhile.
-	return removed, Walk{next: store.SessionID(end), done: end >= uint64(t.sessions.Reached)}
+	return found, Walk{next: store.SessionID(end), done: end >= uint64(t.sessions.Reached)}
+}
+
+func (t *Table) doubt(s *store.Session, doubted store.Flags) {
+	for _, slot := range s.Slots {
+		e := t.flows.At(slot)
+		e.Flags = e.Flags&^store.Doubted | doubted
+	}
+}
+
+// isLost asks whether a doubted session ends. If not, it is doubted no more.
+func (t *Table) isLost(id store.SessionID, l *link) bool {
+	s := t.sessions.At(id)
+	there := t.flows.At(s.Slots[store.ToProvider])
+	if l.Lost != nil && l.Lost(t.addrs.WithPort(there.Rewrite.Dst, there.Rewrite.DstPort)) {
+		return true
+	}
+	t.doubt(s, 0)
+	return false
 }

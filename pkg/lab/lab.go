@@ -129,7 +129,7 @@ func (l *Lab) makeParts() {
 	l.resolvers = &resolvers{process: l.process, observe: l.plane.Observe}
 	l.groups = &serverGroups{
 		process: l.process, observe: l.plane.Observe, judged: make(chan struct{}, 1),
-		cut: func(gone func(string, netip.AddrPort) bool) int { return l.engine.Cut(gone) },
+		cut: func(fate func(string, netip.AddrPort) fullnat.Fate) int { return l.engine.Cut(fate) },
 	}
 	l.proxies = &proxies{process: l.process, group: l.groups.group, authority: l.authority}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/compile"
 	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/lb"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -23,8 +24,9 @@ type serverGroups struct {
 	*process
 	running running[*runningGroup]
 	observe func(control.Event)
-	cut     func(gone func(link string, target netip.AddrPort) bool) int // removes sessions
-	judged  chan struct{}                                                // gets a value when the health of a server has changed
+	// cut lets sessions have the fate that they are told.
+	cut    func(fate func(link string, target netip.AddrPort) fullnat.Fate) int
+	judged chan struct{} // gets a value when the health of a server has changed
 
 	checking sync.Mutex // held while checks are stopped and started
 
@@ -120,7 +122,8 @@ func (g *serverGroups) startLocked(plan *topology.Plan, sg topology.ServerGroup,
 		Group:   running.group,
 		Dial:    dial,
 		Changed: func(before lb.State, now lb.ServerHealth) { g.serverChanged(plan, sg.Name, before, now) },
-		Cut:     func(server netip.AddrPort) { g.cutServer(running.group, server) },
+		Cut:     func(server netip.AddrPort) { g.cutServer(running.group, server, fullnat.Ends) },
+		Doubt:   func(server netip.AddrPort) { g.cutServer(running.group, server, fullnat.Doubted) },
 	}
 	g.work.Go(func() { checker.Run(ctx) })
 	return nil
@@ -243,11 +246,19 @@ func chooserOf(pickers []boundPicker) compile.Chooser {
 				}
 			}
 		},
+		Lost: func(target netip.AddrPort) bool {
+			for _, p := range pickers {
+				if lost, given := p.Lost(target); given {
+					return lost
+				}
+			}
+			return false
+		},
 	}
 }
 
-// cutServer removes the sessions that a group gave to a server.
-func (g *serverGroups) cutServer(group *lb.Group, server netip.AddrPort) {
+// cutServer ends or doubts the sessions that a group gave to a server.
+func (g *serverGroups) cutServer(group *lb.Group, server netip.AddrPort, fate fullnat.Fate) {
 	g.picking.Lock()
 	links := map[string]bool{}
 	for link, pickers := range g.pickers {
@@ -258,6 +269,15 @@ func (g *serverGroups) cutServer(group *lb.Group, server netip.AddrPort) {
 		}
 	}
 	g.picking.Unlock()
-	n := g.cut(func(link string, target netip.AddrPort) bool { return target == server && links[link] })
-	g.log.Info("sessions were removed", "group", group.Config().Name, "server", server, "sessions", n)
+	n := g.cut(func(link string, target netip.AddrPort) fullnat.Fate {
+		if target == server && links[link] {
+			return fate
+		}
+		return fullnat.Stays
+	})
+	what := "sessions were removed"
+	if fate == fullnat.Doubted {
+		what = "sessions end with their next packet, unless all servers have failed by then"
+	}
+	g.log.Info(what, "group", group.Config().Name, "server", server, "sessions", n)
 }

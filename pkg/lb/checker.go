@@ -23,6 +23,9 @@ type Checker struct {
 	// Cut is told which server's sessions are to be removed; nil where nobody
 	// can.
 	Cut func(server netip.AddrPort)
+	// Doubt is told instead where the group opens when all servers fail: whether
+	// they do is known when the next packet of a session comes, see Picker.Lost.
+	Doubt func(server netip.AddrPort)
 }
 
 // Run probes every server that the group has now, each at once and then at the

@@ -39,8 +39,8 @@ func (g *Group) othersServeLocked(s *server) bool {
 }
 
 // advance does what is due at now, and says which servers' sessions are to be
-// removed and when to come again; a zero time is never.
-func (g *Group) advance(now time.Time) (cut []netip.AddrPort, next time.Time, wake <-chan struct{}) {
+// removed or doubted, and when to come again; a zero time is never.
+func (g *Group) advance(now time.Time) (cut, doubt []netip.AddrPort, next time.Time, wake <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.now = now
@@ -63,8 +63,10 @@ func (g *Group) advance(now time.Time) (cut []netip.AddrPort, next time.Time, wa
 		case s.cutAt.IsZero():
 		case s.cutAt.After(now):
 			soonest(s.cutAt)
-		case g.openLocked(s): // all have failed, and all serve
-		case g.sessionsOf(s) > 0:
+		case !g.lostLocked(s) || g.sessionsOf(s) == 0:
+		case g.config.FailOpen:
+			doubt = append(doubt, s.addr)
+		default:
 			cut = append(cut, s.addr)
 		}
 	}
@@ -82,7 +84,13 @@ func (g *Group) advance(now time.Time) (cut []netip.AddrPort, next time.Time, wa
 	if republish {
 		g.publishLocked(now)
 	}
-	return cut, next, g.wake
+	return cut, doubt, next, g.wake
+}
+
+// lostLocked says whether sessions of s are to end now, as it has failed and not
+// all have.
+func (g *Group) lostLocked(s *server) bool {
+	return !s.cutAt.IsZero() && !s.cutAt.After(g.now) && !g.openLocked(s)
 }
 
 // openLocked says whether s takes sessions from somebody though it is not
@@ -99,10 +107,15 @@ func (g *Group) openLocked(s *server) bool {
 // keepTime does what is due when it is, until ctx ends.
 func (c *Checker) keepTime(ctx context.Context) {
 	for {
-		cut, next, wake := c.Group.advance(time.Now())
+		cut, doubt, next, wake := c.Group.advance(time.Now())
 		for _, addr := range cut {
 			if c.Cut != nil {
 				c.Cut(addr)
+			}
+		}
+		for _, addr := range doubt {
+			if c.Doubt != nil {
+				c.Doubt(addr)
 			}
 		}
 		var due <-chan time.Time

@@ -20,7 +20,7 @@ import (
 type running struct {
 	*lb.Group
 	host  *host
-	cuts  []string
+	cuts  []string // with a ? where they are doubts
 	start time.Time
 	stop  func()
 }
@@ -36,9 +36,12 @@ func (r *running) check(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	r.stop = func() { cancel(); <-done }
-	c := &lb.Checker{Group: r.Group, Dial: r.host.dial, Cut: func(s netip.AddrPort) {
-		r.cuts = append(r.cuts, fmt.Sprintf("%s at %s", s.Addr(), time.Since(r.start)))
-	}}
+	note := func(word string) func(s netip.AddrPort) {
+		return func(s netip.AddrPort) {
+			r.cuts = append(r.cuts, fmt.Sprintf("%s at %s%s", s.Addr(), time.Since(r.start), word))
+		}
+	}
+	c := &lb.Checker{Group: r.Group, Dial: r.host.dial, Cut: note(""), Doubt: note("?")}
 	go func() { defer close(done); c.Run(ctx) }()
 }
 
@@ -137,7 +140,7 @@ func TestWhatBecomesOfSessionsOfUnhealthyServers(t *testing.T) {
 			[]string{"192.168.24.0 at 26s"}, "unhealthy"},
 		{"they go on", topology.Leaving{}, false, false, nil, "unhealthy"},
 		{"those of the last go on where the group opens", topology.Leaving{Terminate: true}, true, true,
-			[]string{"192.168.24.1 at 6s"}, "unhealthy"},
+			[]string{"192.168.24.1 at 6s?"}, "unhealthy"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -158,6 +161,39 @@ func TestWhatBecomesOfSessionsOfUnhealthyServers(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestSessionsEndByWhatIsSoWhenAPacketComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		config := groupOf("rr", "tcp", 1, 1)
+		config.Unhealthy, config.FailOpen = topology.Leaving{Terminate: true}, true
+		r := run(t, config)
+		defer func() { r.stop() }()
+		p := r.Picker("")
+		pickNames(p, 4)
+		lost := func(server int) bool {
+			lost, given := p.Lost(address(server))
+			require.True(t, given)
+			return lost
+		}
+		require.False(t, lost(0))
+		r.host.set("192.168.24.0:80", syscall.ECONNREFUSED)
+		time.Sleep(21 * time.Second) // checks are at even seconds
+		require.True(t, lost(0), "the other one serves")
+		require.False(t, lost(1))
+		r.host.set("192.168.24.1:80", syscall.ECONNREFUSED)
+		time.Sleep(20 * time.Second)
+		require.False(t, lost(0), "all have failed, so all serve")
+		require.False(t, lost(1))
+		r.host.set("192.168.24.1:80", nil)
+		time.Sleep(20 * time.Second)
+		require.True(t, lost(0), "one serves again")
+		require.False(t, lost(1))
+		_, given := p.Lost(netip.MustParseAddrPort("192.0.2.1:80"))
+		require.False(t, given)
+		synctest.Wait()
+		require.Equal(t, []string{"192.168.24.0 at 6s?", "192.168.24.0 at 46s?"}, r.cuts)
+	})
 }
 
 func TestAServerThatRecoversInTimeKeepsItsSessions(t *testing.T) {

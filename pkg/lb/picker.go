@@ -123,6 +123,19 @@ func (p *Picker) Ended(server netip.AddrPort) bool {
 	return true
 }
 
+// Lost says whether sessions that the picker gave to a server are to end now,
+// because it has failed and others serve. It is not given where the picker has
+// none.
+func (p *Picker) Lost(server netip.AddrPort) (lost, given bool) {
+	p.group.mu.Lock()
+	defer p.group.mu.Unlock()
+	p.group.turn.Lock()
+	g := p.given[server]
+	given = g != nil && g.n > 0
+	p.group.turn.Unlock()
+	return given && p.group.lostLocked(g.server), given
+}
+
 // Sessions is how many sessions the picker has given that have not ended.
 func (p *Picker) Sessions() int {
 	p.group.turn.Lock()

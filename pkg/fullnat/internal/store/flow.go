@@ -34,6 +34,8 @@ const (
 	Identifies Flags = 1 << 3
 	// HasIPv6: some address of the session is one of IPv6.
 	HasIPv6 Flags = 1 << 4
+	// Doubted: whether the session goes on is asked when its next packet comes.
+	Doubted Flags = 1 << 5
 
 	stateBits       = 7
 	backwards Flags = 1 << 7
@@ -50,6 +52,9 @@ func (e *Flow) SetState(s State) { e.Flags = e.Flags&^stateBits | Flags(s) }
 
 // Direction is where packets of the flow go.
 func (e *Flow) Direction() Direction { return Direction(e.Flags >> 7) }
+
+// IsSettled says whether the session is established and nobody doubts it.
+func (e *Flow) IsSettled() bool { return e.Flags&(stateBits|Doubted) == Flags(Established) }
 
 // SetDirection is for a new flow.
 func (e *Flow) SetDirection(d Direction) { e.Flags = e.Flags&^backwards | Flags(d)<<7 }
