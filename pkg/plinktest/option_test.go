@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/pkg/status"
 )
 
 const pooled = `
@@ -73,6 +75,19 @@ func TestALabInThisProcess(t *testing.T) {
 		require.NoError(t, ask(conn))
 		time.Sleep(time.Hour)
 		require.ErrorIs(t, ask(conn), syscall.ECONNRESET)
+	})
+}
+
+// In a process a lab needs no Linux: scripts/cross runs this one in a runtime for
+// browsers.
+func TestALabInThisProcessPassesItsChecks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lab, checks := Up(t, "../../testdata/topologies/alibaba-clb.yaml", InProcess()), 0
+		require.NoError(t, lab.Check(t.Context(), func(c status.Check) {
+			checks++
+			require.True(t, c.Passed, "%+v", c)
+		}))
+		require.Equal(t, 10, checks)
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -134,8 +135,11 @@ func TestARequestPassesThroughAnEndpoint(t *testing.T) {
 // At AWS a connection that is idle for 350 s is forgotten, and the next packet is
 // answered by a RST. If stacks were not paused this would hang.
 func TestTheIdleTimeoutOfAnNLB(t *testing.T) {
-	plan := parse(t, shop)
-	for range 20 {
+	plan, times := parse(t, shop), 20
+	if os.Getenv("PLINKSIM_LONG") == "1" {
+		times = 1000
+	}
+	for range times {
 		synctest.Test(t, func(t *testing.T) {
 			l := up(t, plan)
 			start := time.Now()
