@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/plinksim/plinksim/pkg/status"
+	"github.com/plinksim/plinksim/pkg/topology"
 	"github.com/spf13/cobra"
 )
 
@@ -99,11 +100,18 @@ func printENIFaults(w io.Writer, s status.Lab) {
 }
 
 func printServices(w io.Writer, s status.Lab) {
-	t := newTable(w, "ENDPOINT SERVICE", "OWNER", "RESOURCES", "AUTO ACCEPT", "ZONE AFFINITY", "BANDWIDTH",
-		"SERVICE NAME")
+	affinity := topology.Cloud(s.Cloud).Profile().ZoneAffinity
+	header := []any{"ENDPOINT SERVICE", "OWNER", "RESOURCES", "AUTO ACCEPT"}
+	if affinity {
+		header = append(header, "ZONE AFFINITY")
+	}
+	t := newTable(w, append(header, "BANDWIDTH", "SERVICE NAME")...)
 	for _, svc := range s.Services {
-		t.row(svc.Name, svc.Account, strings.Join(svc.Resources, ","), yesNo(svc.AutoAccept), yesNo(svc.ZoneAffinity),
-			bandwidthText(svc.Bandwidth), svc.ServiceName)
+		row := []any{svc.Name, svc.Account, strings.Join(svc.Resources, ","), yesNo(svc.AutoAccept)}
+		if affinity {
+			row = append(row, yesNo(svc.ZoneAffinity))
+		}
+		t.row(append(row, bandwidthText(svc.Bandwidth), svc.ServiceName)...)
 	}
 	t.flush()
 	for _, svc := range s.Services {

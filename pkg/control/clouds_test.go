@@ -135,3 +135,13 @@ func TestAnEndpointOfAWSHasOneState(t *testing.T) {
 		require.Equal(t, tt.want, control.EndpointWord(topology.AWS, e, control.Connection{State: tt.connection}))
 	}
 }
+
+func TestAWSHasNoRuleOfDescriptions(t *testing.T) {
+	for cloud, refused := range map[topology.Cloud]bool{topology.AWS: false, topology.Alibaba: true} {
+		p := newPlane(t, market(cloud))
+		for _, text := range []string{"service-set svc1 about=x", "endpoint-set ep1 about=x"} {
+			_, err := p.Do(op(t, text))
+			require.Equal(t, refused, err != nil, "%s at %s: %v", text, cloud, err)
+		}
+	}
+}

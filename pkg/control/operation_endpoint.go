@@ -147,7 +147,7 @@ func (op endpointOperations) set(o topology.Operation) ([]Event, *Error) {
 	}
 	var did []string
 	if o.Description != nil {
-		if err := checkDescription("endpoint", e.Name, o.Description); err != nil {
+		if err := checkDescription(op.plan.Profile, "endpoint", e.Name, o.Description); err != nil {
 			return nil, err
 		}
 		did = append(did, fmt.Sprintf("description %q", *o.Description))

@@ -42,7 +42,7 @@ func (op serviceOperations) set(o topology.Operation) ([]Event, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkDescription("endpoint service", s.Name, o.Description); err != nil {
+	if err := checkDescription(op.plan.Profile, "endpoint service", s.Name, o.Description); err != nil {
 		return nil, err
 	}
 	if err := checkBandwidth(o.Bandwidth, s, s.Name); err != nil {
@@ -96,11 +96,11 @@ func onOff(v bool) string {
 	return "off"
 }
 
-func checkDescription(kind, name string, text *string) *Error {
+func checkDescription(profile topology.Profile, kind, name string, text *string) *Error {
 	if text == nil {
 		return nil
 	}
-	if err := topology.CheckDescription(*text); err != nil {
+	if err := profile.CheckDescription(*text); err != nil {
 		return invalid(kind, name, "choose another one", "%s %q: %v", kind, name, err)
 	}
 	return nil

@@ -156,7 +156,7 @@ func (b *draft) network(who, key string, v value[netip.Prefix]) netip.Prefix {
 }
 
 func (b *draft) description(who string, v value[string]) string {
-	if err := topology.CheckDescription(v.V); err != nil && v.given() {
+	if err := b.plan.Profile.CheckDescription(v.V); err != nil && v.given() {
 		b.problem(v.Node, "", "%s: %v", who, err)
 	}
 	return v.V

@@ -45,6 +45,7 @@ func TestOfManyProblemsTheFirstAreShownAndTheOthersCounted(t *testing.T) {
 	require.Len(t, problems, maxShown+1)
 	require.Contains(t, problems[0].Message, `key "name" is given twice`)
 	require.Equal(t, "many.yaml: 1450 more problems are not shown", problems[maxShown].String())
+	require.True(t, strings.HasSuffix(err.Error(), "\n\n1500 problems"), "all are counted")
 }
 
 func TestAFileThatIsTooLongIsRefusedAndNotCut(t *testing.T) {

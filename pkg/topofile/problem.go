@@ -14,14 +14,16 @@ type Problems []topology.Problem
 // Error is the text of all problems and, at the end, how many there are.
 func (ps Problems) Error() string {
 	var b strings.Builder
+	n := 0
 	for _, p := range ps {
 		b.WriteString(p.String())
 		b.WriteString("\n\n")
+		n += max(p.Others, 1)
 	}
-	if len(ps) == 1 {
+	if n == 1 {
 		b.WriteString("1 problem")
 	} else {
-		fmt.Fprintf(&b, "%d problems", len(ps))
+		fmt.Fprintf(&b, "%d problems", n)
 	}
 	return b.String()
 }

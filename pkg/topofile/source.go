@@ -115,7 +115,8 @@ func (s *source) shown(notes []note) Problems {
 		out = append(out, s.at(n))
 	}
 	if more > 0 {
-		out = append(out, topology.Problem{File: s.file, Message: fmt.Sprintf("%d more problems are not shown", more)})
+		message := fmt.Sprintf("%d more problems are not shown", more)
+		out = append(out, topology.Problem{File: s.file, Message: message, Others: more})
 	}
 	return out
 }

@@ -52,10 +52,10 @@ var goodName = regexp.MustCompile(NamePattern)
 // CheckDescription says what is wrong with the text that describes a service
 // or an endpoint. PrivateLink API 2020-04-15, CreateVpcEndpointService and
 // CreateVpcEndpoint: 2 to 256 characters, not starting with http:// or
-// https://.
-func CheckDescription(text string) error {
+// https://. Where the cloud has no descriptions it may be any text.
+func (p Profile) CheckDescription(text string) error {
 	switch n := utf8.RuneCountInString(text); {
-	case text == "":
+	case text == "" || !p.Descriptions:
 		return nil
 	case n < 2 || n > 256:
 		return fmt.Errorf("a description has 2 to 256 characters, and this one has %d", n)

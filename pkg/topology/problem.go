@@ -17,6 +17,9 @@ type Problem struct {
 	// Kind is of the object where a reference leads nowhere, and "zones" where two
 	// subnets are in one; "" of all other problems.
 	Kind string `json:"-"`
+	// Others is how many problems this one stands for, if it is the note that
+	// there are more; else 0.
+	Others int `json:"-"`
 }
 
 // Error is the problem's first line: file:line:column and the message.

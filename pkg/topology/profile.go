@@ -71,6 +71,7 @@ type Profile struct {
 	ListenersOffered    int  // that a load balancer of a service may have; 0: any number
 	ServiceNames        bool // a service's own name leads to the endpoints of the VPC
 	PrivateDNS          bool // services have private DNS names, and endpoints can use them
+	Descriptions        bool // services and endpoints have descriptions, with a rule of what they are
 	ZoneAffinity        bool // an endpoint's name can lead to the asker's zone first
 	OfferALB            bool // services can offer ALBs
 	FullNAT             bool // there are NAT gateways that serve reverse endpoints
@@ -259,6 +260,7 @@ var profiles = map[Cloud]Profile{
 		// ZoneAffinityEnabled.
 		ServiceNames: true,
 		ZoneAffinity: true,
+		Descriptions: true,
 		OfferALB:     true, // CreateVpcEndpointService, Resource, ResourceType
 		FullNAT:      true, // VPC API 2016-04-28, CreateFullNatEntry
 		// UpdateVpcEndpointConnectionAttribute, EnableVpcEndpointZoneConnection,
@@ -411,6 +413,7 @@ var profiles = map[Cloud]Profile{
 		DelayEndsSessions: true,
 		ServiceNames:      true,
 		ZoneAffinity:      true,
+		Descriptions:      true,
 		OfferALB:          true,
 		SecondaryIPs:      true,
 		ALBTargets:        true,
