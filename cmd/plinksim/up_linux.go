@@ -172,7 +172,10 @@ func (u *up) mayReplace(cmd *cobra.Command) error {
 		return nil
 	}
 	now, err := client.Status(cmd.Context())
-	if err != nil || now.File == u.plan.File {
+	switch {
+	case err != nil && !client.Answers(cmd.Context()):
+		return nil // the daemon has ended meanwhile: its lab is taken over
+	case err != nil || now.File == u.plan.File:
 		return err
 	}
 	what := fmt.Sprintf("lab %q is up from another file, %s", u.plan.Name, now.File)
