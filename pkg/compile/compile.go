@@ -121,7 +121,11 @@ func (c *compiler) endpoint(ep topology.Endpoint) {
 		c.eni(zone.ENI, nil)
 		state := zoneOf(connection, zone.Zone)
 		balancer, node := c.resource(ep.Service, zone.Zone, state.LoadBalancer)
-		c.links(ep, zone, balancer, node, func(l *fullnat.Link) { l.Connected, l.Admit = state.State.Open(), admit })
+		open := func(l *fullnat.Link) { l.Connected, l.Admit = state.State.Open(), admit }
+		c.links(ep, zone, balancer, node, open)
+		if ep.AnswerPing {
+			c.ping(ep, zone, balancer, node, open)
+		}
 		if state.Replaced == "" {
 			continue
 		}
@@ -165,11 +169,46 @@ func (c *compiler) links(ep topology.Endpoint, zone topology.EndpointZone, balan
 		return
 	}
 	for _, listener := range balancer.Listeners {
-		c.link(ep, zone, balancer, node, listener, linkName(zone, listener), zone.ENI.IP, finish)
-		if zone.ENI.IPv6.IsValid() {
-			c.link(ep, zone, balancer, node, listener, linkName(zone, listener)+" ipv6", zone.ENI.IPv6, finish)
-		}
+		c.linksOf(ep, zone, balancer, node, listener, finish)
 	}
+}
+
+func (c *compiler) linksOf(ep topology.Endpoint, zone topology.EndpointZone, balancer *topology.LoadBalancer,
+	node *topology.Node, listener topology.Listener, finish func(*fullnat.Link),
+) {
+	c.link(ep, zone, balancer, node, listener, linkName(zone, listener), zone.ENI.IP, finish)
+	if zone.ENI.IPv6.IsValid() {
+		c.link(ep, zone, balancer, node, listener, linkName(zone, listener)+" ipv6", zone.ENI.IPv6, finish)
+	}
+}
+
+// echoIdle is how long an echo session may be silent (RFC 5508, REQ-2).
+const echoIdle = 60 * time.Second
+
+// ping makes the links by which what is behind the node's first listener answers
+// echo requests. Servers do not count them among their sessions.
+func (c *compiler) ping(ep topology.Endpoint, zone topology.EndpointZone, balancer *topology.LoadBalancer,
+	node *topology.Node, finish func(*fullnat.Link),
+) {
+	if node == nil || len(balancer.Listeners) == 0 {
+		return
+	}
+	listener := balancer.Listeners[0]
+	listener.Protocol, listener.Port, listener.ProxyProtocol, listener.TOA = topology.ICMP, 0, "", false
+	c.linksOf(ep, zone, balancer, node, listener, func(l *fullnat.Link) {
+		l.Idle, l.Behaviour = echoIdle, c.behaviour(echoIdle)
+		if pick, ended := l.Pick, l.Ended; ended != nil {
+			l.Ended, l.Lost = nil, nil
+			l.Pick = func(flow packet.FiveTuple, seq uint32) (netip.AddrPort, bool) {
+				server, ok := pick(flow, seq)
+				if ok {
+					ended(server)
+				}
+				return server, ok
+			}
+		}
+		finish(l)
+	})
 }
 
 func (c *compiler) link(ep topology.Endpoint, zone topology.EndpointZone, balancer *topology.LoadBalancer,
@@ -288,6 +327,9 @@ func (c *compiler) toProxy(link *fullnat.Link, node *topology.Node, listener top
 }
 
 func linkName(zone topology.EndpointZone, listener topology.Listener) string {
+	if listener.Protocol == topology.ICMP {
+		return zone.ENI.Name + " icmp"
+	}
 	return fmt.Sprintf("%s %s/%d", zone.ENI.Name, listener.Protocol, listener.Port)
 }
 

@@ -280,3 +280,48 @@ func TestAListenerWithTOATellsServersInAnOption(t *testing.T) {
 	_, err = topofile.Parse("toa.yaml", []byte(strings.Replace(with, "protocol: tcp, port: 80, toa", "protocol: udp, port: 80, toa", 1)))
 	require.ErrorContains(t, err, "has a listener of udp, and toa is a TCP option")
 }
+
+func TestServersAnswerPingsAndAreNotCountedForThem(t *testing.T) {
+	text, err := os.ReadFile("../../testdata/topologies/aws-dualstack.yaml")
+	require.NoError(t, err)
+	plan, err := topofile.Parse("ping.yaml", text)
+	require.NoError(t, err)
+	require.False(t, plan.Endpoints[0].AnswerPing, "AWS does not answer")
+	plan.Endpoints[0].AnswerPing = true
+	plan.LoadBalancers[0].Listeners[0].TOA = true
+	plane, err := control.NewPlane(plan, func() time.Time { return morning })
+	require.NoError(t, err)
+	numbers := compile.Numbers{}
+	for _, eni := range plan.ENIs() {
+		numbers[eni.Device] = packet.ENI(len(numbers) + 1)
+	}
+	server := netip.MustParseAddrPort("10.0.0.9:80")
+	picked, ended := 0, 0
+	chooser := compile.Chooser{
+		Pick:  func(packet.FiveTuple, uint32) (netip.AddrPort, bool) { picked++; return server, picked == 1 },
+		Ended: func(got netip.AddrPort) { require.Equal(t, server, got); ended++ },
+		Lost:  func(netip.AddrPort) bool { return true },
+	}
+	var links []fullnat.Link
+	for _, link := range compile.Plan(plan, plane.State(), numbers, func(_, _, _ string) compile.Chooser {
+		return chooser
+	}).Dataplane.NAT.Links {
+		if link.Protocol == packet.ProtocolICMP {
+			links = append(links, link)
+		}
+	}
+	require.Len(t, links, 2*len(plan.Endpoints[0].Zones), "one for each address")
+	for _, link := range links {
+		picked, ended = 0, 0
+		require.Equal(t, time.Minute, link.Idle)
+		require.Nil(t, link.Ended)
+		require.Nil(t, link.Lost)
+		require.Nil(t, link.Identity, "an echo has no TCP options")
+		got, ok := link.Pick(packet.FiveTuple{}, 0)
+		require.True(t, ok)
+		require.Equal(t, server, got)
+		_, ok = link.Pick(packet.FiveTuple{}, 0)
+		require.False(t, ok)
+		require.Equal(t, 1, ended, "given back, and once")
+	}
+}

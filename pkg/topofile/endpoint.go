@@ -65,6 +65,10 @@ func (b endpointBuilder) endpoint(e *entry[rawEndpoint]) {
 		b.countGroups(who, e.Value.SecurityGroups)
 	}
 	ep.MTU = e.Value.MTU.or(b.can.EndpointMTU)
+	ep.AnswerPing = e.Value.AnswerPing.V
+	if ep.AnswerPing && ep.Reverse {
+		b.problem(e.Value.AnswerPing.Node, "remove it", "%s is a reverse endpoint, and nobody connects to those", who)
+	}
 	bandwidth := 0
 	if service != nil {
 		bandwidth = service.Bandwidth

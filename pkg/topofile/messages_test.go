@@ -314,6 +314,7 @@ func TestMessages(t *testing.T) {
 		{name: "an endpoint wants a private DNS name that its service has not", aws: true, hostnames: true, old: "vpc: vpc1, subnets: [h1]", new: "private_dns: true, vpc: vpc1, subnets: [h1]"},
 		// NAT gateways and their entries.
 		{name: "a NAT gateway is of a type that is not supported", reverse: true, old: "type: FullNat", new: "type: Geneve"},
+		{name: "a reverse endpoint answers pings", reverse: true, old: "subnets: [h2]}", new: "subnets: [h2], answer_ping: true}"},
 		{name: "a NAT gateway is of no type", reverse: true, old: "    type: FullNat\n", new: ""},
 		{name: "a NAT gateway is in an unknown subnet", reverse: true, old: "subnet: h1\n", new: "subnet: h2\n"},
 		{name: "a NAT gateway has an instance's address", reverse: true, old: "nat_ips: [", new: "ip: 172.16.0.9\n    nat_ips: ["},

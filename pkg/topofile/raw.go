@@ -310,6 +310,8 @@ type rawEndpoint struct {
 	_              more                    `doc:"service, once it is accepted; aws only, false where it is missing"`
 	MTU            value[int]              `yaml:"mtu" doc:"the longest IP packet that its connection carries; the" range:"576..65535"`
 	_              more                    `doc:"cloud's where it is missing"`
+	AnswerPing     value[bool]             `yaml:"answer_ping" doc:"a server behind it answers pings; false where"`
+	_              more                    `doc:"it is missing"`
 	Impairments    rawImpairments          `yaml:"impairments" doc:"what goes wrong between it and its service, in"`
 	_              more                    `doc:"both directions"`
 	Description    value[string]           `yaml:"description" doc:"a text for people"`

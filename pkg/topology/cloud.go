@@ -34,10 +34,10 @@ const (
 // 7.
 func (p Protocol) IsHTTP() bool { return p == HTTP || p == HTTPS }
 
-// Transport is the protocol of layer 4 that carries it.
+// Transport is the protocol above IP that carries it.
 func (p Protocol) Transport() Protocol {
-	if p == UDP {
-		return UDP
+	if p == UDP || p == ICMP {
+		return p
 	}
 	return TCP
 }

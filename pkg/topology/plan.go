@@ -417,6 +417,7 @@ type Endpoint struct {
 	OwnAffinity    bool // it has a zone affinity of its own
 	PrivateDNS     bool // it has the private name of its service in its VPC
 	DualStack      bool // its ENIs have IPv6 addresses too
+	AnswerPing     bool // a server behind it answers ICMP echo requests
 	MTU            int  // the longest IP packet of its connection; 0: what the VPCs carry
 	Zones          []EndpointZone
 	Impairments    Impairments

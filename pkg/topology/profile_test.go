@@ -78,7 +78,7 @@ func TestProtocols(t *testing.T) {
 	}{
 		{TCP, TCP, packet.ProtocolTCP, false},
 		{UDP, UDP, packet.ProtocolUDP, false},
-		{ICMP, TCP, packet.ProtocolICMP, false},
+		{ICMP, ICMP, packet.ProtocolICMP, false},
 		{HTTP, TCP, 0, true},
 		{HTTPS, TCP, 0, true},
 		{AllProtocols, TCP, 0, false},
