@@ -159,9 +159,15 @@ func balancerStatus(balancer topology.LoadBalancer) status.LoadBalancer {
 			status.Node{Zone: node.Zone, IP: node.IP(), IPv6: node.ENI.IPv6, NATIPs: list(node.Local)})
 	}
 	for _, listener := range balancer.Listeners {
+		protocol := listener.Protocol
+		switch {
+		case listener.Joint && protocol == topology.UDP:
+			continue // told with the one of TCP
+		case listener.Joint:
+			protocol = topology.TCPUDP
+		}
 		out.Listeners = append(out.Listeners,
-			status.Listener{Protocol: string(listener.Protocol), Port: listener.Port,
-				ServerGroup: listener.ServerGroup})
+			status.Listener{Protocol: string(protocol), Port: listener.Port, ServerGroup: listener.ServerGroup})
 	}
 	return out
 }

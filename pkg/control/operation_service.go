@@ -218,10 +218,10 @@ func (op serviceOperations) attachable(s *topology.EndpointService, name, zone s
 // one alone, and one with more listeners than a service can offer.
 func (op serviceOperations) offerable(s *topology.EndpointService, balancer *topology.LoadBalancer) *Error {
 	can := op.plan.Profile
-	if most := can.ListenersOffered; most > 0 && len(balancer.Listeners) > most {
+	if most := can.ListenersOffered; most > 0 && balancer.CountListeners() > most {
 		return invalid("load balancer", balancer.Name, fmt.Sprintf("keep at most %d", most),
 			"load balancer %q has %d listeners, and an endpoint service of %s takes %d", balancer.Name,
-			len(balancer.Listeners), op.plan.Cloud, most)
+			balancer.CountListeners(), op.plan.Cloud, most)
 	}
 	for _, other := range op.merged.Services {
 		if can.OneService && other.Name != s.Name && other.Offers(balancer.Name) {

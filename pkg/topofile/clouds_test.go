@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/plinksim/plinksim/internal/golden"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 // ofAWS is the small topology as one of AWS.
@@ -28,6 +30,10 @@ func TestCloudMessages(t *testing.T) {
 		{name: "upstreams of a VPC without a resolver", base: ofAWS, old: "    account: a\n", new: "    account: a\n    dns_support: false\n    dns_upstreams: [10.0.0.10]\n"},
 		{name: "two services of aws offer one load balancer", base: ofAWS, old: "endpoints:", new: "  svc2: {resources: [nlb1]}\nendpoints:"},
 		{name: "a load balancer of a service of aws has 51 listeners", base: ofAWS, old: listener, new: manyListeners(50) + "{protocol: tcp, port: 80, server_group: rs1}"},
+		{name: "tcp and udp on one port at aws", base: strings.Replace(ofAWS, "server_groups:", "server_groups:\n  u: {vpc: vpc2, protocol: udp, servers: [{instance: ecs2, port: 80}]}", 1),
+			old: "server_group: rs1}]", new: "server_group: rs1}, {protocol: udp, port: 80, server_group: u}]"},
+		{name: "a listener for both at alibaba", base: strings.Replace(small, "rs1: {vpc: vpc2,", "rs1: {vpc: vpc2, protocol: tcp_udp,", 1), old: "protocol: tcp, port: 80", new: "protocol: tcp_udp, port: 80"},
+		{name: "a listener for both with a group for one", base: ofAWS, old: "protocol: tcp, port: 80", new: "protocol: tcp_udp, port: 80"},
 		{name: "a load balancer of alibaba has security groups", base: small, old: "type: nlb, ", new: "type: nlb, security_groups: [web], "},
 		{name: "a load balancer's group is of another VPC", base: ofAWS, old: "type: nlb, ", new: "type: nlb, security_groups: [web], "},
 		{name: "nothing is there to be enforced", base: ofAWS, old: "type: nlb, ", new: "type: nlb, enforce_security_groups_on_private_link: off, "},
@@ -109,4 +115,19 @@ func TestTheDefaultGroupOfAFileHasItsRules(t *testing.T) {
 	require.Len(t, plan.VPCs[0].SecurityGroups, 2)
 	require.Empty(t, plan.VPCs[0].SecurityGroups[0].Ingress)
 	require.Equal(t, []string{"default"}, plan.VPCs[0].Instances[0].SecurityGroups)
+}
+
+func TestAListenerForBothProtocolsIsOneToItsUser(t *testing.T) {
+	plan, err := Parse("topology.yaml", []byte(strings.NewReplacer("rs1: {vpc: vpc2,", "rs1: {vpc: vpc2, protocol: tcp_udp,",
+		"protocol: tcp, port: 80", "protocol: tcp_udp, port: 80, idle_timeout: 400s").Replace(ofAWS)))
+	require.NoError(t, err)
+	lb := &plan.LoadBalancers[0]
+	require.Equal(t, []topology.Listener{
+		{Protocol: topology.TCP, Port: 80, ServerGroup: "rs1", IdleTimeout: 400 * time.Second, Joint: true},
+		{Protocol: topology.UDP, Port: 80, ServerGroup: "rs1", IdleTimeout: 120 * time.Second, Joint: true},
+	}, lb.Listeners)
+	require.Equal(t, 1, lb.CountListeners())
+	group := plan.ServerGroups[0]
+	require.Equal(t, topology.TCP, group.HealthCheck.Protocol)
+	require.True(t, group.Deregistration.Terminate, "as that of a group for udp")
 }

@@ -40,13 +40,17 @@ func (b listenerBuilder) listener(who string, lb *topology.LoadBalancer, raw raw
 		b.notHTTP(who, raw)
 	}
 	for _, other := range lb.Listeners {
-		if raw.Port.given() && raw.Protocol.given() && other.Protocol.Transport() == l.Protocol.Transport() &&
-			other.Port == l.Port {
+		switch {
+		case !raw.Port.given() || !raw.Protocol.given() || other.Port != l.Port:
+		case other.Protocol.Transport() == l.Protocol.Transport():
 			b.problem(raw.Node, "give one of them another port",
 				"%s: two listeners on %s port %d", who, l.Protocol, l.Port)
+		case b.can.JointListeners && !other.Joint:
+			b.problem(raw.Node, "write one listener with protocol: tcp_udp and a server group of that protocol",
+				"%s: two listeners on port %d, which %s refuses as DuplicateListener", who, l.Port, b.plan.Cloud)
 		}
 	}
-	lb.Listeners = append(lb.Listeners, l)
+	lb.Listeners = append(lb.Listeners, b.joint(l)...)
 	if fits {
 		b.group(who, lb, &l, raw.ServerGroup)
 	} else {
@@ -54,10 +58,27 @@ func (b listenerBuilder) listener(who string, lb *topology.LoadBalancer, raw raw
 	}
 }
 
+// joint are the listeners of a load balancer that one of a file is: one for each
+// protocol of layer 4.
+func (b listenerBuilder) joint(l topology.Listener) []topology.Listener {
+	if l.Protocol != topology.TCPUDP {
+		return []topology.Listener{l}
+	}
+	tcp, udp := l, l
+	tcp.Protocol, tcp.Joint = topology.TCP, true
+	udp.Protocol, udp.Joint, udp.IdleTimeout = topology.UDP, true, b.can.UDPIdle
+	return []topology.Listener{tcp, udp}
+}
+
 // fits says whether a load balancer takes a listener's protocol, and
 // notes where it does not.
 func (b listenerBuilder) fits(who string, lb *topology.LoadBalancer, raw rawListener) bool {
 	if !raw.Protocol.given() {
+		return false
+	}
+	if topology.Protocol(raw.Protocol.V) == topology.TCPUDP && !b.can.JointListeners {
+		b.problem(raw.Protocol.Node, "write a listener for tcp and another for udp",
+			"%s: load balancers of %s have no listener for both protocols", who, b.plan.Cloud)
 		return false
 	}
 	if lb.Type == "" || topology.Protocol(raw.Protocol.V).IsHTTP() == (lb.Type == topology.ALB) {
@@ -82,7 +103,7 @@ func (b listenerBuilder) idleTimeout(who string, protocol topology.Protocol, v v
 	}
 	idle := b.span(who, "idle_timeout", v, otherwise, time.Second, 24*time.Hour)
 	least, most := b.can.Limits.TCPIdleMin, b.can.Limits.TCPIdleMax
-	if v.given() && protocol == topology.TCP && most > 0 && (idle < least || idle > most) {
+	if v.given() && protocol != topology.UDP && most > 0 && (idle < least || idle > most) {
 		b.warn(v.Node, "it is used as it is",
 			"%s: idle_timeout %s is outside what %s takes, %s to %s",
 			who, short(idle), b.plan.Cloud, short(least), short(most))
@@ -204,7 +225,7 @@ func (b listenerBuilder) reachable(
 	case group.IPv6 && !lb.DualStack:
 		b.problem(node, "write ip_address_type: dualstack in it",
 			"%s leads to server group %q, whose servers have IPv6, and is not dualstack", who, group.Name)
-	case lb.DualStack && l.Protocol == topology.UDP && !group.IPv6 && b.can.IPv6ServersOfUDP:
+	case lb.DualStack && (l.Protocol == topology.UDP || l.Protocol == topology.TCPUDP) && !group.IPv6 && b.can.IPv6ServersOfUDP:
 		b.problem(node, "use a server group with ip_address_type: ipv6",
 			"%s is dualstack, and a udp listener of it needs servers with IPv6", who)
 	}

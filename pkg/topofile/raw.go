@@ -132,7 +132,7 @@ type rawInstanceService struct {
 
 type rawServerGroup struct {
 	VPC            value[string]        `yaml:"vpc,required" doc:"the VPC of its servers"`
-	Protocol       value[string]        `yaml:"protocol" doc:"tcp where it is missing; http and https are for an alb" enum:"tcp|udp|http|https" later:"tls|tcpssl|grpc|tcp_udp|quic|geneve"`
+	Protocol       value[string]        `yaml:"protocol" doc:"tcp where it is missing; http and https are for an alb, tcp_udp for a listener of both at aws" enum:"tcp|udp|tcp_udp|http|https" later:"tls|tcpssl|grpc|quic|geneve"`
 	Scheduler      value[string]        `yaml:"scheduler" doc:"whose turn it is:" enum:"wrr|rr|wlc|sch|tch" later:"qch"`
 	_              more                 `doc:"by weight in a smooth order (wrr), one after the other (rr), the fewest"`
 	_              more                 `doc:"sessions for its weight (wlc), the same for each source address (sch) or"`
@@ -219,7 +219,7 @@ type rawLoadBalancer struct {
 }
 
 type rawListener struct {
-	Protocol    value[string]        `yaml:"protocol,required" doc:"what it accepts" enum:"tcp|udp|http|https" later:"quic|tls|tcpssl|tcp_udp"`
+	Protocol    value[string]        `yaml:"protocol,required" doc:"what it accepts" enum:"tcp|udp|tcp_udp|http|https" later:"quic|tls|tcpssl"`
 	Port        value[int]           `yaml:"port,required" doc:"the port" range:"1..65535"`
 	ServerGroup value[string]        `yaml:"server_group,required" doc:"where sessions go, and requests that no rule"`
 	_           more                 `doc:"is for"`

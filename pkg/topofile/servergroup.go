@@ -89,7 +89,7 @@ func (b serverGroupBuilder) leaving(
 	who string, protocol topology.Protocol, raw rawServerGroup,
 ) (deregistration, unhealthy topology.Leaving) {
 	usual := b.can.Deregistration
-	if protocol == topology.UDP {
+	if protocol == topology.UDP || protocol == topology.TCPUDP {
 		usual = b.can.UDPDeregistration
 	}
 	read := func(key string, r rawLeaving, otherwise topology.Leaving) topology.Leaving {

@@ -95,10 +95,10 @@ func (b serviceBuilder) offered(who string, key *yaml.Node, refs sequence[value[
 func (b serviceBuilder) offerable(who string, node *yaml.Node, o *topology.Offer) {
 	most := b.can.ListenersOffered
 	lb, err := b.plan.LoadBalancer(o.Name)
-	if err == nil && most > 0 && len(lb.Listeners) > most {
+	if err == nil && most > 0 && lb.CountListeners() > most {
 		b.problem(node, fmt.Sprintf("keep at most %d, or use several load balancers", most),
 			"%s: load balancer %q has %d listeners, and an endpoint service of %s takes %d",
-			who, o.Name, len(lb.Listeners), b.plan.Cloud, most)
+			who, o.Name, lb.CountListeners(), b.plan.Cloud, most)
 	}
 }
 

@@ -18,7 +18,8 @@ const (
 // FullNAT entry is for.
 type Protocol string
 
-// The protocols. AllProtocols is of rules alone, NoProtocol of health checks
+// The protocols. TCPUDP is of server groups alone: their load balancer has a
+// listener for both. AllProtocols is of rules alone, NoProtocol of health checks
 // alone: it probes nothing.
 const (
 	TCP          Protocol = "tcp"
@@ -26,6 +27,7 @@ const (
 	ICMP         Protocol = "icmp"
 	HTTP         Protocol = "http"
 	HTTPS        Protocol = "https"
+	TCPUDP       Protocol = "tcp_udp"
 	AllProtocols Protocol = "all"
 	NoProtocol   Protocol = "none"
 )

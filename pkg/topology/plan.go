@@ -262,6 +262,16 @@ func (l *LoadBalancer) PicksEverywhere(g *ServerGroup) bool {
 	return l.CrossZone || l.Type == CLB
 }
 
+// CountListeners is how many listeners its user gave it.
+func (l *LoadBalancer) CountListeners() (n int) {
+	for _, listener := range l.Listeners {
+		if !listener.Joint || listener.Protocol == TCP {
+			n++
+		}
+	}
+	return n
+}
+
 // Node is a load balancer's presence in one zone.
 type Node struct {
 	Zone   string
@@ -285,8 +295,11 @@ type Listener struct {
 	// ProxyProtocol says where a PROXY protocol v2 header goes before what the
 	// consumer sends; "" for none.
 	ProxyProtocol HeaderPlace
-	TOA           bool          // tell servers in a TCP option who the consumer is
-	HTTP          *HTTPListener // of http and https, nil otherwise
+	// Joint is set of one of TCP and of one of UDP that are one listener for both
+	// to its user.
+	Joint bool
+	TOA   bool          // tell servers in a TCP option who the consumer is
+	HTTP  *HTTPListener // of http and https, nil otherwise
 }
 
 // HeaderPlace is when a PROXY protocol header is sent. The names are those of the

@@ -37,6 +37,7 @@ type Profile struct {
 	Limits         Limits
 	Quotas         Quotas
 	DefaultGroup   bool // what names no security group is in its VPC's default one
+	JointListeners bool // one for TCP and UDP, and no two on one port
 	BalancerGroups bool // NLBs can have security groups
 	RegionalZone   bool // names of zones begin with that of their region
 	DenyRules      bool // security groups can deny, and their rules have priorities
@@ -332,6 +333,9 @@ var profiles = map[Cloud]Profile{
 		// User Guide for Network Load Balancers, "Update the security groups for your
 		// Network Load Balancer".
 		BalancerGroups: true,
+		// User Guide for Network Load Balancers, "Listeners", TCP_UDP; Elastic Load
+		// Balancing API, CreateListener, DuplicateListener.
+		JointListeners: true,
 		// User Guide for Network Load Balancers, "Edit target group attributes",
 		// Proxy Protocol.
 		HeaderInChecks: true,
