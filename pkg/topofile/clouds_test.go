@@ -34,6 +34,10 @@ func TestCloudMessages(t *testing.T) {
 			old: "server_group: rs1}]", new: "server_group: rs1}, {protocol: udp, port: 80, server_group: u}]"},
 		{name: "a listener for both at alibaba", base: strings.Replace(small, "rs1: {vpc: vpc2,", "rs1: {vpc: vpc2, protocol: tcp_udp,", 1), old: "protocol: tcp, port: 80", new: "protocol: tcp_udp, port: 80"},
 		{name: "a listener for both with a group for one", base: ofAWS, old: "protocol: tcp, port: 80", new: "protocol: tcp_udp, port: 80"},
+		{name: "an endpoint leads to another region", base: ofAWS, old: "service: svc1, vpc", new: "service_region: eu-west-9, service: svc1, vpc"},
+		{name: "an endpoint of a resource", base: ofAWS, old: "service: svc1, vpc", new: "type: resource, service: svc1, vpc"},
+		{name: "an endpoint of a Gateway Load Balancer", base: ofAWS, old: "service: svc1, vpc", new: "type: gateway_load_balancer, service: svc1, vpc"},
+		{name: "a Gateway Load Balancer", base: ofAWS, old: "type: nlb, ", new: "type: gwlb, "},
 		{name: "a load balancer of alibaba has security groups", base: small, old: "type: nlb, ", new: "type: nlb, security_groups: [web], "},
 		{name: "a load balancer's group is of another VPC", base: ofAWS, old: "type: nlb, ", new: "type: nlb, security_groups: [web], "},
 		{name: "nothing is there to be enforced", base: ofAWS, old: "type: nlb, ", new: "type: nlb, enforce_security_groups_on_private_link: off, "},
@@ -130,4 +134,24 @@ func TestAListenerForBothProtocolsIsOneToItsUser(t *testing.T) {
 	group := plan.ServerGroups[0]
 	require.Equal(t, topology.TCP, group.HealthCheck.Protocol)
 	require.True(t, group.Deregistration.Terminate, "as that of a group for udp")
+}
+
+func TestATargetGroupOfAWSSaysWhoTheConsumerIs(t *testing.T) {
+	plan, err := Parse("topology.yaml", []byte(strings.Replace(ofAWS, "rs1: {vpc: vpc2,", "rs1: {vpc: vpc2, proxy_protocol: on_first_ack,", 1)))
+	require.NoError(t, err)
+	require.Equal(t, topology.OnFirstAck, plan.LoadBalancers[0].Listeners[0].ProxyProtocol)
+	_, err = Parse("topology.yaml", []byte(strings.Replace(small, "rs1: {vpc: vpc2,", "rs1: {vpc: vpc2, proxy_protocol: on_first_ack,", 1)))
+	require.ErrorContains(t, err, "at alibaba proxy_protocol is of listeners")
+}
+
+func TestADescriptionAtAWSIsAnyText(t *testing.T) {
+	for _, text := range []string{"x", "https://example.com"} {
+		described := func(base string) string {
+			return strings.Replace(base, "resources: [nlb1]", "resources: [nlb1], description: "+text, 1)
+		}
+		_, err := Parse("topology.yaml", []byte(described(ofAWS)))
+		require.NoError(t, err)
+		_, err = Parse("topology.yaml", []byte(described(small)))
+		require.Error(t, err)
+	}
 }

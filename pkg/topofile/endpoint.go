@@ -25,6 +25,10 @@ func (b endpointBuilder) endpoint(e *entry[rawEndpoint]) {
 		// Both would have an ENI NAME@ZONE.
 		b.problem(e.Key, "give one of them another name", "%s has the name of a %s", who, o.Kind)
 	}
+	if r := e.Value.ServiceRegion; r.given() && r.V != b.plan.Region {
+		b.problem(r.Node, "write "+b.plan.Region+", or leave it out",
+			"%s leads to region %q, and cross-region endpoints are not supported", who, r.V)
+	}
 	vpc := refer(b.draft, who, e.Value.VPC, b.plan.VPC)
 	if vpc != nil {
 		ep.Account = vpc.Account

@@ -24,12 +24,15 @@ func (b listenerBuilder) listener(who string, lb *topology.LoadBalancer, raw raw
 		ServerGroup: raw.ServerGroup.V, ProxyProtocol: topology.HeaderPlace(raw.ProxyProtocol.V),
 		TOA: raw.TOA.V,
 	}
+	if group, err := b.plan.ServerGroup(l.ServerGroup); err == nil && l.ProxyProtocol == "" {
+		l.ProxyProtocol = group.ProxyProtocol
+	}
 	if l.TOA && l.Protocol != topology.TCP && raw.Protocol.given() {
 		b.problem(raw.TOA.Node, "remove toa, or write protocol: tcp",
 			"%s has a listener of %s, and toa is a TCP option", who, l.Protocol)
 	}
 	if l.ProxyProtocol != "" && lb.Type != topology.NLB {
-		b.problem(raw.ProxyProtocol.Node, "use an nlb",
+		b.problem(cmp.Or(raw.ProxyProtocol.Node, raw.Node), "use an nlb",
 			"%s is a %s, and only an nlb can tell servers who the consumer is", who, lb.Type)
 	}
 	fits := b.fits(who, lb, raw)
@@ -225,7 +228,8 @@ func (b listenerBuilder) reachable(
 	case group.IPv6 && !lb.DualStack:
 		b.problem(node, "write ip_address_type: dualstack in it",
 			"%s leads to server group %q, whose servers have IPv6, and is not dualstack", who, group.Name)
-	case lb.DualStack && (l.Protocol == topology.UDP || l.Protocol == topology.TCPUDP) && !group.IPv6 && b.can.IPv6ServersOfUDP:
+	case lb.DualStack && !group.IPv6 && b.can.IPv6ServersOfUDP &&
+		(l.Protocol == topology.UDP || l.Protocol == topology.TCPUDP):
 		b.problem(node, "use a server group with ip_address_type: ipv6",
 			"%s is dualstack, and a udp listener of it needs servers with IPv6", who)
 	}

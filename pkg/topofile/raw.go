@@ -131,13 +131,17 @@ type rawInstanceService struct {
 }
 
 type rawServerGroup struct {
-	VPC            value[string]        `yaml:"vpc,required" doc:"the VPC of its servers"`
-	Protocol       value[string]        `yaml:"protocol" doc:"tcp where it is missing; http and https are for an alb, tcp_udp for a listener of both at aws" enum:"tcp|udp|tcp_udp|http|https" later:"tls|tcpssl|grpc|quic|geneve"`
-	Scheduler      value[string]        `yaml:"scheduler" doc:"whose turn it is:" enum:"wrr|rr|wlc|sch|tch" later:"qch"`
-	_              more                 `doc:"by weight in a smooth order (wrr), one after the other (rr), the fewest"`
-	_              more                 `doc:"sessions for its weight (wlc), the same for each source address (sch) or"`
-	_              more                 `doc:"for each source and destination with their ports (tch); wrr where it is"`
-	_              more                 `doc:"missing, tch at aws"`
+	VPC       value[string] `yaml:"vpc,required" doc:"the VPC of its servers"`
+	Protocol  value[string] `yaml:"protocol" doc:"tcp where it is missing; http and https are for an alb, tcp_udp for a listener of both at aws" enum:"tcp|udp|tcp_udp|http|https" later:"tls|tcpssl|grpc|quic|geneve"`
+	Scheduler value[string] `yaml:"scheduler" doc:"whose turn it is:" enum:"wrr|rr|wlc|sch|tch" later:"qch"`
+	_         more          `doc:"by weight in a smooth order (wrr), one after the other (rr), the fewest"`
+	_         more          `doc:"sessions for its weight (wlc), the same for each source address (sch) or"`
+	_         more          `doc:"for each source and destination with their ports (tch); wrr where it is"`
+	_         more          `doc:"missing, tch at aws"`
+	// proxy_protocol_v2.enabled and its header_placement are attributes of target
+	// groups.
+	ProxyProtocol  value[string]        `yaml:"proxy_protocol" doc:"at aws: what proxy_protocol of a listener says, for" enum:"on_first_ack_with_payload|on_first_ack"`
+	_              more                 `doc:"all listeners that lead to it"`
 	IPAddressType  value[string]        `yaml:"ip_address_type" doc:"which addresses of the servers" enum:"ipv4|ipv6"`
 	_              more                 `doc:"are used; ipv4 where it is missing"`
 	Servers        sequence[rawServer]  `yaml:"servers,required" doc:"the backends"`
@@ -297,6 +301,9 @@ type rawEndpointService struct {
 }
 
 type rawEndpoint struct {
+	Type          value[string] `yaml:"type" doc:"interface where it is missing" enum:"interface" later:"gateway|gateway_load_balancer|resource|service_network|tunnel"`
+	ServiceRegion value[string] `yaml:"service_region" doc:"the lab's region: endpoints do not lead to others"`
+
 	Service        value[string]           `yaml:"service,required" doc:"the endpoint service that it leads to"`
 	VPC            value[string]           `yaml:"vpc,required" doc:"the VPC that it is in; its account owns the"`
 	_              more                    `doc:"endpoint"`

@@ -46,6 +46,11 @@ func (b serverGroupBuilder) group(e *entry[rawServerGroup]) {
 		SlowStart: b.span(who, "slow_start", e.Value.SlowStart, 0, 0, 15*time.Minute),
 		IPv6:      e.Value.IPAddressType.V == "ipv6",
 	}
+	group.ProxyProtocol = topology.HeaderPlace(e.Value.ProxyProtocol.V)
+	if group.ProxyProtocol != "" && !b.can.HeaderInChecks {
+		b.problem(e.Value.ProxyProtocol.Node, "write it in the listeners",
+			"%s: at %s proxy_protocol is of listeners", who, b.plan.Cloud)
+	}
 	if group.Scheduler == "" {
 		group.Scheduler = b.usualScheduler(group.Protocol)
 	}

@@ -184,6 +184,9 @@ type ServerGroup struct {
 	// CrossZone is whether a node may pick servers of other zones; nil is what
 	// the load balancer says.
 	CrossZone *bool
+	// ProxyProtocol is that of the listeners which lead to it and have none, "" for
+	// none: at AWS it is an attribute of target groups.
+	ProxyProtocol HeaderPlace
 	// FailOpen lets sessions go to every server where none is healthy.
 	FailOpen bool
 	// SlowStart is how long a server's weight grows after it became healthy
