@@ -190,6 +190,19 @@ func TestSessionsOfAnUnhealthyServerAreResetUntilNoneIsHealthy(t *testing.T) {
 	requireReset(t, open["s2"])
 }
 
+// One after the other, as the checks are not at one time: when the first has
+// failed, the second still serves.
+func TestIdleSessionsGoOnWhereAllServersHaveFailedByTheirNextPacket(t *testing.T) {
+	t.Parallel()
+	l := plinktest.UpText(t, balanced)
+	open := openEchoes(t, l, 4)
+	require.Len(t, open["s1"], 2)
+	change(t, l, ", {http: 81, body: s1}", "", ", {http: 81, body: s2}", "")
+	requireState(t, l, "unhealthy", "unhealthy", "healthy")
+	requireAlive(t, open["s1"])
+	requireAlive(t, open["s2"])
+}
+
 func TestANodeKeepsToItsZoneUnlessItIsToldOtherwise(t *testing.T) {
 	t.Parallel()
 	l := plinktest.UpText(t, balanced)
