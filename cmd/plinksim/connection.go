@@ -96,12 +96,15 @@ func newConnectionList() *cobra.Command {
 owner. The actions are those of "connection" that are possible now.`,
 		most: 1, want: "at most one endpoint service", complete: allServices, ask: showService,
 		show: func(cmd *cobra.Command, s status.Lab, seen view) error {
+			service := ""
 			if len(seen.args) > 0 {
-				if _, err := findServiceStatus(s, seen.as, seen.args[0]); err != nil {
+				found, err := findServiceStatus(s, seen.as, seen.args[0])
+				if err != nil {
 					return err
 				}
+				service = found.Name
 			}
-			connections := connectionsOf(s, first(seen.args))
+			connections := connectionsOf(s, service)
 			if seen.json {
 				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema, "connections": connections})
 			}

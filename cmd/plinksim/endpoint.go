@@ -125,7 +125,7 @@ the service's owner accepts connections, it can be enabled only after that.`,
 
 func findEndpointStatus(s status.Lab, as, name string) (*status.Endpoint, error) {
 	for i := range s.Endpoints {
-		if s.Endpoints[i].Name == name {
+		if named(name, s.Endpoints[i].Name, s.Endpoints[i].ID) {
 			return &s.Endpoints[i], nil
 		}
 	}

@@ -143,14 +143,16 @@ another through PrivateLink, with real packets and no cloud account.
 	root.AddGroup(
 		&cobra.Group{ID: "lab", Title: "Run a lab:"},
 		&cobra.Group{ID: "use", Title: "Use a lab:"},
+		&cobra.Group{ID: "make", Title: "Create, change and delete objects of a running lab:"},
 		&cobra.Group{ID: "see", Title: "Look into a lab:"},
 		&cobra.Group{ID: "file", Title: "Work on a topology file, without root:"},
 	)
 	add(root, "lab", newUp(), newDiff(), newDown(), newList())
 	add(root, "use", newExec(), newAccept(), newReject(), newService(), newEndpoint(), newConnection(),
-		newServer(), newNAT(), newEdit(), newFault(), newCheck())
-	add(root, "see", newStatus(), newExplain(), newGraph(), newSessions(), newEvents(), newExport(), newName(), newDNS(),
-		newCapture(), newMetrics())
+		newServer(), newNAT(), newFault(), newCheck())
+	add(root, "make", append(newKinds(), newEdit())...)
+	add(root, "see", newStatus(), newExplain(), newGraph(), newSessions(), newEvents(), newExport(), newName(),
+		newDNS(), newCapture(), newMetrics())
 	add(root, "file", newValidate(), newPlan(), newSchema(), newReplay())
 	root.AddCommand(newBench(), newVersion(), newDaemon())
 	for _, c := range root.Commands() {

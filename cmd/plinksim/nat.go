@@ -75,7 +75,7 @@ func showEntry(cmd *cobra.Command, now status.Lab, o topology.Operation) {
 }
 
 func gatewayOf(now status.Lab, name string) *status.NATGateway {
-	i := slices.IndexFunc(now.NATGateways, func(g status.NATGateway) bool { return g.Name == name })
+	i := slices.IndexFunc(now.NATGateways, func(g status.NATGateway) bool { return named(name, g.Name, g.ID) })
 	if i < 0 {
 		return nil
 	}

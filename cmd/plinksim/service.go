@@ -166,7 +166,7 @@ func newServiceShow() *cobra.Command {
 
 func findServiceStatus(s status.Lab, as, name string) (*status.EndpointService, error) {
 	for i := range s.Services {
-		if s.Services[i].Name == name {
+		if named(name, s.Services[i].Name, s.Services[i].ID, s.Services[i].ServiceName) {
 			return &s.Services[i], nil
 		}
 	}

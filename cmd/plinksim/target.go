@@ -93,6 +93,9 @@ func labPlan(ctx context.Context, name string) (labdir.Dir, *topology.Plan, erro
 	return dir, plan, err
 }
 
+// named says whether a word is an object's name, or one of its identifiers.
+func named(word string, names ...string) bool { return word != "" && slices.Contains(names, word) }
+
 // load reads a topology file; "-" is standard input.
 func load(file string) (*topology.Plan, error) {
 	if file != "-" {

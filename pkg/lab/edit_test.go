@@ -88,6 +88,32 @@ func drawEdit(t *rapid.T) topology.Edit {
 	return rapid.SampledFrom(templates).Draw(t, "edit")
 }
 
+// Whatever is printed as an identifier is taken for a name.
+func TestIdentifiersStandForNames(t *testing.T) {
+	l := upFile(t, "../../testdata/topologies/alibaba-clb.yaml")
+	service, endpoint := l.Plan().Services[0], l.Plan().Endpoints[0]
+	owner, err := l.Plan().Account(service.Account)
+	require.NoError(t, err)
+	for _, name := range []string{service.ID, service.ServiceName} {
+		for _, verb := range []topology.Verb{topology.VerbAccept, topology.VerbReject} {
+			_, err := l.Do(t.Context(), topology.Operation{Verb: verb, Service: name, Endpoint: endpoint.ID, As: owner.ID}, 10*time.Second)
+			require.NoError(t, err)
+		}
+	}
+	_, err = l.StatusFor(owner.ID)
+	require.NoError(t, err)
+	client := l.Plan().VPCs[0].Instances[0]
+	_, err = l.Client(client.ID)
+	require.NoError(t, err)
+	domain, err := l.Plan().Lookup(endpoint.ID)
+	require.NoError(t, err)
+	require.Equal(t, endpoint.Domain, domain)
+	_, err = l.Plan().Lookup(endpoint.ID + ".ip")
+	require.NoError(t, err)
+	_, err = l.Plan().Lookup("ep-gw8none.ip")
+	require.ErrorContains(t, err, `there is no endpoint, load balancer or instance "ep-gw8none"`)
+}
+
 func TestEditsThatRunAtOnceAllCount(t *testing.T) {
 	l, _ := upFake(t, nil)
 	const n = 20

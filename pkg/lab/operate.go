@@ -16,10 +16,11 @@ import (
 )
 
 // Do carries out an operation of the control plane and returns the event that
-// tells of it. With wait it returns when the operation is in force. In any case
+// tells of it. Identifiers stand for names. With wait it returns when the operation is in force. In any case
 // the operation is written down by then, for a daemon that takes the lab over;
 // where that failed, the error is a *NotSavedError.
 func (l *Lab) Do(ctx context.Context, o topology.Operation, wait time.Duration) (control.Event, error) {
+	o = l.Plan().Named(o)
 	if spec := o.Spec(); spec != nil && spec.Read {
 		return l.plane.Look(o)
 	}
@@ -86,7 +87,7 @@ func (l *Lab) Edit(ctx context.Context, edits []topology.Edit, wait time.Duratio
 	if len(edits) == 0 {
 		return nil, nil
 	}
-	made, err := l.file.edit(ctx, edits, l.replacer(quietly), nothingMore)
+	made, err := l.file.edit(ctx, l.Plan().NamedEdits(edits), l.replacer(quietly), nothingMore)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +109,7 @@ func (l *Lab) LookAtFile(file *topology.Plan) ([]topology.Change, error) {
 
 // LookAtEdits is what edits would change. Nothing is changed.
 func (l *Lab) LookAtEdits(edits []topology.Edit) ([]topology.Change, error) {
-	return l.file.look(edits)
+	return l.file.look(l.Plan().NamedEdits(edits))
 }
 
 // drainingInterval is how often a zone's old load balancer is asked whether

@@ -16,6 +16,7 @@ func (l *Lab) StatusFor(account string) (status.Lab, error) {
 	if account == "" {
 		return all, nil
 	}
+	account = l.Plan().Named(topology.Operation{As: account}).As
 	if _, err := l.Plan().Account(account); err != nil {
 		return status.Lab{}, control.UnknownAccount(l.Plan(), account)
 	}

@@ -378,7 +378,7 @@ func plain(node *yaml.Node) {
 	case yaml.MappingNode, yaml.SequenceNode:
 		node.Style = yaml.FlowStyle
 	default:
-		node.Style &= yaml.SingleQuotedStyle | yaml.DoubleQuotedStyle | yaml.TaggedStyle
+		node.Style &= yaml.TaggedStyle // text that looks like something else is quoted in any case
 		if strings.Contains(node.Value, "\n") {
 			node.Style |= yaml.DoubleQuotedStyle
 		}

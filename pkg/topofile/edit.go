@@ -15,7 +15,7 @@ import (
 
 // EditError is why a topology cannot be edited.
 type EditError struct {
-	Code       topology.Refusal // Invalid, NotFound or InUse
+	Code       topology.Refusal // Invalid, NotFound, WrongState or InUse
 	Kind, Name string           // of the object
 	Text, Hint string
 }
@@ -66,6 +66,11 @@ func (e editor) apply(edit topology.Edit) error {
 		}
 	}
 	parts := topology.SplitPath(edit.Path)
+	if _, there := (&Document{root: e.root}).Value(edit.Path); there && edit.New {
+		kind, name, text := called(topology.SplitPath(edit.Path))
+		return &EditError{Code: topology.WrongState, Kind: kind, Name: name, Text: text + " is there already",
+			Hint: "change it, or choose another name"}
+	}
 	w := walk{editor: e, node: e.root, typ: reflect.TypeFor[rawTopology]()}
 	for i := range parts[:len(parts)-1] {
 		if err := w.enter(parts[:i+1], parts[i+1]); err != nil {

@@ -123,10 +123,12 @@ func (b serverGroupBuilder) instance(who string, vpc *topology.VPC, ref value[st
 	if in, err := b.plan.Instance(ref.V); err == nil {
 		b.problem(ref.Node, "servers are in the vpc of their group",
 			"%s: server %s is in vpc %q, and the group in vpc %q", who, ref.V, in.VPC, vpc.Name)
+		b.isMissing(who, &topology.NotFoundError{Kind: "instance", Name: ref.V})
 		return nil
 	}
 	known := spell.Names(vpc.Instances, func(i *topology.Instance) string { return i.Name })
 	b.problem(ref.Node, spell.Suggest(ref.V, known), "%s: vpc %q has no instance %q", who, vpc.Name, ref.V)
+	b.isMissing(who, &topology.NotFoundError{Kind: "instance", Name: ref.V})
 	return nil
 }
 

@@ -77,6 +77,11 @@ func (s *source) problemOf(kind string, node *yaml.Node, hint, format string, ar
 func (s *source) missing(node *yaml.Node, who, ref string, err *topology.NotFoundError) {
 	s.problemOf(err.Kind, node, spell.Suggest(err.Name, err.Known),
 		"%s: %sthere is no %s %q", who, ref, err.Kind, err.Name)
+	s.isMissing(who, err)
+}
+
+// isMissing says that the last problem is that of a reference to nothing.
+func (s *source) isMissing(who string, err *topology.NotFoundError) {
 	if last := len(s.problems) - 1; last < maxNotes {
 		s.problems[last].who, s.problems[last].missing = who, err
 	}

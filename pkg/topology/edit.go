@@ -12,6 +12,8 @@ type Edit struct {
 	// Value is YAML, of which JSON is a part, as it could stand in the file;
 	// "" takes what is there away.
 	Value string `json:"value,omitempty"`
+	// New refuses the edit where there is something already.
+	New bool `json:"new,omitempty"`
 }
 
 // AtEnd is the part of a path that adds an element to a list (RFC 6901, 4).

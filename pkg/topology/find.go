@@ -31,14 +31,14 @@ func (v *VPC) SecurityGroup(name string) (*SecurityGroup, error) {
 	return find("security group", name, v.SecurityGroups, func(g *SecurityGroup) string { return g.Name })
 }
 
-// Instance finds an instance by its name, or by VPC/NAME where several VPCs
-// have one of that name. The error is a *NotFoundError, or says between which
+// Instance finds an instance by its name, by its ID, or by VPC/NAME where
+// several VPCs have one of that name. The error is a *NotFoundError, or says between which
 // instances to choose.
 func (p *Plan) Instance(ref string) (*Instance, error) {
 	var found []*Instance
 	for i := range p.VPCs {
 		for j := range p.VPCs[i].Instances {
-			if in := &p.VPCs[i].Instances[j]; in.Name == ref || in.Ref() == ref {
+			if in := &p.VPCs[i].Instances[j]; in.Name == ref || in.Ref() == ref || in.ID == ref {
 				found = append(found, in)
 			}
 		}

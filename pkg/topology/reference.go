@@ -67,7 +67,8 @@ func (p *Plan) ExpandAll(text string) (string, []*ReferenceError) {
 //
 // With .ipv6 instead of .ip it is the IPv6 address.
 //
-// Where an endpoint and an instance have one name, it is the endpoint's;
+// The identifier of an endpoint, a load balancer or an instance stands for its
+// name. Where an endpoint and an instance have one name, it is the endpoint's;
 // VPC/NAME always is an instance.
 func (p *Plan) Lookup(ref string) (string, error) {
 	if path, six := strings.CutSuffix(ref, ".ipv6"); six {
@@ -92,6 +93,8 @@ func (p *Plan) Lookup(ref string) (string, error) {
 	instance, err := p.Instance(name)
 	var missing *NotFoundError
 	switch {
+	case errors.As(err, &missing) && p.nameOf(name) != name:
+		return p.Lookup(strings.Replace(ref, name, p.nameOf(name), 1))
 	case errors.As(err, &missing):
 		known := spell.Names(p.Endpoints, func(e *Endpoint) string { return e.Name })
 		known = append(known, spell.Names(p.LoadBalancers, func(l *LoadBalancer) string { return l.Name })...)
@@ -140,6 +143,8 @@ func (p *Plan) lookupIPv6(path string) (string, error) {
 					fmt.Errorf("instance %q has no IPv6 address: write an ipv6_cidr in subnet %s", name, subnet.Name)
 			}
 		}
+	} else if known := p.nameOf(name); known != name {
+		return p.lookupIPv6(strings.Replace(path, name, known, 1))
 	}
 	return addressText(addr), nil
 }
