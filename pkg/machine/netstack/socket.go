@@ -194,14 +194,17 @@ type listener struct{ *socket }
 func (l *listener) Accept() (net.Conn, error) {
 	var endpoint tcpip.Endpoint
 	var queue *waiter.Queue
+	var peer tcpip.FullAddress // the endpoint has none any more once it was reset
 	err := l.do("accept", waiter.ReadableEvents, l.read, func() (err tcpip.Error) {
-		endpoint, queue, err = l.endpoint.Accept(nil)
+		endpoint, queue, err = l.endpoint.Accept(&peer)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &tcpConn{socket: newSocket(l.space, l.network, endpoint, queue)}, nil
+	accepted := newSocket(l.space, l.network, endpoint, queue)
+	accepted.remote = netAddr(l.network, peer)
+	return &tcpConn{socket: accepted}, nil
 }
 
 func (l *listener) Addr() net.Addr { return l.local }

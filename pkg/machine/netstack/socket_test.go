@@ -48,6 +48,27 @@ func TestAddressesOfAConnection(t *testing.T) {
 	})
 }
 
+func TestAConnectionThatWasResetBeforeItIsAcceptedHasItsAddresses(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		web, far := two(t)
+		ln, err := far.Listen(t.Context(), "tcp", ":80")
+		require.NoError(t, err)
+		defer ln.Close()
+		client, err := web.DialContext(t.Context(), "tcp", "10.0.2.10:80")
+		require.NoError(t, err)
+		require.NoError(t, client.(interface{ SetLinger(int) error }).SetLinger(0))
+		require.NoError(t, client.Close())
+		time.Sleep(time.Second)
+		server, err := ln.Accept()
+		require.NoError(t, err)
+		defer server.Close()
+		require.Equal(t, client.LocalAddr(), server.RemoteAddr())
+		require.Equal(t, "10.0.2.10:80", server.LocalAddr().String())
+		_, err = server.Read(make([]byte, 1))
+		require.ErrorIs(t, err, syscall.ECONNRESET)
+	})
+}
+
 func TestManyBytesArriveInOrder(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		client, server := pair(t)
