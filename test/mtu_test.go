@@ -44,7 +44,7 @@ load_balancers:
     vpc: p
     subnets: [s]
     ip_address_type: dualstack
-    listeners: [{protocol: tcp, port: 7, server_group: tcp}, {protocol: udp, port: 7, server_group: udp}]
+    listeners: [{protocol: tcp, port: 8, server_group: tcp}, {protocol: udp, port: 7, server_group: udp}]
 endpoint_services:
   svc: {resources: [nlb], auto_accept: true, whitelist: ["*"]}
 endpoints:
@@ -154,7 +154,7 @@ func TestAnEndpointAtAWSIsABlackHoleForJumboFrames(t *testing.T) {
 	require.True(t, comesBack(t, conn, 8500-headers6), "and nobody tells the sender")
 	require.EqualValues(t, 2, l.Status().Dataplane.Verdicts["TooBig"])
 
-	tcp, err := l.Instance("client").DialContext(t.Context(), "tcp", l.Name("ep.ip")+":7")
+	tcp, err := l.Instance("client").DialContext(t.Context(), "tcp", l.Name("ep.ip")+":8")
 	require.NoError(t, err)
 	defer tcp.Close()
 	sent := bytes.Repeat([]byte("plinksim"), 1<<16)
