@@ -221,9 +221,11 @@ func (l *Lab) openDataplane(workers, maxSessions int) error {
 }
 
 // Apply makes the lab what a changed plan says. Connections, sessions and
-// programs that the change does not touch go on. It says whether there was
-// anything to change. When it fails, the lab is what it was before; programs
-// that the change had stopped by then are started again.
+// programs that the change does not touch go on. It says whether anything was
+// changed. With an error and nothing changed, the lab is what it was before, and
+// programs that the change had stopped by then are started again. With an error
+// and a change, the change is in force, and the error says what is not ready or
+// not saved.
 func (l *Lab) Apply(ctx context.Context, plan *topology.Plan, progress Progress) (changed bool, err error) {
 	changed, err = l.file.apply(ctx, plan, l.replacer(progress))
 	if err != nil || !changed {
