@@ -132,6 +132,17 @@ func newKnown(n Name) *known {
 	return k
 }
 
+// Equal says whether views of both configurations answer alike.
+func (c Config) Equal(o Config) bool {
+	return c.TTL == o.TTL && c.Host == o.Host && slices.Equal(c.Subnets, o.Subnets) &&
+		slices.Equal(c.Zones, o.Zones) && slices.EqualFunc(c.Names, o.Names, Name.equal)
+}
+
+func (n Name) equal(o Name) bool {
+	return n.FQDN == o.FQDN && n.Affinity == o.Affinity && n.TTL == o.TTL && slices.Equal(n.Addrs, o.Addrs) &&
+		n.CNAME == o.CNAME && slices.Equal(n.TXT, o.TXT) && slices.Equal(n.SRV, o.SRV) && n.Alias == o.Alias
+}
+
 // NewView checks cfg and makes a view of it. The lists of cfg are not to be
 // changed any more.
 func NewView(cfg Config) (*View, error) {

@@ -27,6 +27,9 @@ type resolvers struct {
 type runningResolver struct {
 	server *dns.Server
 	stop   func() // ends it and returns when its sockets are closed
+	// config is what its view was made of, nil before it has one; guarded by
+	// publishing.
+	config *dns.Config
 }
 
 // resolverKey tells resolvers apart over changes of the file.
@@ -127,11 +130,16 @@ func (r *resolvers) publish(state control.Snapshot, health compile.Health) error
 	plan := state.Plan
 	configs := compile.Names(plan, state, health)
 	for _, vpc := range plan.VPCs {
-		view, err := dns.NewView(configs[vpc.Name])
+		running, config := r.running.get(resolverKey(vpc)), configs[vpc.Name]
+		if running == nil || running.config != nil && running.config.Equal(config) {
+			continue // it has no resolver, or all is as it was
+		}
+		view, err := dns.NewView(config)
 		if err != nil {
 			return fmt.Errorf("vpc %q: configure its resolver: %w", vpc.Name, err)
 		}
-		r.of(vpc).SetView(view)
+		running.server.SetView(view)
+		running.config = &config
 	}
 	// The events come after the views, so that no answer contradicts them.
 	var events []control.Event
