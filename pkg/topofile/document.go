@@ -139,7 +139,7 @@ func changes(path []string, typ reflect.Type, old, now *yaml.Node) (out []topolo
 	old, now = follow(old), follow(now)
 	section := len(path) == 1
 	switch {
-	case same(old, now), section && isEmpty(old) && isEmpty(now):
+	case section && isEmpty(old) && isEmpty(now), old.Kind != yaml.MappingNode && same(old, now):
 		return nil
 	case old.Kind == yaml.SequenceNode && now.Kind == yaml.SequenceNode:
 		if all, ok := elementChanges(path, old, now); ok {

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -172,6 +173,30 @@ type more struct{}
 // tagOf reads the tags of a struct's field. It panics where one of them is
 // malformed, which the first test would show.
 func tagOf(typ reflect.Type, field int) (key string, t tag) {
+	of := taggedField{typ, field}
+	if read, ok := tags.Load(of); ok {
+		return read.(keyAndTag).key, read.(keyAndTag).tag
+	}
+	key, t = readTag(typ, field)
+	tags.Store(of, keyAndTag{key, t})
+	return key, t
+}
+
+// tags are those that were read: the raw structs do not change, and a file has
+// thousands of values of some of them.
+var tags sync.Map // by taggedField
+
+type taggedField struct {
+	typ   reflect.Type
+	field int
+}
+
+type keyAndTag struct {
+	key string
+	tag tag
+}
+
+func readTag(typ reflect.Type, field int) (key string, t tag) {
 	f := typ.Field(field)
 	key, option, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 	t = tag{doc: f.Tag.Get("doc"), required: option == "required"}
