@@ -73,7 +73,7 @@ func (w *walk) follow() {
 func (w *walk) vpcAt() *topology.VPC {
 	own := w.Plan.MustVPC(w.from.VPC)
 	for _, peer := range w.Plan.Peers(own.Name) {
-		if peer.CIDR.Contains(w.addr()) {
+		if peer.Contains(w.addr()) {
 			w.passes("peering", "VPC %s has a route to VPC %s", own.Name, peer.Name)
 			return peer
 		}
@@ -119,11 +119,11 @@ func (w *walk) nowhere(vpc *topology.VPC) {
 			return
 		}
 	}
-	if vpc.CIDR.Contains(w.addr()) || vpc.IPv6CIDR.Contains(w.addr()) {
+	if vpc.Contains(w.addr()) || vpc.IPv6CIDR.Contains(w.addr()) {
 		w.stops("address", "", "", "nobody in VPC %s has the address %s", vpc.Name, w.addr())
 		return
 	}
-	w.stops("address", "", "", "%s is outside of VPC %s (%s), which has no route out", w.addr(), vpc.Name, vpc.CIDR)
+	w.stops("address", "", "", "%s is outside of VPC %s (%s), which has no route out", w.addr(), vpc.Name, vpc.Blocks())
 }
 
 // groupsOf is what filters the packets of an instance.

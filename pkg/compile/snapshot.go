@@ -59,7 +59,7 @@ func Dataplane(stats dataplane.EngineStats, workers []dataplane.WorkerStats) sta
 
 func vpcStatus(plan *topology.Plan, vpc topology.VPC) status.VPC {
 	out := status.VPC{
-		Name: vpc.Name, ID: vpc.ID, Account: vpc.Account, CIDR: vpc.CIDR,
+		Name: vpc.Name, ID: vpc.ID, Account: vpc.Account, CIDR: vpc.CIDR, SecondaryCIDRs: vpc.SecondaryCIDRs,
 		Resolvers: list(vpc.Resolvers), Instances: []status.Instance{},
 	}
 	for _, instance := range vpc.Instances {

@@ -366,7 +366,7 @@ func (op gatewayOperations) accessSide(planned *topology.NATGateway, spec *topol
 	}
 	vpc, missing := op.plan.VPC(ep.VPC)
 	if missing != nil || vpc.SubnetOf(spec.AccessIP) == nil {
-		return refuse(fmt.Sprintf("name an address of vpc %q (%s)", ep.VPC, vpc.CIDR),
+		return refuse(fmt.Sprintf("name an address of vpc %q (%s)", ep.VPC, vpc.Blocks()),
 			"%s is in no subnet of vpc %q, where endpoint %q is", spec.AccessIP, ep.VPC, ep.Name)
 	}
 	return nil

@@ -112,7 +112,7 @@ type drawing struct {
 
 func (d *drawing) vpc(v *topology.VPC) {
 	box := id("vpc", v.Name)
-	d.Boxes = append(d.Boxes, Box{ID: box, Label: fmt.Sprintf("%s, %s (account %s)", v.Name, v.CIDR, v.Account)})
+	d.Boxes = append(d.Boxes, Box{ID: box, Label: fmt.Sprintf("%s, %s (account %s)", v.Name, v.Blocks(), v.Account)})
 	for _, s := range v.Subnets {
 		d.Boxes = append(d.Boxes, Box{ID: id("subnet", v.Name, s.Name), Parent: box,
 			Label: fmt.Sprintf("%s, %s, %s", s.Name, s.Zone, s.CIDR)})

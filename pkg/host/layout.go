@@ -129,9 +129,11 @@ func addPeering(g *group, plan *topology.Plan, number int) {
 		peer := []*topology.VPC{other, one}[i]
 		g.add(what,
 			Address{vpc.Namespace, p.Devices[i], netip.PrefixFrom(ends[i], 30)},
-			Route{Namespace: vpc.Namespace, Device: p.Devices[i], Dst: peer.CIDR, Via: ends[1-i]},
 		)
-		if source := peer.HealthSource; source.IsValid() && !peer.CIDR.Contains(source) {
+		for _, block := range peer.CIDRs() {
+			g.add(what, Route{Namespace: vpc.Namespace, Device: p.Devices[i], Dst: block, Via: ends[1-i]})
+		}
+		if source := peer.HealthSource; source.IsValid() && !peer.Contains(source) {
 			g.add(what, Route{Namespace: vpc.Namespace, Device: p.Devices[i], Dst: host(source), Via: ends[1-i]})
 		}
 	}

@@ -42,12 +42,14 @@ type Lab struct {
 
 // VPC is one VPC with what is in it.
 type VPC struct {
-	Name      string       `json:"name"`
-	ID        string       `json:"id"`
-	Account   string       `json:"account"`
-	CIDR      netip.Prefix `json:"cidr"`
-	Resolvers []netip.Addr `json:"resolvers"`
-	Instances []Instance   `json:"instances"`
+	Name    string       `json:"name"`
+	ID      string       `json:"id"`
+	Account string       `json:"account"`
+	CIDR    netip.Prefix `json:"cidr"`
+	// SecondaryCIDRs are its further IPv4 blocks.
+	SecondaryCIDRs []netip.Prefix `json:"secondary_cidrs,omitempty"`
+	Resolvers      []netip.Addr   `json:"resolvers"`
+	Instances      []Instance     `json:"instances"`
 }
 
 // Instance is one instance.

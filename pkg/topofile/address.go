@@ -81,9 +81,9 @@ func (b *addresses) address(who string, ip value[netip.Addr], vpc *topology.VPC,
 	}
 	addr := ip.V
 	switch {
-	case vpc.CIDR.IsValid() && !vpc.CIDR.Contains(addr):
+	case vpc.CIDR.IsValid() && !vpc.Contains(addr):
 		b.problem(ip.Node, b.whereIs(addr, vpc, subnet),
-			"%s: ip %s is not in vpc %q (%s)", who, addr, vpc.Name, vpc.CIDR)
+			"%s: ip %s is not in vpc %q (%s)", who, addr, vpc.Name, vpc.Blocks())
 		return
 	case subnet == nil || !subnet.CIDR.IsValid():
 		return
@@ -129,7 +129,7 @@ func (b *addresses) usable(subnet *topology.Subnet) string {
 // address is in, if there is one, and the addresses that would do.
 func (b *addresses) whereIs(addr netip.Addr, vpc *topology.VPC, subnet *topology.Subnet) string {
 	var hint string
-	if subnet != nil && subnet.CIDR.IsValid() && vpc.CIDR.IsValid() && derive.Contains(vpc.CIDR, subnet.CIDR) {
+	if subnet != nil && subnet.CIDR.IsValid() && holds(vpc, subnet.CIDR) {
 		hint = fmt.Sprintf("in subnet %q, %s", subnet.Name, b.usable(subnet))
 	}
 	for i := range b.plan.VPCs {

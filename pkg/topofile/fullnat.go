@@ -136,7 +136,7 @@ func (b fullNATBuilder) accessSide(who string, ip value[netip.Addr], ep *topolog
 	if vpc.SubnetOf(ip.V) == nil {
 		b.problem(ip.Node, fmt.Sprintf("write an address of a subnet of vpc %q", vpc.Name),
 			"%s: access_ip %s is in no subnet of vpc %q (%s), where endpoint %q is",
-			who, ip.V, vpc.Name, vpc.CIDR, ep.Name)
+			who, ip.V, vpc.Name, vpc.Blocks(), ep.Name)
 		return
 	}
 	for _, in := range vpc.Instances {

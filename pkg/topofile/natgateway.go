@@ -63,10 +63,10 @@ func (b natGatewayBuilder) cidr(
 	cidr := b.network(who, "nat_cidr", v)
 	switch {
 	case cidr == subnet.CIDR, !subnet.CIDR.IsValid(), !vpc.CIDR.IsValid():
-	case cidr.Overlaps(vpc.CIDR):
+	case vpc.Overlaps(cidr):
 		b.problem(v.Node,
 			fmt.Sprintf("leave it out for that of the subnet, %s, or write a block outside of the vpc", subnet.CIDR),
-			"%s: nat_cidr %s overlaps vpc %q (%s)", who, cidr, vpc.Name, vpc.CIDR)
+			"%s: nat_cidr %s overlaps vpc %q (%s)", who, cidr, vpc.Name, vpc.Blocks())
 	case cidr.Bits() < 16 ||
 		!slices.ContainsFunc(natBlocks, func(n netip.Prefix) bool { return derive.Contains(n, cidr) }):
 		b.problem(v.Node, "use a block of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16 with a mask from /16 to /32",

@@ -42,11 +42,11 @@ func (b peeringBuilder) peering(e *entry[rawPeering]) {
 	switch second := e.Value.VPCs.Items[1].Node; {
 	case one == other:
 		b.problem(second, "name another vpc", "%s: vpc %q is its own peer", who, one.Name)
-	case one.CIDR.IsValid() && one.CIDR.Overlaps(other.CIDR):
+	case slices.ContainsFunc(one.CIDRs(), other.Overlaps):
 		// Amazon VPC Peering guide, "VPC peering limitations"; at Alibaba Cloud
 		// no route can tell which of them is meant.
 		b.problem(second, "give one of them other addresses, or use an endpoint",
-			"%s: vpc %q (%s) overlaps vpc %q (%s)", who, other.Name, other.CIDR, one.Name, one.CIDR)
+			"%s: vpc %q (%s) overlaps vpc %q (%s)", who, other.Name, other.Blocks(), one.Name, one.Blocks())
 	case slices.ContainsFunc(b.plan.Peerings, func(p topology.Peering) bool {
 		return slices.Contains(p.VPCs[:], one.Name) && slices.Contains(p.VPCs[:], other.Name)
 	}):
@@ -60,10 +60,10 @@ func (b peeringBuilder) peering(e *entry[rawPeering]) {
 // routes notes where a VPC would have two peers with one address.
 func (b peeringBuilder) routes(who string, node *yaml.Node, vpc, peer *topology.VPC) {
 	for _, known := range b.plan.Peers(vpc.Name) {
-		if known != peer && known.CIDR.IsValid() && known.CIDR.Overlaps(peer.CIDR) {
+		if known != peer && slices.ContainsFunc(known.CIDRs(), peer.Overlaps) {
 			b.problem(node, "give one of them other addresses",
 				"%s: vpc %q has a peering with vpc %q, whose addresses (%s) overlap those of vpc %q (%s)",
-				who, vpc.Name, known.Name, known.CIDR, peer.Name, peer.CIDR)
+				who, vpc.Name, known.Name, known.Blocks(), peer.Name, peer.Blocks())
 		}
 	}
 }

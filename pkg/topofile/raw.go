@@ -50,15 +50,18 @@ type rawTopology struct {
 }
 
 type rawVPC struct {
-	Account        value[string]           `yaml:"account" doc:"its owner; may be left out where there is one account"`
-	CIDR           value[netip.Prefix]     `yaml:"cidr,required" doc:"the VPC's addresses, such as 10.0.0.0/16"`
-	IPv6CIDR       value[ipv6Block]        `yaml:"ipv6_cidr" doc:"its IPv6 addresses, such as 2001:db8:1::/56; none"`
-	_              more                    `doc:"where it is missing"`
-	MTU            value[int]              `yaml:"mtu" doc:"the longest IP packet that its links carry; the cloud's" range:"576..65535"`
-	_              more                    `doc:"where it is missing"`
-	Subnets        named[rawSubnet]        `yaml:"subnets" doc:"subnets by name (vSwitches at Alibaba Cloud)"`
-	SecurityGroups named[rawSecurityGroup] `yaml:"security_groups" doc:"security groups by name"`
-	Instances      named[rawInstance]      `yaml:"instances" doc:"servers by name"`
+	Account value[string]       `yaml:"account" doc:"its owner; may be left out where there is one account"`
+	CIDR    value[netip.Prefix] `yaml:"cidr,required" doc:"the VPC's addresses, such as 10.0.0.0/16"`
+	// AssociateVpcCidrBlock of both clouds.
+	SecondaryCIDRs sequence[value[netip.Prefix]] `yaml:"secondary_cidrs" doc:"more blocks of addresses in which subnets can be,"`
+	_              more                          `doc:"such as 10.1.0.0/16"`
+	IPv6CIDR       value[ipv6Block]              `yaml:"ipv6_cidr" doc:"its IPv6 addresses, such as 2001:db8:1::/56; none"`
+	_              more                          `doc:"where it is missing"`
+	MTU            value[int]                    `yaml:"mtu" doc:"the longest IP packet that its links carry; the cloud's" range:"576..65535"`
+	_              more                          `doc:"where it is missing"`
+	Subnets        named[rawSubnet]              `yaml:"subnets" doc:"subnets by name (vSwitches at Alibaba Cloud)"`
+	SecurityGroups named[rawSecurityGroup]       `yaml:"security_groups" doc:"security groups by name"`
+	Instances      named[rawInstance]            `yaml:"instances" doc:"servers by name"`
 	// EC2's attributes enableDnsSupport and enableDnsHostnames of a VPC.
 	DNSSupport   value[bool] `yaml:"dns_support" doc:"the VPC has a resolver; aws only, true where it is missing"`
 	DNSHostnames value[bool] `yaml:"dns_hostnames" doc:"its endpoints can have private DNS names; aws only, false"`

@@ -3,6 +3,7 @@ package topofile
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -47,9 +48,9 @@ func (b subnetBuilder) zone(who string, zone value[string]) {
 // block applies the cloud's rules for a subnet's addresses.
 func (b subnetBuilder) block(who string, node *yaml.Node, vpc *topology.VPC, cidr netip.Prefix) {
 	b.mask(who, node, cidr, b.can.Limits.SubnetWidest, b.can.Limits.SubnetNarrowest)
-	if vpc.CIDR.IsValid() && !derive.Contains(vpc.CIDR, cidr) {
-		b.problem(node, fmt.Sprintf("give the subnet a part of %s, or the vpc a block that holds %s", vpc.CIDR, cidr),
-			"%s: cidr %s is not inside vpc %q (%s)", who, cidr, vpc.Name, vpc.CIDR)
+	if vpc.CIDR.IsValid() && !holds(vpc, cidr) {
+		b.problem(node, fmt.Sprintf("give the subnet a part of %s, or the vpc a block that holds %s", vpc.Blocks(), cidr),
+			"%s: cidr %s is not inside vpc %q (%s)", who, cidr, vpc.Name, vpc.Blocks())
 	}
 	for _, other := range vpc.Subnets {
 		if other.CIDR.IsValid() && other.CIDR.Overlaps(cidr) {
@@ -58,6 +59,13 @@ func (b subnetBuilder) block(who string, node *yaml.Node, vpc *topology.VPC, cid
 			return
 		}
 	}
+}
+
+// holds says whether one of the VPC's blocks has all addresses of a subnet.
+func holds(vpc *topology.VPC, cidr netip.Prefix) bool {
+	return slices.ContainsFunc(vpc.CIDRs(), func(block netip.Prefix) bool {
+		return block.IsValid() && derive.Contains(block, cidr)
+	})
 }
 
 // ipv6 checks the IPv6 block of a subnet and gives it a gateway.

@@ -50,6 +50,9 @@ func (b vpcBuilder) vpc(e *entry[rawVPC]) {
 			vpc.CIDR = netip.Prefix{}
 		}
 	}
+	if !b.secondary(who, &vpc, e.Value.SecondaryCIDRs) || !vpc.CIDR.IsValid() {
+		vpc.CIDR, vpc.SecondaryCIDRs = netip.Prefix{}, nil
+	}
 	b.carriesIPv6(who, vpc.IPv6CIDR, e.Value.MTU)
 	b.dnsAttributes(who, &vpc, &e.Value)
 	b.upstreams(who, &vpc, e.Value.DNSUpstreams)
@@ -104,6 +107,31 @@ func (b vpcBuilder) block(who string, node *yaml.Node, cidr netip.Prefix) bool {
 	return true
 }
 
+// secondary applies the cloud's rules for the further blocks of a VPC. False
+// means that something was said of one of them.
+func (b vpcBuilder) secondary(who string, vpc *topology.VPC, blocks sequence[value[netip.Prefix]]) bool {
+	if most := b.can.Limits.SecondaryCIDRs; most > 0 && len(blocks.Items) > most {
+		b.problem(blocks.Node, fmt.Sprintf("leave %d", most),
+			"%s has %d secondary_cidrs, and a vpc of %s can have %d", who, len(blocks.Items), b.plan.Cloud, most)
+		return false
+	}
+	good := true
+	for _, v := range blocks.Items {
+		cidr := b.network(who, "secondary_cidrs", v)
+		switch other := slices.IndexFunc(vpc.CIDRs(), cidr.Overlaps); {
+		case !cidr.IsValid(), !b.block(who, v.Node, cidr):
+			good = false
+		case other >= 0:
+			b.problem(v.Node, "blocks of one vpc must not overlap",
+				"%s: secondary_cidrs: %s overlaps its block %s", who, cidr, vpc.CIDRs()[other])
+			good = false
+		default:
+			vpc.SecondaryCIDRs = append(vpc.SecondaryCIDRs, cidr)
+		}
+	}
+	return good
+}
+
 // ipv6 checks the IPv6 block of a VPC.
 func (b vpcBuilder) ipv6(who string, v value[ipv6Block]) netip.Prefix {
 	block := b.network(who, "ipv6_cidr", prefix(v))
@@ -136,10 +164,10 @@ func (b vpcBuilder) upstreams(who string, vpc *topology.VPC, refs sequence[value
 		case slices.Contains(vpc.Resolvers, v.V):
 			b.problem(v.Node, "name an instance that runs a DNS server",
 				"%s: dns_upstreams: %s is the resolver itself", who, v.V)
-		case vpc.CIDR.IsValid() && !vpc.CIDR.Contains(v.V):
+		case vpc.CIDR.IsValid() && !vpc.Contains(v.V):
 			b.problem(v.Node,
 				"no VPC has a way out of the lab: name an instance that runs a DNS server, or an endpoint's address",
-				"%s: dns_upstreams: %s is not in it (%s)", who, v.V, vpc.CIDR)
+				"%s: dns_upstreams: %s is not in it (%s)", who, v.V, vpc.Blocks())
 		default:
 			vpc.Upstreams = append(vpc.Upstreams, v.V)
 		}

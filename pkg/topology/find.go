@@ -71,6 +71,26 @@ func (p *Plan) instanceNames(withVPC bool) []string {
 	return out
 }
 
+// CIDRs are the VPC's IPv4 blocks, the primary one first.
+func (v *VPC) CIDRs() []netip.Prefix { return append([]netip.Prefix{v.CIDR}, v.SecondaryCIDRs...) }
+
+// Blocks are the VPC's IPv4 blocks as a message has them.
+func (v *VPC) Blocks() string {
+	out := v.CIDR.String()
+	for _, block := range v.SecondaryCIDRs {
+		out += ", " + block.String()
+	}
+	return out
+}
+
+// Contains says whether an address is in one of the VPC's IPv4 blocks.
+func (v *VPC) Contains(addr netip.Addr) bool {
+	return slices.ContainsFunc(v.CIDRs(), func(block netip.Prefix) bool { return block.Contains(addr) })
+}
+
+// Overlaps says whether one of the VPC's IPv4 blocks and a prefix have an address in common.
+func (v *VPC) Overlaps(p netip.Prefix) bool { return slices.ContainsFunc(v.CIDRs(), p.Overlaps) }
+
 // SubnetOf is the subnet of the VPC that an address is in, or nil.
 func (v *VPC) SubnetOf(addr netip.Addr) *Subnet {
 	for i := range v.Subnets {

@@ -59,12 +59,14 @@ type Account struct {
 
 // VPC is a network namespace that routes between the bridges of its subnets.
 type VPC struct {
-	Name      string
-	ID        string // vpc-…
-	Account   string
-	CIDR      netip.Prefix
-	IPv6CIDR  netip.Prefix // zero: none
-	Namespace string       // file name of its network namespace
+	Name    string
+	ID      string // vpc-…
+	Account string
+	CIDR    netip.Prefix // the primary one
+	// SecondaryCIDRs are the IPv4 blocks that were associated with it later.
+	SecondaryCIDRs []netip.Prefix
+	IPv6CIDR       netip.Prefix // zero: none
+	Namespace      string       // file name of its network namespace
 	// Resolvers are the addresses at which the VPC's DNS server answers.
 	Resolvers []netip.Addr
 	// It has none where it is switched off (enableDnsSupport at AWS).

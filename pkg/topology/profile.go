@@ -108,6 +108,7 @@ type Limits struct {
 	VPCUsual                      int // wider is possible and not recommended
 	SubnetWidest, SubnetNarrowest int
 	Forbidden                     []netip.Prefix // no VPC in these
+	SecondaryCIDRs                int            // of a VPC; 0: any number
 	TCPIdleMin, TCPIdleMax        time.Duration  // 0: any
 }
 
@@ -226,9 +227,10 @@ var profiles = map[Cloud]Profile{
 		SharedBlock: shared,
 		// The DNS servers are in it.
 		CloudBlock: netip.MustParsePrefix("100.100.0.0/16"),
-		// VPC API 2016-04-28, CreateVpc and CreateVSwitch.
+		// VPC API 2016-04-28, CreateVpc and CreateVSwitch; AssociateVpcCidrBlock.
 		Limits: Limits{
-			VPCWidest: 8, VPCUsual: 16, VPCNarrowest: 28, SubnetWidest: 16, SubnetNarrowest: 29,
+			SecondaryCIDRs: 5,
+			VPCWidest:      8, VPCUsual: 16, VPCNarrowest: 28, SubnetWidest: 16, SubnetNarrowest: 29,
 			Forbidden: specialAndShared, TCPIdleMin: 10 * time.Second, TCPIdleMax: 900 * time.Second,
 		},
 		// PrivateLink, "Quotas and limits"; of security groups API 2020-04-15,
@@ -309,9 +311,11 @@ var profiles = map[Cloud]Profile{
 		Resolvers:     []netip.Addr{netip.MustParseAddr("169.254.169.253")},
 		ResolverPlace: 2,
 		// Amazon VPC user guide, "VPC CIDR blocks" and "Subnet CIDR blocks"; of
-		// the timeout Elastic Load Balancing API, ModifyListenerAttributes.
+		// the timeout Elastic Load Balancing API, ModifyListenerAttributes; "Amazon
+		// VPC quotas": five IPv4 blocks of a VPC, the primary one among them.
 		Limits: Limits{
-			VPCWidest: 16, VPCUsual: 16, VPCNarrowest: 28, SubnetWidest: 16, SubnetNarrowest: 28,
+			SecondaryCIDRs: 4,
+			VPCWidest:      16, VPCUsual: 16, VPCNarrowest: 28, SubnetWidest: 16, SubnetNarrowest: 28,
 			Forbidden: special, TCPIdleMin: 60 * time.Second, TCPIdleMax: 6000 * time.Second,
 		},
 		// AWS PrivateLink guide, "AWS PrivateLink quotas", interface endpoints of

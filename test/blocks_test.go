@@ -1,0 +1,104 @@
+package test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/pkg/plinktest"
+	"github.com/plinksim/plinksim/pkg/status"
+)
+
+// The consumer's and the provider's VPCs have two blocks each, and one of both is
+// the same.
+const blocks = `
+name: blocks
+cloud: CLOUD
+region: us-east-1
+accounts: [a]
+vpcs:
+  consumer:
+    cidr: 10.0.0.0/16
+    secondary_cidrs: [10.1.0.0/16]
+    subnets: {first: {zone: us-east-1a, cidr: 10.0.1.0/24}, second: {zone: us-east-1b, cidr: 10.1.1.0/24}}
+    security_groups: {open: {ingress: [{protocol: all, source: [0.0.0.0/0]}]}}
+    instances:
+      one: {subnet: first, ip: 10.0.1.10, security_groups: [open], services: [{http: 80, body: "one {client}"}]}
+      two: {subnet: second, ip: 10.1.1.10, security_groups: [open], services: [{http: 80, body: "two {client}"}]}
+  provider:
+    cidr: 172.16.0.0/16
+    secondary_cidrs: [10.1.0.0/16]
+    subnets: {first: {zone: us-east-1a, cidr: 172.16.1.0/24}, second: {zone: us-east-1b, cidr: 10.1.1.0/24}}
+    security_groups: {open: {ingress: [{protocol: all, source: [0.0.0.0/0]}]}}
+    instances: {server: {subnet: second, ip: 10.1.1.10, security_groups: [open], services: [{http: 80, body: server}]}}
+server_groups:
+  tg: {vpc: provider, health_check: {interval: 1s, timeout: 1s}, servers: [{ip: 10.1.1.10, port: 80}]}
+load_balancers:
+  nlb: {type: nlb, vpc: provider, cross_zone: true, subnets: [first, second], listeners: [{protocol: tcp, port: 80, server_group: tg}]}
+endpoint_services: {svc: {resources: [nlb], auto_accept: true}}
+endpoints: {ep: {service: svc, vpc: consumer, subnets: {first: {ip: 10.0.1.50}, second: {ip: 10.1.1.50}}, security_groups: [open]}}
+checks:
+  - {name: from the second block to the first, from: two, get: "http://10.0.1.50/", times: 3, timeout: 5s, expect: {bodies: [server]}}
+  - {name: from the first block to the second, from: one, get: "http://10.1.1.50/", times: 3, timeout: 5s, expect: {bodies: [server]}}
+  - {name: by name from the second block, from: two, get: "http://${ep}/", times: 3, timeout: 5s, expect: {bodies: [server]}}
+  - {name: an instance of the first block, from: two, get: "http://10.0.1.10/", timeout: 5s, expect: {bodies: [one 10.1.1.10]}}
+  - {name: an instance of the second block, from: one, get: "http://10.1.1.10/", timeout: 5s, expect: {bodies: [two 10.0.1.10]}}
+`
+
+func TestSubnetsOfSeveralBlocks(t *testing.T) {
+	t.Parallel()
+	for _, cloud := range []string{"aws", "alibaba", "rfc"} {
+		for machine, options := range map[string][]plinktest.Option{"kernel": nil, "process": {plinktest.InProcess()}} {
+			t.Run(cloud+"/"+machine, func(t *testing.T) {
+				if options == nil {
+					plinktest.Require(t)
+				}
+				l := plinktest.UpText(t, strings.Replace(blocks, "CLOUD", cloud, 1), options...)
+				passAll(t, l)
+				way, err := l.Explain("one", "10.1.1.77:80")
+				require.NoError(t, err)
+				require.False(t, way.Passes)
+				last := way.Ways[0].Stations[len(way.Ways[0].Stations)-1]
+				require.Contains(t, last.Text, "nobody in VPC consumer has the address", "it is in a block of the VPC")
+			})
+		}
+	}
+}
+
+func passAll(t *testing.T, l *plinktest.Lab) {
+	t.Helper()
+	require.NoError(t, l.Check(t.Context(), func(r status.Check) {
+		require.True(t, r.Passed, "%s: %s", r.Name, r.Got)
+	}))
+}
+
+func TestAPeeringLeadsToAllBlocks(t *testing.T) {
+	t.Parallel()
+	plinktest.Require(t)
+	l := plinktest.UpText(t, `
+name: peered-blocks
+cloud: aws
+region: us-east-1
+accounts: [a]
+vpcs:
+  left:
+    cidr: 10.0.0.0/16
+    secondary_cidrs: [10.1.0.0/16]
+    subnets: {a: {zone: us-east-1a, cidr: 10.1.1.0/24}}
+    instances: {l: {subnet: a, ip: 10.1.1.10}}
+  right:
+    cidr: 10.2.0.0/16
+    secondary_cidrs: [10.3.0.0/16]
+    subnets: {a: {zone: us-east-1a, cidr: 10.3.1.0/24}}
+    security_groups: {default: {ingress: [{protocol: tcp, ports: 80, source: [10.1.0.0/16]}]}}
+    instances: {r: {subnet: a, ip: 10.3.1.10, services: [{http: 80, body: "r {client}"}]}}
+peerings: {p: {vpcs: [left, right]}}
+checks:
+  - {name: the packets pass, from: l, get: "http://10.3.1.10/", timeout: 5s, expect: {bodies: [r 10.1.1.10]}}
+`)
+	passAll(t, l)
+	way, err := l.Explain("l", "10.3.1.10:80")
+	require.NoError(t, err)
+	require.True(t, way.Passes, "%+v", way)
+}
