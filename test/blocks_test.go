@@ -1,8 +1,10 @@
 package test
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -73,10 +75,14 @@ func passAll(t *testing.T, l *plinktest.Lab) {
 	}))
 }
 
+// Blocks are associated and disassociated while the lab runs.
 func TestAPeeringLeadsToAllBlocks(t *testing.T) {
 	t.Parallel()
 	plinktest.Require(t)
-	l := plinktest.UpText(t, `
+	const more, instance = "    secondary_cidrs: [10.3.0.0/16]\n", ", far: {subnet: b, ip: 10.3.1.10, services: [{http: 80, body: \"far {client}\"}]}"
+	const subnet = ", b: {zone: us-east-1a, cidr: 10.3.1.0/24}"
+	text := func(more, subnet, instance string) string {
+		return strings.NewReplacer("MORE\n", more, "SUBNET", subnet, "INSTANCE", instance).Replace(`
 name: peered-blocks
 cloud: aws
 region: us-east-1
@@ -86,19 +92,38 @@ vpcs:
     cidr: 10.0.0.0/16
     secondary_cidrs: [10.1.0.0/16]
     subnets: {a: {zone: us-east-1a, cidr: 10.1.1.0/24}}
-    instances: {l: {subnet: a, ip: 10.1.1.10}}
+    instances: {client: {subnet: a, ip: 10.1.1.10}}
   right:
     cidr: 10.2.0.0/16
-    secondary_cidrs: [10.3.0.0/16]
-    subnets: {a: {zone: us-east-1a, cidr: 10.3.1.0/24}}
+MORE
+    subnets: {a: {zone: us-east-1a, cidr: 10.2.1.0/24}SUBNET}
     security_groups: {default: {ingress: [{protocol: tcp, ports: 80, source: [10.1.0.0/16]}]}}
-    instances: {r: {subnet: a, ip: 10.3.1.10, services: [{http: 80, body: "r {client}"}]}}
+    instances: {near: {subnet: a, ip: 10.2.1.10, services: [{http: 80, body: "near {client}"}]}INSTANCE}
 peerings: {p: {vpcs: [left, right]}}
-checks:
-  - {name: the packets pass, from: l, get: "http://10.3.1.10/", timeout: 5s, expect: {bodies: [r 10.1.1.10]}}
 `)
-	passAll(t, l)
-	way, err := l.Explain("l", "10.3.1.10:80")
-	require.NoError(t, err)
-	require.True(t, way.Passes, "%+v", way)
+	}
+	l := plinktest.UpText(t, text("", "", ""))
+	for _, has := range []bool{false, true, false} {
+		if has {
+			_, err := l.Apply(t.Context(), parse(t, text(more, subnet, instance)), quiet)
+			require.NoError(t, err)
+			body, err := get(t, l.Instance("client"), "http://10.3.1.10/")
+			require.NoError(t, err)
+			require.Equal(t, "far 10.1.1.10", body)
+		} else {
+			_, err := l.Apply(t.Context(), parse(t, text("", "", "")), quiet)
+			require.NoError(t, err)
+		}
+		body, err := get(t, l.Instance("client"), "http://10.2.1.10/")
+		require.NoError(t, err)
+		require.Equal(t, "near 10.1.1.10", body)
+		way, err := l.Explain("client", "10.3.1.10:80")
+		require.NoError(t, err)
+		require.Equal(t, has, way.Passes)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	conn, err := l.Instance("client").DialContext(ctx, "tcp", "10.3.1.10:80")
+	require.Error(t, err, "the block is gone, and so is the route")
+	require.Nil(t, conn)
 }

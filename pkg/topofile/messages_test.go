@@ -334,6 +334,8 @@ func TestMessages(t *testing.T) {
 		{name: "a service offers an unknown resource", reverse: true, old: "resources: [ngw1]", new: "resources: [ngw2]"},
 		{name: "a NAT CIDR has host bits", reverse: true, old: "nat_ips: [172", new: "nat_cidr: 172.16.0.1/24\n    nat_ips: [172"},
 		{name: "a NAT CIDR is another part of the vpc", reverse: true, old: "nat_ips: [172.16.0.5, 172.16.0.7]", new: "nat_cidr: 172.16.1.0/24\n    nat_ips: [172.16.1.5, 172.16.0.7]", problems: 2},
+		{name: "a NAT CIDR is in a further block of the vpc", reverse: true, old: "nat_gateways:\n", new: "  vpc3: {account: a, cidr: 172.16.0.0/16, secondary_cidrs: [10.9.0.0/16], subnets: {h1: {zone: cn-beijing-h, cidr: 172.16.0.0/24}}}\n" +
+			"nat_gateways:\n  ngw2: {type: FullNat, vpc: vpc3, subnet: h1, nat_cidr: 10.9.1.0/24}\n"},
 		{name: "two NAT gateways have one NAT CIDR", reverse: true, old: "nat_gateways:\n", new: "nat_gateways:\n" +
 			"  ngw2: {type: FullNat, vpc: vpc1, subnet: h1, nat_cidr: 10.9.0.0/16}\n  ngw3: {type: FullNat, vpc: vpc1, subnet: h1, nat_cidr: 10.9.1.0/24}\n"},
 		{name: "a NAT CIDR is public", reverse: true, old: "nat_ips: [172.16.0.5, 172.16.0.7]", new: "nat_cidr: 8.8.8.0/24\n    nat_ips: [8.8.8.5]"},
