@@ -33,6 +33,7 @@ vpcs:
       a: {zone: eu-west-1a, cidr: 10.0.1.0/24, ipv6_cidr: "2001:db8:1:1::/64"}
       b: {zone: eu-west-1b, cidr: 10.0.2.0/24, ipv6_cidr: "2001:db8:1:2::/64"}
     security_groups:
+      default: {ingress: [{protocol: all, source: 10.0.0.0/16}, {protocol: all, source: "2001:db8:1::/56"}]}
       web:
         ingress:
           - {protocol: tcp, ports: 80, source: 10.0.1.0/24}
@@ -47,6 +48,7 @@ vpcs:
     account: b
     cidr: 10.0.0.0/16
     subnets: {a: {zone: eu-west-1a, cidr: 10.0.1.0/24}}
+    security_groups: {default: {ingress: [{protocol: all, source: 10.0.0.0/16}]}}
     instances:
       db: {subnet: a, ip: 10.0.1.10, services: [{http: 80, body: "db {client}"}, {echo: 7}]}
       none: {subnet: a, ip: 10.0.1.11}

@@ -31,6 +31,7 @@ vpcs:
   data:
     cidr: 10.0.0.0/16
     subnets: {d1: {zone: eu-west-1a, cidr: 10.0.1.0/24}}
+    security_groups: {default: {ingress: [{protocol: all, source: 10.0.0.0/16}]}}
     instances: {db: {subnet: d1, services: [{echo: 5432}]}}
 server_groups:
   db: {vpc: data, protocol: tcp, servers: [{instance: db, port: 5432}]}
