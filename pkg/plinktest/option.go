@@ -1,7 +1,6 @@
 package plinktest
 
 import (
-	"slices"
 	"testing"
 
 	"github.com/plinksim/plinksim/pkg/lab"
@@ -76,10 +75,13 @@ func best(t testing.TB, plan *topology.Plan) choice {
 }
 
 func hasPrograms(plan *topology.Plan) bool {
-	isProgram := func(s topology.InstanceService) bool { return s.Kind == topology.CommandService }
 	for _, vpc := range plan.VPCs {
-		if slices.ContainsFunc(vpc.Instances, func(in topology.Instance) bool { return slices.ContainsFunc(in.Services, isProgram) }) {
-			return true
+		for _, in := range vpc.Instances {
+			for _, s := range in.Services {
+				if s.Kind == topology.CommandService {
+					return true
+				}
+			}
 		}
 	}
 	return false

@@ -147,7 +147,8 @@ func (s *space) bound(kind tcpip.TransportProtocolNumber, network, address strin
 	}
 	options := k.endpoint.SocketOptions()
 	options.SetReuseAddress(kind == tcp.ProtocolNumber) // as package net does
-	options.SetV6Only(protocolOf(at.Addr()) == ipv6.ProtocolNumber && (strings.HasSuffix(network, "6") || !at.Addr().IsUnspecified()))
+	takesBoth := at.Addr().IsUnspecified() && !strings.HasSuffix(network, "6")
+	options.SetV6Only(protocolOf(at.Addr()) == ipv6.ProtocolNumber && !takesBoth)
 	if err := k.endpoint.Bind(fullAddress(at)); err != nil {
 		k.endpoint.Close()
 		return k, callError("bind", err)

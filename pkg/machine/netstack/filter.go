@@ -43,8 +43,8 @@ func (r *rules) allow(flow packet.FiveTuple, d direction) bool {
 	if d == ingress {
 		return r.balancers.Contains(flow.Src.Addr()) || r.set.Ingress(flow).Allowed
 	}
-	asks := flow.Protocol != packet.ProtocolICMP && flow.Dst.Port() == 53 && slices.Contains(r.resolvers, flow.Dst.Addr())
-	return asks || r.set.Egress(flow).Allowed
+	asks := flow.Protocol != packet.ProtocolICMP && flow.Dst.Port() == 53
+	return asks && slices.Contains(r.resolvers, flow.Dst.Addr()) || r.set.Egress(flow).Allowed
 }
 
 // filter holds an instance to its security groups, at its device. They are

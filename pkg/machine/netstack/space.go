@@ -71,8 +71,8 @@ func newSpace(name string) *space {
 	return s
 }
 
-// buffer is the most that a socket keeps of what its program has not read or its
-// peer not acknowledged (Linux: net.core.rmem_default for datagrams).
+// What a socket keeps of what its program has not read or its peer not
+// acknowledged (Linux: net.core.rmem_default for datagrams).
 const (
 	datagramBuffer = 212992
 	tcpBuffer      = 1 << 20
@@ -90,8 +90,9 @@ func (s *space) setOptions() {
 	} {
 		must(s.stack.SetTransportProtocolOption(tcp.ProtocolNumber, option))
 	}
-	must(s.stack.SetOption(tcpip.ReceiveBufferSizeOption{Min: tcp.MinBufferSize, Default: datagramBuffer, Max: largestBuffer}))
-	must(s.stack.SetOption(tcpip.SendBufferSizeOption{Min: tcp.MinBufferSize, Default: datagramBuffer, Max: largestBuffer}))
+	const smallest, usual = tcp.MinBufferSize, datagramBuffer
+	must(s.stack.SetOption(tcpip.ReceiveBufferSizeOption{Min: smallest, Default: usual, Max: largestBuffer}))
+	must(s.stack.SetOption(tcpip.SendBufferSizeOption{Min: smallest, Default: usual, Max: largestBuffer}))
 	must(s.stack.CreateNIC(loopbackNIC, lo.New()))
 }
 
