@@ -42,7 +42,13 @@ func (b *book) expireStep() bool {
 		b.wheel.Cursor++
 		return true
 	}
-	if s := b.sessions.At(id); b.timedOut(s) {
+	s := b.sessions.At(id)
+	// The flows of a list's oldest sessions are in no cache, and what is loaded
+	// for one session hides behind the work for the one before it.
+	if next := b.wheel.After(&b.sessions, s); next != nil {
+		b.flows.LoadAhead(next.Slots)
+	}
+	if b.timedOut(s) {
 		b.remove(id)
 	} else {
 		b.wheel.Move(&b.sessions, id, b.deadline(s))

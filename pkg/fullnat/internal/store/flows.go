@@ -140,6 +140,17 @@ func (f *Flows) At(slot Slot) *Flow {
 	return &f.Other.All[slot&^HalfFlag]
 }
 
+// LoadAhead starts loading the two flows of a session that is looked at soon.
+func (f *Flows) LoadAhead(slots [2]Slot) {
+	for _, slot := range slots {
+		half := &f.Arena
+		if slot&HalfFlag != f.half {
+			half = &f.Other
+		}
+		half.Prefetch([]Slot{slot &^ HalfFlag})
+	}
+}
+
 // Insert makes an entry for k, which must not be in the table.
 func (f *Flows) Insert(k Key) (e *Flow, slot Slot) {
 	slot, passed := f.Arena.insert(k)

@@ -40,6 +40,14 @@ func (w *Wheel) Link(all *Sessions, id SessionID, second int64) {
 	w.tails[slot] = id
 }
 
+// After is the session behind another one in its list, nil behind the last.
+func (w *Wheel) After(all *Sessions, s *Session) *Session {
+	if s.next&endFlag != 0 {
+		return nil
+	}
+	return all.At(s.next)
+}
+
 // Unlink takes a session out of its list.
 func (w *Wheel) Unlink(all *Sessions, id SessionID) {
 	s := all.At(id)
