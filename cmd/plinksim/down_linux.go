@@ -53,6 +53,7 @@ lab does not exist.`,
 				errs = append(errs, down(cmd.Context(), cmd.OutOrStdout(), name))
 			}
 			if len(names) == 0 {
+				labdir.Tidy()
 				fmt.Fprintln(cmd.OutOrStdout(), "no lab is up: nothing to do")
 			}
 			return errors.Join(errs...)
@@ -68,6 +69,7 @@ func down(ctx context.Context, w io.Writer, name string) error {
 	}
 	dir, start := labdir.Of(name), time.Now()
 	if !dir.Exists() {
+		labdir.Tidy()
 		fmt.Fprintf(w, "lab %s is not up: nothing to do\n", name)
 		return nil
 	}

@@ -182,10 +182,17 @@ func (d Dir) Erase() error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) && !d.Exists() { // it exists where another has just begun
 		return fmt.Errorf("something that is not of the lab stays: %w", err)
 	}
-	if info, err := os.Stat(Root()); err == nil && info.Mode()&(fs.ModeSticky|fs.ModePerm) == rootMode {
+	Tidy()
+	return nil
+}
+
+// Tidy removes the directory of labs where Lock has made it and it holds no lab:
+// the process that made it may have been killed before it made one.
+func Tidy() {
+	info, err := os.Stat(Root())
+	if err == nil && info.Mode()&fs.ModeSticky != 0 && info.Mode()&fs.ModePerm&^rootMode == 0 {
 		os.Remove(Root()) // only when no other lab is left
 	}
-	return nil
 }
 
 // rootMode marks a directory of labs that Lock has made, and that goes with its
@@ -198,7 +205,8 @@ func makeRoot() error {
 	if err := os.MkdirAll(filepath.Dir(root), 0o755); err != nil {
 		return err
 	}
-	err := os.Mkdir(root, 0o755)
+	// The mark is there from the first moment on: a process can be killed at any.
+	err := os.Mkdir(root, rootMode)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package labdir_test
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -195,4 +196,23 @@ func TestADirectoryOfLabsThatTheUserMadeStays(t *testing.T) {
 	defer lock.Release()
 	require.NoError(t, labdir.Of("shop").Erase())
 	require.DirExists(t, labs)
+}
+
+// A process that was killed before it made its lab leaves the directory of labs
+// empty, and marked from the moment on in which it was made.
+func TestADirectoryOfLabsThatWasMadeForNoLabGoes(t *testing.T) {
+	labs := root(t)
+	require.NoError(t, os.Mkdir(labs, 0o755))
+	labdir.Tidy()
+	require.DirExists(t, labs, "the user's own")
+	require.NoError(t, os.Remove(labs))
+
+	require.NoError(t, os.Mkdir(labs, 0o755|fs.ModeSticky), "as Lock begins")
+	labdir.Tidy()
+	require.NoDirExists(t, labs)
+
+	require.NoError(t, os.Mkdir(labs, 0o700))
+	require.NoError(t, os.Chmod(labs, 0o777|fs.ModeSticky))
+	labdir.Tidy()
+	require.DirExists(t, labs, "a directory like /tmp is not one of ours")
 }
