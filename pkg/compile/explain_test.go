@@ -222,7 +222,7 @@ func TestExplainBeforeTheDataPlane(t *testing.T) {
 		{name: "an unknown instance", from: "wob", to: "to-api", err: `there is no instance "wob"`},
 		{name: "an unknown reference", from: "web", to: "to-opi", err: `there is no endpoint, load balancer or instance "to-opi"`},
 		{name: "no port where none can be told", from: "web", to: "10.0.1.99", err: "10.0.1.99 has no tcp listener to tell the port by: write 10.0.1.99:PORT"},
-		{name: "a port that is none", from: "web", to: "to-api:http", err: `"to-api:http": "http" is not a port: want 1 to 65535`},
+		{name: "a port that is not a number", from: "web", to: "to-api:http", err: `"to-api:http": "http" is not a port: want 1 to 65535`},
 		{name: "an unknown protocol", from: "web", to: "ftp://to-api/", err: `"ftp://to-api/": "ftp" cannot be followed: want tcp, udp, http or https`},
 		{name: "nothing", from: "web", to: "http://", err: `"http://" names no place: write for example ep1, ep1:80 or http://ep1/`},
 	} {

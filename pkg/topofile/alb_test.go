@@ -1,7 +1,6 @@
 package topofile
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -112,14 +111,7 @@ func TestALBMessages(t *testing.T) {
 			if strings.Contains(tt.name, "within zones") {
 				text = strings.Replace(text, "type: alb", "type: alb\n    cross_zone: false", 1)
 			}
-			_, err := Parse("topology.yaml", []byte(text))
-			var problems Problems
-			require.ErrorAs(t, err, &problems)
-			require.Len(t, problems, max(tt.problems, 1), "%s", err)
-			fmt.Fprintf(&catalogue, "\n== %s\n", tt.name)
-			for _, p := range problems {
-				fmt.Fprintln(&catalogue, p.String())
-			}
+			addProblems(t, &catalogue, tt.name, text, max(tt.problems, 1))
 		})
 	}
 	if !t.Failed() {

@@ -408,17 +408,24 @@ func TestMessages(t *testing.T) {
 			if tt.hostnames {
 				text = strings.Replace(text, "    account: a\n", "    account: a\n    dns_hostnames: true\n", 1)
 			}
-			_, err := Parse("topology.yaml", []byte(text))
-			var problems Problems
-			require.ErrorAs(t, err, &problems)
-			require.Len(t, problems, max(tt.problems, 1), "%s", err)
-			fmt.Fprintf(&catalogue, "\n== %s\n", tt.name)
-			for _, p := range problems {
-				fmt.Fprintln(&catalogue, p.String())
-			}
+			addProblems(t, &catalogue, tt.name, text, max(tt.problems, 1))
 		})
 	}
 	if !t.Failed() {
 		golden.Equal(t, "testdata/messages.txt", catalogue.String())
+	}
+}
+
+// addProblems reads a file that has so many problems, and adds them to a
+// catalogue under a name.
+func addProblems(t *testing.T, catalogue *strings.Builder, name, text string, want int) {
+	t.Helper()
+	_, err := Parse("topology.yaml", []byte(text))
+	var problems Problems
+	require.ErrorAs(t, err, &problems)
+	require.Len(t, problems, want, "%s", err)
+	fmt.Fprintf(catalogue, "\n== %s\n", name)
+	for _, p := range problems {
+		fmt.Fprintln(catalogue, p.String())
 	}
 }
