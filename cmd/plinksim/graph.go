@@ -8,7 +8,6 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/graph"
 	"github.com/plinksim/plinksim/pkg/status"
-	"github.com/plinksim/plinksim/pkg/topofile"
 )
 
 func newGraph() *cobra.Command {
@@ -59,7 +58,7 @@ var graphFormats = map[string]func(*graph.Graph) string{
 
 func drawn(cmd *cobra.Command, file, argument, flag string) (*graph.Graph, error) {
 	if file != "" {
-		plan, err := topofile.Load(file)
+		plan, err := load(file)
 		if err != nil {
 			return nil, err
 		}

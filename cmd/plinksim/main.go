@@ -153,7 +153,7 @@ another through PrivateLink, with real packets and no cloud account.
 	add(root, "make", append(newKinds(), newEdit())...)
 	add(root, "see", newStatus(), newExplain(), newGraph(), newSessions(), newEvents(), newExport(), newName(),
 		newDNS(), newCapture(), newMetrics())
-	add(root, "file", newValidate(), newPlan(), newSchema(), newReplay())
+	add(root, "file", newInit(), newValidate(), newPlan(), newSchema(), newReplay())
 	root.AddCommand(newBench(), newVersion(), newDaemon())
 	for _, c := range root.Commands() {
 		tellForeign(c)

@@ -96,14 +96,6 @@ func labPlan(ctx context.Context, name string) (labdir.Dir, *topology.Plan, erro
 // named says whether a word is an object's name, or one of its identifiers.
 func named(word string, names ...string) bool { return word != "" && slices.Contains(names, word) }
 
-// load reads a topology file; "-" is standard input.
-func load(file string) (*topology.Plan, error) {
-	if file != "-" {
-		return topofile.Load(file)
-	}
-	return topofile.Read("-", os.Stdin)
-}
-
 func completeLabs(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp

@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,8 +51,11 @@ nothing. If the daemon of a lab was killed, "up" takes over what it left behind.
 
 The whole file is checked before anything is created.
 
-Without a file, --cloud and --region make an empty lab, for "plinksim edit" to fill.`,
-		Example: "  sudo plinksim up testdata/topologies/alibaba-clb.yaml\n" +
+FILE may also be a topology that plinksim has without a file: "plinksim init
+--list" names them. Without a file, --cloud and --region make an empty lab, for
+"plinksim edit" to fill.`,
+		Example: "  sudo plinksim up lab.yaml\n" +
+			"  sudo plinksim up alibaba-clb             # a topology that plinksim has\n" +
 			"  sudo plinksim up --foreground lab.yaml    # until ctrl-C\n" +
 			"  sudo plinksim up --dry-run lab.yaml       # only print what would change\n" +
 			"  sudo plinksim up --cloud aws --region us-east-1 --name shop",
@@ -72,10 +74,7 @@ Without a file, --cloud and --region make an empty lab, for "plinksim edit" to f
 			if err != nil {
 				return err
 			}
-			// The daemon is in another directory, and other commands show it.
-			if absolute, err := filepath.Abs(plan.File); err == nil && plan.File != "-" {
-				plan.File = absolute
-			}
+			plan.File = absolute(plan.File)
 			if dryRun {
 				changes, err := differences(cmd.Context(), plan)
 				if err != nil {

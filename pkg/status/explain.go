@@ -21,7 +21,7 @@ type Explanation struct {
 	Ways []Route `json:"ways"` // one for each address, in the order of the answer
 }
 
-// Way is the way to one address, station by station, in the order in which a
+// Route is the route to one address, station by station, in the order in which a
 // packet meets them. Stations behind one where it stops are there as well: all
 // that is wrong is said at once.
 type Route struct {
