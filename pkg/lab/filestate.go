@@ -20,6 +20,8 @@ type fileState struct {
 	save func([]topology.Change)
 	log  *slog.Logger
 
+	waiting requests
+
 	mu    sync.Mutex
 	base  *topofile.Document // the file
 	doc   *topofile.Document // with the edits
@@ -113,7 +115,7 @@ func (f *fileState) edits() []topology.Change {
 func (f *fileState) look(edits []topology.Edit) ([]topology.Change, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	after, _, err := f.after(edits)
+	after, _, err := f.after(f.doc, edits)
 	if err != nil {
 		return nil, err
 	}
@@ -131,9 +133,9 @@ func (f *fileState) lookAtFile(file *topology.Plan) ([]topology.Change, error) {
 	return next.doc.Since(f.doc), nil
 }
 
-// after is the document after edits, and its plan.
-func (f *fileState) after(edits []topology.Edit) (*topofile.Document, *topology.Plan, error) {
-	doc, plan, err := f.doc.Edited(f.base, edits...)
+// after is a document of the lab after edits, and its plan.
+func (f *fileState) after(doc *topofile.Document, edits []topology.Edit) (*topofile.Document, *topology.Plan, error) {
+	doc, plan, err := doc.Edited(f.base, edits...)
 	if err != nil {
 		return nil, nil, refusal(err)
 	}
@@ -143,33 +145,121 @@ func (f *fileState) after(edits []topology.Edit) (*topofile.Document, *topology.
 	return doc, plan, nil
 }
 
+// request is edits that wait to be made, and what belongs to them.
+type request struct {
+	ctx   context.Context
+	edits []topology.Edit
+	then  func() error
+
+	// What became of them; guarded by fileState.mu.
+	answered bool
+	made     []topology.Change
+	err      error
+}
+
+// requests are those that nobody has begun with, in the order of their arrival.
+type requests struct {
+	mu  sync.Mutex
+	all []*request
+}
+
+func (q *requests) add(r *request) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.all = append(q.all, r)
+}
+
+func (q *requests) take() []*request {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	all := q.all
+	q.all = nil
+	return all
+}
+
 // edit makes edits, all or none, and then what belongs to them. When that
-// fails, the lab is what it was before.
+// fails, the lab is what it was before. Requests that arrive while the lab
+// changes are made together: the first of them that gets mu makes them all.
 func (f *fileState) edit(ctx context.Context, edits []topology.Edit, replace replace,
 	then func() error) ([]topology.Change, error) {
+	r := &request{ctx: ctx, edits: edits, then: then}
+	f.waiting.add(r)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.aside {
-		return nil, &control.Error{Code: topology.WrongState, Kind: "lab", Name: f.file.Name,
-			Text: "the lab cannot be edited while its checks run", Hint: "wait until they have ended"}
+	if !r.answered {
+		f.makeLocked(f.waiting.take(), replace)
 	}
-	after, plan, err := f.after(edits)
-	if err != nil {
-		return nil, err
+	return r.made, r.err
+}
+
+// makeLocked checks one request after the other, as if each were alone, and
+// applies those that fit as one difference. Where that fails, each is tried
+// alone, so that none fails for another's sake.
+func (f *fileState) makeLocked(all []*request, replace replace) {
+	doc, plan, fit := f.checkLocked(all)
+	if len(fit) == 0 {
+		return
+	}
+	ctx := fit[0].ctx
+	if len(fit) > 1 {
+		ctx = context.WithoutCancel(ctx) // nobody ends what others asked for
 	}
 	if _, err := replace(ctx, plan); err != nil {
-		return nil, err
-	}
-	if err := then(); err != nil {
-		if _, undo := replace(context.WithoutCancel(ctx), f.plan); undo != nil {
-			return nil, errors.Join(err, undo)
+		if len(fit) == 1 {
+			fit[0].err = err
+			return
 		}
-		return nil, err
+		for i := range fit {
+			f.makeLocked(fit[i:i+1], replace)
+		}
+		return
 	}
-	made := after.Since(f.doc)
-	f.doc, f.plan = after, plan
-	f.save(f.doc.Since(f.base))
-	return made, nil
+	for _, r := range fit {
+		r.err = r.then()
+	}
+	if failed := failures(fit); len(failed) > 0 {
+		doc, plan, _ = f.checkLocked(slices.DeleteFunc(fit, func(r *request) bool { return r.err != nil }))
+		if _, err := replace(context.WithoutCancel(ctx), plan); err != nil {
+			for _, r := range failed {
+				r.err = errors.Join(r.err, err)
+			}
+		}
+	}
+	if doc != f.doc {
+		f.doc, f.plan = doc, plan
+		f.save(f.doc.Since(f.base))
+	}
+}
+
+func failures(all []*request) []*request {
+	return slices.DeleteFunc(slices.Clone(all), func(r *request) bool { return r.err == nil })
+}
+
+// checkLocked is the document after requests, one after the other, its plan,
+// and which of them fit. It answers all.
+func (f *fileState) checkLocked(all []*request) (doc *topofile.Document, plan *topology.Plan, fit []*request) {
+	doc, plan = f.doc, f.plan
+	for _, r := range all {
+		r.answered = true
+		next, edited, err := f.editedLocked(doc, r)
+		if r.made, r.err = nil, err; err != nil {
+			continue
+		}
+		r.made = next.Since(doc)
+		doc, plan, fit = next, edited, append(fit, r)
+	}
+	return doc, plan, fit
+}
+
+func (f *fileState) editedLocked(doc *topofile.Document, r *request) (*topofile.Document, *topology.Plan, error) {
+	if f.aside {
+		return nil, nil, &control.Error{Code: topology.WrongState, Kind: "lab", Name: f.file.Name,
+			Text: "the lab cannot be edited while its checks run", Hint: "wait until they have ended"}
+	}
+	if r.ctx.Err() != nil {
+		return nil, nil, context.Cause(r.ctx) // nobody waits for it any more
+	}
+	return f.after(doc, r.edits)
 }
 
 func nothingMore() error { return nil }
