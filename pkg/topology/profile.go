@@ -13,15 +13,15 @@ import (
 // its Profile; nothing else knows which cloud it is.
 type Profile struct {
 	TCPIdle     time.Duration // of a load balancer's listener, unless it says otherwise
-	UDPIdle     time.Duration
-	MTU         int // of a VPC
-	EndpointMTU int // the longest IP packet that an endpoint forwards; 0: what the VPCs carry
-	NameTTL     time.Duration
-	NATPorts    int // per NAT IP and target
-	Bandwidth   int // Mbit/s of a connection; 0: not limited
-	LowReserve  int // addresses at the start of a subnet that are reserved
-	TopReserve  int // and at its end
-	Gateway     int // the gateway's place in a subnet: 1 is the second address, -1 the last
+	UDPIdle     time.Duration // the same for UDP
+	MTU         int           // of a VPC
+	EndpointMTU int           // the longest IP packet that an endpoint forwards; 0: what the VPCs carry
+	NameTTL     time.Duration // of the answers for endpoint names
+	NATPorts    int           // per NAT IP and target
+	Bandwidth   int           // Mbit/s of a connection; 0: not limited
+	LowReserve  int           // addresses at the start of a subnet that are reserved
+	TopReserve  int           // and at its end
+	Gateway     int           // the gateway's place in a subnet: 1 is the second address, -1 the last
 
 	// Resolvers are the addresses of a VPC's DNS server. Where ResolverPlace is
 	// not 0, the first is the address of the VPC with that number.
