@@ -1,0 +1,246 @@
+package wire
+
+import (
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Values are the parameters of a request, by the names of members: a string, int64,
+// float64, bool, time.Time, []byte, a []any of those, or Values.
+type Values map[string]any
+
+// Limits of a request. AWS publishes none for the number of parameters; lists end at
+// 1,000 elements in most operations.
+const (
+	mostParameters = 10000
+	deepest        = 16
+	longestList    = 1000
+)
+
+// common are the parameters that say what a request is.
+var common = []string{"Action", "Version"}
+
+// Decode reads the parameters of an operation from a form. The error is what the API
+// answers to a parameter that it does not know, that is missing, or that has an
+// impossible value.
+func Decode(op *Operation, form url.Values) (Values, *Error) {
+	if len(form) > mostParameters {
+		return nil, op.invalid("the request has more than %d parameters", mostParameters)
+	}
+	root := &node{}
+	for _, key := range slices.Sorted(maps.Keys(form)) {
+		if slices.Contains(common, key) {
+			continue
+		}
+		if err := root.put(strings.Split(key, "."), form.Get(key)); err != nil {
+			return nil, op.unknown(key)
+		}
+	}
+	input := op.Input
+	if input == nil {
+		input = &Shape{Kind: Structure}
+	}
+	d := decoder{op}
+	return d.structure(input, root, "")
+}
+
+// node is a part of a form's keys: A.1.B=x is x at A, 1, B.
+type node struct {
+	value string
+	set   bool // it has a value
+	below map[string]*node
+}
+
+func (n *node) put(path []string, value string) error {
+	if len(path) > deepest {
+		return fmt.Errorf("deeper than %d", deepest)
+	}
+	for _, part := range path {
+		if n.below == nil {
+			n.below = map[string]*node{}
+		}
+		if n.below[part] == nil {
+			n.below[part] = &node{}
+		}
+		n = n.below[part]
+	}
+	n.value, n.set = value, true
+	return nil
+}
+
+type decoder struct{ op *Operation }
+
+func (d decoder) structure(s *Shape, n *node, at string) (Values, *Error) {
+	out := Values{}
+	if n.set && n.value != "" {
+		return nil, d.op.unknown(at)
+	}
+	taken := map[string]bool{}
+	for _, m := range s.Members {
+		below := n.below[m.Request]
+		if below == nil {
+			if m.Required {
+				return nil, d.op.missing(join(at, m.Request))
+			}
+			continue
+		}
+		taken[m.Request] = true
+		value, err := d.value(m.Shape, below, join(at, m.Request))
+		if err != nil {
+			return nil, err
+		}
+		if value != nil {
+			out[m.Name] = value
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(n.below)) {
+		if !taken[key] {
+			return nil, d.op.unknown(join(at, key))
+		}
+	}
+	return out, nil
+}
+
+func join(at, key string) string {
+	if at == "" {
+		return key
+	}
+	return at + "." + key
+}
+
+func (d decoder) value(s *Shape, n *node, at string) (any, *Error) {
+	switch s.Kind {
+	case Structure:
+		v, err := d.structure(s, n, at)
+		if err != nil {
+			return nil, err
+		}
+		return v, nil
+	case List:
+		return d.list(s, n, at)
+	case Map:
+		return n.value, nil // nobody uses it, so it is refused by name
+	}
+	if len(n.below) > 0 {
+		return nil, d.op.unknown(join(at, slices.Sorted(maps.Keys(n.below))[0]))
+	}
+	v, err := scalar(s, n.value)
+	if err != nil {
+		return nil, d.op.invalid("Value (%s) for parameter %s is invalid. %s", n.value, at, err)
+	}
+	return v, nil
+}
+
+// list reads elements in the order of their numbers, which may have gaps.
+func (d decoder) list(s *Shape, n *node, at string) (any, *Error) {
+	if d.op.Service.Protocol == AWSQuery && len(n.below) == 1 {
+		for _, name := range []string{"member", s.Item} {
+			if members := n.below[name]; members != nil {
+				n, at = members, join(at, name)
+				break
+			}
+		}
+	}
+	if n.set && n.value != "" {
+		return nil, d.op.unknown(at)
+	}
+	if len(n.below) > longestList {
+		return nil, d.op.invalid("%s has more than %d elements", at, longestList)
+	}
+	numbers := make([]int, 0, len(n.below))
+	for key := range n.below {
+		number, err := strconv.Atoi(key)
+		if err != nil || number < 0 || strconv.Itoa(number) != key {
+			return nil, d.op.unknown(join(at, key))
+		}
+		numbers = append(numbers, number)
+	}
+	slices.Sort(numbers)
+	out := make([]any, 0, len(numbers))
+	for _, number := range numbers {
+		key := strconv.Itoa(number)
+		v, err := d.value(s.Element, n.below[key], join(at, key))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+func scalar(s *Shape, text string) (any, error) {
+	switch s.Kind {
+	case Integer:
+		n, err := strconv.ParseInt(text, 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("It must be a whole number.")
+		}
+		return n, nil
+	case Long:
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("It must be a whole number.")
+		}
+		return n, nil
+	case Boolean:
+		switch strings.ToLower(text) {
+		case "true", "1":
+			return true, nil
+		case "false", "0":
+			return false, nil
+		}
+		return nil, fmt.Errorf("It must be true or false.")
+	case Double, Float:
+		f, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return nil, fmt.Errorf("It must be a number.")
+		}
+		return f, nil
+	case Timestamp:
+		t, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return nil, fmt.Errorf("It must be a time such as 2026-01-02T03:04:05Z.")
+		}
+		return t, nil
+	case Blob:
+		b, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			return nil, fmt.Errorf("It must be Base64.")
+		}
+		return b, nil
+	}
+	if len(s.Values) > 0 && !slices.Contains(s.Values, text) {
+		return nil, fmt.Errorf("It must be one of %s.", strings.Join(s.Values, ", "))
+	}
+	return text, nil
+}
+
+// The codes are those of "Common errors" in the API references of EC2 and of Elastic
+// Load Balancing.
+
+func (op *Operation) unknown(key string) *Error {
+	if op.Service.Protocol == AWSQuery {
+		return Errorf("ValidationError", "The parameter %s is not recognized", key)
+	}
+	return Errorf("UnknownParameter", "The parameter %s is not recognized", key)
+}
+
+func (op *Operation) missing(key string) *Error {
+	if op.Service.Protocol == AWSQuery {
+		return Errorf("ValidationError", "'%s' must not be null", key)
+	}
+	return Errorf("MissingParameter", "The request must contain the parameter %s", key)
+}
+
+func (op *Operation) invalid(format string, args ...any) *Error {
+	if op.Service.Protocol == AWSQuery {
+		return Errorf("ValidationError", format, args...)
+	}
+	return Errorf("InvalidParameterValue", format, args...)
+}
