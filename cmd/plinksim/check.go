@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"regexp"
 
 	"github.com/spf13/cobra"
 
@@ -12,39 +15,71 @@ import (
 
 func newCheck() *cobra.Command {
 	var on target
+	var run checkRun
 	cmd := &cobra.Command{
 		Use:   "check [LAB]",
 		Short: "Run the checks of a lab's topology file",
 		Long: `Run the verification steps that the topology file lists, in their order, and
 print a table of what was expected and what came. First everything is put back
 to what the file says, and connections that need acceptance wait again, so that
-the checks give the same result each time. The exit code is 1 when a check failed.`,
+the checks give the same result each time. The exit code is 1 when a check failed.
+
+With --only, the checks whose name a regular expression matches are run, and the
+steps before them that change something, for example accept a connection.
+--junit writes the results for a CI system as well.`,
+		Example: "  sudo plinksim check\n" +
+			"  sudo plinksim check --only 'both servers' --fail-fast\n" +
+			"  sudo plinksim check --junit results.xml",
 		Args:              takes(cobra.MaximumNArgs(1), "at most one lab"),
 		ValidArgsFunction: completeLabs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := regexp.Compile(run.only); err != nil {
+				return &usageError{fmt.Errorf("--only: %w", err)}
+			}
 			client, err := on.client(cmd.Context(), first(args))
 			if err != nil {
 				return err
 			}
-			return check(cmd, client, on.output == "json")
+			return run.check(cmd, client, on.output == "json")
 		},
 	}
+	cmd.Flags().StringVar(&run.only, "only", "", "run the checks whose name this regular expression matches")
+	cmd.Flags().BoolVar(&run.failFast, "fail-fast", false, "end at the first check that fails")
+	cmd.Flags().StringVar(&run.junit, "junit", "", "also write the results to this file, as JUnit's XML")
 	on.addFlags(cmd)
 	return cmd
 }
 
+// checkRun is how checks are run, and where else their results go.
+type checkRun struct {
+	only     string
+	failFast bool
+	junit    string // a file
+}
+
 // check prints each result when it is there.
-func check(cmd *cobra.Command, client *api.Client, asJSON bool) error {
+func (run checkRun) check(cmd *cobra.Command, client *api.Client, asJSON bool) (err error) {
 	out := cmd.OutOrStdout()
 	results := []status.Check{}
 	failed := 0
-	err := client.Check(cmd.Context(), func(r status.Check) error {
+	if run.junit != "" {
+		// Before the checks, which take their time: a file that cannot be
+		// written is told first.
+		f, openErr := os.Create(run.junit)
+		if openErr != nil {
+			return openErr
+		}
+		defer func() {
+			err = errors.Join(writeJUnit(f, client.Lab(), results), f.Close(), err)
+		}()
+	}
+	err = client.Check(cmd.Context(), run.only, run.failFast, func(r status.Check) error {
 		results = append(results, r)
 		if !r.Passed {
 			failed++
 		}
 		if !asJSON {
-			printCheck(out, r)
+			printCheck(out, r, len(results) == 1)
 		}
 		return nil
 	})
@@ -66,8 +101,8 @@ func check(cmd *cobra.Command, client *api.Client, asJSON bool) error {
 	return nil
 }
 
-func printCheck(w io.Writer, r status.Check) {
-	if r.Number == 1 {
+func printCheck(w io.Writer, r status.Check, header bool) {
+	if header {
 		fmt.Fprintf(w, "%-5s %-4s %-46s %-30s %s\n", "", "", "CHECK", "EXPECTED", "CAME")
 	}
 	mark := "ok"

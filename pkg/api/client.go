@@ -39,6 +39,9 @@ func NewClient(dir labdir.Dir) *Client {
 	return &Client{lab: dir.Name(), dial: dial, http: &http.Client{Transport: transport}}
 }
 
+// Lab is the name of the client's lab.
+func (c *Client) Lab() string { return c.lab }
+
 // Answers says whether a daemon listens. A lab that is just being built or
 // taken down has none.
 func (c *Client) Answers(ctx context.Context) bool {
@@ -125,9 +128,12 @@ func (c *Client) Events(ctx context.Context, since uint64, follow bool, each fun
 	return readLines(ctx, c, "GET", "/v1/events?"+query.Encode(), nil, each)
 }
 
-// Check runs the checks of the lab's file and calls each for every result.
-func (c *Client) Check(ctx context.Context, each func(status.Check) error) error {
-	return readLines(ctx, c, "POST", "/v1/check", nil, func(line CheckLine) error {
+// Check runs checks of the lab's file and calls each for every result: those
+// whose name the regular expression only matches and what they depend on, all
+// where it is "". With failFast it ends at the first that failed.
+func (c *Client) Check(ctx context.Context, only string, failFast bool, each func(status.Check) error) error {
+	query := url.Values{"only": {only}, "fail_fast": {strconv.FormatBool(failFast)}}
+	return readLines(ctx, c, "POST", "/v1/check?"+query.Encode(), nil, func(line CheckLine) error {
 		if line.Text != "" {
 			return &line.Error
 		}

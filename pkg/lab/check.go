@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -24,9 +25,43 @@ import (
 // what edits changed is put aside until the checks have ended, so that they
 // start from what the file says however often they run. It returns an error
 // when it could not go on, not when a check failed.
-func (l *Lab) Check(ctx context.Context, report func(status.Check)) (err error) {
-	if len(l.Plan().Checks) == 0 {
+func (l *Lab) Check(ctx context.Context, report func(status.Check)) error {
+	return l.CheckSome(ctx, CheckFilter{}, report)
+}
+
+// CheckFilter says which checks of a file are run; the zero value runs all.
+type CheckFilter struct {
+	// Only are the names of those to run; nil: all. What a check does to the
+	// control plane is done whatever its name, as later checks depend on it,
+	// but for what comes after the last check to run.
+	Only     *regexp.Regexp
+	FailFast bool // nothing is run after a check that failed
+}
+
+// chosen are the numbers of the checks to run, from 0.
+func (f CheckFilter) chosen(checks []topology.Check) (numbers []int) {
+	last := 0
+	for i, check := range checks {
+		named := f.Only == nil || f.Only.MatchString(check.Name)
+		if named || check.Do != nil {
+			numbers = append(numbers, i)
+		}
+		if named {
+			last = len(numbers)
+		}
+	}
+	return numbers[:last]
+}
+
+// CheckSome is Check of the checks that a filter chooses. It is an error where
+// it chooses none.
+func (l *Lab) CheckSome(ctx context.Context, filter CheckFilter, report func(status.Check)) (err error) {
+	checks := l.Plan().Checks
+	if len(checks) == 0 {
 		return nil
+	}
+	if len(filter.chosen(checks)) == 0 {
+		return fmt.Errorf("no check of the lab's file has a name that %q matches", filter.Only)
 	}
 	// Two at once would accept and reject what the other waits for.
 	if !l.checking.TryLock() {
@@ -43,7 +78,8 @@ func (l *Lab) Check(ctx context.Context, report func(status.Check)) (err error) 
 		return err
 	}
 	l.groups.settleHealth(ctx, l.plane.State().Plan) // servers may have come back
-	for i, check := range plan.Checks {
+	for _, i := range filter.chosen(plan.Checks) {
+		check := plan.Checks[i]
 		result := status.Check{
 			Number: i + 1, Of: len(plan.Checks), Name: check.Name,
 			Does: describe(check), Expect: expectation(plan, check),
@@ -55,6 +91,9 @@ func (l *Lab) Check(ctx context.Context, report func(status.Check)) (err error) 
 			return context.Cause(ctx) // and what came says nothing
 		}
 		report(result)
+		if filter.FailFast && !result.Passed {
+			break
+		}
 	}
 	return nil
 }

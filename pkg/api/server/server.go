@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -170,9 +171,20 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// check runs the checks whose name ?only= matches, all without it, and with
+// ?fail_fast=true none after one that failed.
 func (s *Server) check(w http.ResponseWriter, r *http.Request) {
+	var filter lab.CheckFilter
+	if only := r.URL.Query().Get("only"); only != "" {
+		var err error
+		if filter.Only, err = regexp.Compile(only); err != nil {
+			refuse(w, http.StatusBadRequest, err)
+			return
+		}
+	}
+	filter.FailFast = r.URL.Query().Get("fail_fast") == "true"
 	out := newStream(w)
-	err := s.Lab.Check(r.Context(), func(result status.Check) { out.send(result) })
+	err := s.Lab.CheckSome(r.Context(), filter, func(result status.Check) { out.send(result) })
 	if err != nil {
 		out.send(toError(err))
 	}
