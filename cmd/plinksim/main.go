@@ -151,7 +151,7 @@ another through PrivateLink, with real packets and no cloud account.
 	add(root, "use", newExec(), newAccept(), newReject(), newService(), newEndpoint(), newConnection(),
 		newServer(), newNAT(), newFault(), newCheck())
 	add(root, "make", append(newKinds(), newEdit())...)
-	add(root, "see", newStatus(), newExplain(), newGraph(), newSessions(), newEvents(), newExport(), newName(),
+	add(root, "see", newStatus(), newLogs(), newExplain(), newGraph(), newSessions(), newEvents(), newExport(), newName(),
 		newDNS(), newCapture(), newMetrics())
 	add(root, "file", newInit(), newValidate(), newPlan(), newSchema(), newReplay())
 	root.AddCommand(newBench(), newVersion(), newDaemon())

@@ -22,7 +22,8 @@ var (
 
 // Exec replaces the calling process by a program in a namespace of the lab. In
 // a mount namespace of its own the program sees the namespace's files and the
-// lab's certificate authority in /etc, and its devices in /sys. The program is
+// lab's certificate authority in /etc, and its devices in /sys; its host has the
+// name of the instance. The program is
 // argv[0], which is looked up in the PATH of env if it has no slash; env is the
 // program's whole environment.
 //
@@ -49,12 +50,31 @@ func Exec(dir, namespace string, argv, env []string) error {
 	if err := showTrust(dir); err != nil {
 		return err
 	}
+	if err := ownHostname(namespace); err != nil {
+		return err
+	}
 	path, err := findProgram(argv[0], env)
 	if err != nil {
 		return err
 	}
 	err = syscall.Exec(path, argv, env)
 	return fmt.Errorf("%s %w: %w", path, ErrNotExecutable, err)
+}
+
+// ownHostname gives the calling thread the host name by which its hosts file
+// knows the instance. Where no instance is meant, it is the namespace's name.
+func ownHostname(namespace string) error {
+	_, instance, ok := strings.Cut(namespace, ".")
+	if !ok {
+		instance = namespace
+	}
+	if err := unix.Unshare(unix.CLONE_NEWUTS); err != nil {
+		return fmt.Errorf("make a namespace for the host name: %w", err)
+	}
+	if err := unix.Sethostname([]byte(instance)); err != nil {
+		return fmt.Errorf("name the host %s: %w", instance, err)
+	}
+	return nil
 }
 
 // ownMounts gives the calling thread a mount namespace in which it sees the

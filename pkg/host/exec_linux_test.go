@@ -70,6 +70,7 @@ func TestExecShowsTheInstance(t *testing.T) {
 		{"its DNS servers", []string{"cat", "/etc/resolv.conf"},
 			"nameserver 100.100.2.136\nnameserver 100.100.2.138\nsearch vpc1.internal\n"},
 		{"its names", []string{"cat", "/etc/hosts"}, "127.0.0.1\tlocalhost\n10.10.2.1\tecs1.vpc1.internal ecs1\n"},
+		{"its host name", []string{"uname", "-n"}, "ecs1\n"},
 		{"its devices in /sys", []string{"cat", "/sys/class/net/eth0/address"}, "02:00:0a:0a:02:01\n"},
 		{"the environment it was given", []string{"sh", "-c", "echo $IN"}, "vpc1.ecs1\n"},
 	} {
