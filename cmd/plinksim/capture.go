@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -113,7 +112,7 @@ func printPackets(w io.Writer, stream io.Reader) error {
 			arrow = ">"
 		}
 		text := fmt.Sprintf("%s  %s %s %s", time.Unix(0, p.Time).Local().Format("15:04:05.000000"), p.Interface, arrow,
-			packetText(p.Data))
+			packet.Text(p.Data))
 		if p.Comment != "" {
 			text += "   " + p.Comment
 		}
@@ -121,55 +120,4 @@ func printPackets(w io.Writer, stream io.Reader) error {
 			return err
 		}
 	}
-}
-
-// packetText is a packet as ARCHITECTURE.md writes them.
-func packetText(data []byte) string {
-	var p packet.Packet
-	kind := packet.Parse(data, &p)
-	switch kind {
-	case packet.ARP:
-		return "arp"
-	case packet.NotIP, packet.Malformed:
-		return fmt.Sprintf("%d bytes that are not an IP packet", len(data))
-	}
-	src, dst := p.Addrs(data)
-	ends := func(protocol string) string {
-		return fmt.Sprintf("%s %s > %s", protocol, netip.AddrPortFrom(src, p.SrcPort),
-			netip.AddrPortFrom(dst, p.DstPort))
-	}
-	switch kind {
-	case packet.TCP:
-		return fmt.Sprintf("%s %s %d bytes", ends("tcp"), flagText(p.Flags), p.PayloadLength())
-	case packet.UDP:
-		return fmt.Sprintf("%s %d bytes", ends("udp"), p.PayloadLength())
-	case packet.ICMP:
-		name := "icmp"
-		if p.IPv6 {
-			name = "icmp6"
-		}
-		return fmt.Sprintf("%s %s > %s type %d code %d", name, src, dst, data[p.L4], data[p.L4+1])
-	case packet.Fragment:
-		end := p.FragmentOffset() + int(p.End) - int(p.L4)
-		return fmt.Sprintf("fragment %s > %s protocol %d, id %d, bytes %d to %d",
-			src, dst, p.Protocol, p.ID(data), p.FragmentOffset(), end)
-	}
-	return fmt.Sprintf("ip %s > %s protocol %d, %d bytes", src, dst, p.Protocol, p.Length())
-}
-
-func flagText(flags uint8) string {
-	var b strings.Builder
-	for _, f := range []struct {
-		bit  uint8
-		name byte
-	}{{packet.FlagSYN, 'S'}, {packet.FlagFIN, 'F'}, {packet.FlagRST, 'R'}, {packet.FlagPSH, 'P'},
-		{packet.FlagACK, 'A'}} {
-		if flags&f.bit != 0 {
-			b.WriteByte(f.name)
-		}
-	}
-	if b.Len() == 0 {
-		return "-"
-	}
-	return b.String()
 }

@@ -61,9 +61,31 @@ func (l *Lab) Capture(opts status.CaptureOptions) (*CaptureStream, error) {
 // Close ends the capture.
 func (s *CaptureStream) Close() { s.capture.Close() }
 
-// Write writes pcapng to w until ctx ends, the lab does, or there are as many
-// packets as were asked for; none of them is an error. It calls flush when
-// there is nothing more to write for now.
+// Next is the next packet, with the name of its ENI. The error is io.EOF when ctx
+// has ended, the lab has, or there were as many packets as were asked for.
+func (s *CaptureStream) Next(ctx context.Context) (pcap.Packet, error) {
+	f, err := s.next(ctx)
+	if err != nil {
+		return pcap.Packet{}, err
+	}
+	f.Interface = s.enis[s.place[f.ENI]].Name
+	return f.Packet, nil
+}
+
+func (s *CaptureStream) next(ctx context.Context) (dataplane.Captured, error) {
+	if s.left == 0 {
+		return dataplane.Captured{}, io.EOF
+	}
+	s.left--
+	f, err := s.capture.Next(ctx)
+	if ctx.Err() != nil || errors.Is(err, os.ErrClosed) {
+		return f, io.EOF
+	}
+	return f, err
+}
+
+// Write writes pcapng to w until Next has no more. It calls flush when there is
+// nothing more to write for now.
 func (s *CaptureStream) Write(ctx context.Context, w io.Writer, flush func()) error {
 	out, err := pcap.NewNgWriter(w, "plinksim")
 	if err != nil {
@@ -74,23 +96,22 @@ func (s *CaptureStream) Write(ctx context.Context, w io.Writer, flush func()) er
 			return err
 		}
 	}
-	for ; s.left != 0; s.left-- {
+	for {
 		if !s.capture.Waiting() {
 			flush()
 		}
-		f, err := s.capture.Next(ctx)
-		if ctx.Err() != nil || errors.Is(err, os.ErrClosed) {
-			break
+		f, err := s.next(ctx)
+		if errors.Is(err, io.EOF) {
+			flush()
+			return nil
+		}
+		if err == nil {
+			err = s.write(out, &f)
 		}
 		if err != nil {
 			return err
 		}
-		if err := s.write(out, &f); err != nil {
-			return err
-		}
 	}
-	flush()
-	return nil
 }
 
 // write adds a frame, and before it what is missing, if more is than before:

@@ -103,7 +103,7 @@ func TestConnectReadsTheGreeting(t *testing.T) {
 				}
 			}()
 			hosts := func() []dns.Host { return []dns.Host{{IP: netip.MustParseAddr("127.0.0.1"), Name: "db.example"}} }
-			client := &Client{dial: new(net.Dialer).DialContext, resolver: &dns.Resolver{Hosts: hosts}}
+			client := &Client{space: hostSpace{}, resolver: &dns.Resolver{Hosts: hosts}}
 			_, port, err := net.SplitHostPort(ln.Addr().String())
 			require.NoError(t, err)
 			tt.check.Connect = "db.example:" + port
@@ -116,4 +116,11 @@ func TestConnectReadsTheGreeting(t *testing.T) {
 			}
 		})
 	}
+}
+
+// hostSpace dials from this process's own host.
+type hostSpace struct{ Space }
+
+func (hostSpace) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, network, address)
 }

@@ -16,8 +16,7 @@ import (
 // from the VPC's resolver. Nothing of this process or its machine plays a part.
 type Client struct {
 	resolver *dns.Resolver
-	dial     func(ctx context.Context, network, address string) (net.Conn, error)
-	listen   func(ctx context.Context, network, address string) (net.Listener, error)
+	space    Space
 	trusted  func() *x509.CertPool
 }
 
@@ -38,7 +37,7 @@ func (c *Client) DialContext(ctx context.Context, network, address string) (net.
 	}
 	var last error
 	for _, addr := range addrs {
-		conn, err := c.dial(ctx, network, net.JoinHostPort(addr.String(), port))
+		conn, err := c.space.DialContext(ctx, network, net.JoinHostPort(addr.String(), port))
 		if err == nil {
 			return conn, nil
 		}
@@ -49,7 +48,12 @@ func (c *Client) DialContext(ctx context.Context, network, address string) (net.
 
 // Listen is as net.ListenConfig's, on the instance.
 func (c *Client) Listen(ctx context.Context, network, address string) (net.Listener, error) {
-	return c.listen(ctx, network, address)
+	return c.space.Listen(ctx, network, address)
+}
+
+// ListenPacket is as net.ListenConfig's, on the instance.
+func (c *Client) ListenPacket(ctx context.Context, network, address string) (net.PacketConn, error) {
+	return c.space.ListenPacket(ctx, network, address)
 }
 
 // HTTP is a client that opens a connection of its own for every request. It

@@ -313,7 +313,7 @@ func (l *Lab) Client(ref string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{resolver: resolver, dial: space.DialContext, listen: space.Listen, trusted: l.authority.trusted}, nil
+	return &Client{resolver: resolver, space: space, trusted: l.authority.trusted}, nil
 }
 
 // Explain says what becomes of the first packet from an instance to a place as
