@@ -59,7 +59,7 @@ func changedALB(old, new string) string { return strings.Replace(pairALB, old, n
 
 func apply(t *testing.T, l *plinktest.Lab, text string) {
 	t.Helper()
-	changed, err := l.Apply(t.Context(), parse(t, text), quiet)
+	changed, err := l.Running().Apply(t.Context(), parse(t, text), quiet)
 	require.NoError(t, err)
 	require.True(t, changed)
 }
@@ -156,7 +156,7 @@ func TestAnALBShowsTheCertificateForTheName(t *testing.T) {
 	require.NoError(t, made.VerifyHostname(l.Name("ep1.ip")))
 	require.NoError(t, made.VerifyHostname(l.Name("alb1.ip")))
 
-	_, err := l.Apply(t.Context(), parse(t, file(fmt.Sprintf(", certificates: [{certificate: %s/none.pem, key: %s/mine.key}]", dir, dir))), quiet)
+	_, err := l.Running().Apply(t.Context(), parse(t, file(fmt.Sprintf(", certificates: [{certificate: %s/none.pem, key: %s/mine.key}]", dir, dir))), quiet)
 	require.ErrorContains(t, err, `load balancer "alb1": listener https port 443: certificate `+dir+"/none.pem with key ")
 	require.Equal(t, made.SerialNumber, shown(l.Name("ep1")).SerialNumber, "nothing has changed")
 

@@ -59,7 +59,7 @@ func change(t *testing.T, l *plinktest.Lab, replacements ...string) {
 		require.Contains(t, text, replacements[i])
 		text = strings.ReplaceAll(text, replacements[i], replacements[i+1])
 	}
-	_, err := l.Apply(t.Context(), parse(t, text), quiet)
+	_, err := l.Running().Apply(t.Context(), parse(t, text), quiet)
 	require.NoError(t, err)
 }
 

@@ -58,8 +58,7 @@ func TestSubnetsOfSeveralBlocks(t *testing.T) {
 				}
 				l := plinktest.UpText(t, strings.Replace(blocks, "CLOUD", cloud, 1), options...)
 				passAll(t, l)
-				way, err := l.Explain("one", "10.1.1.77:80")
-				require.NoError(t, err)
+				way := l.Explain("one", "10.1.1.77:80")
 				require.False(t, way.Passes)
 				last := way.Ways[0].Stations[len(way.Ways[0].Stations)-1]
 				require.Contains(t, last.Text, "nobody in VPC consumer has the address", "it is in a block of the VPC")
@@ -70,7 +69,7 @@ func TestSubnetsOfSeveralBlocks(t *testing.T) {
 
 func passAll(t *testing.T, l *plinktest.Lab) {
 	t.Helper()
-	require.NoError(t, l.Check(t.Context(), func(r status.Check) {
+	require.NoError(t, l.Running().Check(t.Context(), func(r status.Check) {
 		require.True(t, r.Passed, "%s: %s", r.Name, r.Got)
 	}))
 }
@@ -105,20 +104,19 @@ peerings: {p: {vpcs: [left, right]}}
 	l := plinktest.UpText(t, text("", "", ""))
 	for _, has := range []bool{false, true, false} {
 		if has {
-			_, err := l.Apply(t.Context(), parse(t, text(more, subnet, instance)), quiet)
+			_, err := l.Running().Apply(t.Context(), parse(t, text(more, subnet, instance)), quiet)
 			require.NoError(t, err)
 			body, err := get(t, l.Instance("client"), "http://10.3.1.10/")
 			require.NoError(t, err)
 			require.Equal(t, "far 10.1.1.10", body)
 		} else {
-			_, err := l.Apply(t.Context(), parse(t, text("", "", "")), quiet)
+			_, err := l.Running().Apply(t.Context(), parse(t, text("", "", "")), quiet)
 			require.NoError(t, err)
 		}
 		body, err := get(t, l.Instance("client"), "http://10.2.1.10/")
 		require.NoError(t, err)
 		require.Equal(t, "near 10.1.1.10", body)
-		way, err := l.Explain("client", "10.3.1.10:80")
-		require.NoError(t, err)
+		way := l.Explain("client", "10.3.1.10:80")
 		require.Equal(t, has, way.Passes)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)

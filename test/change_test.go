@@ -82,7 +82,7 @@ func TestAChangeThatFailsHalfWayIsTakenBack(t *testing.T) {
 		"body: old}]", "body: new}, {tcp: 81, body: taken}]",
 		"    instances: {ecs1: {subnet: vsw1, ip: 10.0.0.10}}", "    instances: {ecs1: {subnet: vsw1, ip: 10.0.0.11}, ecs3: {subnet: vsw1, ip: 10.0.0.12}}",
 		"  ep1: {service: svc1, vpc: vpc1, subnets: [vsw1]}", "  ep2: {service: svc1, vpc: vpc1, subnets: [vsw1]}"))
-	changed, err := l.Apply(t.Context(), next, quiet)
+	changed, err := l.Running().Apply(t.Context(), next, quiet)
 	require.ErrorContains(t, err, `instance "ecs2": service tcp 81: listen tcp :81: bind: address already in use`)
 	require.False(t, changed)
 
@@ -92,7 +92,7 @@ func TestAChangeThatFailsHalfWayIsTakenBack(t *testing.T) {
 	require.Error(t, err)
 
 	taken.Close()
-	changed, err = l.Apply(t.Context(), next, quiet)
+	changed, err = l.Running().Apply(t.Context(), next, quiet)
 	require.NoError(t, err)
 	require.True(t, changed)
 	require.Equal(t, "ep2", l.Status().Endpoints[0].Name)
@@ -107,7 +107,7 @@ func TestAChangeThatIsInterruptedIsTakenBack(t *testing.T) {
 	next := parse(t, pairOf("vpc2", "vpc3", "ecs2", "ecs4"))
 	for _, step := range []int{1, 5, 15, 25} {
 		ctx, cancel := context.WithCancelCause(t.Context())
-		_, err := l.Apply(ctx, next, func(done, _ int, _ string) {
+		_, err := l.Running().Apply(ctx, next, func(done, _ int, _ string) {
 			if done == step {
 				cancel(errors.New("enough"))
 			}
@@ -125,10 +125,10 @@ func TestALabIsClosedWhileItChanges(t *testing.T) {
 	begun, closed := make(chan struct{}), make(chan error)
 	go func() {
 		<-begun
-		closed <- l.Close(context.Background())
+		closed <- l.Running().Close(context.Background())
 	}()
 	first := true
-	_, err := l.Apply(t.Context(), next, func(int, int, string) {
+	_, err := l.Running().Apply(t.Context(), next, func(int, int, string) {
 		if first {
 			close(begun)
 			first = false
@@ -138,9 +138,9 @@ func TestALabIsClosedWhileItChanges(t *testing.T) {
 	if err != nil { // the change may have been quicker
 		t.Log(err)
 	}
-	_, err = l.Apply(t.Context(), parse(t, pairOf("old", "other")), quiet)
+	_, err = l.Running().Apply(t.Context(), parse(t, pairOf("old", "other")), quiet)
 	require.ErrorContains(t, err, "just being taken down")
-	require.NoError(t, l.Close(context.Background()), "a second time does nothing")
+	require.NoError(t, l.Running().Close(context.Background()), "a second time does nothing")
 }
 
 // In a VPC of AWS the resolver's address follows from the VPC's.
@@ -158,7 +158,7 @@ func TestAResolverFollowsItsAddress(t *testing.T) {
 		"{vsw1: {zone: eu-central-1b, cidr: 10.0.0.0/24}}", "{vsw1: {zone: eu-central-1b, cidr: 10.1.0.0/24}}",
 		"{ecs1: {subnet: vsw1, ip: 10.0.0.10}}", "{ecs1: {subnet: vsw1, ip: 10.1.0.10}}"))
 	require.Equal(t, netip.MustParseAddr("10.1.0.2"), next.VPCs[0].Resolvers[0])
-	_, err := l.Apply(t.Context(), next, quiet)
+	_, err := l.Running().Apply(t.Context(), next, quiet)
 	require.NoError(t, err)
 	require.Equal(t, []string{"10.1.0.10"}, look())
 }
@@ -172,9 +172,9 @@ checks:
 `)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	begun, first := make(chan string, 2), make(chan error)
-	go func() { first <- l.Check(ctx, func(r status.Check) { begun <- r.Name }) }()
+	go func() { first <- l.Running().Check(ctx, func(r status.Check) { begun <- r.Name }) }()
 	require.Equal(t, "begun", <-begun)
-	err := l.Check(t.Context(), func(status.Check) {})
+	err := l.Running().Check(t.Context(), func(status.Check) {})
 	require.ErrorContains(t, err, "running already")
 	cancel(errors.New("the lab was taken down meanwhile"))
 	require.ErrorContains(t, <-first, "taken down meanwhile")

@@ -50,7 +50,7 @@ func TestWhatATargetGroupSaysOfZonesGoesBeforeItsLoadBalancer(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			l := plinktest.UpText(t, strings.NewReplacer("GROUP", tt.group, "BALANCER", tt.balancer,
 				"EXPECT", tt.expect, "ADDRESSES", tt.addresses).Replace(acrossZones))
-			require.NoError(t, l.Check(t.Context(), func(r status.Check) {
+			require.NoError(t, l.Running().Check(t.Context(), func(r status.Check) {
 				require.True(t, r.Passed, "%s: %s", r.Name, r.Got)
 			}))
 		})

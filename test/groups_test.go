@@ -67,8 +67,7 @@ func TestTheGroupsOfAnNLBJudgeTheClientAndNotTheEndpoint(t *testing.T) {
 			l := plinktest.UpText(t, strings.NewReplacer("NAME", tt.name, "SOURCE", tt.source, "ENFORCE", tt.enforce,
 				"EXPECT", expect).Replace(guarded))
 			passes(t, l)
-			e, err := l.Explain("client", "ep:80")
-			require.NoError(t, err)
+			e := l.Explain("client", "ep:80")
 			require.Equal(t, tt.passes, e.Passes, "%+v", e)
 		})
 	}
@@ -76,7 +75,7 @@ func TestTheGroupsOfAnNLBJudgeTheClientAndNotTheEndpoint(t *testing.T) {
 
 func passes(t *testing.T, l *plinktest.Lab) {
 	t.Helper()
-	require.NoError(t, l.Check(t.Context(), func(r status.Check) {
+	require.NoError(t, l.Running().Check(t.Context(), func(r status.Check) {
 		require.True(t, r.Passed, "%s: %s", r.Name, r.Got)
 	}))
 }

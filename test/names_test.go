@@ -61,7 +61,7 @@ func awaitEvent(t *testing.T, l *plinktest.Lab, since uint64, kind control.Kind,
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	for e := range l.Plane().Subscribe(ctx, since) {
+	for e := range l.Running().Plane().Subscribe(ctx, since) {
 		if e.Kind == kind && e.Name == name && e.To == to {
 			return e
 		}
@@ -126,7 +126,7 @@ func TestAFailingZoneLeavesTheAnswersAndComesBack(t *testing.T) {
 }
 
 func lastSeq(l *plinktest.Lab) (seq uint64) {
-	for _, e := range l.Plane().Events(0) {
+	for _, e := range l.Events() {
 		seq = e.Seq
 	}
 	return seq
@@ -198,7 +198,7 @@ func TestForeignNamesGoToAnUpstreamInTheVPC(t *testing.T) {
 	require.Contains(t, dig("ecs-h", "no.example.org"), "NXDOMAIN")
 	require.Contains(t, dig("ecs-i", "www.example.net"), "REFUSED", "the upstream's own questions are not sent back to it")
 	require.Contains(t, dig("vpc2/web-h", "www.example.org"), "REFUSED", "another VPC has no upstream")
-	a, err := l.Query(t.Context(), "ecs-h", "www.example.org", "")
+	a, err := l.Running().Query(t.Context(), "ecs-h", "www.example.org", "")
 	require.NoError(t, err)
 	require.Equal(t, "cache", a.Source)
 }

@@ -163,14 +163,14 @@ func TestSecurityGroupsChangeForNewSessions(t *testing.T) {
 }
 
 // waited is how many packets to the consumer have waited for bandwidth.
-func waited(l *plinktest.Lab) uint64 { return l.Faults().Links[0].ToConsumer.Frames.Delayed }
+func waited(l *plinktest.Lab) uint64 { return l.Running().Faults().Links[0].ToConsumer.Frames.Delayed }
 
 func replacement(by string, force bool) topology.Operation {
 	return topology.Operation{Verb: "replace", Service: "svc1", Endpoint: "ep1", Zone: "eu-central-1b", Resource: by, Force: force}
 }
 
 func zoneOfReplaced(l *plinktest.Lab) control.Zone {
-	c, _ := l.Plane().State().Connection("svc1", "ep1")
+	c, _ := l.Running().Plane().State().Connection("svc1", "ep1")
 	return c.Zones[0]
 }
 

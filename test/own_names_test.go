@@ -73,7 +73,7 @@ func TestNothingOfTheMachineReachesALab(t *testing.T) {
 func answers(t *testing.T) string {
 	l := plinktest.Up(t, "testdata/own-names.yaml")
 	var b strings.Builder
-	require.NoError(t, l.Check(t.Context(), func(r status.Check) {
+	require.NoError(t, l.Running().Check(t.Context(), func(r status.Check) {
 		require.True(t, r.Passed, "%s: %s", r.Name, r.Got)
 		fmt.Fprintln(&b, r.Name, r.Passed)
 	}))
@@ -92,7 +92,7 @@ func answers(t *testing.T) string {
 			byGo = append(byGo, addr.String())
 		}
 		var byQuery []string
-		if answer, err := l.Query(t.Context(), "cl", name, ""); err == nil {
+		if answer, err := l.Running().Query(t.Context(), "cl", name, ""); err == nil {
 			for _, r := range answer.Records {
 				byQuery = append(byQuery, r[strings.LastIndex(r, " ")+1:])
 			}

@@ -131,7 +131,7 @@ func TestReverseAccessCarriesDatagramsAndCountsTheirDirections(t *testing.T) {
 	require.Equal(t, "192.168.0.86:53", session.Target.String())
 	require.EqualValues(t, headers+1, session.BytesToConsumer)
 	require.EqualValues(t, headers+len(answer), session.BytesToProvider)
-	for _, link := range []uint64{l.Status().Links[0].BytesToProvider, l.Metrics().Engine.Table.Links[0].BytesToProvider} {
+	for _, link := range []uint64{l.Status().Links[0].BytesToProvider, l.Running().Metrics().Engine.Table.Links[0].BytesToProvider} {
 		require.Equal(t, session.BytesToProvider, link)
 	}
 }

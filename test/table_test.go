@@ -31,10 +31,10 @@ var situations = []struct {
 		}
 	}},
 	{"zone h is down", true, "", func(t *testing.T, l *plinktest.Lab) {
-		require.NoError(t, l.TakeDown("cn-hangzhou-h", false))
+		require.NoError(t, l.Running().TakeDown("cn-hangzhou-h", false))
 	}},
 	{"zone h is up, its server is down", true, "", func(t *testing.T, l *plinktest.Lab) {
-		require.NoError(t, l.BringUp("cn-hangzhou-h"))
+		require.NoError(t, l.Running().BringUp("cn-hangzhou-h"))
 		plug(t, l, "h", true)
 	}},
 	{"both servers are down", false, "", func(t *testing.T, l *plinktest.Lab) { plug(t, l, "i", true) }},

@@ -89,7 +89,7 @@ var counted = regexp.MustCompile(`\b\d+x\b`)
 func outcomes(t *testing.T, file string, options ...plinktest.Option) (out []status.Check) {
 	t.Helper()
 	l := plinktest.Up(t, file, options...)
-	require.NoError(t, l.Check(t.Context(), func(c status.Check) {
+	require.NoError(t, l.Running().Check(t.Context(), func(c status.Check) {
 		c.Seconds, c.Got = 0, counted.ReplaceAllString(c.Got, "often")
 		out = append(out, c)
 	}))

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,7 +45,7 @@ func (l *Lab) keepArtifacts() {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	stream, err := l.Capture(status.CaptureOptions{})
+	stream, err := l.lab.Capture(status.CaptureOptions{})
 	if err != nil {
 		l.t.Fatal(errors.Join(err, file.Close()))
 	}
@@ -56,7 +55,7 @@ func (l *Lab) keepArtifacts() {
 	var captured error
 	out := bufio.NewWriter(file)
 	collecting.Go(func() { captured = stream.Write(ctx, out, func() {}) })
-	collecting.Go(func() { _ = l.WatchQueries(ctx, "", a.asked) })
+	collecting.Go(func() { _ = l.lab.WatchQueries(ctx, "", a.asked) })
 	l.t.Cleanup(func() {
 		cancel()
 		stream.Close()
@@ -84,7 +83,7 @@ func (a *artifacts) end() error {
 	if !a.lab.t.Failed() {
 		return os.Remove(a.capture.Name())
 	}
-	a.lab.t.Logf("lab %q: %s\nwhat happened is in %s", a.lab.Plan().Name, a.drops(), a.dir)
+	a.lab.t.Logf("lab %q: %s\nwhat happened is in %s", a.lab.Plan().Name, a.lab.Drops(), a.dir)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return errors.Join(
@@ -97,7 +96,7 @@ func (a *artifacts) end() error {
 }
 
 func (a *artifacts) events() (lines []string) {
-	for _, e := range a.lab.Plane().Events(0) {
+	for _, e := range a.lab.Events() {
 		lines = append(lines, e.Time.UTC().Format(timeFormat)+" "+e.Text)
 	}
 	return lines
@@ -105,7 +104,7 @@ func (a *artifacts) events() (lines []string) {
 
 // explanations are those from every instance to every endpoint of its VPC.
 func (a *artifacts) explanations() (out []*status.Explanation) {
-	plan := a.lab.Plane().Plan()
+	plan := a.lab.Plan()
 	for _, endpoint := range plan.Endpoints {
 		service, err := plan.Service(endpoint.Service)
 		if err != nil || endpoint.Reverse {
@@ -113,7 +112,7 @@ func (a *artifacts) explanations() (out []*status.Explanation) {
 		}
 		for _, in := range plan.MustVPC(endpoint.VPC).Instances {
 			for _, to := range targets(plan, service, endpoint.Name) {
-				if e, err := a.lab.Explain(in.VPC+"/"+in.Name, to); err == nil {
+				if e, err := a.lab.lab.Explain(in.VPC+"/"+in.Name, to); err == nil {
 					out = append(out, e)
 				}
 			}
@@ -140,21 +139,6 @@ func targets(plan *topology.Plan, service *topology.EndpointService, endpoint st
 		}
 	}
 	return out
-}
-
-// drops says in the words of the status what kept packets from passing.
-func (a *artifacts) drops() string {
-	var parts []string
-	verdicts := a.lab.Status().Dataplane.Verdicts
-	for _, name := range slices.Sorted(maps.Keys(verdicts)) {
-		if verdicts[name] > 0 && name != "Forwarded" {
-			parts = append(parts, fmt.Sprintf("%s %d", name, verdicts[name]))
-		}
-	}
-	if len(parts) == 0 {
-		return "the data plane dropped nothing"
-	}
-	return "verdicts of the data plane: " + strings.Join(parts, ", ")
 }
 
 func (a *artifacts) write(name string, lines []string) error {

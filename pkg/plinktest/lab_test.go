@@ -59,7 +59,7 @@ func TestSessionsAreCounted(t *testing.T) {
 		require.NoError(t, err)
 		session := lab.RequireSessions("ep", 1)[0]
 		require.Equal(t, conn.LocalAddr().String(), session.Consumer.String())
-		r := record(t, func(t testing.TB) { (&Lab{Lab: lab.Lab, t: t}).RequireSessions("ep", 2) })
+		r := record(t, func(t testing.TB) { (&Lab{lab: lab.lab, t: t}).RequireSessions("ep", 2) })
 		require.Contains(t, r.fatal, `endpoint "ep" has 1 sessions, want 2:`+"\n  tcp "+conn.LocalAddr().String())
 		require.NoError(t, conn.Close())
 		lab.Eventually("the session is forgotten", 10*time.Minute, func() error {
@@ -69,9 +69,9 @@ func TestSessionsAreCounted(t *testing.T) {
 			return nil
 		})
 		r = record(t, func(t testing.TB) {
-			(&Lab{Lab: lab.Lab, t: t}).Eventually("pigs fly", time.Second, func() error { return errors.New("too heavy") })
+			(&Lab{lab: lab.lab, t: t}).Eventually("pigs fly", time.Second, func() error { return errors.New("too heavy") })
 		})
-		require.Equal(t, "pigs fly: not within 1s: too heavy", r.fatal)
+		require.Equal(t, "pigs fly: not within 1s: too heavy\nnothing has dropped a packet", r.fatal)
 	})
 }
 
@@ -94,7 +94,7 @@ func TestAFailedTestLeavesArtifacts(t *testing.T) {
 		return r.log
 	}
 	log := run(dir)
-	require.Contains(t, log, "NotConnected 1\n")
+	require.Contains(t, log, "packets were dropped by: NotConnected 1 (ep@eu-west-1a tcp/5432)\n")
 	require.Contains(t, log, "what happened is in "+dir)
 
 	read := func(name string) string {

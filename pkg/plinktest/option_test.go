@@ -84,7 +84,7 @@ func TestALabInThisProcess(t *testing.T) {
 func TestALabInThisProcessPassesItsChecks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lab, checks := Up(t, "../../testdata/topologies/alibaba-clb.yaml", InProcess()), 0
-		require.NoError(t, lab.Check(t.Context(), func(c status.Check) {
+		require.NoError(t, lab.Running().Check(t.Context(), func(c status.Check) {
 			checks++
 			require.True(t, c.Passed, "%+v", c)
 		}))

@@ -32,12 +32,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"os/exec"
 	"testing"
 	"time"
 
 	"github.com/plinksim/plinksim/internal/testenv"
-	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -48,14 +46,6 @@ import (
 func Require(t testing.TB) {
 	t.Helper()
 	testenv.NeedRoot(t)
-}
-
-// Lab is a topology that runs for one test. Every method fails the test when
-// it cannot do what it says.
-type Lab struct {
-	*lab.Lab
-	t   testing.TB
-	dir string // of a lab in the kernel, "" of others
 }
 
 // Up runs the topology in a file until the test ends. It returns when every
@@ -98,73 +88,11 @@ func start(t testing.TB, plan *topology.Plan, options []Option) *Lab {
 			t.Errorf("lab %q: take it down: %v", plan.Name, err)
 		}
 	})
-	l := &Lab{Lab: running, t: t, dir: g.dir}
+	l := &Lab{lab: running, t: t, dir: g.dir}
 	if settings.keeps {
 		l.keepArtifacts()
 	}
 	return l
-}
-
-// Accept lets an endpoint connect and waits until it is connected.
-func (l *Lab) Accept(service, endpoint string) {
-	l.t.Helper()
-	l.Do(topology.Operation{Verb: "accept", Service: service, Endpoint: endpoint})
-}
-
-// Reject ends an endpoint's connection and waits until nothing passes.
-func (l *Lab) Reject(service, endpoint string) {
-	l.t.Helper()
-	l.Do(topology.Operation{Verb: "reject", Service: service, Endpoint: endpoint})
-}
-
-// Do carries out an operation of the control plane and waits until it is in
-// force.
-func (l *Lab) Do(o topology.Operation) control.Event {
-	l.t.Helper()
-	event, err := l.Lab.Do(l.t.Context(), o, 10*time.Second)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	return event
-}
-
-// Name is what a reference such as ep1, ep1@zone or ep1.ip stands for.
-func (l *Lab) Name(ref string) string {
-	l.t.Helper()
-	name, err := l.Plan().Lookup(ref)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	return name
-}
-
-// Instance acts on one instance.
-type Instance struct {
-	*lab.Client
-	lab  *Lab
-	spec topology.Instance
-}
-
-// Instance is the instance that ref names: ecs1, or vpc1/ecs1.
-func (l *Lab) Instance(ref string) *Instance {
-	l.t.Helper()
-	spec, err := l.Plan().Instance(ref)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	client, err := l.Client(ref)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	return &Instance{client, l, *spec}
-}
-
-// Command is as exec.CommandContext, on the instance. The lab must be in the
-// kernel, and the package's TestMain must be Main.
-func (i *Instance) Command(ctx context.Context, program string, args ...string) *exec.Cmd {
-	i.lab.t.Helper()
-	i.lab.needKernel("run " + program)
-	return i.command(ctx, program, args)
 }
 
 // needKernel ends the test where the lab is not in the kernel.
