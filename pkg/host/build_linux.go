@@ -28,13 +28,31 @@ func Build(ctx context.Context, dir string, plan *topology.Plan, progress Progre
 
 // Change makes the lab of a plan out of the lab of an old one: what the new
 // plan does not have is undone first, the latest first, and processes in
-// instances that go are ended. Then the whole new plan is done, as what went
-// may have taken something along. When Change fails or ctx ends, it goes back
-// to the old plan. An old plan of nil is an empty one.
+// instances that go are ended. Then what is new is done, and the whole of every
+// VPC in which something was undone. When Change fails or ctx ends, it goes back
+// to the old plan. An old plan of nil is one of which nothing is known.
 func Change(ctx context.Context, dir string, old, plan *topology.Plan, progress Progress) error {
 	if err := checkDir(dir); err != nil {
 		return err
 	}
+	if old == nil {
+		return build(ctx, dir, plan, progress)
+	}
+	d := differenceOf(old, plan)
+	if err := undoAll(dir, d.undo); err != nil {
+		return errors.Join(err, restore(ctx, dir, old))
+	}
+	made, err := doAll(ctx, dir, d.do, progress)
+	if err == nil {
+		err = awaitCarriers(ctx, dir, d.do)
+	}
+	if err == nil {
+		return nil
+	}
+	return errors.Join(err, undoAll(dir, made), restore(ctx, dir, old))
+}
+
+func build(ctx context.Context, dir string, plan *topology.Plan, progress Progress) error {
 	had, err := Namespaces(dir)
 	if err != nil {
 		return err
@@ -43,14 +61,10 @@ func Change(ctx context.Context, dir string, old, plan *topology.Plan, progress 
 	if err := makeTrees(dir); err != nil {
 		return errors.Join(explain(err), abandon(dir, statErr != nil))
 	}
-	if old != nil {
-		if err := undoAll(dir, missingIn(tasks(old), tasks(plan))); err != nil {
-			return errors.Join(err, restore(ctx, dir, old))
-		}
-	}
-	made, err := doAll(ctx, dir, groups(plan), progress)
+	all := groups(plan)
+	made, err := doAll(ctx, dir, all, progress)
 	if err == nil {
-		err = awaitCarriers(ctx, dir, plan)
+		err = awaitCarriers(ctx, dir, all)
 	}
 	if err == nil {
 		return nil
@@ -58,7 +72,7 @@ func Change(ctx context.Context, dir string, old, plan *topology.Plan, progress 
 	if len(had) == 0 {
 		return errors.Join(err, abandon(dir, statErr != nil))
 	}
-	return errors.Join(err, undoAll(dir, made), restore(ctx, dir, old))
+	return errors.Join(err, undoAll(dir, made))
 }
 
 // Remove takes away everything that this package made of the lab in dir, and
@@ -101,36 +115,18 @@ func abandon(dir string, made bool) error {
 }
 
 func restore(ctx context.Context, dir string, old *topology.Plan) error {
-	if old == nil {
-		return nil
-	}
 	if _, err := doAll(context.WithoutCancel(ctx), dir, groups(old), nil); err != nil {
 		return fmt.Errorf("go back to the old plan: %w", err)
 	}
 	return nil
 }
 
-// missingIn lists the old tasks that must be undone before the new are done,
-// the latest first.
-func missingIn(old, plan []task) []Step {
-	wanted := map[string]bool{}
-	for _, t := range plan {
-		wanted[t.String()] = true
-		wanted[t.replaces()] = true
-	}
-	delete(wanted, "")
-	var gone []Step
-	for _, t := range slices.Backward(old) {
-		if !wanted[t.String()] && !wanted[t.replaces()] {
-			gone = append(gone, t.Step)
-		}
-	}
-	return gone
-}
-
 // undoAll undoes steps in the order that they are given in. It goes on when
 // one fails, so that as little as possible is left.
 func undoAll(dir string, steps []Step) error {
+	if len(steps) == 0 {
+		return nil
+	}
 	return onThread(func() error {
 		k := newKernel(dir)
 		defer k.close()

@@ -107,7 +107,7 @@ func TestBuildGivesUpOnADeviceWithoutACarrier(t *testing.T) {
 	}, 10*time.Second, time.Millisecond, "the kernel notices")
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New("enough"))
 	defer cancel()
-	err = awaitCarriers(ctx, dir, plan)
+	err = awaitCarriers(ctx, dir, groups(plan))
 	require.EqualError(t, err, fmt.Sprintf("wait for the carrier of %s in namespace %s: enough", instance.Port, plan.VPCs[1].Namespace))
 }
 
@@ -170,7 +170,7 @@ func TestChangeGivesTheSameLabAsBuild(t *testing.T) {
 	noEndpoint := twoVPCs()
 	noEndpoint.Endpoints = nil
 	oneVPC := twoVPCs()
-	oneVPC.VPCs, oneVPC.LoadBalancers = oneVPC.VPCs[:1], nil
+	oneVPC.VPCs, oneVPC.LoadBalancers, oneVPC.NATGateways = oneVPC.VPCs[:1], nil, nil
 	for _, tt := range []struct {
 		name     string
 		old, new *topology.Plan

@@ -45,37 +45,41 @@ func (n *Namespace) SecurityGroupDrops() (Drops, error) {
 }
 
 func (f Firewall) do(k *kernel) (bool, error) {
-	if err := k.enter(f.Namespace); err != nil {
-		return false, err
-	}
-	conn, err := nftables.New()
+	conn, done, err := k.nft(f.Namespace)
 	if err != nil {
 		return false, err
 	}
+	defer done()
 	mark := f.mark()
 	if markOf(conn) == mark {
 		return false, nil
 	}
-	// Added, deleted and added in one transaction: it works whether the table
-	// is there or not, and no packet sees the time in between.
+	// All in one transaction: no packet sees the time in between. Counters go on.
 	table := firewallTable()
 	conn.AddTable(table)
-	conn.DelTable(table)
-	conn.AddTable(table)
+	if !f.FiltersEgress && hasChain(conn, egressSide) {
+		conn.DelTable(table)
+		conn.AddTable(table)
+	}
 	for _, c := range f.chains() {
 		c.write(conn, table, mark)
 	}
 	return true, conn.Flush()
 }
 
+// hasChain says whether the table that is there filters a direction.
+func hasChain(conn *nftables.Conn, s side) bool {
+	table := firewallTable()
+	_, err := conn.GetRules(table, &nftables.Chain{Name: s.chain, Table: table})
+	return err == nil
+}
+
 func (f Firewall) undo(k *kernel) error {
-	if err := k.enter(f.Namespace); err != nil {
+	conn, done, err := k.nft(f.Namespace)
+	if err != nil {
 		return ignoreGone(err)
 	}
-	conn, err := nftables.New()
-	if err != nil {
-		return err
-	}
+	defer done()
 	table := firewallTable()
 	conn.AddTable(table)
 	conn.DelTable(table)
@@ -113,6 +117,7 @@ func (c *chain) write(conn *nftables.Conn, table *nftables.Table, mark string) {
 		Name: c.side.chain, Table: table, Type: nftables.ChainTypeFilter,
 		Hooknum: c.side.hooknum(), Priority: nftables.ChainPriorityFilter, Policy: &policy,
 	})
+	conn.FlushChain(nft)
 	for i, r := range c.rules {
 		rule := &nftables.Rule{Table: table, Chain: nft, Exprs: r.kernel()}
 		if i == 0 {

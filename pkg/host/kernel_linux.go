@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -64,6 +65,20 @@ func (k *kernel) enter(name string) error {
 		return err
 	}
 	return k.enterFile(name, s.file)
+}
+
+// nft opens a socket for nftables in the namespace called name, and done closes it.
+// The kernel lets who closes one wait until all packets have let go of the rules
+// that were there before (linux: net/netfilter/nf_tables_api.c, nft_rcv_nl_event),
+// which nobody here need do.
+func (k *kernel) nft(name string) (conn *nftables.Conn, done func(), err error) {
+	if err := k.enter(name); err != nil {
+		return nil, nil, err
+	}
+	if conn, err = nftables.New(nftables.AsLasting()); err != nil {
+		return nil, nil, fmt.Errorf("open a socket for nftables in %s: %w", name, err)
+	}
+	return conn, func() { go conn.CloseLasting() }, nil
 }
 
 func (k *kernel) enterFile(name string, file *os.File) error {

@@ -58,10 +58,9 @@ func tasks(plan *topology.Plan) []task {
 }
 
 func groups(plan *topology.Plan) []group {
-	enis := plan.ENIs()
 	gs := []group{dataplaneGroup(plan)}
-	for i := range plan.VPCs {
-		gs = append(gs, vpcGroup(plan, &plan.VPCs[i], enis))
+	for _, part := range plan.Parts() {
+		gs = append(gs, vpcGroup(plan, part))
 	}
 	return gs
 }
@@ -139,9 +138,10 @@ func addPeering(g *group, plan *topology.Plan, number int) {
 	}
 }
 
-func vpcGroup(plan *topology.Plan, vpc *topology.VPC, enis []*topology.ENI) group {
+func vpcGroup(plan *topology.Plan, part *topology.Part) group {
 	var g group
-	if len(plan.Peers(vpc.Name)) == 0 {
+	vpc := part.VPC
+	if len(part.Peers) == 0 {
 		addVPC(&g, vpc)
 	}
 	for i := range vpc.Subnets {
@@ -151,14 +151,12 @@ func vpcGroup(plan *topology.Plan, vpc *topology.VPC, enis []*topology.ENI) grou
 	for i := range vpc.Instances {
 		addInstance(&g, plan, vpc, &vpc.Instances[i], names)
 	}
-	for _, eni := range enis {
-		if eni.VPC == vpc.Name {
-			addENI(&g, plan, vpc, eni)
-		}
+	for _, eni := range part.ENIs() {
+		addENI(&g, plan, vpc, eni)
 	}
-	for _, lb := range plan.LoadBalancers {
+	for _, lb := range part.LoadBalancers {
 		for i := range lb.Nodes {
-			if lb.Nodes[i].Proxy != nil && lb.VPC == vpc.Name {
+			if lb.Nodes[i].Proxy != nil {
 				addProxy(&g, vpc, &lb.Nodes[i])
 			}
 		}

@@ -20,13 +20,11 @@ func (g ReceiverGuard) do(k *kernel) (bool, error) { return g.chain().do(k) }
 func (g ReceiverGuard) undo(k *kernel) error       { return g.chain().undo(k) }
 
 func (c deviceChain) do(k *kernel) (bool, error) {
-	if err := k.enter(c.namespace); err != nil {
-		return false, err
-	}
-	conn, err := nftables.New()
+	conn, done, err := k.nft(c.namespace)
 	if err != nil {
 		return false, err
 	}
+	defer done()
 	table, mark := guardTable(), markFor(c.String())
 	if rules, err := conn.GetRules(table, c.in(table)); err == nil && len(rules) > 0 {
 		if has, _ := userdata.GetString(rules[0].UserData, userdata.TypeComment); has == mark {
@@ -54,13 +52,11 @@ func (c deviceChain) do(k *kernel) (bool, error) {
 
 // undo takes the chain away. Where the device is gone, the kernel has done that.
 func (c deviceChain) undo(k *kernel) error {
-	if err := k.enter(c.namespace); err != nil {
+	conn, done, err := k.nft(c.namespace)
+	if err != nil {
 		return ignoreGone(err)
 	}
-	conn, err := nftables.New()
-	if err != nil {
-		return err
-	}
+	defer done()
 	table := guardTable()
 	if chains, err := conn.ListChainsOfTableFamily(table.Family); err == nil {
 		for _, chain := range chains {

@@ -1,0 +1,87 @@
+package host
+
+import (
+	"reflect"
+	"slices"
+
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// difference is what makes the lab of a plan out of that of an old one.
+type difference struct {
+	undo []Step  // in this order
+	do   []group // as of groups: the first comes before the others
+}
+
+// differenceOf looks only into VPCs in which the plans differ. What is undone may
+// take other things in its VPC along, so that all of that is done again, and with
+// it what lies between VPCs; after something there, all VPCs that differ.
+func differenceOf(old, plan *topology.Plan) difference {
+	before, after := differing(old, plan)
+	known, wanted := names(before), names(after)
+	var d difference
+	touched := map[string]bool{} // the VPCs in which something is undone
+	for _, g := range before {
+		for _, t := range g.group {
+			if !wanted[t.String()] && !wanted[t.replaces()] {
+				d.undo = append(d.undo, t.Step)
+				touched[g.vpc] = true
+			}
+		}
+	}
+	slices.Reverse(d.undo)
+	for _, g := range after {
+		if !touched[g.vpc] && !touched[ofNone] && !(g.vpc == ofNone && len(d.undo) > 0) {
+			g.group = slices.DeleteFunc(g.group, func(t task) bool { return known[t.String()] })
+		}
+		d.do = append(d.do, g.group)
+	}
+	return d
+}
+
+// placed is the group of a VPC.
+type placed struct {
+	vpc string
+	group
+}
+
+// ofNone is in the place of the VPC of the group that is of none.
+const ofNone = ""
+
+// differing are the groups of two plans that may differ, and the first of each.
+func differing(old, plan *topology.Plan) (before, after []placed) {
+	was := map[string]*topology.Part{}
+	for _, part := range old.Parts() {
+		was[part.VPC.Name] = part
+	}
+	before, after = []placed{{ofNone, dataplaneGroup(old)}}, []placed{{ofNone, dataplaneGroup(plan)}}
+	same := map[string]bool{}
+	for _, part := range plan.Parts() {
+		name := part.VPC.Name
+		if old.Dataplane == plan.Dataplane && reflect.DeepEqual(was[name], part) {
+			same[name] = true
+			continue
+		}
+		after = append(after, placed{name, vpcGroup(plan, part)})
+	}
+	for _, part := range old.Parts() {
+		if name := part.VPC.Name; !same[name] {
+			before = append(before, placed{name, vpcGroup(old, part)})
+		}
+	}
+	return before, after
+}
+
+// names are how the tasks of groups are known: by what they print, and by what they
+// replace.
+func names(groups []placed) map[string]bool {
+	out := map[string]bool{}
+	for _, g := range groups {
+		for _, t := range g.group {
+			out[t.String()] = true
+			out[t.replaces()] = true
+		}
+	}
+	delete(out, "")
+	return out
+}

@@ -1,0 +1,118 @@
+package host
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/plinksim/plinksim/pkg/topofile"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// drawPlan draws a topology in which objects of three VPCs come and go.
+func drawPlan(t *rapid.T, label string) *topology.Plan {
+	is := func(what string) bool { return rapid.Bool().Draw(t, label+" "+what) }
+	var b strings.Builder
+	b.WriteString("name: any\ncloud: alibaba\nregion: eu-central-1\nvpcs:\n")
+	vpcs := 1
+	for ; vpcs < 3 && is("one more VPC"); vpcs++ {
+	}
+	for v := range vpcs {
+		fmt.Fprintf(&b, "  v%d:\n    cidr: 10.%d.0.0/16\n    mtu: %d\n", v, v, 1500+rapid.IntRange(0, 1).Draw(t, label+" mtu"))
+		fmt.Fprintf(&b, "    subnets: {s: {zone: eu-central-1b, cidr: 10.%d.0.0/24}}\n", v)
+		source := "10.0.0.0/8"
+		if is("group as source") {
+			source = "web"
+		}
+		fmt.Fprintf(&b, "    security_groups: {web: {ingress: [{protocol: tcp, source: %s}]}}\n    instances:\n      i0: {subnet: s}\n", source)
+		for i := 1; i < 4; i++ {
+			if is("an instance") {
+				fmt.Fprintf(&b, "      i%d: {subnet: s, security_groups: [%s]}\n", i, []string{"web", ""}[rapid.IntRange(0, 1).Draw(t, label+" group")])
+			}
+		}
+	}
+	if vpcs > 1 && is("a peering") {
+		b.WriteString("peerings: {p: {vpcs: [v0, v1]}}\n")
+	}
+	fmt.Fprintf(&b, "server_groups: {g: {vpc: v%d, servers: [{instance: i0, port: 80}]}}\n", vpcs-1)
+	fmt.Fprintf(&b, "load_balancers: {lb: {type: clb, vpc: v%d, subnets: [s], listeners: [{protocol: tcp, port: 80, server_group: g}]}}\n", vpcs-1)
+	b.WriteString("endpoint_services: {svc: {resources: [lb]}}\nendpoints:\n")
+	for v := range vpcs {
+		if is("an endpoint") {
+			fmt.Fprintf(&b, "  ep%d: {service: svc, vpc: v%d, subnets: [s]%s}\n", v, v, []string{"", ", security_groups: [web]"}[rapid.IntRange(0, 1).Draw(t, label+" member")])
+		}
+	}
+	plan, err := topofile.Parse("any.yaml", []byte(b.String()))
+	require.NoError(t, err, b.String())
+	return plan
+}
+
+// wholeDifference is what differenceOf is, without a thought about where plans
+// differ.
+func wholeDifference(old, plan *topology.Plan) (undo, do []string) {
+	wanted, known := map[string]bool{"": false}, map[string]bool{}
+	for _, t := range tasks(plan) {
+		wanted[t.String()] = true
+		if t.replaces() != "" {
+			wanted[t.replaces()] = true
+		}
+	}
+	for _, t := range slices.Backward(tasks(old)) {
+		known[t.String()] = true
+		if !wanted[t.String()] && !wanted[t.replaces()] {
+			undo = append(undo, t.String())
+		}
+	}
+	for _, t := range tasks(plan) {
+		if !known[t.String()] {
+			do = append(do, t.String())
+		}
+	}
+	return undo, do
+}
+
+func TestADifferenceIsThatOfWholePlans(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		old, plan := drawPlan(t, "old"), drawPlan(t, "new")
+		undo, do := wholeDifference(old, plan)
+		d := differenceOf(old, plan)
+		var undone []string
+		for _, s := range d.undo {
+			undone = append(undone, s.String())
+		}
+		require.Equal(t, undo, undone)
+		var again []string // in the order of the plan, with what may have been taken along
+		for _, task := range slices.Concat(d.do...) {
+			if slices.Contains(do, task.String()) || len(undo) == 0 {
+				again = append(again, task.String())
+			}
+		}
+		require.Equal(t, do, again)
+		// What goes may take along what is in the same place.
+		gone := map[string]bool{}
+		for _, s := range d.undo {
+			switch s := s.(type) {
+			case Netns:
+				gone[s.Name] = true
+			case Bridge:
+				gone[s.Namespace] = true
+			case Veth:
+				gone[s.Namespace], gone[s.PeerNamespace] = true, true
+			}
+		}
+		delete(gone, plan.Dataplane) // a device there takes nothing along but its pair
+		redone := map[string]bool{}
+		for _, task := range slices.Concat(d.do...) {
+			redone[task.String()] = true
+		}
+		for _, task := range tasks(plan) {
+			if r, ok := task.Step.(Route); ok && gone[r.Namespace] {
+				require.True(t, redone[task.String()], task.String())
+			}
+		}
+	})
+}
