@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"path"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/compile"
@@ -83,8 +84,9 @@ type Lab struct {
 	authority *authority
 	hosts     *hostsFiles
 
-	transition time.Duration // of Config
-	checking   sync.Mutex    // held while checks run
+	machineTime atomic.Int64  // in nanoseconds: see MachineTime
+	transition  time.Duration // of Config
+	checking    sync.Mutex    // held while checks run
 }
 
 // Start makes the lab on its machine, or adopts what is already there of it,
@@ -169,12 +171,24 @@ func (l *Lab) change(ctx context.Context, old, plan *topology.Plan, progress Pro
 	if old != nil && l.current.machine != nil {
 		old = l.current.machine // the same with the members that groups have now
 	}
-	err := l.machine.Change(ctx, old, plan, progress)
+	err := l.onMachine(func() error { return l.machine.Change(ctx, old, plan, progress) })
 	if err == nil {
 		l.current.machine = plan
 	}
 	return err
 }
+
+// onMachine does a part of a change that is the machine's.
+func (l *Lab) onMachine(do func() error) error {
+	began := time.Now()
+	defer func() { l.machineTime.Add(int64(time.Since(began))) }()
+	return do()
+}
+
+// MachineTime is how long the lab's machine has worked on changes since the lab
+// was started: what lies between two calls is the machine's part of the edits
+// between them.
+func (l *Lab) MachineTime() time.Duration { return time.Duration(l.machineTime.Load()) }
 
 // keep writes down the plan of which the machine is.
 func (l *Lab) keep(plan *topology.Plan) error {

@@ -73,7 +73,7 @@ func (t *transition) replace(ctx context.Context, plan *topology.Plan, progress 
 	if err == nil {
 		return true, t.putInForce(plan)
 	}
-	undo := t.machine.Change(context.WithoutCancel(ctx), plan, old, quietly)
+	undo := t.onMachine(func() error { return t.machine.Change(context.WithoutCancel(ctx), plan, old, quietly) })
 	t.current.machine = old
 	return false, errors.Join(err, undo, t.rollback(old))
 }
@@ -95,7 +95,8 @@ func (t *transition) rollback(old *topology.Plan) error {
 // more, and writes plan down. The machine is that of plan already, and nothing
 // passes differently until putInForce.
 func (t *transition) startUserspace(plan *topology.Plan, progress Progress) error {
-	if err := errors.Join(t.stopMissing(plan), t.machine.Connect(plan, t.numbers.add(plan))); err != nil {
+	connect := func() error { return t.machine.Connect(plan, t.numbers.add(plan)) }
+	if err := errors.Join(t.stopMissing(plan), t.onMachine(connect)); err != nil {
 		return err
 	}
 	if t.authority.isNeeded(plan) { // before programs start, so that they see it
@@ -175,7 +176,8 @@ func (t *transition) regroup(plan, now *topology.Plan) error {
 	}) {
 		return nil
 	}
-	if err := t.machine.Change(t.ctx, t.current.machine, want, quietly); err != nil {
+	change := func() error { return t.machine.Change(t.ctx, t.current.machine, want, quietly) }
+	if err := t.onMachine(change); err != nil {
 		return fmt.Errorf("put the members of security groups in force: %w", err)
 	}
 	t.current.machine = want

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -141,6 +142,7 @@ func (s *Server) edit(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err)
 		return
 	}
+	began, machine := time.Now(), s.Lab.MachineTime()
 	var made api.Edited
 	var err error
 	if call.DryRun {
@@ -152,7 +154,15 @@ func (s *Server) edit(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusGatewayTimeout, err)
 		return
 	}
+	w.Header().Set("Server-Timing", timing("total", time.Since(began))+", "+
+		timing("machine", s.Lab.MachineTime()-machine))
 	answer(w, made)
+}
+
+// timing is a metric of a Server-Timing header (W3C, Server Timing, "The
+// Server-Timing header field"), in milliseconds.
+func timing(name string, d time.Duration) string {
+	return fmt.Sprintf("%s;dur=%.3f", name, float64(d)/float64(time.Millisecond))
 }
 
 // events sends the kept events after ?since=, and with ?follow=1 every later
