@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"regexp"
 
@@ -79,7 +78,7 @@ func (run checkRun) check(cmd *cobra.Command, client *api.Client, asJSON bool) (
 			failed++
 		}
 		if !asJSON {
-			printCheck(out, r, len(results) == 1)
+			printCheck(screenOf(out), r, len(results) == 1)
 		}
 		return nil
 	})
@@ -101,16 +100,40 @@ func (run checkRun) check(cmd *cobra.Command, client *api.Client, asJSON bool) (
 	return nil
 }
 
-func printCheck(w io.Writer, r status.Check, header bool) {
+// checkColumns is the least width that has room for what was expected beside
+// what came. On less, what was expected is shown of a check that failed.
+const checkColumns = 120
+
+// printCheck prints results as they come, so that the widths of columns are
+// chosen beforehand.
+func printCheck(w *screen, r status.Check, header bool) {
+	mark := w.paint("ok  ", green)
+	if !r.Passed {
+		mark = w.paint("FAIL", red)
+	}
+	if w.columns == 0 || w.columns >= checkColumns {
+		if header {
+			fmt.Fprintf(w, "%-5s %-4s %-46s %-30s %s\n", "", "", "CHECK", "EXPECTED", "CAME")
+		}
+		name, expect, came := r.Name, r.Expect, r.Got
+		if w.columns > 0 && r.Passed {
+			name, expect, came = shortened(name, 46), shortened(expect, 30), shortened(came, w.columns-89)
+		}
+		fmt.Fprintf(w, "%2d/%-2d %s %-46s %-30s %s\n", r.Number, r.Of, mark, name, expect, came)
+		if !r.Passed {
+			fmt.Fprintf(w, "      %s\n", r.Does)
+		}
+		return
+	}
+	name := max(20, w.columns/2)
 	if header {
-		fmt.Fprintf(w, "%-5s %-4s %-46s %-30s %s\n", "", "", "CHECK", "EXPECTED", "CAME")
+		fmt.Fprintf(w, "%-5s %-4s %-*s %s\n", "", "", name, "CHECK", "CAME")
 	}
-	mark := "ok"
-	if !r.Passed {
-		mark = "FAIL"
+	if r.Passed {
+		fmt.Fprintf(w, "%2d/%-2d %s %-*s %s\n", r.Number, r.Of, mark, name, shortened(r.Name, name),
+			shortened(r.Got, max(10, w.columns-name-12)))
+		return
 	}
-	fmt.Fprintf(w, "%2d/%-2d %-4s %-46s %-30s %s\n", r.Number, r.Of, mark, r.Name, r.Expect, r.Got)
-	if !r.Passed {
-		fmt.Fprintf(w, "      %s\n", r.Does)
-	}
+	fmt.Fprintf(w, "%2d/%-2d %s %s\n", r.Number, r.Of, mark, r.Name)
+	fmt.Fprintf(w, "           expected: %s\n           came: %s\n           %s\n", r.Expect, r.Got, r.Does)
 }

@@ -127,8 +127,8 @@ func connectionsOf(s status.Lab, service string) []status.Endpoint {
 }
 
 func printConnections(w io.Writer, connections []status.Endpoint, as string) {
-	t := newTable(w, "SERVICE", "ENDPOINT", "ENDPOINT ID", "ENDPOINT VPC", "ENDPOINT OWNER",
-		"CONNECTION MODIFICATION TIME", "STATUS", "CONNECTION BANDWIDTH", "ACTIONS")
+	t := newTable(w, "SERVICE", "ENDPOINT", extra("ENDPOINT ID"), extra("ENDPOINT VPC"), "ENDPOINT OWNER",
+		extra("CONNECTION MODIFICATION TIME"), "STATUS", extra("CONNECTION BANDWIDTH"), "ACTIONS")
 	for _, c := range connections {
 		owner := fmt.Sprintf("%s (%s)", c.Account, c.AccountID)
 		if c.Account == as {

@@ -137,11 +137,11 @@ func findEndpointStatus(s status.Lab, as, name string) (*status.Endpoint, error)
 
 func printEndpointList(w io.Writer, cloud string, endpoints []status.Endpoint) {
 	one := topology.Cloud(cloud).Profile().OneEndpointState
-	header := []any{"ENDPOINT", "ENDPOINT ID", "OWNER", "VPC", "SERVICE", "STATUS"}
+	header := []any{"ENDPOINT", extra("ENDPOINT ID"), "OWNER", "VPC", "SERVICE", "STATUS"}
 	if !one {
 		header = append(header, "CONNECTION")
 	}
-	t := newTable(w, append(header, "ZONES", "SECURITY GROUPS")...)
+	t := newTable(w, append(header, "ZONES", extra("SECURITY GROUPS"))...)
 	for _, ep := range endpoints {
 		var zones []string
 		for _, z := range ep.Zones {
@@ -181,7 +181,7 @@ func printEndpoint(w io.Writer, cloud string, ep status.Endpoint) {
 // are none.
 func printZones(w io.Writer, zones []status.Zone) {
 	shown := slices.ContainsFunc(zones, func(z status.Zone) bool { return z.LoadBalancer != "" })
-	header := []any{"ZONE", "STATUS", "SUBNET", "ENI", "ADDRESS"}
+	header := []any{"ZONE", "STATUS", extra("SUBNET"), extra("ENI"), "ADDRESS"}
 	if shown {
 		header = append(header, "LOAD BALANCER")
 	}

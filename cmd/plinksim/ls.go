@@ -34,7 +34,7 @@ func newList() *cobra.Command {
 				fmt.Fprintln(cmd.ErrOrStderr(), "no lab is up; \"plinksim up FILE\" starts one")
 				return nil
 			}
-			t := newTable(cmd.OutOrStdout(), "LAB", "STATE", "CLOUD", "REGION", "ENDPOINTS", "UP SINCE", "FILE")
+			t := newTable(cmd.OutOrStdout(), "LAB", "STATE", "CLOUD", extra("REGION"), "ENDPOINTS", extra("UP SINCE"), "FILE")
 			for _, l := range labs {
 				since := ""
 				if !l.Started.IsZero() {

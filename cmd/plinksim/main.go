@@ -40,7 +40,7 @@ func main() {
 
 // run is the program without its process.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	out := &checkedWriter{Writer: stdout}
+	out := newScreen(stdout)
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetOut(out)
@@ -129,7 +129,7 @@ Plinksim builds VPCs as network namespaces and gives them endpoints, load
 balancers and resolvers, so that an instance in one VPC reaches a service in
 another through PrivateLink, with real packets and no cloud account.
 
-  sudo plinksim up testdata/topologies/alibaba-clb.yaml
+  sudo plinksim up alibaba-clb
   sudo plinksim accept svc1 ep1
   sudo plinksim exec ecs1 -- curl -s "http://$(sudo plinksim name ep1)/"
   sudo plinksim check
@@ -137,6 +137,11 @@ another through PrivateLink, with real packets and no cloud account.
 		SilenceErrors: true, SilenceUsage: true,
 		Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
+	}
+	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
+		if output := cmd.Flags().Lookup("output"); output != nil && output.Value.String() == "wide" {
+			screenOf(cmd.OutOrStdout()).columns = 0
+		}
 	}
 	root.SetFlagErrorFunc(unknownFlag)
 	root.SetHelpCommand(newHelp())

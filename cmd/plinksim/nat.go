@@ -163,7 +163,7 @@ func newGatewayList() *cobra.Command {
 				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema,
 					"nat_gateways": now.NATGateways})
 			}
-			t := newTable(cmd.OutOrStdout(), "NAT GATEWAY", "ID", "TYPE", "VPC", "ZONE", "ADDRESS", "NAT CIDR",
+			t := newTable(cmd.OutOrStdout(), "NAT GATEWAY", extra("ID"), extra("TYPE"), "VPC", extra("ZONE"), "ADDRESS", "NAT CIDR",
 				"NAT IPS", "ENTRIES", "STATUS")
 			for _, g := range now.NATGateways {
 				t.row(g.Name, g.ID, g.Type, g.VPC, g.Zone, g.IP, g.CIDR, len(g.NATIPs), len(g.Entries), g.State)
@@ -210,7 +210,7 @@ func newEntryList() *cobra.Command {
 }
 
 func printIPs(w io.Writer, gateway string, ips []status.NATIP) {
-	t := newTable(w, "NAT GATEWAY", "NAT IP", "ID", "DEFAULT", "ENTRIES", "STATUS")
+	t := newTable(w, "NAT GATEWAY", "NAT IP", extra("ID"), "DEFAULT", "ENTRIES", "STATUS")
 	for _, ip := range ips {
 		t.row(gateway, ip.IP, ip.ID, yesNo(ip.Default), ip.Entries, ip.State)
 	}
@@ -218,7 +218,7 @@ func printIPs(w io.Writer, gateway string, ips []status.NATIP) {
 }
 
 func printEntries(w io.Writer, gateway string, entries []status.FullNATEntry) {
-	t := newTable(w, "NAT GATEWAY", "ENTRY", "NAT IP", "PROTOCOL", "LEADS TO", "ENDPOINT", "SEEN AS", "DOMAIN",
+	t := newTable(w, "NAT GATEWAY", "ENTRY", "NAT IP", "PROTOCOL", "LEADS TO", extra("ENDPOINT"), "SEEN AS", extra("DOMAIN"),
 		"STATUS")
 	for _, e := range entries {
 		t.row(gateway, e.Name, e.NAT, e.Protocol, e.Access, e.ENI, e.SeenAs, e.Domain, e.State)
@@ -228,7 +228,7 @@ func printEntries(w io.Writer, gateway string, entries []status.FullNATEntry) {
 
 // printGateways is the part of "status" about reverse access.
 func printGateways(w io.Writer, s status.Lab) {
-	t := newTable(w, "NAT GATEWAY", "VPC", "ENTRY", "NAT IP", "PROTOCOL", "LEADS TO", "SEEN AS", "DOMAIN", "STATUS")
+	t := newTable(w, "NAT GATEWAY", "VPC", "ENTRY", "NAT IP", extra("PROTOCOL"), "LEADS TO", "SEEN AS", extra("DOMAIN"), "STATUS")
 	for _, g := range s.NATGateways {
 		t.row(g.Name, g.VPC, "", g.IP, "", "", "", "", g.State)
 		for _, e := range g.Entries {

@@ -39,8 +39,3 @@ func needsLinux(use, short string) *cobra.Command {
 }
 
 func becomeAnother() {}
-
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}

@@ -1,29 +1,26 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 )
 
 func addOutput(cmd *cobra.Command, output *string) {
-	cmd.Flags().StringVarP(output, "output", "o", "table", "table or json")
+	cmd.Flags().StringVarP(output, "output", "o", "table", "table, wide (with every column, whole) or json")
 	cmd.RegisterFlagCompletionFunc("output",
-		cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
+		cobra.FixedCompletions([]string{"table", "wide", "json"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 func checkOutput(output string) error {
-	if output == "table" || output == "json" {
+	if output == "table" || output == "wide" || output == "json" {
 		return nil
 	}
-	return &usageError{fmt.Errorf("output %q: want table or json", output)}
+	return &usageError{fmt.Errorf("output %q: want table, wide or json", output)}
 }
 
 // first is the first argument, or "".
@@ -39,59 +36,6 @@ func printJSON(w io.Writer, value any) error {
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	return enc.Encode(value)
-}
-
-// table lines up columns. One without rows prints nothing, not even its
-// header.
-type table struct {
-	w      *tabwriter.Writer
-	header []any
-}
-
-func newTable(w io.Writer, header ...any) *table {
-	return &table{tabwriter.NewWriter(w, 0, 4, 2, ' ', 0), header}
-}
-
-func (t *table) row(cells ...any) {
-	if len(t.header) > 0 {
-		t.line(t.header)
-		t.header = nil
-	}
-	t.line(cells)
-}
-
-func (t *table) line(cells []any) {
-	text := make([]string, len(cells))
-	for i, c := range cells {
-		text[i] = fmt.Sprint(c)
-	}
-	fmt.Fprintln(t.w, strings.Join(text, "\t"))
-}
-
-func (t *table) flush() { t.w.Flush() }
-
-// section prints what f prints with an empty line before it, or nothing.
-func section(w io.Writer, f func(io.Writer)) {
-	var text bytes.Buffer
-	f(&text)
-	if text.Len() > 0 {
-		fmt.Fprintf(w, "\n%s", text.Bytes())
-	}
-}
-
-// checkedWriter remembers that something could not be written, which nobody
-// looks at line by line.
-type checkedWriter struct {
-	io.Writer
-	err error
-}
-
-func (c *checkedWriter) Write(text []byte) (int, error) {
-	n, err := c.Writer.Write(text)
-	if err != nil && c.err == nil {
-		c.err = err
-	}
-	return n, err
 }
 
 // progress shows what is being done: one line that changes on a terminal, a

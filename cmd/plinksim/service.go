@@ -178,11 +178,11 @@ func findServiceStatus(s status.Lab, as, name string) (*status.EndpointService, 
 
 func printServiceList(w io.Writer, cloud string, services []status.EndpointService) {
 	affinity := topology.Cloud(cloud).Profile().ZoneAffinity
-	header := []any{"SERVICE", "SERVICE ID", "OWNER", "STATUS", "ZONES", "RESOURCES", "AUTO ACCEPT"}
+	header := []any{"SERVICE", extra("SERVICE ID"), "OWNER", "STATUS", extra("ZONES"), "RESOURCES", "AUTO ACCEPT"}
 	if affinity {
-		header = append(header, "ZONE AFFINITY")
+		header = append(header, extra("ZONE AFFINITY"))
 	}
-	t := newTable(w, append(header, "CONNECTIONS", "DESCRIPTION")...)
+	t := newTable(w, append(header, "CONNECTIONS", extra("DESCRIPTION"))...)
 	for _, s := range services {
 		row := []any{s.Name, s.ID, s.Account, s.State, dash(strings.Join(s.Zones, ",")),
 			dash(strings.Join(s.Resources, ",")), yesNo(s.AutoAccept)}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/status"
@@ -29,18 +30,22 @@ func newSessions() *cobra.Command {
 			if len(sessions) == 0 {
 				fmt.Fprintln(cmd.ErrOrStderr(), "no sessions: nothing has passed, or it was too long ago")
 			}
-			t := newTable(cmd.OutOrStdout(), "LINK", "STATE", "AS THE CLIENT SENDS IT", "AS THE BACKEND SEES IT",
-				"TO PROVIDER", "TO CONSUMER", "EXPIRES")
-			for _, s := range sessions {
-				t.row(s.Link, s.State,
-					fmt.Sprintf("%s > %s", s.Consumer, s.Endpoint), fmt.Sprintf("%s > %s", s.NAT, s.Target),
-					fmt.Sprintf("%d B", s.BytesToProvider), fmt.Sprintf("%d B", s.BytesToConsumer),
-					"in "+time.Duration(s.ExpiresSeconds*float64(time.Second)).Round(time.Second).String())
-			}
-			t.flush()
+			printSessions(cmd.OutOrStdout(), sessions)
 			return nil
 		},
 	}
 	on.addFlags(cmd)
 	return cmd
+}
+
+func printSessions(w io.Writer, sessions []status.Session) {
+	t := newTable(w, "LINK", "STATE", "AS THE CLIENT SENDS IT", "AS THE BACKEND SEES IT",
+		extra("TO PROVIDER"), extra("TO CONSUMER"), extra("EXPIRES"))
+	for _, s := range sessions {
+		t.row(s.Link, s.State,
+			fmt.Sprintf("%s > %s", s.Consumer, s.Endpoint), fmt.Sprintf("%s > %s", s.NAT, s.Target),
+			fmt.Sprintf("%d B", s.BytesToProvider), fmt.Sprintf("%d B", s.BytesToConsumer),
+			"in "+time.Duration(s.ExpiresSeconds*float64(time.Second)).Round(time.Second).String())
+	}
+	t.flush()
 }

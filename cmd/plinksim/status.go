@@ -41,28 +41,28 @@ func newStatus() *cobra.Command {
 }
 
 func printStatus(w io.Writer, s status.Lab) {
-	fmt.Fprintf(w, "lab %s (%s, %s), up since %s, from %s\n",
+	say(w, "lab %s (%s, %s), up since %s, from %s",
 		s.Lab, s.Cloud, s.Region, s.Started.Local().Format("2006-01-02 15:04:05"), s.File)
 	for _, print := range []func(io.Writer, status.Lab){printEndpoints, printServices, printGateways, printInstances,
 		printServers, printProxies, printLinks, printShaping, printENIFaults} {
 		section(w, func(w io.Writer) { print(w, s) })
 	}
-	fmt.Fprintf(w,
-		"\ndata plane: %d of %d sessions, %d frames read, %d sent, %d superframes; lost: %d ring, %d copy, %d send\n",
+	fmt.Fprintln(w)
+	say(w, "data plane: %d of %d sessions, %d frames read, %d sent, %d superframes; lost: %d ring, %d copy, %d send",
 		s.Dataplane.Sessions, s.Dataplane.MaxSessions, s.Dataplane.FramesRead, s.Dataplane.FramesSent, s.Dataplane.Superframes,
 		s.Dataplane.RingDrops, s.Dataplane.CopyDrops, s.Dataplane.SendErrors)
 	if len(s.Dataplane.Workers) > 1 {
 		section(w, func(w io.Writer) { printWorkers(w, s) })
 	}
-	fmt.Fprintf(w, "verdicts: %s\n", verdictText(s.Dataplane.Verdicts))
+	say(w, "verdicts: %s", verdictText(s.Dataplane.Verdicts))
 	for _, problem := range s.Problems {
-		fmt.Fprintf(w, "problem: %s\n", problem)
+		say(w, "problem: %s", problem)
 	}
 }
 
 func printEndpoints(w io.Writer, s status.Lab) {
 	faults := faultsOf(s)
-	t := newTable(w, "ENDPOINT", "VPC", "SERVICE", "STATE", "ZONE", "ZONE STATE", "ADDRESS", "NAME")
+	t := newTable(w, "ENDPOINT", extra("VPC"), "SERVICE", "STATE", "ZONE", "ZONE STATE", "ADDRESS", "NAME")
 	for _, ep := range s.Endpoints {
 		t.row(ep.Name, ep.VPC, ep.Service, ep.State, "(all)", "", "", ep.Domain)
 		for _, z := range ep.Zones {
@@ -103,7 +103,7 @@ func printServices(w io.Writer, s status.Lab) {
 	affinity := topology.Cloud(s.Cloud).Profile().ZoneAffinity
 	header := []any{"ENDPOINT SERVICE", "OWNER", "RESOURCES", "AUTO ACCEPT"}
 	if affinity {
-		header = append(header, "ZONE AFFINITY")
+		header = append(header, extra("ZONE AFFINITY"))
 	}
 	t := newTable(w, append(header, "BANDWIDTH", "SERVICE NAME")...)
 	for _, svc := range s.Services {
@@ -116,7 +116,7 @@ func printServices(w io.Writer, s status.Lab) {
 	t.flush()
 	for _, svc := range s.Services {
 		if p := svc.PrivateName; p != nil {
-			fmt.Fprintf(w, "private DNS name %s of %s is %s%s\n", p.Name, svc.Name, p.State, havingIt(s, svc, p.Name))
+			say(w, "private DNS name %s of %s is %s%s", p.Name, svc.Name, p.State, havingIt(s, svc, p.Name))
 		}
 	}
 }
@@ -136,7 +136,7 @@ func havingIt(s status.Lab, svc status.EndpointService, name string) string {
 }
 
 func printInstances(w io.Writer, s status.Lab) {
-	t := newTable(w, "INSTANCE", "VPC", "ZONE", "ADDRESS", "DENIED", "SPOOFED", "SERVICES")
+	t := newTable(w, "INSTANCE", "VPC", "ZONE", "ADDRESS", extra("DENIED"), extra("SPOOFED"), "SERVICES")
 	for _, vpc := range s.VPCs {
 		for _, i := range vpc.Instances {
 			var services []string
@@ -198,7 +198,7 @@ func answersText(answers map[int]uint64) string {
 }
 
 func printLinks(w io.Writer, s status.Lab) {
-	t := newTable(w, "LINK", "SESSIONS", "OPENED", "TO PROVIDER", "TO CONSUMER", "SUPERFRAMES", "VERDICTS")
+	t := newTable(w, "LINK", "SESSIONS", extra("OPENED"), "TO PROVIDER", "TO CONSUMER", extra("SUPERFRAMES"), "VERDICTS")
 	for _, l := range s.Links {
 		t.row(l.Name, l.Sessions, l.SessionsOpened,
 			fmt.Sprintf("%d packets, %d bytes", l.PacketsToProvider, l.BytesToProvider),

@@ -111,15 +111,17 @@ func (l *Lab) Explain(from, to string) *status.Explanation {
 }
 
 // Check runs the checks of the topology's file. The test fails where one does not
-// pass, and goes on with the others.
-func (l *Lab) Check() {
+// pass, and goes on with the others. It returns what came.
+func (l *Lab) Check() (results []status.Check) {
 	l.t.Helper()
 	err := l.lab.Check(l.t.Context(), func(c status.Check) {
+		results = append(results, c)
 		if !c.Passed {
 			l.t.Errorf("check %q: %s: got %s, want %s", c.Name, c.Does, c.Got, c.Expect)
 		}
 	})
 	l.must(err)
+	return results
 }
 
 // must ends the test where there is an error.
