@@ -30,7 +30,8 @@ var layers = []string{
 	6: "pkg/machine/kernel pkg/machine/netstack",
 	7: "pkg/api/server pkg/plinktest",
 	8: "pkg/bench",
-	9: "cmd/plinksim test examples/exhaustion examples/idletimeout examples/overlap examples/zoneloss",
+	9: "cmd/plinksim test examples/dnscache examples/exhaustion examples/idletimeout examples/overlap " +
+		"examples/proxyprotocol examples/rollout examples/zoneloss",
 }
 
 // helpers help tests and count. They are below the house: any test may import
