@@ -10,7 +10,7 @@ EXEC    := $(if $(SUDO),-exec "sudo -E env PATH=$(PATH)")
 TEST    := $(TOOL) gotestsum --format pkgname-and-test-fails -- $(EXEC)
 DEMO    := testdata/topologies/alibaba-clb.yaml
 
-.PHONY: help build demo test test-nonroot race fuzz cross bench bench-core lint golden count ci ci-full tools clean
+.PHONY: help build demo test test-nonroot examples race fuzz cross bench bench-core lint golden count ci ci-full tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -26,6 +26,9 @@ test: tools ## run every test, those in namespaces included
 
 test-nonroot: ## run the tests as you are: without root those in namespaces are skipped
 	go test ./...
+
+examples: tools ## run the examples that are modules of their own
+	scripts/examples go test $(EXEC) ./...
 
 race: tools ## run every test under the race detector; SHORT=1 leaves out what takes long
 	$(TEST) -race $(if $(SHORT),-short) -timeout 30m ./...
@@ -45,8 +48,10 @@ bench-core: ## the NAT core alone, COUNT times (default 10), as benchstat reads 
 lint: ## gofmt, go vet, staticcheck, and whether go.mod is tidy
 	@test -z "$$(gofmt -l .)" || { echo "gofmt wants to change:"; gofmt -l .; exit 1; }
 	go vet ./...
+	scripts/examples go vet ./...
 	go mod tidy -diff
 	go -C tools mod tidy -diff
+	scripts/examples go mod tidy -diff
 	$(TOOL) staticcheck ./...
 
 golden: tools ## rewrite the golden files; the diff is the review

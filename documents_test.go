@@ -133,6 +133,11 @@ func TestTheTestsInTheDocumentsAreThere(t *testing.T) {
 			}
 		}
 	}
+	for _, mod := range glob(t, "examples/*/go.mod") { // they are not of this module
+		for _, file := range glob(t, filepath.Dir(mod)+"/*_test.go") {
+			tests.WriteString(read(t, file))
+		}
+	}
 	for _, file := range glob(t, "*.md", "docs/*.md", "examples/*/*.md") {
 		for _, m := range testName.FindAllStringSubmatch(read(t, file), -1) {
 			require.True(t, strings.Contains(tests.String(), "func "+m[1]+"("), "%s: there is no test %s", file, m[1])

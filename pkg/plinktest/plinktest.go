@@ -41,11 +41,13 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// Require skips a test that cannot run here and says what is missing; where
+// Require skips a test whose lab has to be in the kernel where that is not possible, or
+// that needs programs which are not installed, and says what is missing; where
 // PLINKSIM_MUST_RUN is 1 the test fails instead.
-func Require(t testing.TB) {
+func Require(t testing.TB, programs ...string) {
 	t.Helper()
 	testenv.NeedRoot(t)
+	testenv.NeedPrograms(t, programs...)
 }
 
 // Up runs the topology in a file until the test ends. It returns when every
