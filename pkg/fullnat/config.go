@@ -31,8 +31,11 @@ type Config struct {
 // Interface is what the table knows of an ENI.
 type Interface struct {
 	ENI packet.ENI
-	MAC packet.MAC // source of every frame that leaves here
-	MTU int
+	// Name tells the interface from all others in every process that keeps
+	// sessions for the next: see Left. Numbers may change from one to the next.
+	Name string
+	MAC  packet.MAC // source of every frame that leaves here
+	MTU  int
 	// NextHop gives the MAC to which a frame for addr is sent. It is asked
 	// once for a session and must be a pure function.
 	NextHop func(addr netip.Addr) packet.MAC
@@ -76,6 +79,9 @@ type Link struct {
 	// ended, or could not start; an echo's with port 0. nil where nobody
 	// counts. It is called as Pick is.
 	Ended func(target netip.AddrPort)
+	// Resumed is told the target of each session that began in another table and
+	// goes on in this one, once; Ended will be told, too. nil where nobody counts.
+	Resumed func(target netip.AddrPort)
 	// Lost is asked when a packet of a doubted session comes, see Table.Cut:
 	// whether the session ends now. nil ends none.
 	Lost func(target netip.AddrPort) bool

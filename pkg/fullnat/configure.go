@@ -27,6 +27,7 @@ func (t *Table) Configure(cfg *Config, now time.Duration) error {
 	before := t.routes.numbers
 	t.routes = *r
 	t.addrs.Release(before...)
+	t.inherit()
 	return nil
 }
 
@@ -160,6 +161,7 @@ func (c *compiler) addLink(spec *Link) *link {
 	}
 	l.mss = uint16(max(0, int(min(l.mtu[store.ToProvider], l.mtu[store.ToConsumer]))-headersOfMSS))
 	l.toProviderHop = store.HopKey{ENI: spec.Egress, Src: l.egress.MAC, Direction: store.ToProvider}
+	l.mark = markOf(l, l.Name)
 	l.toConsumerHop = store.HopKey{ENI: spec.Ingress, Src: l.ingress.MAC, Direction: store.ToConsumer}
 	for _, addr := range spec.Local {
 		local := c.number(addr)

@@ -82,7 +82,8 @@ func (b *book) shrinkStep(budget *int) bool {
 	if b.flows.Phase == store.Preparing {
 		*budget -= stepsPerPage - 1
 	}
-	return b.flows.Tidy(b.moved) || b.sessions.Trim() || b.half.Trim()
+	return b.flows.Tidy(b.moved) || b.sessions.Trim() || b.half.Trim() ||
+		b.ledger.Trim(&b.sessions)
 }
 
 // forgetPool is one step of forgetting pools.

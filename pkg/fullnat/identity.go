@@ -3,6 +3,7 @@ package fullnat
 import (
 	"errors"
 	"fmt"
+	"unsafe"
 
 	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
@@ -78,6 +79,7 @@ type identityState struct {
 
 	sent   store.Tick // tick at which the header last went
 	armed  store.Tick // tick at which the timer was set
+	check  uint64     // over what never changes: see seal
 	header [maxHeader]byte
 }
 
@@ -96,8 +98,36 @@ const (
 // chunks that are made when they are needed. There are no pointers in a chunk.
 type identityStates struct {
 	chunks [][]identityState
+	source store.Source
+	kept   []byte // where the chunks are, if they outlive the process
 	resend resend
 	longer longer
+}
+
+// identitiesRegion is the name of the memory of identityStates.
+const identitiesRegion = "identities"
+
+func (c *identityStates) init(sessions int, source store.Source) (err error) {
+	c.source = source
+	chunks := (sessions + statesInChunk - 1) / statesInChunk
+	c.kept, err = source.Map(identitiesRegion, chunks*statesInChunk*int(unsafe.Sizeof(identityState{})))
+	return err
+}
+
+func (c *identityStates) close() error {
+	if c.kept == nil {
+		return nil
+	}
+	kept := c.kept
+	c.kept, c.chunks = nil, nil
+	return c.source.Unmap(identitiesRegion, kept)
+}
+
+func (c *identityStates) newChunk(n int) []identityState {
+	if c.kept == nil {
+		return make([]identityState, statesInChunk)
+	}
+	return store.View[identityState](c.kept)[n*statesInChunk:][:statesInChunk]
 }
 
 const statesInChunk = 1 << 8
@@ -113,7 +143,7 @@ func (c *identityStates) add(session store.SessionID) *identityState {
 		c.chunks = append(c.chunks, nil)
 	}
 	if c.chunks[chunk] == nil {
-		c.chunks[chunk] = make([]identityState, statesInChunk)
+		c.chunks[chunk] = c.newChunk(chunk)
 	}
 	v := c.at(session)
 	*v = identityState{}

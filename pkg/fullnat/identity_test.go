@@ -48,19 +48,29 @@ const (
 
 // conversation is one connection, and what its ends receive.
 type conversation struct {
-	t     *testing.T
-	table *Table
-	now   time.Duration
-	nat   netip.AddrPort
+	t       *testing.T
+	table   *Table
+	options Options
+	now     time.Duration
+	nat     netip.AddrPort
 }
 
 func converse(t *testing.T, identity Identity) *conversation {
-	table, err := New(Options{MaxSessions: 100, Seed: 1})
+	c := &conversation{t: t, options: Options{MaxSessions: 100, Seed: 1, Memory: shelf{}}}
+	var err error
+	c.table, err = New(c.options)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, table.Close()) })
-	c := &conversation{t: t, table: table}
+	t.Cleanup(func() { require.NoError(t, c.table.Close()) })
 	c.configure(&identity)
 	return c
+}
+
+// restart lets another process go on with the conversation.
+func (c *conversation) restart(identity *Identity) {
+	c.table, c.options = successor(c.t, c.table, c.options, c.now)
+	c.now = 0
+	c.configure(identity)
+	require.Equal(c.t, Resumed{Sessions: 1}, c.table.Resumed())
 }
 
 func (c *conversation) configure(identity *Identity) {

@@ -18,11 +18,12 @@ import (
 // bytes behind it, and the consumer may hear of nothing but its own.
 type streams struct {
 	*conversation
-	header string
-	data   string // of the consumer, with a FIN behind it
-	sent   int    // of it, at least once
-	acked  int    // as the consumer knows; the FIN counts
-	got    []bool // by place in the provider's stream, header and FIN included
+	identity Identity
+	header   string
+	data     string // of the consumer, with a FIN behind it
+	sent     int    // of it, at least once
+	acked    int    // as the consumer knows; the FIN counts
+	got      []bool // by place in the provider's stream, header and FIN included
 }
 
 var streamIdentities = []Identity{
@@ -33,7 +34,7 @@ var streamIdentities = []Identity{
 }
 
 func newStreams(t *testing.T, identity Identity) *streams {
-	s := &streams{conversation: converse(t, identity), data: strings.Repeat("0123456789abcdef!", 200)}
+	s := &streams{conversation: converse(t, identity), identity: identity, data: strings.Repeat("0123456789abcdef!", 200)}
 	s.handshake()
 	if identity.Header != NoHeader {
 		s.header = string(identity.appendHeader(nil, packet.FiveTuple{
@@ -55,9 +56,13 @@ const (
 
 func fateOf(n byte) fate { return min(fate(n%5), arrives) }
 
-// step: the ends send and receive, or time goes by.
+// step: the ends send and receive, time goes by, or another process goes on.
 func (s *streams) step(n byte) {
 	switch {
+	case n >= 236 && n < 240:
+		// Who comes later knows the same, whatever the configuration says now.
+		s.restart(&streamIdentities[n%4])
+		s.configure(&s.identity)
 	case n < 20:
 		s.sent = min(len(s.data), s.sent+int(n)*40) // and it is lost before the table
 	case n < 130:

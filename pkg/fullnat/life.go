@@ -45,6 +45,7 @@ func (b *book) enter(id store.SessionID, next store.State) {
 
 // remove forgets a session at once; its NAT port goes to the end of the queue.
 func (b *book) remove(id store.SessionID) {
+	b.ledger.Strike(id)
 	s := b.sessions.At(id)
 	there := b.flows.At(s.Slots[store.ToProvider])
 	b.ended(b.links.at(s.Link), end{there.Rewrite.Dst, there.Rewrite.DstPort})

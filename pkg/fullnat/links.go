@@ -28,6 +28,7 @@ type link struct {
 	local           [2][]uint32 // by the version of IP: see version
 	nextLocal       [2]int
 	ingress, egress *Interface
+	mark            uint64       // tells it from all others, in every process
 	toProviderHop   store.HopKey // without the neighbour's MAC
 	toConsumerHop   store.HopKey
 }

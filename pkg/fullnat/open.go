@@ -53,6 +53,7 @@ func (t *Table) openTo(f *packet.Frame, w *work, l *link, target end) Verdict {
 	e := t.start(f, l, w, source, target)
 	t.addrs.Release(p.Src)
 	t.beginIdentity(e.Session, l, f, p)
+	t.record(e.Session, l)
 	return t.send(f, w, e, l)
 }
 
@@ -186,10 +187,7 @@ func (b *book) takePort(l *link, first store.Key, target end) (source natPort, o
 	for range locals {
 		*next = (*next + 1) % len(locals)
 		source.addr = locals[*next]
-		source.pool = b.poolFor(store.PoolKey{
-			Local: source.addr, Target: target.addr, Port: target.port,
-			ENI: l.Egress, Protocol: l.Protocol,
-		})
+		source.pool = b.poolOf(l, source.addr, target)
 		for range portTries {
 			b.ports.Asked++
 			source.port, ok = b.ports.At(source.pool).Take(b.shard.Share(b.routes.limit), b.clock.Now, b.routes.rest)
@@ -221,15 +219,33 @@ func (l *link) replyKey(source natPort, target end) store.Key {
 func (b *book) start(f *packet.Frame, l *link, w *work, source natPort, target end) *store.Flow {
 	p := &w.packet
 	b.makeRoom(l, p.Kind)
+	state := store.Established
+	if p.Kind == packet.TCP {
+		state = store.SynSent
+	}
+	id := b.enroll(l, state, w.key, p, source, target)
+	s := b.sessions.At(id)
+	there := b.flows.At(s.Slots[store.ToProvider])
+	b.wheel.Link(&b.sessions, id, b.deadline(s))
+	if state == store.SynSent {
+		b.enterHalfOpen(id)
+		there.Begin(p.Seq(f.Data)+p.SegmentLength(), uint32(p.Window(f.Data)))
+		s.Scales = s.Scales.With(store.ToProvider, scaleOffer(f, p))
+	}
+	l.stats.SessionsOpened++
+	return there
+}
+
+// enroll gives a session a number and its two flows, of which first is the key
+// of the packets to the provider, with p's ends. There must be room.
+func (b *book) enroll(
+	l *link, state store.State, first store.Key, p *packet.Packet, source natPort, target end,
+) store.SessionID {
 	id := b.sessions.Add()
 	s := b.sessions.At(id)
-	s.Link, s.Pool = l.number, source.pool
-	s.State = store.Established
-	if p.Kind == packet.TCP {
-		s.State = store.SynSent
-	}
+	s.Link, s.Pool, s.State = l.number, source.pool, state
 	reply := packet.Packet{Src: target.addr, Dst: source.addr, SrcPort: target.port, DstPort: source.port}
-	there := b.addFlow(id, store.ToProvider, w.key,
+	there := b.addFlow(id, store.ToProvider, first,
 		b.newRewrite(p, source.addr, target.addr, source.port, target.port),
 		l.hopToProvider(b.addrs.Addr(target.addr)))
 	back := b.addFlow(id, store.ToConsumer, l.replyKey(source, target),
@@ -242,15 +258,8 @@ func (b *book) start(f *packet.Frame, l *link, w *work, source natPort, target e
 			b.addrs.Hold(n)
 		}
 	}
-	b.wheel.Link(&b.sessions, id, b.deadline(s))
-	if s.State == store.SynSent {
-		b.enterHalfOpen(id)
-		there.Begin(p.Seq(f.Data)+p.SegmentLength(), uint32(p.Window(f.Data)))
-		s.Scales = s.Scales.With(store.ToProvider, scaleOffer(f, p))
-	}
 	l.sessions++
-	l.stats.SessionsOpened++
-	return there
+	return id
 }
 
 func (b *book) addFlow(
@@ -276,6 +285,13 @@ func (l *link) hopToConsumer(consumer netip.Addr) store.HopKey {
 	h := l.toConsumerHop
 	h.Dst = l.ingress.NextHop(consumer)
 	return h
+}
+
+// poolOf is the pool of a link's NAT IP for a target.
+func (b *book) poolOf(l *link, local uint32, target end) store.PoolID {
+	return b.poolFor(store.PoolKey{
+		Local: local, Target: target.addr, Port: target.port, ENI: l.Egress, Protocol: l.Protocol,
+	})
 }
 
 // poolFor is the pool for k, which has numbers of addresses for as long as it

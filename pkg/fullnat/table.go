@@ -43,6 +43,17 @@ type Options struct {
 	// ICMPRate and ResetRate limit the ICMP errors and the RSTs that the table
 	// sends per second, all links together; 0 means 1,000 and 10,000.
 	ICMPRate, ResetRate int
+	// Memory is where the table keeps its sessions if another process shall go on
+	// with them: see Left. nil is memory of this process. A place takes 40 bytes
+	// more there.
+	Memory Memory
+	// Left is what an earlier table has left in its Memory, under the same Shard of
+	// as many Shards: the first Configure takes it over. nil is nothing. The caller
+	// may give it back when that has returned.
+	Left *Left
+	// Epoch is the machine's time when the table's was zero, by a clock that goes
+	// on from process to process. It matters where there is Memory or Left.
+	Epoch time.Duration
 }
 
 // DefaultMaxSessions is the size of a table whose Options name none.
@@ -86,6 +97,7 @@ type Table struct {
 	verdicts  Counters
 	burst     [store.BurstSize]work
 	homes     [store.BurstSize]store.Slot // of burst
+	heritage  heritage
 }
 
 // book is what the table knows of links and sessions: it begins and ends
@@ -105,6 +117,7 @@ type book struct {
 	random     *rand.Rand
 	ports      store.Ports
 	half       store.HalfOpens
+	ledger     store.Ledger
 	identities identityStates
 	unexpected uint64 // TCP segments that no session believed
 	wheel      store.Wheel
@@ -138,10 +151,7 @@ func New(opts Options) (*Table, error) {
 			opts.ICMPRate, opts.ResetRate)
 	}
 	t := &Table{book: book{timers: timers, shard: shard, random: rand.New(rand.NewPCG(opts.Seed, 0))}}
-	backing := store.OnTouch
-	if opts.Reserve {
-		backing = store.Reserved
-	}
+	t.heritage = heritage{left: opts.Left, epoch: opts.Epoch}
 	t.wheel.Init()
 	t.addrs.Init()
 	t.ports.Init(shard)
@@ -149,16 +159,38 @@ func New(opts Options) (*Table, error) {
 	t.ids.Init(opts.Seed)
 	t.fragments.init()
 	t.answers.init(&opts)
-	if err := t.flows.Init(opts.MaxSessions, store.SmallestSize, store.LongestProbe, t.random, backing); err != nil {
-		return nil, err
-	}
-	if err := t.sessions.Init(opts.MaxSessions, backing); err != nil {
-		return nil, errors.Join(err, t.flows.Close())
-	}
-	if err := t.half.Init(cmp.Or(opts.MaxHalfOpen, opts.MaxSessions)); err != nil {
-		return nil, errors.Join(err, t.flows.Close(), t.sessions.Close())
+	if err := t.takeMemory(&opts); err != nil {
+		return nil, errors.Join(err, t.Close())
 	}
 	return t, nil
+}
+
+// takeMemory makes what is outside the Go heap.
+func (t *Table) takeMemory(opts *Options) error {
+	backing := store.Backing{Reserved: opts.Reserve}
+	if opts.Memory != nil {
+		backing.Source = opts.Memory
+		if err := t.identities.init(opts.MaxSessions, backing.Source); err != nil {
+			return err
+		}
+	}
+	smallest := max(store.SmallestSize, min(opts.MaxSessions, 2*opts.Left.sessions()))
+	if err := t.flows.Init(opts.MaxSessions, smallest, store.LongestProbe, t.random, backing); err != nil {
+		return err
+	}
+	if err := t.sessions.Init(opts.MaxSessions, backing); err != nil {
+		return err
+	}
+	if err := t.ledger.Init(opts.MaxSessions, backing); err != nil {
+		return err
+	}
+	if err := t.half.Init(cmp.Or(opts.MaxHalfOpen, opts.MaxSessions)); err != nil {
+		return err
+	}
+	if opts.Memory != nil {
+		return t.heritage.label(opts.Memory, t.shard)
+	}
+	return nil
 }
 
 // ticks is the timers by state, those of usual where timers has none.
@@ -242,7 +274,8 @@ func (b *book) describe(s *store.Session) Session {
 
 // Close gives the memory back. Nothing but Close may be called afterwards.
 func (t *Table) Close() error {
-	return errors.Join(t.flows.Close(), t.sessions.Close(), t.half.Close())
+	return errors.Join(t.flows.Close(), t.sessions.Close(), t.half.Close(), t.ledger.Close(),
+		t.identities.close(), t.heritage.close())
 }
 
 func (b *book) ends(k store.Key) (src, dst netip.AddrPort) {

@@ -133,6 +133,11 @@ func (a *Addrs) Addr(n uint32) netip.Addr {
 	if IsIPv6(n) {
 		return netip.AddrFrom16(a.At(n).Addr)
 	}
+	return IPv4(n)
+}
+
+// IPv4 is the IPv4 address that has a number.
+func IPv4(n uint32) netip.Addr {
 	var b [4]byte
 	binary.BigEndian.PutUint32(b[:], n)
 	return netip.AddrFrom4(b)

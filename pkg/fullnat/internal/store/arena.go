@@ -66,9 +66,9 @@ func newSecret(random *rand.Rand) (s secret) {
 // short. Some slots more, so that a search in a very small arena ends as well.
 func slotsFor(sessions int) int { return 2*sessions*5/3 + 8 }
 
-func (a *Arena) init(sessions int, secret secret, backing backing) error {
+func (a *Arena) init(name string, sessions int, secret secret, backing Backing) error {
 	a.Secret = secret
-	return a.memory.init(slotsFor(sessions), backing)
+	return a.memory.init(name, slotsFor(sessions), backing)
 }
 
 // Home is where the search for k starts. It folds two 128-bit products with a

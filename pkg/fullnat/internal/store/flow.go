@@ -153,6 +153,14 @@ func (e *Flow) Advance(end, ack uint32) {
 	}
 }
 
+// Resume gives a new flow what packets have changed of an old one, whose clock was
+// behind by later.
+func (e *Flow) Resume(old *Flow, later Tick) {
+	e.Last, e.lately, e.Window = old.Last+later, old.lately, old.Window
+	e.Ack, e.Next, e.Count = old.Ack, old.Next, old.Count
+	e.Flags |= old.Flags & Doubted
+}
+
 // Accepts is what Expects says with a look at the flow of the answers, as
 // torvalds/linux:net/netfilter/nf_conntrack_proto_tcp.c:tcp_in_window looks: a
 // segment ends a window behind what the other end has acknowledged at most, or

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"math/rand/v2"
+	"strconv"
 	"unsafe"
 )
 
@@ -27,6 +28,7 @@ type Flows struct {
 	sizes []int // sessions that an arena may be made for, ascending
 	size  int   // index of arena's
 	next  int   // preparing: index of other's
+	made  int   // arenas, ever
 
 	random  *rand.Rand
 	longest int    // slots that an insert may pass before the secret is changed
@@ -83,10 +85,18 @@ const (
 	StepsPerSession = 8
 )
 
+// FlowsRegion begins the name of each arena's memory.
+const FlowsRegion = "flows."
+
+func (f *Flows) region() string {
+	f.made++
+	return FlowsRegion + strconv.Itoa(f.made)
+}
+
 // Init makes room for sessions, at first for some more than smallest.
-func (f *Flows) Init(sessions, smallest, longest int, random *rand.Rand, backing backing) error {
+func (f *Flows) Init(sessions, smallest, longest int, random *rand.Rand, backing Backing) error {
 	f.random, f.longest = random, longest
-	if backing == Reserved {
+	if backing.Reserved {
 		smallest = sessions
 	}
 	for n := sessions; ; n /= growth {
@@ -95,7 +105,7 @@ func (f *Flows) Init(sessions, smallest, longest int, random *rand.Rand, backing
 			break
 		}
 	}
-	return f.Arena.init(f.sizes[0], newSecret(random), backing)
+	return f.Arena.init(f.region(), f.sizes[0], newSecret(random), backing)
 }
 
 // Close gives the memory back.
@@ -236,7 +246,8 @@ func (f *Flows) Tidy(moved func(e *Flow, to Slot)) bool {
 // that move one after the other then come to lie one behind the other, and
 // memory is written in its order, which takes half the time.
 func (f *Flows) prepare(size int, secret secret) bool {
-	if f.Other.init(f.sizes[size], secret, OnTouch) != nil {
+	onTouch := Backing{Source: f.Arena.backing.Source}
+	if f.Other.init(f.region(), f.sizes[size], secret, onTouch) != nil {
 		return false
 	}
 	f.Phase, f.next, f.cursor = Preparing, size, 0

@@ -18,7 +18,7 @@ type flowsTwin struct {
 
 func newFlowsTwin(t testing.TB, sessions int, longest int) *flowsTwin {
 	w := &flowsTwin{t: t, slots: map[SessionID]Slot{}}
-	require.NoError(t, w.flows.Init(sessions, 16, longest, rand.New(rand.NewPCG(1, 0)), OnTouch))
+	require.NoError(t, w.flows.Init(sessions, 16, longest, rand.New(rand.NewPCG(1, 0)), Backing{}))
 	t.Cleanup(func() { require.NoError(t, w.flows.Close()) })
 	return w
 }

@@ -35,7 +35,7 @@ const (
 )
 
 // Init makes room for limit sessions.
-func (h *HalfOpens) Init(limit int) error { return h.memory.init(limit+1, OnTouch) }
+func (h *HalfOpens) Init(limit int) error { return h.memory.init("halfopens", limit+1, Backing{}) }
 
 // Full says whether there is no place left.
 func (h *HalfOpens) Full() bool { return h.Table.Len == len(h.All)-1 }

@@ -10,22 +10,49 @@ import (
 type memory[T any] struct {
 	All     []T
 	Mapped  []byte
-	backing backing
+	name    string
+	backing Backing
 }
 
-// backing says when an array gets its memory.
-type backing uint8
+// Source is where arrays get their memory from. Names tell them apart; there is
+// one of each at a time. A region is zero, page by page until it is written to.
+type Source interface {
+	Map(name string, size int) ([]byte, error)
+	Unmap(name string, mapped []byte) error
+	// Release gives whole pages back, which read as zero from then on.
+	Release(mapped []byte)
+}
 
-const (
-	// OnTouch: page by page, as elements are written to. The pages are small,
-	// as a huge one comes zeroed and therefore late: 0.1 ms at best, and 5 ms
-	// on the virtual machine of docs/bench/core.md.
-	OnTouch backing = iota
+// Backing says when an array gets its memory, and where from.
+type Backing struct {
 	// Reserved: all of it at once, in huge pages where the kernel has them. A
 	// million sessions are spread over more small pages than the processor
-	// keeps translations for.
-	Reserved
-)
+	// keeps translations for. Else page by page, as elements are written to. The
+	// pages are small then, as a huge one comes zeroed and therefore late: 0.1 ms
+	// at best, and 5 ms on the virtual machine of docs/bench/core.md.
+	Reserved bool
+	// Source is nil for memory of this process alone.
+	Source Source
+}
+
+// private is memory that ends with the process.
+type private struct{}
+
+// Map implements Source. The region is longer, to start at a huge page.
+func (private) Map(_ string, size int) ([]byte, error) { return mapMemory(size + HugePage) }
+
+// Unmap implements Source.
+func (private) Unmap(_ string, mapped []byte) error { return unmapMemory(mapped) }
+
+// Release implements Source.
+func (private) Release(mapped []byte) { releasePages(mapped) }
+
+func (b Backing) source() Source {
+	if b.Source == nil {
+		return private{}
+	}
+	return b.Source
+}
 
 const (
 	// pageSize is the step in which memory is taken and given back. Where
@@ -36,21 +63,34 @@ const (
 	HugePage = 2 << 20
 )
 
-func (m *memory[T]) init(n int, backing backing) error {
+func (m *memory[T]) init(name string, n int, backing Backing) error {
 	var zero T
 	size := n * int(unsafe.Sizeof(zero))
-	reserve := size + HugePage // to start at one
-	mapped, err := mapMemory(reserve)
+	mapped, err := backing.source().Map(name, size)
 	if err != nil {
 		return fmt.Errorf("reserve %d MiB for the session table: %w", size>>20, err)
 	}
-	m.Mapped, m.backing = mapped, backing
-	mapped = mapped[-uintptr(unsafe.Pointer(unsafe.SliceData(mapped)))%HugePage:][:size]
-	m.All = unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(mapped))), n)
-	if backing == Reserved {
+	m.Mapped, m.name, m.backing = mapped, name, backing
+	if backing.Source == nil {
+		mapped = mapped[-uintptr(unsafe.Pointer(unsafe.SliceData(mapped)))%HugePage:]
+	}
+	mapped = mapped[:size]
+	m.All = View[T](mapped)
+	if backing.Reserved {
 		populate(mapped)
 	}
 	return nil
+}
+
+// View is a region as an array. It is aligned, as regions start with a page, and
+// what is less than an element at its end is left out.
+func View[T any](region []byte) []T {
+	var zero T
+	n := len(region) / int(unsafe.Sizeof(zero))
+	if n == 0 {
+		return nil
+	}
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(region))), n)
 }
 
 // populate gets pages for all of mapped: huge ones, but for the rest at the end.
@@ -71,7 +111,7 @@ func (m *memory[T]) release(from, to int) {
 	start := (offset + uintptr(from)*unsafe.Sizeof(zero) + pageSize - 1) &^ (pageSize - 1)
 	end := (offset + uintptr(to)*unsafe.Sizeof(zero)) &^ (pageSize - 1)
 	if start < end {
-		releasePages(m.Mapped[start:end])
+		m.backing.source().Release(m.Mapped[start:end])
 	}
 }
 
@@ -82,7 +122,7 @@ func (m *memory[T]) Close() error {
 	}
 	mapped := m.Mapped
 	m.Mapped, m.All = nil, nil
-	if err := unmapMemory(mapped); err != nil {
+	if err := m.backing.source().Unmap(m.name, mapped); err != nil {
 		return fmt.Errorf("release the session table: %w", err)
 	}
 	return nil

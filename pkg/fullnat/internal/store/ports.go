@@ -38,6 +38,9 @@ type PortPool struct {
 	Start   int
 	Touched int // ports from start on that were used at least once
 	back    Queue[freePort]
+	// claimed are the ports that sessions brought along: they are in use or back
+	// before their turn among those that were never used comes. nil: none are.
+	claimed *[NumNATPorts/64 + 1]uint64
 
 	idleSince Tick // while InUse is 0
 	resting   bool // in the queue of ports.resting
@@ -64,17 +67,51 @@ func (p *PortPool) Take(limit int, now, rest Tick) (port uint16, ok bool) {
 	if p.InUse >= limit {
 		return 0, false
 	}
-	if all := p.Shard.ports(); p.Touched < all {
-		port = p.Shard.port((p.Start + p.Touched) % all)
-		p.Touched++
-	} else if next, ok := p.back.Peek(); !ok || now-next.since < rest {
-		return 0, false
-	} else {
+	if port, ok = p.takeUnused(); !ok {
+		next, ok := p.back.Peek()
+		if !ok || now-next.since < rest {
+			return 0, false
+		}
 		port = next.port
 		p.back.Pop()
 	}
 	p.InUse++
 	return port, true
+}
+
+// takeUnused is the next port that was never used.
+func (p *PortPool) takeUnused() (port uint16, ok bool) {
+	for all := p.Shard.ports(); p.Touched < all; {
+		port = p.Shard.port((p.Start + p.Touched) % all)
+		p.Touched++
+		if p.claimed == nil || !p.isClaimed(port) {
+			return port, true
+		}
+	}
+	return 0, false
+}
+
+func (p *PortPool) isClaimed(port uint16) bool {
+	n := port - FirstNATPort
+	return p.claimed[n/64]>>(n%64)&1 != 0
+}
+
+// Claim takes a certain port for a session that another table began. It is for a
+// new pool, and false where the port is not the shard's, or has an owner.
+func (p *PortPool) Claim(port uint16) bool {
+	if port < FirstNATPort || int(port)%p.Shard.Of != p.Shard.Number {
+		return false
+	}
+	if p.claimed == nil {
+		p.claimed = new([NumNATPorts/64 + 1]uint64)
+	}
+	if p.isClaimed(port) {
+		return false
+	}
+	n := port - FirstNATPort
+	p.claimed[n/64] |= 1 << (n % 64)
+	p.InUse++
+	return true
 }
 
 func (p *PortPool) giveBack(port uint16, since Tick) {

@@ -36,6 +36,8 @@ const (
 	Reset Ends = 1 << 2
 	// Refused: it did before anybody had answered the SYN.
 	Refused Ends = 1 << 3
+	// AllEnds is all of them.
+	AllEnds = BothFins | Reset | Refused
 )
 
 // Fin is the FIN of a direction.
@@ -74,13 +76,16 @@ type Sessions struct {
 	free    SessionID // head of the list of returned ones
 }
 
+// SessionsRegion is the name of the sessions' memory.
+const SessionsRegion = "sessions"
+
 // Init makes room for n sessions.
-func (s *Sessions) Init(n int, backing backing) error {
+func (s *Sessions) Init(n int, backing Backing) error {
 	s.free = None
-	if backing == Reserved {
+	if backing.Reserved {
 		s.Touched = SessionID(n)
 	}
-	return s.memory.init(n, backing)
+	return s.memory.init(SessionsRegion, n, backing)
 }
 
 // At is the session with a number.
@@ -134,7 +139,7 @@ func (s *Sessions) Trim() bool {
 		return true
 	}
 	const perChunk = HugePage / SessionID(unsafe.Sizeof(Session{}))
-	if s.Touched <= perChunk || s.backing == Reserved {
+	if s.Touched <= perChunk || s.backing.Reserved {
 		return false
 	}
 	// Half a chunk of distance, so that sessions that come and go do not make

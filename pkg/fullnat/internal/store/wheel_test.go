@@ -13,7 +13,7 @@ func TestTheWheelServesFirstComeFirst(t *testing.T) {
 	var w Wheel
 	w.Init()
 	var all Sessions
-	require.NoError(t, all.Init(200, OnTouch))
+	require.NoError(t, all.Init(200, Backing{}))
 	t.Cleanup(func() { require.NoError(t, all.Close()) })
 	random := rand.New(rand.NewPCG(1, 2))
 	slow := map[int64][]SessionID{}
