@@ -29,6 +29,9 @@ type EngineConfig struct {
 	// ExpireBudget limits how much the table may clean up between two bursts;
 	// 0 means 256 steps.
 	ExpireBudget int
+	// Kept is where the tables of Workers keep their sessions for another process;
+	// nil: they end with this one. Clock is its then.
+	Kept *Kept
 
 	shaped *shapedLinks // of all workers; nil where there is one
 }
@@ -368,6 +371,26 @@ func (e *Engine) PortUse(count int) []fullnat.PortUse {
 		return nil
 	}
 	return e.table.PortUse(nil, count)
+}
+
+func (e *Engine) resumed() fullnat.Resumed {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.table.Resumed()
+}
+
+// Leave ends Run and gives the driver back. The sessions stay where they are kept,
+// for another process, and this one should end.
+func (e *Engine) Leave() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil
+	}
+	e.closed = true
+	e.alarm.stop()
+	e.tap.end()
+	return e.driver.Close()
 }
 
 // Close ends Run and gives the driver and the table back. A second Close does

@@ -29,6 +29,7 @@ type Workers struct {
 	handed   []*handover // one each; none where there is a single worker
 	steering atomic.Pointer[fullnat.Steering]
 	steer    func(*fullnat.Config) error // tells the kernel; may be nil
+	kept     *Kept                       // may be nil
 }
 
 // WorkerStats counts what one worker did.
@@ -60,7 +61,7 @@ func NewWorkers(cfg EngineConfig, drivers ...Driver) (*Workers, error) {
 // newWorkers is NewWorkers with steer, which tells the kernel which worker gets
 // a frame.
 func newWorkers(cfg EngineConfig, drivers []Driver, steer func(*fullnat.Config) error) (*Workers, error) {
-	w := &Workers{steer: steer}
+	w := &Workers{steer: steer, kept: cfg.Kept}
 	n := len(drivers)
 	if n > 1 {
 		w.handed = handOver(drivers, &w.steering)
@@ -74,7 +75,7 @@ func newWorkers(cfg EngineConfig, drivers []Driver, steer func(*fullnat.Config) 
 		if n > 1 {
 			cfg.Driver = w.handed[i]
 		}
-		e, err := NewEngine(cfg)
+		e, err := cfg.newEngine()
 		if err != nil {
 			for _, e := range w.engines {
 				err = errors.Join(err, e.table.Close()) // the drivers stay the caller's
@@ -86,9 +87,41 @@ func newWorkers(cfg EngineConfig, drivers []Driver, steer func(*fullnat.Config) 
 	return w, nil
 }
 
+// newEngine is NewEngine with a table that outlives the process, if cfg says so.
+func (cfg EngineConfig) newEngine() (*Engine, error) {
+	if cfg.Kept != nil {
+		if err := cfg.Kept.equip(&cfg.Table); err != nil {
+			return nil, fmt.Errorf("make the session table: %w", err)
+		}
+		cfg.Clock = cfg.Kept.clock
+	}
+	return NewEngine(cfg)
+}
+
+// Resumed says what became of the sessions that the process before this one has
+// left. It is for after the first Configure.
+func (w *Workers) Resumed() (r fullnat.Resumed) {
+	for _, e := range w.engines {
+		one := e.resumed()
+		r.Add(&one)
+	}
+	return r
+}
+
 // Configure is as that of an Engine. Worker by worker cfg comes in force, and
-// it does for all or for none.
+// it does for all or for none. The first one takes over the sessions that were
+// kept, so the workers should not run before.
 func (w *Workers) Configure(cfg Config) error {
+	if err := w.configure(cfg); err != nil {
+		return err
+	}
+	if w.kept == nil {
+		return nil
+	}
+	return w.kept.settle()
+}
+
+func (w *Workers) configure(cfg Config) error {
 	if len(w.engines) == 1 {
 		return w.engines[0].Configure(cfg)
 	}
@@ -233,6 +266,16 @@ func (w *Workers) PortUse(count int) []fullnat.PortUse {
 // another order than they passed.
 func (w *Workers) Capture(cfg CaptureConfig) (*Capture, error) {
 	return newCapture(cfg, w.engines...)
+}
+
+// Leave ends Run and gives the drivers back. The sessions stay where they are kept,
+// for another process, and this one should end.
+func (w *Workers) Leave() error {
+	var errs []error
+	for _, e := range w.engines {
+		errs = append(errs, e.Leave())
+	}
+	return errors.Join(errs...)
 }
 
 // Close is as that of an Engine.

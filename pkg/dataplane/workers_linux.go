@@ -20,8 +20,12 @@ type RingWorkers struct {
 
 // OpenWorkers makes n workers, a power of two, each with a Ring of its own. As
 // OpenRing, it opens them in the network namespace of the calling thread. The
-// Driver of engine is not used.
+// Driver of engine is not used. Where sessions were kept there are as many workers
+// as there were, whatever n is: each has a share of the NAT ports.
 func OpenWorkers(ring RingConfig, engine EngineConfig, n int) (*RingWorkers, error) {
+	if engine.Kept != nil && engine.Kept.Shards() > 0 {
+		n = engine.Kept.Shards()
+	}
 	if err := CheckWorkers(n); err != nil {
 		return nil, err
 	}
