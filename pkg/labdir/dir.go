@@ -5,31 +5,10 @@ package labdir
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 )
-
-// DefaultRoot holds a directory for each lab. It is on a file system that a
-// reboot empties, as a reboot empties the kernel of the lab's namespaces.
-const DefaultRoot = "/run/plinksim"
-
-// RootVariable is the environment variable that moves the labs elsewhere.
-const RootVariable = "PLINKSIM_STATE_DIR"
-
-// Root is the directory of all labs: $PLINKSIM_STATE_DIR or DefaultRoot.
-func Root() string {
-	dir := os.Getenv(RootVariable)
-	if dir == "" {
-		return DefaultRoot
-	}
-	if absolute, err := filepath.Abs(dir); err == nil {
-		return absolute
-	}
-	return dir
-}
 
 // Dir is the directory of one lab. It is all that a lab leaves outside of the
 // kernel's memory, and the only thing needed to find and remove one:
@@ -40,6 +19,7 @@ func Root() string {
 //	control.sock the daemon's API
 //	lock         held by the daemon while it lives; says that this is a lab
 //	pid          the daemon's process id
+//	keeper       locked by the process that keeps the namespaces of an ordinary user's lab
 //	topology.yaml, state.json, faults.json, edits.json   what a restarted daemon goes on with
 //	ca.pem, ca-key.pem, ca-certificates.crt   the certificate authority, where the lab has made one
 //	changing     there while the kernel is between two topologies
@@ -48,7 +28,7 @@ type Dir string
 // own are the names above, without the lock, and those of files that are
 // being written. What else is in the directory is not ours to remove.
 var own = []string{
-	"netns", "etc", "log", "control.sock", "pid", "changing",
+	"netns", "etc", "log", "control.sock", "pid", "keeper", "changing",
 	"topology.yaml", "topology.yaml.next", "state.json", "state.json.next",
 	"faults.json", "faults.json.next", "edits.json", "edits.json.next", "added.json",
 	"ca.pem", "ca.pem.next", "ca-key.pem", "ca-key.pem.next", "ca-certificates.crt", "ca-certificates.crt.next",
@@ -89,71 +69,15 @@ func (d Dir) CheckSocket() error {
 }
 
 // Exists says whether there is anything of the lab, running or left behind. A
-// directory without a lock does not belong to a lab.
+// directory without a lock does not belong to a lab, and a link to a directory
+// is none.
 func (d Dir) Exists() bool {
-	info, err := os.Lstat(d.Path("lock"))
+	info, err := os.Lstat(string(d))
+	if err != nil || !info.IsDir() {
+		return false
+	}
+	info, err = os.Lstat(d.Path("lock"))
 	return err == nil && info.Mode().IsRegular()
-}
-
-// Names lists the labs that exist, in alphabetical order. Those of another user,
-// which this process may not look into, are in the error, a *ForeignError; the
-// list has the others.
-func Names() ([]string, error) {
-	entries, err := os.ReadDir(Root())
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil
-	case errors.Is(err, fs.ErrPermission):
-		return nil, &ForeignError{Owner: ownerOf(Root())}
-	case err != nil:
-		return nil, err
-	}
-	var names []string
-	var foreign *ForeignError
-	for _, e := range entries { // sorted
-		dir := Of(e.Name())
-		switch _, err := os.Lstat(dir.Path("lock")); {
-		case !e.IsDir():
-		case errors.Is(err, fs.ErrPermission):
-			if foreign == nil {
-				foreign = &ForeignError{Owner: ownerOf(string(dir))}
-			}
-			foreign.Labs = append(foreign.Labs, e.Name())
-		case dir.Exists():
-			names = append(names, e.Name())
-		}
-	}
-	if foreign != nil {
-		return names, foreign
-	}
-	return names, nil
-}
-
-// ForeignError says that there are labs that this process may not look into.
-type ForeignError struct {
-	Labs  []string // nil where not even their names can be read
-	Owner string   // of the first of them
-}
-
-func (e *ForeignError) Error() string {
-	switch len(e.Labs) {
-	case 0:
-		return fmt.Sprintf("the labs in %s belong to %s", Root(), e.Owner)
-	case 1:
-		return fmt.Sprintf("lab %q belongs to %s", e.Labs[0], e.Owner)
-	}
-	return fmt.Sprintf("the labs %s belong to %s", strings.Join(e.Labs, ", "), e.Owner)
-}
-
-// Unwrap makes it an fs.ErrPermission.
-func (e *ForeignError) Unwrap() error { return fs.ErrPermission }
-
-// Hint says what to do.
-func (e *ForeignError) Hint() string {
-	if e.Owner == "root" {
-		return "run it with sudo"
-	}
-	return "run it as " + e.Owner + ", or with sudo"
 }
 
 // PID is the process id that the lab's daemon wrote down, or 0. The process may
@@ -184,36 +108,6 @@ func (d Dir) Erase() error {
 	}
 	Tidy()
 	return nil
-}
-
-// Tidy removes the directory of labs where Lock has made it and it holds no lab:
-// the process that made it may have been killed before it made one.
-func Tidy() {
-	info, err := os.Stat(Root())
-	if err == nil && info.Mode()&fs.ModeSticky != 0 && info.Mode()&fs.ModePerm&^rootMode == 0 {
-		os.Remove(Root()) // only when no other lab is left
-	}
-}
-
-// rootMode marks a directory of labs that Lock has made, and that goes with its
-// last lab: one that the user has made stays. Everybody may read the names of
-// labs.
-const rootMode = fs.ModeSticky | 0o755
-
-func makeRoot() error {
-	root := Root()
-	if err := os.MkdirAll(filepath.Dir(root), 0o755); err != nil {
-		return err
-	}
-	// The mark is there from the first moment on: a process can be killed at any.
-	err := os.Mkdir(root, rootMode)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	if err == nil {
-		err = os.Chmod(root, rootMode) // the mode of Mkdir is cut by the umask
-	}
-	return err
 }
 
 // Load reads one of the lab's files.

@@ -148,11 +148,33 @@ func TestWhatIsNotOfALabIsNeitherListedNorRemoved(t *testing.T) {
 	require.FileExists(t, filepath.Join(filepath.Dir(labs), "precious"))
 }
 
+func TestALinkInThePlaceOfALabIsNotFollowed(t *testing.T) {
+	labs := root(t)
+	victim := filepath.Join(filepath.Dir(labs), "victim")
+	require.NoError(t, os.MkdirAll(filepath.Join(victim, "log"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(victim, "lock"), nil, 0o600))
+	require.NoError(t, os.Mkdir(labs, 0o755))
+	require.NoError(t, os.Symlink(victim, filepath.Join(labs, "shop")))
+	require.False(t, labdir.Of("shop").Exists())
+	_, err := labdir.Of("shop").Lock()
+	require.ErrorContains(t, err, "is in the place of the lab's directory, and is none")
+	require.DirExists(t, filepath.Join(victim, "log"))
+}
+
 func TestTheRootIsAbsoluteHoweverItIsWritten(t *testing.T) {
 	t.Setenv(labdir.RootVariable, "labs")
 	require.True(t, filepath.IsAbs(labdir.Root()))
+}
+
+func TestOrdinaryUsersHaveADirectoryOfLabsOfTheirOwn(t *testing.T) {
 	t.Setenv(labdir.RootVariable, "")
-	require.Equal(t, labdir.DefaultRoot, labdir.Root())
+	t.Setenv("XDG_RUNTIME_DIR", "/home/me/run")
+	if os.Geteuid() == 0 {
+		require.Equal(t, labdir.DefaultRoot, labdir.Root())
+		return
+	}
+	require.Equal(t, "/home/me/run/plinksim", labdir.Root())
+	require.Empty(t, labdir.Fallback())
 }
 
 func TestASocketPathThatTheKernelCannotTakeIsNamed(t *testing.T) {

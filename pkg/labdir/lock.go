@@ -27,6 +27,10 @@ func (d Dir) Lock() (*Lock, error) {
 	} else if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("make the lab's directory: %w", err)
 	}
+	// Not a link to a directory, which would be emptied when the lab goes.
+	if info, err := os.Lstat(string(d)); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("%s is in the place of the lab's directory, and is none: remove it", d)
+	}
 	file, err := os.OpenFile(d.Path("lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, ErrLocked // whoever held it has just removed the directory

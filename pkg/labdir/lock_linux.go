@@ -30,6 +30,66 @@ func locked(file *os.File) bool {
 	return err == nil && holder.Type != unix.F_UNLCK
 }
 
+// LockKeeper takes the lock that says which process keeps the namespaces of a
+// lab of an ordinary user. It belongs to the process and not to the file (Linux,
+// fcntl(2): advisory record locking), so that others can ask for its number, and
+// no child has it. It is lost when the process closes any file of that path.
+func (d Dir) LockKeeper() error {
+	file, err := os.OpenFile(d.Path("keeper"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	whole := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(file.Fd(), unix.F_SETLK, &whole); err != nil {
+		file.Close()
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+			return ErrLocked
+		}
+		return err
+	}
+	keeperFile = file // it stays open
+	return nil
+}
+
+var keeperFile *os.File
+
+// Keeper is the process that has called LockKeeper for the lab; 0 where none
+// lives. The keeper itself must not ask.
+func (d Dir) Keeper() (pid int) {
+	file, err := os.Open(d.Path("keeper"))
+	if err != nil {
+		return 0
+	}
+	defer file.Close()
+	holder := unix.Flock_t{Type: unix.F_RDLCK}
+	if unix.FcntlFlock(file.Fd(), unix.F_GETLK, &holder) != nil || holder.Type == unix.F_UNLCK {
+		return 0
+	}
+	return int(holder.Pid)
+}
+
+// SignalKeeper sends a signal to the lab's keeper, and returns a file of it for
+// AwaitEnd; nil where there is none.
+func (d Dir) SignalKeeper(sig syscall.Signal) (*os.File, error) {
+	pid := d.Keeper()
+	if pid == 0 {
+		return nil, nil
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return nil, nil // it has ended
+	}
+	file := os.NewFile(uintptr(fd), "keeper")
+	// An open process is the same one until it is closed.
+	if d.Keeper() != pid {
+		return nil, file.Close()
+	}
+	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return nil, errors.Join(fmt.Errorf("signal process %d: %w", pid, err), file.Close())
+	}
+	return file, nil
+}
+
 // Signal sends a signal to every process that holds the lab's lock: its daemon,
 // or the command that builds or removes the lab. It is no error where none
 // does. The lock decides, since a number that was written down may be another
@@ -76,6 +136,12 @@ func holds(process, path string) bool {
 		}
 	}
 	return false
+}
+
+// ownedBy says whether path is a directory, and no link to one, of a user.
+func ownedBy(path string, uid int) bool {
+	var st unix.Stat_t
+	return unix.Lstat(path, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR && int(st.Uid) == uid
 }
 
 // ownerOf is the name of the user that a file belongs to.
