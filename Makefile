@@ -1,5 +1,5 @@
-# "make help" lists the targets. Those that need root use sudo where the user
-# is not root, and work without a sudo program where the user is.
+# "make help" lists the targets. Tests use sudo where the user is not root, and work
+# without a sudo program where the user is.
 
 SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -19,7 +19,7 @@ build: ## build bin/plinksim, which needs no library of the machine
 	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/plinksim
 
 demo: build ## build, run the first topology with its checks, and remove it
-	@$(SUDO) scripts/demo $(BIN) $(DEMO)
+	@scripts/demo $(BIN) $(DEMO)
 
 test: tools ## run every test, those in namespaces included
 	$(TEST) ./...

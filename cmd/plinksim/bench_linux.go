@@ -13,6 +13,8 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/bench"
 	"github.com/plinksim/plinksim/pkg/host"
+	"github.com/plinksim/plinksim/pkg/labdir"
+	"github.com/plinksim/plinksim/pkg/rootless"
 )
 
 func newBench() *cobra.Command {
@@ -47,8 +49,16 @@ each measurement until the machine is idle, at most 30 seconds.`,
 				}
 				return writeBench(cmd.OutOrStdout(), report, output, jsonFile, reportFile)
 			}
-			if err := needRoot("bench", host.SysAdmin, host.NetAdmin, host.NetRaw, host.NetBindService); err != nil {
+			if err := needRights("bench", host.SysAdmin, host.NetAdmin, host.NetRaw, host.NetBindService); err != nil {
 				return err
+			}
+			if os.Geteuid() != 0 {
+				os.Setenv(labdir.RootVariable, labdir.Root())
+				code, err := rootless.Again()
+				if err != nil {
+					return err
+				}
+				return exitCode(code)
 			}
 			progress := newProgress(cmd.ErrOrStderr())
 			defer progress.end()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -17,10 +16,10 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/api/server"
-	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/machine/kernel"
+	"github.com/plinksim/plinksim/pkg/rootless"
 	"github.com/plinksim/plinksim/pkg/topofile"
 )
 
@@ -104,7 +103,10 @@ func daemon(ctx context.Context, file string, cfg lab.Config, tell func(api.Prog
 // holds the lab's lock until it returns.
 func serve(ctx context.Context, cfg lab.Config, ready func()) error {
 	dir := labdir.Of(cfg.Plan.Name)
-	defer dir.Erase()
+	defer func() {
+		kernel.EndKeeper(dir)
+		dir.Erase()
+	}()
 	if err := os.WriteFile(dir.Path("pid"), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
 		return err
 	}
@@ -115,6 +117,11 @@ func serve(ctx context.Context, cfg lab.Config, ready func()) error {
 	}
 	if err != nil {
 		return err
+	}
+	if rootless.Arrived() {
+		// SO_RCVBUFFORCE and SO_SNDBUFFORCE are for root (Linux, socket(7)).
+		cfg.Log.Info("this is the lab of an ordinary user: the data plane's buffers are not larger than " +
+			"net.core.rmem_max and net.core.wmem_max")
 	}
 	// The API ends before the lab does, but not with ctx: the request that
 	// takes the lab down still gets its answer.
@@ -142,12 +149,3 @@ func serve(ctx context.Context, cfg lab.Config, ready func()) error {
 var errInterrupted = errors.New("interrupted: what had been made is removed")
 
 func textLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
-
-// enter is what kernel.EnterCommand does: become a program inside a namespace.
-func enter(args []string, stderr io.Writer) int {
-	if len(args) < 3 {
-		fmt.Fprintf(stderr, "plinksim: %s DIR NAMESPACE PROGRAM [ARG...]\n", kernel.EnterCommand)
-		return 2
-	}
-	return execExit(host.Exec(args[0], args[1], args[2:], os.Environ()), stderr)
-}

@@ -7,10 +7,13 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/plinksim/plinksim/pkg/host"
+	"github.com/plinksim/plinksim/pkg/labdir"
+	"github.com/plinksim/plinksim/pkg/machine/kernel"
 )
 
 func newExec() *cobra.Command {
@@ -36,11 +39,11 @@ the program's; 126 if it could not be run, 127 if it was not found.`,
 			if err != nil {
 				return err
 			}
-			if err := needRoot("exec", host.SysAdmin); err != nil {
-				return err
-			}
 			dir, plan, err := labPlan(cmd.Context(), labName)
 			if err != nil {
+				return err
+			}
+			if err := needRights("exec", host.SysAdmin); err != nil {
 				return err
 			}
 			instance, err := plan.Instance(args[0])
@@ -48,12 +51,28 @@ the program's; 126 if it could not be run, 127 if it was not found.`,
 				return err
 			}
 			env := append(host.Environ(os.Environ()), "PLINKSIM_LAB="+plan.Name, "PLINKSIM_INSTANCE="+instance.Name)
-			return exitCode(execExit(host.Exec(string(dir), instance.Namespace, program, env), cmd.ErrOrStderr()))
+			return exitCode(execExit(become(dir, instance.Namespace, program, env), cmd.ErrOrStderr()))
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
 	addLab(cmd, &labName)
 	return cmd
+}
+
+// become replaces this process by a program in a namespace. An ordinary user
+// joins those of the lab first. It returns where that fails.
+func become(dir labdir.Dir, namespace string, program, env []string) error {
+	if os.Geteuid() == 0 {
+		return host.Exec(string(dir), namespace, program, env)
+	}
+	argv, err := here(append([]string{kernel.EnterCommand, string(dir), namespace}, program...)...)
+	if err == nil {
+		argv, err = kernel.Beside(dir, argv)
+	}
+	if err != nil {
+		return err
+	}
+	return syscall.Exec(argv[0], argv, append(env, labdir.RootVariable+"="+labdir.Root()))
 }
 
 // programOf is what stands behind an instance and flags, with -- before it or

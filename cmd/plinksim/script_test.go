@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,9 +16,13 @@ import (
 	"github.com/plinksim/plinksim/internal/testenv"
 )
 
+// nobody is an ordinary user.
+const nobody = 65534
+
 // The scripts in testdata/scripts are stories of what a user types and sees.
 // They run the program as it is built, each with a state directory of its own.
-// Those that need root say so in their first line: "[!root] stop".
+// Those that need root say so in their first line: "[!root] stop"; "[!users] stop"
+// is for those that become an ordinary user, who is at home in $NOBODY.
 func TestScripts(t *testing.T) {
 	testenv.NeedNoRace(t)
 	bin := buildProgram(t)
@@ -30,7 +36,13 @@ func TestScripts(t *testing.T) {
 		Dir:           "../../testdata/scripts",
 		UpdateScripts: golden.Update(),
 		Condition: func(cond string) (bool, error) {
-			return cond == "root" && os.Geteuid() == 0, nil
+			switch cond {
+			case "root":
+				return os.Geteuid() == 0, nil
+			case "users": // that a script may become; a user namespace may have root alone
+				return os.Geteuid() == 0 && testenv.HasUser(nobody), nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Setup: func(env *testscript.Env) error {
 			// Not below the work directory: a socket's path must be short.
@@ -42,6 +54,13 @@ func TestScripts(t *testing.T) {
 			env.Setenv("PROGRAM", bin)
 			if err := os.Chmod(state, 0o755); err != nil { // for scripts that become another user
 				return err
+			}
+			if testenv.HasUser(nobody) {
+				home := filepath.Join(state, "nobody")
+				env.Setenv("NOBODY", home)
+				if err := errors.Join(os.Mkdir(home, 0o700), os.Chown(home, nobody, nobody)); err != nil {
+					return err
+				}
 			}
 			env.Setenv("PATH", filepath.Dir(bin)+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Setenv("PLINKSIM_STATE_DIR", filepath.Join(state, "run"))

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/dataplane"
@@ -82,11 +83,14 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 				}
 				return showChanges(cmd, output, changes)
 			}
-			if err := needRoot("up", host.SysAdmin, host.NetAdmin, host.NetRaw, host.NetBindService); err != nil {
+			if err := needRights("up", host.SysAdmin, host.NetAdmin, host.NetRaw, host.NetBindService); err != nil {
 				return err
 			}
 			for _, warning := range plan.Warnings {
 				fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: warning: %s\n", warning.String())
+			}
+			if why := labdir.Fallback(); why != "" {
+				fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: %s\n", why)
 			}
 			plan.MaxSessions = cmp.Or(maxSessions, plan.MaxSessions)
 			up := &up{plan: plan, dir: labdir.Of(plan.Name), progress: newProgress(cmd.ErrOrStderr())}
@@ -387,14 +391,18 @@ func (u *up) daemon(lock *labdir.Lock) (daemon *exec.Cmd, reports *os.File, err 
 	if err != nil {
 		return nil, nil, err
 	}
+	argv, err := kernel.Inside(u.dir, []string{self, "__daemon", "--name", u.plan.Name, "--file", u.plan.File,
+		"--workers", strconv.Itoa(u.workers), "--transition", u.transition.String(),
+		"--max-sessions", strconv.Itoa(u.plan.MaxSessions)})
+	if err != nil {
+		return nil, nil, err
+	}
 	reports, write, err := os.Pipe()
 	if err != nil {
 		return nil, nil, err
 	}
 	defer write.Close()
-	daemon = exec.Command(self, "__daemon", "--name", u.plan.Name, "--file", u.plan.File, "--workers",
-		strconv.Itoa(u.workers), "--transition", u.transition.String(),
-		"--max-sessions", strconv.Itoa(u.plan.MaxSessions))
+	daemon = exec.Command(argv[0], argv[1:]...)
 	daemon.Dir = "/"
 	// It is in another directory, where a relative path would be another one.
 	daemon.Env = append(os.Environ(), labdir.RootVariable+"="+labdir.Root())
@@ -448,11 +456,12 @@ func (u *up) foreground(ctx context.Context, stderr io.Writer, show func() error
 	if err := u.checkSocket(); err != nil {
 		return err
 	}
+	if os.Geteuid() != 0 {
+		return u.becomeRoot()
+	}
 	lock, err := u.dir.Lock()
 	if errors.Is(err, labdir.ErrLocked) {
-		return withHint(fmt.Errorf("lab %q is up already, or just being built or taken down", u.plan.Name),
-			"without --foreground, \"plinksim up\" changes a lab that is up; \"plinksim down %s\" removes it",
-			u.plan.Name)
+		return u.isUp()
 	}
 	if err != nil {
 		return err
@@ -468,6 +477,39 @@ func (u *up) foreground(ctx context.Context, stderr io.Writer, show func() error
 			log.Error("what was made cannot be shown", "error", err)
 		}
 	})
+}
+
+// becomeRoot starts the same command where an ordinary user is root. What came
+// from standard input it finds there again.
+func (u *up) becomeRoot() error {
+	if u.plan.File == "-" {
+		again, err := unix.MemfdCreate("topology", unix.MFD_CLOEXEC)
+		if err != nil {
+			return err
+		}
+		file := os.NewFile(uintptr(again), "topology")
+		if _, err := file.Write(u.plan.Source); err != nil {
+			return err
+		}
+		if _, err := file.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		if err := unix.Dup3(again, 0, 0); err != nil {
+			return err
+		}
+	}
+	err := becomeRootOf(u.dir)
+	if errors.Is(err, labdir.ErrLocked) {
+		return u.isUp()
+	}
+	return err
+}
+
+// isUp says why a lab that is up cannot be brought up in the foreground.
+func (u *up) isUp() error {
+	return withHint(fmt.Errorf("lab %q is up already, or just being built or taken down", u.plan.Name),
+		"without --foreground, \"plinksim up\" changes a lab that is up; \"plinksim down %s\" removes it",
+		u.plan.Name)
 }
 
 // printNext names the commands that make sense now.

@@ -4,9 +4,11 @@
 package testenv
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"testing"
 )
 
@@ -19,6 +21,22 @@ func NeedRoot(t testing.TB) {
 	if os.Geteuid() != 0 {
 		missing(t, "it makes network namespaces, and that needs root: run it with sudo")
 	}
+}
+
+// HasUser says whether this process may become a user: a user namespace may have
+// root alone.
+func HasUser(uid int) bool {
+	text, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil || os.Geteuid() != 0 {
+		return false
+	}
+	for line := range strings.Lines(string(text)) {
+		var first, outside, count int
+		if _, err := fmt.Sscan(line, &first, &outside, &count); err == nil && uid >= first && uid-first < count {
+			return true
+		}
+	}
+	return false
 }
 
 // NeedPrograms ends a test for which one of these programs is not installed.

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"context"
+	"errors"
 
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/labdir"
@@ -12,6 +13,10 @@ import (
 func Clear(ctx context.Context, dir labdir.Dir, lock *labdir.Lock) error {
 	if !lock.Holds(dir) {
 		return nil
+	}
+	// What an ordinary user's lab has in the kernel, its keeper removes.
+	if err := errors.Join(EndKeeper(dir), endStrays(dir)); err != nil {
+		return err
 	}
 	if err := host.Remove(ctx, string(dir)); err != nil {
 		return err
