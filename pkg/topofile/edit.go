@@ -170,11 +170,11 @@ func (w *walk) below(parts []string) (typ reflect.Type, fixed bool, err error) {
 	}
 	var keys []string
 	for i := range typ.NumField() {
-		key, _ := tagOf(typ, i)
-		if key == name {
+		switch key, _ := tagOf(typ, i); key {
+		case "": // no key of the file
+		case name:
 			return typ.Field(i).Type, true, nil
-		}
-		if key != "" {
+		default:
 			keys = append(keys, key)
 		}
 	}

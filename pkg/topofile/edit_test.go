@@ -71,6 +71,8 @@ func TestEditsAreHeldToTheRulesOfTheFile(t *testing.T) {
 		{"vpcs/vpc1/subnets/s9", "", topology.NotFound, `there is no subnet "s9" in vpc "vpc1"`},
 		{"vpcs/vpc1/subnet/s9", "{}", topology.Invalid, `unknown key "subnet" in vpcs.vpc1`},
 		{"vpc/vpc1", "{}", topology.Invalid, `unknown key "vpc"`},
+		{"", "null", topology.Invalid, `unknown key ""`},
+		{"endpoints/ep1/", "null", topology.Invalid, `unknown key "" in endpoints.ep1`},
 		{"vpcs/vpc1/cidr/bits", "{}", topology.Invalid, `vpcs/vpc1/cidr is the text "10.0.0.0/16": nothing is below it`},
 		{"load_balancers/nlb1/listeners/port=9999", "", topology.NotFound, `there is no load_balancers/nlb1/listeners/port=9999`},
 		{"endpoint_services/svc1", "", topology.InUse, `endpoint service "svc1" cannot be deleted: endpoint "ep1" uses it`},
