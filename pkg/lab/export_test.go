@@ -64,3 +64,46 @@ func TestAnExportIsTheLabAsItIs(t *testing.T) {
 		require.Equal(t, want.NATGateways, got.NATGateways)
 	}
 }
+
+// A NAT gateway that was deleted is not in the export, unless a service of the
+// file offers it.
+func TestAnExportHasNoGatewayThatWasDeleted(t *testing.T) {
+	l := upFile(t, "../../testdata/topologies/alibaba-reverse.yaml")
+	_, err := l.Edit(t.Context(), []topology.Edit{
+		{Path: "nat_gateways/ngw2", Value: "{type: FullNat, vpc: provider, subnet: vsw-provider}"},
+	}, 10*time.Second)
+	require.NoError(t, err)
+	_, err = l.Do(t.Context(), topology.Operation{Verb: topology.VerbGatewayDelete, NATGateway: "ngw2"}, 10*time.Second)
+	require.NoError(t, err)
+	text, notes, err := l.Export()
+	require.NoError(t, err)
+	require.Empty(t, notes)
+	require.NotContains(t, string(text), "ngw2")
+}
+
+// A connection keeps the bandwidth that it was made with, also in the export.
+func TestAnExportHasTheBandwidthOfConnections(t *testing.T) {
+	l := upFile(t, "../../testdata/topologies/alibaba-clb-auto-accept.yaml")
+	service, endpoint := l.Plan().Services[0].Name, l.Plan().Endpoints[0].Name
+	before := l.Plane().Plan().Endpoints[0].Impairments
+	five := 500
+	_, err := l.Do(t.Context(), topology.Operation{Verb: topology.VerbServiceSet, Service: service, Bandwidth: &five}, 10*time.Second)
+	require.NoError(t, err)
+	exported := func() topology.Impairments {
+		text, _, err := l.Export()
+		require.NoError(t, err)
+		plan, err := topofile.Parse("exported.yaml", text)
+		require.NoError(t, err)
+		require.Equal(t, five, plan.Services[0].Bandwidth)
+		return plan.Endpoints[0].Impairments
+	}
+	require.Equal(t, before, exported(), "as it was when the connection was made")
+	_, err = l.Edit(t.Context(), []topology.Edit{
+		{Path: topology.JoinPath("endpoints", endpoint, "impairments"), Value: "{to_provider: {bandwidth: 100Mbit}, to_consumer: {bandwidth: 200Mbit}}"},
+	}, 10*time.Second)
+	require.NoError(t, err)
+	require.Equal(t, l.Plane().Plan().Endpoints[0].Impairments, exported())
+	_, err = l.Do(t.Context(), topology.Operation{Verb: topology.VerbBandwidth, Service: service, Endpoint: endpoint, Bandwidth: &five}, 10*time.Second)
+	require.NoError(t, err)
+	require.Equal(t, l.Plane().Plan().Endpoints[0].Impairments, exported())
+}

@@ -14,7 +14,7 @@ import (
 // plan, and now is the plan with their live overrides. The notes are what no
 // file can say.
 func (d *Document) Exported(planned, now *topology.Plan) (out *Document, notes []string, err error) {
-	e := exporter{Document: d, now: now}
+	e := exporter{Document: d, planned: planned, now: now}
 	for i := range planned.Services {
 		e.service(&planned.Services[i])
 	}
@@ -34,7 +34,8 @@ func (d *Document) Exported(planned, now *topology.Plan) (out *Document, notes [
 // exporter makes edits of what is different now.
 type exporter struct {
 	*Document
-	now   *topology.Plan
+	planned, now *topology.Plan
+
 	edits []topology.Edit
 	notes []string
 }
@@ -114,16 +115,12 @@ func (e *exporter) endpoint(was *topology.Endpoint) {
 	}
 	e.set(is.Description != was.Description, is.Description, section, was.Name, "description")
 	e.set(is.PrivateDNS != was.PrivateDNS, is.PrivateDNS, section, was.Name, "private_dns")
-	affinity, bandwidth := was.ZoneAffinity, was.Impairments.ToProvider.Bandwidth
+	affinity := was.ZoneAffinity
 	if service, err := e.now.Service(was.Service); err == nil && !was.OwnAffinity {
 		affinity = service.ZoneAffinity
-		if planned := is.Impairments.ToProvider.Bandwidth; planned == int64(service.Bandwidth)*1e6 {
-			bandwidth = planned
-		}
 	}
 	e.set(is.ZoneAffinity != affinity, is.ZoneAffinity, section, was.Name, "zone_affinity")
-	e.set(is.Impairments.ToProvider.Bandwidth != bandwidth,
-		topology.FormatRate(is.Impairments.ToProvider.Bandwidth), section, was.Name, "impairments", "bandwidth")
+	e.bandwidth(was, is)
 	e.set(!slices.Equal(is.SecurityGroups, was.SecurityGroups), append([]string{}, is.SecurityGroups...), section,
 		was.Name, "security_groups")
 	for _, zone := range was.Zones {
@@ -138,11 +135,46 @@ func (e *exporter) endpoint(was *topology.Endpoint) {
 	}
 }
 
+// bandwidth writes that of an endpoint where its connection has another than the
+// file gives it: its own, or that of its service as it is now.
+func (e *exporter) bandwidth(was, is *topology.Endpoint) {
+	const section = "endpoints"
+	given := func(keys ...string) bool {
+		return e.find(topology.JoinPath(append([]string{section, was.Name, "impairments"}, keys...)...)) != nil
+	}
+	service, err := e.now.Service(was.Service)
+	of := func(direction string, planned topology.Impairment) int64 {
+		if err != nil || given("bandwidth") || given(direction, "bandwidth") {
+			return planned.Bandwidth
+		}
+		return int64(service.Bandwidth) * 1e6
+	}
+	now := is.Impairments.ToProvider.Bandwidth // operations give both directions the same
+	if now == of("to_provider", was.Impairments.ToProvider) &&
+		is.Impairments.ToConsumer.Bandwidth == of("to_consumer", was.Impairments.ToConsumer) {
+		return
+	}
+	e.set(true, topology.FormatRate(now), section, was.Name, "impairments", "bandwidth")
+	for _, direction := range []string{"to_provider", "to_consumer"} {
+		if given(direction, "bandwidth") {
+			e.edits = append(e.edits, topology.Edit{
+				Path: topology.JoinPath(section, was.Name, "impairments", direction, "bandwidth"),
+			})
+		}
+	}
+}
+
 func (e *exporter) gateway(was *topology.NATGateway) {
 	const section = "nat_gateways"
 	is, err := e.now.NATGateway(was.Name)
 	if err != nil {
-		e.note("NAT gateway %q was deleted, and every gateway of a file is there", was.Name)
+		if slices.ContainsFunc(e.planned.Services, func(s topology.EndpointService) bool {
+			return slices.ContainsFunc(s.Resources, func(r topology.Resource) bool { return r.NATGateway == was.Name })
+		}) {
+			e.note("NAT gateway %q was deleted, and a file in which a service offers it has it", was.Name)
+			return
+		}
+		e.edits = append(e.edits, topology.Edit{Path: topology.JoinPath(section, was.Name)})
 		return
 	}
 	addresses := func(g *topology.NATGateway) []string {
