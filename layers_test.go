@@ -24,7 +24,7 @@ var layers = []string{
 	0: "pkg/packet pkg/pcap internal/derive internal/spell",
 	1: "pkg/topology pkg/fullnat/internal/store",
 	2: "pkg/topofile pkg/secgroup pkg/lb pkg/fullnat pkg/control pkg/graph pkg/status pkg/labdir pkg/wire",
-	3: "pkg/dns pkg/dataplane pkg/host pkg/alb pkg/api pkg/rootless",
+	3: "pkg/dns pkg/dataplane pkg/host pkg/alb pkg/api pkg/rootless internal/anyedit",
 	4: "pkg/compile",
 	5: "pkg/lab pkg/replay",
 	6: "pkg/machine/kernel pkg/machine/netstack",

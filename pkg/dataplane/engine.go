@@ -86,6 +86,7 @@ type Engine struct {
 	enis       eniStats
 	tap        *tap // nil while nobody captures
 	closed     bool
+	config     Config
 }
 
 var errNoNAT = errors.New("a data plane configuration needs a NAT configuration, if only an empty one")
@@ -141,7 +142,16 @@ func (e *Engine) Configure(cfg Config) error {
 	e.arp.owned = owned
 	e.arrivals.byENI, e.arrivals.anyMAC = newArrivals(cfg.Owned), cfg.AnyMAC
 	e.shaper.configure(cfg.Shaping)
+	e.config = cfg
 	return nil
+}
+
+// Config is what was configured last, the zero value before that. It is not to be
+// changed.
+func (e *Engine) Config() Config {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.config
 }
 
 // Run moves packets until ctx ends or the engine is closed, and then returns

@@ -145,6 +145,9 @@ func (w *Workers) configure(cfg Config) error {
 	return w.steer(cfg.NAT)
 }
 
+// Config is as that of an Engine.
+func (w *Workers) Config() Config { return w.engines[0].Config() }
+
 // Run is as that of an Engine: when one worker fails, all end.
 func (w *Workers) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
