@@ -10,7 +10,7 @@ EXEC    := $(if $(SUDO),-exec "sudo -E env PATH=$(PATH)")
 TEST    := $(TOOL) gotestsum --format pkgname-and-test-fails -- $(EXEC)
 DEMO    := testdata/topologies/alibaba-clb.yaml
 
-.PHONY: help build demo test test-nonroot examples race fuzz cross bench bench-core lint golden count ci ci-full tools clean
+.PHONY: help build demo test test-nonroot examples race fuzz cross web browser bench bench-core lint golden count ci ci-full tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,14 @@ fuzz: ## run every fuzz target for FUZZTIME (default 30s)
 
 cross: ## build for arm64, and for macOS and Windows what needs no Linux
 	scripts/cross
+
+web: ## build the page with labs in the browser into bin/web
+	scripts/browser bin/web
+
+browser: ## run that page in a headless Chromium; screenshots are in bin/screenshots
+	scripts/install-tools browser
+	mkdir -p bin/screenshots
+	PLINKSIM_BROWSER=1 go test ./test -run '^TestTheChecksPassInABrowser$$' -count=1 -artifacts -outputdir $(CURDIR)/bin/screenshots
 
 bench: ## run the benchmarks of the packages
 	go test -run '^$$' -bench . -benchmem ./pkg/...

@@ -23,14 +23,14 @@ const module = "github.com/plinksim/plinksim"
 var layers = []string{
 	0: "pkg/packet pkg/pcap internal/derive internal/spell",
 	1: "pkg/topology pkg/fullnat/internal/store",
-	2: "pkg/topofile pkg/secgroup pkg/lb pkg/fullnat pkg/control pkg/graph pkg/status pkg/labdir pkg/wire",
-	3: "pkg/dns pkg/dataplane pkg/host pkg/alb pkg/api pkg/rootless internal/anyedit",
+	2: "pkg/topofile pkg/secgroup pkg/lb pkg/fullnat pkg/control pkg/status pkg/labdir pkg/wire",
+	3: "pkg/graph pkg/dns pkg/dataplane pkg/host pkg/alb pkg/api pkg/rootless internal/anyedit",
 	4: "pkg/compile",
 	5: "pkg/lab pkg/replay",
 	6: "pkg/machine/kernel pkg/machine/netstack",
 	7: "pkg/api/server pkg/plinktest",
 	8: "pkg/bench",
-	9: "cmd/plinksim test examples/dnscache examples/exhaustion examples/idletimeout examples/overlap " +
+	9: "cmd/plinksim test examples/browser examples/dnscache examples/exhaustion examples/idletimeout examples/overlap " +
 		"examples/proxyprotocol examples/rollout examples/zoneloss",
 }
 

@@ -2,12 +2,10 @@ package main
 
 import (
 	"fmt"
-	"net/netip"
 
 	"github.com/spf13/cobra"
 
 	"github.com/plinksim/plinksim/pkg/graph"
-	"github.com/plinksim/plinksim/pkg/status"
 )
 
 func newGraph() *cobra.Command {
@@ -77,22 +75,5 @@ func drawn(cmd *cobra.Command, file, argument, flag string) (*graph.Graph, error
 	if err != nil {
 		return nil, err
 	}
-	return graph.Of(plan, liveOf(now)), nil
-}
-
-// liveOf is what a status says of states.
-func liveOf(s status.Lab) graph.Live {
-	live := graph.Live{Zones: map[string]graph.Zone{}, Servers: map[netip.AddrPort]bool{}, Faults: faultsOf(s)}
-	open := map[string]bool{"Connected": true, "available": true}
-	for _, ep := range s.Endpoints {
-		for _, z := range ep.Zones {
-			live.Zones[ep.Name+"@"+z.Zone] = graph.Zone{Word: z.State, Open: open[z.State]}
-		}
-	}
-	for _, group := range s.ServerGroups {
-		for _, server := range group.Servers {
-			live.Servers[server.Address] = server.Healthy
-		}
-	}
-	return live
+	return graph.Of(plan, graph.LiveOf(now)), nil
 }
