@@ -1,12 +1,13 @@
-# "make help" lists the targets. Tests use sudo where the user is not root, and work
-# without a sudo program where the user is.
+# "make help" lists the targets. Tests of an ordinary user use sudo where it is there,
+# and user namespaces without it, or with ROOTLESS=1; then those that become another
+# user are skipped.
 
-SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
+SUDO    := $(if $(filter 0,$(shell id -u)),,$(if $(ROOTLESS),,$(shell command -v sudo)))
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 TOOL    := go tool -modfile=tools/go.mod
 BIN     := bin/plinksim
 # Test binaries that make namespaces run as root, the compiler as the user.
-EXEC    := $(if $(SUDO),-exec "sudo -E env PATH=$(PATH)")
+EXEC    := $(if $(filter 0,$(shell id -u)),,-exec "$(if $(SUDO),sudo -E env PATH=$(PATH),$(CURDIR)/scripts/rootless)")
 TEST    := $(TOOL) gotestsum --format pkgname-and-test-fails -- $(EXEC)
 DEMO    := testdata/topologies/alibaba-clb.yaml
 

@@ -16,10 +16,19 @@ import (
 func NeedRoot(t testing.TB) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
-		missing(t, "it makes network namespaces, and that needs Linux")
+		Missing(t, "it makes network namespaces, and that needs Linux")
 	}
 	if os.Geteuid() != 0 {
-		missing(t, "it makes network namespaces, and that needs root: run it with sudo")
+		Missing(t, "it makes network namespaces, and that needs root: run it with sudo, or \"make test\"")
+	}
+}
+
+// NeedUser ends a test that becomes another user where it may not.
+func NeedUser(t testing.TB, uid int) {
+	t.Helper()
+	NeedRoot(t)
+	if !HasUser(uid) {
+		Missing(t, fmt.Sprintf("it becomes user %d, which is not in this user namespace: run it with sudo", uid))
 	}
 }
 
@@ -44,7 +53,7 @@ func NeedPrograms(t testing.TB, programs ...string) {
 	t.Helper()
 	for _, program := range programs {
 		if _, err := exec.LookPath(program); err != nil {
-			missing(t, err.Error()+": \"make tools\" installs what the tests use")
+			Missing(t, err.Error()+": \"make tools\" installs what the tests use")
 		}
 	}
 }
@@ -68,7 +77,8 @@ func NeedNoRace(t testing.TB) {
 	}
 }
 
-func missing(t testing.TB, what string) {
+// Missing ends a test, and says what this machine does not have.
+func Missing(t testing.TB, what string) {
 	t.Helper()
 	if os.Getenv("PLINKSIM_MUST_RUN") == "1" {
 		t.Fatal(what)

@@ -106,7 +106,7 @@ func (d Dir) Erase() error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) && !d.Exists() { // it exists where another has just begun
 		return fmt.Errorf("something that is not of the lab stays: %w", err)
 	}
-	Tidy()
+	tidy(filepath.Dir(string(d)))
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 )
 
 // ErrLocked says that somebody holds the lab: its daemon, or a process that is
@@ -19,7 +20,7 @@ type Lock struct{ file *os.File }
 
 // Lock takes the lock, or returns ErrLocked at once.
 func (d Dir) Lock() (*Lock, error) {
-	if err := makeRoot(); err != nil {
+	if err := makeRoot(filepath.Dir(string(d))); err != nil {
 		return nil, fmt.Errorf("make the directory of labs: %w", err)
 	}
 	if err := os.Mkdir(string(d), 0o700); errors.Is(err, fs.ErrNotExist) {

@@ -183,10 +183,12 @@ func (e *ForeignError) Hint() string {
 
 // Tidy removes the directory of labs where Lock has made it and it holds no lab:
 // the process that made it may have been killed before it made one.
-func Tidy() {
-	info, err := os.Stat(Root())
+func Tidy() { tidy(Root()) }
+
+func tidy(root string) {
+	info, err := os.Stat(root)
 	if err == nil && info.Mode()&fs.ModeSticky != 0 && info.Mode()&fs.ModePerm&^rootMode == 0 {
-		os.Remove(Root()) // only when no other lab is left
+		os.Remove(root) // only when no other lab is left
 	}
 }
 
@@ -195,8 +197,7 @@ func Tidy() {
 // labs.
 const rootMode = fs.ModeSticky | 0o755
 
-func makeRoot() error {
-	root := Root()
+func makeRoot(root string) error {
 	if err := os.MkdirAll(filepath.Dir(root), 0o755); err != nil {
 		return err
 	}
@@ -214,7 +215,7 @@ func makeRoot() error {
 // checkRoot refuses a directory that another user has put where this one's labs
 // would be, among the temporary files of everybody.
 func checkRoot(root string) error {
-	if Fallback() == "" || ownedBy(root, os.Geteuid()) {
+	if Fallback() == "" || root != Root() || ownedBy(root, os.Geteuid()) {
 		return nil
 	}
 	return fmt.Errorf("%s is there, and is not a directory of yours: choose another one with %s", root, RootVariable)

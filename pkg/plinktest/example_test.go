@@ -11,8 +11,8 @@ import (
 
 var t *testing.T
 
-// It is not run here, as it needs root and a test around it: t is the argument
-// of the test function.
+// It is not run here, as it needs a test around it: t is the argument of the test
+// function.
 func ExampleUp() {
 	lab := plinktest.Up(t, "../../testdata/topologies/alibaba-clb.yaml")
 	client := lab.Instance("ecs1").HTTP()

@@ -13,17 +13,27 @@ import (
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/machine/kernel"
+	"github.com/plinksim/plinksim/pkg/rootless"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// Main is the TestMain of packages whose labs have "command:" services or
-// that call Instance.Command: such programs start as another run of the test
-// binary, which then becomes them. It also removes the labs of test binaries
-// that were killed.
+// Main is the TestMain of packages whose labs are in the kernel. For an ordinary
+// user it runs the test binary again in a user namespace and a mount namespace, in
+// which the user is root, where that is allowed; outside of the lab's namespaces the
+// network and the files are those of the user. Programs on instances start as
+// another run of the test binary, which then becomes them. It also removes the labs
+// of test binaries that were killed.
 func Main(m *testing.M) {
 	if len(os.Args) > 4 && os.Args[1] == kernel.EnterCommand {
 		fmt.Fprintln(os.Stderr, host.Exec(os.Args[2], os.Args[3], os.Args[4:], os.Environ()))
 		os.Exit(127)
+	}
+	if len(os.Args) == 2 && os.Args[1] == rootless.ProbeCommand {
+		os.Exit(rootless.Probe())
+	}
+	rootless.Arrive(true)
+	if os.Geteuid() != 0 {
+		becomeRoot()
 	}
 	if os.Geteuid() == 0 {
 		if err := reap(os.TempDir(), time.Minute); err != nil {
@@ -60,12 +70,44 @@ func reap(tmp string, age time.Duration) error {
 	return errors.Join(errs...)
 }
 
+// becomeRoot runs this test binary where the user is root, and ends with it. It
+// returns where that cannot be.
+func becomeRoot() {
+	if refused = rootless.Check(); refused != nil {
+		return
+	}
+	code, err := rootless.Again()
+	if err == nil {
+		os.Exit(code)
+	}
+	refused = err
+}
+
+// refused is why an ordinary user was not allowed to be root in namespaces.
+var refused error
+
 // kernelMissing says why no lab can be in the kernel; "" where one can.
 func kernelMissing() string {
-	if os.Geteuid() != 0 {
-		return "namespaces need root"
+	switch {
+	case os.Geteuid() == 0:
+		return ""
+	case refused == nil:
+		return "an ordinary user needs plinktest.Main as the TestMain of the package, or sudo"
 	}
-	return ""
+	why := refused.Error()
+	var hinted interface{ Hint() string }
+	if errors.As(refused, &hinted) {
+		why += ": " + hinted.Hint()
+	}
+	return why
+}
+
+// kernelWords say whose the kernel's namespaces are.
+func kernelWords() string {
+	if rootless.Arrived() {
+		return "in the kernel, in a user namespace"
+	}
+	return "in the kernel, as root"
 }
 
 // kernelGround is a directory for a lab in the kernel, with its lock.

@@ -18,6 +18,8 @@ func Main(m *testing.M) { os.Exit(m.Run()) }
 
 func kernelMissing() string { return runtime.GOOS + " has no namespaces" }
 
+func kernelWords() string { return "in the kernel" }
+
 // kernelGround is not reached: Require has ended the test.
 func kernelGround(t testing.TB, _ *topology.Plan) ground {
 	t.Helper()

@@ -32,8 +32,9 @@ const (
 // services and Command fail, and Namespace.
 func InProcess() Option { return func(s *settings) { s.choice = inProcess } }
 
-// Anywhere puts the lab into the kernel where the test may do that, else into its
-// process, and says which in the test's output. A topology with "command:"
+// Anywhere puts the lab into the kernel where the test may do that, as root or in a
+// user namespace (see Main), else into its process, and says which in the test's
+// output. A topology with "command:"
 // services needs the kernel. It is not for bubbles, in which a lab in the kernel
 // hangs.
 func Anywhere() Option { return func(s *settings) { s.choice = anywhere } }
@@ -64,7 +65,7 @@ func best(t testing.TB, plan *topology.Plan) choice {
 	t.Helper()
 	switch missing := kernelMissing(); {
 	case missing == "":
-		t.Logf("lab %q is in the kernel", plan.Name)
+		t.Logf("lab %q is %s", plan.Name, kernelWords())
 		return inKernel
 	case hasPrograms(plan):
 		return inKernel // which says what is missing

@@ -13,7 +13,7 @@
 // tests do not see each other.
 //
 // By default a lab is in the kernel: network namespaces, and programs of all
-// kinds on its instances. That needs Linux and root. With InProcess it is in the
+// kinds on its instances. That needs Linux, and root or user namespaces. With InProcess it is in the
 // test's own process, as any user and on any system, also in a bubble of
 // testing/synctest, where hours pass in milliseconds:
 //
@@ -46,7 +46,9 @@ import (
 // PLINKSIM_MUST_RUN is 1 the test fails instead.
 func Require(t testing.TB, programs ...string) {
 	t.Helper()
-	testenv.NeedRoot(t)
+	if missing := kernelMissing(); missing != "" {
+		testenv.Missing(t, "its lab is in the kernel: "+missing)
+	}
 	testenv.NeedPrograms(t, programs...)
 }
 
@@ -102,6 +104,6 @@ func (l *Lab) needKernel(what string) {
 	l.t.Helper()
 	if l.dir == "" {
 		l.t.Fatalf("lab %q: %s: this lab is inside the test's process, which has no namespaces for programs: "+
-			"leave out plinktest.InProcess and run the test with sudo", l.Plan().Name, what)
+			"leave out plinktest.InProcess", l.Plan().Name, what)
 	}
 }
