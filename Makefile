@@ -11,7 +11,7 @@ EXEC    := $(if $(filter 0,$(shell id -u)),,-exec "$(if $(SUDO),sudo -E env PATH
 TEST    := $(TOOL) gotestsum --format pkgname-and-test-fails -- $(EXEC)
 DEMO    := testdata/topologies/alibaba-clb.yaml
 
-.PHONY: help build demo test test-nonroot examples race fuzz cross web browser bench bench-core lint golden count ci ci-full tools clean
+.PHONY: help build demo test test-nonroot examples race fuzz cross web browser bench bench-core bpf bpf-check lint golden count ci ci-full tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -53,6 +53,13 @@ bench: ## run the benchmarks of the packages
 
 bench-core: ## the NAT core alone, COUNT times (default 10), as benchstat reads it
 	@go test -run '^$$' -bench '^Benchmark(Core|Open|LongestBurst)$$' -benchmem -count $(or $(COUNT),10) -timeout 60m ./pkg/fullnat
+
+bpf: ## compile the flow cache's programs, with Debian 12's clang 14, llvm, libbpf-dev and linux-libc-dev
+	cd pkg/flowcache && GOPACKAGE=flowcache $(TOOL:tools/go.mod=../../tools/go.mod) bpf2go -target bpfel,bpfeb -tags linux \
+		-no-global-types -cflags "-O2 -g -Wall -Werror" flowcache flowcache.bpf.c -- -I/usr/include/$$(uname -m)-linux-gnu
+
+bpf-check: bpf ## say whether the committed object files are what "make bpf" makes
+	git diff --exit-code -- pkg/flowcache
 
 lint: ## gofmt, go vet, staticcheck, and whether go.mod is tidy
 	@test -z "$$(gofmt -l .)" || { echo "gofmt wants to change:"; gofmt -l .; exit 1; }

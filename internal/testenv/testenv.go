@@ -58,6 +58,10 @@ func NeedPrograms(t testing.TB, programs ...string) {
 	}
 }
 
+// FlowCacheVariable says with which flow cache tests forward packets: "force"
+// caches every session that can be cached, and "" or "off" none.
+const FlowCacheVariable = "PLINKSIM_FLOW_CACHE"
+
 // NeedTime ends a test that takes longer than a commit can wait for, unless
 // PLINKSIM_LONG is 1. That is no fault of the machine: it never fails.
 func NeedTime(t testing.TB) {
