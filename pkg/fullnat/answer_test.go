@@ -41,7 +41,7 @@ func TestAnswersAreLimited(t *testing.T) {
 		require.Zero(t, l.table.Stats().Answers)
 		frame := message{protocol: "tcp", ttl: 64, flags: "A", src: l.target, dst: l.config.Links[0].Match}.frame(1)
 		for range 2 * resetBurst {
-			l.table.Forward([]packet.Frame{frame}, make([]Verdict, 1), 0)
+			forward(l.table, []packet.Frame{frame}, make([]Verdict, 1), 0)
 		}
 		require.Equal(t, Answers{Resets: resetBurst, Limited: resetBurst}, l.table.Stats().Answers)
 		require.Len(t, l.table.Pending(), resetBurst)

@@ -188,7 +188,15 @@ type Stats struct {
 	Answers    Answers
 	Rekeys     uint64 // how often a search was so long that the table changed its secret
 	Bytes      uint64 // of memory reserved for the sessions of now, or of a while ago
+	Cache      CacheStats
 	Links      []LinkStats
+}
+
+// CacheStats counts what a table's FlowCache has done. Its packets are in all
+// other counters too.
+type CacheStats struct {
+	Sessions      int    // that have a place in it
+	Frames, Bytes uint64 // that it has forwarded, of IP packets
 }
 
 // Session is a copy of one session, for people to read.
@@ -203,6 +211,8 @@ type Session struct {
 
 	PacketsToProvider, BytesToProvider uint64
 	PacketsToConsumer, BytesToConsumer uint64
+
+	Cached bool // the flow cache may forward its packets
 
 	Idle    time.Duration // since the last packet that refreshed it
 	Expires time.Duration // until it is removed if nothing more comes

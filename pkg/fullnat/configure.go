@@ -36,6 +36,9 @@ func (t *Table) Configure(cfg *Config, now time.Duration) error {
 func (b *book) replaceLinks(r *routes, order []*link) {
 	byName := make(map[string]*link, len(order))
 	renamed := map[*link]bool{}
+	for n := range b.links.all {
+		b.shut(store.LinkID(n))
+	}
 	for _, l := range order {
 		was := b.links.byName[l.Was]
 		if l.Was != "" && b.links.byName[l.Name] == nil && was != nil && l.continues(was) {

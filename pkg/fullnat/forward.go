@@ -127,7 +127,11 @@ func (t *Table) translatePlain(f *packet.Frame, w *work) bool {
 	e.Lately(packet.PlainOffer(f.Data))
 	e.Rewrite.ApplyPlain(f.Data)
 	hop.Address(f)
+	before := e.Count
 	t.wraps.Count(e, length)
+	if (e.Count^before)&t.cache.watched != 0 {
+		t.notice(e)
+	}
 	l.stats.sent[e.Direction()].add(uint64(length))
 	return true
 }
@@ -181,6 +185,9 @@ func (t *Table) translate(f *packet.Frame, w *work) Verdict {
 	if e == nil {
 		return t.open(f, w)
 	}
+	if e.Flags&store.Cached != 0 {
+		t.await(e.Session, t.pullOf(e.Session))
+	}
 	l := t.links.at(t.hops.All[e.Hop].Link)
 	if !e.IsSettled() || p.Flags&beyondData != 0 || p.TTL <= 1 ||
 		t.clock.Now-e.Last >= l.idle || !l.live {
@@ -190,6 +197,9 @@ func (t *Table) translate(f *packet.Frame, w *work) Verdict {
 		end := p.Seq(f.Data) + uint32(p.PayloadLength())
 		if !e.Follow(uint64(end)<<32|uint64(p.Ack(f.Data)), p.Window(f.Data)) {
 			return t.reconsider(f, w, e, l)
+		}
+		if e.Flags&store.Cached != 0 {
+			e.Lately(uint8(p.Window(f.Data) >> 8)) // as translatePlain would have done
 		}
 	}
 	e.Last = t.clock.Now
@@ -257,7 +267,11 @@ func (t *Table) finish(f *packet.Frame, w *work, e *store.Flow, l *link) Verdict
 // leave addresses a finished frame to the next hop and counts it.
 func (t *Table) leave(f *packet.Frame, p *packet.Packet, e *store.Flow, l *link) {
 	t.hops.All[e.Hop].Address(f)
+	before := e.Count
 	t.wraps.Count(e, uint32(p.Length()))
+	if (e.Count^before)&t.cache.watched != 0 {
+		t.notice(e)
+	}
 	l.stats.sent[e.Direction()].add(uint64(p.Length()))
 	if f.Offload.GSOSize > 0 {
 		l.stats.Superframes++

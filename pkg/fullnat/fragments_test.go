@@ -57,7 +57,7 @@ func fragmentStory(t testing.TB) *fragmentTester {
 // forwardAll lets frames arrive in one burst and collects what leaves.
 func (s *fragmentTester) forwardAll(frames []packet.Frame) {
 	verdicts := make([]Verdict, len(frames))
-	s.table.Forward(frames, verdicts, s.now)
+	forward(s.table, frames, verdicts, s.now)
 	left := append([]packet.Frame(nil), s.table.Pending()...)
 	for i, v := range verdicts {
 		require.Contains(s.t, []Verdict{Forwarded, Held}, v)
@@ -95,7 +95,7 @@ func TestFragmentsAreBounded(t *testing.T) {
 					src: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 1, byte(i >> 16)}), 0), dst: netip.MustParseAddrPort("10.0.1.200:53")}
 				frames := []packet.Frame{m.frame(s.enis[eni])}
 				var v [1]Verdict
-				s.table.Forward(frames, v[:], s.now)
+				forward(s.table, frames, v[:], s.now)
 				verdicts[v[0]]++
 			}
 			return verdicts
@@ -123,7 +123,7 @@ func TestFragmentsAreBounded(t *testing.T) {
 				src: netip.MustParseAddrPort("10.0.1.10:5000"), dst: netip.MustParseAddrPort("10.0.1.200:53")}
 			frames := []packet.Frame{m.frame(s.enis["ep"])}
 			var v [1]Verdict
-			s.table.Forward(frames, v[:], 0)
+			forward(s.table, frames, v[:], 0)
 			verdicts[v[0]]++
 		}
 		require.EqualValues(t, maxSpans, verdicts[Held])
@@ -157,7 +157,7 @@ func TestIDs(t *testing.T) {
 			}
 			frames := []packet.Frame{l.frame}
 			var v [1]Verdict
-			l.table.Forward(frames, v[:], time.Second)
+			forward(l.table, frames, v[:], time.Second)
 			require.Equal(t, Forwarded, v[0])
 			require.Equal(t, df, binary.BigEndian.Uint16(frames[0].Data[packet.L3+4:]) == 4711)
 		}

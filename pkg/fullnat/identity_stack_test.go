@@ -289,7 +289,7 @@ func (w *world) forward(f flight) {
 	}
 	frames := []packet.Frame{{ENI: f.eni, Data: f.data}}
 	var verdicts [1]Verdict
-	w.table.Forward(frames, verdicts[:], w.now)
+	forward(w.table, frames, verdicts[:], w.now)
 	w.frames++
 	w.depart(w.table.Pending())
 	if verdicts[0] == Forwarded {

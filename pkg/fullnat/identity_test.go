@@ -149,7 +149,7 @@ func (c *conversation) fromProvider(s segment) []segment {
 func (c *conversation) send(eni packet.ENI, f packet.Frame) []segment {
 	frames := []packet.Frame{f}
 	var verdicts [1]Verdict
-	c.table.Forward(frames, verdicts[:], c.now)
+	forward(c.table, frames, verdicts[:], c.now)
 	received := c.read(c.table.Pending())
 	if verdicts[0] != Forwarded {
 		return received
@@ -505,7 +505,7 @@ func TestICMPErrorsAboutShiftedSegments(t *testing.T) {
 			frames := []packet.Frame{segment{seq: tt.seq, ack: theirFirst, flags: push, payload: " /"}.frame(1, worldPort, worldEndpoint)}
 			sent := bytes.Clone(frames[0].Data[34:54])
 			var verdicts [1]Verdict
-			c.table.Forward(frames, verdicts[:], c.now)
+			forward(c.table, frames, verdicts[:], c.now)
 			quoted := c.report(frames[0], 1200)
 			require.Equal(t, tt.want, binary.BigEndian.Uint32(quoted[4:]))
 			if tt.seq != firstByte {
@@ -518,7 +518,7 @@ func TestICMPErrorsAboutShiftedSegments(t *testing.T) {
 		c.fromConsumer(segment{seq: firstByte, ack: theirFirst, flags: push, payload: "GET"})
 		frames := []packet.Frame{segment{seq: theirFirst, ack: firstByte + headerBytes + 3, flags: push, payload: "OK"}.frame(2, worldTarget, c.nat)}
 		var verdicts [1]Verdict
-		c.table.Forward(frames, verdicts[:], c.now)
+		forward(c.table, frames, verdicts[:], c.now)
 		quoted := c.report(frames[0], 1200)
 		require.EqualValues(t, firstByte+headerBytes+3, binary.BigEndian.Uint32(quoted[8:]))
 	})
@@ -527,7 +527,7 @@ func TestICMPErrorsAboutShiftedSegments(t *testing.T) {
 		long := segment{seq: firstByte, ack: theirFirst, flags: push, payload: strings.Repeat("x", 1100)}
 		frames := []packet.Frame{long.frame(1, worldPort, worldEndpoint)}
 		var verdicts [1]Verdict
-		c.table.Forward(frames, verdicts[:], c.now)
+		forward(c.table, frames, verdicts[:], c.now)
 		c.report(frames[0], 1200)
 		require.Len(t, c.fromConsumer(long), 2)
 	})
@@ -543,7 +543,7 @@ func (c *conversation) report(f packet.Frame, mtu uint32) []byte {
 	e.Build(data, f.Data, &p)
 	frames := []packet.Frame{{ENI: f.ENI, Data: data}}
 	var verdicts [1]Verdict
-	c.table.Forward(frames, verdicts[:], c.now)
+	forward(c.table, frames, verdicts[:], c.now)
 	require.Equal(c.t, Forwarded, verdicts[0])
 	require.EqualValues(c.t, 0xffff, sumOf(data[34:]), "the checksum of the error")
 	require.EqualValues(c.t, 0xffff, sumOf(data[42:62]), "the checksum of the quoted header")
@@ -644,7 +644,7 @@ func TestTOA(t *testing.T) {
 		c.handshake()
 		frames := []packet.Frame{segment{seq: firstByte, ack: theirFirst, flags: push, payload: strings.Repeat("x", 1300)}.frame(1, worldPort, worldEndpoint)}
 		var verdicts [1]Verdict
-		c.table.Forward(frames, verdicts[:], c.now)
+		forward(c.table, frames, verdicts[:], c.now)
 		quoted := c.report(frames[0], 1200)
 		require.EqualValues(t, firstByte, binary.BigEndian.Uint32(quoted[4:]))
 	})

@@ -19,6 +19,9 @@ func (b *book) timeout(s *store.Session) store.Tick {
 
 // idle is how many ticks ago a packet last refreshed s.
 func (b *book) idle(s *store.Session) store.Tick {
+	if there := b.flows.At(s.Slots[store.ToProvider]); there.Flags&store.Cached != 0 {
+		b.pullOf(there.Session)
+	}
 	return min(
 		b.clock.Now-b.flows.At(s.Slots[store.ToProvider]).Last,
 		b.clock.Now-b.flows.At(s.Slots[store.ToConsumer]).Last)
@@ -34,6 +37,9 @@ func (b *book) enter(id store.SessionID, next store.State) {
 	} else if !s.State.IsHalfOpen() {
 		b.enterHalfOpen(id)
 	}
+	if next != store.Established {
+		b.uncache(id)
+	}
 	s.State = next
 	for _, slot := range s.Slots {
 		e := b.flows.At(slot)
@@ -45,6 +51,7 @@ func (b *book) enter(id store.SessionID, next store.State) {
 
 // remove forgets a session at once; its NAT port goes to the end of the queue.
 func (b *book) remove(id store.SessionID) {
+	b.uncache(id)
 	b.ledger.Strike(id)
 	s := b.sessions.At(id)
 	there := b.flows.At(s.Slots[store.ToProvider])

@@ -19,6 +19,9 @@ func (s *Stats) Add(other *Stats) {
 	s.Answers.Limited += other.Answers.Limited
 	s.Rekeys += other.Rekeys
 	s.Bytes += other.Bytes
+	s.Cache.Sessions += other.Cache.Sessions
+	s.Cache.Frames += other.Cache.Frames
+	s.Cache.Bytes += other.Cache.Bytes
 	for i := range other.Links {
 		l := &other.Links[i]
 		at := i // nearly always: the Config is the same

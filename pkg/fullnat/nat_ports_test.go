@@ -185,7 +185,7 @@ func TestNATPortsAreNeverThoseOfSystems(t *testing.T) {
 			src: netip.AddrPortFrom(netip.MustParseAddr("10.0.1.10"), from)}
 		frames := []packet.Frame{m.frame(1)}
 		var verdicts [1]Verdict
-		l.table.Forward(frames, verdicts[:], 0)
+		forward(l.table, frames, verdicts[:], 0)
 		require.Equal(t, Forwarded, verdicts[0])
 		left, exact := read(frames[0])
 		require.True(t, exact)

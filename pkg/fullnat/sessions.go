@@ -72,6 +72,7 @@ func (t *Table) Cut(
 		case Stays:
 			continue
 		case Doubted:
+			t.uncache(id)
 			t.doubt(s, store.Doubted)
 		case Ends:
 			t.remove(id)

@@ -273,7 +273,7 @@ func (s *story) arrive(eni string, m message) {
 	frames := []packet.Frame{m.frame(s.enis[eni])}
 	before := string(frames[0].Data)
 	var verdicts [1]Verdict
-	s.table.Forward(frames, verdicts[:], s.now)
+	forward(s.table, frames, verdicts[:], s.now)
 	s.pending()
 	if verdicts[0] != Forwarded {
 		require.Equal(s.t, before, string(frames[0].Data), "a dropped frame was edited")

@@ -120,6 +120,7 @@ type book struct {
 	ledger     store.Ledger
 	identities identityStates
 	unexpected uint64 // TCP segments that no session believed
+	cache      caching
 	wheel      store.Wheel
 }
 
@@ -221,6 +222,7 @@ func (timers Timers) ticks(usual Timers) (perState [store.NumStates]store.Tick, 
 
 // Stats is a copy of the counters. Links are in the order of the Config.
 func (t *Table) Stats() Stats {
+	t.pullAll()
 	s := Stats{
 		Verdicts:    t.verdicts,
 		Sessions:    t.sessions.Used - t.links.orphans,
@@ -232,8 +234,10 @@ func (t *Table) Stats() Stats {
 		Answers:     t.answers.sent,
 		Rekeys:      t.flows.Rekeys,
 		Bytes:       t.bytes(),
+		Cache:       CacheStats{len(t.cache.sessions), t.cache.frames, t.cache.bytes},
 		Links:       make([]LinkStats, 0, len(t.links.order)),
 	}
+	s.Verdicts[Forwarded] += t.cache.frames
 	s.Verdicts[Held] = uint64(s.Fragments.Held) // the others had a verdict since
 	for _, l := range t.links.order {
 		s.Links = append(s.Links, l.snapshot())
@@ -267,6 +271,7 @@ func (b *book) describe(s *store.Session) Session {
 		BytesToProvider:   bytesThere,
 		PacketsToConsumer: packetsBack,
 		BytesToConsumer:   bytesBack,
+		Cached:            there.Flags&store.Cached != 0,
 		Idle:              store.DurationOf(idle),
 		Expires:           store.DurationOf(b.timeout(s) - idle),
 	}

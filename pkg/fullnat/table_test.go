@@ -65,7 +65,7 @@ func (l *lab) send(n int, flags byte, now time.Duration) (Verdict, uint16) {
 	}
 	frames := [1]packet.Frame{l.frame}
 	var verdicts [1]Verdict
-	l.table.Forward(frames[:], verdicts[:], now)
+	forward(l.table, frames[:], verdicts[:], now)
 	return verdicts[0], binary.BigEndian.Uint16(l.frame.Data[34:])
 }
 
@@ -87,7 +87,7 @@ func (l *lab) answer(natPort uint16, flags string, now time.Duration) Verdict {
 	}
 	frames := []packet.Frame{m.frame(2)}
 	var verdicts [1]Verdict
-	l.table.Forward(frames, verdicts[:], now)
+	forward(l.table, frames, verdicts[:], now)
 	return verdicts[0]
 }
 

@@ -98,7 +98,7 @@ func (d *dialogue) pass(from store.Direction, m message) Verdict {
 		m.src, m.dst = dialogueTarget, d.nat
 	}
 	frames, verdicts := []packet.Frame{m.frame(packet.ENI(1 + from))}, [1]Verdict{}
-	d.table.Forward(frames, verdicts[:], d.now)
+	forward(d.table, frames, verdicts[:], d.now)
 	if verdicts[0] == Forwarded && from == store.ToProvider {
 		left, _ := read(frames[0])
 		d.nat = left.src

@@ -670,7 +670,7 @@ func (s *twinStory) compare(eni packet.ENI, m message, want string) {
 	}
 	frames := []packet.Frame{m.frame(eni)}
 	var verdicts [1]Verdict
-	s.table.Forward(frames, verdicts[:], s.now)
+	forward(s.table, frames, verdicts[:], s.now)
 	got := verdicts[0].String()
 	if verdicts[0] == Forwarded {
 		left, exact := read(frames[0])

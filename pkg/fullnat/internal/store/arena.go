@@ -32,6 +32,9 @@ func PlainKey(eni packet.ENI, addrs uint64, ports uint32) Key {
 // Protocol is the IANA number.
 func (k Key) Protocol() uint8 { return uint8(k.Rest) }
 
+// ENI is where the packet arrives.
+func (k Key) ENI() packet.ENI { return packet.ENI(k.Rest >> 8) }
+
 // Src is the number of the source address.
 func (k Key) Src() uint32 { return uint32(k.addrs >> 32) }
 

@@ -36,6 +36,8 @@ const (
 	HasIPv6 Flags = 1 << 4
 	// Doubted: whether the session goes on is asked when its next packet comes.
 	Doubted Flags = 1 << 5
+	// Cached: packets may pass by a flow cache, which knows more than the flow.
+	Cached Flags = 1 << 6
 
 	stateBits       = 7
 	backwards Flags = 1 << 7
@@ -43,6 +45,13 @@ const (
 
 // IsOrdinary says whether packets of the flow are translated and nothing else.
 func (e *Flow) IsOrdinary() bool { return e.Flags&^backwards == Flags(Established) }
+
+// IsCacheable says whether a flow cache can do all that its packets need.
+func (e *Flow) IsCacheable() bool {
+	protocol := e.Key.Protocol()
+	return e.Flags&^(backwards|Cached) == Flags(Established) &&
+		(protocol == packet.ProtocolTCP || protocol == packet.ProtocolUDP)
+}
 
 // State is the session's.
 func (e *Flow) State() State { return State(e.Flags & stateBits) }
@@ -79,6 +88,9 @@ func (w Window) offer() uint8 { return uint8(w >> 5 & 31) }
 
 func (w Window) scale() uint8 { return uint8(w >> 10 & 15) }
 
+// Parts is what Expects judges by.
+func (w Window) Parts() (reach, offer, scale uint8) { return w.reach(), w.offer(), w.scale() }
+
 // Begin starts the numbers of a flow with a SYN that offers a window, of which
 // the size is never scaled.
 func (e *Flow) Begin(end, window uint32) {
@@ -109,6 +121,9 @@ func offerOf(window uint32) uint8 { return min(uint8(bits.Len32(window|0xff)), l
 // nothing else: it is looked at when somebody sends more than was known to be
 // welcome.
 func (e *Flow) Lately(offer uint8) { e.lately = offer }
+
+// OfferedLately is what Lately noted.
+func (e *Flow) OfferedLately() uint8 { return e.lately }
 
 // Offers notes the windows that both flows have offered lately.
 func Offers(one, other *Flow) {

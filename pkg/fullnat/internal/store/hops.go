@@ -10,6 +10,9 @@ type hop struct {
 	users int
 }
 
+// MACs are those that a frame begins with.
+func (h *hop) MACs() [12]byte { return h.macs }
+
 // HopKey is what makes two hops different.
 type HopKey struct {
 	Link      LinkID

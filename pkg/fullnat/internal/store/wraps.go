@@ -31,6 +31,24 @@ func (w *Wraps) Count(e *Flow, length uint32) {
 	}
 }
 
+// Add counts many packets at once.
+func (w *Wraps) Add(e *Flow, packets, bytes uint64) {
+	if uint64(e.Count>>bytesBits)+packets < mostPackets && uint64(e.Count&allBytes)+bytes <= allBytes {
+		e.Count += Count(packets<<bytesBits | bytes)
+		return
+	}
+	if *w == nil {
+		*w = Wraps{}
+	}
+	k := wrapKey{e.Session, e.Direction()}
+	n := (*w)[k]
+	(*w)[k] = wrapped{n.packets + packets, n.bytes + bytes}
+}
+
+// WatchBulk are bits of a Count of which one changes with every 256 KiB, or 4,096
+// packets.
+const WatchBulk Count = 1<<18 | 1<<(bytesBits+12)
+
 // carry is kept out of line: it runs once in 2^22 packets and must not make
 // Count larger.
 //
