@@ -94,6 +94,7 @@ func (e *Engine) tapFor(c *Capture) error {
 		e.tap = newTap()
 	}
 	e.tap.captures = append(e.tap.captures, c)
+	e.table.Divert(c.isAt)
 	return nil
 }
 

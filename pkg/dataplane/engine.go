@@ -84,7 +84,8 @@ type Engine struct {
 	shaper     shaper
 	alarm      alarm
 	enis       eniStats
-	tap        *tap // nil while nobody captures
+	tap        *tap        // nil while nobody captures
+	isEmpty    func() bool // no frame waits in the driver; nil where there is no flow cache
 	closed     bool
 	config     Config
 }
@@ -108,6 +109,7 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 	if e.shaper.shapedLinks == nil {
 		e.shaper.shapedLinks = &shapedLinks{}
 	}
+	e.useCache(cfg.Driver, cfg.Clock != nil)
 	if e.clock == nil {
 		start := time.Now()
 		e.clock = func() time.Duration { return time.Since(start) }
@@ -231,6 +233,9 @@ func (e *Engine) work(frames []packet.Frame) error {
 	if err := e.writeOwn(e.table.Pending(), now); err != nil {
 		return err
 	}
+	if e.isEmpty != nil {
+		e.table.Settle(e.isEmpty)
+	}
 	e.setAlarm(now)
 	return nil
 }
@@ -313,11 +318,13 @@ func (e *Engine) Stats() EngineStats {
 	driver := e.driver.Stats()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	stats := EngineStats{Driver: driver, ARP: e.arp.stats, Shaped: e.shaper.snapshot(), ENIs: e.enis.used()}
+	stats := EngineStats{Driver: driver, ARP: e.arp.stats, Shaped: e.shaper.snapshot()}
 	if e.closed {
+		stats.ENIs = e.enis.used()
 		return stats
 	}
 	stats.Table = e.table.Stats()
+	stats.ENIs = e.enis.used() // with what the table has just heard of its flow cache
 	for v, n := range e.arrivals.refused {
 		stats.Table.Verdicts[v] += n
 	}

@@ -23,8 +23,14 @@ type realEndpoint struct {
 
 func newRealEndpoint(t testing.TB) realEndpoint {
 	t.Helper()
+	return newCachedEndpoint(t, FlowCacheConfig{})
+}
+
+// newCachedEndpoint is newRealEndpoint with a flow cache.
+func newCachedEndpoint(t testing.TB, cache FlowCacheConfig) realEndpoint {
+	t.Helper()
 	r, plane, enis := newRealEnds(t)
-	r.ring = plane.openRing(t, RingConfig{ENIs: enis})
+	r.ring = plane.openRing(t, RingConfig{ENIs: enis, FlowCache: cache})
 	var err error
 	r.engine, err = NewEngine(EngineConfig{Driver: r.ring})
 	require.NoError(t, err)
@@ -68,7 +74,7 @@ func TestEngineCarriesADownloadBetweenTwoKernels(t *testing.T) {
 	require.Equal(t, want, got)
 
 	stats := r.engine.Stats()
-	require.Greater(t, stats.Driver.SuperframesRead, uint64(size/65536/2), "%+v", stats.Driver)
+	require.Greater(t, stats.Table.Links[0].Superframes, uint64(size/65536/2), "%+v", stats.Driver)
 	require.Zero(t, stats.Driver.RingDrops)
 	require.Zero(t, stats.Driver.CopyDrops)
 	require.Zero(t, stats.Driver.SendErrors)

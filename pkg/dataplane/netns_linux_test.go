@@ -129,9 +129,13 @@ func (n *namespace) address(t testing.TB, name, cidr string) {
 	require.NoError(t, n.handle.AddrAdd(link, addr))
 }
 
-// openRing opens a ring in the namespace.
+// openRing opens a ring in the namespace, with a flow cache where the environment
+// says so.
 func (n *namespace) openRing(t testing.TB, cfg RingConfig) *Ring {
 	t.Helper()
+	if mode := os.Getenv(testenv.FlowCacheVariable); mode == string(FlowCacheForce) && cfg.FlowCache.Mode == "" {
+		cfg.FlowCache.Mode = FlowCacheForce
+	}
 	var ring *Ring
 	n.do(t, func() (err error) {
 		ring, err = OpenRing(cfg)

@@ -31,6 +31,11 @@ type RingConfig struct {
 	// CAP_NET_ADMIN over the machine it is limited to net.core.rmem_max and
 	// net.core.wmem_max.
 	CopyMemory int
+	// FlowCache is whether the kernel forwards for established sessions.
+	FlowCache FlowCacheConfig
+
+	shared *sharedCache // of all workers
+	worker int          // whose ring it is
 }
 
 const (
@@ -89,6 +94,8 @@ type Ring struct {
 	writeMu sync.Mutex // held by Write, so that Close waits for it
 	sender  sender
 
+	cache *ringCache // nil where there is none
+
 	statsMu sync.Mutex // keeps fd open while the kernel's counters are read
 }
 
@@ -114,10 +121,11 @@ func OpenRing(cfg RingConfig) (*Ring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a packet socket: %w", err)
 	}
-	r := &Ring{fd: fd}
+	r := &Ring{fd: fd, cache: openRingCache(&cfg)}
 	r.enis.Store(enis)
 	if err := r.setup(cfg); err != nil {
 		_ = unix.Close(fd)
+		r.cache.close()
 		return nil, fmt.Errorf("open the packet ring: %w", err)
 	}
 	return r, nil
@@ -157,6 +165,11 @@ func (r *Ring) setup(cfg RingConfig) error {
 	r.copies.init()
 	r.sender.init()
 	r.poll = [2]unix.PollFd{{Fd: int32(r.fd), Events: unix.POLLIN}, {Fd: int32(r.waker.fd), Events: unix.POLLIN}}
+	if err := r.cache.attach(r.fd, cfg.ENIs); err != nil {
+		_ = unix.Munmap(r.mem)
+		_ = r.waker.close()
+		return err
+	}
 	if err := unix.Bind(r.fd, &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_ALL)}); err != nil {
 		_ = unix.Munmap(r.mem)
 		_ = r.waker.close()
@@ -204,6 +217,7 @@ func (r *Ring) SetENIs(enis map[int]packet.ENI) error {
 		return err
 	}
 	r.enis.Store(m)
+	r.cache.setENIs(enis)
 	return nil
 }
 
@@ -366,7 +380,7 @@ func (r *Ring) Close() error {
 	r.addRingDrops()
 	r.statsMu.Lock()
 	defer r.statsMu.Unlock()
-	err := errors.Join(unix.Munmap(r.mem), unix.Close(r.fd), r.waker.close())
+	err := errors.Join(unix.Munmap(r.mem), unix.Close(r.fd), r.waker.close(), r.cache.close())
 	r.fd, r.mem, r.lent, r.slots, r.sender = -1, nil, nil, slots{}, sender{}
 	if err != nil {
 		return fmt.Errorf("close the packet ring: %w", err)

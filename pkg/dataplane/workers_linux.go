@@ -37,7 +37,9 @@ func OpenWorkers(ring RingConfig, engine EngineConfig, n int) (*RingWorkers, err
 		return err
 	}
 	var drivers []Driver
-	for range n {
+	ring.shared = openSharedCache(ring.FlowCache, n)
+	for i := range n {
+		ring.worker = i
 		r, err := OpenRing(ring)
 		if err != nil {
 			return nil, closeAll(err)

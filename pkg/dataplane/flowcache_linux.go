@@ -1,0 +1,138 @@
+package dataplane
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/plinksim/plinksim/pkg/flowcache"
+	"github.com/plinksim/plinksim/pkg/fullnat"
+	"github.com/plinksim/plinksim/pkg/packet"
+)
+
+// sharedCache is the flow cache of all rings of a data plane. It is there even if
+// the kernel refuses it, and then says why.
+type sharedCache struct {
+	cfg   FlowCacheConfig
+	cache *flowcache.Cache // nil where the kernel refuses it
+
+	mu      sync.Mutex
+	users   int
+	problem string
+}
+
+func openSharedCache(cfg FlowCacheConfig, workers int) *sharedCache {
+	if cfg.Mode == FlowCacheOff {
+		return nil
+	}
+	s := &sharedCache{cfg: cfg}
+	var err error
+	s.cache, err = flowcache.Open(flowcache.Config{
+		Sessions: cfg.Sessions, Workers: workers, Hook: flowcache.Hook(cfg.Hook),
+	})
+	if err != nil {
+		s.problem = err.Error()
+	}
+	return s
+}
+
+func (s *sharedCache) note(err error) {
+	if err == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.problem = err.Error()
+}
+
+// stats is what people may know; the counters of frames are the engines'.
+func (s *sharedCache) stats() FlowCacheStats {
+	if s == nil {
+		return FlowCacheStats{}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := FlowCacheStats{Mode: s.cfg.Mode, Problem: s.problem}
+	if s.cache != nil {
+		st := s.cache.Stats()
+		out.Hook = string(s.cache.Attached())
+		out.Sessions, out.Room, out.Added, out.Refused = st.Sessions, st.Room, uint64(st.Added), uint64(st.Refused)
+	}
+	return out
+}
+
+// ringCache is one ring's use of it. A nil one does nothing.
+type ringCache struct {
+	shared *sharedCache
+	worker int
+}
+
+// openRingCache is nil where no cache is wanted, or the kernel refuses it.
+func openRingCache(cfg *RingConfig) *ringCache {
+	shared := cfg.shared
+	if shared == nil {
+		shared = openSharedCache(cfg.FlowCache, 1)
+	}
+	if shared == nil {
+		return nil
+	}
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	shared.users++
+	return &ringCache{shared, cfg.worker}
+}
+
+// attach comes before the socket is bound.
+func (c *ringCache) attach(socket int, enis map[int]packet.ENI) error {
+	if c == nil || c.shared.cache == nil {
+		return nil
+	}
+	if err := c.shared.cache.Filter(socket); err != nil {
+		return err
+	}
+	c.setENIs(enis)
+	return nil
+}
+
+// setENIs is that of the cache, once for all rings.
+func (c *ringCache) setENIs(enis map[int]packet.ENI) {
+	if c != nil && c.shared.cache != nil && c.worker == 0 {
+		c.shared.note(c.shared.cache.SetENIs(enis))
+	}
+}
+
+func (c *ringCache) close() error {
+	if c == nil {
+		return nil
+	}
+	c.shared.mu.Lock()
+	c.shared.users--
+	last := c.shared.users == 0
+	c.shared.mu.Unlock()
+	if !last || c.shared.cache == nil {
+		return nil
+	}
+	return c.shared.cache.Close()
+}
+
+// flowCache implements cachingDriver.
+func (r *Ring) flowCache() (cache fullnat.FlowCache, all bool) {
+	if r.cache == nil || r.cache.shared.cache == nil {
+		return nil, false
+	}
+	return r.cache.shared.cache.Worker(r.cache.worker), r.cache.shared.cfg.Mode == FlowCacheForce
+}
+
+// isEmpty implements cachingDriver. It is for the goroutine that reads.
+func (r *Ring) isEmpty() bool {
+	return atomic.LoadUint32(&r.slots.head().Status)&unix.TP_STATUS_USER == 0
+}
+
+// FlowCache says what the ring's flow cache does.
+func (r *Ring) flowCacheStats() FlowCacheStats {
+	if r.cache == nil {
+		return FlowCacheStats{}
+	}
+	return r.cache.shared.stats()
+}
