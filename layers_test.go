@@ -30,7 +30,7 @@ var layers = []string{
 	6: "pkg/machine/kernel pkg/machine/netstack",
 	7: "pkg/api/server pkg/plinktest",
 	8: "pkg/bench",
-	9: "cmd/plinksim test examples/browser examples/dnscache examples/exhaustion examples/idletimeout examples/overlap " +
+	9: "cmd/plinksim test examples/browser examples/dnscache examples/exhaustion examples/idletimeout examples/mtu examples/overlap " +
 		"examples/proxyprotocol examples/rollout examples/zoneloss",
 }
 
