@@ -88,7 +88,21 @@ func (l *Lab) why(from, to string) string {
 	if len(lines) == 0 {
 		lines = append(lines, "nothing of the lab stops its first packet now")
 	}
+	lines = append(lines, l.unhealthy()...)
 	return strings.Join(append(lines, l.Drops()), "\n")
+}
+
+// unhealthy are the servers that health checks do not pass, and why.
+func (l *Lab) unhealthy() (lines []string) {
+	for _, group := range l.Status().ServerGroups {
+		for _, server := range group.Servers {
+			if !server.Healthy {
+				lines = append(lines, fmt.Sprintf("server %s (%s) of %s is %s: %s",
+					server.Instance, server.Address, group.Name, server.State, server.Reason))
+			}
+		}
+	}
+	return lines
 }
 
 // stations are those at which the routes of an explanation end.
