@@ -21,6 +21,9 @@ import (
 	"github.com/plinksim/plinksim/pkg/plinktest"
 )
 
+// An ordinary user's labs in the kernel need it.
+func TestMain(m *testing.M) { plinktest.Main(m) }
+
 // server is a gRPC server on an instance, with the health service that comes with gRPC.
 // calls counts what it was asked.
 func server(t *testing.T, on *plinktest.Instance, options ...grpc.ServerOption) (calls *atomic.Int64) {

@@ -13,6 +13,9 @@ import (
 	"github.com/plinksim/plinksim/pkg/plinktest"
 )
 
+// An ordinary user's labs in the kernel need it.
+func TestMain(m *testing.M) { plinktest.Main(m) }
+
 const (
 	carries = 8500   // what an endpoint carries
 	link    = 9001   // what the instances' own links carry

@@ -17,6 +17,9 @@ import (
 	"github.com/plinksim/plinksim/pkg/plinktest"
 )
 
+// An ordinary user's labs in the kernel need it.
+func TestMain(m *testing.M) { plinktest.Main(m) }
+
 // serve runs the server on an instance until the test ends; log is what it has written.
 func serve(t *testing.T, on *plinktest.Instance) (log func() string) {
 	t.Helper()

@@ -13,6 +13,9 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
+// An ordinary user's labs in the kernel need it.
+func TestMain(m *testing.M) { plinktest.Main(m) }
+
 func weigh(lab *plinktest.Lab, group, server string, weight int) {
 	lab.Do(topology.Operation{
 		Verb: topology.VerbServerWeight, ServerGroup: group, Server: server, Weight: &weight,
