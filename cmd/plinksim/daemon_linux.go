@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,6 +36,7 @@ const (
 func newDaemon() *cobra.Command {
 	var name, file string
 	var workers, maxSessions int
+	var takeOver bool
 	var transition time.Duration
 	cmd := &cobra.Command{
 		Use: "__daemon", Hidden: true, Args: cobra.NoArgs,
@@ -50,6 +53,10 @@ func newDaemon() *cobra.Command {
 					cancel()
 				}
 			}
+			await := func() error { return nil } // the lock is held
+			if takeOver {
+				await = func() error { return awaitTurn(ctx, lock, labdir.Of(name), tell) }
+			}
 			up := false
 			ready := func() {
 				tell(api.Progress{End: true, Changed: true})
@@ -57,8 +64,8 @@ func newDaemon() *cobra.Command {
 				reports.Close()
 			}
 			err := daemon(ctx, file, lab.Config{
-				Workers: workers, Transition: transition, MaxSessions: maxSessions,
-			}, tell, ready)
+				Workers: workers, Transition: transition, MaxSessions: maxSessions, Keep: takeOver,
+			}, await, tell, ready)
 			if err != nil && !up {
 				tell(api.Progress{End: true, Err: &api.Error{Text: err.Error(), Hint: hintOf(err)}})
 			}
@@ -70,6 +77,7 @@ func newDaemon() *cobra.Command {
 	cmd.Flags().IntVar(&workers, "workers", 1, "of the data plane")
 	cmd.Flags().DurationVar(&transition, "transition", 0, "how long states on the way last")
 	cmd.Flags().IntVar(&maxSessions, "max-sessions", 0, "of the data plane")
+	cmd.Flags().BoolVar(&takeOver, "take-over", false, "wait for the lab's lock, which another daemon lets go of")
 	return cmd
 }
 
@@ -88,9 +96,31 @@ func keepFiles() {
 	}
 }
 
-func daemon(ctx context.Context, file string, cfg lab.Config, tell func(api.Progress), ready func()) error {
+// atTheReady is what a daemon says that waits for the lock.
+const atTheReady = "wait for the earlier daemon to leave"
+
+// awaitTurn waits until an earlier daemon has left the lab, which it is not asked
+// for before this one has said that it is there.
+func awaitTurn(ctx context.Context, lock *labdir.Lock, dir labdir.Dir, tell func(api.Progress)) error {
+	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	tell(api.Progress{What: atTheReady})
+	if err := lock.Await(ctx); err != nil {
+		return fmt.Errorf("lab %q: %w", dir.Name(), err)
+	}
+	if !lock.Holds(dir) {
+		return fmt.Errorf("lab %q was taken down meanwhile", dir.Name())
+	}
+	return nil
+}
+
+func daemon(ctx context.Context, file string, cfg lab.Config, await func() error, tell func(api.Progress),
+	ready func()) error {
 	plan, err := topofile.Read(file, os.Stdin)
 	if err != nil {
+		return err
+	}
+	if err := await(); err != nil {
 		return err
 	}
 	cfg.Progress = func(done, total int, what string) { tell(api.Progress{Done: done, Total: total, What: what}) }
@@ -98,19 +128,22 @@ func daemon(ctx context.Context, file string, cfg lab.Config, tell func(api.Prog
 	return serve(ctx, cfg, ready)
 }
 
-// serve runs a lab until ctx ends or a client takes it down, and removes it.
-// It calls ready once, when the lab is up and its socket answers. The caller
-// holds the lab's lock until it returns.
+// serve runs a lab until ctx ends or a client takes it down, and removes it, or
+// until a client asks it to leave the lab to another daemon. It calls ready once,
+// when the lab is up and its socket answers. The caller holds the lab's lock until
+// it returns.
 func serve(ctx context.Context, cfg lab.Config, ready func()) error {
-	dir := labdir.Of(cfg.Plan.Name)
+	dir, stays := labdir.Of(cfg.Plan.Name), cfg.Keep
 	defer func() {
-		kernel.EndKeeper(dir)
-		dir.Erase()
+		if !stays {
+			kernel.EndKeeper(dir)
+			dir.Erase()
+		}
 	}()
 	if err := os.WriteFile(dir.Path("pid"), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
 		return err
 	}
-	cfg.Machine, cfg.Store = kernel.New(dir), dir
+	cfg.Machine, cfg.Store = kernel.NewLasting(dir), dir
 	running, err := lab.Start(ctx, cfg)
 	if err != nil && ctx.Err() != nil {
 		return errInterrupted
@@ -118,6 +151,7 @@ func serve(ctx context.Context, cfg lab.Config, ready func()) error {
 	if err != nil {
 		return err
 	}
+	stays = false
 	if rootless.Arrived() {
 		// SO_RCVBUFFORCE and SO_SNDBUFFORCE are for root (Linux, socket(7)).
 		cfg.Log.Info("this is the lab of an ordinary user: the data plane's buffers are not larger than " +
@@ -130,10 +164,16 @@ func serve(ctx context.Context, cfg lab.Config, ready func()) error {
 	serverCtx, stopServer := context.WithCancelCause(context.WithoutCancel(ctx))
 	var serving sync.WaitGroup
 	var serveErr error
+	var leaving atomic.Bool
 	ln, err := server.Listen(dir.Socket())
 	if err == nil {
+		api := &server.Server{Lab: running, Down: down, Handover: handoverOf(cfg)}
+		api.Leave = func() {
+			leaving.Store(true)
+			down()
+		}
 		serving.Go(func() {
-			serveErr = (&server.Server{Lab: running, Down: down}).Serve(serverCtx, ln)
+			serveErr = api.Serve(serverCtx, ln)
 			down()
 		})
 		ready()
@@ -141,9 +181,19 @@ func serve(ctx context.Context, cfg lab.Config, ready func()) error {
 	}
 	stopServer(errors.New("the lab was taken down meanwhile"))
 	serving.Wait()
+	if leaving.Load() {
+		stays = true
+		return running.Leave()
+	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	return errors.Join(err, serveErr, running.Close(closing))
+}
+
+func handoverOf(cfg lab.Config) api.Handover {
+	return api.Handover{
+		Version: version, Workers: cfg.Workers, MaxSessions: cfg.MaxSessions, Transition: cfg.Transition,
+	}
 }
 
 var errInterrupted = errors.New("interrupted: what had been made is removed")

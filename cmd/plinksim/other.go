@@ -15,6 +15,9 @@ import (
 func newUp() *cobra.Command {
 	return needsLinux("up FILE", "Build the lab that a topology file describes")
 }
+func newUpgrade() *cobra.Command {
+	return needsLinux("upgrade [LAB]", "Exchange the daemon of a running lab for this program's")
+}
 func newDown() *cobra.Command { return needsLinux("down [LAB]", "Remove a lab") }
 func newExec() *cobra.Command {
 	return needsLinux("exec INSTANCE -- PROGRAM [ARG...]", "Run a program on an instance")

@@ -358,7 +358,7 @@ func (u *up) start(ctx context.Context, lock *labdir.Lock) error {
 	defer reports.Close()
 	stop := context.AfterFunc(ctx, func() { daemon.Process.Signal(syscall.SIGTERM) })
 	defer stop()
-	ended := u.listen(reports)
+	ended := u.listen(json.NewDecoder(reports))
 	if ended != nil && ended.Err == nil && stop() {
 		return daemon.Process.Release()
 	}
@@ -378,7 +378,7 @@ func (u *up) start(ctx context.Context, lock *labdir.Lock) error {
 }
 
 // daemon starts the daemon, and gives the pipe that it reports to.
-func (u *up) daemon(lock *labdir.Lock) (daemon *exec.Cmd, reports *os.File, err error) {
+func (u *up) daemon(lock *labdir.Lock, more ...string) (daemon *exec.Cmd, reports *os.File, err error) {
 	if err := os.MkdirAll(u.dir.Path("log"), 0o700); err != nil {
 		return nil, nil, err
 	}
@@ -391,9 +391,9 @@ func (u *up) daemon(lock *labdir.Lock) (daemon *exec.Cmd, reports *os.File, err 
 	if err != nil {
 		return nil, nil, err
 	}
-	argv, err := kernel.Inside(u.dir, []string{self, "__daemon", "--name", u.plan.Name, "--file", u.plan.File,
+	argv, err := kernel.Inside(u.dir, append([]string{self, "__daemon", "--name", u.plan.Name, "--file", u.plan.File,
 		"--workers", strconv.Itoa(u.workers), "--transition", u.transition.String(),
-		"--max-sessions", strconv.Itoa(u.plan.MaxSessions)})
+		"--max-sessions", strconv.Itoa(u.plan.MaxSessions)}, more...))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -427,10 +427,10 @@ func (u *up) daemon(lock *labdir.Lock) (daemon *exec.Cmd, reports *os.File, err 
 
 // listen shows what the daemon reports, and returns its last report, or nil
 // where it ended without one.
-func (u *up) listen(reports io.Reader) *api.Progress {
-	for dec := json.NewDecoder(reports); ; {
+func (u *up) listen(reports *json.Decoder) *api.Progress {
+	for {
 		var p api.Progress
-		if dec.Decode(&p) != nil {
+		if reports.Decode(&p) != nil {
 			return nil
 		}
 		if p.End {

@@ -73,3 +73,13 @@ type Progress struct {
 	Changes []topology.Change `json:"changes,omitempty"`
 	Err     *Error            `json:"failed,omitempty"` // with End
 }
+
+// Handover is what a daemon tells the one that comes after it.
+type Handover struct {
+	Version     string        `json:"version"`
+	File        string        `json:"file"` // of the topology, without edits
+	Source      []byte        `json:"source"`
+	Workers     int           `json:"workers"`
+	MaxSessions int           `json:"max_sessions"`
+	Transition  time.Duration `json:"transition_ns"`
+}

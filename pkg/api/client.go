@@ -169,6 +169,17 @@ func (c *Client) Apply(ctx context.Context, file string, text []byte,
 	return changed, err
 }
 
+// Handover asks for what the next daemon of the lab must know.
+func (c *Client) Handover(ctx context.Context) (h Handover, err error) {
+	return h, c.call(ctx, "GET", "/v1/handover", nil, &h)
+}
+
+// Leave asks the daemon to leave the lab to another one, which waits for the lab's
+// lock, and returns before it has.
+func (c *Client) Leave(ctx context.Context) error {
+	return c.call(ctx, "POST", "/v1/leave", nil, nil)
+}
+
 // Down asks the daemon to take its lab down and returns before it has.
 func (c *Client) Down(ctx context.Context) error {
 	return c.call(ctx, "POST", "/v1/down", nil, nil)

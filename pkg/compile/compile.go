@@ -38,9 +38,10 @@ type Pick func(link, group, zone string) Chooser
 
 // Chooser is what a link needs to choose targets; see fullnat.Link.
 type Chooser struct {
-	Pick  func(packet.FiveTuple, uint32) (netip.AddrPort, bool)
-	Ended func(netip.AddrPort)
-	Lost  func(netip.AddrPort) bool
+	Pick    func(packet.FiveTuple, uint32) (netip.AddrPort, bool)
+	Ended   func(netip.AddrPort)
+	Resumed func(netip.AddrPort)
+	Lost    func(netip.AddrPort) bool
 }
 
 // Plan decides what the lab should do from the plan as it is now, which is
@@ -80,7 +81,7 @@ func (c *compiler) eni(eni topology.ENI, extra []netip.Addr) {
 	number := c.numbers[eni.Device]
 	vpc, subnet := c.subnet(eni)
 	c.nat.ENIs = append(c.nat.ENIs, fullnat.Interface{
-		ENI: number, MAC: eni.MAC, MTU: vpc.MTU,
+		ENI: number, MAC: eni.MAC, MTU: vpc.MTU, Name: nameOf(eni),
 		NextHop: func(addr netip.Addr) packet.MAC {
 			if subnet.IPv6CIDR.Contains(addr) {
 				if mac, ok := vpc.IPv6MAC(addr); ok {
@@ -104,6 +105,12 @@ func (c *compiler) eni(eni topology.ENI, extra []netip.Addr) {
 		}
 	}
 	c.owned = append(c.owned, dataplane.Owned{ENI: number, MAC: eni.MAC, Addrs: addrs, Subnet: subnet.CIDR})
+}
+
+// nameOf tells an ENI from every other that a lab of the same name ever had, also
+// where the file was changed while nobody ran it.
+func nameOf(eni topology.ENI) string {
+	return fmt.Sprintf("%s %s %s %s %s %s", eni.Name, eni.Device, eni.VPC, eni.Subnet, eni.IP, eni.IPv6)
 }
 
 func (c *compiler) subnet(eni topology.ENI) (*topology.VPC, *topology.Subnet) {
@@ -198,7 +205,7 @@ func (c *compiler) ping(ep topology.Endpoint, zone topology.EndpointZone, balanc
 	c.linksOf(ep, zone, balancer, node, listener, func(l *fullnat.Link) {
 		l.Idle, l.Behaviour = echoIdle, c.behaviour(echoIdle)
 		if pick, ended := l.Pick, l.Ended; ended != nil {
-			l.Ended, l.Lost = nil, nil
+			l.Ended, l.Resumed, l.Lost = nil, nil, nil
 			l.Pick = func(flow packet.FiveTuple, seq uint32) (netip.AddrPort, bool) {
 				server, ok := pick(flow, seq)
 				if ok {
@@ -309,7 +316,7 @@ func (c *compiler) toServers(
 	}
 	group := c.plan.MustServerGroup(listener.ServerGroup)
 	choose := c.pick(name, group.Name, ServersOf(balancer, group, node.Zone))
-	link.Pick, link.Ended, link.Lost = choose.Pick, choose.Ended, choose.Lost
+	link.Pick, link.Ended, link.Resumed, link.Lost = choose.Pick, choose.Ended, choose.Resumed, choose.Lost
 	if !c.plan.Profile.HashesSequence && choose.Pick != nil {
 		link.Pick = func(flow packet.FiveTuple, _ uint32) (netip.AddrPort, bool) { return choose.Pick(flow, 0) }
 	}

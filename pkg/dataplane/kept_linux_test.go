@@ -220,6 +220,6 @@ func TestSessionsSurviveAKillAtAnyMoment(t *testing.T) {
 		require.Equal(t, s.Consumer, to)
 	}
 	for port := range uint16(survivors) {
-		require.True(t, found[1+port], "consumer %d", port)
+		require.True(t, found[1+port], "nat 67: consumer %d goes on", port)
 	}
 }

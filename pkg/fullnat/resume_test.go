@@ -227,7 +227,7 @@ func TestAnotherProcessGoesOnWithEverySession(t *testing.T) {
 	require.Len(t, facts, 350)
 	for range 100 {
 		n := w.next(w.options.Memory.(shelf).left())
-		require.Equal(t, Resumed{Sessions: 350}, n.table.Resumed())
+		require.Equal(t, Resumed{Sessions: 350}, n.table.Resumed(), "nat 67: every session goes on")
 		require.Equal(t, w.table.Stats().HalfOpen, n.table.Stats().HalfOpen)
 		require.Equal(t, facts, n.facts())
 		require.NoError(t, w.table.Close())
@@ -283,7 +283,7 @@ func TestDamageCostsOneSessionAtMost(t *testing.T) {
 		what, cost := damage(hurt, rand.New(rand.NewPCG(seed, 0)))
 		n := w.next(hurt)
 		r := n.table.Resumed()
-		require.GreaterOrEqual(t, r.Sessions, sessions-cost, "%d: %s", seed, what)
+		require.GreaterOrEqual(t, r.Sessions, sessions-cost, "nat 67: %d: %s", seed, what)
 		n.check(facts)
 		lost.Add(&r)
 	}
@@ -349,7 +349,7 @@ func TestSessionsOfLinksThatAreGoneEnd(t *testing.T) {
 			require.Positive(t, r.Foreign)
 			require.Equal(t, 7, r.Sessions+r.Foreign)
 			for _, s := range table.Sessions(nil, 0) {
-				require.NotEqual(t, "web", s.Link)
+				require.NotEqual(t, "web", s.Link, "nat 67: the link is gone")
 			}
 		})
 	}

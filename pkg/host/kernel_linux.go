@@ -150,4 +150,12 @@ func isGone(err error) bool {
 func netnsDir(dir string) string        { return filepath.Join(dir, "netns") }
 func netnsFile(dir, name string) string { return filepath.Join(dir, "netns", name) }
 func etcDir(dir, name string) string    { return filepath.Join(dir, "etc", name) }
-func trees(dir string) []string         { return []string{netnsDir(dir), filepath.Join(dir, "etc")} }
+
+// trees are the directories of a lab that are memory file systems.
+func trees(dir string) []string {
+	return []string{netnsDir(dir), filepath.Join(dir, "etc"), Sessions(dir)}
+}
+
+// Sessions is the directory of a lab that is for its data plane's sessions, which
+// outlive the process that forwards them. Only its owner may look into it.
+func Sessions(dir string) string { return filepath.Join(dir, "sessions") }

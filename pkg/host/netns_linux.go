@@ -50,8 +50,8 @@ func (n Netns) undo(k *kernel) error {
 	return nil
 }
 
-// makeTrees makes the two directories that hold a lab: the pins of its
-// namespaces and the files for its instances. Each is a memory file system of
+// makeTrees makes the directories that hold a lab: the pins of its namespaces,
+// the files for its instances and the sessions. Each is a memory file system of
 // its own, and private: a pin is then one mount, however many mount namespaces
 // the host has, one unmount takes all pins away, and no disk has to be waited
 // for.
@@ -66,7 +66,11 @@ func makeTrees(dir string) error {
 		}
 		if !mounted {
 			const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
-			if err := unix.Mount("plinksim", tree, "tmpfs", flags, "mode=0755"); err != nil {
+			options := "mode=0755"
+			if tree == Sessions(dir) {
+				options = "mode=0700,size=0" // which is no limit but that of the machine
+			}
+			if err := unix.Mount("plinksim", tree, "tmpfs", flags, options); err != nil {
 				return fmt.Errorf("mount a tmpfs at %s: %w", tree, err)
 			}
 		}
@@ -77,7 +81,7 @@ func makeTrees(dir string) error {
 	return nil
 }
 
-// removeTrees takes the two directories away, and with the pins the
+// removeTrees takes the directories away, and with the pins the
 // namespaces.
 func removeTrees(dir string) error {
 	for _, tree := range trees(dir) {

@@ -46,6 +46,9 @@ type Config struct {
 	MaxSessions int
 	// Transition is how long states on the way last; 0 is what the plan says.
 	Transition time.Duration
+	// Keep leaves the machine as it is when Start fails: another process may take
+	// the lab over.
+	Keep bool
 }
 
 func (c *Config) setDefaults() {
@@ -115,9 +118,15 @@ func Start(ctx context.Context, cfg Config) (*Lab, error) {
 	}
 	l.makeParts()
 	if err := l.change(ctx, l.leftBehind(), file.plan, cfg.Progress); err != nil {
-		return nil, errors.Join(err, cfg.Machine.Remove(context.WithoutCancel(ctx)))
+		if !cfg.Keep {
+			err = errors.Join(err, cfg.Machine.Remove(context.WithoutCancel(ctx)))
+		}
+		return nil, err
 	}
 	if err := l.run(ctx, file.plan, cfg); err != nil {
+		if cfg.Keep {
+			return nil, errors.Join(err, l.Leave())
+		}
 		return nil, errors.Join(err, l.Close(context.WithoutCancel(ctx)))
 	}
 	return l, nil
@@ -133,6 +142,7 @@ func (l *Lab) makeParts() {
 		process: l.process, observe: l.plane.Observe, judged: make(chan struct{}, 1),
 		cut: func(fate func(string, netip.AddrPort) fullnat.Fate) int { return l.engine.Cut(fate) },
 	}
+	l.groups.restore(l.saved)
 	l.proxies = &proxies{process: l.process, group: l.groups.group, authority: l.authority}
 }
 
@@ -205,6 +215,9 @@ func (l *Lab) run(ctx context.Context, plan *topology.Plan, cfg Config) error {
 	if err := l.openDataplane(cfg.Workers, cmp.Or(cfg.MaxSessions, cfg.Plan.MaxSessions)); err != nil {
 		return err
 	}
+	if err := l.services.endOthers(plan); err != nil {
+		return fmt.Errorf("end the programs of the earlier daemon: %w", err)
+	}
 	err := l.exclusively(func(t *transition) error {
 		if err := t.startUserspace(plan, cfg.Progress); err != nil {
 			return err
@@ -214,6 +227,9 @@ func (l *Lab) run(ctx context.Context, plan *topology.Plan, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	l.tellResumed(l.engine.Resumed())
+	// What comes before waits for the driver: nothing was taken over before.
+	l.work.Go(l.forward)
 	l.work.Go(l.reconcile)
 	l.work.Go(l.saveEvents)
 	l.work.Go(l.releaseDrained)
@@ -226,12 +242,29 @@ func (l *Lab) openDataplane(workers, maxSessions int) error {
 		return fmt.Errorf("open the data plane: %w", err)
 	}
 	l.engine = engine
-	l.work.Go(func() {
-		if err := l.engine.Run(l.ctx); err != nil && !l.ended() {
-			l.log.Error("the data plane stopped", "error", err)
-		}
-	})
 	return nil
+}
+
+func (l *Lab) forward() {
+	if err := l.engine.Run(l.ctx); err != nil && !l.ended() {
+		l.log.Error("the data plane stopped", "error", err)
+	}
+}
+
+// tellResumed says what became of the sessions of the process that ran the lab
+// before.
+func (l *Lab) tellResumed(r fullnat.Resumed) {
+	if r.Err != nil {
+		l.saved.loseSessions(r.Err.Error())
+	}
+	if r.Damaged+r.Refused > 0 {
+		l.saved.loseSessions(fmt.Sprintf("%d sessions of the earlier daemon were damaged or had no place, and %d go on",
+			r.Damaged+r.Refused, r.Sessions))
+	}
+	if r != (fullnat.Resumed{}) {
+		l.log.Info("sessions of the earlier daemon", "go on", r.Sessions, "damaged", r.Damaged,
+			"without a link", r.Foreign, "without a place", r.Refused)
+	}
 }
 
 // Apply makes the lab what a changed plan says. Connections, sessions and
@@ -277,6 +310,7 @@ func (l *Lab) reconcile() {
 		if err := l.exclusively(act); err != nil && !l.ended() {
 			l.log.Error("a change could not be put in force", "error", err)
 		}
+		_ = l.groups.save(l.saved) // a failure is logged, and in the status
 	}
 }
 
@@ -309,6 +343,25 @@ func (l *Lab) Close(ctx context.Context) error {
 	}
 	l.work.Wait()
 	return errors.Join(append(errs, l.machine.Remove(ctx))...)
+}
+
+// Leave ends the data plane, and leaves everything to a process that takes the lab
+// over: what is not on the machine or in the store ends with this process, which
+// should end at once. Nothing may be asked of the lab from here on.
+func (l *Lab) Leave() error {
+	l.current.changing.Lock() // for ever: what is not done by now is not begun
+	err := errors.Join(l.saved.save(l.plane), l.groups.save(l.saved))
+	if l.engine != nil {
+		err = errors.Join(err, l.engine.Leave())
+	}
+	return err
+}
+
+// File is the topology file that the lab came from, without its edits.
+func (l *Lab) File() (name string, text []byte) {
+	l.file.mu.Lock()
+	defer l.file.mu.Unlock()
+	return l.file.file.File, l.file.file.Source
 }
 
 // Client acts as a program on the instance that ref names.

@@ -58,10 +58,17 @@ type Space interface {
 
 // Runner is a Space in which programs run, as "command:" services ask for.
 type Runner interface {
-	// Run starts a program in the directory beside. ended hears once how it
-	// ended, and where its output is; stop ends it and what it started, and
+	// Run starts a program in the directory beside, or takes up the one that an
+	// earlier process of the lab has started under the same name. ended hears once
+	// how it ended, and where its output is; stop ends it and what it started, and
 	// returns when that has ended.
-	Run(argv []string, beside string, ended func(how, log string)) (stop func(), err error)
+	Run(name string, argv []string, beside string, ended func(how, log string)) (stop func(), err error)
+}
+
+// ProgramKeeper is a Machine whose programs outlive the process that started them.
+type ProgramKeeper interface {
+	// EndOthers ends those that are not to be kept.
+	EndOthers(keep func(name string) bool) error
 }
 
 // Truster is a Machine whose programs have a list of certificate authorities.

@@ -30,6 +30,9 @@ type serverGroups struct {
 
 	checking sync.Mutex // held while checks are stopped and started
 
+	saved     map[string][]lb.Saved // of the process before, by group, until there is the group; guarded by checking
+	savedText []byte                // of this one; guarded by checking
+
 	picking sync.Mutex
 	pickers map[string][]boundPicker // by link: a picker keeps its turn; guarded by picking
 }
@@ -111,6 +114,10 @@ func (g *serverGroups) startLocked(plan *topology.Plan, sg topology.ServerGroup,
 	}
 	if running == nil {
 		running = &runningGroup{group: lb.NewGroup(sg)}
+		if saved := g.saved[sg.Name]; saved != nil {
+			running.group.Restore(saved, time.Now())
+			delete(g.saved, sg.Name)
+		}
 		g.running.put(sg.Name, running)
 	} else {
 		running.stop()
@@ -246,6 +253,7 @@ func chooserOf(pickers []boundPicker) compile.Chooser {
 				}
 			}
 		},
+		Resumed: func(target netip.AddrPort) { pickers[0].Resume(target) },
 		Lost: func(target netip.AddrPort) bool {
 			for _, p := range pickers {
 				if lost, given := p.Lost(target); given {

@@ -102,6 +102,19 @@ func (s *services) stopMissing(plan *topology.Plan) {
 	ending.Wait()
 }
 
+// endOthers ends the programs of an earlier process that plan does not have.
+func (s *services) endOthers(plan *topology.Plan) error {
+	keeper, ok := s.spaces.machine.(ProgramKeeper)
+	if !ok {
+		return nil
+	}
+	keep := map[string]bool{}
+	for _, spec := range servicesOf(plan) {
+		keep[spec.key()] = true
+	}
+	return keeper.EndOthers(func(name string) bool { return keep[name] })
+}
+
 // start starts those of plan that do not run.
 func (s *services) start(plan *topology.Plan) error {
 	for _, spec := range servicesOf(plan) {
@@ -257,7 +270,7 @@ func startCommand(space Space, beside string, spec serviceSpec, exited func(how 
 	}
 	var stopping atomic.Bool
 	s := &service{state: "running"}
-	stop, err := runner.Run(spec.Argv, beside, func(how, log string) {
+	stop, err := runner.Run(spec.key(), spec.Argv, beside, func(how, log string) {
 		s.set("exited: " + how + ", see " + log)
 		if !stopping.Load() {
 			exited(how)

@@ -21,6 +21,7 @@ const (
 	editsFile  = "edits.json" // how the topology file was edited
 	addedFile  = "added.json" // what was created beside it, of a version that knew nothing else
 	faultsFile = "faults.json"
+	healthFile = "health.json" // of the servers
 )
 
 // stateFiles writes down what operations changed. A file that could not be
@@ -91,6 +92,14 @@ func (s *stateFiles) read(name, what string, take func([]byte) error) {
 		s.lost = append(s.lost,
 			fmt.Sprintf("%s could not be restored from %s: %v", what, path.Join(s.store.String(), name), err))
 	}
+}
+
+// loseSessions notes that sessions were not taken over.
+func (s *stateFiles) loseSessions(why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.log.Error("sessions of the earlier daemon were lost", "why", why)
+	s.lost = append(s.lost, why)
 }
 
 // saveEdits writes down how the file was edited. When that fails, save says so.

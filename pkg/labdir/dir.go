@@ -15,12 +15,14 @@ import (
 //
 //	netns/       a bind mount for each network namespace
 //	etc/         resolv.conf, hosts and nsswitch.conf of each instance
+//	sessions/    the data plane's sessions, in memory that outlives the daemon
+//	programs/    which processes the programs of the instances are
 //	log/         what the programs of the instances print, and the daemon's log
 //	control.sock the daemon's API
 //	lock         held by the daemon while it lives; says that this is a lab
 //	pid          the daemon's process id
 //	keeper       locked by the process that keeps the namespaces of an ordinary user's lab
-//	topology.yaml, state.json, faults.json, edits.json   what a restarted daemon goes on with
+//	topology.yaml, state.json, faults.json, edits.json, health.json   what a restarted daemon goes on with
 //	ca.pem, ca-key.pem, ca-certificates.crt   the certificate authority, where the lab has made one
 //	changing     there while the kernel is between two topologies
 type Dir string
@@ -28,9 +30,10 @@ type Dir string
 // own are the names above, without the lock, and those of files that are
 // being written. What else is in the directory is not ours to remove.
 var own = []string{
-	"netns", "etc", "log", "control.sock", "pid", "keeper", "changing",
+	"netns", "etc", "sessions", "programs", "log", "control.sock", "pid", "keeper", "changing",
 	"topology.yaml", "topology.yaml.next", "state.json", "state.json.next",
 	"faults.json", "faults.json.next", "edits.json", "edits.json.next", "added.json",
+	"health.json", "health.json.next",
 	"ca.pem", "ca.pem.next", "ca-key.pem", "ca-key.pem.next", "ca-certificates.crt", "ca-certificates.crt.next",
 }
 

@@ -1,11 +1,13 @@
 package labdir
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // ErrLocked says that somebody holds the lab: its daemon, or a process that is
@@ -54,6 +56,30 @@ func (d Dir) Lock() (*Lock, error) {
 		return nil, ErrLocked
 	}
 	return held, nil
+}
+
+// OpenLock opens the lock of a lab that is there, without taking it: Await does.
+func (d Dir) OpenLock() (*Lock, error) {
+	file, err := os.OpenFile(d.Path("lock"), os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &Lock{file}, nil
+}
+
+// Await takes a lock that was opened, as soon as nobody else holds it.
+func (l *Lock) Await(ctx context.Context) error {
+	for {
+		err := lock(l.file)
+		if !errors.Is(err, ErrLocked) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ErrLocked
+		case <-time.After(time.Millisecond):
+		}
+	}
 }
 
 // Holds says whether the lock is still that of the lab in d. It is not where

@@ -59,6 +59,12 @@ func (p *Picker) Pick(f packet.FiveTuple, seq uint32) (netip.AddrPort, bool) {
 		return netip.AddrPort{}, false
 	}
 	s := p.choose(c, f, seq)
+	p.countLocked(s)
+	return s.addr, true
+}
+
+// countLocked notes a session of a server that the picker gives it.
+func (p *Picker) countLocked(s *server) {
 	s.count(1)
 	g := p.given[s.addr]
 	if g == nil {
@@ -66,7 +72,23 @@ func (p *Picker) Pick(f packet.FiveTuple, seq uint32) (netip.AddrPort, bool) {
 		p.given[s.addr] = g
 	}
 	g.n++
-	return s.addr, true
+}
+
+// Resume counts a session with a server as if Pick had given it: another process
+// has. It does nothing where the server is not of the group.
+func (p *Picker) Resume(server netip.AddrPort) {
+	p.group.mu.Lock()
+	defer p.group.mu.Unlock()
+	s := find(p.group.servers, server)
+	if s == nil {
+		s = find(p.group.leaving, server)
+	}
+	if s == nil {
+		return
+	}
+	p.group.turn.Lock()
+	defer p.group.turn.Unlock()
+	p.countLocked(s)
 }
 
 func (p *Picker) choose(c *choice, f packet.FiveTuple, seq uint32) *server {

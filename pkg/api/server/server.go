@@ -28,6 +28,11 @@ type Server struct {
 	// Down is called once when a client asks for the end of the lab. It must
 	// return at once.
 	Down func()
+	// Leave is called once when a client asks the daemon to leave the lab to
+	// another one, to which Handover tells what it must know. It must return at
+	// once; nil: nobody can come after this process.
+	Leave    func()
+	Handover api.Handover
 
 	metrics *metrics
 }
@@ -94,11 +99,24 @@ func (s *Server) routes() http.Handler {
 	s.nameRoutes(mux)
 	mux.HandleFunc("POST /v1/check", s.check)
 	mux.HandleFunc("POST /v1/topology", s.apply)
+	if s.Leave != nil {
+		mux.HandleFunc("GET /v1/handover", s.handover)
+		mux.HandleFunc("POST /v1/leave", func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusAccepted)
+			s.Leave()
+		})
+	}
 	mux.HandleFunc("POST /v1/down", func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusAccepted)
 		s.Down()
 	})
 	return mux
+}
+
+func (s *Server) handover(w http.ResponseWriter, _ *http.Request) {
+	h := s.Handover
+	h.File, h.Source = s.Lab.File()
+	answer(w, h)
 }
 
 func (s *Server) explain(w http.ResponseWriter, r *http.Request) {

@@ -19,15 +19,21 @@ import (
 )
 
 // Machine is the part of the kernel that belongs to one lab. It implements
-// lab.Machine and lab.Truster.
+// lab.Machine, lab.Truster and lab.ProgramKeeper.
 type Machine struct {
 	dir       labdir.Dir
+	lasting   bool
 	dataplane string // its namespace
 	rings     *dataplane.RingWorkers
 }
 
 // New makes a machine whose namespaces are pinned in dir.
 func New(dir labdir.Dir) *Machine { return &Machine{dir: dir} }
+
+// NewLasting makes a machine that another process takes over when this one ends in
+// whatever manner, with the programs on its instances and the sessions of its data
+// plane.
+func NewLasting(dir labdir.Dir) *Machine { return &Machine{dir: dir, lasting: true} }
 
 // Change implements lab.Machine.
 func (m *Machine) Change(ctx context.Context, old, plan *topology.Plan, progress lab.Progress) error {
@@ -52,7 +58,7 @@ func (m *Machine) Space(name string) (lab.Space, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &space{Namespace: ns, dir: m.dir, name: name}, nil
+	return &space{Namespace: ns, dir: m.dir, name: name, lasting: m.lasting}, nil
 }
 
 // Dataplane implements lab.Machine.
@@ -62,6 +68,11 @@ func (m *Machine) Dataplane(cfg dataplane.EngineConfig, workers int) (*dataplane
 		return nil, err
 	}
 	defer ns.Close()
+	if m.lasting {
+		if cfg.Kept, err = dataplane.OpenKept(host.Sessions(string(m.dir))); err != nil {
+			return nil, err
+		}
+	}
 	err = ns.Do(func() (err error) {
 		m.rings, err = dataplane.OpenWorkers(dataplane.RingConfig{}, cfg, workers)
 		return err
@@ -108,8 +119,9 @@ func (m *Machine) Trust(list []byte) error { return m.dir.Save(host.TrustFile, l
 // space is one namespace.
 type space struct {
 	*host.Namespace
-	dir  labdir.Dir
-	name string
+	dir     labdir.Dir
+	name    string
+	lasting bool
 }
 
 // Spoofed implements lab.Space.

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,24 +14,70 @@ import (
 )
 
 // Run implements lab.Runner. What the program prints goes to the lab's log
-// directory. The kernel ends it when this process ends, however that happens.
-func (s *space) Run(argv []string, beside string, ended func(how, log string)) (stop func(), err error) {
-	if err := findProgram(beside, argv[0]); err != nil {
+// directory. On a lasting machine the program goes on when this process ends, and
+// one that an earlier process has started under the name is taken up. On others the
+// kernel ends it when this process ends, however that happens.
+func (s *space) Run(name string, argv []string, beside string, ended func(how, log string)) (stop func(), err error) {
+	if !s.lasting {
+		_, stop, err = s.start(argv, beside, nil, ended)
+		return stop, err
+	}
+	p := programs{s.dir}
+	t, err := p.running(name)
+	if err != nil {
 		return nil, err
+	}
+	if t != nil {
+		t.watch()
+		go func() {
+			<-t.ended
+			_ = p.forget(name)
+			ended("as the daemon that had started it is gone, nobody knows how", t.log)
+		}()
+		return func() { stopGroup(t.pid, t.ended) }, nil
+	}
+	record := programRecord{Name: name, Log: s.logPath(argv[0])}
+	if err := p.note(record); err != nil {
+		return nil, err
+	}
+	record.PID, stop, err = s.start(argv, beside, append(os.Environ(), p.mark(name)), func(how, log string) {
+		_ = p.forget(name)
+		ended(how, log)
+	})
+	if err != nil {
+		return nil, errors.Join(err, p.forget(name))
+	}
+	// Where it has ended by now, the file goes when somebody looks for the program.
+	record.Start, _ = startOf(record.PID)
+	if err := p.note(record); err != nil {
+		stop()
+		return nil, err
+	}
+	return stop, nil
+}
+
+func (s *space) start(
+	argv []string, beside string, environment []string, ended func(how, log string),
+) (pid int, stop func(), err error) {
+	if err := findProgram(beside, argv[0]); err != nil {
+		return 0, nil, err
 	}
 	log, err := s.openLog(argv[0])
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	defer log.Close()
 	self, err := os.Executable()
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	cmd := exec.Command(self, append([]string{EnterCommand, string(s.dir), s.name}, argv...)...)
-	cmd.Dir = beside
+	cmd.Dir, cmd.Env = beside, environment
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
+	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
+	if !s.lasting {
+		cmd.SysProcAttr.Pdeathsig = unix.SIGKILL
+	}
 
 	started, gone := make(chan error), make(chan struct{})
 	go func() {
@@ -46,9 +93,9 @@ func (s *space) Run(argv []string, beside string, ended func(how, log string)) (
 		}
 	}()
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("start %s: %w", argv[0], err)
+		return 0, nil, fmt.Errorf("start %s: %w", argv[0], err)
 	}
-	return func() { stopGroup(cmd.Process.Pid, gone) }, nil
+	return cmd.Process.Pid, func() { stopGroup(cmd.Process.Pid, gone) }, nil
 }
 
 // findProgram says beforehand what a shell would say: afterwards nobody is
@@ -65,8 +112,11 @@ func (s *space) openLog(program string) (*os.File, error) {
 	if err := os.MkdirAll(s.dir.Path("log"), 0o700); err != nil {
 		return nil, err
 	}
-	name := s.name + "." + filepath.Base(program) + ".log"
-	return os.OpenFile(s.dir.Path("log", name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	return os.OpenFile(s.logPath(program), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+}
+
+func (s *space) logPath(program string) string {
+	return s.dir.Path("log", s.name+"."+filepath.Base(program)+".log")
 }
 
 // stopGroup ends a program and what it started, if it has not ended yet: its

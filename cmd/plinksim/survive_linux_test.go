@@ -1,0 +1,284 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/internal/testenv"
+	"github.com/plinksim/plinksim/pkg/host"
+	"github.com/plinksim/plinksim/pkg/labdir"
+	"github.com/plinksim/plinksim/pkg/topofile"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// mortal is a lab of the program as it is built, of which the daemon is killed.
+type mortal struct {
+	t      *testing.T
+	bin    string
+	file   string
+	root   string
+	dir    labdir.Dir
+	plan   *topology.Plan
+	client *host.Namespace
+}
+
+// newMortal brings a lab up, in a directory of its own.
+func newMortal(t *testing.T, bin, file string, args ...string) *mortal {
+	t.Helper()
+	plan, err := topofile.Load(file)
+	require.NoError(t, err)
+	root, err := os.MkdirTemp("", "plinksim") // a socket's path must be short
+	require.NoError(t, err)
+	root = filepath.Join(root, "run")
+	m := &mortal{t: t, bin: bin, file: file, root: root, plan: plan, dir: labdir.Dir(filepath.Join(root, plan.Name))}
+	t.Cleanup(func() {
+		m.run("down", "--all")
+		require.NoDirExists(t, root, "something is left")
+		require.NoError(t, os.RemoveAll(filepath.Dir(root)))
+	})
+	m.run(append([]string{"up", file}, args...)...)
+	in, err := plan.Instance("client")
+	require.NoError(t, err)
+	m.client, err = host.Open(string(m.dir), in.Namespace)
+	require.NoError(t, err)
+	t.Cleanup(func() { m.client.Close() })
+	return m
+}
+
+func (m *mortal) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(m.bin, args...)
+	cmd.Env = append(os.Environ(), labdir.RootVariable+"="+m.root)
+	return cmd
+}
+
+func (m *mortal) run(args ...string) string {
+	m.t.Helper()
+	out, err := m.command(args...).CombinedOutput()
+	require.NoError(m.t, err, "%q: %s", args, out)
+	return string(out)
+}
+
+// kill ends the daemon without a word, and returns when it has ended.
+func (m *mortal) kill() {
+	require.NoError(m.t, m.dir.Signal(syscall.SIGKILL))
+	require.Eventually(m.t, func() bool { return !m.dir.Running() }, 10*time.Second, time.Millisecond)
+}
+
+// eni is the address of an endpoint's only ENI.
+func (m *mortal) eni(endpoint string, port uint16, six bool) string {
+	ep, err := m.plan.Endpoint(endpoint)
+	require.NoError(m.t, err)
+	addr := ep.Zones[0].ENI.IP
+	if six {
+		addr = ep.Zones[0].ENI.IPv6
+	}
+	return netip.AddrPortFrom(addr, port).String()
+}
+
+const surviveBlock = 1 << 16
+
+func blocksOf(n int) io.Reader {
+	block := make([]byte, surviveBlock)
+	for i := range block {
+		block[i] = byte(i*131 + i>>8*17)
+	}
+	return bytes.NewReader(bytes.Repeat(block, n))
+}
+
+// download asks for blocks with pauses and says what is wrong with them.
+func (m *mortal) download(address string, blocks int, pause time.Duration) error {
+	conn, err := m.client.DialContext(context.Background(), "tcp", address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
+	fmt.Fprintf(conn, "get %d %f\n", blocks, pause.Seconds())
+	got, want := sha256.New(), sha256.New()
+	io.Copy(want, blocksOf(blocks))
+	if n, err := io.CopyN(got, conn, int64(blocks*surviveBlock)); err != nil {
+		return fmt.Errorf("after %d bytes: %w", n, err)
+	}
+	if !bytes.Equal(got.Sum(nil), want.Sum(nil)) {
+		return fmt.Errorf("other bytes")
+	}
+	return nil
+}
+
+// idle is a connection that says nothing until it is asked.
+type idle struct {
+	net.Conn
+	lines *bufio.Reader
+}
+
+func (m *mortal) newIdle(address string) *idle {
+	conn, err := m.client.DialContext(m.t.Context(), "tcp", address)
+	require.NoError(m.t, err)
+	m.t.Cleanup(func() { conn.Close() })
+	c := &idle{conn, bufio.NewReader(conn)}
+	require.NoError(m.t, c.ask("hello"))
+	return c
+}
+
+func (c *idle) ask(line string) error {
+	c.SetDeadline(time.Now().Add(time.Minute))
+	fmt.Fprintln(c, line)
+	got, err := c.lines.ReadString('\n')
+	if err == nil && got != line+"\n" {
+		err = fmt.Errorf("%q came back", got)
+	}
+	return err
+}
+
+// probe sends a datagram every millisecond, and notes how long none came back.
+type probe struct {
+	conn net.Conn
+	last atomic.Int64 // when something came last, in nanoseconds of start
+	gap  atomic.Int64 // the longest since reset
+	from time.Time
+	sent sync.WaitGroup
+}
+
+func (m *mortal) newProbe(ctx context.Context, address string) *probe {
+	conn, err := m.client.DialContext(ctx, "udp", address)
+	require.NoError(m.t, err)
+	p := &probe{conn: conn, from: time.Now()}
+	context.AfterFunc(ctx, func() { conn.Close() })
+	p.sent.Go(func() {
+		for ctx.Err() == nil {
+			conn.Write([]byte("?"))
+			time.Sleep(time.Millisecond)
+		}
+	})
+	p.sent.Go(func() {
+		for buf := make([]byte, 16); ctx.Err() == nil; {
+			if _, err := conn.Read(buf); err == nil {
+				p.came()
+			}
+		}
+	})
+	require.Eventually(m.t, func() bool { return p.last.Load() > 0 }, 10*time.Second, time.Millisecond)
+	return p
+}
+
+func (p *probe) came() {
+	now := time.Since(p.from).Nanoseconds()
+	if gap := now - p.last.Swap(now); gap > p.gap.Load() {
+		p.gap.Store(gap)
+	}
+}
+
+// measure does something and returns the longest gap, once something comes again.
+func (p *probe) measure(t *testing.T, do func()) time.Duration {
+	p.gap.Store(0)
+	do()
+	then := time.Since(p.from).Nanoseconds()
+	require.Eventually(t, func() bool { return p.last.Load() > then }, 10*time.Second, time.Millisecond)
+	return time.Duration(p.gap.Load())
+}
+
+func TestConnectionsSurviveTheirDaemon(t *testing.T) {
+	testenv.NeedRoot(t)
+	testenv.NeedNoRace(t)
+	testenv.NeedPrograms(t, "python3")
+	bin := buildProgram(t)
+	for _, tt := range []struct {
+		file    string
+		workers int
+		six     bool
+		long    bool
+	}{
+		{"aws", 1, true, false},
+		{"aws", 2, true, true},
+		{"alibaba", 1, false, true},
+		{"alibaba", 2, false, false},
+	} {
+		t.Run(fmt.Sprintf("%s with %d workers", tt.file, tt.workers), func(t *testing.T) {
+			downloads, restarts := 60, 2
+			if os.Getenv("PLINKSIM_LONG") == "1" {
+				downloads, restarts = 500, 13 // of both kinds, in four labs
+			} else if tt.long {
+				testenv.NeedTime(t)
+			}
+			m := newMortal(t, bin, filepath.Join("testdata", "survive", tt.file+".yaml"), "--workers", strconv.Itoa(tt.workers))
+			addresses := []string{m.eni("ep1", 80, false)}
+			if tt.six {
+				addresses = append(addresses, m.eni("ep1", 80, true), m.eni("ep1", 81, false), m.eni("ep1", 81, true))
+			} else {
+				addresses = append(addresses, m.eni("ep2", 81, false))
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			p := m.newProbe(ctx, m.eni("ep2", 82, false))
+			defer p.sent.Wait()
+			defer cancel()
+
+			var idles []*idle
+			for n := range 50 {
+				idles = append(idles, m.newIdle(addresses[n%len(addresses)]))
+			}
+			// They go on for as long as daemons come and go, and some begin meanwhile.
+			var transfers sync.WaitGroup
+			var stop atomic.Bool
+			var done atomic.Int64
+			failed := make(chan error, downloads)
+			for n := range downloads {
+				transfers.Go(func() {
+					for !stop.Load() {
+						if err := m.download(addresses[n%len(addresses)], 8, time.Duration(n%7+1)*50*time.Millisecond); err != nil {
+							failed <- fmt.Errorf("download %d from %s: %w", n, addresses[n%len(addresses)], err)
+							return
+						}
+						done.Add(1)
+					}
+				})
+			}
+			killed, exchanged := []time.Duration{}, []time.Duration{}
+			for range restarts {
+				time.Sleep(300 * time.Millisecond)
+				killed = append(killed, p.measure(t, func() {
+					m.kill()
+					m.run("up", m.file)
+				}))
+				require.NotContains(t, m.run("status"), "earlier daemon", "sessions were lost")
+				time.Sleep(300 * time.Millisecond)
+				exchanged = append(exchanged, p.measure(t, func() { m.run("upgrade") }))
+				require.NotContains(t, m.run("status"), "earlier daemon", "sessions were lost")
+			}
+			stop.Store(true)
+			transfers.Wait()
+			close(failed)
+			for err := range failed {
+				t.Error(err)
+			}
+			for n, c := range idles {
+				require.NoError(t, c.ask(strconv.Itoa(n)), "idle connection %d", n)
+			}
+			require.Positive(t, done.Load())
+			t.Logf("%d downloads; nothing was forwarded after a kill for %s, with upgrade for %s",
+				done.Load(), gaps(killed), gaps(exchanged))
+		})
+	}
+}
+
+func gaps(all []time.Duration) string {
+	slices.Sort(all)
+	return fmt.Sprintf("%s (median; worst %s)", all[len(all)/2].Round(time.Millisecond), all[len(all)-1].Round(time.Millisecond))
+}
