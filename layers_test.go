@@ -25,7 +25,7 @@ var layers = []string{
 	1: "pkg/topology pkg/fullnat/internal/store pkg/flowcache/slot",
 	2: "pkg/topofile pkg/secgroup pkg/lb pkg/fullnat pkg/control pkg/status pkg/labdir pkg/wire pkg/flowcache",
 	3: "pkg/graph pkg/dns pkg/dataplane pkg/host pkg/alb pkg/api pkg/rootless internal/anyedit",
-	4: "pkg/compile",
+	4: "pkg/compile pkg/doctor",
 	5: "pkg/lab pkg/replay",
 	6: "pkg/machine/kernel pkg/machine/netstack",
 	7: "pkg/api/server pkg/plinktest",

@@ -72,6 +72,7 @@ endpoints:
 
 const nginxConf = `
 daemon off;
+user root;
 master_process off;
 pid %[1]s/%[2]s.pid;
 error_log stderr;

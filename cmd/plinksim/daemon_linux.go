@@ -67,7 +67,7 @@ func newDaemon() *cobra.Command {
 				Workers: workers, Transition: transition, MaxSessions: maxSessions, Keep: takeOver,
 			}, await, tell, ready)
 			if err != nil && !up {
-				tell(api.Progress{End: true, Err: &api.Error{Text: err.Error(), Hint: hintOf(err)}})
+				tell(api.Progress{End: true, Err: &api.Error{Text: err.Error(), Hint: hintOf(toDoctor(err))}})
 			}
 			return err
 		},

@@ -152,7 +152,7 @@ another through PrivateLink, with real packets and no cloud account.
 		&cobra.Group{ID: "see", Title: "Look into a lab:"},
 		&cobra.Group{ID: "file", Title: "Work on a topology file, without root:"},
 	)
-	add(root, "lab", newUp(), newDiff(), newUpgrade(), newDown(), newList())
+	add(root, "lab", newUp(), newDiff(), newUpgrade(), newDown(), newList(), newDoctor())
 	add(root, "use", newExec(), newAccept(), newReject(), newService(), newEndpoint(), newConnection(),
 		newServer(), newNAT(), newFault(), newCheck())
 	add(root, "make", append(newKinds(), newEdit())...)

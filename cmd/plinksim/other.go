@@ -4,7 +4,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -21,6 +20,9 @@ func newUpgrade() *cobra.Command {
 func newDown() *cobra.Command { return needsLinux("down [LAB]", "Remove a lab") }
 func newExec() *cobra.Command {
 	return needsLinux("exec INSTANCE -- PROGRAM [ARG...]", "Run a program on an instance")
+}
+func newDoctor() *cobra.Command {
+	return needsLinux("doctor", "Say what this machine allows labs to do")
 }
 func newBench() *cobra.Command {
 	return needsLinux("bench", "Measure the data plane against the kernel's NAT")

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/plinksim/plinksim/pkg/bench"
+	"github.com/plinksim/plinksim/pkg/doctor"
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/machine/kernel"
@@ -20,12 +21,12 @@ func needRights(command string, capabilities ...host.Capability) error {
 	works := fmt.Sprintf("%q works on network namespaces", "plinksim "+command)
 	if os.Geteuid() != 0 {
 		if err := rootless.Check(); err != nil {
-			return withHint(fmt.Errorf("%s: %w", works, err), "%s; or run it with sudo", hintOf(err))
+			return toDoctor(withHint(fmt.Errorf("%s: %w", works, err), "%s, or run it with sudo", hintOf(err)))
 		}
 		return nil
 	}
 	if err := host.CheckCapabilities(capabilities...); err != nil {
-		return fmt.Errorf("%s: %w", works, err)
+		return toDoctor(fmt.Errorf("%s: %w", works, err))
 	}
 	return nil
 }
@@ -50,6 +51,8 @@ func becomeAnother() {
 		os.Exit(kernel.Keep(labdir.Dir(os.Args[2])))
 	case arg == rootless.ProbeCommand:
 		os.Exit(rootless.Probe())
+	case arg == doctor.TryCommand:
+		os.Exit(tryForDoctor())
 	case arg == bench.GeneratorCommand && len(os.Args) == 2:
 		os.Exit(bench.Generate(os.Stdin, os.Stdout))
 	}

@@ -3,6 +3,7 @@ package rootless
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os/exec"
 	"strconv"
 	"syscall"
@@ -40,6 +41,10 @@ func (r *Refused) Hint() string { return r.Remedy }
 func explain(err error) error {
 	if err == nil {
 		return nil
+	}
+	var start *fs.PathError // the program is there: it is this one
+	if errors.As(err, &start) {
+		err = start.Err
 	}
 	made := fmt.Errorf("make a user namespace: %w", err)
 	switch {

@@ -29,6 +29,15 @@ func (m idMap) write(pid int) error {
 	return nil
 }
 
+// Users is how many users there are where Start leads to.
+func Users() int {
+	maps, ok := manyUsers()
+	if !ok {
+		return 1
+	}
+	return 1 + maps[0].count
+}
+
 // manyUsers are the maps of users and groups, where this user may have more than
 // himself.
 func manyUsers() (maps [2]idMap, ok bool) {
