@@ -391,7 +391,11 @@ func (u *up) daemon(lock *labdir.Lock, more ...string) (daemon *exec.Cmd, report
 	if err != nil {
 		return nil, nil, err
 	}
-	argv, err := kernel.Inside(u.dir, append([]string{self, "__daemon", "--name", u.plan.Name, "--file", u.plan.File,
+	inside := kernel.Inside
+	if len(more) > 0 {
+		inside = kernel.Beside // the lab is up, and has a keeper
+	}
+	argv, err := inside(u.dir, append([]string{self, "__daemon", "--name", u.plan.Name, "--file", u.plan.File,
 		"--workers", strconv.Itoa(u.workers), "--transition", u.transition.String(),
 		"--max-sessions", strconv.Itoa(u.plan.MaxSessions)}, more...))
 	if err != nil {
