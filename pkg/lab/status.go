@@ -87,3 +87,9 @@ func (l *Lab) addInstance(out *status.Instance, instance topology.Instance) {
 func (l *Lab) Sessions() []status.Session {
 	return compile.Sessions(l.plane.State().Plan, l.engine.Sessions())
 }
+
+// ServerGroup is a group with the health of its servers, of which one that left may still
+// have sessions.
+func (l *Lab) ServerGroup(group topology.ServerGroup) status.ServerGroup {
+	return l.groups.status(l.Plan(), group)
+}

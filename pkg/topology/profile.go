@@ -70,6 +70,7 @@ type Profile struct {
 	OneService          bool // a load balancer is of one endpoint service
 	WholeLoadBalancers  bool // which offers all zones that it had when it was last changed
 	ListenersOffered    int  // that a load balancer of a service may have; 0: any number
+	AWSAPI              bool // clients of AWS can drive a lab of it
 	ServiceNames        bool // a service's own name leads to the endpoints of the VPC
 	PrivateDNS          bool // services have private DNS names, and endpoints can use them
 	Descriptions        bool // services and endpoints have descriptions, with a rule of what they are
@@ -370,6 +371,7 @@ var profiles = map[Cloud]Profile{
 		// balancer is of one service; "Configure an endpoint service": a zone that is
 		// added later is offered after ModifyVpcEndpointServiceConfiguration.
 		OneService: true,
+		AWSAPI:     true,
 		// EC2 API, DescribeVpcEndpoints: State, pendingAcceptance and rejected among
 		// its values.
 		OneEndpointState:   true,

@@ -1,0 +1,151 @@
+package awsapi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/plinksim/plinksim/pkg/lab"
+)
+
+// RecordFile is the file of a lab's directory that holds what clients said of objects
+// and no topology file has.
+const RecordFile = "api.json"
+
+// thing is what is recorded of an object.
+type thing struct {
+	Tags    map[string]string `json:"tags,omitempty"`
+	Created time.Time         `json:"created,omitzero"`
+	// Notes are values that clients read again: the description of a group, the
+	// image of an instance.
+	Notes map[string]string `json:"notes,omitempty"`
+}
+
+// token is what was answered to a call with a client token.
+type token struct {
+	Hash    string    `json:"hash"` // of the other parameters
+	ID      string    `json:"id"`   // of the request
+	Answer  string    `json:"answer"`
+	Expires time.Time `json:"expires"`
+}
+
+// Limits of what is recorded.
+const (
+	tokenLifetime = 24 * time.Hour
+	mostTokens    = 10000
+)
+
+// record is what is recorded of a lab. Its methods may be called from any goroutine.
+type record struct {
+	store lab.Store
+
+	mu    sync.RWMutex
+	state recordState
+}
+
+type recordState struct {
+	Counter int              `json:"counter"` // of identifiers
+	Things  map[string]thing `json:"things"`  // by identifier or ARN
+	Tokens  map[string]token `json:"tokens"`
+}
+
+func readRecord(store lab.Store) (*record, error) {
+	r := &record{store: store, state: recordState{Things: map[string]thing{}, Tokens: map[string]token{}}}
+	text, err := store.Load(RecordFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &r.state)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("what AWS clients said of objects cannot be read from %s: %w", RecordFile, err)
+	}
+	return r, nil
+}
+
+// thing is a copy of what is recorded of an object.
+func (r *record) thing(id string) thing {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	t := r.state.Things[id]
+	return thing{Tags: maps.Clone(t.Tags), Created: t.Created, Notes: maps.Clone(t.Notes)}
+}
+
+// note is one recorded value of an object.
+func (r *record) note(id, key string) string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.state.Things[id].Notes[key]
+}
+
+// change changes what is recorded of an object, and writes it down.
+func (r *record) change(id string, change func(*thing)) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := r.state.Things[id]
+	t.Tags, t.Notes = maps.Clone(t.Tags), maps.Clone(t.Notes)
+	if t.Tags == nil {
+		t.Tags = map[string]string{}
+	}
+	if t.Notes == nil {
+		t.Notes = map[string]string{}
+	}
+	change(&t)
+	r.state.Things[id] = t
+	return r.saveLocked()
+}
+
+// forget drops what is recorded of objects.
+func (r *record) forget(ids ...string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, id := range ids {
+		delete(r.state.Things, id)
+	}
+	return r.saveLocked()
+}
+
+// count is a number that was never given before.
+func (r *record) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state.Counter++
+	return r.state.Counter
+}
+
+// token is what was answered to a client token before.
+func (r *record) token(key string, now time.Time) (token, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	t, ok := r.state.Tokens[key]
+	return t, ok && now.Before(t.Expires)
+}
+
+func (r *record) keepToken(key string, t token, now time.Time) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.state.Tokens) >= mostTokens {
+		maps.DeleteFunc(r.state.Tokens, func(_ string, t token) bool { return now.After(t.Expires) })
+	}
+	for old := range r.state.Tokens { // any one, where all are of today
+		if len(r.state.Tokens) < mostTokens {
+			break
+		}
+		delete(r.state.Tokens, old)
+	}
+	r.state.Tokens[key] = t
+	return r.saveLocked()
+}
+
+func (r *record) saveLocked() error {
+	text, err := json.Marshal(r.state)
+	if err != nil {
+		panic("the record is plain data: " + err.Error())
+	}
+	return r.store.Save(RecordFile, text)
+}

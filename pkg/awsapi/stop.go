@@ -1,0 +1,5 @@
+package awsapi
+
+import "github.com/plinksim/plinksim/pkg/topology"
+
+func isStopped(*topology.Instance) bool { return false }
