@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -167,7 +168,10 @@ func serve(ctx context.Context, cfg lab.Config, ready func()) error {
 	var leaving atomic.Bool
 	ln, err := server.Listen(dir.Socket())
 	if err == nil {
-		api := &server.Server{Lab: running, Down: down, Handover: handoverOf(cfg)}
+		api := &server.Server{
+			Lab: running, Down: down, Handover: handoverOf(cfg), Store: dir, Log: cfg.Log,
+			Transition: cmp.Or(cfg.Transition, cfg.Plan.Transition),
+		}
 		api.Leave = func() {
 			leaving.Store(true)
 			down()

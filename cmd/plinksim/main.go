@@ -154,7 +154,7 @@ another through PrivateLink, with real packets and no cloud account.
 	)
 	add(root, "lab", newUp(), newDiff(), newUpgrade(), newDown(), newList(), newDoctor())
 	add(root, "use", newExec(), newAccept(), newReject(), newService(), newEndpoint(), newConnection(),
-		newServer(), newNAT(), newFault(), newCheck())
+		newServer(), newNAT(), newAPI(), newFault(), newCheck())
 	add(root, "make", append(newKinds(), newEdit())...)
 	add(root, "see", newStatus(), newLogs(), newExplain(), newGraph(), newSessions(), newEvents(), newExport(), newName(),
 		newDNS(), newCapture(), newMetrics())

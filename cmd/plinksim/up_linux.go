@@ -34,7 +34,7 @@ import (
 
 func newUp() *cobra.Command {
 	var foreground, dryRun, replace bool
-	var output, metrics string
+	var output, metrics, cloudAPI string
 	var empty emptyLab
 	var workers, maxSessions int
 	var transition time.Duration
@@ -59,7 +59,8 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 			"  sudo plinksim up alibaba-clb             # a topology that plinksim has\n" +
 			"  sudo plinksim up --foreground lab.yaml    # until ctrl-C\n" +
 			"  sudo plinksim up --dry-run lab.yaml       # only print what would change\n" +
-			"  sudo plinksim up --cloud aws --region us-east-1 --name shop",
+			"  sudo plinksim up --cloud aws --region us-east-1 --name shop\n" +
+			"  sudo plinksim up --api 127.0.0.1:4566     # and drive it with the AWS CLI: \"plinksim api env\"",
 		Args: takes(cobra.MaximumNArgs(1), "one topology file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOutput(output); err != nil {
@@ -98,6 +99,9 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 			if err := checkMetrics(up.dir, metrics); err != nil {
 				return err
 			}
+			if err := checkCloudAPI(up.dir, plan, cloudAPI); err != nil {
+				return err
+			}
 			if !replace {
 				if err := up.mayReplace(cmd); err != nil {
 					return err
@@ -107,6 +111,9 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 			start := time.Now()
 			show := func() error {
 				if err := serveMetrics(cmd, up.dir, metrics); err != nil {
+					return err
+				}
+				if err := serveCloudAPI(cmd, up.dir, cloudAPI); err != nil {
 					return err
 				}
 				return showUp(cmd, plan, output, time.Since(start), foreground)
@@ -131,6 +138,8 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 	cmd.Flags().BoolVarP(&foreground, "foreground", "f", false, "stay attached, and take the lab down on ctrl-C")
 	cmd.Flags().StringVar(&metrics, "metrics", "",
 		"also answer /metrics for Prometheus at HOST:PORT; :PORT is on the loopback interface")
+	cmd.Flags().StringVar(&cloudAPI, "api", "",
+		"also answer the clients of AWS at a loopback HOST:PORT; without a file, for an empty lab at AWS")
 	cmd.Flags().IntVar(&workers, "workers", 1,
 		"threads that carry packets: 1, 2, 4, ...; not more than the machine has idle CPUs")
 	cmd.Flags().DurationVar(&transition, "transition", 0,
@@ -145,26 +154,40 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 }
 
 // emptyLab is a lab that "up" makes without a file.
-type emptyLab struct{ name, cloud, region string }
+type emptyLab struct {
+	name, cloud, region string
+	accounts            []string
+}
 
 func (e *emptyLab) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&e.cloud, "cloud", "", "without a file: the cloud of an empty lab, alibaba, aws or rfc")
 	cmd.Flags().StringVar(&e.region, "region", "", "without a file: its region, for example us-east-1")
 	cmd.Flags().StringVar(&e.name, "name", "lab", "without a file: its name")
+	cmd.Flags().StringSliceVar(&e.accounts, "accounts", nil, "without a file: its accounts, for example provider,consumer")
 }
 
 // load reads the file, or makes the plan of an empty lab.
 func (e *emptyLab) load(cmd *cobra.Command, args []string) (*topology.Plan, error) {
-	given := cmd.Flags().Changed("cloud") || cmd.Flags().Changed("region") || cmd.Flags().Changed("name")
+	given := cmd.Flags().Changed("cloud") || cmd.Flags().Changed("region") || cmd.Flags().Changed("name") ||
+		cmd.Flags().Changed("accounts")
+	if cmd.Flags().Changed("api") && len(args) == 0 {
+		e.cloud, e.region = cmp.Or(e.cloud, string(topology.AWS)), cmp.Or(e.region, "us-east-1")
+		if len(e.accounts) == 0 {
+			e.accounts = []string{"provider", "consumer"}
+		}
+	}
 	switch {
 	case len(args) == 1 && given:
-		return nil, &usageError{errors.New("--cloud, --region and --name are for a lab without a file")}
+		return nil, &usageError{errors.New("--cloud, --region, --accounts and --name are for a lab without a file")}
 	case len(args) == 1:
 		return load(args[0])
 	case e.cloud == "" || e.region == "":
 		return nil, &usageError{fmt.Errorf("%q takes one topology file, or --cloud and --region", cmd.CommandPath())}
 	}
 	text := fmt.Appendf(nil, "name: %q\ncloud: %q\nregion: %q\nvpcs: {}\n", e.name, e.cloud, e.region)
+	if len(e.accounts) > 0 {
+		text = fmt.Appendf(text, "accounts: [%s]\n", strings.Join(e.accounts, ", "))
+	}
 	return topofile.Parse("-", text)
 }
 

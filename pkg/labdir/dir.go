@@ -24,6 +24,7 @@ import (
 //	keeper       locked by the process that keeps the namespaces of an ordinary user's lab
 //	topology.yaml, state.json, faults.json, edits.json, health.json   what a restarted daemon goes on with
 //	ca.pem, ca-key.pem, ca-certificates.crt   the certificate authority, where the lab has made one
+//	api-address, api-keys.json, api.json, aws/   the API for clients of the cloud, where it was started
 //	changing     there while the kernel is between two topologies
 type Dir string
 
@@ -35,6 +36,7 @@ var own = []string{
 	"faults.json", "faults.json.next", "edits.json", "edits.json.next", "added.json",
 	"health.json", "health.json.next",
 	"ca.pem", "ca.pem.next", "ca-key.pem", "ca-key.pem.next", "ca-certificates.crt", "ca-certificates.crt.next",
+	"api-address", "api-address.next", "api-keys.json", "api-keys.json.next", "api.json", "api.json.next", "aws",
 }
 
 // Of is the directory of the lab with that name.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -33,8 +34,14 @@ type Server struct {
 	// once; nil: nobody can come after this process.
 	Leave    func()
 	Handover api.Handover
+	// What the API for clients of the lab's cloud needs: where it keeps its keys, who
+	// hears of failures, and how long states on the way last.
+	Store      lab.Store
+	Log        *slog.Logger
+	Transition time.Duration
 
 	metrics *metrics
+	cloud   *cloud
 }
 
 // Listen makes the daemon's socket at path, which only its owner may use.
@@ -58,6 +65,9 @@ func Listen(path string) (net.Listener, error) {
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	s.metrics = newMetrics(s.Lab)
 	defer s.metrics.stop()
+	s.cloud = newCloud(s)
+	defer s.cloud.stop()
+	s.cloud.resume()
 	server := &http.Server{
 		Handler: s.routes(), ReadHeaderTimeout: 10 * time.Second,
 		BaseContext: func(net.Listener) context.Context { return ctx },
@@ -95,6 +105,9 @@ func (s *Server) routes() http.Handler {
 		answer(w, api.Edited{Changes: s.Lab.Edits()})
 	})
 	mux.HandleFunc("GET /v1/export", s.export)
+	mux.HandleFunc("POST /v1/cloud-api", s.cloud.start)
+	mux.HandleFunc("GET /v1/cloud-api", s.cloud.tell)
+	mux.HandleFunc("GET /v1/cloud-api/calls", s.cloud.calls)
 	s.faultRoutes(mux)
 	s.nameRoutes(mux)
 	mux.HandleFunc("POST /v1/check", s.check)

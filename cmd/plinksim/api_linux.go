@@ -1,0 +1,47 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/plinksim/plinksim/pkg/api"
+	"github.com/plinksim/plinksim/pkg/labdir"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// checkCloudAPI says before a lab is built that clients of its cloud cannot be answered.
+// A lab that runs may answer there already.
+func checkCloudAPI(dir labdir.Dir, plan *topology.Plan, address string) error {
+	if address == "" {
+		return nil
+	}
+	if !plan.Profile.AWSAPI {
+		return withHint(fmt.Errorf("--api: clients of AWS cannot drive a lab of cloud %s", plan.Cloud),
+			"leave --api out, or write cloud: aws")
+	}
+	ln, err := api.ListenCloud(address)
+	if errors.Is(err, syscall.EADDRINUSE) && dir.Running() {
+		return nil
+	}
+	if err != nil {
+		return withHint(err, "nothing was built")
+	}
+	return ln.Close()
+}
+
+// serveCloudAPI asks a running lab to answer the clients of its cloud, where that is
+// wanted.
+func serveCloudAPI(cmd *cobra.Command, lab labdir.Dir, address string) error {
+	if address == "" {
+		return nil
+	}
+	told, err := api.NewClient(lab).ServeCloud(cmd.Context(), address)
+	if err != nil {
+		return withHint(err, "the lab is up; \"up\" again with another --api address")
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: clients of AWS: http://%s; eval \"$(plinksim api env)\"\n", told.Address)
+	return nil
+}
