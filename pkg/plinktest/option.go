@@ -15,6 +15,7 @@ type Option func(*settings)
 type settings struct {
 	choice choice
 	keeps  bool // what a stranger needs when the test fails
+	super  bool // frames
 }
 
 // choice is what a lab stands on.
@@ -32,6 +33,11 @@ const (
 // services and Command fail, and Namespace.
 func InProcess() Option { return func(s *settings) { s.choice = inProcess } }
 
+// Superframes is for a lab inside the process: TCP hands over up to 64 KiB of a
+// connection as one frame with one header, as it does in a kernel by itself. What a
+// connection carries grows severalfold, and captures show such frames.
+func Superframes() Option { return func(s *settings) { s.super = true } }
+
 // Anywhere puts the lab into the kernel where the test may do that, as root or in a
 // user namespace (see Main), else into its process, and says which in the test's
 // output. A topology with "command:"
@@ -48,8 +54,9 @@ type ground struct {
 }
 
 // ground ends the test where it cannot have what it chose.
-func (c choice) ground(t testing.TB, plan *topology.Plan) ground {
+func (s settings) ground(t testing.TB, plan *topology.Plan) ground {
 	t.Helper()
+	c := s.choice
 	if c == anywhere {
 		c = best(t, plan)
 	}
@@ -57,7 +64,9 @@ func (c choice) ground(t testing.TB, plan *topology.Plan) ground {
 		Require(t)
 		return kernelGround(t, plan)
 	}
-	return ground{machine: netstack.New(), store: &lab.MemoryStore{}, remove: func() error { return nil }}
+	machine := netstack.New()
+	machine.Superframes = s.super
+	return ground{machine: machine, store: &lab.MemoryStore{}, remove: func() error { return nil }}
 }
 
 // best is the choice for a topology on this machine.

@@ -79,7 +79,7 @@ func start(t testing.TB, plan *topology.Plan, options []Option) *Lab {
 	for _, option := range options {
 		option(&settings)
 	}
-	g := settings.choice.ground(t, plan)
+	g := settings.ground(t, plan)
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -66,7 +66,7 @@ func (d *driver) connect(ports []*eniPort) {
 }
 
 // receive implements port.
-func (p *eniPort) receive(frame []byte) {
+func (p *eniPort) receive(frame packet.Frame) {
 	d := p.driver
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -74,7 +74,8 @@ func (p *eniPort) receive(frame []byte) {
 		d.stats.RingDrops++
 		return
 	}
-	d.queue = append(d.queue, packet.Frame{ENI: p.eni, Data: frame})
+	frame.ENI = p.eni
+	d.queue = append(d.queue, frame)
 	signal(d.ready)
 }
 
@@ -101,6 +102,9 @@ func (d *driver) take(frames []packet.Frame) (n int, done bool, err error) {
 	for _, f := range frames[:n] {
 		d.stats.FramesRead++
 		d.stats.BytesRead += uint64(len(f.Data))
+		if f.Offload.GSOSize > 0 {
+			d.stats.SuperframesRead++
+		}
 	}
 	if n > 0 {
 		return n, true, nil
@@ -117,7 +121,8 @@ func (d *driver) Write(frames []packet.Frame) (int, error) {
 			return 0, err
 		}
 		if p != nil {
-			p.bridge.forward(p, slices.Clone(f.Data)) // the engine uses its memory again
+			f.Data = slices.Clone(f.Data) // the engine uses its memory again
+			p.bridge.forward(p, f)
 		}
 	}
 	return len(frames), nil
@@ -131,13 +136,22 @@ func (d *driver) account(f packet.Frame) (*eniPort, error) {
 		return nil, errDriverClosed
 	}
 	p := d.ports[f.ENI]
-	if p == nil || len(f.Data) > packet.L3+p.mtu {
+	if p == nil || !fits(&f, p.mtu) {
 		d.stats.SendErrors++
 		return nil, nil
 	}
 	d.stats.FramesWritten++
 	d.stats.BytesWritten += uint64(len(f.Data))
 	return p, nil
+}
+
+// fits says whether the packets of a frame are not longer than an MTU.
+func fits(f *packet.Frame, mtu int) bool {
+	if len(f.Data) <= packet.L3+mtu {
+		return true
+	}
+	var p packet.Packet
+	return packet.Parse(f.Data, &p) != packet.Malformed && f.IsSuperframe(&p) && f.LongestPacket(&p) <= mtu
 }
 
 // Wake implements dataplane.Driver.

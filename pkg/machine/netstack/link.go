@@ -24,6 +24,8 @@ type link struct {
 	addresses map[netip.Prefix]bool // guarded by the machine's mutex
 	unplugged atomic.Bool
 
+	superframes bool // TCP may hand over many segments under one header
+
 	unresolved atomic.Int32 // packets of a router that wait for a neighbour
 
 	mu         sync.RWMutex
@@ -36,24 +38,29 @@ func (l *link) is(d deviceSpec, switches map[string]*bridge) bool {
 }
 
 // receive implements port. What a bridge floods may be for another host.
-func (l *link) receive(frame []byte) {
-	if to := packet.MAC(frame[:6]); to == l.mac || isGroup(to) {
+func (l *link) receive(frame packet.Frame) {
+	if to := packet.MAC(frame.Data[:6]); to == l.mac || isGroup(to) {
 		l.space.arrive(arrival{l, frame})
 	}
 }
 
-// deliver hands a frame to the stack. The pump calls it.
-func (l *link) deliver(frame []byte) {
+// deliver hands a frame to the stack. The pump calls it. The stack checks checksums, so
+// that one that was left open is finished here.
+func (l *link) deliver(frame packet.Frame) {
 	if r := l.space.router.Load(); r != nil && r.take(l, frame) {
 		return
 	}
 	l.mu.RLock()
 	dispatcher := l.dispatcher
 	l.mu.RUnlock()
-	if dispatcher == nil || !l.space.filter.passes(frame, ingress) {
+	if dispatcher == nil || !l.space.filter.passes(frame.Data, ingress) {
 		return
 	}
-	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(frame)})
+	var p packet.Packet
+	if frame.Offload.NeedsCsum && packet.Parse(frame.Data, &p) != packet.Malformed && frame.Offload.Fits(&p) {
+		packet.FinishChecksum(&frame, &p)
+	}
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(frame.Data)})
 	defer pkt.DecRef()
 	dispatcher.DeliverNetworkPacket(0, pkt) // the layer above reads the type
 }
@@ -62,13 +69,45 @@ func (l *link) deliver(frame []byte) {
 func (l *link) WritePackets(list stack.PacketBufferList) (int, tcpip.Error) {
 	for _, pkt := range list.AsSlice() {
 		whole := pkt.ToBuffer()
-		frame := whole.Flatten()
+		frame := packet.Frame{Data: whole.Flatten(), Offload: offloadOf(pkt)}
 		whole.Release()
-		if !l.unplugged.Load() && l.space.filter.passes(frame, egress) {
+		if !l.unplugged.Load() && l.space.filter.passes(frame.Data, egress) {
 			l.bridge.forward(l, frame)
 		}
 	}
 	return list.Len(), nil
+}
+
+// offloadOf is what a stack left to its device.
+func offloadOf(pkt *stack.PacketBuffer) (o packet.Offload) {
+	gso := pkt.GSOOptions
+	if gso.NeedsCsum {
+		o.NeedsCsum, o.CsumStart, o.CsumOffset = true, packet.L3+gso.L3HdrLen, gso.CsumOffset
+	}
+	if pkt.Data().Size() <= int(gso.MSS) {
+		return o
+	}
+	switch gso.Type {
+	case stack.GSOTCPv4:
+		o.GSOType, o.GSOSize = packet.GSOTCPv4, gso.MSS
+	case stack.GSOTCPv6:
+		o.GSOType, o.GSOSize = packet.GSOTCPv6, gso.MSS
+	}
+	return o
+}
+
+// longestSuperframe leaves room for headers in the length that IPv4 can say.
+const longestSuperframe = 65000
+
+// GSOMaxSize implements stack.GSOEndpoint.
+func (l *link) GSOMaxSize() uint32 { return longestSuperframe }
+
+// SupportedGSO implements stack.GSOEndpoint.
+func (l *link) SupportedGSO() stack.SupportedGSO {
+	if l.superframes {
+		return stack.HostGSOSupported
+	}
+	return stack.GSONotSupported
 }
 
 // Attach implements stack.LinkEndpoint.

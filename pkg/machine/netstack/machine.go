@@ -27,6 +27,10 @@ import (
 
 // Machine implements lab.Machine.
 type Machine struct {
+	// Superframes lets TCP hand over up to 64 KiB of a connection as one frame, as a
+	// kernel does. It is set before the machine is used.
+	Superframes bool
+
 	mu       sync.Mutex
 	spaces   map[string]*space
 	switches map[string]*bridge // by the key of their subnet
@@ -84,7 +88,7 @@ func (m *Machine) becomeLocked(plan *topology.Plan, progress lab.Progress) error
 		}
 		s := m.spaces[spec.name]
 		if s == nil {
-			s = newSpace(spec.name)
+			s = newSpace(spec.name, m.Superframes)
 			m.spaces[spec.name] = s
 		}
 		if err := s.become(spec, m.switches); err != nil {

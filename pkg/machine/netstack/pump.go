@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+
+	"github.com/plinksim/plinksim/pkg/packet"
 )
 
 // pump lets a stack work, until it ends.
@@ -54,7 +56,7 @@ func (s *space) kick() { signal(s.kicked) }
 // arrival is a frame that waits for the pump.
 type arrival struct {
 	link  *link
-	frame []byte
+	frame packet.Frame
 }
 
 // arrive leaves a frame to the pump. One too many is lost, as at a real device.

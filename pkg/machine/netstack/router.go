@@ -48,13 +48,13 @@ func newRouter(s spec, links []*link) *router {
 }
 
 // take forwards a frame that is for somebody else, and says whether it was one.
-func (r *router) take(from *link, frame []byte) bool {
+func (r *router) take(from *link, frame packet.Frame) bool {
 	var p packet.Packet
-	switch kind := packet.Parse(frame, &p); {
-	case isGroup(packet.MAC(frame[:6])), kind == packet.Malformed, kind == packet.NotIP, kind == packet.ARP:
+	switch kind := packet.Parse(frame.Data, &p); {
+	case isGroup(packet.MAC(frame.Data[:6])), kind == packet.Malformed, kind == packet.NotIP, kind == packet.ARP:
 		return false
 	}
-	_, to := p.Addrs(frame)
+	_, to := p.Addrs(frame.Data)
 	if r.own[to] || to.IsLinkLocalUnicast() || to.IsLoopback() || to.IsMulticast() {
 		return false
 	}
@@ -64,21 +64,21 @@ func (r *router) take(from *link, frame []byte) bool {
 
 // forward sends a frame on. All subnets of a VPC have one MTU, so that nothing is
 // too long.
-func (r *router) forward(from *link, frame []byte, p *packet.Packet, to netip.Addr) {
-	if !packet.IntactHeader(frame, p) {
+func (r *router) forward(from *link, frame packet.Frame, p *packet.Packet, to netip.Addr) {
+	if !packet.IntactHeader(frame.Data, p) {
 		return
 	}
 	if p.TTL <= 1 {
-		report(from, frame, p, packet.ICMPTimeExceeded, packet.ICMPCodeTTLInTransit)
+		report(from, frame.Data, p, packet.ICMPTimeExceeded, packet.ICMPCodeTTLInTransit)
 		return
 	}
 	i := slices.IndexFunc(r.routes, func(e exit) bool { return e.to.Contains(to) })
 	if i < 0 {
-		report(from, frame, p, packet.ICMPUnreachable, codeNet)
+		report(from, frame.Data, p, packet.ICMPUnreachable, codeNet)
 		return
 	}
-	decrementTTL(frame, p)
-	r.routes[i].link.sendTo(to, frame, func() { report(from, frame, p, packet.ICMPUnreachable, codeHost) })
+	decrementTTL(frame.Data, p)
+	r.routes[i].link.sendTo(to, frame, func() { report(from, frame.Data, p, packet.ICMPUnreachable, codeHost) })
 }
 
 // Codes of packet.ICMPUnreachable (RFC 792).
@@ -88,7 +88,7 @@ const (
 )
 
 // sendTo finds the Ethernet address of a neighbour and sends it a frame.
-func (l *link) sendTo(neighbour netip.Addr, frame []byte, failed func()) {
+func (l *link) sendTo(neighbour netip.Addr, frame packet.Frame, failed func()) {
 	if l.unresolved.Add(1) > mostUnresolved {
 		l.unresolved.Add(-1)
 		return
@@ -99,8 +99,8 @@ func (l *link) sendTo(neighbour netip.Addr, frame []byte, failed func()) {
 			failed()
 			return
 		}
-		copy(frame, r.LinkAddress)
-		copy(frame[6:], l.mac[:])
+		copy(frame.Data, r.LinkAddress)
+		copy(frame.Data[6:], l.mac[:])
 		l.bridge.forward(l, frame)
 	}
 	err := l.space.stack.GetLinkAddress(l.nic, addressOf(neighbour), tcpip.Address{}, protocolOf(neighbour), resolved)
@@ -116,7 +116,7 @@ func report(to *link, frame []byte, p *packet.Packet, kind, code uint8) {
 	}
 	answer := make([]byte, packet.ICMPErrorSize(p))
 	packet.ICMPError{Type: kind, Code: code}.Build(answer, frame, p)
-	to.bridge.forward(to, answer)
+	to.bridge.forward(to, packet.Frame{Data: answer})
 }
 
 // Offsets in the headers of IPv4 (RFC 791, 3.1) and IPv6 (RFC 8200, 3).

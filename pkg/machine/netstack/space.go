@@ -31,6 +31,8 @@ type space struct {
 	quit   chan struct{}
 	done   chan struct{}
 
+	superframes bool
+
 	arriving sync.Mutex
 	arrivals []arrival
 
@@ -44,10 +46,11 @@ type space struct {
 // loopbackNIC is the first device of every stack.
 const loopbackNIC = 1
 
-func newSpace(name string) *space {
+func newSpace(name string, superframes bool) *space {
 	s := &space{
-		filter: newFilter(),
-		kicked: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
+		superframes: superframes,
+		filter:      newFilter(),
+		kicked:      make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 		lastNIC: loopbackNIC, lo: map[netip.Prefix]bool{},
 	}
 	random := newRandom(name)
@@ -164,7 +167,7 @@ func (s *space) linkOf(d deviceSpec, switches map[string]*bridge) (*link, error)
 	s.lastNIC++
 	l := &link{
 		space: s, bridge: switches[d.subnet], nic: s.lastNIC,
-		mac: d.mac, mtu: uint32(d.mtu), addresses: map[netip.Prefix]bool{},
+		mac: d.mac, mtu: uint32(d.mtu), addresses: map[netip.Prefix]bool{}, superframes: s.superframes,
 	}
 	if err := s.stack.CreateNIC(l.nic, ethernet.New(l)); err != nil {
 		return nil, errorOf(err)

@@ -17,7 +17,7 @@ type bridge struct {
 
 // port is what is plugged into a bridge. It gets frames that are its own to keep,
 // and must not wait.
-type port interface{ receive(frame []byte) }
+type port interface{ receive(frame packet.Frame) }
 
 func newBridge() *bridge { return &bridge{where: map[packet.MAC]port{}} }
 
@@ -38,12 +38,12 @@ func (b *bridge) unplug(p port) {
 	}
 }
 
-// forward hands a frame on, which is the bridge's from here on.
-func (b *bridge) forward(from port, frame []byte) {
-	if len(frame) < packet.L3 {
+// forward hands a frame on, whose memory is the bridge's from here on.
+func (b *bridge) forward(from port, frame packet.Frame) {
+	if len(frame.Data) < packet.L3 {
 		return
 	}
-	to, source := packet.MAC(frame[:6]), packet.MAC(frame[6:12])
+	to, source := packet.MAC(frame.Data[:6]), packet.MAC(frame.Data[6:12])
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if b.where[source] != from && !isGroup(source) {
@@ -59,7 +59,7 @@ func (b *bridge) forward(from port, frame []byte) {
 	}
 	for _, p := range b.ports {
 		if p != from {
-			p.receive(slices.Clone(frame))
+			p.receive(packet.Frame{Data: slices.Clone(frame.Data), Offload: frame.Offload})
 		}
 	}
 }

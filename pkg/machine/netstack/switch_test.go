@@ -14,7 +14,7 @@ import (
 // host is a port that keeps what it gets.
 type host struct{ got [][]byte }
 
-func (h *host) receive(frame []byte) { h.got = append(h.got, frame) }
+func (h *host) receive(frame packet.Frame) { h.got = append(h.got, frame.Data) }
 
 func (h *host) take() (n int) {
 	n, h.got = len(h.got), nil
@@ -30,24 +30,24 @@ func TestABridgeLearns(t *testing.T) {
 	for _, p := range []port{a1, a2, a3} {
 		b.plug(p)
 	}
-	b.forward(a1, frameTo(2, 1))
+	b.forward(a1, packet.Frame{Data: frameTo(2, 1)})
 	require.Equal(t, []int{0, 1, 1}, []int{a1.take(), a2.take(), a3.take()}, "nobody knows where 2 is")
-	b.forward(a2, frameTo(1, 2))
+	b.forward(a2, packet.Frame{Data: frameTo(1, 2)})
 	require.Equal(t, []int{1, 0, 0}, []int{a1.take(), a2.take(), a3.take()})
-	b.forward(a1, frameTo(2, 1))
+	b.forward(a1, packet.Frame{Data: frameTo(2, 1)})
 	require.Equal(t, []int{0, 1, 0}, []int{a1.take(), a2.take(), a3.take()})
-	b.forward(a3, frameTo(1, 2)) // 2 has moved
-	b.forward(a1, frameTo(2, 1))
+	b.forward(a3, packet.Frame{Data: frameTo(1, 2)}) // 2 has moved
+	b.forward(a1, packet.Frame{Data: frameTo(2, 1)})
 	require.Equal(t, []int{1, 0, 1}, []int{a1.take(), a2.take(), a3.take()})
 	b.unplug(a3)
-	b.forward(a1, frameTo(2, 1))
+	b.forward(a1, packet.Frame{Data: frameTo(2, 1)})
 	require.Equal(t, []int{0, 1, 0}, []int{a1.take(), a2.take(), a3.take()}, "it is not known any more")
-	b.forward(a3, frameTo(1, 3))
+	b.forward(a3, packet.Frame{Data: frameTo(1, 3)})
 	require.NotContains(t, b.where, packet.MAC{2, 0, 0, 0, 0, 3}, "it is not there")
-	b.forward(a1, frameTo(2, 1)[:13])
+	b.forward(a1, packet.Frame{Data: frameTo(2, 1)[:13]})
 	group := frameTo(2, 1)
 	group[0] |= 1
-	b.forward(a1, group)
+	b.forward(a1, packet.Frame{Data: group})
 	require.Equal(t, 1, a2.take())
 }
 
@@ -61,7 +61,7 @@ func TestTheDriverMovesFrames(t *testing.T) {
 		require.Same(t, first, d.ports[7], "a port that stays is not plugged in again")
 		require.Len(t, b.ports, 2)
 
-		b.forward(h, frameTo(2, 1))
+		b.forward(h, packet.Frame{Data: frameTo(2, 1)})
 		frames := make([]packet.Frame, 4)
 		n, err := d.Read(frames)
 		require.NoError(t, err)
@@ -81,7 +81,7 @@ func TestTheDriverMovesFrames(t *testing.T) {
 		require.Zero(t, n)
 
 		for range longestQueue + 3 {
-			b.forward(h, frameTo(2, 1))
+			b.forward(h, packet.Frame{Data: frameTo(2, 1)})
 		}
 		require.EqualValues(t, 3, d.Stats().RingDrops)
 		go d.Close()
