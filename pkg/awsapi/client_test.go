@@ -30,6 +30,8 @@ type cloud struct {
 	server *awsapi.Server
 	url    string
 	now    func() time.Time
+	// answers are the last ones of each operation that was done.
+	answers map[string][]byte
 }
 
 const empty = "{name: shop, cloud: aws, region: us-east-1, accounts: [provider, consumer], vpcs: {}}"
@@ -39,7 +41,7 @@ func up(t testing.TB, text string, change ...func(*awsapi.Config)) *cloud {
 	t.Helper()
 	plan, err := topofile.Parse("topology.yaml", []byte(text))
 	require.NoError(t, err)
-	c := &cloud{t: t, store: &lab.MemoryStore{}, now: time.Now}
+	c := &cloud{t: t, store: &lab.MemoryStore{}, now: time.Now, answers: map[string][]byte{}}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	c.lab, err = lab.Start(ctx, lab.Config{Plan: plan, Machine: netstack.New(), Store: c.store})
@@ -167,6 +169,7 @@ func (c *client) do(service, action string, parameters ...string) answer {
 	c.t.Helper()
 	status, text := c.send(service, action, parameters...)
 	require.Equal(c.t, 200, status, "%s: %s", action, text)
+	c.answers[service+" "+action] = text
 	return parse(c.t, text)
 }
 

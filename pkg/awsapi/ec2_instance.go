@@ -39,12 +39,6 @@ func instanceRows(a *adder) {
 		"InstanceInitiatedShutdownBehavior", "an instance of a lab does not shut itself down",
 		"DisableApiStop", "stopping is not protected in a lab")
 	op(a, "TerminateInstances", terminateInstances, "Force SkipOsShutdown", "an instance of a lab ends at once")
-	op(a, "StopInstances", func(c network, in struct{ InstanceIds []string }) (wire.M, error) {
-		return switchInstances(c, in.InstanceIds, true)
-	}, "Force SkipOsShutdown Hibernate", "an instance of a lab stops at once")
-	op(a, "StartInstances", func(c network, in struct{ InstanceIds []string }) (wire.M, error) {
-		return switchInstances(c, in.InstanceIds, false)
-	})
 	op(a, "ModifyInstanceAttribute", modifyInstanceAttribute,
 		"InstanceInitiatedShutdownBehavior", "an instance of a lab does not shut itself down",
 		"EbsOptimized BlockDeviceMappings", noDisks, "DisableApiStop", "stopping is not protected in a lab")
@@ -342,10 +336,7 @@ func (in *runInstancesIn) services() ([]value, error) {
 }
 
 func (c network) instanceState(in *topology.Instance) wire.M {
-	switch {
-	case isStopped(in):
-		return wire.M{"Code": 80, "Name": "stopped"}
-	case c.onTheWay(in.ID):
+	if c.onTheWay(in.ID) {
 		return wire.M{"Code": 0, "Name": "pending"}
 	}
 	return wire.M{"Code": 16, "Name": "running"}
@@ -554,35 +545,6 @@ func serverValue(g *topology.ServerGroup, s topology.Server) value {
 	return v
 }
 
-func switchInstances(c network, ids []string, off bool) (wire.M, error) {
-	vpcs, instances, err := c.allInstances(ids)
-	if err != nil {
-		return nil, err
-	}
-	var edits []topology.Edit
-	views := []wire.M{}
-	for i, in := range instances {
-		state, now := "running", wire.M{"Code": 0, "Name": "pending"}
-		if off {
-			state, now = "stopped", wire.M{"Code": 64, "Name": "stopping"}
-		}
-		if isStopped(in) == off {
-			now = c.instanceState(in)
-		} else {
-			edits = append(edits, topology.Edit{Path: topology.JoinPath("vpcs", vpcs[i].Name, "instances", in.Name, "state"),
-				Value: text(state)})
-		}
-		views = append(views, wire.M{"InstanceId": in.ID, "PreviousState": c.instanceState(in), "CurrentState": now})
-	}
-	if err := c.edit(edits...); err != nil {
-		return nil, err
-	}
-	if off {
-		return wire.M{"StoppingInstances": views}, nil
-	}
-	return wire.M{"StartingInstances": views}, nil
-}
-
 func modifyInstanceAttribute(c network, in struct {
 	InstanceId                             string
 	Groups                                 []string
@@ -606,7 +568,7 @@ func modifyInstanceAttribute(c network, in struct {
 		edits = append(edits, topology.Edit{Path: topology.JoinPath(append(path, "source_dest_check")...),
 			Value: text(in.SourceDestCheck.Value)})
 	}
-	if in.InstanceType != nil && !isStopped(instance) {
+	if in.InstanceType != nil {
 		return nil, wire.Errorf("IncorrectInstanceState", "The instance '%s' is not in the 'stopped' state.", instance.ID)
 	}
 	if c.dry && len(edits) == 0 {
