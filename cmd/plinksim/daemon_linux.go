@@ -19,6 +19,7 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/api/server"
+	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/machine/kernel"
@@ -43,6 +44,9 @@ func newDaemon() *cobra.Command {
 		Use: "__daemon", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			keepFiles()
+			if err := host.KeepDaemonCapabilities(); err != nil {
+				fmt.Fprintln(cmd.ErrOrStderr(), "plinksim:", err)
+			}
 			lock := labdir.InheritLock(os.NewFile(lockFile, "lock"))
 			defer lock.Release()
 			reports := os.NewFile(reportsFile, "reports")

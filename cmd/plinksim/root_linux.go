@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"syscall"
 
@@ -44,9 +43,10 @@ func becomeAnother() {
 	if len(os.Args) < 2 {
 		return
 	}
+	if asked, err := kernel.Enter(os.Args); asked {
+		os.Exit(execExit(err, os.Stderr))
+	}
 	switch arg := os.Args[1]; {
-	case arg == kernel.EnterCommand:
-		os.Exit(enter(os.Args[2:], os.Stderr))
 	case arg == kernel.KeeperCommand && len(os.Args) == 3:
 		os.Exit(kernel.Keep(labdir.Dir(os.Args[2])))
 	case arg == rootless.ProbeCommand:
@@ -57,15 +57,6 @@ func becomeAnother() {
 		os.Exit(bench.Generate(os.Stdin, os.Stdout))
 	}
 	rootless.Arrive(true)
-}
-
-// enter is what kernel.EnterCommand does: become a program inside a namespace.
-func enter(args []string, stderr io.Writer) int {
-	if len(args) < 3 {
-		fmt.Fprintf(stderr, "plinksim: %s DIR NAMESPACE PROGRAM [ARG...]\n", kernel.EnterCommand)
-		return 2
-	}
-	return execExit(host.Exec(args[0], args[1], args[2:], os.Environ()), stderr)
 }
 
 // inCommand is the first argument with which this program goes to a directory,

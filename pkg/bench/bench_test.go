@@ -17,14 +17,13 @@ import (
 
 	"github.com/plinksim/plinksim/internal/golden"
 	"github.com/plinksim/plinksim/internal/testenv"
-	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/machine/kernel"
 )
 
 // The generators are further runs of the test binary.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 4 && os.Args[1] == kernel.EnterCommand {
-		fmt.Fprintln(os.Stderr, host.Exec(os.Args[2], os.Args[3], os.Args[4:], os.Environ()))
+	if asked, err := kernel.Enter(os.Args); asked {
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(127)
 	}
 	if len(os.Args) == 2 && os.Args[1] == GeneratorCommand {

@@ -31,6 +31,11 @@ var (
 // is the program's fault. The calling thread is no longer what it was then: the
 // process should end.
 func Exec(dir, namespace string, argv, env []string) error {
+	return execIn(dir, namespace, argv, env, func() error { return nil })
+}
+
+// execIn is Exec with a last step in the namespaces, before the program.
+func execIn(dir, namespace string, argv, env []string, last func() error) error {
 	if len(argv) == 0 || argv[0] == "" {
 		return fmt.Errorf("%w: no program is named", ErrNotFound)
 	}
@@ -55,6 +60,9 @@ func Exec(dir, namespace string, argv, env []string) error {
 	}
 	path, err := findProgram(argv[0], env)
 	if err != nil {
+		return err
+	}
+	if err := last(); err != nil {
 		return err
 	}
 	err = syscall.Exec(path, argv, env)

@@ -24,8 +24,8 @@ import (
 // another run of the test binary, which then becomes them. It also removes the labs
 // of test binaries that were killed.
 func Main(m *testing.M) {
-	if len(os.Args) > 4 && os.Args[1] == kernel.EnterCommand {
-		fmt.Fprintln(os.Stderr, host.Exec(os.Args[2], os.Args[3], os.Args[4:], os.Environ()))
+	if asked, err := kernel.Enter(os.Args); asked {
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(127)
 	}
 	if len(os.Args) == 2 && os.Args[1] == rootless.ProbeCommand {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/plinksim/plinksim/pkg/host"
 )
 
 // Run implements lab.Runner. What the program prints goes to the lab's log
@@ -40,7 +42,7 @@ func (s *space) Run(name string, argv []string, beside string, ended func(how, l
 	if err := p.note(record); err != nil {
 		return nil, err
 	}
-	record.PID, stop, err = s.start(argv, beside, append(os.Environ(), p.mark(name)), func(how, log string) {
+	record.PID, stop, err = s.start(argv, beside, []string{p.mark(name)}, func(how, log string) {
 		_ = p.forget(name)
 		ended(how, log)
 	})
@@ -57,7 +59,7 @@ func (s *space) Run(name string, argv []string, beside string, ended func(how, l
 }
 
 func (s *space) start(
-	argv []string, beside string, environment []string, ended func(how, log string),
+	argv []string, beside string, more []string, ended func(how, log string),
 ) (pid int, stop func(), err error) {
 	if err := findProgram(beside, argv[0]); err != nil {
 		return 0, nil, err
@@ -71,8 +73,8 @@ func (s *space) start(
 	if err != nil {
 		return 0, nil, err
 	}
-	cmd := exec.Command(self, append([]string{EnterCommand, string(s.dir), s.name}, argv...)...)
-	cmd.Dir, cmd.Env = beside, environment
+	cmd := exec.Command(self, append([]string{ServiceCommand, string(s.dir), s.name}, argv...)...)
+	cmd.Dir, cmd.Env = beside, append(host.ServiceEnviron(os.Environ()), more...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	if !s.lasting {
@@ -136,9 +138,26 @@ func stopGroup(pid int, ended <-chan struct{}) {
 	<-ended
 }
 
-// EnterCommand is the first argument with which the plinksim program runs
-// another one inside a namespace: EnterCommand DIR NAMESPACE PROGRAM ARG….
-const EnterCommand = "__enter"
+// The first arguments with which the plinksim program, or a test binary, becomes
+// another one inside a namespace, for the user or as a service:
+// EnterCommand DIR NAMESPACE PROGRAM ARG….
+const (
+	EnterCommand   = "__enter"
+	ServiceCommand = "__service"
+)
+
+// Enter does what the arguments of this process say, where the first of them is
+// EnterCommand or ServiceCommand. It returns where it is not, and where the program
+// could not be started; then asked is true.
+func Enter(args []string) (asked bool, err error) {
+	exec := map[string]func(dir, namespace string, argv, env []string) error{
+		EnterCommand: host.Exec, ServiceCommand: host.ExecService,
+	}
+	if len(args) < 5 || exec[args[1]] == nil {
+		return false, nil
+	}
+	return true, exec[args[1]](args[2], args[3], args[4:], os.Environ())
+}
 
 func exitText(err error) string {
 	if err == nil {
