@@ -137,7 +137,13 @@ func (p *proxies) openOne(spec proxySpec) error {
 	if err != nil {
 		return err
 	}
-	listener := alb.New(space.DialContext, p.log.With("listener", spec.String()))
+	log := p.log.With("listener", spec.String())
+	socket = &patientListener{Listener: socket, ctx: p.ctx, room: p.room, lacks: func(lacks bool) {
+		if lacks {
+			log.Warn("clients wait: there are no descriptors for their connections")
+		}
+	}}
+	listener := alb.New(space.DialContext, log)
 	p.running.put(spec.key(), &runningProxy{listener: listener, socket: socket})
 	return nil
 }

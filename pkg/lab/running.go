@@ -20,10 +20,11 @@ type process struct {
 	work   sync.WaitGroup
 	log    *slog.Logger
 	spaces spaces
+	room   room
 }
 
 func newProcess(machine Machine, log *slog.Logger) *process {
-	p := &process{log: log, spaces: spaces{machine: machine}}
+	p := &process{log: log, spaces: spaces{machine: machine}, room: newRoom(machine)}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	return p
 }

@@ -35,6 +35,21 @@ func (s *service) set(state string) {
 	s.state = state
 }
 
+// What a built-in service is.
+const (
+	listening = "listening"
+	full      = "full: no descriptors for more clients"
+)
+
+// lacks says whether clients wait.
+func (s *service) lacks(descriptors bool) {
+	if descriptors {
+		s.set(full)
+	} else {
+		s.set(listening)
+	}
+}
+
 // State is what people read: listening, running, or how it ended.
 func (s *service) State() string {
 	s.mu.Lock()
@@ -136,7 +151,7 @@ func (s *services) startOne(plan *topology.Plan, spec serviceSpec) (*service, er
 		return nil, err
 	}
 	if spec.Kind != topology.CommandService {
-		return startBuiltIn(s.ctx, space, spec)
+		return startBuiltIn(s.ctx, space, s.room, spec)
 	}
 	name := plan.ShortName(spec.instance)
 	return startCommand(space, filepath.Dir(plan.File), spec, func(how string) {
@@ -146,10 +161,10 @@ func (s *services) startOne(plan *topology.Plan, spec serviceSpec) (*service, er
 }
 
 // startBuiltIn returns when the service listens.
-func startBuiltIn(ctx context.Context, space Space, spec serviceSpec) (*service, error) {
+func startBuiltIn(ctx context.Context, space Space, room room, spec serviceSpec) (*service, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
-	s := &service{state: "listening", stop: func() { cancel(); running.Wait() }}
+	s := &service{state: listening, stop: func() { cancel(); running.Wait() }}
 	address := ":" + strconv.Itoa(int(spec.Port))
 	serve := func(f func()) { running.Go(f) }
 
@@ -159,6 +174,7 @@ func startBuiltIn(ctx context.Context, space Space, spec serviceSpec) (*service,
 			s.stop()
 			return nil, err
 		}
+		ln = &patientListener{Listener: ln, ctx: ctx, room: room, lacks: s.lacks}
 		switch spec.Kind {
 		case topology.HTTPService:
 			serve(func() { serveHTTP(ctx, ln, spec) })
@@ -167,7 +183,7 @@ func startBuiltIn(ctx context.Context, space Space, spec serviceSpec) (*service,
 				serveTCP(ctx, ln, func(c net.Conn) { io.WriteString(c, spec.bodyFor(c.RemoteAddr().String())) })
 			})
 		case topology.EchoService:
-			serve(func() { serveTCP(ctx, ln, func(c net.Conn) { io.Copy(c, c) }) })
+			serve(func() { serveTCP(ctx, ln, echo) })
 		}
 	}
 	if slices.Contains(spec.Kind.Transports(), topology.UDP) {
@@ -183,6 +199,12 @@ func startBuiltIn(ctx context.Context, space Space, spec serviceSpec) (*service,
 		serve(func() { serveUDP(ctx, pc, answer) })
 	}
 	return s, nil
+}
+
+// echo sends back what comes. Without the kernel's splice, which would take a pipe,
+// a connection is one descriptor.
+func echo(c net.Conn) {
+	io.CopyBuffer(struct{ io.Writer }{c}, struct{ io.Reader }{c}, make([]byte, 8<<10))
 }
 
 // serveHTTP answers / with the body, /who with what the server sees of the

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/plinksim/plinksim/pkg/compile"
 	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/host"
@@ -19,7 +21,7 @@ import (
 )
 
 // Machine is the part of the kernel that belongs to one lab. It implements
-// lab.Machine, lab.Truster and lab.ProgramKeeper.
+// lab.Machine, lab.Truster, lab.Opener and lab.ProgramKeeper.
 type Machine struct {
 	dir       labdir.Dir
 	lasting   bool
@@ -99,6 +101,15 @@ func (m *Machine) Connect(plan *topology.Plan, numbers compile.Numbers) error {
 // SetHosts implements lab.Machine.
 func (m *Machine) SetHosts(instance *topology.Instance, names []topology.HostName) error {
 	return host.SetHosts(string(m.dir), instance, names)
+}
+
+// Descriptors implements lab.Opener.
+func (m *Machine) Descriptors() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 1024 // what Linux begins with
+	}
+	return int(min(limit.Cur, 1<<20))
 }
 
 // Authorities implements lab.Truster.
