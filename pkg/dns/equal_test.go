@@ -10,7 +10,7 @@ import (
 // No field of a configuration is forgotten when two are compared.
 func TestConfigurationsDifferByEveryField(t *testing.T) {
 	whole := func() Config {
-		return Config{Subnets: make([]Subnet, 1), Zones: make([]string, 1), TTL: 1, Host: "h", Names: []Name{{
+		return Config{Subnets: make([]Subnet, 1), Zones: make([]string, 1), TTL: 1, Host: "h", Hides: make([]string, 1), Names: []Name{{
 			FQDN: "a", Affinity: true, TTL: 1, Addrs: make([]Address, 1), CNAME: "b", TXT: make([]string, 1),
 			SRV: make([]SRV, 1), Alias: true,
 		}}}

@@ -29,7 +29,7 @@ func (v *View) fillReverse(m *dns.Msg, q dns.Question, key string, t *Explanatio
 }
 
 func (v *View) fillAddress(m *dns.Msg, q dns.Question, key string, addr netip.Addr, t *Explanation) (ours bool) {
-	name := v.reverse[addr]
+	name := v.knownBy(addr)
 	if name == nil && !v.inSubnet(addr) {
 		return false
 	}
@@ -86,9 +86,16 @@ func (v *View) touches(block netip.Prefix) bool {
 			return true
 		}
 	}
-	for addr := range v.reverse {
+	for addr := range v.own.reverse {
 		if block.Contains(addr) {
 			return true
+		}
+	}
+	if v.public != nil {
+		for addr := range v.public.view.own.reverse {
+			if block.Contains(addr) && v.knownBy(addr) != nil {
+				return true
+			}
 		}
 	}
 	return false

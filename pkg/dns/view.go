@@ -43,6 +43,9 @@ type Config struct {
 	// Host is the name of the server in SOA and NS records, without a final
 	// dot; ns.<zone> where it is empty.
 	Host string
+	// Hides are domains below which nothing of the Public names that the View is
+	// made with can be asked for.
+	Hides []string
 }
 
 // Subnet says which zone its addresses are in.
@@ -97,11 +100,22 @@ type Address struct {
 type View struct {
 	ttl     uint32
 	host    string
-	subnets []Subnet             // longest prefix first
-	zones   map[string]bool      // by canonical name
-	names   map[string]*known    // by canonical name
-	parents map[string]bool      // names that only have names below them
-	reverse map[netip.Addr]*Name // the name that an address is known by
+	subnets []Subnet // longest prefix first
+	own     layer
+	hides   []string // canonical
+	public  *Public  // nil where there is none
+}
+
+// layer is names by which questions are answered.
+type layer struct {
+	zones   map[string]bool        // by canonical name
+	names   map[string]*known      // by canonical name
+	parents map[string]bool        // names that only have names below them
+	reverse map[netip.Addr][]*Name // those that an address is known by, the best first
+}
+
+func newLayer() layer {
+	return layer{map[string]bool{}, map[string]*known{}, map[string]bool{}, map[netip.Addr][]*Name{}}
 }
 
 // known is a name as it is answered.
@@ -135,7 +149,8 @@ func newKnown(n Name) *known {
 // Equal says whether views of both configurations answer alike.
 func (c Config) Equal(o Config) bool {
 	return c.TTL == o.TTL && c.Host == o.Host && slices.Equal(c.Subnets, o.Subnets) &&
-		slices.Equal(c.Zones, o.Zones) && slices.EqualFunc(c.Names, o.Names, Name.equal)
+		slices.Equal(c.Zones, o.Zones) && slices.Equal(c.Hides, o.Hides) &&
+		slices.EqualFunc(c.Names, o.Names, Name.equal)
 }
 
 func (n Name) equal(o Name) bool {
@@ -145,23 +160,30 @@ func (n Name) equal(o Name) bool {
 
 // NewView checks cfg and makes a view of it. The lists of cfg are not to be
 // changed any more.
-func NewView(cfg Config) (*View, error) {
+func NewView(cfg Config) (*View, error) { return NewViewWith(nil, cfg) }
+
+// NewViewWith is NewView of the names of cfg and, behind those, of public ones.
+func NewViewWith(public *Public, cfg Config) (*View, error) {
 	v := &View{
 		ttl:     seconds(cfg.TTL),
 		host:    cfg.Host,
 		subnets: slices.Clone(cfg.Subnets),
-		zones:   map[string]bool{},
-		names:   map[string]*known{},
-		parents: map[string]bool{},
-		reverse: map[netip.Addr]*Name{},
+		own:     newLayer(),
+		public:  public,
+	}
+	for _, domain := range cfg.Hides {
+		v.hides = append(v.hides, dns.CanonicalName(domain))
 	}
 	if err := v.addZones(cfg.Zones); err != nil {
 		return nil, err
 	}
 	for i := range cfg.Names {
-		if err := v.addName(cfg.Names[i], cfg.TTL); err != nil {
+		if err := v.addName(cfg.Names[i], cfg.TTL, nil); err != nil {
 			return nil, err
 		}
+	}
+	if err := v.clash(); err != nil {
+		return nil, err
 	}
 	slices.SortStableFunc(v.subnets, func(a, b Subnet) int { return b.Prefix.Bits() - a.Prefix.Bits() })
 	return v, nil
@@ -172,9 +194,9 @@ func (v *View) addZones(zones []string) error {
 		if !isName(zone) {
 			return fmt.Errorf("zone %q is not a domain name", zone)
 		}
-		v.zones[dns.CanonicalName(zone)] = true
+		v.own.zones[dns.CanonicalName(zone)] = true
 	}
-	for zone := range v.zones {
+	for zone := range v.own.zones {
 		v.addParents(zone, v.closestZone(parentOf(zone)))
 	}
 	return nil
@@ -187,7 +209,7 @@ func (v *View) addParents(name, zone string) {
 		return
 	}
 	for parent := parentOf(name); parent != zone; parent = parentOf(parent) {
-		v.parents[parent] = true
+		v.own.parents[parent] = true
 	}
 }
 
@@ -195,20 +217,21 @@ func (v *View) addParents(name, zone string) {
 // It takes as long as the name is deep, however many zones there are.
 func (v *View) closestZone(name string) string {
 	for ; name != "."; name = parentOf(name) {
-		if v.zones[name] {
+		if v.isZone(name) {
 			return name
 		}
 	}
 	return ""
 }
 
-func (v *View) addName(n Name, ttl time.Duration) error {
+// addName takes what was known of the name before, if it is the same.
+func (v *View) addName(n Name, ttl time.Duration, before map[string]*known) error {
 	if !isName(n.FQDN) {
 		return fmt.Errorf("%q is not a domain name", n.FQDN)
 	}
 	key := dns.CanonicalName(n.FQDN)
-	if v.names[key] != nil {
-		return fmt.Errorf("name %q is there twice", n.FQDN)
+	if v.own.names[key] != nil {
+		return errTwice(n.FQDN)
 	}
 	if n.TTL == 0 {
 		n.TTL = ttl
@@ -216,7 +239,11 @@ func (v *View) addName(n Name, ttl time.Duration) error {
 	if err := v.checkRecords(&n, key); err != nil {
 		return err
 	}
-	v.names[key] = newKnown(n)
+	k := before[key]
+	if k == nil || !k.Name.equal(n) {
+		k = newKnown(n)
+	}
+	v.own.names[key] = k
 	v.addParents(key, v.closestZone(key))
 	for _, a := range n.Addrs {
 		if !a.IP.IsValid() {
@@ -226,12 +253,17 @@ func (v *View) addName(n Name, ttl time.Duration) error {
 		if n.Alias {
 			continue
 		}
-		if known := v.reverse[ip]; known == nil || len(n.Addrs) < len(known.Addrs) {
-			v.reverse[ip] = &n
+		all := v.own.reverse[ip]
+		at := slices.IndexFunc(all, func(other *Name) bool { return len(n.Addrs) < len(other.Addrs) })
+		if at < 0 {
+			at = len(all)
 		}
+		v.own.reverse[ip] = slices.Insert(all, at, &k.Name)
 	}
 	return nil
 }
+
+func errTwice(name string) error { return fmt.Errorf("name %q is there twice", name) }
 
 // checkRecords refuses what may not stand beside a CNAME (RFC 1034, 3.6.2), and
 // invalid names.
@@ -248,7 +280,7 @@ func (v *View) checkRecords(n *Name, key string) error {
 		return fmt.Errorf("name %q: its CNAME %q is not a domain name", n.FQDN, n.CNAME)
 	case len(n.Addrs)+len(n.TXT)+len(n.SRV) > 0:
 		return fmt.Errorf("name %q has a CNAME and other records", n.FQDN)
-	case v.zones[key]:
+	case v.isZone(key):
 		return fmt.Errorf("name %q is a zone and cannot have a CNAME", n.FQDN)
 	}
 	return nil
@@ -258,10 +290,10 @@ func (v *View) checkRecords(n *Name, key string) error {
 // that only have others below them; wildcard is the name that stands for it
 // where it is not there itself.
 func (v *View) lookup(key, zone string) (name *known, exists bool, wildcard string) {
-	if name := v.names[key]; name != nil {
+	if name := v.name(key); name != nil {
 		return name, true, ""
 	}
-	if key == zone || v.parents[key] {
+	if key == zone || v.isParent(key) {
 		return nil, true, ""
 	}
 	if zone == "" {
@@ -269,10 +301,10 @@ func (v *View) lookup(key, zone string) (name *known, exists bool, wildcard stri
 	}
 	// The closest name above that exists decides (RFC 4592, 3.3.1).
 	for above := parentOf(key); ; above = parentOf(above) {
-		if wild := v.names["*."+above]; wild != nil && dns.IsSubDomain(zone, above) {
+		if wild := v.name("*." + above); wild != nil && dns.IsSubDomain(zone, above) {
 			return wild, true, wild.FQDN
 		}
-		if above == zone || above == "." || v.names[above] != nil || v.parents[above] {
+		if above == zone || above == "." || v.name(above) != nil || v.isParent(above) {
 			return nil, false, ""
 		}
 	}
@@ -291,7 +323,7 @@ func (v *View) zoneOf(name string) string {
 	if zone := v.closestZone(name); zone != "" {
 		return zone
 	}
-	if v.names[name] != nil {
+	if v.name(name) != nil {
 		return name
 	}
 	return ""

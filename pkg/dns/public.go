@@ -1,0 +1,136 @@
+package dns
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/miekg/dns"
+)
+
+// Public are names and zones that many views have in common, as those of a region's
+// endpoints. A view that hides some of them has the others. It does not change, and
+// may be used from any goroutine.
+type Public struct {
+	view   *View
+	config Config
+	twice  []string        // names that are there more than once: only one of them is known
+	above  map[string]bool // what is above its names and zones
+}
+
+// NewPublic checks a configuration's names and zones and indexes them. It takes over
+// what it can from one that was made before, which may be nil. The lists of cfg are
+// not to be changed any more.
+func NewPublic(cfg Config, before *Public) (*Public, error) {
+	p := &Public{
+		view: &View{ttl: seconds(cfg.TTL), host: cfg.Host, own: newLayer()}, config: cfg, above: map[string]bool{},
+	}
+	if err := p.view.addZones(cfg.Zones); err != nil {
+		return nil, err
+	}
+	for zone := range p.view.own.zones {
+		p.addAbove(zone)
+	}
+	var known map[string]*known
+	if before != nil {
+		known = before.view.own.names
+	}
+	for _, n := range cfg.Names {
+		if p.view.own.names[dns.CanonicalName(n.FQDN)] != nil {
+			p.twice = append(p.twice, n.FQDN)
+			continue
+		}
+		if err := p.view.addName(n, cfg.TTL, known); err != nil {
+			return nil, err
+		}
+		p.addAbove(dns.CanonicalName(n.FQDN))
+	}
+	return p, nil
+}
+
+func (p *Public) addAbove(key string) {
+	for key = parentOf(key); key != "." && !p.above[key]; key = parentOf(key) {
+		p.above[key] = true
+	}
+}
+
+// Is says whether it is made of a configuration.
+func (p *Public) Is(cfg Config) bool { return p != nil && p.config.Equal(cfg) }
+
+// SameZones says whether the zones of both are the same: then With is enough for
+// views of the one to become those of the other.
+func (p *Public) SameZones(other *Public) bool {
+	return p != nil && other != nil && slices.Equal(p.config.Zones, other.config.Zones)
+}
+
+// With is the view with other public names of the same zones.
+func (v *View) With(public *Public) (*View, error) {
+	out := *v
+	out.public = public
+	return &out, out.clash()
+}
+
+// clash notes a name that the view would have twice.
+func (v *View) clash() error {
+	if v.public == nil {
+		return nil
+	}
+	for _, name := range v.public.twice {
+		if !v.hidden(dns.CanonicalName(name)) {
+			return errTwice(name)
+		}
+	}
+	for key, k := range v.own.names {
+		if v.public.view.own.names[key] != nil && !v.hidden(key) {
+			return errTwice(k.FQDN)
+		}
+	}
+	return nil
+}
+
+// hidden says whether a canonical name is below a domain that hides public ones.
+func (v *View) hidden(key string) bool {
+	return slices.ContainsFunc(v.hides, func(domain string) bool { return dns.IsSubDomain(domain, key) })
+}
+
+// name is what is known of a canonical name, nil where nothing is.
+func (v *View) name(key string) *known {
+	if k := v.own.names[key]; k != nil || v.public == nil {
+		return k
+	}
+	if k := v.public.view.own.names[key]; k != nil && !v.hidden(key) {
+		return k
+	}
+	return nil
+}
+
+func (v *View) isZone(key string) bool {
+	return v.own.zones[key] || v.public != nil && v.public.view.own.zones[key] && !v.hidden(key)
+}
+
+// isParent says whether a name is there though it has no records: it is in a zone,
+// and above something. Where only a hidden name is below it, so is the zone that
+// hides that.
+func (v *View) isParent(key string) bool {
+	return v.own.parents[key] || v.public != nil && v.public.above[key] && !v.hidden(key) && v.closestZone(key) != ""
+}
+
+// knownBy is the name that an address is known by, nil where it has none.
+func (v *View) knownBy(addr netip.Addr) *Name {
+	var best *Name
+	if own := v.own.reverse[addr]; len(own) > 0 {
+		best = own[0]
+	}
+	if v.public == nil {
+		return best
+	}
+	for _, n := range v.public.view.own.reverse[addr] {
+		if v.hidden(dns.CanonicalName(n.FQDN)) {
+			continue
+		}
+		if best == nil || len(n.Addrs) < len(best.Addrs) {
+			best = n
+		}
+		break
+	}
+	return best
+}
