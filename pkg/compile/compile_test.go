@@ -77,7 +77,7 @@ func desired(t *testing.T, plan *topology.Plan, accepted bool) string {
 // for.
 type compiled struct {
 	compile.Desired
-	dns    map[string]dns.Config
+	dns    compile.NameSet
 	plan   *topology.Plan
 	names  map[packet.ENI]string
 	groups map[string]string // what a link picks from
@@ -160,35 +160,41 @@ func admitted(link fullnat.Link) string {
 }
 
 func (c *compiled) resolvers(b *strings.Builder) {
+	fmt.Fprintf(b, "resolvers of all VPCs\n")
+	resolver(b, c.dns.Public)
 	for _, vpc := range c.plan.VPCs {
-		cfg := c.dns[vpc.Name]
+		cfg := c.dns.VPCs[vpc.Name]
 		fmt.Fprintf(b, "resolver of %s, TTL %s\n", vpc.Name, cfg.TTL)
 		for _, subnet := range cfg.Subnets {
 			fmt.Fprintf(b, "  %s asks from %s\n", subnet.Prefix, subnet.Zone)
 		}
-		for _, name := range cfg.Names {
-			fmt.Fprintf(b, "  %s", name.FQDN)
-			if name.Affinity {
-				b.WriteString(", the asker's zone first")
-			}
-			for _, a := range name.Addrs {
-				up := "down: " + a.Why
-				if a.Up {
-					up = "up"
-				}
-				where := ""
-				if a.Zone != "" {
-					where = " in " + a.Zone
-				}
-				fmt.Fprintf(b, "; %s%s is %s", a.IP, where, up)
-			}
-			b.WriteString("\n")
-		}
-		fmt.Fprintf(b, "  knows all of %s\n", strings.Join(cfg.Zones, ", "))
+		resolver(b, cfg)
 		for _, name := range c.Hosts[vpc.Name] {
 			fmt.Fprintf(b, "  hosts files have %s for %s\n", name.IP, name.Name)
 		}
 	}
+}
+
+func resolver(b *strings.Builder, cfg dns.Config) {
+	for _, name := range cfg.Names {
+		fmt.Fprintf(b, "  %s", name.FQDN)
+		if name.Affinity {
+			b.WriteString(", the asker's zone first")
+		}
+		for _, a := range name.Addrs {
+			up := "down: " + a.Why
+			if a.Up {
+				up = "up"
+			}
+			where := ""
+			if a.Zone != "" {
+				where = " in " + a.Zone
+			}
+			fmt.Fprintf(b, "; %s%s is %s", a.IP, where, up)
+		}
+		b.WriteString("\n")
+	}
+	fmt.Fprintf(b, "  know all of %s\n", strings.Join(cfg.Zones, ", "))
 }
 
 func join(addrs []netip.Addr) string {

@@ -4,7 +4,6 @@ import (
 	"net/netip"
 
 	"github.com/plinksim/plinksim/pkg/control"
-	"github.com/plinksim/plinksim/pkg/dns"
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/status"
@@ -15,9 +14,9 @@ import (
 type Situation struct {
 	Plan    *topology.Plan
 	State   control.Snapshot
-	Desired Desired               // what Plan made of the plan and State, with the faults
-	Numbers Numbers               // that it was given
-	Names   map[string]dns.Config // what Names made of all that, by VPC
+	Desired Desired // what Plan made of the plan and State, with the faults
+	Numbers Numbers // that it was given
+	Names   NameSet // what Names made of all that
 	Health
 	Ports []fullnat.PortUse // NAT ports in use now, the fullest pools first
 }

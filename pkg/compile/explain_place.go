@@ -128,7 +128,7 @@ func (s Situation) candidate(from *topology.Instance, host string) string {
 
 // ask asks the view of the VPC's resolver.
 func (s Situation) ask(from *topology.Instance, name string) (addrs []netip.Addr, text string, err error) {
-	view, err := dns.NewView(s.Names[from.VPC])
+	view, err := s.Names.View(from.VPC)
 	if err != nil {
 		return nil, "", err
 	}

@@ -5,7 +5,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/plinksim/plinksim/internal/memo"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dns"
 	"github.com/plinksim/plinksim/pkg/lb"
@@ -22,18 +24,80 @@ type Health struct {
 // nameServer is what SOA and NS records call the resolver of a VPC.
 const nameServer = "ns.internal"
 
-// Names decides what every VPC's resolver should answer. The names of
-// endpoints and public zones are the same in every VPC; the names of instances
-// and private zones are known in their own VPCs alone, and hide what is public
-// below their domains. It is pure, as Plan is.
-func Names(plan *topology.Plan, state control.Snapshot, health Health) map[string]dns.Config {
-	n := namer{plan: plan, state: state, health: health}
-	for _, ep := range plan.Endpoints {
-		n.endpoints = append(n.endpoints, n.endpoint(ep)...)
+// NameSet is what the resolvers of a lab should answer. The names of endpoints and
+// public zones are the same in every VPC; the names of instances and private zones are
+// known in their own VPCs alone, and hide what is public below their domains.
+type NameSet struct {
+	Public dns.Config
+	VPCs   map[string]dns.Config
+}
+
+// View is what the resolver of a VPC answers from.
+func (s NameSet) View(vpc string) (*dns.View, error) {
+	public, err := dns.NewPublic(s.Public, nil)
+	if err != nil {
+		return nil, err
 	}
-	out := map[string]dns.Config{}
-	for _, vpc := range plan.VPCs {
-		out[vpc.Name] = n.resolver(vpc)
+	return dns.NewViewWith(public, s.VPCs[vpc])
+}
+
+// Names decides what every VPC's resolver should answer. It is pure, as Plan is.
+func Names(plan *topology.Plan, state control.Snapshot, health Health) NameSet {
+	return new(Namer).Names(plan, state, health)
+}
+
+// Namer is Names that remembers what it decided before: what it costs follows what
+// has changed since. The zero value remembers nothing. One goroutine uses it at a
+// time.
+type Namer struct {
+	endpoints memo.Of[endpointName, namedEndpoint]
+	zones     memo.Of[publicZone, []dns.Name]
+	vpcs      memo.Of[vpcNames, dns.Config]
+}
+
+// Names is Names.
+func (m *Namer) Names(plan *topology.Plan, state control.Snapshot, health Health) NameSet {
+	m.endpoints.Begin()
+	m.zones.Begin()
+	m.vpcs.Begin()
+	n := namer{plan: plan, state: state, health: health}
+	out := NameSet{
+		Public: dns.Config{TTL: plan.Profile.NameTTL, Host: nameServer, Zones: n.publicDomains()},
+		VPCs:   map[string]dns.Config{},
+	}
+	services := map[string]int{}
+	for i := range plan.Services {
+		services[plan.Services[i].Name] = i
+	}
+	in := map[string][]namedEndpoint{} // a VPC
+	for i := range plan.Endpoints {
+		ep := &plan.Endpoints[i]
+		connection, _ := state.Connection(ep.Service, ep.Name)
+		named := m.endpoints.Get(ep.Name, n.endpointName(ep, connection), endpointName.named)
+		out.Public.Names = append(out.Public.Names, named.names...)
+		if at, ok := services[ep.Service]; ok {
+			named.service, named.number = &plan.Services[at], at
+			named.private = privateNameOf(ep, named.service, connection)
+		}
+		in[ep.VPC] = append(in[ep.VPC], named)
+	}
+	for i := range plan.DNSZones {
+		if zone := &plan.DNSZones[i]; zone.Public {
+			names := m.zones.Get(zone.Name, publicZone{zone, out.Public.Zones}, publicZone.names)
+			out.Public.Names = append(out.Public.Names, names...)
+		}
+	}
+	for i := range plan.VPCs {
+		vpc := &plan.VPCs[i]
+		own := vpcNames{
+			vpc: vpc, ttl: plan.Profile.NameTTL, serviceNames: plan.Profile.ServiceNames, endpoints: in[vpc.Name],
+		}
+		for j := range plan.DNSZones {
+			if slices.Contains(plan.DNSZones[j].VPCs, vpc.Name) {
+				own.zones = append(own.zones, &plan.DNSZones[j])
+			}
+		}
+		out.VPCs[vpc.Name] = m.vpcs.Get(vpc.Name, own, vpcNames.config)
 	}
 	return out
 }
@@ -43,31 +107,61 @@ type namer struct {
 	state  control.Snapshot
 	health Health
 
-	endpoints []dns.Name
+	unhealthyNodes map[[2]string]string // why, by load balancer and zone
 }
 
-func (n *namer) resolver(vpc topology.VPC) dns.Config {
-	cfg := dns.Config{TTL: n.plan.Profile.NameTTL, Host: nameServer}
-	for _, subnet := range vpc.Subnets {
+// vpcNames is all that the names of a VPC's own depend on.
+type vpcNames struct {
+	vpc          *topology.VPC
+	ttl          time.Duration
+	serviceNames bool
+	endpoints    []namedEndpoint
+	zones        []*topology.DNSZone
+}
+
+// namedEndpoint is an endpoint with its names, that of the endpoint as a whole first,
+// its service with the place of that in the file, nil where it is gone, and the
+// private name that it has in its VPC, "" where it has none.
+type namedEndpoint struct {
+	names   []dns.Name
+	service *topology.EndpointService
+	number  int
+	private string
+}
+
+func (n vpcNames) config() dns.Config {
+	cfg := dns.Config{TTL: n.ttl, Host: nameServer}
+	for _, subnet := range n.vpc.Subnets {
 		cfg.Subnets = append(cfg.Subnets, dns.Subnet{Prefix: subnet.CIDR, Zone: subnet.Zone})
 	}
 	own := dns.Name{FQDN: nameServer}
-	for _, addr := range vpc.Resolvers {
+	for _, addr := range n.vpc.Resolvers {
 		own.Addrs = append(own.Addrs, dns.Address{IP: addr, Up: true})
 	}
 	cfg.Names = append(cfg.Names, own)
-	for _, instance := range vpc.Instances {
+	for _, instance := range n.vpc.Instances {
 		cfg.Names = append(cfg.Names, dns.Name{
 			FQDN:  instance.DNSName,
 			Addrs: instanceAddrs(&instance),
 		})
 	}
-	if len(vpc.Instances) > 0 {
-		cfg.Zones = append(cfg.Zones, parent(vpc.Instances[0].DNSName))
+	if len(n.vpc.Instances) > 0 {
+		cfg.Zones = append(cfg.Zones, parent(n.vpc.Instances[0].DNSName))
 	}
-	// After the VPC's own: where an address is known twice, because another
-	// VPC has it too, it is the instance here that a reverse look-up means.
-	n.addZones(&cfg, vpc.Name)
+	cfg.Hides = n.domains()
+	cfg.Zones = append(cfg.Zones, cfg.Hides...)
+	if n.serviceNames {
+		cfg.Names = append(cfg.Names, n.namesOfServices(cfg.Hides)...)
+	}
+	cfg.Names = append(cfg.Names, n.privateNames()...)
+	for _, zone := range n.zones {
+		for _, r := range zone.Records {
+			// A zone has no say below another one that is closer.
+			if closest(r.Name, cfg.Hides) == zone.Domain {
+				cfg.Names = append(cfg.Names, record(zone, r))
+			}
+		}
+	}
 	return cfg
 }
 
@@ -79,50 +173,14 @@ func instanceAddrs(in *topology.Instance) []dns.Address {
 	return addrs
 }
 
-// addZones adds what is not of the VPC's own making.
-func (n *namer) addZones(cfg *dns.Config, vpc string) {
-	private := n.privateDomains(vpc)
-	hidden := func(name string) bool {
-		return slices.ContainsFunc(private, func(domain string) bool { return topology.Within(name, domain) })
+// domains are those that a VPC has for itself.
+func (n vpcNames) domains() (domains []string) {
+	for _, zone := range n.zones {
+		domains = append(domains, zone.Domain)
 	}
-	public := slices.DeleteFunc(n.publicDomains(), hidden)
-	cfg.Zones = append(cfg.Zones, private...)
-	cfg.Zones = append(cfg.Zones, public...)
-	for _, name := range n.endpoints {
-		if !hidden(name.FQDN) {
-			cfg.Names = append(cfg.Names, name)
-		}
-	}
-	if n.plan.Profile.ServiceNames {
-		cfg.Names = append(cfg.Names, n.serviceNames(vpc, hidden)...)
-	}
-	cfg.Names = append(cfg.Names, n.privateNames(vpc)...)
-	for _, zone := range n.plan.DNSZones {
-		domains := public
-		if slices.Contains(zone.VPCs, vpc) {
-			domains = private
-		} else if !zone.Public {
-			continue
-		}
-		for _, r := range zone.Records {
-			// A zone has no say below another one that is closer.
-			if closest(r.Name, domains) == zone.Domain && !(zone.Public && hidden(r.Name)) {
-				cfg.Names = append(cfg.Names, n.record(zone, r))
-			}
-		}
-	}
-}
-
-// privateDomains are the domains that a VPC has for itself.
-func (n *namer) privateDomains(vpc string) (domains []string) {
-	for _, zone := range n.plan.DNSZones {
-		if slices.Contains(zone.VPCs, vpc) {
-			domains = append(domains, zone.Domain)
-		}
-	}
-	for _, ep := range n.plan.Endpoints {
-		if p := n.privateName(ep); p != nil && ep.VPC == vpc {
-			domains = append(domains, p.Domain())
+	for _, ep := range n.endpoints {
+		if ep.private != "" {
+			domains = append(domains, (&topology.PrivateName{Name: ep.private}).Domain())
 		}
 	}
 	return domains
@@ -149,7 +207,22 @@ func closest(name string, domains []string) (found string) {
 	return found
 }
 
-func (n *namer) record(zone topology.DNSZone, r topology.Record) dns.Name {
+// publicZone is a zone with all public domains.
+type publicZone struct {
+	zone    *topology.DNSZone
+	domains []string
+}
+
+func (p publicZone) names() (names []dns.Name) {
+	for _, r := range p.zone.Records {
+		if closest(r.Name, p.domains) == p.zone.Domain {
+			names = append(names, record(p.zone, r))
+		}
+	}
+	return names
+}
+
+func record(zone *topology.DNSZone, r topology.Record) dns.Name {
 	name := dns.Name{FQDN: r.Name, TTL: zone.TTL, CNAME: r.CNAME, TXT: r.TXT, Alias: true}
 	for _, addr := range r.Addrs {
 		name.Addrs = append(name.Addrs, dns.Address{IP: addr, Up: true})
@@ -160,61 +233,77 @@ func (n *namer) record(zone topology.DNSZone, r topology.Record) dns.Name {
 	return name
 }
 
-// serviceNames lead from a service's own name to the endpoints that a VPC has
+// namesOfServices lead from a service's own name to the endpoints that a VPC has
 // of it: "the endpoint service's domain name resolves to the endpoint's IP
 // address" (PrivateLink API 2020-04-15, GetVpcEndpointServiceAttribute,
 // ZoneAffinityEnabled). At AWS it only is what names of endpoints end with.
-func (n *namer) serviceNames(vpc string, hidden func(string) bool) (names []dns.Name) {
-	for _, svc := range n.plan.Services {
-		name := dns.Name{FQDN: svc.Domain, Affinity: svc.ZoneAffinity, Alias: true}
-		for _, ep := range n.plan.Endpoints {
-			if ep.VPC == vpc && ep.Service == svc.Name {
-				name.Addrs = append(name.Addrs, n.endpoint(ep)[0].Addrs...)
-			}
+func (n vpcNames) namesOfServices(private []string) (names []dns.Name) {
+	at := map[int]int{} // where a service's name is
+	var numbers []int
+	for _, ep := range n.endpoints {
+		if ep.service == nil {
+			continue
 		}
-		if len(name.Addrs) > 0 && !hidden(name.FQDN) {
-			names = append(names, name)
+		i, known := at[ep.number]
+		if !known {
+			i = len(names)
+			at[ep.number] = i
+			numbers = append(numbers, ep.number)
+			names = append(names, dns.Name{FQDN: ep.service.Domain, Affinity: ep.service.ZoneAffinity, Alias: true})
+		}
+		names[i].Addrs = append(names[i].Addrs, ep.names[0].Addrs...)
+	}
+	slices.Sort(numbers) // in the order of the file
+	var out []dns.Name
+	for _, number := range numbers {
+		if name := names[at[number]]; len(name.Addrs) > 0 && closest(name.FQDN, private) == "" {
+			out = append(out, name)
 		}
 	}
-	return names
+	return out
 }
 
 // privateNames are those of the endpoints in a VPC. Amazon speaks of a CNAME
 // in a hidden private zone ("Manage DNS names for VPC endpoint services"); a
 // zone itself cannot be one (RFC 1034, 3.6.2), so the addresses stand there.
-func (n *namer) privateNames(vpc string) (names []dns.Name) {
-	for _, ep := range n.plan.Endpoints {
-		p := n.privateName(ep)
-		if p == nil || ep.VPC != vpc {
-			continue
+func (n vpcNames) privateNames() (names []dns.Name) {
+	for _, ep := range n.endpoints {
+		if ep.private != "" {
+			names = append(names, dns.Name{FQDN: ep.private, Addrs: ep.names[0].Addrs, Alias: true})
 		}
-		all := n.endpoint(ep)[0]
-		names = append(names, dns.Name{FQDN: p.Name, Addrs: all.Addrs, Alias: true})
 	}
 	return names
 }
 
-// privateName is the one that an endpoint has in its VPC, nil where it has
+// privateNameOf is the one that an endpoint has in its VPC, "" where it has
 // none: it can be had "only after the endpoint connection is accepted", as EC2
 // says to who tries before.
-func (n *namer) privateName(ep topology.Endpoint) *topology.PrivateName {
-	if !ep.PrivateDNS {
-		return nil
+func privateNameOf(ep *topology.Endpoint, svc *topology.EndpointService, c control.Connection) string {
+	if !ep.PrivateDNS || svc.PrivateName == nil || svc.PrivateName.State != topology.Verified || !c.State.Open() {
+		return ""
 	}
-	svc, err := n.plan.Service(ep.Service)
-	connection, _ := n.state.Connection(ep.Service, ep.Name)
-	if err != nil || svc.PrivateName == nil || svc.PrivateName.State != topology.Verified || !connection.State.Open() {
-		return nil
-	}
-	return svc.PrivateName
+	return svc.PrivateName.Name
 }
 
-func (n *namer) endpoint(ep topology.Endpoint) []dns.Name {
-	connection, _ := n.state.Connection(ep.Service, ep.Name)
-	all := dns.Name{FQDN: ep.Domain, Affinity: ep.ZoneAffinity}
-	var names []dns.Name
+// endpointName is all that the names of an endpoint depend on.
+type endpointName struct {
+	endpoint *topology.Endpoint
+	zones    []dns.Address // one for each of its zones
+}
+
+func (n *namer) endpointName(ep *topology.Endpoint, c control.Connection) endpointName {
+	in := endpointName{endpoint: ep}
 	for _, zone := range ep.Zones {
-		addr := n.address(zone, zoneOf(connection, zone.Zone))
+		in.zones = append(in.zones, n.address(zone, zoneOf(c, zone.Zone)))
+	}
+	return in
+}
+
+func (e endpointName) named() namedEndpoint {
+	all := dns.Name{FQDN: e.endpoint.Domain, Affinity: e.endpoint.ZoneAffinity}
+	var names []dns.Name
+	for i, zone := range e.endpoint.Zones {
+		addr := e.zones[i]
 		addrs := []dns.Address{addr}
 		if zone.ENI.IPv6.IsValid() {
 			addr.IP = zone.ENI.IPv6
@@ -224,7 +313,7 @@ func (n *namer) endpoint(ep topology.Endpoint) []dns.Name {
 		// A zone's own name always leads there: a client that uses it wants this zone.
 		names = append(names, dns.Name{FQDN: zone.Domain, Addrs: addrs})
 	}
-	return append([]dns.Name{all}, names...)
+	return namedEndpoint{names: append([]dns.Name{all}, names...)}
 }
 
 // address is the ENI of a zone, and whether the endpoint's name leads to it.
@@ -243,12 +332,26 @@ func (n *namer) address(zone topology.EndpointZone, state control.Zone) dns.Addr
 	return addr
 }
 
-// unhealthy says why the node of a load balancer has nowhere to go, "" where
+// unhealthy is unhealthyNode, once for each node.
+func (n *namer) unhealthy(balancer, zone string) string {
+	key := [2]string{balancer, zone}
+	why, known := n.unhealthyNodes[key]
+	if !known {
+		if n.unhealthyNodes == nil {
+			n.unhealthyNodes = map[[2]string]string{}
+		}
+		why = n.unhealthyNode(balancer, zone)
+		n.unhealthyNodes[key] = why
+	}
+	return why
+}
+
+// unhealthyNode says why the node of a load balancer has nowhere to go, "" where
 // it has. One server group without a healthy server is enough (User Guide for
 // Network Load Balancers, "Target group health": if any target group is
 // unhealthy in a zone, the zone's address is removed from DNS). For Alibaba
 // Cloud there is no public word.
-func (n *namer) unhealthy(balancerName, zone string) string {
+func (n *namer) unhealthyNode(balancerName, zone string) string {
 	balancer, err := n.plan.LoadBalancer(balancerName)
 	if err != nil {
 		return ""

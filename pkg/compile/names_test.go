@@ -65,7 +65,7 @@ func TestNamesFollowConnectionsZonesAndHealth(t *testing.T) {
 			text = []byte(strings.Replace(string(text), "server_groups:\n", "server_groups:\n  always: {vpc: provider, health_check: {protocol: none}, servers: [{instance: api-a, port: 443}, {instance: api-b, port: 443}]}\n", 1))
 			s := situationOf(t, text, tt.state, tt.unhealthy)
 			s.ZonesDown = map[string]bool{tt.down: true}
-			name := nameOf(t, compile.Names(s.Plan, s.State, s.Health)["consumer"], s.Plan.Endpoints[0].Domain)
+			name := nameOf(t, compile.Names(s.Plan, s.State, s.Health).Public, s.Plan.Endpoints[0].Domain)
 			var got []string
 			for _, a := range name.Addrs {
 				text := strings.TrimPrefix(a.Zone, "eu-central-1")
@@ -155,7 +155,7 @@ func TestNamesAreKnownWhereTheyShouldBe(t *testing.T) {
 				if s.State.Connections[0].State == control.Connected {
 					want = tt.after
 				}
-				view, err := dns.NewView(s.Names[tt.vpc])
+				view, err := s.Names.View(tt.vpc)
 				require.NoError(t, err)
 				require.Equal(t, want, ask(view, tt.asks))
 			}
@@ -196,7 +196,7 @@ func TestTheNameOfAService(t *testing.T) {
 	} {
 		edited := strings.NewReplacer("cloud: aws", "cloud: "+tt.cloud, "    dns_hostnames: true\n", "", "resources: [nlb],", "resources: [nlb], zone_affinity: "+tt.affinity+",").Replace(placed)
 		s := situationOf(t, []byte(edited), accepted, nil)
-		view, err := dns.NewView(s.Names[tt.vpc])
+		view, err := s.Names.View(tt.vpc)
 		require.NoError(t, err)
 		require.Equal(t, tt.want, ask(view, s.Plan.Services[0].Domain), "%v", tt)
 	}

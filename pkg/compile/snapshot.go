@@ -143,8 +143,8 @@ func endpointStatus(plan *topology.Plan, ep topology.Endpoint, state control.Sna
 		})
 	}
 	out.ZoneAffinity = ep.ZoneAffinity
-	if p := (&namer{plan: plan, state: state}).privateName(ep); p != nil {
-		out.PrivateName = p.Name
+	if svc, err := plan.Service(ep.Service); err == nil {
+		out.PrivateName = privateNameOf(&ep, svc, connection)
 	}
 	return out
 }

@@ -251,7 +251,8 @@ func withoutFunctions(cfg dataplane.Config) fullnat.Config {
 
 // names compares what the resolvers answer from.
 func (w *wrong) names() {
-	configs := compile.Names(w.state.Plan, w.state, w.health())
+	names := compile.Names(w.state.Plan, w.state, w.health())
+	w.equal(w.resolvers.public.Is(names.Public), true, "whether every VPC knows the public names")
 	var keys []string
 	for _, vpc := range w.state.Plan.VPCs {
 		if len(vpc.Resolvers) == 0 {
@@ -259,8 +260,8 @@ func (w *wrong) names() {
 		}
 		keys = append(keys, resolverKey(vpc))
 		running := w.resolvers.running.get(resolverKey(vpc))
-		if running == nil || running.config == nil || !running.config.Equal(configs[vpc.Name]) {
-			w.found = append(w.found, fmt.Sprintf("the names: the view of VPC %s is %+v\nand should be %+v", vpc.Name, running, configs[vpc.Name]))
+		if running == nil || running.view == nil || !running.config.Equal(names.VPCs[vpc.Name]) || running.public != w.resolvers.public {
+			w.found = append(w.found, fmt.Sprintf("the names: the view of VPC %s is %+v\nand should be %+v", vpc.Name, running, names.VPCs[vpc.Name]))
 		}
 	}
 	slices.Sort(keys)

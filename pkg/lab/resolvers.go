@@ -20,16 +20,20 @@ type resolvers struct {
 	running running[*runningResolver]
 	observe func(control.Event)
 
-	publishing sync.Mutex
-	answers    map[string]answerState // by name of the ENI; guarded by publishing
+	publishing sync.Mutex // guards what is below
+	namer      compile.Namer
+	public     *dns.Public
+	answers    map[string]answerState // by name of the ENI
 }
 
 type runningResolver struct {
 	server *dns.Server
 	stop   func() // ends it and returns when its sockets are closed
-	// config is what its view was made of, nil before it has one; guarded by
-	// publishing.
-	config *dns.Config
+	// view is what it answers from, nil before it has one, and config and public are
+	// what that was made of; guarded by publishing.
+	view   *dns.View
+	config dns.Config
+	public *dns.Public
 }
 
 // resolverKey tells resolvers apart over changes of the file.
@@ -128,18 +132,23 @@ func (r *resolvers) publish(state control.Snapshot, health compile.Health) error
 	r.publishing.Lock()
 	defer r.publishing.Unlock()
 	plan := state.Plan
-	configs := compile.Names(plan, state, health)
-	for _, vpc := range plan.VPCs {
-		running, config := r.running.get(resolverKey(vpc)), configs[vpc.Name]
-		if running == nil || running.config != nil && running.config.Equal(config) {
-			continue // it has no resolver, or all is as it was
-		}
-		view, err := dns.NewView(config)
+	names := r.namer.Names(plan, state, health)
+	if !r.public.Is(names.Public) {
+		public, err := dns.NewPublic(names.Public, r.public)
 		if err != nil {
+			return fmt.Errorf("configure the resolvers: %w", err)
+		}
+		r.public = public
+	}
+	for i := range plan.VPCs {
+		vpc := &plan.VPCs[i]
+		running := r.running.get(resolverKey(*vpc))
+		if running == nil {
+			continue // it has no resolver
+		}
+		if err := running.publish(names.VPCs[vpc.Name], r.public); err != nil {
 			return fmt.Errorf("vpc %q: configure its resolver: %w", vpc.Name, err)
 		}
-		running.server.SetView(view)
-		running.config = &config
 	}
 	// The events come after the views, so that no answer contradicts them.
 	var events []control.Event
@@ -147,6 +156,28 @@ func (r *resolvers) publish(state control.Snapshot, health compile.Health) error
 	for _, e := range events {
 		r.observe(e)
 	}
+	return nil
+}
+
+// publish gives a resolver its view, which costs little where only the public names
+// are others than before.
+func (r *runningResolver) publish(config dns.Config, public *dns.Public) error {
+	same := r.view != nil && r.config.Equal(config)
+	if same && r.public == public {
+		return nil
+	}
+	var view *dns.View
+	var err error
+	if same && r.public.SameZones(public) {
+		view, err = r.view.With(public)
+	} else {
+		view, err = dns.NewViewWith(public, config)
+	}
+	if err != nil {
+		return err
+	}
+	r.server.SetView(view)
+	r.view, r.config, r.public = view, config, public
 	return nil
 }
 

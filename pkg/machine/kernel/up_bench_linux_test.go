@@ -77,8 +77,11 @@ func BenchmarkPutInForce(b *testing.B) {
 	})
 	b.Run("step=views", func(b *testing.B) {
 		for b.Loop() {
-			for _, cfg := range compile.Names(plan, plane.State(), health) {
-				_, err := dns.NewView(cfg)
+			names := compile.Names(plan, plane.State(), health)
+			public, err := dns.NewPublic(names.Public, nil)
+			require.NoError(b, err)
+			for _, cfg := range names.VPCs {
+				_, err := dns.NewViewWith(public, cfg)
 				require.NoError(b, err)
 			}
 		}
