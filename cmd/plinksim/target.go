@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -89,7 +90,19 @@ func labPlan(ctx context.Context, name string) (labdir.Dir, *topology.Plan, erro
 	if err != nil {
 		return "", nil, err
 	}
-	plan, err := topofile.Load(dir.Path("topology.yaml"))
+	var plan *topology.Plan
+	for range 100 { // both files are never written at once
+		file, fileErr := dir.Load("topology.yaml")
+		edits, editsErr := dir.Load("topology.edits")
+		if err = errors.Join(fileErr, editsErr); err != nil {
+			return dir, nil, err
+		}
+		plan, err = topofile.PlanOfKept(dir.Path("topology.yaml"), file, edits)
+		if !errors.Is(err, topofile.ErrEditsOfAnotherFile) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 	return dir, plan, err
 }
 

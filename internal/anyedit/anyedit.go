@@ -130,7 +130,11 @@ func (d *Drawer) Next(plan *topology.Plan) Step {
 
 func (n *draw) parse() {
 	var file yaml.Node
-	if err := yaml.Unmarshal(n.plan.Source, &file); err != nil {
+	text, err := topofile.TextOf(n.plan)
+	if err == nil {
+		err = yaml.Unmarshal(text, &file)
+	}
+	if err != nil {
 		panic("the source of a plan can be read: " + err.Error())
 	}
 	n.root = file.Content[0]

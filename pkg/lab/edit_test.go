@@ -43,16 +43,16 @@ func TestAnyEditsAreAllOrNothing(t *testing.T) {
 			}
 			var refused *control.Error
 			require.True(t, errors.As(err, &refused) || broken, "%v", err)
-			require.Equal(t, string(before.Source), string(l.Plan().Source))
+			require.Equal(t, textOf(t, before), textOf(t, l.Plan()))
 			require.Equal(t, sockets, machine.open(), "the same programs listen")
 		}
-		source, changes := string(l.Plan().Source), l.Edits()
+		source, changes := textOf(t, l.Plan()), l.Edits()
 		require.NoError(t, l.Close(context.Background()))
 
 		again, err := lab.Start(context.Background(), lab.Config{Plan: base, Machine: newFakeMachine(), Store: store})
 		require.NoError(t, err)
 		require.Equal(t, changes, again.Edits())
-		require.Equal(t, source, string(again.Plan().Source), "a lab that was taken over")
+		require.Equal(t, source, textOf(t, again.Plan()), "a lab that was taken over")
 		require.NoError(t, again.Close(context.Background()))
 		edited, err := topofile.Parse(scenario, []byte(source))
 		require.NoError(t, err)
@@ -131,4 +131,11 @@ func TestEditsThatRunAtOnceAllCount(t *testing.T) {
 	}
 	require.Len(t, l.Plan().VPCs, 2+n)
 	require.Len(t, l.Edits(), n)
+}
+
+// textOf is the file of a plan.
+func textOf(t require.TestingT, plan *topology.Plan) string {
+	text, err := topofile.TextOf(plan)
+	require.NoError(t, err)
+	return string(text)
 }

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -96,12 +97,24 @@ func (f *fileState) apply(ctx context.Context, file *topology.Plan, replace repl
 	if err := next.readLocked(file, f.doc.Since(f.base)); err != nil {
 		return false, err
 	}
+	if same, err := sameText(next.now(), f.now()); same || err != nil {
+		return false, err
+	}
 	if changed, err = replace(ctx, next.now()); err != nil {
 		return changed, err
 	}
 	f.base, f.file, f.doc, f.plan = next.base, next.file, next.doc, next.plan
 	f.save(f.doc.Since(f.base))
 	return changed, nil
+}
+
+func sameText(a, b *topology.Plan) (bool, error) {
+	one, err := topofile.TextOf(a)
+	if err != nil {
+		return false, err
+	}
+	other, err := topofile.TextOf(b)
+	return bytes.Equal(one, other), err
 }
 
 // edits are the changes since the file.

@@ -138,7 +138,7 @@ func TestRequestsThatWaitAreMadeTogether(t *testing.T) {
 					require.NoError(t, err)
 				}
 			}
-			require.Equal(t, string(again.plan.Source), string(l.plan.Source), "the same as one after the other")
+			require.Equal(t, textOf(t, again.plan), textOf(t, l.plan), "the same as one after the other")
 		})
 	}
 }
@@ -168,4 +168,11 @@ func TestManyRequestsAreFewChanges(t *testing.T) {
 	require.Len(t, l.plan.VPCs, n)
 	require.Less(t, len(l.changes), n/2)
 	require.Equal(t, len(l.changes), l.saved, "written down once a change")
+}
+
+func textOf(t *testing.T, plan *topology.Plan) string {
+	t.Helper()
+	text, err := topofile.TextOf(plan)
+	require.NoError(t, err)
+	return string(text)
 }

@@ -134,21 +134,26 @@ func (w *wrong) failed(err error) bool {
 // and its edits.
 func (w *wrong) topology() {
 	plan := w.current.plan.Load()
-	whole, err := topofile.Parse(plan.File, plan.Source)
+	source, err := topofile.TextOf(plan)
+	w.failed(err)
+	whole, err := topofile.Parse(plan.File, source)
 	if w.failed(err) {
 		return
 	}
-	w.equal(plan, whole, "the plan")
+	decided := *plan
+	whole.Source, whole.Origin, whole.Warnings = nil, nil, nil
+	decided.Source, decided.Origin, decided.Warnings = nil, nil, nil
+	w.equal(decided, *whole, "the plan")
 	text, err := w.file.doc.Text()
 	w.failed(err)
-	w.equal(string(plan.Source), string(text), "the text of the plan")
+	w.equal(string(source), string(text), "the text of the plan")
 	again, err := w.file.base.With(topology.Edits(w.file.doc.Since(w.file.base))...)
 	if w.failed(err) {
 		return
 	}
 	text, err = again.Text()
 	w.failed(err)
-	w.equal(string(plan.Source), string(text), "the file with its edits")
+	w.equal(string(source), string(text), "the file with its edits")
 	w.equal(w.current.machine.WithMembers(w.state.Plan), plan.WithMembers(w.state.Plan), "the plan of the machine")
 }
 
@@ -349,7 +354,14 @@ func (w *wrong) files() {
 		}
 		return text
 	}
-	w.equal(string(load(planFile)), string(w.current.plan.Load().Source), "the topology")
+	kept, err := topofile.PlanOfKept(planFile, load(planFile), load(planEdits))
+	if !w.failed(err) {
+		text, err := topofile.TextOf(kept)
+		w.failed(err)
+		source, err := topofile.TextOf(w.current.plan.Load())
+		w.failed(err)
+		w.equal(string(text), string(source), "the topology")
+	}
 	w.equal(load(changingFile), []byte(nil), "the mark of a change")
 	made := newStateFiles(w.store, w.log).edits()
 	if made := slices.Clone(made); len(made)+len(w.file.doc.Since(w.file.base)) > 0 {

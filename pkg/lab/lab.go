@@ -7,10 +7,12 @@
 package lab
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"path"
@@ -148,8 +150,9 @@ func (l *Lab) makeParts() {
 
 // The files of a lab's store that say what its machine is.
 const (
-	planFile     = "topology.yaml" // the topology that it was made or changed for
-	changingFile = "changing"      // there while it is between two topologies
+	planFile     = "topology.yaml"  // the file of the topology that it was made or changed for
+	planEdits    = "topology.edits" // and how that was edited
+	changingFile = "changing"       // there while it is between two topologies
 )
 
 // leftBehind is the plan of which the machine is, or nil where that is not
@@ -163,7 +166,11 @@ func (l *Lab) leftBehind() *topology.Plan {
 	if err != nil {
 		return nil
 	}
-	plan, err := topofile.Parse(path.Join(l.store.String(), planFile), text)
+	edits, err := l.store.Load(planEdits)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	plan, err := topofile.PlanOfKept(path.Join(l.store.String(), planFile), text, edits)
 	if err != nil || plan.Name != l.file.plan.Name {
 		return nil
 	}
@@ -202,7 +209,17 @@ func (l *Lab) MachineTime() time.Duration { return time.Duration(l.machineTime.L
 
 // keep writes down the plan of which the machine is.
 func (l *Lab) keep(plan *topology.Plan) error {
-	if err := l.store.Save(planFile, plan.Source); err != nil {
+	file, edits, err := topofile.Kept(plan)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(file, l.current.file) {
+		if err := l.store.Save(planFile, file); err != nil {
+			return err
+		}
+		l.current.file = file
+	}
+	if err := l.store.Save(planEdits, edits); err != nil {
 		return err
 	}
 	return l.store.Save(changingFile, nil)

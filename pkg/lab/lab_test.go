@@ -138,7 +138,7 @@ func TestAChangeThatFailsIsTakenBack(t *testing.T) {
 	l, machine := upFake(t, nil)
 	text, err := os.ReadFile(scenario)
 	require.NoError(t, err)
-	before, sockets := string(l.Plan().Source), machine.open()
+	before, sockets := textOf(t, l.Plan()), machine.open()
 	for _, tt := range []struct {
 		name, from, to string
 		fail           error
@@ -157,7 +157,7 @@ func TestAChangeThatFailsIsTakenBack(t *testing.T) {
 			changed, err := l.Apply(t.Context(), plan, func(int, int, string) {})
 			require.ErrorContains(t, err, tt.want)
 			require.False(t, changed)
-			require.Equal(t, before, string(l.Plan().Source))
+			require.Equal(t, before, textOf(t, l.Plan()))
 			require.Equal(t, sockets, machine.open(), "the same programs listen")
 		})
 	}

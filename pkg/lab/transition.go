@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ type currentPlan struct {
 	changing sync.Mutex
 	plan     atomic.Pointer[topology.Plan]
 	machine  *topology.Plan // of which the machine is; guarded by changing
+	file     []byte         // that was saved as that of the machine; guarded by changing
 }
 
 // transition is the right to change what a lab runs: see exclusively.
@@ -54,7 +56,7 @@ func (t *transition) replace(ctx context.Context, plan *topology.Plan, progress 
 	if plan.Name != old.Name {
 		return false, fmt.Errorf("the lab is %q, and the file describes %q", old.Name, plan.Name)
 	}
-	if string(old.Source) == string(plan.Source) {
+	if old == plan || old.Source != nil && bytes.Equal(old.Source, plan.Source) {
 		return false, nil
 	}
 	if err := readCertificates(plan); err != nil {

@@ -22,7 +22,8 @@ import (
 //	lock         held by the daemon while it lives; says that this is a lab
 //	pid          the daemon's process id
 //	keeper       locked by the process that keeps the namespaces of an ordinary user's lab
-//	topology.yaml, state.json, faults.json, edits.json, health.json   what a restarted daemon goes on with
+//	topology.yaml, topology.edits, state.json, faults.json, edits.json, health.json   what a
+//	    restarted daemon goes on with
 //	ca.pem, ca-key.pem, ca-certificates.crt   the certificate authority, where the lab has made one
 //	api-address, api-keys.json, api.json, aws/   the API for clients of the cloud, where it was started
 //	changing     there while the kernel is between two topologies
@@ -32,7 +33,7 @@ type Dir string
 // being written. What else is in the directory is not ours to remove.
 var own = []string{
 	"netns", "etc", "sessions", "programs", "log", "control.sock", "pid", "keeper", "changing",
-	"topology.yaml", "topology.yaml.next", "state.json", "state.json.next",
+	"topology.yaml", "topology.yaml.next", "topology.edits", "topology.edits.next", "state.json", "state.json.next",
 	"faults.json", "faults.json.next", "edits.json", "edits.json.next", "added.json",
 	"health.json", "health.json.next",
 	"ca.pem", "ca.pem.next", "ca-key.pem", "ca-key.pem.next", "ca-certificates.crt", "ca-certificates.crt.next",

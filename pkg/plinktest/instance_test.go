@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/pkg/topofile"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 func TestAnEditCanBeUndone(t *testing.T) {
@@ -18,21 +21,21 @@ func TestAnEditCanBeUndone(t *testing.T) {
 		net, _ := shopAndData()
 		lab := net.Up(t, InProcess())
 		lab.Accept("data", "ep")
-		web, before := lab.Instance("web"), string(lab.Plan().Source)
+		web, before := lab.Instance("web"), textOf(t, lab.Plan())
 
 		undo := lab.Edit("endpoints/ep/mtu", 1400)
 		endpoint, err := lab.Plan().Endpoint("ep")
 		require.NoError(t, err)
 		require.Equal(t, 1400, endpoint.MTU)
 		undo()
-		require.Equal(t, before, string(lab.Plan().Source))
+		require.Equal(t, before, textOf(t, lab.Plan()))
 
 		undo = lab.Edit("load_balancers/nlb/listeners/-", map[string]any{
 			"protocol": "tcp", "port": 80, "server_group": "nlb-tcp-5432",
 		})
 		require.NoError(t, ask(web.Dial("tcp", "ep:80")))
 		undo()
-		require.Equal(t, before, string(lab.Plan().Source))
+		require.Equal(t, before, textOf(t, lab.Plan()))
 
 		r := record(t, func(t testing.TB) { (&Lab{lab: lab.lab, t: t}).Edit("vpcs/data", nil) })
 		require.Contains(t, r.fatal, `vpc "data" cannot be deleted: server group "nlb-tcp-5432" and load balancer "nlb" use it: delete`)
@@ -227,4 +230,11 @@ func TestPacketsAtAnENI(t *testing.T) {
 		})
 		require.Contains(t, r.fatal, "SYNs: 1 packets at ep, nlb, want 2\n")
 	})
+}
+
+func textOf(t *testing.T, plan *topology.Plan) string {
+	t.Helper()
+	text, err := topofile.TextOf(plan)
+	require.NoError(t, err)
+	return string(text)
 }

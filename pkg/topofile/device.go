@@ -14,7 +14,7 @@ type deviceBuilder struct{ *draft }
 
 func (b deviceBuilder) build() {
 	dataplane := newDevices()
-	inVPC := map[string]devices{}
+	inVPC := map[string]*devices{}
 	for i := range b.plan.VPCs {
 		vpc := &b.plan.VPCs[i]
 		here := newDevices()
@@ -103,22 +103,26 @@ func (b deviceBuilder) shortZone(zone string) string {
 const maxDevice = 15
 
 // devices hands out the interface names of one network namespace.
-type devices map[string]bool
+type devices struct {
+	taken   map[string]bool
+	crowded bool // one did not get the name that it would have got alone
+}
 
 // newDevices keeps the names that the kernel has for itself in every
 // namespace: the loopback, and "all" and "default" of net.ipv4.conf.
-func newDevices() devices {
-	return devices{"lo": true, "all": true, "default": true}
+func newDevices() *devices {
+	return &devices{taken: map[string]bool{"lo": true, "all": true, "default": true}}
 }
 
 // name is the wish itself where it is short enough and free, otherwise its
 // beginning and a part of a hash.
-func (d devices) name(wish string) string {
+func (d *devices) name(wish string) string {
 	name := wish
-	for try := 0; d[name] || len(name) > maxDevice; try++ {
+	for try := 0; d.taken[name] || len(name) > maxDevice; try++ {
+		d.crowded = d.crowded || len(wish) <= maxDevice || try > 0
 		suffix := fmt.Sprintf("-%04x", derive.Hash(wish+strings.Repeat("#", try))&0xffff)
 		name = strings.TrimRight(wish[:min(len(wish), maxDevice-len(suffix))], "-") + suffix
 	}
-	d[name] = true
+	d.taken[name] = true
 	return name
 }

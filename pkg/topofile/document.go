@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 
@@ -15,20 +16,39 @@ import (
 )
 
 // Document is a topology file as a tree, with its comments and anchors. It
-// does not change: With gives another one.
+// does not change: With gives another one, which shares what it leaves as it is.
 type Document struct {
 	name       string
 	root       *yaml.Node // the mapping of the file
 	head, foot string     // comments before and behind it
+	shares     bool       // it has anchors or merges, so that one part may stand for another
+
+	base *Document      // of which it was edited, nil where it was not
+	plan *topology.Plan // of it, nil where nobody has made one
+	size int            // bytes that its text has at most
+	seen *changeMemo    // of all that are edited of one
 }
 
 // DocumentOf is the document that a plan was made of.
 func DocumentOf(p *topology.Plan) (*Document, error) {
+	if d, ok := p.Origin.(*Document); ok {
+		return d, nil
+	}
 	var file yaml.Node
 	if err := yaml.Unmarshal(p.Source, &file); err != nil {
 		return nil, err
 	}
-	return &Document{name: p.File, root: file.Content[0], head: file.HeadComment, foot: file.FootComment}, nil
+	d := &Document{name: p.File, root: file.Content[0], head: file.HeadComment, foot: file.FootComment, plan: p}
+	d.shares, d.seen = shares(d.root), new(changeMemo)
+	text, err := d.Text()
+	d.size = len(text)
+	return d, err
+}
+
+// shares says whether a tree has anchors, aliases or merges.
+func shares(node *yaml.Node) bool {
+	return node.Anchor != "" || node.Kind == yaml.AliasNode || node.Tag == "!!merge" ||
+		slices.ContainsFunc(node.Content, shares)
 }
 
 // Differences are the changes that lead from one plan's document to another's,
@@ -49,17 +69,37 @@ func Differences(old, now *topology.Plan) ([]topology.Change, error) {
 // touches are resolved: what else uses them keeps what it had. The error is an
 // *EditError.
 func (d *Document) With(edits ...topology.Edit) (*Document, error) {
-	e := editor{root: clone(d.root, map[*yaml.Node]*yaml.Node{})}
+	var e editor
+	if d.shares {
+		e.root = clone(d.root, map[*yaml.Node]*yaml.Node{})
+	} else {
+		e.own = map[*yaml.Node]bool{}
+		e.root = e.copied(d.root)
+	}
+	if d.base != nil && !d.shares {
+		e.base = d.base.root
+	}
+	out := *d
+	out.root, out.plan = e.root, nil
 	for _, edit := range edits {
 		if err := e.apply(edit); err != nil {
 			return nil, err
 		}
+		out.size += growth(edit)
 	}
-	return &Document{name: d.name, root: e.root, head: d.head, foot: d.foot}, nil
+	return &out, nil
 }
 
-// Text is the document as a file.
+// Text is the document as a file: as the one that it was edited of with what is
+// different since then.
 func (d *Document) Text() ([]byte, error) {
+	if d.base != nil {
+		out, err := d.base.With(topology.Edits(d.Since(d.base))...)
+		if err != nil {
+			return nil, err
+		}
+		return out.Text()
+	}
 	return encode(&yaml.Node{
 		Kind: yaml.DocumentNode, HeadComment: d.head, FootComment: d.foot, Content: []*yaml.Node{d.root},
 	})
@@ -79,22 +119,55 @@ func (d *Document) Plan() (*topology.Plan, error) {
 // and what was undone leaves no trace. The error is an *EditError, which says
 // who uses what was to be deleted.
 func (d *Document) Edited(old *Document, edits ...topology.Edit) (*Document, *topology.Plan, error) {
+	if d.base != old {
+		of := *d
+		of.base = old
+		d = &of
+	}
 	after, err := d.With(edits...)
 	if err != nil {
 		return nil, nil, err
 	}
-	if after, err = old.With(topology.Edits(after.Since(old))...); err != nil {
-		return nil, nil, err
+	if len(after.Since(d)) == 0 && d.plan != nil {
+		return d, d.plan, nil
+	}
+	if plan, ok := after.planAfter(d); ok {
+		after.plan, plan.Origin = plan, after
+		return after, plan, nil
+	}
+	return after.whole(d, edits)
+}
+
+// whole is a document that was edited of an earlier one, and its plan, which is made
+// of its whole text.
+func (d *Document) whole(before *Document, edits []topology.Edit) (*Document, *topology.Plan, error) {
+	after := d
+	if d.shares {
+		var err error
+		if after, err = d.base.With(topology.Edits(d.Since(d.base))...); err != nil {
+			return nil, nil, err
+		}
+		after.base = d.base
 	}
 	text, err := after.Text()
 	if err != nil {
 		return nil, nil, err
 	}
-	plan, src, err := planned(after.name, text)
+	plan, src, err := planned(d.name, text)
 	if err != nil {
-		return nil, nil, d.unfit(src, err, edits)
+		return nil, nil, before.unfit(src, err, edits)
 	}
+	plan.Source, plan.Warnings, plan.Origin = nil, nil, after
+	after.plan, after.size = plan, len(text)
 	return after, plan, nil
+}
+
+// TextOf is the text of the file that a plan was made of.
+func TextOf(p *topology.Plan) ([]byte, error) {
+	if d, ok := p.Origin.(*Document); ok {
+		return d.Text()
+	}
+	return p.Source, nil
 }
 
 // Value is what stands at a path, in one line of YAML; false where nothing does.
@@ -132,10 +205,44 @@ func (d *Document) find(path string) *yaml.Node {
 // that lead from the old one to it: per key of mappings; of lists what was
 // taken out and what was added at the end, or the whole list.
 func (d *Document) Since(old *Document) []topology.Change {
-	return changes(nil, reflect.TypeFor[rawTopology](), old.root, d.root)
+	return changes(d.seen, nil, reflect.TypeFor[rawTopology](), old.root, d.root)
 }
 
-func changes(path []string, typ reflect.Type, old, now *yaml.Node) (out []topology.Change) {
+// changeMemo remembers the changes of what stands at one place, so that they need not
+// be written down again. Any goroutine may use it; nil remembers nothing.
+type changeMemo struct {
+	mu    sync.Mutex
+	known map[[2]*yaml.Node][]topology.Change
+}
+
+// mostChanges is how many changes are remembered before all are forgotten.
+const mostChanges = 1 << 14
+
+func (m *changeMemo) get(old, now *yaml.Node, make func() []topology.Change) []topology.Change {
+	if m == nil {
+		return make()
+	}
+	key := [2]*yaml.Node{old, now}
+	m.mu.Lock()
+	out, known := m.known[key]
+	m.mu.Unlock()
+	if known {
+		return out
+	}
+	out = make()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.known == nil || len(m.known) > mostChanges {
+		m.known = map[[2]*yaml.Node][]topology.Change{}
+	}
+	m.known[key] = out
+	return out
+}
+
+func changes(memo *changeMemo, path []string, typ reflect.Type, old, now *yaml.Node) (out []topology.Change) {
+	if old == now {
+		return nil
+	}
 	old, now = follow(old), follow(now)
 	section := len(path) == 1
 	switch {
@@ -147,28 +254,49 @@ func changes(path []string, typ reflect.Type, old, now *yaml.Node) (out []topolo
 		}
 	case old.Kind == yaml.MappingNode && now.Kind == yaml.MappingNode:
 		before, after := members(old), members(now)
+		had, has := valuesOf(before), valuesOf(after)
 		for _, p := range before {
-			if lookUp(now, p.key.Value) == nil && (len(path) > 0 || !isEmpty(p.value)) {
+			if has[p.key.Value] == nil && (len(path) > 0 || !isEmpty(p.value)) {
 				out = append(out, change(append(path, p.key.Value), p.value, nil))
 			}
 		}
 		for _, p := range after {
+			was := had[p.key.Value]
+			if was == p.value {
+				continue
+			}
 			at := append(path[:len(path):len(path)], p.key.Value)
-			of, _, _ := (&walk{typ: typ}).below(at)
-			was := lookUp(old, p.key.Value)
-			if was == nil && holdsObjects(of, p.value) {
-				was = &yaml.Node{Kind: follow(p.value).Kind} // they come one by one
-			}
-			switch {
-			case was != nil:
-				out = append(out, changes(at, of, was, p.value)...)
-			case len(path) > 0 || !isEmpty(p.value):
-				out = append(out, change(at, nil, p.value))
-			}
+			out = append(out, memo.get(was, p.value, func() []topology.Change {
+				return memberChanges(memo, at, typ, was, p.value)
+			})...)
 		}
 		return out
 	}
 	return []topology.Change{change(path, old, now)}
+}
+
+func valuesOf(pairs []pair) map[string]*yaml.Node {
+	out := make(map[string]*yaml.Node, len(pairs))
+	for _, p := range pairs {
+		out[p.key.Value] = p.value
+	}
+	return out
+}
+
+// memberChanges are those of a mapping's value, of which there was nothing where old
+// is nil.
+func memberChanges(memo *changeMemo, path []string, typ reflect.Type, old, now *yaml.Node) []topology.Change {
+	of, _, _ := (&walk{typ: typ}).below(path)
+	if old == nil && holdsObjects(of, now) {
+		old = &yaml.Node{Kind: follow(now).Kind} // they come one by one
+	}
+	switch {
+	case old != nil:
+		return changes(memo, path, of, old, now)
+	case len(path) > 1 || !isEmpty(now):
+		return []topology.Change{change(path, nil, now)}
+	}
+	return nil
 }
 
 // holdsObjects says whether a value of a raw type has what users add and take

@@ -54,8 +54,13 @@ func EditOf(o topology.Operation) (topology.Edit, bool) {
 	return topology.Edit{Path: topology.JoinPath(section, name), Value: valueText(&node)}, true
 }
 
-// editor edits a tree that is its own.
-type editor struct{ root *yaml.Node }
+// editor edits a tree. What it has made is its own; everything else stays as it is,
+// also for others who have it, and is copied where it has to change.
+type editor struct {
+	root *yaml.Node
+	own  map[*yaml.Node]bool // nil: all of the tree
+	base *yaml.Node          // of which the tree is an edited copy; nil: of nothing
+}
 
 func (e editor) apply(edit topology.Edit) error {
 	var value *yaml.Node
@@ -64,14 +69,17 @@ func (e editor) apply(edit topology.Edit) error {
 		if value, err = valueOf(edit); err != nil {
 			return &EditError{Code: topology.Invalid, Name: edit.Path, Text: fmt.Sprintf("%s: %v", edit.Path, err)}
 		}
+		if e.own != nil {
+			e.own[value] = true
+		}
 	}
 	parts := topology.SplitPath(edit.Path)
-	if _, there := (&Document{root: e.root}).Value(edit.Path); there && edit.New {
+	if edit.New && (&Document{root: e.root}).find(edit.Path) != nil {
 		kind, name, text := called(topology.SplitPath(edit.Path))
 		return &EditError{Code: topology.WrongState, Kind: kind, Name: name, Text: text + " is there already",
 			Hint: "change it, or choose another name"}
 	}
-	w := walk{editor: e, node: e.root, typ: reflect.TypeFor[rawTopology]()}
+	w := walk{editor: e, node: e.root, was: e.base, typ: reflect.TypeFor[rawTopology]()}
 	for i := range parts[:len(parts)-1] {
 		if err := w.enter(parts[:i+1], parts[i+1]); err != nil {
 			return err
@@ -85,6 +93,7 @@ func (e editor) apply(edit topology.Edit) error {
 type walk struct {
 	editor
 	node *yaml.Node
+	was  *yaml.Node // the same place in the base, nil where that has none
 	typ  reflect.Type
 }
 
@@ -111,7 +120,7 @@ func (w *walk) enter(parts []string, next string) error {
 		if err != nil {
 			return notThere(parts, err.Error())
 		}
-		w.node, w.typ = w.own(w.node, i), typ
+		w.node, w.was, w.typ = w.take(w.node, i), nil, typ
 		return nil
 	}
 	i := w.key(name)
@@ -123,10 +132,10 @@ func (w *walk) enter(parts []string, next string) error {
 		container = yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
 	}
 	if i < 0 {
-		w.node.Content = append(w.node.Content, word(name), &container)
-		i = len(w.node.Content) - 2
+		w.insert(name, &container)
+		i = w.key(name)
 	}
-	node := w.own(w.node, i+1)
+	node := w.take(w.node, i+1)
 	if isNull(node) {
 		comment := node.LineComment
 		*node = container
@@ -136,8 +145,36 @@ func (w *walk) enter(parts []string, next string) error {
 		return &EditError{Code: topology.Invalid, Name: name,
 			Text: fmt.Sprintf("%s is %s: nothing is below it", strings.Join(parts, "/"), describe(node))}
 	}
-	w.node, w.typ = node, typ
+	w.node, w.was, w.typ = node, w.before(name), typ
 	return nil
+}
+
+// before is what the base has at a key of the mapping, nil where it has nothing.
+func (w *walk) before(name string) *yaml.Node {
+	if w.was == nil || w.was.Kind != yaml.MappingNode {
+		return nil
+	}
+	return lookUp(w.was, name)
+}
+
+// insert adds a key to the mapping where the base has it, else at the end.
+func (w *walk) insert(name string, value *yaml.Node) {
+	at := len(w.node.Content)
+	if w.before(name) != nil {
+		order := map[string]int{}
+		for i := 0; i < len(w.was.Content); i += 2 {
+			order[w.was.Content[i].Value] = i + 1
+		}
+		for at = 0; at < len(w.node.Content); at += 2 {
+			if o := order[w.node.Content[at].Value]; o == 0 || o > order[name] {
+				break
+			}
+		}
+	}
+	if len(w.node.Content) == 0 {
+		w.node.Style &^= yaml.FlowStyle // {} and [] cannot be anything else
+	}
+	w.node.Content = slices.Insert(w.node.Content, at, word(name), value)
 }
 
 func isList(typ reflect.Type, next string) bool {
@@ -203,17 +240,28 @@ func (w *walk) put(parts []string, value *yaml.Node) error {
 		w.release(w.node.Content[i+1])
 		w.node.Content = slices.Delete(w.node.Content, i, i+2)
 	case i < 0:
-		w.add(word(name), value)
+		w.insert(name, w.orWas(name, value))
 	default:
-		w.replace(i+1, value)
+		w.replace(i+1, w.orWas(name, value))
 	}
 	return nil
+}
+
+// orWas is what the base has at a key where that says the same as a value.
+func (w *walk) orWas(name string, value *yaml.Node) *yaml.Node {
+	if was := w.before(name); was != nil && same(was, value) {
+		return was
+	}
+	return value
 }
 
 func (w *walk) putElement(parts []string, value *yaml.Node) error {
 	name := parts[len(parts)-1]
 	if name == topology.AtEnd && value != nil {
-		w.add(value)
+		if len(w.node.Content) == 0 {
+			w.node.Style &^= yaml.FlowStyle
+		}
+		w.node.Content = append(w.node.Content, value)
 		return nil
 	}
 	i, err := element(w.node, name)
@@ -229,21 +277,15 @@ func (w *walk) putElement(parts []string, value *yaml.Node) error {
 	return nil
 }
 
-// add adds to a mapping or a list, which is written in lines where it was
-// empty: {} and [] cannot be anything else.
-func (w *walk) add(nodes ...*yaml.Node) {
-	if len(w.node.Content) == 0 {
-		w.node.Style &^= yaml.FlowStyle
-	}
-	w.node.Content = append(w.node.Content, nodes...)
-}
-
 // replace keeps the comments of what was there.
 func (w *walk) replace(i int, value *yaml.Node) {
 	old := w.node.Content[i]
 	w.release(old)
-	value.HeadComment, value.LineComment, value.FootComment = old.HeadComment, old.LineComment, old.FootComment
 	w.node.Content[i] = value
+	if !w.owns(value) {
+		return
+	}
+	value.HeadComment, value.LineComment, value.FootComment = old.HeadComment, old.LineComment, old.FootComment
 }
 
 // key is where a key of a mapping is, or -1. One that comes by << becomes the
@@ -264,16 +306,29 @@ func (w *walk) key(name string) int {
 	return ownKey(w.node, name)
 }
 
-// own makes a part of a node nobody else's: aliases become copies.
-func (e editor) own(parent *yaml.Node, i int) *yaml.Node {
+// take makes a part of a node nobody else's: aliases become copies.
+func (e editor) take(parent *yaml.Node, i int) *yaml.Node {
 	node := parent.Content[i]
-	if node.Kind == yaml.AliasNode {
+	switch {
+	case node.Kind == yaml.AliasNode:
 		node = resolved(node)
-		parent.Content[i] = node
-		return node
+	case !e.owns(node):
+		node = e.copied(node)
+	default:
+		e.unshare(node)
 	}
-	e.unshare(node)
+	parent.Content[i] = node
 	return node
+}
+
+func (e editor) owns(node *yaml.Node) bool { return e.own == nil || e.own[node] }
+
+// copied is a node of the editor's own with the same nodes below it.
+func (e editor) copied(node *yaml.Node) *yaml.Node {
+	out := *node
+	out.Content = slices.Clone(node.Content)
+	e.own[&out] = true
+	return &out
 }
 
 // release lets the rest of the tree do without a node and all below it.

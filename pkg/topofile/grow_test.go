@@ -25,8 +25,10 @@ func TestWhatIsNotThereYetIsAWarning(t *testing.T) {
 			var err error
 			doc, plan, err = doc.Edited(base, topology.Edit{Path: step.path, Value: step.value})
 			require.NoError(t, err, "%s %s", cloud, step.path)
+			whole, err := doc.Plan()
+			require.NoError(t, err)
 			var said []string
-			for _, w := range plan.Warnings {
+			for _, w := range whole.Warnings {
 				said = append(said, w.Message)
 			}
 			require.Contains(t, said, step.warning, "%s %s", cloud, step.path)

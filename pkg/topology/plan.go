@@ -21,9 +21,12 @@ import (
 // Lists are in the order of the file. A Plan is immutable once it is
 // made, so it may be read from any goroutine.
 type Plan struct {
-	Name    string // the lab: 1 to 32 of a-z, 0-9 and "-"
-	File    string // the file's name as the user wrote it, "" if it was not a file
-	Source  []byte // the file's text
+	Name   string // the lab: 1 to 32 of a-z, 0-9 and "-"
+	File   string // the file's name as the user wrote it, "" if it was not a file
+	Source []byte // the file's text; nil of one that was edited: see Origin
+	// Origin is the document that an edited topology is planned from, a
+	// *topofile.Document; nil of a file.
+	Origin  any
 	Cloud   Cloud
 	Profile Profile
 	Quotas  Quotas
