@@ -11,7 +11,7 @@ EXEC    := $(if $(filter 0,$(shell id -u)),,-exec "$(if $(SUDO),sudo -E env PATH
 TEST    := $(TOOL) gotestsum --format pkgname-and-test-fails -- $(EXEC)
 DEMO    := testdata/topologies/alibaba-clb.yaml
 
-.PHONY: help build demo test test-nonroot examples race fuzz cross web browser bench bench-core bpf bpf-check lint golden count ci ci-full tools clean
+.PHONY: help build demo test test-nonroot aws-clients examples race fuzz cross web browser bench bench-core bpf bpf-check lint golden count ci ci-full tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -27,6 +27,10 @@ test: tools ## run every test, those in namespaces included
 
 test-nonroot: ## run the tests as you are: without root those in namespaces are skipped
 	go test ./...
+
+aws-clients: build tools ## try the API of AWS on aws-sdk-go-v2 and, session by session, on the AWS CLI
+	cd test/clients/aws && go mod tidy -diff && go test ./...
+	$(SUDO) env PLINKSIM=$(CURDIR)/$(BIN) test/clients/aws/sessions.sh
 
 examples: tools ## run the examples that are modules of their own
 	scripts/examples go test $(EXEC) ./...
