@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,36 +40,101 @@ var hostileEnv = []string{
 
 const inHostile = "PLINKSIM_TEST_HOSTILE"
 
-// The test runs itself again in a mount namespace of its own, where the files
-// of the machine are the hostile ones. The machine's real files stay.
+// onHostileMachine runs the test that calls it again in a mount namespace of its own,
+// where the files of the machine are the hostile ones, and returns what look returned
+// there. The machine's real files stay. inside is true there.
+func onHostileMachine(t *testing.T, look func(t *testing.T) string) (said string, inside bool) {
+	t.Helper()
+	if at := os.Getenv(inHostile); at != "" {
+		found, err := net.LookupHost("machine-only")
+		require.NoError(t, err)
+		require.Equal(t, []string{"10.9.9.9"}, found, "this is the hostile machine")
+		require.NoError(t, os.WriteFile(at, []byte(look(t)), 0o644))
+		return "", true
+	}
+	dir := t.TempDir()
+	mount := "set -e; "
+	for name, text := range hostile {
+		file := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
+		mount += fmt.Sprintf("mount --bind %s $(readlink -f /etc/%s); ", file, name)
+	}
+	self, err := os.Executable()
+	require.NoError(t, err)
+	out := filepath.Join(dir, "answers")
+	cmd := exec.CommandContext(t.Context(), "unshare", "-m", "sh", "-c", mount+`exec "$@"`, "sh",
+		self, "-test.run", "^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(append(os.Environ(), hostileEnv...), inHostile+"="+out)
+	output, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	text, err := os.ReadFile(out)
+	require.NoError(t, err)
+	return string(text), false
+}
+
 func TestNothingOfTheMachineReachesALab(t *testing.T) {
 	plinktest.Require(t)
-	if os.Getenv(inHostile) == "" {
-		tame := answers(t)
-		dir := t.TempDir()
-		mount := "set -e; "
-		for name, text := range hostile {
-			file := filepath.Join(dir, name)
-			require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
-			mount += fmt.Sprintf("mount --bind %s $(readlink -f /etc/%s); ", file, name)
-		}
-		self, err := os.Executable()
-		require.NoError(t, err)
-		out := filepath.Join(dir, "answers")
-		cmd := exec.CommandContext(t.Context(), "unshare", "-m", "sh", "-c", mount+`exec "$@"`, "sh",
-			self, "-test.run", "^"+t.Name()+"$", "-test.v")
-		cmd.Env = append(append(os.Environ(), hostileEnv...), inHostile+"="+out)
-		text, err := cmd.CombinedOutput()
-		require.NoError(t, err, "%s", text)
-		said, err := os.ReadFile(out)
-		require.NoError(t, err)
-		require.Equal(t, tame, string(said))
-		return
+	if said, inside := onHostileMachine(t, answers); !inside {
+		require.Equal(t, answers(t), said)
 	}
-	found, err := net.LookupHost("machine-only")
+}
+
+// Whatever a test does on an instance, it is that instance that does it: its address is
+// what servers see, and what asks the resolver.
+func TestOnAHostileMachineTheRightInstanceActs(t *testing.T) {
+	plinktest.Require(t)
+	onHostileMachine(t, func(t *testing.T) string {
+		plinktest.OnEachMachine(t, actTwentyTimes)
+		return ""
+	})
+}
+
+func actTwentyTimes(t *testing.T, machine plinktest.Option) {
+	const times = 20
+	text, err := os.ReadFile("testdata/own-names.yaml")
 	require.NoError(t, err)
-	require.Equal(t, []string{"10.9.9.9"}, found, "this is the hostile machine")
-	require.NoError(t, os.WriteFile(os.Getenv(inHostile), []byte(answers(t)), 0o644))
+	program := regexp.MustCompile(`, \{command: [^}]*\}`) // which a lab in the process cannot run
+	l := plinktest.UpText(t, program.ReplaceAllString(string(text), ""), machine)
+	cl := l.Instance("cl")
+	own, err := l.Plan().Instance("cl")
+	require.NoError(t, err)
+	other, err := l.Plan().Instance("other")
+	require.NoError(t, err)
+	server := l.Instance("other").ServeHTTP(8000, http.NotFoundHandler())
+	var mu sync.Mutex
+	var askers []string
+	ctx, cancel := context.WithCancel(t.Context())
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		_ = l.Running().WatchQueries(ctx, "", func(q status.NameQuery) {
+			mu.Lock()
+			defer mu.Unlock()
+			askers = append(askers, q.Asker.Addr().String())
+		})
+	})
+	for range times {
+		resp, err := cl.HTTP().Get("http://other:8000/") // 10.9.9.9, if the machine were asked
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		conn, err := cl.DialContext(t.Context(), "tcp", "other:8000")
+		require.NoError(t, err)
+		require.Equal(t, other.IP.String(), conn.RemoteAddr().(*net.TCPAddr).IP.String())
+		require.Equal(t, own.IP.String(), conn.LocalAddr().(*net.TCPAddr).IP.String())
+		require.NoError(t, conn.Close())
+		_, err = cl.Resolver().LookupHost(t.Context(), l.Name("ep"))
+		require.NoError(t, err)
+		_, err = cl.Resolver().LookupHost(t.Context(), "machine-only")
+		require.Error(t, err)
+	}
+	cancel()
+	watching.Wait()
+	for _, v := range server.RequireVisits(times) {
+		require.Equal(t, own.IP, v.From.Addr())
+	}
+	require.GreaterOrEqual(t, len(askers), 2*times)
+	for _, asker := range askers {
+		require.Equal(t, own.IP.String(), asker)
+	}
 }
 
 // answers are what the checks of the file, Go and programs on an instance find.
