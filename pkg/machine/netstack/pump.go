@@ -33,7 +33,9 @@ func (s *space) pump() {
 			return
 		}
 		for _, a := range s.takeArrivals() {
+			s.turn.Lock()
 			a.link.deliver(a.frame)
+			s.turn.Unlock()
 		}
 		s.work()
 	}
@@ -78,9 +80,12 @@ func (s *space) takeArrivals() []arrival {
 }
 
 // clock is the time of package time, in a bubble that of the bubble. It kicks the
-// pump when a timer has run.
+// pump when a timer has run. Timers and frames that arrive take turns: when gVisor gives
+// up a neighbour, it reads in a timer, without a lock, what an answer of the neighbour
+// writes (notifyCompletionLocked in pkg/tcpip/stack/neighbor_entry.go).
 type clock struct {
 	start time.Time
+	turn  *sync.Mutex
 	kick  func()
 }
 
@@ -92,7 +97,9 @@ func (c clock) NowMonotonic() tcpip.MonotonicTime {
 
 func (c clock) AfterFunc(d time.Duration, f func()) tcpip.Timer {
 	return timer{time.AfterFunc(d, func() {
+		c.turn.Lock()
 		f()
+		c.turn.Unlock()
 		c.kick()
 	})}
 }

@@ -28,6 +28,7 @@ type space struct {
 	filter *filter
 	router atomic.Pointer[router] // nil of a host
 	kicked chan struct{}          // see pump
+	turn   sync.Mutex             // see clock
 	quit   chan struct{}
 	done   chan struct{}
 
@@ -63,7 +64,7 @@ func newSpace(name string, superframes bool) *space {
 		TransportProtocols: []stack.TransportProtocolFactory{
 			tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6,
 		},
-		Clock:       clock{time.Now(), s.kick},
+		Clock:       clock{time.Now(), &s.turn, s.kick},
 		HandleLocal: true,
 		RandSource:  random,
 		SecureRNG:   random,
