@@ -77,7 +77,6 @@ func groupFilters() map[string]string {
 		for name, part := range map[string]string{
 			"cidr": "IpRanges.CidrIp", "ipv6-cidr": "Ipv6Ranges.CidrIpv6", "from-port": "FromPort", "to-port": "ToPort",
 			"protocol": "IpProtocol", "group-id": "UserIdGroupPairs.GroupId", "user-id": "UserIdGroupPairs.UserId",
-			"group-name": "UserIdGroupPairs.GroupName",
 		} {
 			out[prefix+name] = member + part
 		}

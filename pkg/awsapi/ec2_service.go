@@ -41,22 +41,13 @@ func serviceRows(a *adder) {
 			}
 			return out, nil
 		}})
-	op(a, "DescribeVpcEndpointServicePermissions", describePermissions)
-	op(a, "DescribeVpcEndpointServices", describeServices)
-}
-
-// describePermissions is a listing of one service.
-func describePermissions(c private, in struct {
-	ServiceId  string
-	Filters    []wire.Filter
-	MaxResults int
-	NextToken  string
-}) (wire.M, error) {
-	l := listing{name: "DescribeVpcEndpointServicePermissions", answer: "AllowedPrincipals",
+	list(a, listing{name: "DescribeVpcEndpointServicePermissions", answer: "AllowedPrincipals",
 		filters: map[string]string{"principal": "Principal", "principal-type": "PrincipalType"},
+		also:    []string{"ServiceId"},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := private{base}
-			s, err := c.ownService(in.ServiceId)
+			id, _ := c.values["ServiceId"].(string)
+			s, err := c.ownService(id)
 			if err != nil {
 				return nil, err
 			}
@@ -66,8 +57,34 @@ func describePermissions(c private, in struct {
 				}
 			}
 			return out, nil
-		}}
-	return l.answerTo(c.call, in.Filters, in.MaxResults, in.NextToken)
+		}})
+	list(a, listing{name: "DescribeVpcEndpointServices", answer: "ServiceDetails", ids: "ServiceNames", id: "ServiceName",
+		missing: "InvalidServiceName", text: "The Vpc Endpoint Service '%s' does not exist",
+		filters: map[string]string{
+			"owner": "Owner", "service-name": "ServiceName", "service-type": "ServiceType.ServiceType",
+			"service-region": "ServiceRegion", "supported-ip-address-types": "SupportedIpAddressTypes",
+		},
+		also: []string{"ServiceRegions"},
+		all: func(base *call) (out []wire.M, _ error) {
+			c := private{base}
+			if regions := stringsOf(c.values["ServiceRegions"]); len(regions) > 0 && !slices.Contains(regions, c.plan.Region) {
+				return nil, nil
+			}
+			state := c.snapshot()
+			for i := range state.Plan.Services {
+				if s := &state.Plan.Services[i]; s.Sees(c.account.Name) && !s.Absent {
+					out = append(out, c.viewServiceDetail(s))
+				}
+			}
+			return out, nil
+		},
+		then: func(answer wire.M) {
+			names := []string{}
+			for _, m := range answer["ServiceDetails"].([]wire.M) {
+				names = append(names, m["ServiceName"].(string))
+			}
+			answer["ServiceNames"] = names
+		}})
 }
 
 func (c private) viewPrincipal(s *topology.EndpointService, name string) wire.M {
@@ -416,51 +433,6 @@ func verifyPrivateName(c private, in struct{ ServiceId string }) (wire.M, error)
 		return nil, errDryRun
 	}
 	return wire.M{"ReturnValue": true}, nil
-}
-
-func describeServices(c private, in struct {
-	ServiceNames, ServiceRegions []string
-	Filters                      []wire.Filter
-	MaxResults                   int
-	NextToken                    string
-}) (wire.M, error) {
-	l := listing{name: "DescribeVpcEndpointServices", answer: "ServiceDetails", ids: "ServiceNames", id: "ServiceName",
-		missing: "InvalidServiceName", text: "The Vpc Endpoint Service '%s' does not exist",
-		filters: map[string]string{
-			"owner": "Owner", "service-name": "ServiceName", "service-type": "ServiceType.ServiceType",
-			"service-region": "ServiceRegion", "supported-ip-address-types": "SupportedIpAddressTypes",
-		},
-		all: func(base *call) (out []wire.M, _ error) {
-			c := private{base}
-			if len(in.ServiceRegions) > 0 && !slices.Contains(in.ServiceRegions, c.plan.Region) {
-				return nil, nil
-			}
-			state := c.snapshot()
-			for i := range state.Plan.Services {
-				if s := &state.Plan.Services[i]; s.Sees(c.account.Name) && !s.Absent {
-					out = append(out, c.viewServiceDetail(s))
-				}
-			}
-			return out, nil
-		}}
-	all, err := l.all(c.call)
-	if err != nil {
-		return nil, err
-	}
-	if all, err = l.only(all, l.id, in.ServiceNames); err != nil {
-		return nil, err
-	}
-	l.all = func(*call) ([]wire.M, error) { return all, nil }
-	answer, err := l.answerTo(c.call, in.Filters, in.MaxResults, in.NextToken)
-	if err != nil {
-		return nil, err
-	}
-	names := []string{}
-	for _, m := range answer["ServiceDetails"].([]wire.M) {
-		names = append(names, m["ServiceName"].(string))
-	}
-	answer["ServiceNames"] = names
-	return answer, nil
 }
 
 func (c private) viewServiceDetail(s *topology.EndpointService) wire.M {

@@ -29,6 +29,7 @@ type listing struct {
 	// also are parameters that all reads of the call's values.
 	also    []string
 	all     func(c *call) ([]wire.M, error)
+	then    func(answer wire.M) // adds to the answer; nil: nothing
 	ignored []string
 }
 
@@ -59,7 +60,7 @@ func list(a *adder, l listing) {
 		(element.Member("Tags") != nil || element.Member("TagSet") != nil) {
 		filters = append(filters, "tag:KEY", "tag-key")
 	}
-	a.add(l.name, &row{input: reflect.StructOf(fields), Ignored: pairs(l.ignored), filters: filters,
+	a.add(l.name, &row{input: reflect.StructOf(fields), Ignored: pairs(l.ignored), filters: filters, listing: &l,
 		run: func(c *call, in any) (wire.M, error) { return l.run(c, reflect.ValueOf(in).Elem()) }})
 }
 
@@ -102,18 +103,6 @@ func (l listing) run(c *call, in reflect.Value) (wire.M, error) {
 		field[string](in, "NextToken")+field[string](in, "Marker"))
 }
 
-// answerTo is the answer of a listing that reads its parameters itself.
-func (l listing) answerTo(c *call, filters []wire.Filter, most int, token string) (wire.M, error) {
-	all, err := l.all(c)
-	if err == nil {
-		all, err = l.filter(c, all, filters)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return l.page(c, all, most, token)
-}
-
 func (l listing) page(c *call, all []wire.M, most int, token string) (wire.M, error) {
 	// A larger page is cut (Amazon EC2 API Reference, "Query parameters for pagination").
 	page, next, ok := wire.Page(all, min(most, 1000), token, c.values)
@@ -127,6 +116,9 @@ func (l listing) page(c *call, all []wire.M, most int, token string) (wire.M, er
 				answer[name] = next
 			}
 		}
+	}
+	if l.then != nil {
+		l.then(answer)
 	}
 	return answer, nil
 }

@@ -23,6 +23,7 @@ type row struct {
 	input   reflect.Type
 	Ignored []Ignored
 	filters []string
+	listing *listing // of an operation that lists, else nil
 	run     func(c *call, in any) (wire.M, error)
 }
 

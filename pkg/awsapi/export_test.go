@@ -1,0 +1,46 @@
+package awsapi
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/plinksim/plinksim/pkg/wire"
+)
+
+// Listed are the operations that list objects with filters, and their filters.
+func Listed() map[string][]string {
+	out := map[string][]string{}
+	for key, r := range rows() {
+		if r.listing != nil && len(r.listing.filters) > 0 {
+			out[key] = slices.Sorted(maps.Keys(r.listing.filters))
+		}
+	}
+	return out
+}
+
+// FilterValues are the values that an account's objects have for a filter, and how many
+// objects there are.
+func FilterValues(s *Server, account, key, filter string, values wire.Values) (found []string, objects int) {
+	r := rows()[key]
+	plan := s.plan()
+	c := &call{Server: s, plan: plan, service: r.op.Service, values: values}
+	for i := range plan.Accounts {
+		if plan.Accounts[i].Name == account {
+			c.account = &plan.Accounts[i]
+		}
+	}
+	all, err := r.listing.all(c)
+	if err != nil {
+		panic(err)
+	}
+	for _, m := range all {
+		found = append(found, texts(m, r.listing.filters[filter])...)
+	}
+	return found, len(all)
+}
+
+// AnswerOf is the element of an answer that has the objects, and whether it is in a set.
+func AnswerOf(key string) string {
+	r := rows()[key]
+	return r.op.Output.Member(r.listing.answer).Answer
+}
