@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -115,12 +116,23 @@ func (m *mortal) download(address string, blocks int, pause time.Duration) error
 	got, want := sha256.New(), sha256.New()
 	io.Copy(want, blocksOf(blocks))
 	if n, err := io.CopyN(got, conn, int64(blocks*surviveBlock)); err != nil {
-		return fmt.Errorf("after %d bytes: %w", n, err)
+		return fmt.Errorf("after %d bytes: %w; the lab knows of it: %s", n, err, m.about(conn.LocalAddr().String()))
 	}
 	if !bytes.Equal(got.Sum(nil), want.Sum(nil)) {
 		return fmt.Errorf("other bytes")
 	}
 	return nil
+}
+
+// about is what the lab says of the session of a client.
+func (m *mortal) about(client string) (lines []string) {
+	out, _ := m.command("sessions").CombinedOutput()
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, client) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }
 
 // idle is a connection that says nothing until it is asked.
@@ -242,7 +254,9 @@ func TestConnectionsSurviveTheirDaemon(t *testing.T) {
 			for n := range downloads {
 				transfers.Go(func() {
 					for !stop.Load() {
-						if err := m.download(addresses[n%len(addresses)], 8, time.Duration(n%7+1)*50*time.Millisecond); err != nil {
+						// All together ask for less than an endpoint of alibaba carries.
+						pause := time.Duration(n%7+2) * 100 * time.Millisecond
+						if err := m.download(addresses[n%len(addresses)], 8, pause); err != nil {
 							failed <- fmt.Errorf("download %d from %s: %w", n, addresses[n%len(addresses)], err)
 							return
 						}

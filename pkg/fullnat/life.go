@@ -32,9 +32,11 @@ func (b *book) timedOut(s *store.Session) bool { return b.idle(s) >= b.timeout(s
 // enter brings a session into a state, and its deadline with it.
 func (b *book) enter(id store.SessionID, next store.State) {
 	s := b.sessions.At(id)
-	if !next.IsHalfOpen() {
+	switch {
+	case next == store.Closed && s.Ends&store.Unconfirmed != 0: // it stays where it is
+	case !next.IsHalfOpen():
 		b.leaveHalfOpen(s)
-	} else if !s.State.IsHalfOpen() {
+	case !s.State.IsHalfOpen():
 		b.enterHalfOpen(id)
 	}
 	if next != store.Established {
@@ -60,17 +62,28 @@ func (b *book) remove(id store.SessionID) {
 	if there.Flags&store.HasIPv6 != 0 {
 		b.addrs.Release(there.Key.Src(), there.Key.Dst(), there.Rewrite.Src, there.Rewrite.Dst)
 	}
-	b.ports.GiveBack(s.Pool, b.flows.At(s.Slots[store.ToProvider]).Rewrite.SrcPort, b.clock.Now-b.idle(s), b.clock.Now)
+	b.giveBackPort(s, there.Rewrite.SrcPort)
 	for d := range s.Slots {
 		b.hops.Release(b.flows.At(s.Slots[d]).Hop)
 		b.wraps.Forget(b.flows.At(s.Slots[d]))
 		// The first removal may move the other flow, which updates s.slots.
 		b.flows.Remove(s.Slots[d], b.moved)
 	}
-	b.leaveHalfOpen(s)
 	b.wheel.Unlink(&b.sessions, id)
 	b.links.leave(s.Link)
 	b.sessions.Drop(id)
+}
+
+// giveBackPort ends a session's use of its port. A target that was told of the end
+// before anybody had confirmed the session does not keep it in TIME-WAIT.
+func (b *book) giveBackPort(s *store.Session, port uint16) {
+	unknown := s.Ends&store.Unconfirmed != 0
+	b.leaveHalfOpen(s) // while the pool is there
+	if unknown {
+		b.ports.GiveBackRested(s.Pool, port, b.clock.Now, b.routes.rest)
+		return
+	}
+	b.ports.GiveBack(s.Pool, port, b.clock.Now-b.idle(s), b.clock.Now)
 }
 
 func (b *book) moved(e *store.Flow, to store.Slot) {
@@ -80,21 +93,27 @@ func (b *book) moved(e *store.Flow, to store.Slot) {
 // enterHalfOpen notes a session that becomes half-open. There must be room.
 func (b *book) enterHalfOpen(id store.SessionID) {
 	s := b.sessions.At(id)
-	s.Extra = uint32(b.half.Add(id, &b.links.at(s.Link).half))
+	l := b.links.at(s.Link)
+	s.Extra = uint32(b.half.Add(id, &l.half, &b.ports.At(s.Pool).HalfOpen))
+	b.links.weigh(l)
 }
 
 func (b *book) leaveHalfOpen(s *store.Session) {
-	if s.State.IsHalfOpen() && s.Extra != 0 {
-		b.half.Drop(store.HalfOpenID(s.Extra), &b.links.at(s.Link).half)
-		s.Extra = 0
+	if !s.State.IsHalfOpen() && s.Ends&store.Unconfirmed == 0 {
+		return
 	}
+	if s.Extra != 0 {
+		b.half.Drop(store.HalfOpenID(s.Extra), &b.links.at(s.Link).half, &b.ports.At(s.Pool).HalfOpen)
+	}
+	s.Extra = 0
+	s.Ends &^= store.Unconfirmed
 }
 
 // makeRoom removes half-open sessions until one more session of the link has
 // its place, which it must be known to get.
 func (b *book) makeRoom(l *link, kind packet.Kind) {
 	if b.sessions.Full() || !b.flows.HasRoom() {
-		b.evict(b.half.Table.Oldest)
+		b.evict(b.links.firstToGo(&b.half))
 	}
 	if kind != packet.TCP {
 		return
@@ -105,8 +124,18 @@ func (b *book) makeRoom(l *link, kind packet.Kind) {
 		}
 	}
 	if b.half.Full() {
-		b.evict(b.half.Table.Oldest)
+		b.evict(b.links.firstToGo(&b.half))
 	}
+}
+
+// firstToGo is the half-open session that gives way when the table is full: the
+// oldest of the link that has most of them, so that a flood through one endpoint
+// costs the others nothing.
+func (l *links) firstToGo(half *store.HalfOpens) store.HalfOpenID {
+	if l.heaviest != nil && l.heaviest.half.Len > 0 {
+		return l.heaviest.half.Oldest
+	}
+	return half.Table.Oldest
 }
 
 // evict removes a session. Pointers to flows are void after it.

@@ -41,6 +41,16 @@ type links struct {
 	order   []*link         // as in the Config
 	orphans int             // sessions of links that are not live
 	sweep   store.SessionID // the session that the search for orphans looks at next
+	// heaviest is the link with the most half-open sessions, or one that had
+	// them until now: it is another one when that gets one more.
+	heaviest *link
+}
+
+// weigh is told of a link that got a half-open session.
+func (l *links) weigh(link *link) {
+	if l.heaviest == nil || link.half.Len > l.heaviest.half.Len {
+		l.heaviest = link
+	}
 }
 
 func (l *links) at(n store.LinkID) *link { return l.all[n] }
@@ -59,6 +69,9 @@ func (l *links) add(link *link) {
 func (l *links) succeed(link, old *link) {
 	link.stats, link.number, link.sessions, link.half = old.stats, old.number, old.sessions, old.half
 	l.all[link.number] = link
+	if l.heaviest == old {
+		l.heaviest = link
+	}
 }
 
 func (l *links) retire(link *link) {
@@ -81,6 +94,9 @@ func (l *links) leave(n store.LinkID) {
 func (l *links) releaseIfUnused(link *link) {
 	if !link.live && link.sessions == 0 {
 		l.all[link.number] = nil
+		if l.heaviest == link {
+			l.heaviest = nil
+		}
 		l.free = append(l.free, link.number)
 	}
 }

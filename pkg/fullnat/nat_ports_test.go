@@ -74,8 +74,7 @@ func TestNATPortsRest(t *testing.T) {
 		l := newLab(t, 10)
 		l.config.PortRest = rest
 		require.NoError(t, l.table.Configure(l.config, 0))
-		v, _ := l.send(0, packet.FlagSYN, 0)
-		require.Equal(t, Forwarded, v)
+		l.open(t, 0, 0)
 		pool := l.table.ports.At(0)
 		for pool.Touched < store.NumNATPorts {
 			pool.Touched++
@@ -94,7 +93,8 @@ func TestNATPortsRest(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := spent(t, tt.rest)
-			// A RST closes the session; the consumer's next SYN ends it at once.
+			// A RST closes the session; the consumer's next SYN ends it at once. Before
+			// anybody had confirmed it the port would need no rest.
 			v, _ := l.send(0, packet.FlagRST, time.Second)
 			require.Equal(t, Forwarded, v)
 			now := time.Second + DefaultTimers.Closed - store.TickLength
@@ -128,8 +128,9 @@ func TestNATPortsRest(t *testing.T) {
 	})
 	t.Run("nat 9: who was silent for longer has rested when it ends", func(t *testing.T) {
 		l := spent(t, 0)
-		drain(l.table, DefaultTimers.Opening)
-		v, _ := l.send(1, packet.FlagSYN, DefaultTimers.Opening)
+		idle := l.config.Links[0].Idle
+		drain(l.table, idle)
+		v, _ := l.send(1, packet.FlagSYN, idle)
 		require.Equal(t, Forwarded, v)
 	})
 	t.Run("a rest that outlives the pool is refused", func(t *testing.T) {

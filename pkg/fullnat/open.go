@@ -40,6 +40,9 @@ func (t *Table) openTo(f *packet.Frame, w *work, l *link, target end) Verdict {
 		return v
 	}
 	source, ok := t.takePort(l, w.key, target)
+	if !ok && p.Kind == packet.TCP {
+		source, ok = t.takeOver(l, w.key, target)
+	}
 	if !ok {
 		t.ended(l, target)
 		return t.refuse(f, p, l, NoNATPort)

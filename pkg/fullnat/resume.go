@@ -189,8 +189,12 @@ func (r *resumption) all() {
 	// The oldest give way first.
 	slices.SortFunc(r.half, func(a, b halfOpen) int { return int(int32(b.age - a.age)) })
 	for _, h := range r.half {
-		if !r.Table.half.Full() {
-			r.enterHalfOpen(h.id)
+		if r.Table.half.Full() {
+			return
+		}
+		r.enterHalfOpen(h.id)
+		if s := r.sessions.At(h.id); !s.State.IsHalfOpen() {
+			s.Ends |= store.Unconfirmed
 		}
 	}
 }
@@ -339,12 +343,12 @@ func (r *resumption) restore(id store.SessionID, was *store.Session, flows [2]*s
 	s, now := t.sessions.At(id), t.clock.Now
 	s.Ends, s.Scales, s.Again = was.Ends&store.AllEnds, was.Scales, was.Again
 	for d, slot := range s.Slots {
-		t.flows.At(slot).Resume(flows[d], now-r.then)
+		t.flows.At(slot).Resume(flows[d], now-r.then, now)
 	}
 	if identity != nil {
 		r.restoreIdentity(id, identity)
 	}
-	if s.State.IsHalfOpen() {
+	if s.State.IsHalfOpen() || s.State == store.Closed && was.Ends&store.Unconfirmed != 0 {
 		r.half = append(r.half, halfOpen{id, t.idle(s)})
 	} else {
 		s.Extra = was.Extra

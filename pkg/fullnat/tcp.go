@@ -203,7 +203,7 @@ func (b *book) begin(g *tracked) {
 // acceptsAgain says whether the provider answers the SYN that came last within
 // the session.
 func (g *tracked) acceptsAgain() bool {
-	return !g.own.State().IsHalfOpen() && g.direction == store.ToConsumer && g.flags&packet.FlagACK != 0 &&
+	return !g.own.State().IsHalfOpen() && g.session.Ends&store.Unconfirmed == 0 && g.direction == store.ToConsumer && g.flags&packet.FlagACK != 0 &&
 		g.session.Extra != 0 && g.rawAck == g.session.Extra
 }
 
@@ -213,6 +213,9 @@ func (b *book) trackRST(g *tracked) {
 		return
 	}
 	g.session.Ends |= store.Reset
+	if g.own.State().IsHalfOpen() {
+		g.session.Ends |= store.Unconfirmed
+	}
 	if g.own.State() == store.SynSent {
 		g.session.Ends |= store.Refused
 	}
@@ -304,6 +307,9 @@ func (b *book) progress(g *tracked) {
 	}
 	if g.payload > 0 {
 		s.Ends &^= store.Reset
+		if s.Ends&store.Unconfirmed != 0 {
+			b.leaveHalfOpen(s)
+		}
 	}
 	own.Advance(g.end, g.ack)
 	own.Offer(g.window, g.other)
@@ -314,7 +320,7 @@ func stateFor(ends store.Ends) store.State {
 	switch {
 	case ends&store.Reset != 0 || ends&store.BothFins == store.BothFins:
 		return store.Closed
-	case ends != 0:
+	case ends&store.BothFins != 0:
 		return store.Closing
 	}
 	return store.Established

@@ -169,11 +169,15 @@ func (e *Flow) Advance(end, ack uint32) {
 }
 
 // Resume gives a new flow what packets have changed of an old one, whose clock was
-// behind by later.
-func (e *Flow) Resume(old *Flow, later Tick) {
+// behind by later. What a flow cache knew is gone with its owner: the flow was used
+// until now then, and any numbers are expected.
+func (e *Flow) Resume(old *Flow, later, now Tick) {
 	e.Last, e.lately, e.Window = old.Last+later, old.lately, old.Window
 	e.Ack, e.Next, e.Count = old.Ack, old.Next, old.Count
 	e.Flags |= old.Flags & Doubted
+	if old.Flags&Cached != 0 {
+		e.Last, e.Window = now, newWindow(31, 31, old.Window.scale())
+	}
 }
 
 // Accepts is what Expects says with a look at the flow of the answers, as

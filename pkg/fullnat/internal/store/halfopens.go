@@ -3,10 +3,11 @@ package store
 import "unsafe"
 
 // HalfOpens are the TCP sessions that the consumer has not confirmed with an
-// ACK: all that a flood of SYNs with forged sources can make. They are listed
-// by age, all together and by link, so that the oldest can give way to a new
-// one (RFC 4987, 3.4): under a flood an honest consumer then has as long as
-// the limit lasts to answer, and before it the table was full for minutes.
+// ACK, and those of them that were reset before it could: all that a flood of
+// SYNs with forged sources can make. They are listed by age, all together, by link
+// and by pool of NAT ports, so that the oldest can give way to a new one (RFC 4987,
+// 3.4): under a flood an honest consumer then has as long as the limit lasts to
+// answer, and before it the table was full for minutes.
 type HalfOpens struct {
 	memory[HalfOpen]            // number 0 is nobody's
 	reached          HalfOpenID // the highest number given out since nobody was half-open
@@ -18,7 +19,7 @@ type HalfOpens struct {
 // HalfOpen is the place of a session in the lists.
 type HalfOpen struct {
 	Session SessionID
-	near    [2]neighbours // in the table's list and the link's
+	near    [3]neighbours // in the table's list, the link's and the pool's
 }
 
 type neighbours struct{ older, newer HalfOpenID }
@@ -32,6 +33,7 @@ type HalfOpenList struct {
 const (
 	ofTable = iota
 	ofLink
+	ofPool
 )
 
 // Init makes room for limit sessions.
@@ -41,7 +43,7 @@ func (h *HalfOpens) Init(limit int) error { return h.memory.init("halfopens", li
 func (h *HalfOpens) Full() bool { return h.Table.Len == len(h.All)-1 }
 
 // Add must not be called while full.
-func (h *HalfOpens) Add(session SessionID, l *HalfOpenList) (n HalfOpenID) {
+func (h *HalfOpens) Add(session SessionID, link, pool *HalfOpenList) (n HalfOpenID) {
 	if n = h.free; n != 0 {
 		h.free = h.All[n].near[ofTable].newer
 	} else {
@@ -51,15 +53,17 @@ func (h *HalfOpens) Add(session SessionID, l *HalfOpenList) (n HalfOpenID) {
 	}
 	h.All[n] = HalfOpen{Session: session}
 	h.append(&h.Table, ofTable, n)
-	h.append(l, ofLink, n)
+	h.append(link, ofLink, n)
+	h.append(pool, ofPool, n)
 	return n
 }
 
-// Drop takes a place out of the lists; l is its link's.
-func (h *HalfOpens) Drop(n HalfOpenID, l *HalfOpenList) {
+// Drop takes a place out of the lists.
+func (h *HalfOpens) Drop(n HalfOpenID, link, pool *HalfOpenList) {
 	h.cut(&h.Table, ofTable, n)
-	h.cut(l, ofLink, n)
-	h.All[n] = HalfOpen{near: [2]neighbours{ofTable: {newer: h.free}}}
+	h.cut(link, ofLink, n)
+	h.cut(pool, ofPool, n)
+	h.All[n] = HalfOpen{near: [3]neighbours{ofTable: {newer: h.free}}}
 	h.free = n
 	if h.Table.Len == 0 {
 		h.reached, h.free = 0, 0

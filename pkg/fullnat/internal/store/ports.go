@@ -38,6 +38,8 @@ type PortPool struct {
 	Start   int
 	Touched int // ports from start on that were used at least once
 	back    Queue[freePort]
+	// HalfOpen are the sessions with these ports that nobody has confirmed.
+	HalfOpen HalfOpenList
 	// claimed are the ports that sessions brought along: they are in use or back
 	// before their turn among those that were never used comes. nil: none are.
 	claimed *[NumNATPorts/64 + 1]uint64
@@ -114,9 +116,23 @@ func (p *PortPool) Claim(port uint16) bool {
 	return true
 }
 
+// TakeRested takes the port that was given back just now as one that has rested.
+func (p *PortPool) TakeRested() (port uint16) {
+	next, _ := p.back.Pop()
+	p.InUse++
+	return next.port
+}
+
 func (p *PortPool) giveBack(port uint16, since Tick) {
 	p.InUse--
 	p.back.Push(freePort{port, since})
+}
+
+// giveBackRested returns a port of which the target knows nothing: it need not wait
+// behind those that rest.
+func (p *PortPool) giveBackRested(port uint16, since Tick) {
+	p.InUse--
+	p.back.pushFront(freePort{port, since})
 }
 
 // Ports has a pool for every NAT IP and target that has sessions or had some
@@ -159,6 +175,14 @@ func (p *Ports) At(n PoolID) *PortPool { return p.All[n] }
 func (p *Ports) GiveBack(n PoolID, port uint16, since, now Tick) {
 	pool := p.All[n]
 	if pool.giveBack(port, since); pool.InUse == 0 {
+		p.rest(n, now)
+	}
+}
+
+// GiveBackRested returns a port that its target does not know.
+func (p *Ports) GiveBackRested(n PoolID, port uint16, now, rest Tick) {
+	pool := p.All[n]
+	if pool.giveBackRested(port, now-rest); pool.InUse == 0 {
 		p.rest(n, now)
 	}
 }
@@ -208,6 +232,16 @@ func (q *Queue[T]) Push(v T) {
 		q.grow()
 	}
 	q.ring[(q.head+q.len)%len(q.ring)] = v
+	q.len++
+}
+
+// pushFront adds v as the first.
+func (q *Queue[T]) pushFront(v T) {
+	if q.len == len(q.ring) {
+		q.grow()
+	}
+	q.head = (q.head + len(q.ring) - 1) % len(q.ring)
+	q.ring[q.head] = v
 	q.len++
 }
 

@@ -36,7 +36,10 @@ const (
 	Reset Ends = 1 << 2
 	// Refused: it did before anybody had answered the SYN.
 	Refused Ends = 1 << 3
-	// AllEnds is all of them.
+	// Unconfirmed: a RST went before the consumer had confirmed the session, which
+	// is still among the half-open ones: Extra is its number there.
+	Unconfirmed Ends = 1 << 4
+	// AllEnds is what the session knows of its end, wherever it is listed.
 	AllEnds = BothFins | Reset | Refused
 )
 
