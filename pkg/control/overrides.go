@@ -74,6 +74,9 @@ func (s *service) merged(plan *topology.Plan, planned topology.EndpointService) 
 }
 
 func (s *service) resources(plan *topology.Plan, planned []topology.Resource) []topology.Resource {
+	if len(s.Resources) == 0 {
+		return planned
+	}
 	known := map[string]topology.Resource{}
 	var names []string
 	for _, r := range planned {
@@ -97,10 +100,12 @@ func (e *endpoint) merged(planned topology.Endpoint) topology.Endpoint {
 	override(&planned.ZoneAffinity, e.ZoneAffinity)
 	override(&planned.PrivateDNS, e.PrivateDNS)
 	planned.SecurityGroups = merge(planned.SecurityGroups, e.SecurityGroups)
-	planned.Zones = slices.DeleteFunc(slices.Clone(planned.Zones), func(z topology.EndpointZone) bool {
-		in, changed := e.Zones[z.Zone]
-		return changed && !in
-	})
+	if len(e.Zones) > 0 {
+		planned.Zones = slices.DeleteFunc(slices.Clone(planned.Zones), func(z topology.EndpointZone) bool {
+			in, changed := e.Zones[z.Zone]
+			return changed && !in
+		})
+	}
 	planned.Absent = !e.exists(planned.Absent)
 	return planned
 }
@@ -122,8 +127,11 @@ func override[T any](into *T, changed *T) {
 }
 
 // merge is a list without what was taken out of it, and with what was put in
-// at the end.
+// at the end; the list itself where nothing was.
 func merge(planned []string, changed map[string]bool) []string {
+	if len(changed) == 0 {
+		return planned
+	}
 	var out []string
 	for _, item := range planned {
 		if in, known := changed[item]; !known || in {
@@ -152,6 +160,9 @@ func (s *service) fit(plan *topology.Plan) {
 }
 
 func (e *endpoint) fit(plan *topology.Plan, planned topology.Endpoint) {
+	if len(e.Zones)+len(e.SecurityGroups) == 0 {
+		return
+	}
 	maps.DeleteFunc(e.Zones, func(name string, _ bool) bool {
 		_, err := planned.Zone(name)
 		return err != nil

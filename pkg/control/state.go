@@ -1,7 +1,6 @@
 package control
 
 import (
-	"slices"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -30,11 +29,15 @@ func (st *state) adopt(plan *topology.Plan, next overrides) ([]Event, *Error) {
 		merged      = next.merged(plan)
 		connections []*connection
 		events      []Event
+
+		services, held  = servicesOf(merged), byEnds(st.connections)
+		before, planned = servicesOf(st.plan), servicesOf(plan)
 	)
 	for i := range merged.Endpoints {
 		endpoint := &merged.Endpoints[i]
-		service := findService(merged, endpoint.Service)
-		c := st.kept(plan, endpoint)
+		service := services[endpoint.Service]
+		c := kept(plan, endpoint, held[ends{endpoint.Service, endpoint.Name}],
+			before[endpoint.Service], planned[endpoint.Service])
 		switch {
 		case c == nil && service == nil:
 			return nil, unknownService(merged, "", endpoint.Service)
@@ -47,8 +50,9 @@ func (st *state) adopt(plan *topology.Plan, next overrides) ([]Event, *Error) {
 		}
 		connections, events = append(connections, c), append(events, made...)
 	}
+	kept := byEnds(connections)
 	for _, c := range st.connections {
-		if !slices.ContainsFunc(connections, c.same) {
+		if now := kept[c.ends()]; now == nil || !c.same(now) {
 			events = append(events, c.event(Delete, "", c.Status, ""))
 		}
 	}
@@ -60,13 +64,14 @@ func (st *state) adopt(plan *topology.Plan, next overrides) ([]Event, *Error) {
 // overlay puts the live overrides on the plan again, after one of them changed.
 func (st *state) overlay() {
 	st.merged = st.live.merged(st.plan)
+	connections, services := byEnds(st.connections), servicesOf(st.merged)
 	for i := range st.merged.Endpoints {
 		e := &st.merged.Endpoints[i]
-		c := st.find(e.Service, e.Name)
+		c := connections[ends{e.Service, e.Name}]
 		if c == nil {
 			continue
 		}
-		if service := findService(st.merged, e.Service); service != nil {
+		if service := services[e.Service]; service != nil {
 			st.inherit(c, service, e)
 		}
 		if c.limit != nil {
@@ -95,10 +100,10 @@ func limit(i *topology.Impairments, mbit int) {
 }
 
 // kept copies the connection that an endpoint already has, nil where it
-// is new or where one of its ends became another object.
-func (st *state) kept(plan *topology.Plan, endpoint *topology.Endpoint) *connection {
-	c := st.find(endpoint.Service, endpoint.Name)
-	before, service := findService(st.plan, endpoint.Service), findService(plan, endpoint.Service)
+// is new or where one of its ends became another object: before and service are what
+// the files say of its service.
+func kept(plan *topology.Plan, endpoint *topology.Endpoint, c *connection, before,
+	service *topology.EndpointService) *connection {
 	if c == nil || before == nil || service == nil || c.cloud != plan.Cloud ||
 		c.vpc != endpoint.VPC || c.Account != endpoint.Account || before.Account != service.Account {
 		return nil
@@ -130,7 +135,7 @@ func (st *state) next(plan *topology.Plan, kept *connection, service *topology.E
 // same reports whether o is a later copy of c, not a new connection of the
 // same name.
 func (c *connection) same(o *connection) bool {
-	return c.name() == o.name() && c.vpc == o.vpc && c.Account == o.Account && c.cloud == o.cloud
+	return c.ends() == o.ends() && c.vpc == o.vpc && c.Account == o.Account && c.cloud == o.cloud
 }
 
 // snapshot is a copy of what there is.
@@ -188,6 +193,27 @@ func (st *state) resetConnection(c *connection) (events []Event) {
 		c.pin(st.plan.Name, service)
 	}
 	return events
+}
+
+// ends are the service and the endpoint of a connection.
+type ends struct{ service, endpoint string }
+
+func (c *connection) ends() ends { return ends{c.Service, c.Endpoint} }
+
+func byEnds(all []*connection) map[ends]*connection {
+	out := make(map[ends]*connection, len(all))
+	for _, c := range all {
+		out[c.ends()] = c
+	}
+	return out
+}
+
+func servicesOf(plan *topology.Plan) map[string]*topology.EndpointService {
+	out := make(map[string]*topology.EndpointService, len(plan.Services))
+	for i := range plan.Services {
+		out[plan.Services[i].Name] = &plan.Services[i]
+	}
+	return out
 }
 
 func (st *state) find(service, endpoint string) *connection {

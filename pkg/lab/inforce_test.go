@@ -249,7 +249,7 @@ func withoutFunctions(cfg dataplane.Config) fullnat.Config {
 	}
 	for i := range out.Links {
 		l := &out.Links[i]
-		l.Admit, l.Pick, l.Ended, l.Lost = nil, nil, nil, nil
+		l.Admit, l.Pick, l.Ended, l.Lost, l.Resumed = nil, nil, nil, nil, nil
 	}
 	return out
 }

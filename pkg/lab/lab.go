@@ -316,7 +316,7 @@ func (l *Lab) waitReady(ctx context.Context, progress Progress) error {
 // resolvers know what the health checks found.
 func (l *Lab) reconcile() {
 	for {
-		act := (*transition).catchUp
+		act := (*transition).followPlane
 		select {
 		case <-l.ctx.Done():
 			return

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/compile"
@@ -28,7 +29,8 @@ type serverGroups struct {
 	cut    func(fate func(link string, target netip.AddrPort) fullnat.Fate) int
 	judged chan struct{} // gets a value when the health of a server has changed
 
-	checking sync.Mutex // held while checks are stopped and started
+	checking sync.Mutex                    // held while checks are stopped and started
+	plan     atomic.Pointer[topology.Plan] // that they follow
 
 	saved     map[string][]lb.Saved // of the process before, by group, until there is the group; guarded by checking
 	savedText []byte                // of this one; guarded by checking
@@ -39,8 +41,19 @@ type serverGroups struct {
 
 type runningGroup struct {
 	group *lb.Group
-	stop  context.CancelFunc // guarded by serverGroups.checking, as stale is
+	stop  context.CancelFunc // guarded by serverGroups.checking, as what is below
 	stale bool               // what its health checks are made from may not be there any more
+	from  prober             // what they are made from
+}
+
+// prober is where the servers of a group are probed from.
+type prober struct {
+	space  Space
+	source netip.Addr // zero: the space chooses
+}
+
+func (p prober) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return p.space.DialFrom(ctx, p.source, network, address)
 }
 
 // boundPicker is a picker of a link with the group and the zone that it is of.
@@ -80,9 +93,9 @@ func (g *serverGroups) stopMissing(plan *topology.Plan) {
 	}
 }
 
-// restartAll lets the next follow start all health checks again: spaces and
-// VPCs may be others.
-func (g *serverGroups) restartAll() {
+// lookAgain lets the next follow start those health checks again of which the space
+// or the VPC is another one.
+func (g *serverGroups) lookAgain() {
 	g.checking.Lock()
 	defer g.checking.Unlock()
 	for _, running := range g.running.all() {
@@ -95,23 +108,28 @@ func (g *serverGroups) restartAll() {
 func (g *serverGroups) follow(plan *topology.Plan) error {
 	g.checking.Lock()
 	defer g.checking.Unlock()
+	g.plan.Store(plan)
+	proxies := proxiesOf(plan)
 	for _, sg := range plan.ServerGroups {
 		running := g.running.get(sg.Name)
-		if running != nil && !running.stale && reflect.DeepEqual(running.group.Config(), sg) {
+		same := running != nil && reflect.DeepEqual(running.group.Config(), sg)
+		if same && !running.stale {
 			continue
 		}
-		if err := g.startLocked(plan, sg, running); err != nil {
+		from, err := g.prober(plan, proxies, sg)
+		if err != nil {
 			return fmt.Errorf("server group %q: %w", sg.Name, err)
 		}
+		if same && running.from == from {
+			running.stale = false
+			continue
+		}
+		g.startLocked(from, sg, running)
 	}
 	return nil
 }
 
-func (g *serverGroups) startLocked(plan *topology.Plan, sg topology.ServerGroup, running *runningGroup) error {
-	dial, err := g.prober(plan, sg)
-	if err != nil {
-		return err
-	}
+func (g *serverGroups) startLocked(from prober, sg topology.ServerGroup, running *runningGroup) {
 	if running == nil {
 		running = &runningGroup{group: lb.NewGroup(sg)}
 		if saved := g.saved[sg.Name]; saved != nil {
@@ -124,48 +142,37 @@ func (g *serverGroups) startLocked(plan *topology.Plan, sg topology.ServerGroup,
 		running.group.Update(sg, time.Now())
 	}
 	ctx, cancel := context.WithCancel(g.ctx)
-	running.stop, running.stale = cancel, false
+	running.stop, running.stale, running.from = cancel, false, from
 	checker := &lb.Checker{
 		Group:   running.group,
-		Dial:    dial,
-		Changed: func(before lb.State, now lb.ServerHealth) { g.serverChanged(plan, sg.Name, before, now) },
+		Dial:    from.dial,
+		Changed: func(before lb.State, now lb.ServerHealth) { g.serverChanged(sg.Name, before, now) },
 		Cut:     func(server netip.AddrPort) { g.cutServer(running.group, server, fullnat.Ends) },
 		Doubt:   func(server netip.AddrPort) { g.cutServer(running.group, server, fullnat.Doubted) },
 	}
 	g.work.Go(func() { checker.Run(ctx) })
-	return nil
 }
 
 // prober is where the servers of a group are probed from: for an alb's groups
 // its first node, which is also where requests come from ("ALB status codes":
 // a Local IP that the vSwitch assigns), otherwise the VPC.
-func (g *serverGroups) prober(plan *topology.Plan, sg topology.ServerGroup) (
-	func(ctx context.Context, network, address string) (net.Conn, error), error,
-) {
-	for _, spec := range proxiesOf(plan) {
+func (g *serverGroups) prober(plan *topology.Plan, proxies []proxySpec, sg topology.ServerGroup) (prober, error) {
+	for _, spec := range proxies {
 		if slices.Contains(spec.Groups(), sg.Name) {
 			space, err := g.spaces.space(spec.node.Proxy.Namespace)
-			if err != nil {
-				return nil, err
-			}
-			return space.DialContext, nil
+			return prober{space: space}, err
 		}
 	}
 	vpc := plan.MustVPC(sg.VPC)
 	space, err := g.spaces.space(vpc.Namespace)
-	if err != nil {
-		return nil, err
-	}
-	source := vpc.HealthSource
 	if sg.IPv6 {
-		source = vpc.IPv6HealthSource()
+		return prober{space, vpc.IPv6HealthSource()}, err
 	}
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		return space.DialFrom(ctx, source, network, address)
-	}, nil
+	return prober{space, vpc.HealthSource}, err
 }
 
-func (g *serverGroups) serverChanged(plan *topology.Plan, group string, before lb.State, now lb.ServerHealth) {
+func (g *serverGroups) serverChanged(group string, before lb.State, now lb.ServerHealth) {
+	plan := g.plan.Load()
 	_, code := now.Words(plan.Cloud, balancerOf(plan, group))
 	text := fmt.Sprintf("server %s (%s) of %s is %s", now.Instance, now.Server, group, now.State)
 	for _, why := range []string{code, now.Reason} {

@@ -23,6 +23,7 @@ type currentPlan struct {
 	plan     atomic.Pointer[topology.Plan]
 	machine  *topology.Plan // of which the machine is; guarded by changing
 	file     []byte         // that was saved as that of the machine; guarded by changing
+	inForce  uint64         // the revision of the control plane that is; guarded by changing
 }
 
 // transition is the right to change what a lab runs: see exclusively.
@@ -110,7 +111,7 @@ func (t *transition) startUserspace(plan *topology.Plan, progress Progress) erro
 	if err := t.services.start(plan); err != nil {
 		return err
 	}
-	t.groups.restartAll()
+	t.groups.lookAgain()
 	if err := t.proxies.open(plan); err != nil {
 		return err
 	}
@@ -162,8 +163,17 @@ func (t *transition) putInForce(plan *topology.Plan) error {
 	if err := t.regroup(plan, state.Plan); err != nil {
 		return err
 	}
+	t.current.inForce = state.Revision
 	t.report(state.Revision)
 	return nil
+}
+
+// followPlane is catchUp where something has changed since.
+func (t *transition) followPlane() error {
+	if t.current.inForce == t.plane.Revision() {
+		return nil
+	}
+	return t.catchUp()
 }
 
 // regroup lets the instances' security groups know who is in the groups that their

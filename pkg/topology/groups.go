@@ -82,16 +82,13 @@ func (p *Plan) Members(vpc *VPC, group string) (out []netip.Addr) {
 // WithMembers is the plan with the groups, and the presence, that endpoints have in
 // another plan of the same file, so that its groups have the members of now.
 func (p *Plan) WithMembers(now *Plan) *Plan {
-	out := *p
+	out, groups := *p, make(map[string][]string, len(now.Endpoints))
+	for i := range now.Endpoints {
+		groups[now.Endpoints[i].Name] = now.Endpoints[i].SecurityGroups
+	}
 	out.Endpoints = slices.Clone(p.Endpoints)
 	for i := range out.Endpoints {
-		e := &out.Endpoints[i]
-		live, err := now.Endpoint(e.Name)
-		if err != nil {
-			e.SecurityGroups = nil
-			continue
-		}
-		e.SecurityGroups = live.SecurityGroups
+		out.Endpoints[i].SecurityGroups = groups[out.Endpoints[i].Name]
 	}
 	return &out
 }

@@ -5,54 +5,82 @@ import (
 	"strings"
 )
 
-// ids are the names of objects by their identifiers, and those of services by
-// their service names too. Identifiers of all kinds differ.
-func (p *Plan) ids() map[string]string {
-	out := map[string]string{}
-	for _, a := range p.Accounts {
-		out[a.ID] = a.Name
-	}
-	for _, v := range p.VPCs {
-		out[v.ID] = v.Name
-		for _, s := range v.Subnets {
-			out[s.ID] = s.Name
-		}
-		for _, g := range v.SecurityGroups {
-			out[g.ID] = g.Name
-		}
-		for _, i := range v.Instances {
-			out[i.ID] = i.Name
+// named is the name of the object that has an identifier, of services also by their
+// service names; false where no object has it. Identifiers of all kinds differ.
+func (p *Plan) named(id string) (string, bool) {
+	for i := range p.Accounts {
+		if p.Accounts[i].ID == id {
+			return p.Accounts[i].Name, true
 		}
 	}
-	for _, g := range p.ServerGroups {
-		out[g.ID] = g.Name
-	}
-	for _, l := range p.LoadBalancers {
-		out[l.ID] = l.Name
-	}
-	for _, g := range p.NATGateways {
-		out[g.ID] = g.Name
-		for _, e := range g.Entries {
-			out[e.ID] = e.Name
+	for i := range p.VPCs {
+		if name, ok := p.VPCs[i].named(id); ok {
+			return name, true
 		}
 	}
-	for _, s := range p.Services {
-		out[s.ID], out[s.ServiceName] = s.Name, s.Name
+	for i := range p.ServerGroups {
+		if p.ServerGroups[i].ID == id {
+			return p.ServerGroups[i].Name, true
+		}
 	}
-	for _, e := range p.Endpoints {
-		out[e.ID] = e.Name
+	for i := range p.LoadBalancers {
+		if p.LoadBalancers[i].ID == id {
+			return p.LoadBalancers[i].Name, true
+		}
 	}
-	return out
+	for i := range p.NATGateways {
+		g := &p.NATGateways[i]
+		if g.ID == id {
+			return g.Name, true
+		}
+		for j := range g.Entries {
+			if g.Entries[j].ID == id {
+				return g.Entries[j].Name, true
+			}
+		}
+	}
+	for i := range p.Services {
+		if s := &p.Services[i]; s.ID == id || s.ServiceName == id {
+			return s.Name, true
+		}
+	}
+	for i := range p.Endpoints {
+		if p.Endpoints[i].ID == id {
+			return p.Endpoints[i].Name, true
+		}
+	}
+	return "", false
+}
+
+func (v *VPC) named(id string) (string, bool) {
+	if v.ID == id {
+		return v.Name, true
+	}
+	for i := range v.Subnets {
+		if v.Subnets[i].ID == id {
+			return v.Subnets[i].Name, true
+		}
+	}
+	for i := range v.SecurityGroups {
+		if v.SecurityGroups[i].ID == id {
+			return v.SecurityGroups[i].Name, true
+		}
+	}
+	for i := range v.Instances {
+		if v.Instances[i].ID == id {
+			return v.Instances[i].Name, true
+		}
+	}
+	return "", false
 }
 
 // NamedEdits are edits with names in their paths where those have identifiers.
 func (p *Plan) NamedEdits(edits []Edit) []Edit {
-	ids := p.ids()
 	out := slices.Clone(edits)
 	for i := range out {
 		parts := SplitPath(out[i].Path)
 		for j, part := range parts {
-			if name, ok := ids[part]; ok {
+			if name, ok := p.named(part); ok {
 				parts[j] = name
 			}
 		}
@@ -63,7 +91,7 @@ func (p *Plan) NamedEdits(edits []Edit) []Edit {
 
 // nameOf is the name of the object that has an identifier, or the text itself.
 func (p *Plan) nameOf(text string) string {
-	if name, ok := p.ids()[text]; ok {
+	if name, ok := p.named(text); ok {
 		return name
 	}
 	return text
@@ -72,13 +100,7 @@ func (p *Plan) nameOf(text string) string {
 // Named is an operation with names where it has identifiers, service names or
 // the numbers of accounts.
 func (p *Plan) Named(o Operation) Operation {
-	ids := p.ids()
-	name := func(text string) string {
-		if found, ok := ids[text]; ok {
-			return found
-		}
-		return text
-	}
+	name := p.nameOf
 	all := func(texts []string) []string {
 		out := slices.Clone(texts)
 		for i := range out {
