@@ -12,8 +12,6 @@ import (
 // boolean is a value in a structure of its own, as EC2 has it.
 type boolean struct{ Value bool }
 
-const noPools = "a lab has no pools of addresses, and the default says so"
-
 func vpcRows(a *adder) {
 	op(a, "CreateVpc", createVpc,
 		"InstanceTenancy", "a lab has no hardware that could be dedicated")

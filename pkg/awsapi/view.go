@@ -312,17 +312,6 @@ func (c *call) zones() []string {
 	return out
 }
 
-// ifValid is nil where an address or a block is not valid, so that answers leave it out.
-func ifValid[T interface {
-	IsValid() bool
-	fmt.Stringer
-}](v T) any {
-	if !v.IsValid() {
-		return nil
-	}
-	return v.String()
-}
-
 func unless(skip bool, v any) any {
 	if skip {
 		return nil

@@ -35,23 +35,21 @@ func locked(file *os.File) bool {
 // fcntl(2): advisory record locking), so that others can ask for its number, and
 // no child has it. It is lost when the process closes any file of that path.
 func (d Dir) LockKeeper() error {
-	file, err := os.OpenFile(d.Path("keeper"), os.O_CREATE|os.O_RDWR, 0o600)
+	// An os.File would be closed when nothing refers to it any more.
+	file, err := unix.Open(d.Path("keeper"), unix.O_CREAT|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return err
+		return &os.PathError{Op: "open", Path: d.Path("keeper"), Err: err}
 	}
 	whole := unix.Flock_t{Type: unix.F_WRLCK}
-	if err := unix.FcntlFlock(file.Fd(), unix.F_SETLK, &whole); err != nil {
-		file.Close()
+	if err := unix.FcntlFlock(uintptr(file), unix.F_SETLK, &whole); err != nil {
+		unix.Close(file)
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
 			return ErrLocked
 		}
 		return err
 	}
-	keeperFile = file // it stays open
-	return nil
+	return nil // and the file stays open
 }
-
-var keeperFile *os.File
 
 // Keeper is the process that has called LockKeeper for the lab; 0 where none
 // lives. The keeper itself must not ask.

@@ -130,9 +130,9 @@ func (d decoder) value(s *Shape, n *node, at string) (any, *Error) {
 	if len(n.below) > 0 {
 		return nil, d.op.unknown(join(at, slices.Sorted(maps.Keys(n.below))[0]))
 	}
-	v, err := scalar(s, n.value)
-	if err != nil {
-		return nil, d.op.invalid("Value (%s) for parameter %s is invalid. %s", n.value, at, err)
+	v, want := scalar(s, n.value)
+	if want != "" {
+		return nil, d.op.invalid("Value (%s) for parameter %s is invalid. It must be %s.", n.value, at, want)
 	}
 	return v, nil
 }
@@ -174,51 +174,52 @@ func (d decoder) list(s *Shape, n *node, at string) (any, *Error) {
 	return out, nil
 }
 
-func scalar(s *Shape, text string) (any, error) {
+// scalar is the value of a text, or else what it should have been.
+func scalar(s *Shape, text string) (v any, want string) {
 	switch s.Kind {
 	case Integer:
 		n, err := strconv.ParseInt(text, 10, 32)
 		if err != nil {
-			return nil, fmt.Errorf("It must be a whole number.")
+			return nil, "a whole number"
 		}
-		return n, nil
+		return n, ""
 	case Long:
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
-			return nil, fmt.Errorf("It must be a whole number.")
+			return nil, "a whole number"
 		}
-		return n, nil
+		return n, ""
 	case Boolean:
 		switch strings.ToLower(text) {
 		case "true", "1":
-			return true, nil
+			return true, ""
 		case "false", "0":
-			return false, nil
+			return false, ""
 		}
-		return nil, fmt.Errorf("It must be true or false.")
+		return nil, "true or false"
 	case Double, Float:
 		f, err := strconv.ParseFloat(text, 64)
 		if err != nil {
-			return nil, fmt.Errorf("It must be a number.")
+			return nil, "a number"
 		}
-		return f, nil
+		return f, ""
 	case Timestamp:
 		t, err := time.Parse(time.RFC3339, text)
 		if err != nil {
-			return nil, fmt.Errorf("It must be a time such as 2026-01-02T03:04:05Z.")
+			return nil, "a time such as 2026-01-02T03:04:05Z"
 		}
-		return t, nil
+		return t, ""
 	case Blob:
 		b, err := base64.StdEncoding.DecodeString(text)
 		if err != nil {
-			return nil, fmt.Errorf("It must be Base64.")
+			return nil, "Base64"
 		}
-		return b, nil
+		return b, ""
 	}
 	if len(s.Values) > 0 && !slices.Contains(s.Values, text) {
-		return nil, fmt.Errorf("It must be one of %s.", strings.Join(s.Values, ", "))
+		return nil, "one of " + strings.Join(s.Values, ", ")
 	}
-	return text, nil
+	return text, ""
 }
 
 // The codes are those of "Common errors" in the API references of EC2 and of Elastic
