@@ -14,7 +14,7 @@ import (
 // second apart: what waited for it fails, and what comes then passes. Under the race
 // detector this finds what reads of a neighbour without a lock.
 func TestANeighbourComesBackWhenItIsGivenUp(t *testing.T) {
-	for range 20 {
+	for range 60 {
 		synctest.Test(t, func(t *testing.T) {
 			net, _ := shopAndData()
 			lab := net.Up(t, InProcess())

@@ -5,15 +5,16 @@
 //	func TestShopReachesItsDatabase(t *testing.T) {
 //		lab := plinktest.Up(t, "testdata/shop.yaml")
 //		lab.Accept("db", "ep-db")
-//		resp, err := lab.Instance("web-1").HTTP().Get("http://" + lab.Name("ep-db") + "/")
+//		body := lab.Instance("web-1").Get("http://ep-db/")
 //		…
 //	}
 //
-// A lab belongs to one test and is gone when the test ends; labs of parallel
-// tests do not see each other.
+// A topology comes from a file (Up), from the test's own text (UpText), or is made in Go
+// (NewTopology). A lab belongs to one test and is gone when the test ends; labs of
+// parallel tests do not see each other.
 //
-// By default a lab is in the kernel: network namespaces, and programs of all
-// kinds on its instances. That needs Linux, and root or user namespaces. With InProcess it is in the
+// By default a lab is in the kernel: network namespaces, and programs of all kinds on its
+// instances. That needs Linux, and root or user namespaces. With InProcess it is in the
 // test's own process, as any user and on any system, also in a bubble of
 // testing/synctest, where hours pass in milliseconds:
 //
@@ -22,10 +23,17 @@
 //		…
 //		time.Sleep(351 * time.Second)
 //
-// Connections are opened with the dialer, the resolver and the HTTP client of
-// an instance. It does not work to enter a namespace and then use net/http or
-// look up a name: both continue in other goroutines, on threads that are not in
-// that namespace.
+// Anywhere takes the best that there is, and OnEachMachine runs a test on both.
+//
+// A test acts on instances (Instance), on the control plane (Accept, Reject, Do), on the
+// topology (Edit), and lets things fail (Fail, Impair, StopServices). It looks at what
+// a server saw of its clients (Server), at packets at an ENI (Watch), at sessions and at
+// what would become of a packet (Explain). Where something fails, the message says what
+// has dropped packets. docs/testing.md has the traps of PrivateLink with a test for each.
+//
+// Connections are opened with the dialer, the resolver and the HTTP client of an
+// instance. It does not work to enter a namespace and then use net/http or look up a
+// name: both continue in other goroutines, on threads that are not in that namespace.
 package plinktest
 
 import (
