@@ -11,7 +11,7 @@ EXEC    := $(if $(filter 0,$(shell id -u)),,-exec "$(if $(SUDO),sudo -E env PATH
 TEST    := $(TOOL) gotestsum --format pkgname-and-test-fails -- $(EXEC)
 DEMO    := testdata/topologies/alibaba-clb.yaml
 
-.PHONY: help build demo test test-nonroot aws-clients examples race fuzz cross web browser bench bench-core bpf bpf-check lint golden count ci ci-full tools clean
+.PHONY: help build demo test test-nonroot aws-clients examples race fuzz cross web browser bench bench-core bpf bpf-check lint containers golden count ci ci-full tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -73,6 +73,10 @@ lint: ## gofmt, go vet, staticcheck, and whether go.mod is tidy
 	go -C tools mod tidy -diff
 	scripts/examples go mod tidy -diff
 	$(TOOL) staticcheck ./...
+	$(TOOL) actionlint docs/ci/github-actions.yml
+
+containers: build ## build the image, and try docs/containers.md with podman; needs root
+	$(SUDO) scripts/containers
 
 golden: tools ## rewrite the golden files; the diff is the review
 	go test $(EXEC) $$(grep -rl --include='*_test.go' '/internal/golden"' . | xargs -n 1 dirname | sort -u) -update

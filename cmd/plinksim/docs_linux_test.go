@@ -101,3 +101,14 @@ func TestTheOperationsOfTheDocumentAreTheCodes(t *testing.T) {
 		require.Contains(t, string(text), "`"+code+"`")
 	}
 }
+
+// What docs/containers.md shows for CI are the files that "make lint" reads.
+func TestTheFilesForCIAreThoseOfTheDocument(t *testing.T) {
+	var files []string
+	for _, name := range []string{"github-actions.yml", "gitlab-ci.yml"} {
+		text, err := os.ReadFile(filepath.Join("../../docs/ci", name))
+		require.NoError(t, err)
+		files = append(files, string(text))
+	}
+	require.Equal(t, files, blocks(t, "../../docs/containers.md", "yml"))
+}

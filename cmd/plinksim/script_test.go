@@ -65,6 +65,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("PATH", filepath.Dir(bin)+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Setenv("PLINKSIM_STATE_DIR", filepath.Join(state, "run"))
 			env.Setenv("TOPOLOGIES", topologies)
+			env.Setenv("REPOSITORY", filepath.Dir(filepath.Dir(topologies)))
 			env.Setenv("PACKETS", filepath.Join(filepath.Dir(topologies), "packets"))
 			return nil
 		},
