@@ -183,11 +183,16 @@ func (c *call) edit(edits ...topology.Edit) error {
 
 // operate does an operation of the control plane as the caller.
 func (c *call) operate(o topology.Operation) error {
+	return c.operateWithin(o, c.wait())
+}
+
+// operateWithin is operate that waits so long until what it did is in force.
+func (c *call) operateWithin(o topology.Operation, wait time.Duration) error {
 	o.As = c.account.Name
 	if c.dry {
 		return errDryRun
 	}
-	_, err := c.Lab.Do(c.ctx, o, c.wait())
+	_, err := c.Lab.Do(c.ctx, o, wait)
 	return c.made(err)
 }
 

@@ -32,6 +32,8 @@ type cloud struct {
 	now    func() time.Time
 	// answers are the last ones of each operation that was done.
 	answers map[string][]byte
+	// before is asked before a call is sent, and may change its parameters; nil: nobody.
+	before func(c *client, service, action string, form url.Values)
 }
 
 const empty = "{name: shop, cloud: aws, region: us-east-1, accounts: [provider, consumer], vpcs: {}}"
@@ -139,6 +141,9 @@ func (c *client) send(service, action string, parameters ...string) (int, []byte
 	require.Zero(c.t, len(parameters)%2, "parameters are pairs")
 	for i := 0; i < len(parameters); i += 2 {
 		form.Set(parameters[i], parameters[i+1])
+	}
+	if c.before != nil {
+		c.before(c, service, action, form)
 	}
 	return c.post(service, form.Encode())
 }

@@ -134,16 +134,16 @@ type interfaceIn struct {
 }
 
 type runInstancesIn struct {
-	ImageId, InstanceType, KeyName   string
-	MinCount, MaxCount               int
-	SubnetId, PrivateIpAddress       string
-	SecurityGroupIds, SecurityGroups []string
-	NetworkInterfaces                []interfaceIn
-	Ipv6Addresses                    []struct{ Ipv6Address string }
-	Placement                        struct{ AvailabilityZone string }
-	UserData                         string
-	DisableApiTermination            bool
-	TagSpecifications                []tagSpecification
+	ImageId, InstanceType, KeyName string
+	MinCount, MaxCount             int
+	SubnetId, PrivateIpAddress     string
+	SecurityGroupIds               []string
+	NetworkInterfaces              []interfaceIn
+	Ipv6Addresses                  []struct{ Ipv6Address string }
+	Placement                      struct{ AvailabilityZone string }
+	UserData                       string
+	DisableApiTermination          bool
+	TagSpecifications              []tagSpecification
 }
 
 // mostInstances is how many instances a call may make.
@@ -174,10 +174,6 @@ func runInstances(c network, in runInstancesIn) (wire.M, error) {
 	groups, err := c.groupNames(vpc, in.SecurityGroupIds)
 	if err != nil {
 		return nil, err
-	}
-	if len(in.SecurityGroups) > 0 {
-		return nil, wire.Errorf("InvalidParameterCombination",
-			"The parameter groupName cannot be used with the parameter subnet")
 	}
 	if err := in.checkAddresses(c, subnet); err != nil {
 		return nil, err
@@ -549,7 +545,6 @@ func modifyInstanceAttribute(c network, in struct {
 	InstanceId                             string
 	Groups                                 []string
 	SourceDestCheck, DisableApiTermination *boolean
-	InstanceType                           *struct{ Value string }
 }) (wire.M, error) {
 	vpc, instance, err := c.instance(in.InstanceId)
 	if err != nil {
@@ -568,24 +563,14 @@ func modifyInstanceAttribute(c network, in struct {
 		edits = append(edits, topology.Edit{Path: topology.JoinPath(append(path, "source_dest_check")...),
 			Value: text(in.SourceDestCheck.Value)})
 	}
-	if in.InstanceType != nil {
-		return nil, wire.Errorf("IncorrectInstanceState", "The instance '%s' is not in the 'stopped' state.", instance.ID)
-	}
 	if c.dry && len(edits) == 0 {
 		return nil, errDryRun
 	}
 	if err := c.edit(edits...); err != nil {
 		return nil, err
 	}
-	if in.DisableApiTermination != nil || in.InstanceType != nil {
-		c.change(instance.ID, func(t *thing) {
-			if in.DisableApiTermination != nil {
-				t.Notes["protected"] = boolText(in.DisableApiTermination.Value)
-			}
-			if in.InstanceType != nil {
-				t.Notes["type"] = in.InstanceType.Value
-			}
-		})
+	if b := in.DisableApiTermination; b != nil {
+		c.change(instance.ID, func(t *thing) { t.Notes["protected"] = boolText(b.Value) })
 	}
 	return nil, nil
 }

@@ -244,6 +244,11 @@ func (c private) checkSupported(balancers, addresses, regions []string) error {
 			return wire.Errorf("UnsupportedOperation", "A lab is one region, %s, and not %s", c.plan.Region, region)
 		}
 	}
+	for _, kind := range addresses {
+		if kind != "ipv4" && kind != "ipv6" {
+			return wire.Errorf("InvalidParameterValue", "The address type '%s' must be ipv4 or ipv6", kind)
+		}
+	}
 	for _, name := range balancers {
 		l, err := c.plan.LoadBalancer(name)
 		if err == nil && slices.Contains(addresses, "ipv6") && !l.DualStack {
@@ -277,6 +282,9 @@ func modifyService(c private, in struct {
 		return nil, err
 	}
 	if err := c.checkSupported(balancersOf(s), in.AddSupportedIpAddressTypes, in.AddSupportedRegions); err != nil {
+		return nil, err
+	}
+	if err := c.checkSupported(nil, in.RemoveSupportedIpAddressTypes, nil); err != nil {
 		return nil, err
 	}
 	for _, t := range in.RemoveSupportedIpAddressTypes {
@@ -321,8 +329,12 @@ func modifyService(c private, in struct {
 		return nil, err
 	}
 	for _, o := range operations {
-		// It is so already.
-		if err := c.operate(o); err != nil && !(o.Verb == topology.VerbServiceSet && isRefused(err, topology.WrongState)) {
+		err := c.operate(o)
+		if o.Verb == topology.VerbServiceSet && (isRefused(err, topology.WrongState) ||
+			o.AutoAccept == nil && isRefused(err, topology.Invalid)) {
+			continue // it is so already, or there is no new zone
+		}
+		if err != nil {
 			return nil, conflictOf(err, inUseIs("ExistingVpcEndpointConnections"), "The service %s has connections", s.ID)
 		}
 	}

@@ -168,6 +168,16 @@ func (c balancing) viewForward(group string, weighted bool) wire.M {
 	return m
 }
 
+// forward is an action that leads to a target group.
+type forward struct {
+	Type           string
+	TargetGroupArn string
+	ForwardConfig  *struct {
+		TargetGroups []struct{ TargetGroupArn string }
+	}
+}
+
+// action is what a rule does.
 type action struct {
 	Type           string
 	TargetGroupArn string
@@ -179,7 +189,7 @@ type action struct {
 }
 
 // forwarded is the name of the group that an action leads to.
-func (c balancing) forwarded(a action) (string, error) {
+func (c balancing) forwarded(a forward) (string, error) {
 	arns := []string{}
 	if a.TargetGroupArn != "" {
 		arns = append(arns, a.TargetGroupArn)
@@ -201,7 +211,7 @@ func (c balancing) forwarded(a action) (string, error) {
 	return g.Name, nil
 }
 
-func (c balancing) forwardedByDefault(actions []action) (string, error) {
+func (c balancing) forwardedByDefault(actions []forward) (string, error) {
 	if len(actions) != 1 {
 		return "", wire.Errorf("ValidationError", "A listener must have one default action")
 	}
@@ -211,7 +221,7 @@ func (c balancing) forwardedByDefault(actions []action) (string, error) {
 func createListener(c balancing, in struct {
 	LoadBalancerArn, Protocol string
 	Port                      int
-	DefaultActions            []action
+	DefaultActions            []forward
 	Tags                      []tag
 }) (wire.M, error) {
 	defer c.locks.hold("balancer " + in.LoadBalancerArn)()
@@ -269,7 +279,7 @@ func (c balancing) supports(protocol string) error {
 func modifyListener(c balancing, in struct {
 	ListenerArn, Protocol string
 	Port                  int
-	DefaultActions        []action
+	DefaultActions        []forward
 }) (wire.M, error) {
 	defer c.locks.hold("listener " + in.ListenerArn)()
 	c.plan = c.Server.plan()
@@ -510,7 +520,7 @@ func (c balancing) ruleValue(priority int, conditions []condition, actions []act
 		}
 		v["redirect"] = r
 	default:
-		group, err := c.forwarded(a)
+		group, err := c.forwarded(forward{a.Type, a.TargetGroupArn, a.ForwardConfig})
 		if err != nil {
 			return nil, err
 		}

@@ -411,7 +411,8 @@ func registerTargets(c balancing, in targetsIn, register bool) (wire.M, error) {
 		verb, done = topology.VerbServerDeregister, topology.NotFound
 	}
 	for _, name := range servers {
-		err := c.operate(topology.Operation{Verb: verb, ServerGroup: g.Name, Server: name})
+		// A client asks DescribeTargetHealth what the health checks find.
+		err := c.operateWithin(topology.Operation{Verb: verb, ServerGroup: g.Name, Server: name}, 0)
 		if err != nil && !isRefused(err, done) {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package awsapi
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/plinksim/plinksim/pkg/wire"
@@ -43,4 +44,41 @@ func FilterValues(s *Server, account, key, filter string, values wire.Values) (f
 func AnswerOf(key string) string {
 	r := rows()[key]
 	return r.op.Output.Member(r.listing.answer).Answer
+}
+
+// UsedParameters are the parameters that operations use, by "SERVICE OPERATION": how
+// requests write them, with lists as N.
+func UsedParameters() map[string][]string {
+	out := map[string][]string{}
+	for key, r := range rows() {
+		if r.op.Input == nil || r.listing != nil {
+			continue
+		}
+		out[key] = usedBelow(r.op.Service.Protocol, r.op.Input, r.input, "")
+	}
+	return out
+}
+
+func usedBelow(p wire.Protocol, s *wire.Shape, t reflect.Type, at string) (out []string) {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch s.Kind {
+	case wire.Structure:
+		for i := range t.NumField() {
+			m := s.Member(t.Field(i).Name)
+			name := m.Request
+			if at != "" {
+				name = at + "." + name
+			}
+			out = append(out, usedBelow(p, m.Shape, t.Field(i).Type, name)...)
+		}
+		return out
+	case wire.List:
+		if p == wire.AWSQuery {
+			at += ".member"
+		}
+		return usedBelow(p, s.Element, t.Elem(), at+".N")
+	}
+	return []string{at}
 }

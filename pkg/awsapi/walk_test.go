@@ -2,6 +2,7 @@ package awsapi_test
 
 import (
 	"bytes"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,8 +24,12 @@ const answersDir = "testdata/answers"
 var day = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // walk does every operation of the table once.
-func walk(t *testing.T) *shop {
+func walk(t *testing.T) *shop { return walkWith(t, nil) }
+
+// walkWith is a walk of which every call is looked at, and may be changed, before it is sent.
+func walkWith(t *testing.T, before func(c *client, service, action string, form url.Values)) *shop {
 	s := &shop{cloud: up(t, empty, func(cfg *awsapi.Config) { cfg.Now = func() time.Time { return day } })}
+	s.before = before
 	s.p, s.c = s.as("provider"), s.as("consumer")
 	s.provider()
 	s.consumer()
