@@ -50,15 +50,24 @@ type caching struct {
 	CacheOptions
 	watched  store.Count // bits of a flow's Count: when one changes, the table looks whether the session should be cached
 	sessions map[store.SessionID]*cachedSession
+	order    []*cachedSession  // all of them
 	wanted   []store.SessionID // which may be worth it
 	waiting  []store.SessionID // cached ones that have packets in userspace
-	settling store.Tick        // how long a session is in the cache before it is used
-	frames   uint64            // that the cache has forwarded
-	bytes    uint64            // of them
+	crowd    crowd
+	bulk     bulk
+	senders  senders
+	next     int        // of order, to be reviewed
+	reviewed store.Tick // when a review began last
+	looked   store.Tick // when a part of it was made last
+	settling store.Tick // how long a session is in the cache before it is used
+	frames   uint64     // that the cache has forwarded
+	bytes    uint64     // of them
 }
 
 // cachedSession is a session that has slots.
 type cachedSession struct {
+	id      store.SessionID
+	place   int // in caching.order
 	numbers [2]uint32
 	keys    [2]slot.Key
 	flows   [2]slot.Flow
@@ -68,6 +77,9 @@ type cachedSession struct {
 	gate    *uint64
 	since   store.Tick
 	waiting bool
+
+	compared store.Tick    // when what it carries was looked at last
+	before   [2]slot.Count // counted then
 }
 
 // Cache makes the table use a cache. It is called once, before the first packet.
@@ -76,7 +88,7 @@ func (t *Table) Cache(opts CacheOptions) {
 	if opts.To == nil {
 		return
 	}
-	t.cache.watched = store.WatchBulk
+	t.cache.watched = store.WatchBytes
 	if opts.All {
 		t.cache.watched = ^store.Count(0)
 	}
@@ -104,18 +116,11 @@ func (b *book) shut(link store.LinkID) {
 
 // notice is told of a flow whose count has changed in one of the bits that are
 // watched.
-func (b *book) notice(e *store.Flow) {
-	if !e.IsCacheable() {
-		return
+func (b *book) notice(e *store.Flow, changed store.Count) {
+	if e.IsCacheable() && b.cache.isWorthIt(e, changed, b.clock.Now) {
+		b.cache.wanted = append(b.cache.wanted, e.Session)
 	}
-	if !b.cache.All && !b.isBulk(e) {
-		return
-	}
-	b.cache.wanted = append(b.cache.wanted, e.Session)
 }
-
-// isBulk says whether the flow carries much.
-func (b *book) isBulk(*store.Flow) bool { return true }
 
 // Settle gives sessions that are worth it to the cache, and lets it forward those
 // of which all packets have been sent on. Call it when the frames of the last Read
@@ -124,6 +129,8 @@ func (t *Table) Settle(empty func() bool) {
 	if t.cache.To == nil {
 		return
 	}
+	t.cache.watch(t.clock.Now)
+	t.review()
 	for _, id := range t.cache.wanted {
 		t.offer(id)
 	}
@@ -186,7 +193,7 @@ func (t *Table) offer(id store.SessionID) {
 	if generation == nil {
 		return
 	}
-	c := &cachedSession{gate: generation, since: t.clock.Now}
+	c := &cachedSession{id: id, gate: generation, since: t.clock.Now, compared: t.clock.Now, place: len(t.cache.order)}
 	for d, at := range s.Slots {
 		e := t.flows.At(at)
 		if !e.IsCacheable() {
@@ -203,6 +210,7 @@ func (t *Table) offer(id store.SessionID) {
 		c.slots[d].Gate = number
 	}
 	t.cache.sessions[id] = c
+	t.cache.order = append(t.cache.order, c)
 	t.await(id, c)
 }
 
@@ -322,6 +330,24 @@ func (b *book) pullAll() {
 	}
 }
 
+// LeaveCache brings the sessions up to date with the cache, which must not be
+// used afterwards.
+func (t *Table) LeaveCache() {
+	if t.cache.To == nil {
+		return
+	}
+	for n := range t.links.all {
+		t.shut(store.LinkID(n))
+	}
+	for id, c := range t.cache.sessions {
+		t.pull(id, c)
+		for _, at := range t.sessions.At(id).Slots {
+			t.flows.At(at).Flags &^= store.Cached
+		}
+	}
+	t.cache = caching{CacheOptions: CacheOptions{Barred: t.cache.Barred}}
+}
+
 // uncache takes a session out of the cache.
 func (b *book) uncache(id store.SessionID) {
 	c := b.cache.sessions[id]
@@ -335,4 +361,9 @@ func (b *book) uncache(id store.SessionID) {
 	}
 	b.cache.To.Release(c.numbers)
 	delete(b.cache.sessions, id)
+	last := len(b.cache.order) - 1
+	b.cache.order[c.place] = b.cache.order[last]
+	b.cache.order[c.place].place = c.place
+	b.cache.order[last] = nil
+	b.cache.order = b.cache.order[:last]
 }

@@ -69,6 +69,9 @@ func (t *Table) forwardBurst(frames []packet.Frame, verdicts []Verdict) {
 	if t.flows.Phase == store.Moving {
 		t.prefetchOthers(burst)
 	}
+	if t.cache.watched != 0 && len(burst) > 0 {
+		t.cache.crowd.see(burst[0].key, len(burst))
+	}
 	plain := uint64(0)
 	for i := range burst {
 		f, w := &frames[i], &burst[i]
@@ -129,8 +132,8 @@ func (t *Table) translatePlain(f *packet.Frame, w *work) bool {
 	hop.Address(f)
 	before := e.Count
 	t.wraps.Count(e, length)
-	if (e.Count^before)&t.cache.watched != 0 {
-		t.notice(e)
+	if changed := (e.Count ^ before) & t.cache.watched; changed != 0 {
+		t.notice(e, changed)
 	}
 	l.stats.sent[e.Direction()].add(uint64(length))
 	return true
@@ -269,8 +272,8 @@ func (t *Table) leave(f *packet.Frame, p *packet.Packet, e *store.Flow, l *link)
 	t.hops.All[e.Hop].Address(f)
 	before := e.Count
 	t.wraps.Count(e, uint32(p.Length()))
-	if (e.Count^before)&t.cache.watched != 0 {
-		t.notice(e)
+	if changed := (e.Count ^ before) & t.cache.watched; changed != 0 {
+		t.notice(e, changed)
 	}
 	l.stats.sent[e.Direction()].add(uint64(p.Length()))
 	if f.Offload.GSOSize > 0 {

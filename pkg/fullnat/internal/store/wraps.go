@@ -45,9 +45,15 @@ func (w *Wraps) Add(e *Flow, packets, bytes uint64) {
 	(*w)[k] = wrapped{n.packets + packets, n.bytes + bytes}
 }
 
-// WatchBulk are bits of a Count of which one changes with every 256 KiB, or 4,096
-// packets.
-const WatchBulk Count = 1<<18 | 1<<(bytesBits+12)
+// Packets is how many are in the high bits.
+func (c Count) Packets() uint64 { return uint64(c >> bytesBits) }
+
+// Bits of a Count: one of WatchBytes changes with every 256 KiB, one of
+// WatchPackets with every 64 packets.
+const (
+	WatchBytes   Count = 1 << 18
+	WatchPackets Count = 1 << (bytesBits + 6)
+)
 
 // carry is kept out of line: it runs once in 2^22 packets and must not make
 // Count larger.
