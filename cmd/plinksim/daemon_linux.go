@@ -19,6 +19,7 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/api/server"
+	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/labdir"
@@ -39,6 +40,7 @@ func newDaemon() *cobra.Command {
 	var name, file string
 	var workers, maxSessions int
 	var takeOver bool
+	var flowCache string
 	var transition time.Duration
 	cmd := &cobra.Command{
 		Use: "__daemon", Hidden: true, Args: cobra.NoArgs,
@@ -70,7 +72,7 @@ func newDaemon() *cobra.Command {
 			}
 			err := daemon(ctx, file, lab.Config{
 				Workers: workers, Transition: transition, MaxSessions: maxSessions, Keep: takeOver,
-			}, await, tell, ready)
+			}, flowCache, await, tell, ready)
 			if err != nil && !up {
 				tell(api.Progress{End: true, Err: &api.Error{Text: err.Error(), Hint: hintOf(toDoctor(err))}})
 			}
@@ -83,6 +85,7 @@ func newDaemon() *cobra.Command {
 	cmd.Flags().DurationVar(&transition, "transition", 0, "how long states on the way last")
 	cmd.Flags().IntVar(&maxSessions, "max-sessions", 0, "of the data plane")
 	cmd.Flags().BoolVar(&takeOver, "take-over", false, "wait for the lab's lock, which another daemon lets go of")
+	cmd.Flags().StringVar(&flowCache, "flow-cache", kernel.DefaultFlowCache(), "of the data plane")
 	return cmd
 }
 
@@ -119,8 +122,12 @@ func awaitTurn(ctx context.Context, lock *labdir.Lock, dir labdir.Dir, tell func
 	return nil
 }
 
-func daemon(ctx context.Context, file string, cfg lab.Config, await func() error, tell func(api.Progress),
-	ready func()) error {
+func daemon(ctx context.Context, file string, cfg lab.Config, flowCache string, await func() error,
+	tell func(api.Progress), ready func()) error {
+	cache, err := dataplane.ParseFlowCache(flowCache)
+	if err != nil {
+		return err
+	}
 	plan, err := topofile.Read(file, os.Stdin)
 	if err != nil {
 		return err
@@ -130,14 +137,14 @@ func daemon(ctx context.Context, file string, cfg lab.Config, await func() error
 	}
 	cfg.Progress = func(done, total int, what string) { tell(api.Progress{Done: done, Total: total, What: what}) }
 	cfg.Plan, cfg.Log = plan, textLogger(os.Stderr)
-	return serve(ctx, cfg, ready)
+	return serve(ctx, cfg, cache, ready)
 }
 
 // serve runs a lab until ctx ends or a client takes it down, and removes it, or
 // until a client asks it to leave the lab to another daemon. It calls ready once,
 // when the lab is up and its socket answers. The caller holds the lab's lock until
 // it returns.
-func serve(ctx context.Context, cfg lab.Config, ready func()) error {
+func serve(ctx context.Context, cfg lab.Config, cache dataplane.FlowCacheConfig, ready func()) error {
 	dir, stays := labdir.Of(cfg.Plan.Name), cfg.Keep
 	defer func() {
 		if !stays {
@@ -148,7 +155,9 @@ func serve(ctx context.Context, cfg lab.Config, ready func()) error {
 	if err := os.WriteFile(dir.Path("pid"), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
 		return err
 	}
-	cfg.Machine, cfg.Store = kernel.NewLasting(dir), dir
+	machine := kernel.NewLasting(dir)
+	machine.FlowCache = cache
+	cfg.Machine, cfg.Store = machine, dir
 	running, err := lab.Start(ctx, cfg)
 	if err != nil && ctx.Err() != nil {
 		return errInterrupted
@@ -173,7 +182,7 @@ func serve(ctx context.Context, cfg lab.Config, ready func()) error {
 	ln, err := server.Listen(dir.Socket())
 	if err == nil {
 		api := &server.Server{
-			Lab: running, Down: down, Handover: handoverOf(cfg), Store: dir, Log: cfg.Log,
+			Lab: running, Down: down, Handover: handoverOf(cfg, cache), Store: dir, Log: cfg.Log,
 			Transition: cmp.Or(cfg.Transition, cfg.Plan.Transition),
 		}
 		api.Leave = func() {
@@ -198,9 +207,10 @@ func serve(ctx context.Context, cfg lab.Config, ready func()) error {
 	return errors.Join(err, serveErr, running.Close(closing))
 }
 
-func handoverOf(cfg lab.Config) api.Handover {
+func handoverOf(cfg lab.Config, cache dataplane.FlowCacheConfig) api.Handover {
 	return api.Handover{
-		Version: version, Workers: cfg.Workers, MaxSessions: cfg.MaxSessions, Transition: cfg.Transition,
+		Version: version, Workers: cfg.Workers, MaxSessions: cfg.MaxSessions, FlowCache: cache.String(),
+		Transition: cfg.Transition,
 	}
 }
 

@@ -42,7 +42,11 @@ func printSessions(w io.Writer, sessions []status.Session) {
 	t := newTable(w, "LINK", "STATE", "AS THE CLIENT SENDS IT", "AS THE BACKEND SEES IT",
 		extra("TO PROVIDER"), extra("TO CONSUMER"), extra("EXPIRES"))
 	for _, s := range sessions {
-		t.row(s.Link, s.State,
+		state := s.State
+		if s.Cached {
+			state += ", cached"
+		}
+		t.row(s.Link, state,
 			fmt.Sprintf("%s > %s", s.Consumer, s.Endpoint), fmt.Sprintf("%s > %s", s.NAT, s.Target),
 			fmt.Sprintf("%d B", s.BytesToProvider), fmt.Sprintf("%d B", s.BytesToConsumer),
 			"in "+time.Duration(s.ExpiresSeconds*float64(time.Second)).Round(time.Second).String())

@@ -51,6 +51,9 @@ func printStatus(w io.Writer, s status.Lab) {
 	say(w, "data plane: %d of %d sessions, %d frames read, %d sent, %d superframes; lost: %d ring, %d copy, %d send",
 		s.Dataplane.Sessions, s.Dataplane.MaxSessions, s.Dataplane.FramesRead, s.Dataplane.FramesSent, s.Dataplane.Superframes,
 		s.Dataplane.RingDrops, s.Dataplane.CopyDrops, s.Dataplane.SendErrors)
+	if cache := s.Dataplane.FlowCache; cache != nil {
+		say(w, "flow cache: %s", flowCacheText(cache))
+	}
 	if len(s.Dataplane.Workers) > 1 {
 		section(w, func(w io.Writer) { printWorkers(w, s) })
 	}
@@ -58,6 +61,18 @@ func printStatus(w io.Writer, s status.Lab) {
 	for _, problem := range s.Problems {
 		say(w, "problem: %s", problem)
 	}
+}
+
+// flowCacheText says whether the kernel forwards packets itself, and why not.
+func flowCacheText(c *status.FlowCache) string {
+	what := "off"
+	if c.Hook != "" {
+		what = fmt.Sprintf("on (%s), %d of %d sessions, %d frames forwarded", c.Hook, c.Sessions, c.MaxSessions, c.Frames)
+	}
+	if c.Problem != "" {
+		what += ": " + c.Problem
+	}
+	return what
 }
 
 func printEndpoints(w io.Writer, s status.Lab) {

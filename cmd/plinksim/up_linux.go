@@ -37,6 +37,7 @@ func newUp() *cobra.Command {
 	var output, metrics, cloudAPI string
 	var empty emptyLab
 	var workers, maxSessions int
+	var flowCache string
 	var transition time.Duration
 	cmd := &cobra.Command{
 		Use:     "up [FILE]",
@@ -72,6 +73,10 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 			if err := checkMaxSessions(maxSessions); err != nil {
 				return err
 			}
+			cache, err := dataplane.ParseFlowCache(flowCache)
+			if err != nil {
+				return &usageError{fmt.Errorf("--flow-cache: %w", err)}
+			}
 			plan, err := empty.load(cmd, args)
 			if err != nil {
 				return err
@@ -95,7 +100,7 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 			}
 			plan.MaxSessions = cmp.Or(maxSessions, plan.MaxSessions)
 			up := &up{plan: plan, dir: labdir.Of(plan.Name), progress: newProgress(cmd.ErrOrStderr())}
-			up.workers, up.transition = workers, transition
+			up.workers, up.transition, up.flowCache = workers, transition, cache
 			if err := checkMetrics(up.dir, metrics); err != nil {
 				return err
 			}
@@ -142,6 +147,8 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 		"also answer the clients of AWS at a loopback HOST:PORT; without a file, for an empty lab at AWS")
 	cmd.Flags().IntVar(&workers, "workers", 1,
 		"threads that carry packets: 1, 2, 4, ...; not more than the machine has idle CPUs")
+	cmd.Flags().StringVar(&flowCache, "flow-cache", kernel.DefaultFlowCache(),
+		"whether the kernel forwards packets of long sessions by itself: auto or off")
 	cmd.Flags().DurationVar(&transition, "transition", 0,
 		"how long states on the way last, for example 2s; what the file says where it is missing")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only print what would change, as \"plinksim diff\" does")
@@ -268,6 +275,7 @@ type up struct {
 	progress *progress
 
 	transition time.Duration
+	flowCache  dataplane.FlowCacheConfig
 }
 
 func (u *up) checkSocket() error {
@@ -420,7 +428,7 @@ func (u *up) daemon(lock *labdir.Lock, more ...string) (daemon *exec.Cmd, report
 	}
 	argv, err := inside(u.dir, append([]string{self, "__daemon", "--name", u.plan.Name, "--file", u.plan.File,
 		"--workers", strconv.Itoa(u.workers), "--transition", u.transition.String(),
-		"--max-sessions", strconv.Itoa(u.plan.MaxSessions)}, more...))
+		"--max-sessions", strconv.Itoa(u.plan.MaxSessions), "--flow-cache", u.flowCache.String()}, more...))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -498,7 +506,7 @@ func (u *up) foreground(ctx context.Context, stderr io.Writer, show func() error
 	cfg := lab.Config{
 		Plan: u.plan, Workers: u.workers, Transition: u.transition, Log: log, Progress: u.progress.show,
 	}
-	return serve(ctx, cfg, func() {
+	return serve(ctx, cfg, u.flowCache, func() {
 		u.progress.end()
 		if err := show(); err != nil {
 			log.Error("what was made cannot be shown", "error", err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,8 +12,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/plinksim/plinksim/pkg/api"
+	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/labdir"
+	"github.com/plinksim/plinksim/pkg/machine/kernel"
 	"github.com/plinksim/plinksim/pkg/topofile"
 )
 
@@ -59,6 +62,9 @@ func upgrade(ctx context.Context, out, stderr io.Writer, dir labdir.Dir) error {
 	}
 	plan.MaxSessions = handover.MaxSessions
 	u := &up{plan: plan, dir: dir, workers: handover.Workers, transition: handover.Transition, progress: newProgress(stderr)}
+	if u.flowCache, err = dataplane.ParseFlowCache(cmp.Or(handover.FlowCache, kernel.DefaultFlowCache())); err != nil {
+		return err
+	}
 	defer u.progress.end()
 	lock, err := dir.OpenLock()
 	if err != nil {

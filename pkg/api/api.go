@@ -81,5 +81,6 @@ type Handover struct {
 	Source      []byte        `json:"source"`
 	Workers     int           `json:"workers"`
 	MaxSessions int           `json:"max_sessions"`
+	FlowCache   string        `json:"flow_cache,omitempty"`
 	Transition  time.Duration `json:"transition_ns"`
 }

@@ -57,6 +57,17 @@ func Dataplane(stats dataplane.EngineStats, workers []dataplane.WorkerStats) sta
 	return out
 }
 
+// FlowCache is what a data plane's flow cache does, nil where there can be none.
+func FlowCache(s dataplane.FlowCacheStats) *status.FlowCache {
+	if s.Mode == "" {
+		return nil
+	}
+	return &status.FlowCache{
+		Mode: string(s.Mode), Hook: s.Hook, Problem: s.Problem, Sessions: s.Sessions, MaxSessions: s.Room,
+		Added: s.Added, Refused: s.Refused, Frames: s.Frames, Bytes: s.Bytes,
+	}
+}
+
 func vpcStatus(plan *topology.Plan, vpc topology.VPC) status.VPC {
 	out := status.VPC{
 		Name: vpc.Name, ID: vpc.ID, Account: vpc.Account, CIDR: vpc.CIDR, SecondaryCIDRs: vpc.SecondaryCIDRs,
@@ -230,6 +241,7 @@ func sessionStatus(s fullnat.Session) status.Session {
 		Consumer: s.Consumer, Endpoint: s.Endpoint, NAT: s.Local, Target: s.Target,
 		PacketsToProvider: s.PacketsToProvider, BytesToProvider: s.BytesToProvider,
 		PacketsToConsumer: s.PacketsToConsumer, BytesToConsumer: s.BytesToConsumer,
+		Cached:      s.Cached,
 		IdleSeconds: s.Idle.Seconds(), ExpiresSeconds: s.Expires.Seconds(),
 	}
 }

@@ -109,7 +109,7 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 	if e.shaper.shapedLinks == nil {
 		e.shaper.shapedLinks = &shapedLinks{}
 	}
-	e.useCache(cfg.Driver, cfg.Clock != nil)
+	e.useCache(cfg.Driver, cfg.Clock != nil && cfg.Kept == nil)
 	if e.clock == nil {
 		start := time.Now()
 		e.clock = func() time.Duration { return time.Since(start) }
@@ -407,6 +407,7 @@ func (e *Engine) Leave() error {
 	e.closed = true
 	e.alarm.stop()
 	e.tap.end()
+	e.table.LeaveCache()
 	return e.driver.Close()
 }
 
@@ -421,6 +422,7 @@ func (e *Engine) Close() error {
 	e.closed = true
 	e.alarm.stop()
 	e.tap.end()
+	e.table.LeaveCache()
 	return errors.Join(e.driver.Close(), e.table.Close())
 }
 

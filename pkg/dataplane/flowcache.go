@@ -1,6 +1,9 @@
 package dataplane
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
@@ -10,7 +13,8 @@ import (
 type FlowCacheConfig struct {
 	Mode FlowCacheMode
 	// Hook is where its classifier is attached: "tcx", "clsact", or the best that
-	// the kernel has where it is "".
+	// the kernel has where it is "". "none" is for tests of what is done where the
+	// kernel refuses.
 	Hook string
 	// Sessions is how many it has room for; 0 is what is usual.
 	Sessions int
@@ -20,13 +24,38 @@ type FlowCacheConfig struct {
 type FlowCacheMode string
 
 const (
-	// FlowCacheOff is the zero value: all packets go through userspace.
-	FlowCacheOff FlowCacheMode = ""
+	// FlowCacheOff lets all packets go through userspace, as the zero value does.
+	FlowCacheOff FlowCacheMode = "off"
 	// FlowCacheAuto caches sessions that last and carry much.
 	FlowCacheAuto FlowCacheMode = "auto"
 	// FlowCacheForce caches every session that can be. It is for tests.
 	FlowCacheForce FlowCacheMode = "force"
 )
+
+// ParseFlowCache reads what a command line says: auto or off. For tests there is
+// also force, and a hook behind a colon: force:clsact.
+func ParseFlowCache(text string) (cfg FlowCacheConfig, err error) {
+	mode, hook, _ := strings.Cut(text, ":")
+	cfg = FlowCacheConfig{Mode: FlowCacheMode(mode), Hook: hook}
+	switch cfg.Mode {
+	case FlowCacheAuto, FlowCacheOff, FlowCacheForce:
+	default:
+		return cfg, fmt.Errorf("a flow cache that is %q: want auto or off", text)
+	}
+	switch hook {
+	case "", "tcx", "clsact", "none":
+		return cfg, nil
+	}
+	return cfg, fmt.Errorf("a flow cache that is %q: attach it by tcx or clsact", text)
+}
+
+// String is what ParseFlowCache reads.
+func (c FlowCacheConfig) String() string {
+	if c.Hook != "" {
+		return string(c.Mode) + ":" + c.Hook
+	}
+	return string(c.Mode)
+}
 
 // FlowCacheStats says what a data plane's flow cache does.
 type FlowCacheStats struct {
@@ -40,8 +69,22 @@ type FlowCacheStats struct {
 	Room     int    // how many there may be
 	Added    uint64 // sessions that ever had a place
 	Refused  uint64 // for want of room
-	Frames   uint64 // that it has forwarded
+	Frames   uint64 // that it has forwarded, a superframe as one
 	Bytes    uint64 // of their IP packets
+}
+
+// FlowCache says what the flow cache does, the zero value where there can be none.
+func (w *Workers) FlowCache() FlowCacheStats {
+	if w.flowCache == nil {
+		return FlowCacheStats{}
+	}
+	out := w.flowCache()
+	for _, e := range w.engines {
+		s := e.Stats().Table.Cache
+		out.Frames += s.Frames
+		out.Bytes += s.Bytes
+	}
+	return out
 }
 
 // cachingDriver is a Driver of which a flow cache takes frames before it.

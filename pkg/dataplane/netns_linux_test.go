@@ -133,8 +133,10 @@ func (n *namespace) address(t testing.TB, name, cidr string) {
 // says so.
 func (n *namespace) openRing(t testing.TB, cfg RingConfig) *Ring {
 	t.Helper()
-	if mode := os.Getenv(testenv.FlowCacheVariable); mode == string(FlowCacheForce) && cfg.FlowCache.Mode == "" {
-		cfg.FlowCache.Mode = FlowCacheForce
+	if text := os.Getenv(testenv.FlowCacheVariable); text != "" && cfg.FlowCache.Mode == "" {
+		var err error
+		cfg.FlowCache, err = ParseFlowCache(text)
+		require.NoError(t, err)
 	}
 	var ring *Ring
 	n.do(t, func() (err error) {

@@ -30,6 +30,8 @@ type Workers struct {
 	steering atomic.Pointer[fullnat.Steering]
 	steer    func(*fullnat.Config) error // tells the kernel; may be nil
 	kept     *Kept                       // may be nil
+
+	flowCache func() FlowCacheStats // nil where there can be none
 }
 
 // WorkerStats counts what one worker did.

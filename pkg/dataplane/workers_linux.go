@@ -60,6 +60,7 @@ func OpenWorkers(ring RingConfig, engine EngineConfig, n int) (*RingWorkers, err
 	if w.Workers, err = newWorkers(engine, drivers, steer); err != nil {
 		return nil, closeAll(err)
 	}
+	w.flowCache = ring.shared.stats
 	return w, nil
 }
 

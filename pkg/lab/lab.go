@@ -259,6 +259,9 @@ func (l *Lab) openDataplane(workers, maxSessions int) error {
 		return fmt.Errorf("open the data plane: %w", err)
 	}
 	l.engine = engine
+	if cache := engine.FlowCache(); cache.Problem != "" {
+		l.log.Warn("all packets go through userspace: there is no flow cache", "reason", cache.Problem)
+	}
 	return nil
 }
 

@@ -20,6 +20,7 @@ type Metrics struct {
 	Engine             dataplane.EngineStats
 	ENIs               map[string]dataplane.ENIStats // by name, all that there are
 	Workers            []dataplane.WorkerStats
+	FlowCache          dataplane.FlowCacheStats
 	NATPorts           []NATPortUse // the fullest pools
 	Connections        []control.Connection
 	Groups             map[string][]lb.ServerHealth
@@ -47,7 +48,7 @@ func (l *Lab) Metrics() Metrics {
 	engine.Table.Links = compile.ByReceiver(l.plane.State().Plan, engine.Table.Links)
 	m := Metrics{
 		Lab: plan.Name, Cloud: string(plan.Cloud), Region: plan.Region, Started: l.started,
-		Engine: engine, Workers: l.engine.Each(), ENIs: map[string]dataplane.ENIStats{},
+		Engine: engine, Workers: l.engine.Each(), FlowCache: l.engine.FlowCache(), ENIs: map[string]dataplane.ENIStats{},
 		Connections: l.plane.State().Connections,
 		Groups:      map[string][]lb.ServerHealth{}, Resolvers: map[string]dns.Stats{},
 	}

@@ -45,6 +45,7 @@ func (l *Lab) Status() status.Lab {
 	s.ENIFaults = l.faults.ofENIs(plan)
 	s.Links = compile.Links(plan, stats.Table.Links)
 	s.Dataplane = compile.Dataplane(stats, l.engine.Each())
+	s.Dataplane.FlowCache = compile.FlowCache(l.engine.FlowCache())
 	return s
 }
 

@@ -274,6 +274,21 @@ type Dataplane struct {
 	CopyDrops   uint64            `json:"copy_drops"`
 	SendErrors  uint64            `json:"send_errors"`
 	Workers     []Worker          `json:"workers"`
+	FlowCache   *FlowCache        `json:"flow_cache,omitempty"` // missing where there can be none
+}
+
+// FlowCache is what the kernel forwards without the data plane's program. Its
+// packets are in all other counters but those of frames read and sent.
+type FlowCache struct {
+	Mode        string `json:"mode"`              // auto or off
+	Hook        string `json:"hook,omitempty"`    // tcx or clsact, where it works
+	Problem     string `json:"problem,omitempty"` // why it does not
+	Sessions    int    `json:"sessions"`
+	MaxSessions int    `json:"max_sessions"`
+	Added       uint64 `json:"sessions_added"`
+	Refused     uint64 `json:"sessions_refused"` // for want of room
+	Frames      uint64 `json:"frames"`
+	Bytes       uint64 `json:"bytes"`
 }
 
 // Session is one session with both sides of its translation.
@@ -289,6 +304,7 @@ type Session struct {
 	BytesToProvider   uint64         `json:"bytes_to_provider"`
 	PacketsToConsumer uint64         `json:"packets_to_consumer"`
 	BytesToConsumer   uint64         `json:"bytes_to_consumer"`
+	Cached            bool           `json:"cached,omitempty"` // by the flow cache
 	IdleSeconds       float64        `json:"idle_seconds"`
 	ExpiresSeconds    float64        `json:"expires_seconds"`
 }

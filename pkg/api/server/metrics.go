@@ -144,6 +144,13 @@ var (
 	descWorkerHanded   = desc("worker_handed_over_frames_total",
 		"Frames that a worker received and another one's session was of.", "worker")
 
+	descCacheSessions = desc("flow_cache_sessions", "Sessions that have a place in the flow cache.")
+	descCacheRoom     = desc("flow_cache_max_sessions", "Sessions that the flow cache has room for.")
+	descCacheAdded    = desc("flow_cache_sessions_added_total", "Sessions that got a place in the flow cache.")
+	descCacheRefused  = desc("flow_cache_sessions_refused_total", "Sessions that the flow cache had no room for.")
+	descCacheFrames   = desc("flow_cache_frames_total", "Frames that the kernel forwarded; a superframe is one.")
+	descCacheBytes    = desc("flow_cache_bytes_total", "Bytes of the IP packets that the kernel forwarded.")
+
 	descShapedDropped = desc("shaping_dropped_frames_total",
 		"Frames that shaping and faults dropped.", "link", "direction", "reason")
 	descShapedWaiting = desc("shaping_waiting_frames", "Frames that wait for their time.", "link", "direction")
@@ -196,6 +203,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		to.gauge(descPortsInUse, float64(use.InUse), labels...)
 		to.gauge(descPortsLimit, float64(use.Limit), labels...)
 	}
+	to.flowCache(m.FlowCache)
 	for i, w := range m.Workers {
 		to.worker(strconv.Itoa(i), w)
 	}
@@ -237,6 +245,19 @@ func (e emitter) table(s fullnat.Stats) {
 	e.gauge(descHalfOpen, float64(s.HalfOpen))
 	e.gauge(descTableBytes, float64(s.Bytes))
 	e.count(descUnsent, s.Unsent)
+}
+
+// flowCache says nothing where there can be none.
+func (e emitter) flowCache(s dataplane.FlowCacheStats) {
+	if s.Mode == "" {
+		return
+	}
+	e.gauge(descCacheSessions, float64(s.Sessions))
+	e.gauge(descCacheRoom, float64(s.Room))
+	e.count(descCacheAdded, s.Added)
+	e.count(descCacheRefused, s.Refused)
+	e.count(descCacheFrames, s.Frames)
+	e.count(descCacheBytes, s.Bytes)
 }
 
 func (e emitter) link(l fullnat.LinkStats) {

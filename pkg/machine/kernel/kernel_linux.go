@@ -4,6 +4,7 @@
 package kernel
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -27,15 +28,36 @@ type Machine struct {
 	lasting   bool
 	dataplane string // its namespace
 	rings     *dataplane.RingWorkers
+	// FlowCache is how its data plane uses the kernel's help. It may be changed
+	// before the lab starts.
+	FlowCache dataplane.FlowCacheConfig
 }
 
-// New makes a machine whose namespaces are pinned in dir.
-func New(dir labdir.Dir) *Machine { return &Machine{dir: dir} }
+// New makes a machine whose namespaces are pinned in dir, with the flow cache that
+// the environment asks for.
+func New(dir labdir.Dir) *Machine {
+	m := &Machine{dir: dir}
+	m.FlowCache, _ = dataplane.ParseFlowCache(DefaultFlowCache())
+	return m
+}
+
+// FlowCacheVariable is the variable of the environment that says which flow cache
+// there is where nothing else does, as "plinksim up --flow-cache" would.
+const FlowCacheVariable = "PLINKSIM_FLOW_CACHE"
+
+// DefaultFlowCache is what the environment asks for, or what is usual.
+func DefaultFlowCache() string {
+	return cmp.Or(os.Getenv(FlowCacheVariable), string(dataplane.FlowCacheOff))
+}
 
 // NewLasting makes a machine that another process takes over when this one ends in
 // whatever manner, with the programs on its instances and the sessions of its data
 // plane.
-func NewLasting(dir labdir.Dir) *Machine { return &Machine{dir: dir, lasting: true} }
+func NewLasting(dir labdir.Dir) *Machine {
+	m := New(dir)
+	m.lasting = true
+	return m
+}
 
 // Change implements lab.Machine.
 func (m *Machine) Change(ctx context.Context, old, plan *topology.Plan, progress lab.Progress) error {
@@ -76,7 +98,7 @@ func (m *Machine) Dataplane(cfg dataplane.EngineConfig, workers int) (*dataplane
 		}
 	}
 	err = ns.Do(func() (err error) {
-		m.rings, err = dataplane.OpenWorkers(dataplane.RingConfig{}, cfg, workers)
+		m.rings, err = dataplane.OpenWorkers(dataplane.RingConfig{FlowCache: m.FlowCache}, cfg, workers)
 		return err
 	})
 	if err != nil {
