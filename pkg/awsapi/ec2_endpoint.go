@@ -418,8 +418,8 @@ func (c private) asListed(edits []topology.Edit) []topology.Edit {
 	if len(edits) == 0 {
 		return nil
 	}
-	if _, err := c.Lab.LookAtEdits(edits); err == nil {
-		return edits
+	if _, err := c.Lab.LookAtEdits(edits); !isRefused(err, topology.NotFound) {
+		return edits // and if they are refused, that is why
 	}
 	listed := slices.Clone(edits)
 	for i, e := range edits {
@@ -431,10 +431,7 @@ func (c private) asListed(edits []topology.Edit) []topology.Edit {
 		}
 		listed[i].Path = topology.JoinPath(parts...)
 	}
-	if _, err := c.Lab.LookAtEdits(listed); err == nil {
-		return listed
-	}
-	return edits
+	return listed
 }
 
 func (c private) movedGroups(e *topology.Endpoint, vpc *topology.VPC, add, remove []string) (out []topology.Operation, _ error) {
