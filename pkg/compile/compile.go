@@ -49,7 +49,9 @@ type Chooser struct {
 // same arguments give the same Desired, and neither the kernel nor the data
 // plane is asked.
 func Plan(plan *topology.Plan, state control.Snapshot, numbers Numbers, pick Pick) Desired {
-	c := compiler{plan: plan, state: state, numbers: numbers, pick: pick, nat: &fullnat.Config{PortsPerTarget: plan.Profile.NATPorts}}
+	c := compiler{
+		plan: plan, index: plan.Index(), connections: connectionsOf(state), numbers: numbers, pick: pick, nat: &fullnat.Config{PortsPerTarget: plan.Profile.NATPorts},
+	}
 	for _, ep := range plan.Endpoints {
 		c.endpoint(ep)
 	}
@@ -66,13 +68,34 @@ func Plan(plan *topology.Plan, state control.Snapshot, numbers Numbers, pick Pic
 }
 
 type compiler struct {
-	plan    *topology.Plan
-	state   control.Snapshot
-	numbers Numbers
-	pick    Pick
+	plan        *topology.Plan
+	index       topology.Index
+	connections connections
+	numbers     Numbers
+	pick        Pick
 
 	nat   *fullnat.Config
 	owned []dataplane.Owned
+}
+
+// connections are those of a state by their services and endpoints.
+type connections map[[2]string]*control.Connection
+
+func connectionsOf(state control.Snapshot) connections {
+	out := make(connections, len(state.Connections))
+	for i := range state.Connections {
+		c := &state.Connections[i]
+		out[[2]string{c.Service, c.Endpoint}] = c
+	}
+	return out
+}
+
+// of is the connection of an endpoint, the zero one where it has none.
+func (c connections) of(ep *topology.Endpoint) control.Connection {
+	if found := c[[2]string{ep.Service, ep.Name}]; found != nil {
+		return *found
+	}
+	return control.Connection{}
 }
 
 // eni makes an ENI known: the core can translate to it, and ARP is answered
@@ -114,7 +137,7 @@ func nameOf(eni topology.ENI) string {
 }
 
 func (c *compiler) subnet(eni topology.ENI) (*topology.VPC, *topology.Subnet) {
-	vpc := c.plan.MustVPC(eni.VPC)
+	vpc := c.index.VPCs[eni.VPC]
 	subnet := vpc.MustSubnet(eni.Subnet)
 	return vpc, subnet
 }
@@ -122,7 +145,7 @@ func (c *compiler) subnet(eni topology.ENI) (*topology.VPC, *topology.Subnet) {
 // endpoint makes the links of one endpoint: one for each of its zones and each
 // listener of the load balancer that the zone is connected to.
 func (c *compiler) endpoint(ep topology.Endpoint) {
-	connection, _ := c.state.Connection(ep.Service, ep.Name)
+	connection := c.connections.of(&ep)
 	admit := c.admit(ep)
 	for _, zone := range ep.Zones {
 		c.eni(zone.ENI, nil)
@@ -239,7 +262,7 @@ func (c *compiler) filter(balancer *topology.LoadBalancer) func(packet.FiveTuple
 	if len(balancer.SecurityGroups) == 0 {
 		return nil
 	}
-	set := secgroup.Compile(c.plan.Groups(c.plan.MustVPC(balancer.VPC), balancer.SecurityGroups))
+	set := secgroup.Compile(c.plan.Groups(c.index.VPCs[balancer.VPC], balancer.SecurityGroups))
 	return func(t packet.FiveTuple) bool { return set.Ingress(t).Allowed }
 }
 
@@ -273,7 +296,7 @@ func (c *compiler) insideLink(
 	link.Ingress, link.Match, link.Connected = link.Egress, netip.AddrPortFrom(addr, listener.Port), true
 	link.Identity = c.header(listener) // of no endpoint
 	link.Admit = c.filter(balancer)
-	pick, ended, group := link.Pick, link.Ended, c.plan.MustServerGroup(listener.ServerGroup)
+	pick, ended, group := link.Pick, link.Ended, c.index.ServerGroups[listener.ServerGroup]
 	link.Pick = func(flow packet.FiveTuple, seq uint32) (netip.AddrPort, bool) {
 		server, ok := pick(flow, seq)
 		if ok && server.Addr() == flow.Src.Addr() && !Hairpins(c.plan.Profile, group, server) {
@@ -314,7 +337,7 @@ func (c *compiler) toServers(
 		c.toProxy(&link, node, listener)
 		return link
 	}
-	group := c.plan.MustServerGroup(listener.ServerGroup)
+	group := c.index.ServerGroups[listener.ServerGroup]
 	choose := c.pick(name, group.Name, ServersOf(balancer, group, node.Zone))
 	link.Pick, link.Ended, link.Resumed, link.Lost = choose.Pick, choose.Ended, choose.Resumed, choose.Lost
 	if !c.plan.Profile.HashesSequence && choose.Pick != nil {
@@ -348,7 +371,7 @@ func (c *compiler) identity(ep topology.Endpoint, listener topology.Listener) *f
 	}
 	id.Endpoint = ep.ID
 	if id.Header == fullnat.LayoutAlibaba {
-		id.VPC, id.Service = c.plan.MustVPC(ep.VPC).ID, c.plan.MustService(ep.Service).ID
+		id.VPC, id.Service = c.index.VPCs[ep.VPC].ID, c.index.Services[ep.Service].ID
 	}
 	return id
 }
@@ -391,7 +414,7 @@ func (c *compiler) admit(ep topology.Endpoint) func(packet.FiveTuple) bool {
 	if len(ep.SecurityGroups) == 0 {
 		return nil
 	}
-	vpc := c.plan.MustVPC(ep.VPC)
+	vpc := c.index.VPCs[ep.VPC]
 	set := secgroup.Compile(c.plan.Groups(vpc, ep.SecurityGroups))
 	return func(t packet.FiveTuple) bool {
 		return set.Ingress(packet.FiveTuple{Protocol: t.Protocol, Src: t.Src, Dst: t.Dst}).Allowed
@@ -403,8 +426,8 @@ func (c *compiler) admit(ep topology.Endpoint) func(packet.FiveTuple) bool {
 // the service offers there, so that the ENI knows its ports from the start.
 func (c *compiler) resource(service, zone, pinned string) (*topology.LoadBalancer, *topology.Node) {
 	if pinned == "" {
-		svc, err := c.plan.Service(service)
-		if err != nil {
+		svc := c.index.Services[service]
+		if svc == nil {
 			return nil, nil
 		}
 		for _, r := range svc.Resources {
@@ -414,8 +437,8 @@ func (c *compiler) resource(service, zone, pinned string) (*topology.LoadBalance
 			}
 		}
 	}
-	balancer, err := c.plan.LoadBalancer(pinned)
-	if err != nil {
+	balancer := c.index.LoadBalancers[pinned]
+	if balancer == nil {
 		return nil, nil
 	}
 	for i := range balancer.Nodes {

@@ -60,7 +60,8 @@ func (m *Namer) Names(plan *topology.Plan, state control.Snapshot, health Health
 	m.endpoints.Begin()
 	m.zones.Begin()
 	m.vpcs.Begin()
-	n := namer{plan: plan, state: state, health: health}
+	n := namer{plan: plan, index: plan.Index(), health: health}
+	connections := connectionsOf(state)
 	out := NameSet{
 		Public: dns.Config{TTL: plan.Profile.NameTTL, Host: nameServer, Zones: n.publicDomains()},
 		VPCs:   map[string]dns.Config{},
@@ -72,7 +73,7 @@ func (m *Namer) Names(plan *topology.Plan, state control.Snapshot, health Health
 	in := map[string][]namedEndpoint{} // a VPC
 	for i := range plan.Endpoints {
 		ep := &plan.Endpoints[i]
-		connection, _ := state.Connection(ep.Service, ep.Name)
+		connection := connections.of(ep)
 		named := m.endpoints.Get(ep.Name, n.endpointName(ep, connection), endpointName.named)
 		out.Public.Names = append(out.Public.Names, named.names...)
 		if at, ok := services[ep.Service]; ok {
@@ -104,7 +105,7 @@ func (m *Namer) Names(plan *topology.Plan, state control.Snapshot, health Health
 
 type namer struct {
 	plan   *topology.Plan
-	state  control.Snapshot
+	index  topology.Index
 	health Health
 
 	unhealthyNodes map[[2]string]string // why, by load balancer and zone
@@ -352,14 +353,14 @@ func (n *namer) unhealthy(balancer, zone string) string {
 // unhealthy in a zone, the zone's address is removed from DNS). For Alibaba
 // Cloud there is no public word.
 func (n *namer) unhealthyNode(balancerName, zone string) string {
-	balancer, err := n.plan.LoadBalancer(balancerName)
-	if err != nil {
+	balancer := n.index.LoadBalancers[balancerName]
+	if balancer == nil {
 		return ""
 	}
 	for _, listener := range balancer.Listeners {
 		for _, name := range listener.Groups() {
-			group, err := n.plan.ServerGroup(name)
-			if err != nil {
+			group := n.index.ServerGroups[name]
+			if group == nil {
 				continue
 			}
 			of, where := ServersOf(balancer, group, zone), ""
@@ -401,9 +402,10 @@ type Answered struct {
 // AnsweredZones are the zones that are connected, with whether the names of
 // their endpoints lead to them.
 func AnsweredZones(plan *topology.Plan, state control.Snapshot, health Health) (out []Answered) {
-	n := namer{plan: plan, state: state, health: health}
+	n := namer{plan: plan, index: plan.Index(), health: health}
+	connections := connectionsOf(state)
 	for _, ep := range plan.Endpoints {
-		connection, _ := state.Connection(ep.Service, ep.Name)
+		connection := connections.of(&ep)
 		for _, zone := range ep.Zones {
 			if z := zoneOf(connection, zone.Zone); z.State.Open() {
 				addr := n.address(zone, z)

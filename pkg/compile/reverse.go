@@ -35,7 +35,7 @@ func (c *compiler) entry(gw topology.NATGateway, entry topology.FullNATEntry) {
 	if entry.Protocol == topology.UDP {
 		idle = c.plan.Profile.UDPIdle
 	}
-	connection, _ := c.state.Connection(ep.Service, ep.Name)
+	connection := c.connections.of(ep)
 	target := netip.AddrPortFrom(entry.AccessIP, entry.AccessPort)
 	c.nat.Links = append(c.nat.Links, fullnat.Link{
 		Name:      reverseLinkName(gw, entry),
@@ -65,7 +65,7 @@ func (c *compiler) admitReverse(ep topology.Endpoint, target netip.AddrPort) fun
 	if len(ep.SecurityGroups) == 0 {
 		return nil
 	}
-	vpc := c.plan.MustVPC(ep.VPC)
+	vpc := c.index.VPCs[ep.VPC]
 	set := secgroup.Compile(c.plan.Groups(vpc, ep.SecurityGroups))
 	ask := set.Egress
 	if c.plan.Profile.ReverseIngress {

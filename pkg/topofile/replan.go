@@ -34,7 +34,7 @@ func (d *Document) planAfter(before *Document) (*topology.Plan, bool) {
 		return nil, false
 	}
 	r := replan{
-		was: sectionsOf(before.root), now: sectionsOf(d.root), old: old, names: namesIn(old),
+		was: sectionsOf(before.root), now: sectionsOf(d.root), old: old, names: old.Index(),
 		dirty: map[string]bool{}, changed: map[string]bool{}, context: map[string]bool{}, services: map[string]bool{},
 	}
 	if !r.onlySections(before.root, d.root) {
@@ -92,43 +92,11 @@ func sectionsOf(root *yaml.Node) sections {
 	return out
 }
 
-// namesIn has the objects of a plan by name.
-func namesIn(p *topology.Plan) names {
-	n := names{
-		map[string]*topology.VPC{}, map[string]*topology.ServerGroup{}, map[string]*topology.LoadBalancer{},
-		map[string]*topology.EndpointService{}, map[string]*topology.Endpoint{},
-	}
-	for i := range p.VPCs {
-		n.vpcs[p.VPCs[i].Name] = &p.VPCs[i]
-	}
-	for i := range p.ServerGroups {
-		n.groups[p.ServerGroups[i].Name] = &p.ServerGroups[i]
-	}
-	for i := range p.LoadBalancers {
-		n.balancers[p.LoadBalancers[i].Name] = &p.LoadBalancers[i]
-	}
-	for i := range p.Services {
-		n.services[p.Services[i].Name] = &p.Services[i]
-	}
-	for i := range p.Endpoints {
-		n.endpoints[p.Endpoints[i].Name] = &p.Endpoints[i]
-	}
-	return n
-}
-
-type names struct {
-	vpcs      map[string]*topology.VPC
-	groups    map[string]*topology.ServerGroup
-	balancers map[string]*topology.LoadBalancer
-	services  map[string]*topology.EndpointService
-	endpoints map[string]*topology.Endpoint
-}
-
 // replan is one planAfter.
 type replan struct {
 	was, now sections
 	old      *topology.Plan
-	names    names
+	names    topology.Index
 
 	dirty    map[string]bool // VPCs that are planned again with all that is in them
 	changed  map[string]bool // services that are planned again
@@ -269,11 +237,11 @@ func (r *replan) vpcOf(section, name string, node *yaml.Node) string {
 	if r.was[section].entries[name] == node {
 		switch section {
 		case "endpoints":
-			return r.names.endpoints[name].VPC
+			return r.names.Endpoints[name].VPC
 		case "load_balancers":
-			return r.names.balancers[name].VPC
+			return r.names.LoadBalancers[name].VPC
 		case "server_groups":
-			return r.names.groups[name].VPC
+			return r.names.ServerGroups[name].VPC
 		}
 	}
 	return text(node, "vpc")
@@ -347,22 +315,22 @@ func (r *replan) reduced(root *yaml.Node) *yaml.Node {
 // keeps says whether all that was planned again for others' sake came out as it was.
 func (r *replan) keeps(part *topology.Plan) bool {
 	for i := range part.VPCs {
-		if v := &part.VPCs[i]; !r.dirty[v.Name] && !reflect.DeepEqual(v, r.names.vpcs[v.Name]) {
+		if v := &part.VPCs[i]; !r.dirty[v.Name] && !reflect.DeepEqual(v, r.names.VPCs[v.Name]) {
 			return false
 		}
 	}
 	for i := range part.ServerGroups {
-		if g := &part.ServerGroups[i]; !r.dirty[g.VPC] && !reflect.DeepEqual(g, r.names.groups[g.Name]) {
+		if g := &part.ServerGroups[i]; !r.dirty[g.VPC] && !reflect.DeepEqual(g, r.names.ServerGroups[g.Name]) {
 			return false
 		}
 	}
 	for i := range part.LoadBalancers {
-		if l := &part.LoadBalancers[i]; !r.dirty[l.VPC] && !reflect.DeepEqual(l, r.names.balancers[l.Name]) {
+		if l := &part.LoadBalancers[i]; !r.dirty[l.VPC] && !reflect.DeepEqual(l, r.names.LoadBalancers[l.Name]) {
 			return false
 		}
 	}
 	for i := range part.Services {
-		if s := &part.Services[i]; !r.changed[s.Name] && !reflect.DeepEqual(s, r.names.services[s.Name]) {
+		if s := &part.Services[i]; !r.changed[s.Name] && !reflect.DeepEqual(s, r.names.Services[s.Name]) {
 			return false
 		}
 	}
@@ -381,17 +349,17 @@ func (r *replan) keeps(part *topology.Plan) bool {
 // merged is the plan of before with the part that was planned again. It is false where
 // what is new may matter to something else after all.
 func (r *replan) merged(d *Document, part *topology.Plan) (*topology.Plan, bool) {
-	plan, fresh := *r.old, namesIn(part)
+	plan, fresh := *r.old, part.Index()
 	plan.Source, plan.Warnings, plan.Origin = nil, nil, nil
-	plan.VPCs = mergedList(r.now["vpcs"], fresh.vpcs, r.names.vpcs,
+	plan.VPCs = mergedList(r.now["vpcs"], fresh.VPCs, r.names.VPCs,
 		func(v *topology.VPC) bool { return r.dirty[v.Name] })
-	plan.ServerGroups = mergedList(r.now["server_groups"], fresh.groups, r.names.groups,
+	plan.ServerGroups = mergedList(r.now["server_groups"], fresh.ServerGroups, r.names.ServerGroups,
 		func(g *topology.ServerGroup) bool { return r.dirty[g.VPC] })
-	plan.LoadBalancers = mergedList(r.now["load_balancers"], fresh.balancers, r.names.balancers,
+	plan.LoadBalancers = mergedList(r.now["load_balancers"], fresh.LoadBalancers, r.names.LoadBalancers,
 		func(l *topology.LoadBalancer) bool { return r.dirty[l.VPC] })
-	plan.Services = mergedList(r.now["endpoint_services"], fresh.services, r.names.services,
+	plan.Services = mergedList(r.now["endpoint_services"], fresh.Services, r.names.Services,
 		func(s *topology.EndpointService) bool { return r.changed[s.Name] })
-	plan.Endpoints = mergedList(r.now["endpoints"], fresh.endpoints, r.names.endpoints,
+	plan.Endpoints = mergedList(r.now["endpoints"], fresh.Endpoints, r.names.Endpoints,
 		func(e *topology.Endpoint) bool { return r.dirty[e.VPC] })
 	if !distinct(&plan) || tooManyServices(&plan) {
 		return nil, false
