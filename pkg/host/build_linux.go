@@ -42,7 +42,7 @@ func Change(ctx context.Context, dir string, old, plan *topology.Plan, progress 
 	if err := undoAll(dir, d.undo); err != nil {
 		return errors.Join(err, restore(ctx, dir, old))
 	}
-	made, err := doAll(ctx, dir, d.do, progress)
+	made, err := doAll(ctx, dir, d.do, len(d.undo) == 0, progress)
 	if err == nil {
 		err = awaitCarriers(ctx, dir, d.do)
 	}
@@ -62,7 +62,7 @@ func build(ctx context.Context, dir string, plan *topology.Plan, progress Progre
 		return errors.Join(explain(err), abandon(dir, statErr != nil))
 	}
 	all := groups(plan)
-	made, err := doAll(ctx, dir, all, progress)
+	made, err := doAll(ctx, dir, all, false, progress)
 	if err == nil {
 		err = awaitCarriers(ctx, dir, all)
 	}
@@ -115,7 +115,7 @@ func abandon(dir string, made bool) error {
 }
 
 func restore(ctx context.Context, dir string, old *topology.Plan) error {
-	if _, err := doAll(context.WithoutCancel(ctx), dir, groups(old), nil); err != nil {
+	if _, err := doAll(context.WithoutCancel(ctx), dir, groups(old), false, nil); err != nil {
 		return fmt.Errorf("go back to the old plan: %w", err)
 	}
 	return nil
@@ -141,12 +141,12 @@ func undoAll(dir string, steps []Step) error {
 	})
 }
 
-// doAll does the first group, then the others side by side. It returns the
-// steps that it made, in the order in which they can be undone.
-func doAll(ctx context.Context, dir string, gs []group, progress Progress) (made []Step, err error) {
+// doAll does the first group, then the others side by side; fresh says that nothing
+// of it is there yet. It returns the steps that it made, in the order in which they can be undone.
+func doAll(ctx context.Context, dir string, gs []group, fresh bool, progress Progress) (made []Step, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	run := &run{ctx: ctx, dir: dir, progress: progress}
+	run := &run{ctx: ctx, dir: dir, fresh: fresh, progress: progress}
 	for _, g := range gs {
 		run.total += len(g)
 	}
@@ -186,6 +186,7 @@ func workers() int { return min(runtime.GOMAXPROCS(0), 4) }
 type run struct {
 	ctx      context.Context
 	dir      string
+	fresh    bool // see kernel
 	total    int
 	mu       sync.Mutex
 	done     int
@@ -197,6 +198,7 @@ type run struct {
 func (r *run) groups(gs []group, next *atomic.Int64) (made []Step, err error) {
 	err = onThread(func() error {
 		k := newKernel(r.dir)
+		k.fresh = r.fresh
 		defer k.close()
 		for {
 			i := int(next.Add(1)) - 1

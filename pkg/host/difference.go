@@ -18,12 +18,12 @@ type difference struct {
 // it what lies between VPCs; after something there, all VPCs that differ.
 func differenceOf(old, plan *topology.Plan) difference {
 	before, after := differing(old, plan)
-	known, wanted := names(before), names(after)
+	known, wanted := stepsOf(before), stepsOf(after)
 	var d difference
 	touched := map[string]bool{} // the VPCs in which something is undone
 	for _, g := range before {
 		for _, t := range g.group {
-			if !wanted[t.String()] && !wanted[t.replaces()] {
+			if !wanted.has(t.Step) && !wanted.replaced[t.replaces()] {
 				d.undo = append(d.undo, t.Step)
 				touched[g.vpc] = true
 			}
@@ -32,7 +32,7 @@ func differenceOf(old, plan *topology.Plan) difference {
 	slices.Reverse(d.undo)
 	for _, g := range after {
 		if !touched[g.vpc] && !touched[ofNone] && !(g.vpc == ofNone && len(d.undo) > 0) {
-			g.group = slices.DeleteFunc(g.group, func(t task) bool { return known[t.String()] })
+			g.group = slices.DeleteFunc(g.group, func(t task) bool { return known.has(t.Step) })
 		}
 		d.do = append(d.do, g.group)
 	}
@@ -72,16 +72,34 @@ func differing(old, plan *topology.Plan) (before, after []placed) {
 	return before, after
 }
 
-// names are how the tasks of groups are known: by what they print, and by what they
-// replace.
-func names(groups []placed) map[string]bool {
-	out := map[string]bool{}
+// steps are those of groups. Steps are plain values: equal ones are the same.
+type steps struct {
+	plain     map[Step]bool
+	firewalls map[string]Firewall // by namespace: they have lists
+	replaced  map[string]bool     // what they replace
+}
+
+func stepsOf(groups []placed) steps {
+	out := steps{map[Step]bool{}, map[string]Firewall{}, map[string]bool{}}
 	for _, g := range groups {
 		for _, t := range g.group {
-			out[t.String()] = true
-			out[t.replaces()] = true
+			if f, ok := t.Step.(Firewall); ok {
+				out.firewalls[f.Namespace] = f
+			} else {
+				out.plain[t.Step] = true
+			}
+			out.replaced[t.replaces()] = true
 		}
 	}
-	delete(out, "")
+	delete(out.replaced, "")
 	return out
+}
+
+func (s steps) has(step Step) bool {
+	f, ok := step.(Firewall)
+	if !ok {
+		return s.plain[step]
+	}
+	known, ok := s.firewalls[f.Namespace]
+	return ok && f.equal(known)
 }

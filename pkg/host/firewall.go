@@ -33,6 +33,12 @@ type Firewall struct {
 	IPv6 bool
 }
 
+func (f Firewall) equal(o Firewall) bool {
+	return f.Namespace == o.Namespace && slices.Equal(f.Ingress, o.Ingress) && slices.Equal(f.Egress, o.Egress) &&
+		f.FiltersEgress == o.FiltersEgress && slices.Equal(f.Resolvers, o.Resolvers) &&
+		f.Balancers == o.Balancers && f.IPv6 == o.IPv6
+}
+
 // firewallOf joins the security groups of an instance. A flow passes if the
 // first rule that matches it allows it: rules are asked by priority, and those
 // that deny before those that allow.

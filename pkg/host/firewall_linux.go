@@ -51,7 +51,7 @@ func (f Firewall) do(k *kernel) (bool, error) {
 	}
 	defer done()
 	mark := f.mark()
-	if markOf(conn) == mark {
+	if !k.fresh && markOf(conn) == mark {
 		return false, nil
 	}
 	// All in one transaction: no packet sees the time in between. Counters go on.

@@ -17,6 +17,7 @@ import (
 type kernel struct {
 	dir    string
 	at     string // the namespace that the thread is in; "" where it started
+	fresh  bool   // what is done is not there yet
 	spaces map[string]*space
 }
 

@@ -147,9 +147,9 @@ func vpcGroup(plan *topology.Plan, part *topology.Part) group {
 	for i := range vpc.Subnets {
 		addSubnet(&g, vpc, &vpc.Subnets[i], plan.NATBlocks(vpc, &vpc.Subnets[i]))
 	}
-	names := plan.HostNames(vpc.Name)
+	common := newInstances(plan, vpc)
 	for i := range vpc.Instances {
-		addInstance(&g, plan, vpc, &vpc.Instances[i], names)
+		common.add(&g, &vpc.Instances[i])
 	}
 	for _, eni := range part.ENIs() {
 		addENI(&g, plan, vpc, eni)
@@ -202,8 +202,41 @@ func addSubnet(g *group, vpc *topology.VPC, sub *topology.Subnet, nat []netip.Pr
 	}
 }
 
-func addInstance(g *group, plan *topology.Plan, vpc *topology.VPC, inst *topology.Instance, names []topology.HostName) {
-	sub := vpc.MustSubnet(inst.Subnet)
+// instances are those of a VPC, with what several of them have in common.
+type instances struct {
+	plan      *topology.Plan
+	vpc       *topology.VPC
+	names     []topology.HostName
+	nat       map[string][]netip.Prefix // by subnet
+	firewalls map[string]Firewall       // by the names of the security groups
+}
+
+func newInstances(plan *topology.Plan, vpc *topology.VPC) *instances {
+	return &instances{plan, vpc, plan.HostNames(vpc.Name), map[string][]netip.Prefix{}, map[string]Firewall{}}
+}
+
+func (i *instances) natBlocks(sub *topology.Subnet) []netip.Prefix {
+	blocks, known := i.nat[sub.Name]
+	if !known {
+		blocks = i.plan.NATBlocks(i.vpc, sub)
+		i.nat[sub.Name] = blocks
+	}
+	return blocks
+}
+
+func (i *instances) firewall(inst *topology.Instance) Firewall {
+	groups := strings.Join(inst.SecurityGroups, " ")
+	f, known := i.firewalls[groups]
+	if !known {
+		f = firewallOf(i.plan, i.vpc, inst)
+		i.firewalls[groups] = f
+	}
+	f.Namespace, f.IPv6 = inst.Namespace, inst.IPv6.IsValid()
+	return f
+}
+
+func (i *instances) add(g *group, inst *topology.Instance) {
+	vpc, sub := i.vpc, i.vpc.MustSubnet(inst.Subnet)
 	ns, dev := inst.Namespace, inst.Device
 	what := fmt.Sprintf("instance %s of VPC %s", inst.Name, vpc.Name)
 	g.add(what,
@@ -224,16 +257,16 @@ func addInstance(g *group, plan *topology.Plan, vpc *topology.VPC, inst *topolog
 		)
 	}
 	// Straight to a node or a gateway in the same subnet, without the router.
-	for _, block := range plan.NATBlocks(vpc, sub) {
+	for _, block := range i.natBlocks(sub) {
 		g.add(what, Route{Namespace: ns, Device: dev, Dst: block})
 	}
 	g.add(what,
 		File{ns, "resolv.conf", topology.ResolvConf(vpc)},
-		File{ns, "hosts", topology.HostsFile(inst, names)},
+		File{ns, "hosts", topology.HostsFile(inst, i.names)},
 		File{ns, "nsswitch.conf", nsswitch},
 	)
 	if len(inst.SecurityGroups) > 0 {
-		g.add(what, firewallOf(plan, vpc, inst))
+		g.add(what, i.firewall(inst))
 	}
 	if inst.SourceCheck {
 		g.add(what,

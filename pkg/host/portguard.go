@@ -22,8 +22,10 @@ type PortGuard struct {
 	IPv6            netip.Addr // may be left out
 }
 
-func (g PortGuard) String() string   { return g.chain().String() }
-func (g PortGuard) replaces() string { return g.chain().replaces() }
+func (g PortGuard) String() string { return g.chain().String() }
+func (g PortGuard) replaces() string {
+	return deviceChain{namespace: g.Namespace, device: g.Port}.replaces()
+}
 func (g PortGuard) chain() deviceChain {
 	return deviceChain{g.Namespace, g.Port, "drop", g.rules()}
 }
@@ -37,8 +39,10 @@ type ReceiverGuard struct {
 	IPv6              netip.Addr // may be left out
 }
 
-func (g ReceiverGuard) String() string   { return g.chain().String() }
-func (g ReceiverGuard) replaces() string { return g.chain().replaces() }
+func (g ReceiverGuard) String() string { return g.chain().String() }
+func (g ReceiverGuard) replaces() string {
+	return deviceChain{namespace: g.Namespace, device: g.Device}.replaces()
+}
 func (g ReceiverGuard) chain() deviceChain {
 	return deviceChain{g.Namespace, g.Device, "accept", g.rules()}
 }
