@@ -46,7 +46,8 @@ left out and counted; the lab never waits.`,
 			if err != nil {
 				return err
 			}
-			return client.Capture(cmd.Context(), opts, func(stream io.Reader) error {
+			waitFor("packets")
+			err = client.Capture(cmd.Context(), opts, func(stream io.Reader) error {
 				out := cmd.OutOrStdout()
 				var f *os.File
 				if file != "" && file != "-" {
@@ -64,6 +65,10 @@ left out and counted; the lab never waits.`,
 				}
 				return errors.Join(recordPackets(f, stream, cmd.ErrOrStderr()), f.Close())
 			})
+			if err == nil && opts.Count > 0 && gaveUp(cmd.Context()) {
+				return errGaveUp // fewer came
+			}
+			return err
 		},
 	}
 	cmd.Flags().StringVarP(&file, "write", "w", "", "write pcapng to this file, - is standard output")

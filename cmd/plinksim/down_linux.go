@@ -98,6 +98,7 @@ const (
 // endDaemon returns when no daemon holds the lab. It asks the daemon to end,
 // and ends one that does not answer with signals.
 func endDaemon(ctx context.Context, w io.Writer, dir labdir.Dir) error {
+	waitFor("the daemon of lab %q to end", dir.Name())
 	// A process that was stopped can neither answer nor end.
 	if err := dir.Signal(syscall.SIGCONT); err != nil {
 		return err

@@ -39,6 +39,9 @@ the program's; 126 if it could not be run, 127 if it was not found.`,
 			if err != nil {
 				return err
 			}
+			if cmd.Flags().Changed("timeout") {
+				return &usageError{errors.New("exec: the program has the time that it takes: write timeout(1) before it")}
+			}
 			dir, plan, err := labPlan(cmd.Context(), labName)
 			if err != nil {
 				return err

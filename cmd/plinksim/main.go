@@ -41,11 +41,12 @@ func main() {
 // run is the program without its process.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	out := newScreen(stdout)
-	root := newRoot()
+	var limit timeLimit
+	root := newRoot(&limit)
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	err := limit.end(root.ExecuteContext(ctx))
 	if err == nil && out.err != nil {
 		err = out.err
 	}
@@ -120,7 +121,7 @@ func printError(w io.Writer, err error) {
 	}
 }
 
-func newRoot() *cobra.Command {
+func newRoot(limit *timeLimit) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "plinksim",
 		Short: "Run PrivateLink topologies on one Linux machine, with real packets",
@@ -138,7 +139,10 @@ another through PrivateLink, with real packets and no cloud account.
 		Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
 	}
+	root.PersistentFlags().DurationVar(&limit.most, "timeout", 0,
+		"give up after so long, for example 30s, and say what was waited for; 0 waits as long as it takes")
 	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
+		limit.begin(cmd)
 		if output := cmd.Flags().Lookup("output"); output != nil && output.Value.String() == "wide" {
 			screenOf(cmd.OutOrStdout()).columns = 0
 		}

@@ -21,7 +21,7 @@ func TestEveryOperationHasACommand(t *testing.T) {
 		require.NotContains(t, rows, op.verb)
 		rows[op.verb] = op
 	}
-	root := newRoot()
+	root := newRoot(new(timeLimit))
 	for _, spec := range topology.Specs {
 		if spec.Read {
 			continue

@@ -57,6 +57,7 @@ func newProgress(w io.Writer) *progress {
 
 // show has the form of lab.Progress.
 func (p *progress) show(done, total int, what string) {
+	waitFor("%s", what)
 	switch {
 	case p.terminal && total > 0:
 		fmt.Fprintf(p.w, "\r\x1b[K[%d/%d] %s", done, total, what)
@@ -76,6 +77,7 @@ func (p *progress) show(done, total int, what string) {
 
 // say is a line that stays.
 func (p *progress) say(text string) {
+	waitFor("%s", text)
 	p.end()
 	fmt.Fprintf(p.w, "plinksim: %s\n", text)
 }

@@ -81,7 +81,7 @@ func requireCommand(t *testing.T, r topology.Remedy) {
 	line := remedyLine(r)
 	words := strings.Fields(line)
 	if r.Fault != nil {
-		cmd, args, err := newRoot().Find(words[1:])
+		cmd, args, err := newRoot(new(timeLimit)).Find(words[1:])
 		require.NoError(t, err, line)
 		require.Equal(t, "plinksim fault "+string(r.Fault.Verb), cmd.CommandPath())
 		require.NoError(t, cmd.ParseFlags(args), line)
@@ -89,7 +89,7 @@ func requireCommand(t *testing.T, r topology.Remedy) {
 		return
 	}
 	if words[len(words)-1] == "--help" {
-		cmd, _, err := newRoot().Find(words[1:])
+		cmd, _, err := newRoot(new(timeLimit)).Find(words[1:])
 		require.NoError(t, err, line)
 		require.True(t, cmd.Runnable() && !cmd.HasSubCommands(), line)
 		return

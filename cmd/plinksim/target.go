@@ -66,6 +66,7 @@ func findLab(ctx context.Context, name string) (labdir.Dir, error) {
 		name = names[0]
 	}
 	dir := labdir.Of(name)
+	waitFor("an answer of the daemon of lab %q", name)
 	if dir.Running() && !api.NewClient(dir).Answers(ctx) && os.Geteuid() == 0 {
 		return "", withHint(fmt.Errorf("lab %q is just being built or taken down", name),
 			"\"plinksim ls\" says when it is up")
