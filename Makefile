@@ -11,7 +11,7 @@ EXEC    := $(if $(filter 0,$(shell id -u)),,-exec "$(if $(SUDO),sudo -E env PATH
 TEST    := $(TOOL) gotestsum --format pkgname-and-test-fails -- $(EXEC)
 DEMO    := testdata/topologies/alibaba-clb.yaml
 
-.PHONY: help build demo test test-nonroot aws-clients examples race fuzz cross web browser bench bench-core bpf bpf-check lint containers golden count ci ci-full tools clean
+.PHONY: help build demo test test-nonroot aws-clients examples race fuzz cross web browser bench bench-core test-flow-cache bpf bpf-tools bpf-check lint containers golden count ci ci-full tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -62,7 +62,15 @@ bpf: ## compile the flow cache's programs, with Debian 12's clang 14, llvm, libb
 	cd pkg/flowcache && GOPACKAGE=flowcache $(TOOL:tools/go.mod=../../tools/go.mod) bpf2go -target bpfel,bpfeb -tags linux \
 		-no-global-types -cflags "-O2 -g -Wall -Werror" flowcache flowcache.bpf.c -- -I/usr/include/$$(uname -m)-linux-gnu
 
-bpf-check: bpf ## say whether the committed object files are what "make bpf" makes
+test-flow-cache: tools ## run the tests of what forwards with every session in the flow cache; SHORT=1 leaves out what takes long
+	PLINKSIM_FLOW_CACHE=force $(TEST) $(if $(SHORT),-short) ./pkg/fullnat ./pkg/dataplane
+	$(if $(SHORT),@true,PLINKSIM_FLOW_CACHE=force:clsact $(TEST) ./pkg/dataplane)
+	$(if $(SHORT),@true,PLINKSIM_FLOW_CACHE=force $(TEST) -timeout 30m ./pkg/machine/kernel ./pkg/plinktest ./test)
+
+bpf-tools: ## install what "make bpf" needs
+	$(SUDO) apt-get install -y -qq --no-install-recommends clang llvm libbpf-dev linux-libc-dev
+
+bpf-check: bpf-tools bpf ## say whether the committed object files are what "make bpf" makes
 	git diff --exit-code -- pkg/flowcache
 
 lint: ## gofmt, go vet, staticcheck, and whether go.mod is tidy

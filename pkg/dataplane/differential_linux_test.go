@@ -230,7 +230,7 @@ func isMark(frame []byte, mark uint32) bool {
 		p.PayloadLength() == 4 && binary.BigEndian.Uint32(frame[p.Payload:]) == mark
 }
 
-// tableNAT is our table with the same link for every port that is used.
+// tableNAT is our table.
 type tableNAT struct {
 	table *fullnat.Table
 	now   time.Duration
@@ -240,6 +240,12 @@ func newTableNAT(t *testing.T) *tableNAT {
 	table, err := fullnat.New(fullnat.Options{Seed: 1, MaxSessions: 1 << 14})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, table.Close()) })
+	require.NoError(t, table.Configure(diffLinks(), 0))
+	return &tableNAT{table: table}
+}
+
+// diffLinks has a link for every port that is used.
+func diffLinks() *fullnat.Config {
 	cfg := &fullnat.Config{}
 	for _, eni := range []packet.ENI{diffConsumer, diffProvider} {
 		cfg.ENIs = append(cfg.ENIs, fullnat.Interface{ENI: eni, MTU: 1500, NextHop: packet.MACOf})
@@ -256,8 +262,7 @@ func newTableNAT(t *testing.T) *tableNAT {
 			},
 		})
 	}
-	require.NoError(t, table.Configure(cfg, 0))
-	return &tableNAT{table: table}
+	return cfg
 }
 
 func (n *tableNAT) translate(from packet.ENI, data []byte) []byte {

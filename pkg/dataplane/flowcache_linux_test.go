@@ -1,9 +1,15 @@
 package dataplane
 
 import (
+	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 func TestTheFlowCacheCarriesADownload(t *testing.T) {
@@ -32,4 +38,80 @@ func TestTheFlowCacheCarriesADownload(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What must see all packets does so from the moment on in which it is switched on,
+// and nothing of a stream is lost.
+func TestPacketsComeBackAtOnceWhenSomethingIsSwitchedOn(t *testing.T) {
+	r := newCachedEndpoint(t, FlowCacheConfig{Mode: FlowCacheForce})
+	shaped := oneEndpoint()
+	shaped.Shaping.Links = []ShapedLink{{
+		Name: "ep1", ENIs: []packet.ENI{endpointENI}, ToProvider: topology.Impairment{Bandwidth: 100e9},
+	}}
+	switches := []func() (off func(), err error){
+		func() (func(), error) {
+			c, err := r.engine.Capture(CaptureConfig{
+				ENIs: []packet.ENI{nodeENI}, Name: func(packet.ENI) string { return "clb1" }, Queue: 1,
+			})
+			return func() { c.Close() }, err
+		},
+		func() (func(), error) {
+			return func() { _ = r.engine.Configure(oneEndpoint()) }, r.engine.Configure(shaped)
+		},
+	}
+	forwarded := func() uint64 { return r.engine.Stats().Table.Cache.Frames }
+	stop, done := make(chan struct{}), make(chan error, 1)
+	var took []time.Duration
+	go func() {
+		done <- func() error {
+			for n := 0; len(took) < 100; n++ {
+				for before := forwarded(); forwarded() == before; time.Sleep(time.Millisecond) {
+					select {
+					case <-stop:
+						return nil
+					default:
+					}
+				}
+				began := time.Now()
+				off, err := switches[n%len(switches)]()
+				if err != nil {
+					return err
+				}
+				for now, before := forwarded(), uint64(0); now != before; now = forwarded() {
+					took = append(took[:n], time.Since(began))
+					before = now
+					time.Sleep(200 * time.Microsecond)
+				}
+				still := forwarded()
+				time.Sleep(2 * time.Millisecond)
+				if now := forwarded(); now != still {
+					return fmt.Errorf("switch %d: the cache forwarded %d frames afterwards", n, now-still)
+				}
+				off()
+			}
+			return nil
+		}()
+	}()
+	l := listenTCP(t, r.provider, backend)
+	defer l.Close()
+	conn := dialTCP(t, r.consumer, endpoint)
+	got, want := send(t, conn, l, 256<<20)
+	close(stop)
+	require.NoError(t, <-done)
+	require.Equal(t, want, got)
+	require.Greater(t, len(took), 10)
+	slices.Sort(took)
+	t.Logf("%d times: median %s, worst %s", len(took), took[len(took)/2], took[len(took)-1])
+	require.Less(t, took[len(took)/2], 10*time.Millisecond)
+	require.Positive(t, r.engine.Stats().Driver.SuperframesRead, "userspace has had its part of the stream")
+}
+
+func TestWithoutTheKernelsHelpAllGoesThroughUserspace(t *testing.T) {
+	r := newCachedEndpoint(t, FlowCacheConfig{Mode: FlowCacheForce, Hook: "none"})
+	require.Equal(t, "refused, as a test wants it", r.ring.flowCacheStats().Problem)
+	l := listenTCP(t, r.provider, backend)
+	defer l.Close()
+	got, want := send(t, dialTCP(t, r.consumer, endpoint), l, 1<<20)
+	require.Equal(t, want, got)
+	require.Zero(t, r.engine.Stats().Table.Cache)
 }
