@@ -22,13 +22,16 @@ const (
 	headers = 40 + 8 // of IPv6 and UDP
 )
 
+// How long a datagram is waited for that should come back, and one that should not.
+const soon, never = 5 * time.Second, 300 * time.Millisecond
+
 // comesBack says whether a datagram in a packet of so many bytes comes back.
-func comesBack(t *testing.T, conn net.Conn, packet int) bool {
+func comesBack(t *testing.T, conn net.Conn, packet int, within time.Duration) bool {
 	t.Helper()
 	sent := bytes.Repeat([]byte{byte(packet)}, packet-headers)
 	_, err := conn.Write(sent)
 	require.NoError(t, err, "nobody tells the program")
-	require.NoError(t, conn.SetReadDeadline(time.Now().Add(300*time.Millisecond)))
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(within)))
 	got := make([]byte, link)
 	n, err := conn.Read(got)
 	return err == nil && bytes.Equal(sent, got[:n])
@@ -39,10 +42,10 @@ func TestALongDatagramVanishes(t *testing.T) {
 		lab := plinktest.Up(t, "topology.yaml", machine)
 		packets := lab.Watch("ep")
 		conn := lab.Instance("web").Dial("udp", "ep.ipv6:514")
-		require.True(t, comesBack(t, conn, carries))
-		require.False(t, comesBack(t, conn, carries+1))
-		require.False(t, comesBack(t, conn, link))
-		require.True(t, comesBack(t, conn, carries), "the socket is as good as before")
+		require.True(t, comesBack(t, conn, carries, soon))
+		require.False(t, comesBack(t, conn, carries+1, never))
+		require.False(t, comesBack(t, conn, link, never))
+		require.True(t, comesBack(t, conn, carries, soon), "the socket is as good as before")
 
 		packets.RequireCount(2, "the long ones", func(p plinktest.Packet) bool { return p.Dropped() == "TooBig" })
 		packets.RequireCount(0, "nobody is told", func(p plinktest.Packet) bool {
@@ -76,8 +79,8 @@ func TestAShorterLinkHelps(t *testing.T) {
 		lab.Edit("vpcs/shop/mtu", 1500)
 		lab.Edit("vpcs/data/mtu", 1500)
 		conn := lab.Instance("web").Dial("udp", "ep.ipv6:514")
-		require.True(t, comesBack(t, conn, 4000))
-		require.True(t, comesBack(t, conn, 1500))
+		require.True(t, comesBack(t, conn, 4000, soon))
+		require.True(t, comesBack(t, conn, 1500, soon))
 		require.Zero(t, lab.Status().Dataplane.Verdicts["TooBig"])
 	})
 }

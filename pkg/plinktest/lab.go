@@ -38,8 +38,8 @@ func (l *Lab) Reject(service, endpoint string) {
 	l.Do(topology.Operation{Verb: topology.VerbReject, Service: service, Endpoint: endpoint})
 }
 
-// patience is how long the lab may take for a change.
-const patience = 10 * time.Second
+// patience is how long the lab may take for a change, on a machine that is busy.
+const patience = 30 * time.Second
 
 // Do carries out an operation of the control plane and waits until it is in
 // force.
