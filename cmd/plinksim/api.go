@@ -59,7 +59,8 @@ have its keys. Your ~/.aws is neither read nor changed.`,
 				return err
 			}
 			exports := [][2]string{
-				{"AWS_ENDPOINT_URL", "http://" + told.Address}, {"AWS_DEFAULT_REGION", told.Region}, {"AWS_REGION", told.Region},
+				{"AWS_ENDPOINT_URL", "http://" + told.Address},
+				{"AWS_DEFAULT_REGION", told.Region}, {"AWS_REGION", told.Region},
 				// Nothing of a lab's keys goes to the network, and no pager waits.
 				{"AWS_EC2_METADATA_DISABLED", "true"}, {"AWS_PAGER", ""},
 			}
@@ -68,7 +69,8 @@ have its keys. Your ~/.aws is neither read nor changed.`,
 				if err != nil {
 					return err
 				}
-				exports = append(exports, [2]string{"AWS_ACCESS_KEY_ID", key.ID}, [2]string{"AWS_SECRET_ACCESS_KEY", key.Secret})
+				exports = append(exports,
+					[2]string{"AWS_ACCESS_KEY_ID", key.ID}, [2]string{"AWS_SECRET_ACCESS_KEY", key.Secret})
 			} else {
 				if dir == "" {
 					dir = labdir.Of(client.Lab()).Path("aws")
@@ -101,10 +103,14 @@ have its keys. Your ~/.aws is neither read nor changed.`,
 
 // keyOf is the key of an account, by its name or number.
 func keyOf(told api.CloudAPI, account string) (api.CloudKey, error) {
-	i := slices.IndexFunc(told.Keys, func(k api.CloudKey) bool { return k.Account == account || k.AccountID == account })
+	i := slices.IndexFunc(told.Keys, func(k api.CloudKey) bool {
+		return k.Account == account ||
+			k.AccountID == account
+	})
 	if i < 0 {
 		names := spell.Names(told.Keys, func(k *api.CloudKey) string { return k.Account })
-		return api.CloudKey{}, withHint(fmt.Errorf("there is no account %q", account), "%s", spell.Suggest(account, names))
+		return api.CloudKey{}, withHint(fmt.Errorf("there is no account %q", account), "%s",
+			spell.Suggest(account, names))
 	}
 	return told.Keys[i], nil
 }
@@ -117,9 +123,10 @@ func writeProfiles(dir string, told api.CloudAPI) error {
 	}
 	var config, credentials strings.Builder
 	for _, key := range told.Keys {
-		fmt.Fprintf(&config, "[profile %s]\nregion = %s\nendpoint_url = http://%s\ncli_pager =\n\n", key.Account, told.Region,
-			told.Address)
-		fmt.Fprintf(&credentials, "[%s]\naws_access_key_id = %s\naws_secret_access_key = %s\n\n", key.Account, key.ID, key.Secret)
+		fmt.Fprintf(&config, "[profile %s]\nregion = %s\nendpoint_url = http://%s\ncli_pager =\n\n", key.Account,
+			told.Region, told.Address)
+		fmt.Fprintf(&credentials, "[%s]\naws_access_key_id = %s\naws_secret_access_key = %s\n\n", key.Account, key.ID,
+			key.Secret)
 	}
 	names := []string{dir}
 	for name, text := range map[string]string{"config": config.String(), "credentials": credentials.String()} {
@@ -215,7 +222,8 @@ func printCalls(w io.Writer, calls []api.CloudCall) {
 		if account == "" {
 			account = "-"
 		}
-		t.row(c.Time.Local().Format(time.TimeOnly), account, c.Service+" "+c.Action, fmt.Sprintf("%.1f", c.Millis), c.ID, result)
+		t.row(c.Time.Local().Format(time.TimeOnly), account, c.Service+" "+c.Action, fmt.Sprintf("%.1f", c.Millis),
+			c.ID, result)
 	}
 	t.flush()
 }

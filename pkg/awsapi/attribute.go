@@ -65,7 +65,8 @@ func setAttributes[T any](c *call, all []attribute[T], of T, wanted []tag) error
 			continue
 		}
 		if a.set == nil {
-			return wire.Errorf("UnsupportedOperation", "In a lab the attribute '%s' is %q, and not %q", w.Key, a.get(c, of), w.Value)
+			return wire.Errorf("UnsupportedOperation", "In a lab the attribute '%s' is %q, and not %q", w.Key,
+				a.get(c, of), w.Value)
 		}
 		more, err := a.set(c, of, w.Value)
 		if err != nil {
@@ -174,7 +175,8 @@ var balancerAttributes = []attribute[*topology.LoadBalancer]{
 				return nil, err
 			}
 			for i := range l.Listeners {
-				edits = append(edits, at(fmt.Sprintf("%ds", n), balancerPath(l, "listeners", listenerPart(&l.Listeners[i]),
+				edits = append(edits, at(fmt.Sprintf("%ds", n), balancerPath(l, "listeners",
+					listenerPart(&l.Listeners[i]),
 					"idle_timeout")...)...)
 			}
 			return edits, nil
@@ -264,7 +266,8 @@ var groupAttributes = []attribute[*topology.ServerGroup]{
 		},
 		set: func(_ *call, g *topology.ServerGroup, v string) ([]topology.Edit, error) {
 			if v != string(topology.OnFirstAck) && v != string(topology.OnFirstPayload) {
-				return nil, wire.Errorf("ValidationError", "The header placement '%s' must be on_first_ack_with_payload or on_first_ack", v)
+				return nil, wire.Errorf("ValidationError",
+					"The header placement '%s' must be on_first_ack_with_payload or on_first_ack", v)
 			}
 			if g.ProxyProtocol == "" {
 				return nil, wire.Errorf("UnsupportedOperation",
@@ -307,7 +310,8 @@ var groupAttributes = []attribute[*topology.ServerGroup]{
 		set: func(_ *call, g *topology.ServerGroup, v string) ([]topology.Edit, error) {
 			n, err := parseNumber("stickiness.lb_cookie.duration_seconds", v, 1, 604800)
 			if err == nil && g.Persistence == nil {
-				err = wire.Errorf("UnsupportedOperation", "In a lab the duration of a cookie is set when stickiness.enabled is true")
+				err = wire.Errorf("UnsupportedOperation",
+					"In a lab the duration of a cookie is set when stickiness.enabled is true")
 			}
 			return at(fmt.Sprintf("%ds", n), groupPath(g, "persistence", "timeout")...), err
 		},
@@ -339,7 +343,8 @@ var groupAttributes = []attribute[*topology.ServerGroup]{
 	fixed[*topology.ServerGroup]("target_group_health.dns_failover.minimum_healthy_targets.count", "1"),
 	fixed[*topology.ServerGroup]("target_group_health.dns_failover.minimum_healthy_targets.percentage", "off"),
 	fixed[*topology.ServerGroup]("target_group_health.unhealthy_state_routing.minimum_healthy_targets.count", "1"),
-	fixed[*topology.ServerGroup]("target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage", "off"),
+	fixed[*topology.ServerGroup]("target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage",
+		"off"),
 }
 
 func sticky(g *topology.ServerGroup) bool {
@@ -358,7 +363,8 @@ var listenerAttributes = []attribute[*heard]{
 			if err == nil && h.Protocol != topology.TCP {
 				err = wire.Errorf("InvalidConfigurationRequest", "tcp.idle_timeout.seconds is of TCP listeners")
 			}
-			return at(fmt.Sprintf("%ds", n), balancerPath(h.balancer, "listeners", listenerPart(h.Listener), "idle_timeout")...), err
+			return at(fmt.Sprintf("%ds", n), balancerPath(h.balancer, "listeners", listenerPart(h.Listener),
+				"idle_timeout")...), err
 		},
 	},
 	fixed[*heard]("routing.http.response.server.enabled", "true", topology.ALB),

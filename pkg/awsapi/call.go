@@ -43,14 +43,16 @@ var errDryRun = &wire.Error{Code: "DryRunOperation", Status: 412,
 // find is the row of the operation that is asked for, and refuses what there is not.
 func (c *call) find(form url.Values) (*row, *wire.Error) {
 	if c.service == nil {
-		return nil, wire.Errorf("NoSuchVersion", "The API has no version %q: EC2 has 2016-11-15, Elastic Load Balancing"+
-			" 2015-12-01 and STS 2011-06-15", form.Get("Version"))
+		return nil, wire.Errorf("NoSuchVersion",
+			"The API has no version %q: EC2 has 2016-11-15, Elastic Load Balancing"+
+				" 2015-12-01 and STS 2011-06-15", form.Get("Version"))
 	}
 	if row := rows()[c.service.Name+" "+c.action]; row != nil {
 		return row, nil
 	}
 	if c.service.Operations[c.action] != nil || slices.Contains(c.service.Others, c.action) {
-		return nil, wire.Errorf("UnsupportedOperation", "plinksim does not do %s: see \"plinksim api operations\"", c.action)
+		return nil, wire.Errorf("UnsupportedOperation", "plinksim does not do %s: see \"plinksim api operations\"",
+			c.action)
 	}
 	return nil, wire.Errorf("InvalidAction", "The action %s is not valid for this web service.", c.action)
 }

@@ -244,7 +244,8 @@ func sign(r *http.Request, body string, key awsapi.Key, region, service string, 
 	scope := at[:8] + "/" + region + "/" + service + "/aws4_request"
 	secret := mac(mac(mac(mac([]byte("AWS4"+key.Secret), at[:8]), region), service), "aws4_request")
 	signature := mac(secret, fmt.Sprintf("AWS4-HMAC-SHA256\n%s\n%s\n%x", at, scope, sha256.Sum256([]byte(canonical))))
-	r.Header.Set("Authorization", fmt.Sprintf("AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%x", key.ID,
+	r.Header.Set("Authorization", fmt.Sprintf("AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%x",
+		key.ID,
 		scope, headers, signature))
 }
 

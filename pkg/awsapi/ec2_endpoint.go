@@ -81,7 +81,8 @@ func (c private) viewEndpoint(state control.Snapshot, i int) wire.M {
 		"Groups": c.identifiers(vpc, e.SecurityGroups), "IpAddressType": addressType,
 		"DnsOptions":        wire.M{"DnsRecordIpType": dnsType},
 		"PrivateDnsEnabled": e.PrivateDNS, "RequesterManaged": false, "NetworkInterfaceIds": enis,
-		"DnsEntries": c.dnsEntries(e, service, true), "CreationTimestamp": c.createdAt(e.ID), "Tags": c.tags(e.ID, e.Name),
+		"DnsEntries": c.dnsEntries(e, service, true), "CreationTimestamp": c.createdAt(e.ID), "Tags": c.tags(e.ID,
+			e.Name),
 		"OwnerId": c.account.ID, "ServiceRegion": c.plan.Region,
 	}
 }
@@ -149,7 +150,8 @@ func createVpcEndpoint(c private, in createVpcEndpointIn) (wire.M, error) {
 	}
 	private := in.PrivateDnsEnabled != nil && *in.PrivateDnsEnabled
 	if private {
-		if err := c.checkPrivateDNS(vpc, service, !service.AutoAccept && service.Account != c.account.Name, ""); err != nil {
+		if err := c.checkPrivateDNS(vpc, service, !service.AutoAccept && service.Account != c.account.Name,
+			""); err != nil {
 			return nil, err
 		}
 	}
@@ -215,7 +217,8 @@ func (c private) place(places map[string]value, service *topology.EndpointServic
 	}
 	if !slices.ContainsFunc(service.Resources, func(r topology.Resource) bool { return r.Zone == s.Zone }) {
 		return wire.Errorf("InvalidParameter",
-			"The VPC endpoint service %s does not support the availability zone of the subnet: %s.", service.ServiceName, s.ID)
+			"The VPC endpoint service %s does not support the availability zone of the subnet: %s.",
+			service.ServiceName, s.ID)
 	}
 	for name := range places {
 		other, err := vpc.Subnet(name)
@@ -224,8 +227,10 @@ func (c private) place(places map[string]value, service *topology.EndpointServic
 		}
 	}
 	if slices.Contains(has, s.Zone) {
-		return wire.Errorf("DuplicateSubnetsInSameZone", "Found another VPC endpoint subnet in the availability zone of %s."+
-			" VPC endpoint subnets should be in different availability zones supported by the VPC endpoint service.", s.ID)
+		return wire.Errorf("DuplicateSubnetsInSameZone",
+			"Found another VPC endpoint subnet in the availability zone of %s."+
+				" VPC endpoint subnets should be in different availability zones supported by the VPC endpoint service.",
+			s.ID)
 	}
 	place := value{}
 	if in.Ipv4 != "" {
@@ -242,7 +247,8 @@ func (c private) place(places map[string]value, service *topology.EndpointServic
 
 // checkPrivateDNS says why an endpoint cannot have the private name of its service, in
 // the order and the words of EC2. waits: the owner has not accepted it.
-func (c private) checkPrivateDNS(vpc *topology.VPC, service *topology.EndpointService, waits bool, except string) error {
+func (c private) checkPrivateDNS(vpc *topology.VPC, service *topology.EndpointService, waits bool,
+	except string) error {
 	name := service.ServiceName
 	switch {
 	case service.PrivateName == nil:
@@ -263,8 +269,9 @@ func (c private) checkPrivateDNS(vpc *topology.VPC, service *topology.EndpointSe
 		other, err := c.plan.Service(e.Service)
 		if err == nil && e.VPC == vpc.Name && e.PrivateDNS && e.ID != except && !e.Absent && other.PrivateName != nil &&
 			other.PrivateName.Name == service.PrivateName.Name {
-			return wire.Errorf("InvalidParameter", "private-dns-enabled cannot be set because there is already a conflicting"+
-				" DNS domain for %s in the VPC %s", service.PrivateName.Name, vpc.ID)
+			return wire.Errorf("InvalidParameter",
+				"private-dns-enabled cannot be set because there is already a conflicting"+
+					" DNS domain for %s in the VPC %s", service.PrivateName.Name, vpc.ID)
 		}
 	}
 	return nil
@@ -279,10 +286,12 @@ func checkAddressType(addresses string, dns dnsOptions, policy string) error {
 		want = "ipv4"
 	}
 	if t := dns.DnsRecordIpType; t != "" && t != want {
-		return wire.Errorf("UnsupportedOperation", "The names of an endpoint have records for all of its addresses: %s", want)
+		return wire.Errorf("UnsupportedOperation",
+			"The names of an endpoint have records for all of its addresses: %s", want)
 	}
 	if policy != "" && !isFullAccess(policy) {
-		return wire.Errorf("UnsupportedOperation", "plinksim does not evaluate policies: an endpoint has that of full access")
+		return wire.Errorf("UnsupportedOperation",
+			"plinksim does not evaluate policies: an endpoint has that of full access")
 	}
 	return nil
 }
@@ -357,7 +366,8 @@ func modifyVpcEndpoint(c private, in struct {
 				return nil, err
 			}
 		}
-		operations = append(operations, topology.Operation{Verb: topology.VerbEndpointSet, Endpoint: e.Name, PrivateDNS: p})
+		operations = append(operations, topology.Operation{Verb: topology.VerbEndpointSet, Endpoint: e.Name,
+			PrivateDNS: p})
 	}
 	if c.dry && len(edits)+len(operations) == 0 {
 		return nil, errDryRun
@@ -401,13 +411,17 @@ func (c private) movedSubnets(e *topology.Endpoint, vpc *topology.VPC, service *
 		if err != nil {
 			return nil, err
 		}
-		if slices.ContainsFunc(e.Zones, func(z topology.EndpointZone) bool { return z.Subnet == s.Name && !gone[s.Name] }) {
+		if slices.ContainsFunc(e.Zones, func(z topology.EndpointZone) bool {
+			return z.Subnet == s.Name &&
+				!gone[s.Name]
+		}) {
 			continue
 		}
 		if err := c.place(places, service, vpc, zones, subnetConfiguration{SubnetId: id}); err != nil {
 			return nil, err
 		}
-		edits = append(edits, topology.Edit{Path: topology.JoinPath("endpoints", e.Name, "subnets", s.Name), Value: "{}"})
+		edits = append(edits, topology.Edit{Path: topology.JoinPath("endpoints", e.Name, "subnets", s.Name),
+			Value: "{}"})
 	}
 	return c.asListed(edits), nil
 }
@@ -434,7 +448,8 @@ func (c private) asListed(edits []topology.Edit) []topology.Edit {
 	return listed
 }
 
-func (c private) movedGroups(e *topology.Endpoint, vpc *topology.VPC, add, remove []string) (out []topology.Operation, _ error) {
+func (c private) movedGroups(e *topology.Endpoint, vpc *topology.VPC, add, remove []string) (out []topology.Operation,
+	_ error) {
 	for _, one := range []struct {
 		ids  []string
 		verb topology.Verb

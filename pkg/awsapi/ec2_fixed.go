@@ -17,12 +17,15 @@ func fixedRows(a *adder) {
 		text: "The networkInterface ID '%s' does not exist",
 		filters: map[string]string{
 			"network-interface-id": "NetworkInterfaceId", "subnet-id": "SubnetId", "vpc-id": "VpcId",
-			"group-id": "Groups.GroupId", "group-name": "Groups.GroupName", "description": "Description", "status": "Status",
-			"private-ip-address": "PrivateIpAddress", "addresses.private-ip-address": "PrivateIpAddresses.PrivateIpAddress",
-			"availability-zone": "AvailabilityZone", "attachment.instance-id": "Attachment.InstanceId",
+			"group-id": "Groups.GroupId", "group-name": "Groups.GroupName", "description": "Description",
+			"status":                       "Status",
+			"private-ip-address":           "PrivateIpAddress",
+			"addresses.private-ip-address": "PrivateIpAddresses.PrivateIpAddress",
+			"availability-zone":            "AvailabilityZone", "attachment.instance-id": "Attachment.InstanceId",
 			"attachment.attachment-id": "Attachment.AttachmentId", "attachment.status": "Attachment.Status",
-			"attachment.instance-owner-id": "Attachment.InstanceOwnerId", "attachment.device-index": "Attachment.DeviceIndex",
-			"interface-type": "InterfaceType", "requester-managed": "RequesterManaged", "owner-id": "OwnerId",
+			"attachment.instance-owner-id": "Attachment.InstanceOwnerId",
+			"attachment.device-index":      "Attachment.DeviceIndex",
+			"interface-type":               "InterfaceType", "requester-managed": "RequesterManaged", "owner-id": "OwnerId",
 			"mac-address": "MacAddress", "requester-id": "RequesterId", "source-dest-check": "SourceDestCheck",
 		},
 		all: func(base *call) (out []wire.M, _ error) {
@@ -86,7 +89,8 @@ func fixedRows(a *adder) {
 		all: func(base *call) ([]wire.M, error) {
 			c := network{base}
 			return []wire.M{{"DhcpOptionsId": c.dhcpOptionsID(), "OwnerId": c.account.ID, "Tags": []wire.M{},
-				"DhcpConfigurations": []wire.M{{"Key": "domain-name-servers", "Values": []wire.M{{"Value": "AmazonProvidedDNS"}}}}}}, nil
+				"DhcpConfigurations": []wire.M{{"Key": "domain-name-servers",
+					"Values": []wire.M{{"Value": "AmazonProvidedDNS"}}}}}}, nil
 		}})
 	imageRows(a)
 	regionRows(a)
@@ -97,17 +101,20 @@ func (c network) viewENI(e eni) wire.M {
 	name := "ip-" + strings.ReplaceAll(e.ip.String(), ".", "-") + ".ec2.internal"
 	m := wire.M{
 		"NetworkInterfaceId": e.id, "SubnetId": e.subnet.ID, "VpcId": e.vpc.ID, "AvailabilityZone": e.subnet.Zone,
-		"Description": e.description, "Groups": c.identifiers(e.vpc, e.groups), "InterfaceType": e.kind, "MacAddress": e.mac,
-		"OwnerId": c.account.ID, "PrivateDnsName": name, "PrivateIpAddress": e.ip, "RequesterManaged": e.requester,
+		"Description": e.description, "Groups": c.identifiers(e.vpc, e.groups), "InterfaceType": e.kind,
+		"MacAddress": e.mac,
+		"OwnerId":    c.account.ID, "PrivateDnsName": name, "PrivateIpAddress": e.ip, "RequesterManaged": e.requester,
 		"PrivateIpAddresses": []wire.M{{"PrivateIpAddress": e.ip, "Primary": true, "PrivateDnsName": name}},
-		"Ipv6Addresses":      ipv6Addresses(e.ipv6), "SourceDestCheck": false, "Status": "in-use", "TagSet": c.tags(e.id, ""),
+		"Ipv6Addresses":      ipv6Addresses(e.ipv6), "SourceDestCheck": false, "Status": "in-use",
+		"TagSet":      c.tags(e.id, ""),
 		"RequesterId": "plinksim",
 	}
 	attachment := wire.M{"AttachmentId": c.plan.NewID("eni-attach", e.id), "AttachTime": e.created, "DeviceIndex": 1,
 		"DeleteOnTermination": false, "Status": "attached", "InstanceOwnerId": "amazon-aws"}
 	if in := e.instance; in != nil {
 		m["SourceDestCheck"] = in.SourceCheck
-		attachment = wire.M{"AttachmentId": c.plan.NewID("eni-attach", in.Ref()), "AttachTime": e.created, "DeviceIndex": 0,
+		attachment = wire.M{"AttachmentId": c.plan.NewID("eni-attach", in.Ref()), "AttachTime": e.created,
+			"DeviceIndex":         0,
 			"DeleteOnTermination": true, "Status": "attached", "InstanceOwnerId": c.account.ID, "InstanceId": in.ID}
 	}
 	m["Attachment"] = attachment
@@ -141,7 +148,8 @@ func (c network) viewRouteTable(v *topology.VPC) wire.M {
 		"RouteTableId": id, "VpcId": v.ID, "OwnerId": c.account.ID, "Routes": routes, "Tags": c.tags(id, ""),
 		"PropagatingVgws": []wire.M{},
 		"Associations": []wire.M{{"Main": true, "RouteTableId": id,
-			"RouteTableAssociationId": c.plan.NewID("rtbassoc", v.Name), "AssociationState": wire.M{"State": "associated"}}},
+			"RouteTableAssociationId": c.plan.NewID("rtbassoc", v.Name),
+			"AssociationState":        wire.M{"State": "associated"}}},
 	}
 }
 
@@ -161,7 +169,8 @@ func (c network) viewNetworkACL(v *topology.VPC) wire.M {
 		}
 	}
 	for _, s := range v.Subnets {
-		associations = append(associations, wire.M{"NetworkAclAssociationId": c.plan.NewID("aclassoc", v.Name+" "+s.Name),
+		associations = append(associations, wire.M{"NetworkAclAssociationId": c.plan.NewID("aclassoc",
+			v.Name+" "+s.Name),
 			"NetworkAclId": id, "SubnetId": s.ID})
 	}
 	return wire.M{"NetworkAclId": id, "VpcId": v.ID, "OwnerId": c.account.ID, "IsDefault": true, "Entries": entries,
@@ -175,8 +184,9 @@ func (c network) viewVolume(in *topology.Instance) wire.M {
 		"VolumeId": id, "AvailabilityZone": in.Zone, "CreateTime": at, "Encrypted": false, "Size": 8, "State": "in-use",
 		"VolumeType": "gp3", "Iops": 3000, "Throughput": 125, "SnapshotId": "", "Tags": c.tags(id, ""),
 		"MultiAttachEnabled": false,
-		"Attachments": []wire.M{{"AttachTime": at, "DeleteOnTermination": true, "Device": rootDevice, "InstanceId": in.ID,
-			"State": "attached", "VolumeId": id}},
+		"Attachments": []wire.M{{"AttachTime": at, "DeleteOnTermination": true, "Device": rootDevice,
+			"InstanceId": in.ID,
+			"State":      "attached", "VolumeId": id}},
 	}
 }
 
@@ -187,10 +197,13 @@ func imageRows(a *adder) {
 	list(a, listing{name: "DescribeImages", answer: "Images", ids: "ImageIds", id: "ImageId",
 		missing: "InvalidAMIID.NotFound", text: "The image id '[%s]' does not exist",
 		filters: map[string]string{
-			"image-id": "ImageId", "name": "Name", "owner-id": "OwnerId", "owner-alias": "ImageOwnerAlias", "state": "State",
-			"architecture": "Architecture", "virtualization-type": "VirtualizationType", "root-device-type": "RootDeviceType",
-			"image-type": "ImageType", "is-public": "Public", "description": "Description", "hypervisor": "Hypervisor",
-			"root-device-name": "RootDeviceName", "block-device-mapping.volume-type": "BlockDeviceMappings.Ebs.VolumeType",
+			"image-id": "ImageId", "name": "Name", "owner-id": "OwnerId", "owner-alias": "ImageOwnerAlias",
+			"state":        "State",
+			"architecture": "Architecture", "virtualization-type": "VirtualizationType",
+			"root-device-type": "RootDeviceType",
+			"image-type":       "ImageType", "is-public": "Public", "description": "Description", "hypervisor": "Hypervisor",
+			"root-device-name":                 "RootDeviceName",
+			"block-device-mapping.volume-type": "BlockDeviceMappings.Ebs.VolumeType",
 		},
 		also: []string{"Owners"},
 		all: func(base *call) (out []wire.M, _ error) {
@@ -208,7 +221,8 @@ func imageRows(a *adder) {
 					id := c.record.note(in.ID, "image")
 					known := slices.ContainsFunc(out, func(m wire.M) bool { return m["ImageId"] == id })
 					if id != "" && !known {
-						out = append(out, viewImage(image{id: id, name: id, description: "not an image of plinksim: nothing answers"}))
+						out = append(out, viewImage(image{id: id, name: id,
+							description: "not an image of plinksim: nothing answers"}))
 					}
 				}
 			}
@@ -221,9 +235,11 @@ func imageRows(a *adder) {
 	list(a, listing{name: "DescribeInstanceTypes", answer: "InstanceTypes", ids: "InstanceTypes", id: "InstanceType",
 		missing: "InvalidInstanceType", text: "The following supplied instance types do not exist: [%s]",
 		filters: map[string]string{
-			"instance-type": "InstanceType", "current-generation": "CurrentGeneration", "free-tier-eligible": "FreeTierEligible",
-			"bare-metal": "BareMetal", "hypervisor": "Hypervisor", "vcpu-info.default-vcpus": "VCpuInfo.DefaultVCpus",
-			"memory-info.size-in-mib": "MemoryInfo.SizeInMiB", "burstable-performance-supported": "BurstablePerformanceSupported",
+			"instance-type": "InstanceType", "current-generation": "CurrentGeneration",
+			"free-tier-eligible": "FreeTierEligible",
+			"bare-metal":         "BareMetal", "hypervisor": "Hypervisor", "vcpu-info.default-vcpus": "VCpuInfo.DefaultVCpus",
+			"memory-info.size-in-mib":         "MemoryInfo.SizeInMiB",
+			"burstable-performance-supported": "BurstablePerformanceSupported",
 		},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
@@ -238,8 +254,9 @@ func imageRows(a *adder) {
 			}
 			return out, nil
 		}})
-	list(a, listing{name: "DescribeInstanceCreditSpecifications", answer: "InstanceCreditSpecifications", ids: "InstanceIds",
-		id: "InstanceId", missing: "InvalidInstanceID.NotFound", text: "The instance ID '%s' does not exist",
+	list(a, listing{name: "DescribeInstanceCreditSpecifications", answer: "InstanceCreditSpecifications",
+		ids: "InstanceIds",
+		id:  "InstanceId", missing: "InvalidInstanceID.NotFound", text: "The instance ID '%s' does not exist",
 		filters: map[string]string{"instance-id": "InstanceId"},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
@@ -279,15 +296,17 @@ func viewImage(m image) wire.M {
 // whatever type.
 func viewInstanceType(name string) wire.M {
 	return wire.M{
-		"InstanceType": name, "CurrentGeneration": true, "FreeTierEligible": false, "BareMetal": false, "Hypervisor": "nitro",
+		"InstanceType": name, "CurrentGeneration": true, "FreeTierEligible": false, "BareMetal": false,
+		"Hypervisor":            "nitro",
 		"SupportedUsageClasses": []string{"on-demand"}, "SupportedRootDeviceTypes": []string{"ebs"},
 		"SupportedVirtualizationTypes": []string{"hvm"}, "BurstablePerformanceSupported": strings.HasPrefix(name, "t"),
 		"InstanceStorageSupported": false, "HibernationSupported": false, "DedicatedHostsSupported": false,
 		"AutoRecoverySupported": false, "ProcessorInfo": wire.M{"SupportedArchitectures": []string{"x86_64"}},
 		"VCpuInfo":   wire.M{"DefaultVCpus": 1, "DefaultCores": 1, "DefaultThreadsPerCore": 1},
 		"MemoryInfo": wire.M{"SizeInMiB": 1024},
-		"NetworkInfo": wire.M{"MaximumNetworkInterfaces": 1, "Ipv4AddressesPerInterface": 1, "Ipv6AddressesPerInterface": 1,
-			"Ipv6Supported": true, "EnaSupport": "supported"},
+		"NetworkInfo": wire.M{"MaximumNetworkInterfaces": 1, "Ipv4AddressesPerInterface": 1,
+			"Ipv6AddressesPerInterface": 1,
+			"Ipv6Supported":             true, "EnaSupport": "supported"},
 		"EbsInfo": wire.M{"EbsOptimizedSupport": "unsupported", "EncryptionSupport": "unsupported"},
 	}
 }
@@ -303,7 +322,8 @@ func regionRows(a *adder) {
 		},
 		ignored: []string{"AllRegions", "a lab is one region"}})
 	list(a, listing{name: "DescribeAvailabilityZones", answer: "AvailabilityZones", ids: "ZoneNames", id: "ZoneName",
-		missing: "InvalidParameterValue", text: "Invalid availability zone: [%s]", more: map[string]string{"ZoneIds": "ZoneId"},
+		missing: "InvalidParameterValue", text: "Invalid availability zone: [%s]",
+		more: map[string]string{"ZoneIds": "ZoneId"},
 		filters: map[string]string{
 			"zone-name": "ZoneName", "zone-id": "ZoneId", "region-name": "RegionName", "state": "State",
 			"zone-type": "ZoneType", "opt-in-status": "OptInStatus", "group-name": "GroupName",
@@ -311,8 +331,9 @@ func regionRows(a *adder) {
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
 			for _, zone := range c.zones() {
-				out = append(out, wire.M{"ZoneName": zone, "ZoneId": zoneID(c.plan.Region, zone), "RegionName": c.plan.Region,
-					"State": "available", "ZoneType": "availability-zone", "OptInStatus": "opt-in-not-required",
+				out = append(out, wire.M{"ZoneName": zone, "ZoneId": zoneID(c.plan.Region, zone),
+					"RegionName": c.plan.Region,
+					"State":      "available", "ZoneType": "availability-zone", "OptInStatus": "opt-in-not-required",
 					"GroupName": c.plan.Region + "-zg-1", "NetworkBorderGroup": c.plan.Region, "Messages": []wire.M{}})
 			}
 			return out, nil
@@ -328,7 +349,8 @@ func regionRows(a *adder) {
 				{"vpc-max-security-groups-per-interface", "5"}, {"max-elastic-ips", "0"}, {"vpc-max-elastic-ips", "0"},
 			} {
 				if len(wanted) == 0 || slices.Contains(wanted, one[0]) {
-					out = append(out, wire.M{"AttributeName": one[0], "AttributeValues": []wire.M{{"AttributeValue": one[1]}}})
+					out = append(out, wire.M{"AttributeName": one[0],
+						"AttributeValues": []wire.M{{"AttributeValue": one[1]}}})
 				}
 			}
 			return out, nil
@@ -339,15 +361,20 @@ func regionRows(a *adder) {
 func nothingRows(a *adder) {
 	nothing := func(*call) ([]wire.M, error) { return nil, nil }
 	for _, l := range []listing{
-		{name: "DescribeInternetGateways", answer: "InternetGateways", ids: "InternetGatewayIds", id: "InternetGatewayId",
+		{name: "DescribeInternetGateways", answer: "InternetGateways", ids: "InternetGatewayIds",
+			id:      "InternetGatewayId",
 			missing: "InvalidInternetGatewayID.NotFound", text: "The internetGateway ID '%s' does not exist",
-			filters: map[string]string{"attachment.vpc-id": "Attachments.VpcId", "internet-gateway-id": "InternetGatewayId"}},
+			filters: map[string]string{"attachment.vpc-id": "Attachments.VpcId",
+				"internet-gateway-id": "InternetGatewayId"}},
 		{name: "DescribeAddresses", answer: "Addresses", ids: "AllocationIds", id: "AllocationId",
 			missing: "InvalidAllocationID.NotFound", text: "The allocation ID '%s' does not exist",
 			filters: map[string]string{"instance-id": "InstanceId", "domain": "Domain", "allocation-id": "AllocationId",
-				"network-interface-id": "NetworkInterfaceId", "association-id": "AssociationId", "public-ip": "PublicIp"}},
-		{name: "DescribeKeyPairs", answer: "KeyPairs", ids: "KeyNames", id: "KeyName", missing: "InvalidKeyPair.NotFound",
-			text: "The key pair '%s' does not exist", filters: map[string]string{"key-name": "KeyName", "key-pair-id": "KeyPairId"}},
+				"network-interface-id": "NetworkInterfaceId", "association-id": "AssociationId",
+				"public-ip": "PublicIp"}},
+		{name: "DescribeKeyPairs", answer: "KeyPairs", ids: "KeyNames", id: "KeyName",
+			missing: "InvalidKeyPair.NotFound",
+			text:    "The key pair '%s' does not exist", filters: map[string]string{"key-name": "KeyName",
+				"key-pair-id": "KeyPairId"}},
 		{name: "DescribeManagedPrefixLists", answer: "PrefixLists", ids: "PrefixListIds", id: "PrefixListId",
 			missing: "InvalidPrefixListID.NotFound", text: "The prefix list ID '%s' does not exist",
 			filters: map[string]string{"prefix-list-name": "PrefixListName", "prefix-list-id": "PrefixListId",
@@ -360,7 +387,8 @@ func nothingRows(a *adder) {
 				"connection-notification-id": "ConnectionNotificationId"},
 			also: []string{"ConnectionNotificationId"}},
 		{name: "DescribeVpcClassicLink", answer: "Vpcs", ids: "VpcIds", id: "VpcId", missing: "InvalidVpcID.NotFound",
-			text: "The vpc ID '%s' does not exist", filters: map[string]string{"is-classic-link-enabled": "ClassicLinkEnabled"}},
+			text:    "The vpc ID '%s' does not exist",
+			filters: map[string]string{"is-classic-link-enabled": "ClassicLinkEnabled"}},
 		{name: "DescribeVpcClassicLinkDnsSupport", answer: "Vpcs", ids: "VpcIds", id: "VpcId",
 			missing: "InvalidVpcID.NotFound", text: "The vpc ID '%s' does not exist"},
 	} {
@@ -381,9 +409,11 @@ func nothingRows(a *adder) {
 	}
 	list(a, listing{name: "DescribeNatGateways", answer: "NatGateways", ids: "NatGatewayIds", id: "NatGatewayId",
 		missing: "NatGatewayNotFound", text: "The Nat Gateway %s was not found", all: nothing,
-		filters: map[string]string{"vpc-id": "VpcId", "subnet-id": "SubnetId", "state": "State", "nat-gateway-id": "NatGatewayId"}})
-	list(a, listing{name: "DescribeVpcPeeringConnections", answer: "VpcPeeringConnections", ids: "VpcPeeringConnectionIds",
-		id: "VpcPeeringConnectionId", missing: "InvalidVpcPeeringConnectionID.NotFound",
+		filters: map[string]string{"vpc-id": "VpcId", "subnet-id": "SubnetId", "state": "State",
+			"nat-gateway-id": "NatGatewayId"}})
+	list(a, listing{name: "DescribeVpcPeeringConnections", answer: "VpcPeeringConnections",
+		ids: "VpcPeeringConnectionIds",
+		id:  "VpcPeeringConnectionId", missing: "InvalidVpcPeeringConnectionID.NotFound",
 		text: "The vpcPeeringConnection ID '%s' does not exist",
 		filters: map[string]string{
 			"requester-vpc-info.vpc-id": "RequesterVpcInfo.VpcId", "accepter-vpc-info.vpc-id": "AccepterVpcInfo.VpcId",

@@ -15,7 +15,10 @@ import (
 func groupRows(a *adder) {
 	op(a, "CreateSecurityGroup", createSecurityGroup)
 	op(a, "DeleteSecurityGroup", deleteSecurityGroup)
-	op(a, "AuthorizeSecurityGroupIngress", func(c network, in rulesIn) (wire.M, error) { return authorize(c, in, false) })
+	op(a, "AuthorizeSecurityGroupIngress", func(c network, in rulesIn) (wire.M, error) {
+		return authorize(c, in,
+			false)
+	})
 	op(a, "AuthorizeSecurityGroupEgress", func(c network, in egressIn) (wire.M, error) {
 		return authorize(c, rulesIn{GroupId: in.GroupId, IpPermissions: in.IpPermissions,
 			TagSpecifications: in.TagSpecifications}, true)
@@ -73,7 +76,8 @@ func groupFilters() map[string]string {
 		"group-id": "GroupId", "group-name": "GroupName", "vpc-id": "VpcId", "owner-id": "OwnerId",
 		"description": "Description",
 	}
-	for prefix, member := range map[string]string{"ip-permission.": "IpPermissions.", "egress.ip-permission.": "IpPermissionsEgress."} {
+	for prefix, member := range map[string]string{"ip-permission.": "IpPermissions.",
+		"egress.ip-permission.": "IpPermissionsEgress."} {
 		for name, part := range map[string]string{
 			"cidr": "IpRanges.CidrIp", "ipv6-cidr": "Ipv6Ranges.CidrIpv6", "from-port": "FromPort", "to-port": "ToPort",
 			"protocol": "IpProtocol", "group-id": "UserIdGroupPairs.GroupId", "user-id": "UserIdGroupPairs.UserId",
@@ -176,7 +180,8 @@ func (c network) viewGroup(v *topology.VPC, g *topology.SecurityGroup) wire.M {
 		}
 	}
 	return wire.M{
-		"GroupId": g.ID, "GroupName": c.groupName(g), "Description": description, "VpcId": v.ID, "OwnerId": c.account.ID,
+		"GroupId": g.ID, "GroupName": c.groupName(g), "Description": description, "VpcId": v.ID,
+		"OwnerId":       c.account.ID,
 		"IpPermissions": c.viewPermissions(v, g, false), "IpPermissionsEgress": c.viewPermissions(v, g, true),
 		"Tags": c.tags(g.ID, ""), "SecurityGroupArn": c.arn("ec2", "security-group/"+g.ID),
 	}
@@ -254,7 +259,8 @@ func createSecurityGroup(c network, in struct {
 	}
 	id := c.newID("sg")
 	v := value{"ingress": []value{}}
-	err = c.edit(topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name, "security_groups", id), Value: text(v), New: true})
+	err = c.edit(topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name, "security_groups", id), Value: text(v),
+		New: true})
 	if err != nil {
 		return nil, err
 	}
@@ -268,7 +274,8 @@ func deleteSecurityGroup(c network, in struct{ GroupId string }) (wire.M, error)
 		return nil, err
 	}
 	if g.Name == topology.DefaultGroup {
-		return nil, wire.Errorf("CannotDelete", "the specified group: %q name: %q cannot be deleted by a user", g.ID, g.Name)
+		return nil, wire.Errorf("CannotDelete", "the specified group: %q name: %q cannot be deleted by a user", g.ID,
+			g.Name)
 	}
 	inUse := wire.Errorf("DependencyViolation", "resource %s has a dependent object", g.ID)
 	for _, e := range c.enis() {
@@ -310,8 +317,9 @@ var protocols = map[string]topology.Protocol{
 func (c network) rules(vpc *topology.VPC, p permission) (out []described, _ error) {
 	protocol, known := protocols[strings.ToLower(p.IpProtocol)]
 	if !known {
-		return nil, wire.Errorf("UnsupportedOperation", "plinksim's security groups know tcp, udp, icmp, icmpv6 and -1,"+
-			" and not the protocol %q", p.IpProtocol)
+		return nil, wire.Errorf("UnsupportedOperation",
+			"plinksim's security groups know tcp, udp, icmp, icmpv6 and -1,"+
+				" and not the protocol %q", p.IpProtocol)
 	}
 	r := topology.Rule{Priority: 1, Protocol: protocol, LastPort: 65535}
 	from, to := -1, -1
@@ -365,7 +373,8 @@ func (c network) rules(vpc *topology.VPC, p permission) (out []described, _ erro
 			return nil, wire.Errorf("InvalidGroup.NotFound", "The security group '%s' does not exist in VPC '%s'",
 				one.GroupId, vpc.ID)
 		case one.UserId != "" && one.UserId != c.account.ID:
-			return nil, wire.Errorf("InvalidGroup.NotFound", "The account %s has no group '%s'", one.UserId, one.GroupId)
+			return nil, wire.Errorf("InvalidGroup.NotFound", "The account %s has no group '%s'", one.UserId,
+				one.GroupId)
 		case one.VpcId != "" && one.VpcId != vpc.ID:
 			return nil, wire.Errorf("InvalidGroup.NotFound", "The VPC %s has no group '%s'", one.VpcId, one.GroupId)
 		}
@@ -397,7 +406,8 @@ func (c network) writeRules(vpc *topology.VPC, g *topology.SecurityGroup, egress
 		if egress {
 			key = "egress"
 		}
-		return c.edit(topology.Edit{Path: topology.JoinPath(append(path, key)...), Value: text(ruleValues(rules, egress))})
+		return c.edit(topology.Edit{Path: topology.JoinPath(append(path, key)...), Value: text(ruleValues(rules,
+			egress))})
 	}
 	whole := value{
 		"ingress": ruleValues(rulesOf(vpc, g, false), false), "egress": ruleValues(rulesOf(vpc, g, true), true),
@@ -483,7 +493,8 @@ func authorize(c network, in rulesIn, egress bool) (wire.M, error) {
 		return nil, err
 	}
 	if len(added) == 0 {
-		return nil, wire.Errorf("MissingParameter", "Either 'ipPermissions' or 'securityGroupRuleIds' should be provided.")
+		return nil, wire.Errorf("MissingParameter",
+			"Either 'ipPermissions' or 'securityGroupRuleIds' should be provided.")
 	}
 	tags, err := tagsFor(in.TagSpecifications, "security-group-rule")
 	if err != nil {
@@ -492,7 +503,8 @@ func authorize(c network, in rulesIn, egress bool) (wire.M, error) {
 	rules := slices.Clone(rulesOf(vpc, g, egress))
 	for _, r := range added {
 		if slices.Contains(rules, r.Rule) {
-			return nil, wire.Errorf("InvalidPermission.Duplicate", "the specified rule %q already exists", spoken(r.Rule))
+			return nil, wire.Errorf("InvalidPermission.Duplicate", "the specified rule %q already exists",
+				spoken(r.Rule))
 		}
 		rules = append(rules, r.Rule)
 	}
@@ -542,7 +554,8 @@ func revoke(c network, in revokeIn, egress bool) (wire.M, error) {
 		gone = append(gone, r.Rule)
 	}
 	if len(gone) == 0 {
-		return nil, wire.Errorf("MissingParameter", "Either 'ipPermissions' or 'securityGroupRuleIds' should be provided.")
+		return nil, wire.Errorf("MissingParameter",
+			"Either 'ipPermissions' or 'securityGroupRuleIds' should be provided.")
 	}
 	views := []wire.M{}
 	for _, r := range gone {
@@ -596,7 +609,10 @@ func modifySecurityGroupRules(c network, in struct {
 		found := false
 		for _, egress := range []bool{false, true} {
 			rules := slices.Clone(rulesOf(vpc, g, egress))
-			i := slices.IndexFunc(rules, func(r topology.Rule) bool { return c.ruleID(g, egress, r) == update.SecurityGroupRuleId })
+			i := slices.IndexFunc(rules, func(r topology.Rule) bool {
+				return c.ruleID(g, egress,
+					r) == update.SecurityGroupRuleId
+			})
 			if i < 0 {
 				continue
 			}
@@ -620,7 +636,8 @@ func modifySecurityGroupRules(c network, in struct {
 			break
 		}
 		if !found {
-			return nil, wire.Errorf("InvalidSecurityGroupRuleId.NotFound", "The security group rule ID '%s' does not exist",
+			return nil, wire.Errorf("InvalidSecurityGroupRuleId.NotFound",
+				"The security group rule ID '%s' does not exist",
 				update.SecurityGroupRuleId)
 		}
 	}
@@ -637,7 +654,8 @@ func (r ruleRequest) permission() permission {
 	}
 	if r.ReferencedGroupId != "" {
 		p.UserIdGroupPairs = append(p.UserIdGroupPairs,
-			struct{ GroupId, UserId, VpcId, Description string }{GroupId: r.ReferencedGroupId, Description: r.Description})
+			struct{ GroupId, UserId, VpcId, Description string }{GroupId: r.ReferencedGroupId,
+				Description: r.Description})
 	}
 	return p
 }
@@ -667,8 +685,12 @@ func updateDescriptions(c network, in describeIn, egress bool) (wire.M, error) {
 		texts[c.ruleID(g, egress, r.Rule)] = r.text
 	}
 	for _, one := range in.SecurityGroupRuleDescriptions {
-		if !slices.ContainsFunc(rules, func(r topology.Rule) bool { return c.ruleID(g, egress, r) == one.SecurityGroupRuleId }) {
-			return nil, wire.Errorf("InvalidSecurityGroupRuleId.NotFound", "The security group rule ID '%s' does not exist",
+		if !slices.ContainsFunc(rules, func(r topology.Rule) bool {
+			return c.ruleID(g, egress,
+				r) == one.SecurityGroupRuleId
+		}) {
+			return nil, wire.Errorf("InvalidSecurityGroupRuleId.NotFound",
+				"The security group rule ID '%s' does not exist",
 				one.SecurityGroupRuleId)
 		}
 		texts[one.SecurityGroupRuleId] = one.Description

@@ -53,7 +53,8 @@ func instanceRows(a *adder) {
 			"key-name": "Instances.KeyName", "private-dns-name": "Instances.PrivateDnsName",
 			"instance.group-id":   "Instances.SecurityGroups.GroupId",
 			"instance.group-name": "Instances.SecurityGroups.GroupName", "owner-id": "OwnerId",
-			"reservation-id": "ReservationId", "architecture": "Instances.Architecture", "tenancy": "Instances.Placement.Tenancy",
+			"reservation-id": "ReservationId", "architecture": "Instances.Architecture",
+			"tenancy":      "Instances.Placement.Tenancy",
 			"client-token": "Instances.ClientToken", "root-device-type": "Instances.RootDeviceType",
 			"network-interface.network-interface-id":         "Instances.NetworkInterfaces.NetworkInterfaceId",
 			"network-interface.subnet-id":                    "Instances.NetworkInterfaces.SubnetId",
@@ -154,8 +155,9 @@ func runInstances(c network, in runInstancesIn) (wire.M, error) {
 		return nil, err
 	}
 	if in.MinCount < 1 || in.MaxCount < in.MinCount || in.MaxCount > mostInstances {
-		return nil, wire.Errorf("InvalidParameterValue", "MinCount and MaxCount must be from 1 to %d, and MaxCount not the"+
-			" smaller one", mostInstances)
+		return nil, wire.Errorf("InvalidParameterValue",
+			"MinCount and MaxCount must be from 1 to %d, and MaxCount not the"+
+				" smaller one", mostInstances)
 	}
 	if in.ImageId == "" {
 		return nil, wire.Errorf("MissingParameter", "The request must contain the parameter ImageId")
@@ -288,10 +290,12 @@ func (in *runInstancesIn) checkAddresses(c network, subnet *topology.Subnet) err
 	ip, err := netip.ParseAddr(in.PrivateIpAddress)
 	switch {
 	case err != nil:
-		return wire.Errorf("InvalidParameterValue", "Value (%s) for parameter privateIpAddress is invalid. Invalid IPv4 address",
+		return wire.Errorf("InvalidParameterValue",
+			"Value (%s) for parameter privateIpAddress is invalid. Invalid IPv4 address",
 			in.PrivateIpAddress)
 	case in.MaxCount > 1:
-		return wire.Errorf("InvalidParameterCombination", "The parameter PrivateIpAddress cannot be used with several instances")
+		return wire.Errorf("InvalidParameterCombination",
+			"The parameter PrivateIpAddress cannot be used with several instances")
 	case !subnet.CIDR.Contains(ip):
 		return wire.Errorf("InvalidParameterValue", "Address %s does not fall within the subnet's address range", ip)
 	}
@@ -320,7 +324,8 @@ func (in *runInstancesIn) services() ([]value, error) {
 	}
 	out := []value{}
 	if err := yaml.Unmarshal(rest, &out); err != nil {
-		return nil, wire.Errorf("InvalidUserData.Malformed", "What follows #plinksim must be a list of services: %v", err)
+		return nil, wire.Errorf("InvalidUserData.Malformed", "What follows #plinksim must be a list of services: %v",
+			err)
 	}
 	for _, s := range out {
 		if s["command"] != nil {
@@ -365,8 +370,9 @@ func (c network) viewInstance(v *topology.VPC, in *topology.Instance) wire.M {
 	name := "ip-" + strings.ReplaceAll(in.IP.String(), ".", "-") + ".ec2.internal"
 	addresses := []wire.M{{"PrivateIpAddress": in.IP, "Primary": true, "PrivateDnsName": name}}
 	m := wire.M{
-		"InstanceId": in.ID, "ImageId": image, "State": c.instanceState(in), "PrivateDnsName": name, "PublicDnsName": "",
-		"InstanceType": cmp.Or(t.Notes["type"], "t3.micro"), "LaunchTime": launched, "AmiLaunchIndex": 0,
+		"InstanceId": in.ID, "ImageId": image, "State": c.instanceState(in), "PrivateDnsName": name,
+		"PublicDnsName": "",
+		"InstanceType":  cmp.Or(t.Notes["type"], "t3.micro"), "LaunchTime": launched, "AmiLaunchIndex": 0,
 		"Placement":  wire.M{"AvailabilityZone": in.Zone, "Tenancy": "default", "GroupName": ""},
 		"Monitoring": wire.M{"State": "disabled"}, "SubnetId": subnet.ID, "VpcId": v.ID, "PrivateIpAddress": in.IP,
 		"Architecture": "x86_64", "RootDeviceType": "ebs", "RootDeviceName": rootDevice,
@@ -381,14 +387,16 @@ func (c network) viewInstance(v *topology.VPC, in *topology.Instance) wire.M {
 		"EnclaveOptions": wire.M{"Enabled": false}, "HibernationOptions": wire.M{"Configured": false},
 		"MaintenanceOptions":               wire.M{"AutoRecovery": "default"},
 		"CapacityReservationSpecification": wire.M{"CapacityReservationPreference": "open"},
-		"PrivateDnsNameOptions":            wire.M{"HostnameType": "ip-name", "EnableResourceNameDnsARecord": false, "EnableResourceNameDnsAAAARecord": false},
-		"CurrentInstanceBootMode":          "legacy-bios",
-		"PlatformDetails":                  "Linux/UNIX",
-		"UsageOperation":                   "RunInstances",
-		"UsageOperationUpdateTime":         launched,
+		"PrivateDnsNameOptions": wire.M{"HostnameType": "ip-name", "EnableResourceNameDnsARecord": false,
+			"EnableResourceNameDnsAAAARecord": false},
+		"CurrentInstanceBootMode":  "legacy-bios",
+		"PlatformDetails":          "Linux/UNIX",
+		"UsageOperation":           "RunInstances",
+		"UsageOperationUpdateTime": launched,
 		"NetworkInterfaces": []wire.M{{
-			"NetworkInterfaceId": instanceENI(c.plan, in), "SubnetId": subnet.ID, "VpcId": v.ID, "OwnerId": c.account.ID,
-			"Status": "in-use", "MacAddress": in.MAC, "PrivateIpAddress": in.IP, "PrivateDnsName": name,
+			"NetworkInterfaceId": instanceENI(c.plan, in), "SubnetId": subnet.ID, "VpcId": v.ID,
+			"OwnerId": c.account.ID,
+			"Status":  "in-use", "MacAddress": in.MAC, "PrivateIpAddress": in.IP, "PrivateDnsName": name,
 			"SourceDestCheck": in.SourceCheck, "Groups": groups, "InterfaceType": "interface", "Description": "",
 			"PrivateIpAddresses": addresses, "Ipv6Addresses": ipv6Addresses(in.IPv6),
 			"Attachment": wire.M{"AttachmentId": c.plan.NewID("eni-attach", in.Ref()), "DeviceIndex": 0,
@@ -465,7 +473,10 @@ func terminateInstances(c network, in struct{ InstanceIds []string }) (wire.M, e
 	views := []wire.M{}
 	dead := c.gone.of(c.account.Name, c.Now())
 	for _, id := range in.InstanceIds {
-		if slices.ContainsFunc(dead, func(m wire.M) bool { return slices.Contains(texts(m, "Instances.InstanceId"), id) }) {
+		if slices.ContainsFunc(dead, func(m wire.M) bool {
+			return slices.Contains(texts(m, "Instances.InstanceId"),
+				id)
+		}) {
 			terminated := wire.M{"Code": 48, "Name": "terminated"}
 			views = append(views, wire.M{"InstanceId": id, "CurrentState": terminated, "PreviousState": terminated})
 			continue
@@ -557,7 +568,8 @@ func modifyInstanceAttribute(c network, in struct {
 		if err != nil {
 			return nil, err
 		}
-		edits = append(edits, topology.Edit{Path: topology.JoinPath(append(path, "security_groups")...), Value: text(names)})
+		edits = append(edits, topology.Edit{Path: topology.JoinPath(append(path, "security_groups")...),
+			Value: text(names)})
 	}
 	if in.SourceDestCheck != nil {
 		edits = append(edits, topology.Edit{Path: topology.JoinPath(append(path, "source_dest_check")...),
@@ -583,7 +595,10 @@ func describeInstanceAttribute(c network, in struct{ InstanceId, Attribute strin
 	t := c.record.thing(instance.ID)
 	m := wire.M{"InstanceId": instance.ID}
 	attributes := map[string]func(){
-		"instanceType":                      func() { m["InstanceType"] = wire.M{"Value": cmp.Or(t.Notes["type"], "t3.micro")} },
+		"instanceType": func() {
+			m["InstanceType"] = wire.M{"Value": cmp.Or(t.Notes["type"],
+				"t3.micro")}
+		},
 		"userData":                          func() { m["UserData"] = given(t.Notes["userdata"]) },
 		"disableApiTermination":             func() { m["DisableApiTermination"] = wire.M{"Value": t.Notes["protected"] != ""} },
 		"disableApiStop":                    func() { m["DisableApiStop"] = wire.M{"Value": false} },

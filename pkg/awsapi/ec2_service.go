@@ -16,16 +16,21 @@ func serviceRows(a *adder) {
 	op(a, "DeleteVpcEndpointServiceConfigurations", deleteServices)
 	op(a, "ModifyVpcEndpointServicePermissions", modifyPermissions)
 	op(a, "StartVpcEndpointServicePrivateDnsVerification", verifyPrivateName)
-	op(a, "ModifyVpcEndpointServicePayerResponsibility", func(c private, in struct{ ServiceId, PayerResponsibility string }) (wire.M, error) {
+	op(a, "ModifyVpcEndpointServicePayerResponsibility", func(c private, in struct {
+		ServiceId,
+		PayerResponsibility string
+	}) (wire.M, error) {
 		s, err := c.ownService(in.ServiceId)
 		if err != nil {
 			return nil, err
 		}
-		err = c.edit(topology.Edit{Path: topology.JoinPath("endpoint_services", s.Name, "payer"), Value: text("provider")})
+		err = c.edit(topology.Edit{Path: topology.JoinPath("endpoint_services", s.Name, "payer"),
+			Value: text("provider")})
 		return wire.M{"ReturnValue": true}, err
 	})
-	list(a, listing{name: "DescribeVpcEndpointServiceConfigurations", answer: "ServiceConfigurations", ids: "ServiceIds",
-		id: "ServiceId", missing: "InvalidVpcEndpointServiceId.NotFound",
+	list(a, listing{name: "DescribeVpcEndpointServiceConfigurations", answer: "ServiceConfigurations",
+		ids: "ServiceIds",
+		id:  "ServiceId", missing: "InvalidVpcEndpointServiceId.NotFound",
 		text: "The VpcEndpointService Id '%s' does not exist",
 		filters: map[string]string{
 			"service-id": "ServiceId", "service-name": "ServiceName", "service-state": "ServiceState",
@@ -58,7 +63,8 @@ func serviceRows(a *adder) {
 			}
 			return out, nil
 		}})
-	list(a, listing{name: "DescribeVpcEndpointServices", answer: "ServiceDetails", ids: "ServiceNames", id: "ServiceName",
+	list(a, listing{name: "DescribeVpcEndpointServices", answer: "ServiceDetails", ids: "ServiceNames",
+		id:      "ServiceName",
 		missing: "InvalidServiceName", text: "The Vpc Endpoint Service '%s' does not exist",
 		filters: map[string]string{
 			"owner": "Owner", "service-name": "ServiceName", "service-type": "ServiceType.ServiceType",
@@ -67,7 +73,8 @@ func serviceRows(a *adder) {
 		also: []string{"ServiceRegions"},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := private{base}
-			if regions := stringsOf(c.values["ServiceRegions"]); len(regions) > 0 && !slices.Contains(regions, c.plan.Region) {
+			if regions := stringsOf(c.values["ServiceRegions"]); len(regions) > 0 && !slices.Contains(regions,
+				c.plan.Region) {
 				return nil, nil
 			}
 			state := c.snapshot()
@@ -160,7 +167,8 @@ func (c private) viewService(state control.Snapshot, i int) wire.M {
 		"ServiceType": []wire.M{{"ServiceType": "Interface"}}, "ServiceId": s.ID, "ServiceName": s.ServiceName,
 		"ServiceState": state.Services[i].Status, "AvailabilityZones": zones, "AvailabilityZoneIds": c.zoneIDs(zones),
 		"AcceptanceRequired": !s.AutoAccept, "ManagesVpcEndpoints": false, "NetworkLoadBalancerArns": arns,
-		"SupportedIpAddressTypes": c.addressTypes(s), "BaseEndpointDnsNames": []string{s.Domain}, "Tags": c.tags(s.ID, s.Name),
+		"SupportedIpAddressTypes": c.addressTypes(s), "BaseEndpointDnsNames": []string{s.Domain}, "Tags": c.tags(s.ID,
+			s.Name),
 		"RemoteAccessEnabled": false,
 	}
 	if s.Payer == "provider" {
@@ -252,7 +260,8 @@ func (c private) checkSupported(balancers, addresses, regions []string) error {
 	for _, name := range balancers {
 		l, err := c.plan.LoadBalancer(name)
 		if err == nil && slices.Contains(addresses, "ipv6") && !l.DualStack {
-			return wire.Errorf("InvalidParameter", "Network Load Balancer %s does not support ipv6: its address type is ipv4",
+			return wire.Errorf("InvalidParameter",
+				"Network Load Balancer %s does not support ipv6: its address type is ipv4",
 				c.balancerARN(l))
 		}
 	}
@@ -290,7 +299,8 @@ func modifyService(c private, in struct {
 	for _, t := range in.RemoveSupportedIpAddressTypes {
 		if slices.Contains(c.addressTypes(s), t) {
 			return nil, wire.Errorf("UnsupportedOperation",
-				"A service of a lab supports the addresses that its load balancers have: %s", strings.Join(c.addressTypes(s), ", "))
+				"A service of a lab supports the addresses that its load balancers have: %s",
+				strings.Join(c.addressTypes(s), ", "))
 		}
 	}
 	var operations []topology.Operation
@@ -319,7 +329,8 @@ func modifyService(c private, in struct {
 	var edits []topology.Edit
 	switch remove := in.RemovePrivateDnsName != nil && *in.RemovePrivateDnsName; {
 	case remove && in.PrivateDnsName != "":
-		return nil, wire.Errorf("InvalidParameterCombination", "PrivateDnsName and RemovePrivateDnsName exclude each other")
+		return nil, wire.Errorf("InvalidParameterCombination",
+			"PrivateDnsName and RemovePrivateDnsName exclude each other")
 	case remove && s.PrivateName != nil:
 		edits = append(edits, topology.Edit{Path: path})
 	case in.PrivateDnsName != "":
@@ -335,7 +346,8 @@ func modifyService(c private, in struct {
 			continue // it is so already, or there is no new zone
 		}
 		if err != nil {
-			return nil, conflictOf(err, inUseIs("ExistingVpcEndpointConnections"), "The service %s has connections", s.ID)
+			return nil, conflictOf(err, inUseIs("ExistingVpcEndpointConnections"), "The service %s has connections",
+				s.ID)
 		}
 	}
 	return wire.M{"Return": true}, nil
@@ -491,8 +503,10 @@ func connectionRows(a *adder) {
 	}
 	list(a, listing{name: "DescribeVpcEndpointConnections", answer: "VpcEndpointConnections",
 		filters: map[string]string{
-			"service-id": "ServiceId", "vpc-endpoint-owner": "VpcEndpointOwner", "vpc-endpoint-state": "VpcEndpointState",
-			"vpc-endpoint-id": "VpcEndpointId", "ip-address-type": "IpAddressType", "vpc-endpoint-region": "VpcEndpointRegion",
+			"service-id": "ServiceId", "vpc-endpoint-owner": "VpcEndpointOwner",
+			"vpc-endpoint-state": "VpcEndpointState",
+			"vpc-endpoint-id":    "VpcEndpointId", "ip-address-type": "IpAddressType",
+			"vpc-endpoint-region": "VpcEndpointRegion",
 		},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := private{base}
@@ -531,8 +545,10 @@ func (c private) viewConnection(state control.Snapshot, i int) wire.M {
 	id := c.plan.NewID("vpce-con", s.ID+" "+e.ID)
 	return wire.M{
 		"ServiceId": s.ID, "VpcEndpointId": e.ID, "VpcEndpointOwner": owner.ID, "VpcEndpointState": word,
-		"CreationTimestamp": c.createdAt(e.ID), "DnsEntries": c.dnsEntries(e, s, false), "NetworkLoadBalancerArns": arns,
-		"IpAddressType": addressType, "VpcEndpointConnectionId": id, "Tags": c.tags(id, ""), "VpcEndpointRegion": c.plan.Region,
+		"CreationTimestamp": c.createdAt(e.ID), "DnsEntries": c.dnsEntries(e, s, false),
+		"NetworkLoadBalancerArns": arns,
+		"IpAddressType":           addressType, "VpcEndpointConnectionId": id, "Tags": c.tags(id, ""),
+		"VpcEndpointRegion": c.plan.Region,
 	}
 }
 

@@ -21,8 +21,9 @@ func subnetRows(a *adder) {
 		filters: map[string]string{
 			"subnet-id": "SubnetId", "vpc-id": "VpcId", "availability-zone": "AvailabilityZone",
 			"availabilityZone":     "AvailabilityZone",
-			"availability-zone-id": "AvailabilityZoneId", "cidr-block": "CidrBlock", "cidr": "CidrBlock", "cidrBlock": "CidrBlock",
-			"state": "State", "owner-id": "OwnerId", "default-for-az": "DefaultForAz", "defaultForAz": "DefaultForAz",
+			"availability-zone-id": "AvailabilityZoneId", "cidr-block": "CidrBlock", "cidr": "CidrBlock",
+			"cidrBlock": "CidrBlock",
+			"state":     "State", "owner-id": "OwnerId", "default-for-az": "DefaultForAz", "defaultForAz": "DefaultForAz",
 			"map-public-ip-on-launch": "MapPublicIpOnLaunch", "subnet-arn": "SubnetArn",
 			"ipv6-cidr-block-association.ipv6-cidr-block": "Ipv6CidrBlockAssociationSet.Ipv6CidrBlock",
 			"ipv6-cidr-block-association.association-id":  "Ipv6CidrBlockAssociationSet.AssociationId",
@@ -100,7 +101,8 @@ func createSubnet(c network, in createSubnetIn) (wire.M, error) {
 	}
 	for _, s := range vpc.Subnets {
 		if s.CIDR.Overlaps(block) {
-			return nil, wire.Errorf("InvalidSubnet.Conflict", "The CIDR '%s' conflicts with another subnet", in.CidrBlock)
+			return nil, wire.Errorf("InvalidSubnet.Conflict", "The CIDR '%s' conflicts with another subnet",
+				in.CidrBlock)
 		}
 	}
 	zone, err := c.zoneFor(in.AvailabilityZone, in.AvailabilityZoneId)

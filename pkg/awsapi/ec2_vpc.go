@@ -218,7 +218,8 @@ func associateVpcCidrBlock(c network, in struct {
 	}
 	if in.AmazonProvidedIpv6CidrBlock {
 		if vpc.IPv6CIDR.IsValid() {
-			return nil, wire.Errorf("CidrLimitExceeded", "The vpc '%s' has an IPv6 block already, and a lab's has one", vpc.ID)
+			return nil, wire.Errorf("CidrLimitExceeded",
+				"The vpc '%s' has an IPv6 block already, and a lab's has one", vpc.ID)
 		}
 		block := ipv6BlockFor(vpc.ID)
 		if err := c.edit(topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name, "ipv6_cidr"),
@@ -252,7 +253,8 @@ func disassociateVpcCidrBlock(c network, in struct{ AssociationId string }) (wir
 			view := c.viewIPv6Block(vpc)
 			view["Ipv6CidrBlockState"] = wire.M{"State": "disassociating"}
 			err := c.edit(topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name, "ipv6_cidr")})
-			return wire.M{"VpcId": vpc.ID, "Ipv6CidrBlockAssociation": view}, conflictOf(err, invalidIs("InvalidCidrBlock.InUse"),
+			return wire.M{"VpcId": vpc.ID, "Ipv6CidrBlockAssociation": view}, conflictOf(err,
+				invalidIs("InvalidCidrBlock.InUse"),
 				"The vpc has a subnet that uses the block")
 		}
 		for _, block := range vpc.CIDRs() {
@@ -266,7 +268,8 @@ func disassociateVpcCidrBlock(c network, in struct{ AssociationId string }) (wir
 					in.AssociationId)
 			}
 			view["CidrBlockState"] = wire.M{"State": "disassociating"}
-			err := c.edit(topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name, "secondary_cidrs", "="+block.String())})
+			err := c.edit(topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name, "secondary_cidrs",
+				"="+block.String())})
 			return wire.M{"VpcId": vpc.ID, "CidrBlockAssociation": view},
 				conflictOf(err, invalidIs("InvalidCidrBlock.InUse"), "The vpc has a subnet that uses the block")
 		}

@@ -26,7 +26,8 @@ func balancerRows(a *adder) {
 			Value: text(in.IpAddressType)})
 		return wire.M{"IpAddressType": in.IpAddressType}, err
 	})
-	list(a, listing{name: "DescribeLoadBalancers", answer: "LoadBalancers", ids: "LoadBalancerArns", id: "LoadBalancerArn",
+	list(a, listing{name: "DescribeLoadBalancers", answer: "LoadBalancers", ids: "LoadBalancerArns",
+		id:      "LoadBalancerArn",
 		missing: "LoadBalancerNotFound", text: "One or more load balancers not found: %s",
 		more: map[string]string{"Names": "LoadBalancerName"},
 		all: func(base *call) (out []wire.M, _ error) {
@@ -127,7 +128,8 @@ func (c balancing) checkARNs(arns []string) error {
 		case strings.HasPrefix(resource, "listener-rule/"):
 			_, _, err = c.rule(arn)
 		default:
-			err = wire.Errorf("ValidationError", "'%s' is not a valid ARN of a load balancer, target group, listener or rule", arn)
+			err = wire.Errorf("ValidationError",
+				"'%s' is not a valid ARN of a load balancer, target group, listener or rule", arn)
 		}
 		if err != nil {
 			return err
@@ -154,7 +156,8 @@ func (c *call) accountID(name string) string {
 }
 
 func (c *call) balancerARN(l *topology.LoadBalancer) string {
-	return arnOf("elasticloadbalancing", c.plan.Region, c.accountID(c.plan.MustVPC(l.VPC).Account), "loadbalancer/"+l.ID)
+	return arnOf("elasticloadbalancing", c.plan.Region, c.accountID(c.plan.MustVPC(l.VPC).Account),
+		"loadbalancer/"+l.ID)
 }
 
 func (c *call) balancer(arn string) (*topology.LoadBalancer, error) {
@@ -201,10 +204,13 @@ func (c balancing) viewBalancer(l *topology.LoadBalancer) wire.M {
 	}
 	id := l.ID[strings.LastIndex(l.ID, "/")+1:]
 	m := wire.M{
-		"LoadBalancerArn": arn, "LoadBalancerName": c.nameOf(arn, l.Name), "Type": kind, "Scheme": "internal", "VpcId": vpc.ID,
-		"State": wire.M{"Code": state}, "AvailabilityZones": zones, "IpAddressType": addresses, "SecurityGroups": groups,
-		"CreatedTime": c.createdAt(arn), "DNSName": fmt.Sprintf("%s-%s.%s.amazonaws.com", l.Name, id, service),
-		"CanonicalHostedZoneId": "Z" + strings.ToUpper(derive.Text("elb zone "+kind+c.plan.Region, 13, derive.Alphanumeric)),
+		"LoadBalancerArn": arn, "LoadBalancerName": c.nameOf(arn, l.Name), "Type": kind, "Scheme": "internal",
+		"VpcId": vpc.ID,
+		"State": wire.M{"Code": state}, "AvailabilityZones": zones, "IpAddressType": addresses,
+		"SecurityGroups": groups,
+		"CreatedTime":    c.createdAt(arn), "DNSName": fmt.Sprintf("%s-%s.%s.amazonaws.com", l.Name, id, service),
+		"CanonicalHostedZoneId": "Z" + strings.ToUpper(derive.Text("elb zone "+kind+c.plan.Region, 13,
+			derive.Alphanumeric)),
 	}
 	if len(groups) > 0 && l.Type == topology.NLB {
 		m["EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic"] = onOff(!l.EndpointsFree)
@@ -222,7 +228,8 @@ func onOff(on bool) string {
 type subnetMapping struct{ SubnetId, PrivateIPv4Address, IPv6Address string }
 
 // placesIn are the subnets of a load balancer as a topology file has them, and their VPC.
-func (c balancing) placesIn(subnets []string, mappings []subnetMapping) (vpc *topology.VPC, places map[string]value, _ error) {
+func (c balancing) placesIn(subnets []string, mappings []subnetMapping) (vpc *topology.VPC, places map[string]value,
+	_ error) {
 	if len(subnets) > 0 && len(mappings) > 0 {
 		return nil, nil, wire.Errorf("ValidationError", "You must specify either subnets or subnet mappings, not both")
 	}
@@ -275,7 +282,8 @@ func checkName(name, what string) error {
 		ok = ok && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-')
 	}
 	if !ok || what == "Load balancer" && strings.HasPrefix(name, "internal-") {
-		return wire.Errorf("ValidationError", "%s name '%s' must have 1 to 32 letters, digits and hyphens, with no hyphen at an end",
+		return wire.Errorf("ValidationError",
+			"%s name '%s' must have 1 to 32 letters, digits and hyphens, with no hyphen at an end",
 			what, name)
 	}
 	return nil
@@ -309,7 +317,8 @@ func createLoadBalancer(c balancing, in struct {
 		return nil, err
 	}
 	if kind == topology.ALB && len(groups) > 0 {
-		return nil, wire.Errorf("UnsupportedOperation", "An ALB of a lab is in no security group: leave SecurityGroups out")
+		return nil, wire.Errorf("UnsupportedOperation",
+			"An ALB of a lab is in no security group: leave SecurityGroups out")
 	}
 	tags, err := tagsOf(in.Tags)
 	if err != nil {
@@ -319,7 +328,8 @@ func createLoadBalancer(c balancing, in struct {
 	c.plan = c.Server.plan()
 	for _, l := range c.ownBalancers() {
 		if c.nameOf(c.balancerARN(l), l.Name) == in.Name {
-			return nil, wire.Errorf("DuplicateLoadBalancerName", "A load balancer with the same name '%s' exists, but with different settings",
+			return nil, wire.Errorf("DuplicateLoadBalancerName",
+				"A load balancer with the same name '%s' exists, but with different settings",
 				in.Name)
 		}
 	}
@@ -331,7 +341,8 @@ func createLoadBalancer(c balancing, in struct {
 	if in.IpAddressType == "dualstack" {
 		v["ip_address_type"] = in.IpAddressType
 	}
-	if err := c.edit(topology.Edit{Path: topology.JoinPath("load_balancers", name), Value: text(v), New: true}); err != nil {
+	if err := c.edit(topology.Edit{Path: topology.JoinPath("load_balancers", name), Value: text(v),
+		New: true}); err != nil {
 		return nil, conflictOf(err, map[topology.Refusal]string{topology.Invalid: "InvalidConfigurationRequest"},
 			"The load balancer '%s' cannot be created", in.Name)
 	}
@@ -353,7 +364,8 @@ func deleteLoadBalancer(c balancing, in struct{ LoadBalancerArn string }) (wire.
 		return nil, wire.Errorf("OperationNotPermitted",
 			"Load balancer '%s' cannot be deleted because deletion protection is enabled", in.LoadBalancerArn)
 	}
-	inUse := wire.Errorf("ResourceInUse", "Load balancer '%s' cannot be deleted because it is currently associated with another service",
+	inUse := wire.Errorf("ResourceInUse",
+		"Load balancer '%s' cannot be deleted because it is currently associated with another service",
 		in.LoadBalancerArn)
 	for i := range c.plan.Services {
 		if slices.Contains(balancersOf(&c.plan.Services[i]), l.Name) && !c.plan.Services[i].Absent {
@@ -432,7 +444,8 @@ func setSecurityGroups(c balancing, in struct {
 		Value: text(append([]string{}, names...))}}
 	if e := in.EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic; e != "" {
 		edits = append(edits, topology.Edit{
-			Path: topology.JoinPath("load_balancers", l.Name, "enforce_security_groups_on_private_link"), Value: text(e)})
+			Path:  topology.JoinPath("load_balancers", l.Name, "enforce_security_groups_on_private_link"),
+			Value: text(e)})
 	}
 	if err := c.edit(edits...); err != nil {
 		return nil, err

@@ -45,7 +45,8 @@ func listenerRows(a *adder) {
 				}
 			}
 			if only == "" && len(stringsOf(c.values["ListenerArns"])) == 0 {
-				return nil, wire.Errorf("ValidationError", "You must specify either listener ARNs or a load balancer ARN")
+				return nil, wire.Errorf("ValidationError",
+					"You must specify either listener ARNs or a load balancer ARN")
 			}
 			for _, l := range c.ownBalancers() {
 				if only == "" || c.balancerARN(l) == only {
@@ -202,7 +203,8 @@ func (c balancing) forwarded(a forward) (string, error) {
 		}
 	}
 	if a.Type != "forward" || len(arns) != 1 {
-		return "", wire.Errorf("UnsupportedOperation", "A lab's listener forwards to one target group; rules can do more")
+		return "", wire.Errorf("UnsupportedOperation",
+			"A lab's listener forwards to one target group; rules can do more")
 	}
 	g, err := c.targetGroup(arns[0])
 	if err != nil {
@@ -243,7 +245,8 @@ func createListener(c balancing, in struct {
 	}
 	for _, h := range listenersOf(l) {
 		if int(h.Port) == in.Port {
-			return nil, wire.Errorf("DuplicateListener", "A listener already exists on this port for this load balancer '%s'",
+			return nil, wire.Errorf("DuplicateListener",
+				"A listener already exists on this port for this load balancer '%s'",
 				in.LoadBalancerArn)
 		}
 	}
@@ -270,7 +273,8 @@ func createListener(c balancing, in struct {
 
 func (c balancing) supports(protocol string) error {
 	if !slices.Contains([]string{"TCP", "UDP", "TCP_UDP", "HTTP", "HTTPS"}, protocol) {
-		return wire.Errorf("UnsupportedOperation", "plinksim has listeners of TCP, UDP and TCP_UDP, HTTP and HTTPS, and not of %s",
+		return wire.Errorf("UnsupportedOperation",
+			"plinksim has listeners of TCP, UDP and TCP_UDP, HTTP and HTTPS, and not of %s",
 			protocol)
 	}
 	return nil
@@ -382,7 +386,8 @@ func ruleRows(a *adder) {
 }
 
 func rulePath(h *heard, priority int) []string {
-	return balancerPath(h.balancer, "listeners", listenerPart(h.Listener), "rules", fmt.Sprintf("priority=%d", priority))
+	return balancerPath(h.balancer, "listeners", listenerPart(h.Listener), "rules", fmt.Sprintf("priority=%d",
+		priority))
 }
 
 func ruleNote(priority int) string { return fmt.Sprintf("rule %d", priority) }
@@ -421,8 +426,9 @@ func (c balancing) viewRules(h *heard) (out []wire.M) {
 	for i := range h.HTTP.Rules {
 		out = append(out, c.viewRuleOf(h, &h.HTTP.Rules[i]))
 	}
-	return append(out, wire.M{"RuleArn": c.ruleARN(h, 0), "Priority": "default", "IsDefault": true, "Conditions": []wire.M{},
-		"Actions": []wire.M{c.viewForward(h.ServerGroup, true)}})
+	return append(out, wire.M{"RuleArn": c.ruleARN(h, 0), "Priority": "default", "IsDefault": true,
+		"Conditions": []wire.M{},
+		"Actions":    []wire.M{c.viewForward(h.ServerGroup, true)}})
 }
 
 func (c balancing) viewRuleOf(h *heard, r *topology.ListenerRule) wire.M {
@@ -461,7 +467,8 @@ func viewRedirect(r *topology.Redirect) wire.M {
 	if r.Port != 0 {
 		port = strconv.Itoa(int(r.Port))
 	}
-	return wire.M{"StatusCode": fmt.Sprintf("HTTP_%d", r.Status), "Protocol": or(protocolName(r.Protocol), "#{protocol}"),
+	return wire.M{"StatusCode": fmt.Sprintf("HTTP_%d", r.Status), "Protocol": or(protocolName(r.Protocol),
+		"#{protocol}"),
 		"Host": or(r.Host, "#{host}"), "Port": port, "Path": or(r.Path, "/#{path}"), "Query": or(r.Query, "#{query}")}
 }
 
@@ -488,10 +495,12 @@ func (c balancing) ruleValue(priority int, conditions []condition, actions []act
 				values = one.PathPatternConfig.Values
 			}
 		default:
-			return nil, wire.Errorf("UnsupportedOperation", "plinksim's rules know host-header and path-pattern, and not %s", one.Field)
+			return nil, wire.Errorf("UnsupportedOperation",
+				"plinksim's rules know host-header and path-pattern, and not %s", one.Field)
 		}
 		if len(values) == 0 || v[key] != nil {
-			return nil, wire.Errorf("ValidationError", "A condition on %s must be there once, and have values", one.Field)
+			return nil, wire.Errorf("ValidationError", "A condition on %s must be there once, and have values",
+				one.Field)
 		}
 		v[key] = values
 	}
@@ -543,7 +552,8 @@ func redirectValue(in struct{ Host, Path, Port, Protocol, Query, StatusCode stri
 			continue
 		}
 		if strings.Contains(part.text, "#{") {
-			return nil, wire.Errorf("UnsupportedOperation", "plinksim's redirects change the whole %s or nothing of it", part.key)
+			return nil, wire.Errorf("UnsupportedOperation",
+				"plinksim's redirects change the whole %s or nothing of it", part.key)
 		}
 		r[part.key] = part.text
 	}
@@ -608,7 +618,8 @@ func modifyRule(c balancing, in struct {
 		return nil, err
 	}
 	if r == nil {
-		return nil, wire.Errorf("OperationNotPermitted", "Default rule '%s' cannot be modified: modify its listener", in.RuleArn)
+		return nil, wire.Errorf("OperationNotPermitted", "Default rule '%s' cannot be modified: modify its listener",
+			in.RuleArn)
 	}
 	v := ruleAsValue(r)
 	if len(in.Conditions) > 0 {

@@ -95,7 +95,10 @@ func (c balancing) targetGroup(arn string) (*topology.ServerGroup, error) {
 // usersOf are the load balancers that lead to a group.
 func (c balancing) usersOf(g *topology.ServerGroup) (out []*topology.LoadBalancer) {
 	for _, l := range c.ownBalancers() {
-		if slices.ContainsFunc(l.Listeners, func(l topology.Listener) bool { return slices.Contains(l.Groups(), g.Name) }) {
+		if slices.ContainsFunc(l.Listeners, func(l topology.Listener) bool {
+			return slices.Contains(l.Groups(),
+				g.Name)
+		}) {
 			out = append(out, l)
 		}
 	}
@@ -150,7 +153,8 @@ func (c balancing) viewTargetGroup(g *topology.ServerGroup) wire.M {
 	}
 	m := wire.M{
 		"TargetGroupArn": arn, "TargetGroupName": c.nameOf(arn, g.Name), "Protocol": protocolName(g.Protocol),
-		"Port": c.port(g), "VpcId": vpc.ID, "TargetType": c.targetType(g), "LoadBalancerArns": users, "IpAddressType": addresses,
+		"Port": c.port(g), "VpcId": vpc.ID, "TargetType": c.targetType(g), "LoadBalancerArns": users,
+		"IpAddressType":      addresses,
 		"HealthCheckEnabled": h.Protocol != topology.NoProtocol, "HealthCheckPort": port,
 		"HealthCheckProtocol": protocolName(h.Protocol), "HealthCheckIntervalSeconds": int(h.Interval / time.Second),
 		"HealthCheckTimeoutSeconds": int(h.Timeout / time.Second), "HealthyThresholdCount": h.Healthy,
@@ -231,8 +235,9 @@ func createTargetGroup(c balancing, in struct {
 		return nil, err
 	}
 	if in.TargetType == "lambda" || !slices.Contains([]string{"TCP", "UDP", "TCP_UDP", "HTTP", "HTTPS"}, in.Protocol) {
-		return nil, wire.Errorf("UnsupportedOperation", "plinksim has target groups of TCP, UDP, TCP_UDP, HTTP and HTTPS for"+
-			" instances, addresses and ALBs, and not of protocol %q for %q", in.Protocol, in.TargetType)
+		return nil, wire.Errorf("UnsupportedOperation",
+			"plinksim has target groups of TCP, UDP, TCP_UDP, HTTP and HTTPS for"+
+				" instances, addresses and ALBs, and not of protocol %q for %q", in.Protocol, in.TargetType)
 	}
 	if in.ProtocolVersion != "" && in.ProtocolVersion != "HTTP1" {
 		return nil, wire.Errorf("UnsupportedOperation", "plinksim's ALBs speak HTTP1 and not %s", in.ProtocolVersion)
@@ -248,7 +253,8 @@ func createTargetGroup(c balancing, in struct {
 		return nil, wire.Errorf("ValidationError", "%s", c.errorOf(err).Message)
 	}
 	check, err := healthCheckIn{in.HealthCheckEnabled, in.HealthCheckProtocol, in.HealthCheckPort, in.HealthCheckPath,
-		in.HealthCheckIntervalSeconds, in.HealthCheckTimeoutSeconds, in.HealthyThresholdCount, in.UnhealthyThresholdCount,
+		in.HealthCheckIntervalSeconds, in.HealthCheckTimeoutSeconds, in.HealthyThresholdCount,
+		in.UnhealthyThresholdCount,
 		in.Matcher}.values()
 	if err != nil {
 		return nil, err
@@ -305,7 +311,8 @@ func modifyTargetGroup(c balancing, in struct {
 		return nil, err
 	}
 	check, err := healthCheckIn{in.HealthCheckEnabled, in.HealthCheckProtocol, in.HealthCheckPort, in.HealthCheckPath,
-		in.HealthCheckIntervalSeconds, in.HealthCheckTimeoutSeconds, in.HealthyThresholdCount, in.UnhealthyThresholdCount,
+		in.HealthCheckIntervalSeconds, in.HealthCheckTimeoutSeconds, in.HealthyThresholdCount,
+		in.UnhealthyThresholdCount,
 		in.Matcher}.values()
 	if err != nil {
 		return nil, err
@@ -336,7 +343,8 @@ func deleteTargetGroup(c balancing, in struct{ TargetGroupArn string }) (wire.M,
 	if err != nil {
 		return nil, nil // as Elastic Load Balancing does
 	}
-	inUse := wire.Errorf("ResourceInUse", "Target group '%s' is currently in use by a listener or a rule", in.TargetGroupArn)
+	inUse := wire.Errorf("ResourceInUse", "Target group '%s' is currently in use by a listener or a rule",
+		in.TargetGroupArn)
 	if len(c.usersOf(g)) > 0 {
 		return nil, inUse
 	}
@@ -453,7 +461,8 @@ func (c balancing) registerALB(g *topology.ServerGroup, targets []target, regist
 		servers = append(servers, value{"load_balancer": l.Name, "port": port})
 	}
 	err := c.edit(topology.Edit{Path: topology.JoinPath("server_groups", g.Name, "servers"), Value: text(servers)})
-	return conflictOf(err, map[topology.Refusal]string{topology.Invalid: "InvalidTarget"}, "The target cannot be registered")
+	return conflictOf(err, map[topology.Refusal]string{topology.Invalid: "InvalidTarget"},
+		"The target cannot be registered")
 }
 
 func describeTargetHealth(c balancing, in targetsIn) (wire.M, error) {
@@ -483,8 +492,9 @@ func describeTargetHealth(c balancing, in targetsIn) (wire.M, error) {
 			if port == 0 {
 				port = c.port(g)
 			}
-			asked = append(asked, wire.M{"Target": wire.M{"Id": t.Id, "Port": port}, "TargetHealth": wire.M{"State": "unused",
-				"Reason": "Target.NotRegistered", "Description": "Target is not registered to the target group"}})
+			asked = append(asked, wire.M{"Target": wire.M{"Id": t.Id, "Port": port},
+				"TargetHealth": wire.M{"State": "unused",
+					"Reason": "Target.NotRegistered", "Description": "Target is not registered to the target group"}})
 		}
 	}
 	return wire.M{"TargetHealthDescriptions": asked}, nil

@@ -41,7 +41,8 @@ func TestALabOfAFileIsDriven(t *testing.T) {
 	subnet, err := vpc.Subnet(zone.Subnet)
 	require.NoError(t, err)
 	subnets := func() []string {
-		return consumer.ec2("DescribeVpcEndpoints", "VpcEndpointId.1", endpoint.ID).texts("vpcEndpointSet/item/subnetIdSet/item")
+		return consumer.ec2("DescribeVpcEndpoints", "VpcEndpointId.1",
+			endpoint.ID).texts("vpcEndpointSet/item/subnetIdSet/item")
 	}
 	before := subnets()
 	require.Contains(t, before, subnet.ID)
@@ -62,7 +63,8 @@ func TestALabOfAFileIsDriven(t *testing.T) {
 // With a transition, clients see the states on the way.
 func TestStatesOnTheWayCanBeSeen(t *testing.T) {
 	const transition = 400 * time.Millisecond
-	s := &shop{cloud: up(t, "{name: slow, cloud: aws, region: us-east-1, accounts: [provider, consumer], vpcs: {}, transition: 400ms}",
+	s := &shop{cloud: up(t,
+		"{name: slow, cloud: aws, region: us-east-1, accounts: [provider, consumer], vpcs: {}, transition: 400ms}",
 		func(cfg *awsapi.Config) { cfg.Transition = transition })}
 	s.p, s.c = s.as("provider"), s.as("consumer")
 	s.provider()
@@ -73,7 +75,8 @@ func TestStatesOnTheWayCanBeSeen(t *testing.T) {
 	require.Equal(t, "pending", s.state())
 	s.eventually("the endpoint is available", func() bool { return s.state() == "available" })
 	require.Greater(t, time.Since(began), transition/2)
-	id := s.c.ec2("RunInstances", "ImageId", "ami-0plinksimempty000", "MinCount", "1", "MaxCount", "1", "SubnetId", s.csubnet)
+	id := s.c.ec2("RunInstances", "ImageId", "ami-0plinksimempty000", "MinCount", "1", "MaxCount", "1", "SubnetId",
+		s.csubnet)
 	require.Equal(t, "pending", id.at("instancesSet/item/instanceState/name"))
 }
 

@@ -22,20 +22,23 @@ func TestEveryFilterTellsObjectsApart(t *testing.T) {
 	other := s.p.ec2("CreateVpc", "CidrBlock", "10.8.0.0/16").at("vpc/vpcId")
 	vpc := s.p.ec2("DescribeVpcs", "Filter.1.Name", "cidr", "Filter.1.Value.1", "10.7.0.0/16").at("vpcSet/item/vpcId")
 	block := s.p.ec2("DescribeVpcs", "VpcId.1", vpc).at("vpcSet/item/ipv6CidrBlockAssociationSet/item/ipv6CidrBlock")
-	s.p.ec2("CreateSubnet", "VpcId", vpc, "CidrBlock", "10.7.0.0/24", "Ipv6CidrBlock", strings.Replace(block, "/56", "/64", 1))
+	s.p.ec2("CreateSubnet", "VpcId", vpc, "CidrBlock", "10.7.0.0/24", "Ipv6CidrBlock", strings.Replace(block, "/56",
+		"/64", 1))
 	group := s.p.ec2("CreateSecurityGroup", "GroupName", "all", "GroupDescription", "all", "VpcId", vpc).at("groupId")
 	for _, rule := range [][]string{
 		{"IpPermissions.1.IpRanges.1.CidrIp", "10.0.0.0/8"}, {"IpPermissions.1.Ipv6Ranges.1.CidrIpv6", "2001:db8::/32"},
 		{"IpPermissions.1.Groups.1.GroupId", group},
 	} {
 		for _, action := range []string{"AuthorizeSecurityGroupIngress", "AuthorizeSecurityGroupEgress"} {
-			s.p.ec2(action, append([]string{"GroupId", group, "IpPermissions.1.IpProtocol", "tcp", "IpPermissions.1.FromPort",
+			s.p.ec2(action, append([]string{"GroupId", group, "IpPermissions.1.IpProtocol", "tcp",
+				"IpPermissions.1.FromPort",
 				"22", "IpPermissions.1.ToPort", "23"}, rule...)...)
 		}
 	}
 	s.p.ec2("RunInstances", "ImageId", "ami-0plinksimempty000", "MinCount", "1", "MaxCount", "1", "SubnetId", s.psubnet,
 		"KeyName", "mine", "ClientToken", "mine")
-	_, err := s.lab.Edit(t.Context(), []topology.Edit{{Path: "peerings/p", Value: "{vpcs: [" + vpc + ", " + other + "]}"}}, 0)
+	_, err := s.lab.Edit(t.Context(), []topology.Edit{{Path: "peerings/p", Value: "{vpcs: [" + vpc + ", " + other +
+		"]}"}}, 0)
 	require.NoError(t, err)
 
 	tried := 0
@@ -65,7 +68,8 @@ func TestEveryFilterTellsObjectsApart(t *testing.T) {
 			set := awsapi.AnswerOf(key)
 			parameter := "Filter"
 			ask := func(value string) int {
-				return len(client.ec2(action, append([]string{parameter + ".1.Name", filter, parameter + ".1.Value.1", value},
+				return len(client.ec2(action, append([]string{parameter + ".1.Name", filter, parameter + ".1.Value.1",
+					value},
 					more...)...).all(set + "/item"))
 			}
 			if got := ask(found[0]); got == 0 || got > objects {

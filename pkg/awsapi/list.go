@@ -56,7 +56,8 @@ func list(a *adder, l listing) {
 		fields = append(fields, reflect.StructField{Name: name, Type: typ})
 	}
 	filters := slices.Sorted(maps.Keys(l.filters))
-	if element := op.Output.Member(l.answer).Shape.Element; element.Kind == wire.Structure && op.Input.Member("Filters") != nil &&
+	if element := op.Output.Member(l.answer).Shape.Element; element.Kind == wire.Structure &&
+		op.Input.Member("Filters") != nil &&
 		(element.Member("Tags") != nil || element.Member("TagSet") != nil) {
 		filters = append(filters, "tag:KEY", "tag-key")
 	}
@@ -65,12 +66,14 @@ func list(a *adder, l listing) {
 }
 
 var listTypes = map[string]reflect.Type{
-	"Filters": reflect.TypeFor[[]wire.Filter](), "Filter": reflect.TypeFor[[]wire.Filter](), "MaxResults": reflect.TypeFor[int](), "PageSize": reflect.TypeFor[int](),
+	"Filters": reflect.TypeFor[[]wire.Filter](), "Filter": reflect.TypeFor[[]wire.Filter](),
+	"MaxResults": reflect.TypeFor[int](), "PageSize": reflect.TypeFor[int](),
 	"NextToken": reflect.TypeFor[string](), "Marker": reflect.TypeFor[string](),
 }
 
 var plainTypes = map[wire.Kind]reflect.Type{
-	wire.List: reflect.TypeFor[[]string](), wire.String: reflect.TypeFor[string](), wire.Boolean: reflect.TypeFor[bool](),
+	wire.List: reflect.TypeFor[[]string](), wire.String: reflect.TypeFor[string](),
+	wire.Boolean: reflect.TypeFor[bool](),
 }
 
 func field[T any](in reflect.Value, name string) (out T) {

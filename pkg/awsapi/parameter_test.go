@@ -1,6 +1,7 @@
 package awsapi_test
 
 import (
+	"fmt"
 	"maps"
 	"net/url"
 	"regexp"
@@ -196,16 +197,19 @@ func (c *client) details() (out string) {
 			ask("ec2", "DescribeInstanceAttribute", "InstanceId", id, "Attribute", attribute)
 		}
 	}
-	for _, arn := range ask(elb, "DescribeTargetGroups").texts("DescribeTargetGroupsResult/TargetGroups/member/TargetGroupArn") {
+	for _, arn := range ask(elb,
+		"DescribeTargetGroups").texts("DescribeTargetGroupsResult/TargetGroups/member/TargetGroupArn") {
 		ask(elb, "DescribeTargetGroupAttributes", "TargetGroupArn", arn)
 		ask(elb, "DescribeTags", "ResourceArns.member.1", arn)
 		// Whether a target is healthy yet is a matter of time.
 		health := mayAsk(c, elb, "DescribeTargetHealth", "TargetGroupArn", arn)
-		for _, at := range health.all("DescribeTargetHealthResult/TargetHealthDescriptions/member/Target") {
-			out += at.at("Id") + ":" + at.at("Port") + "\n"
+		for _, one := range health.all("DescribeTargetHealthResult/TargetHealthDescriptions/member") {
+			leaves := one.at("TargetHealth/State") == "draining"
+			out += fmt.Sprintf("%s:%s leaves: %t\n", one.at("Target/Id"), one.at("Target/Port"), leaves)
 		}
 	}
-	for _, arn := range ask(elb, "DescribeLoadBalancers").texts("DescribeLoadBalancersResult/LoadBalancers/member/LoadBalancerArn") {
+	for _, arn := range ask(elb,
+		"DescribeLoadBalancers").texts("DescribeLoadBalancersResult/LoadBalancers/member/LoadBalancerArn") {
 		ask(elb, "DescribeLoadBalancerAttributes", "LoadBalancerArn", arn)
 		ask(elb, "DescribeTags", "ResourceArns.member.1", arn)
 		for _, heard := range ask(elb, "DescribeListeners", "LoadBalancerArn", arn).

@@ -33,10 +33,12 @@ func (s *shop) moreOfNetworks() {
 		"IpPermissions.1.FromPort", "1", "IpPermissions.1.ToPort", "2", "IpPermissions.1.Groups.1.GroupId", group,
 		"IpPermissions.1.Groups.1.UserId", s.p.number, "IpPermissions.1.Groups.1.VpcId", vpc).at(id)
 	s.p.ec2("ModifySecurityGroupRules", "GroupId", group, "SecurityGroupRule.1.SecurityGroupRuleId", rule,
-		"SecurityGroupRule.1.SecurityGroupRule.IpProtocol", "-1", "SecurityGroupRule.1.SecurityGroupRule.CidrIpv6", "2001:db8::/32",
+		"SecurityGroupRule.1.SecurityGroupRule.IpProtocol", "-1", "SecurityGroupRule.1.SecurityGroupRule.CidrIpv6",
+		"2001:db8::/32",
 		"SecurityGroupRule.1.SecurityGroupRule.Description", "six")
 	s.p.ec2("ModifySecurityGroupRules", "GroupId", group, "SecurityGroupRule.1.SecurityGroupRuleId", rule,
-		"SecurityGroupRule.1.SecurityGroupRule.IpProtocol", "-1", "SecurityGroupRule.1.SecurityGroupRule.ReferencedGroupId", group)
+		"SecurityGroupRule.1.SecurityGroupRule.IpProtocol", "-1",
+		"SecurityGroupRule.1.SecurityGroupRule.ReferencedGroupId", group)
 	s.p.ec2("AuthorizeSecurityGroupIngress", "GroupId", group, "IpPermissions.1.IpProtocol", "-1",
 		"IpPermissions.1.Ipv6Ranges.1.CidrIpv6", "::/0", "IpPermissions.1.Ipv6Ranges.1.Description", "all",
 		"TagSpecification.1.ResourceType", "security-group-rule", "TagSpecification.1.Tag.1.Key", "a",
@@ -47,13 +49,15 @@ func (s *shop) moreOfNetworks() {
 	out := s.p.ec2("AuthorizeSecurityGroupEgress", "GroupId", group, "IpPermissions.1.IpProtocol", "icmp",
 		"IpPermissions.1.IpRanges.1.CidrIp", "10.0.0.0/8").at(id)
 	s.p.ec2("UpdateSecurityGroupRuleDescriptionsEgress", "GroupId", group,
-		"SecurityGroupRuleDescription.1.SecurityGroupRuleId", out, "SecurityGroupRuleDescription.1.Description", "pings")
+		"SecurityGroupRuleDescription.1.SecurityGroupRuleId", out, "SecurityGroupRuleDescription.1.Description",
+		"pings")
 	s.p.ec2("RevokeSecurityGroupEgress", "GroupId", group, "SecurityGroupRuleId.1", out)
 }
 
 func (s *shop) moreOfInstances() {
 	run := []string{"ImageId", "ami-0plinksimempty000", "MinCount", "1", "MaxCount", "1"}
-	id := s.p.ec2("RunInstances", append(run, "NetworkInterface.1.DeviceIndex", "0", "NetworkInterface.1.SubnetId", s.psubnet,
+	id := s.p.ec2("RunInstances", append(run, "NetworkInterface.1.DeviceIndex", "0", "NetworkInterface.1.SubnetId",
+		s.psubnet,
 		"NetworkInterface.1.SecurityGroupId.1", s.pgroup, "NetworkInterface.1.PrivateIpAddress", "10.0.1.40",
 		"DisableApiTermination", "true")...).at("instancesSet/item/instanceId")
 	s.p.ec2("RunInstances", append(run, "NetworkInterface.1.DeviceIndex", "0", "NetworkInterface.1.SubnetId", s.psubnet,
@@ -69,30 +73,39 @@ func (s *shop) moreOfEndpoints() {
 	s.p.ec2("ModifyVpcEndpointServiceConfiguration", "ServiceId", s.service, "AddSupportedRegion.1", "us-east-1")
 	s.p.ec2("ModifyVpcEndpointServiceConfiguration", "ServiceId", s.service, "AddSupportedIpAddressType.1", "ipv4")
 	s.p.ec2("ModifyVpcEndpointServiceConfiguration", "ServiceId", s.service, "RemoveSupportedIpAddressType.1", "ipv6")
-	second := s.p.elb("CreateLoadBalancer", "Name", "second", "Type", "network", "SubnetMappings.member.1.SubnetId", s.psubnet,
-		"SubnetMappings.member.1.PrivateIPv4Address", "10.0.1.50").at("CreateLoadBalancerResult/LoadBalancers/member/LoadBalancerArn")
+	second := s.p.elb("CreateLoadBalancer", "Name", "second", "Type", "network", "SubnetMappings.member.1.SubnetId",
+		s.psubnet,
+		"SubnetMappings.member.1.PrivateIPv4Address",
+		"10.0.1.50").at("CreateLoadBalancerResult/LoadBalancers/member/LoadBalancerArn")
 	s.p.ec2("ModifyVpcEndpointServiceConfiguration", "ServiceId", s.service, "AddNetworkLoadBalancerArn.1", second)
 	s.p.ec2("ModifyVpcEndpointServiceConfiguration", "ServiceId", s.service, "RemoveNetworkLoadBalancerArn.1", second)
-	other := s.p.ec2("CreateVpcEndpointServiceConfiguration", "NetworkLoadBalancerArn.1", second, "AcceptanceRequired", "false",
+	other := s.p.ec2("CreateVpcEndpointServiceConfiguration", "NetworkLoadBalancerArn.1", second,
+		"AcceptanceRequired", "false",
 		"PrivateDnsName", "other.example.com", "SupportedIpAddressType.1", "ipv4", "SupportedRegion.1", "us-east-1")
 	id, name := other.at("serviceConfiguration/serviceId"), other.at("serviceConfiguration/serviceName")
 	s.p.ec2("ModifyVpcEndpointServicePermissions", "ServiceId", id, "AddAllowedPrincipals.1", "*")
-	zoneB := s.c.ec2("CreateSubnet", "VpcId", s.cvpc, "CidrBlock", "10.0.3.0/24", "AvailabilityZone", "us-east-1a").at("subnet/subnetId")
+	zoneB := s.c.ec2("CreateSubnet", "VpcId", s.cvpc, "CidrBlock", "10.0.3.0/24", "AvailabilityZone",
+		"us-east-1a").at("subnet/subnetId")
 	endpoint := s.c.ec2("CreateVpcEndpoint", "VpcEndpointType", "Interface", "VpcId", s.cvpc, "ServiceName", name,
 		"SubnetConfiguration.1.SubnetId", s.csubnet, "SubnetConfiguration.1.Ipv4", "10.0.1.60", "IpAddressType", "ipv4",
 		"DnsOptions.DnsRecordIpType", "ipv4", "PrivateDnsEnabled", "false", "PolicyDocument",
 		`{"Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}`).at("vpcEndpoint/vpcEndpointId")
 	s.p.ec2("ModifyVpcEndpointServiceConfiguration", "ServiceId", id, "AcceptanceRequired", "true")
 	s.p.ec2("ModifyVpcEndpointServicePermissions", "ServiceId", id, "RemoveAllowedPrincipals.1", "*")
-	group := s.c.ec2("CreateSecurityGroup", "GroupName", "third", "GroupDescription", "third", "VpcId", s.cvpc).at("groupId")
+	group := s.c.ec2("CreateSecurityGroup", "GroupName", "third", "GroupDescription", "third", "VpcId",
+		s.cvpc).at("groupId")
 	s.c.ec2("ModifyVpcEndpoint", "VpcEndpointId", endpoint, "AddSecurityGroupId.1", group)
 	s.c.ec2("ModifyVpcEndpoint", "VpcEndpointId", endpoint, "RemoveSecurityGroupId.1", group)
 	s.c.ec2("ModifyVpcEndpoint", "VpcEndpointId", endpoint, "RemoveSubnetId.1", s.csubnet, "AddSubnetId.1", zoneB)
-	s.c.ec2("ModifyVpcEndpoint", "VpcEndpointId", endpoint, "IpAddressType", "ipv4", "DnsOptions.DnsRecordIpType", "ipv4",
+	s.c.ec2("ModifyVpcEndpoint", "VpcEndpointId", endpoint, "IpAddressType", "ipv4", "DnsOptions.DnsRecordIpType",
+		"ipv4",
 		"PolicyDocument", `{"Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}`)
-	require.Equal(s.t, "InvalidParameter", s.c.code("ModifyVpcEndpoint", "VpcEndpointId", endpoint, "PrivateDnsEnabled", "true"))
-	require.Equal(s.t, "InvalidParameterValue", s.c.code("CreateVpcEndpoint", "VpcEndpointType", "Interface", "VpcId", s.cvpc,
-		"ServiceName", s.name, "SubnetConfiguration.1.SubnetId", s.csubnet, "SubnetConfiguration.1.Ipv6", "2001:db8::7"))
+	require.Equal(s.t, "InvalidParameter", s.c.code("ModifyVpcEndpoint", "VpcEndpointId", endpoint,
+		"PrivateDnsEnabled", "true"))
+	require.Equal(s.t, "InvalidParameterValue", s.c.code("CreateVpcEndpoint", "VpcEndpointType", "Interface", "VpcId",
+		s.cvpc,
+		"ServiceName", s.name, "SubnetConfiguration.1.SubnetId", s.csubnet, "SubnetConfiguration.1.Ipv6",
+		"2001:db8::7"))
 }
 
 func (s *shop) moreOfBalancers() {
@@ -100,15 +113,21 @@ func (s *shop) moreOfBalancers() {
 	group := s.p.elb("CreateTargetGroup", "Name", "by-address", "Protocol", "TCP", "Port", "80", "VpcId", s.pvpc,
 		"TargetType", "ip", "IpAddressType", "ipv4", "HealthCheckEnabled", "true", "HealthCheckProtocol", "HTTP",
 		"HealthCheckPort", "8080").at(arn)
-	s.p.elb("RegisterTargets", "TargetGroupArn", group, "Targets.member.1.Id", "10.0.1.10", "Targets.member.1.Port", "81")
-	s.p.elb("DescribeTargetHealth", "TargetGroupArn", group, "Targets.member.1.Id", "10.0.1.10", "Targets.member.1.Port", "81")
-	s.p.elb("DeregisterTargets", "TargetGroupArn", group, "Targets.member.1.Id", "10.0.1.10", "Targets.member.1.Port", "81")
+	s.p.elb("RegisterTargets", "TargetGroupArn", group, "Targets.member.1.Id", "10.0.1.10", "Targets.member.1.Port",
+		"81")
+	s.p.elb("DescribeTargetHealth", "TargetGroupArn", group, "Targets.member.1.Id", "10.0.1.10",
+		"Targets.member.1.Port", "81")
+	s.p.elb("DeregisterTargets", "TargetGroupArn", group, "Targets.member.1.Id", "10.0.1.10", "Targets.member.1.Port",
+		"81")
 	s.p.elb("ModifyTargetGroup", "TargetGroupArn", group, "HealthCheckPath", "/up", "HealthCheckPort", "8081",
-		"HealthCheckIntervalSeconds", "20", "HealthyThresholdCount", "4", "UnhealthyThresholdCount", "3", "Matcher.HttpCode",
+		"HealthCheckIntervalSeconds", "20", "HealthyThresholdCount", "4", "UnhealthyThresholdCount", "3",
+		"Matcher.HttpCode",
 		"204", "HealthCheckEnabled", "true", "HealthCheckProtocol", "HTTP")
-	s.p.elb("CreateTargetGroup", "Name", "web", "Protocol", "HTTP", "ProtocolVersion", "HTTP1", "Port", "80", "VpcId", s.pvpc)
+	s.p.elb("CreateTargetGroup", "Name", "web", "Protocol", "HTTP", "ProtocolVersion", "HTTP1", "Port", "80", "VpcId",
+		s.pvpc)
 	plain := s.p.elb("CreateTargetGroup", "Name", "udp", "Protocol", "UDP", "Port", "53", "VpcId", s.pvpc).at(arn)
-	nlb := s.p.elb("CreateLoadBalancer", "Name", "third", "Type", "network", "Subnets.member.1", s.psubnet, "IpAddressType",
+	nlb := s.p.elb("CreateLoadBalancer", "Name", "third", "Type", "network", "Subnets.member.1", s.psubnet,
+		"IpAddressType",
 		"ipv4").at("CreateLoadBalancerResult/LoadBalancers/member/LoadBalancerArn")
 	listener := s.p.elb("CreateListener", "LoadBalancerArn", nlb, "Protocol", "TCP", "Port", "80",
 		"DefaultActions.member.1.Type", "forward",
@@ -118,17 +137,21 @@ func (s *shop) moreOfBalancers() {
 		"DefaultActions.member.1.TargetGroupArn", group)
 	s.p.elb("ModifyListener", "ListenerArn", listener, "Protocol", "UDP", "DefaultActions.member.1.Type", "forward",
 		"DefaultActions.member.1.ForwardConfig.TargetGroups.member.1.TargetGroupArn", plain)
-	s.p.elb("SetSubnets", "LoadBalancerArn", nlb, "IpAddressType", "ipv4", "SubnetMappings.member.1.SubnetId", s.psubnet,
+	s.p.elb("SetSubnets", "LoadBalancerArn", nlb, "IpAddressType", "ipv4", "SubnetMappings.member.1.SubnetId",
+		s.psubnet,
 		"SubnetMappings.member.1.PrivateIPv4Address", "10.0.1.70")
 	six := []string{"SubnetMappings.member.1.SubnetId", s.psubnet, "SubnetMappings.member.1.IPv6Address", "2001:db8::9"}
 	s.p.elbCode("CreateLoadBalancer", append(six, "Name", "six", "Type", "network")...)
 	s.p.elbCode("SetSubnets", append(six, "LoadBalancerArn", nlb)...)
-	s.p.do("sts", "AssumeRole", "RoleArn", "arn:aws:iam::"+s.c.number+":role/x", "RoleSessionName", "x", "DurationSeconds", "900")
+	s.p.do("sts", "AssumeRole", "RoleArn", "arn:aws:iam::"+s.c.number+":role/x", "RoleSessionName", "x",
+		"DurationSeconds", "900")
 }
 
 func (s *shop) moreOfRules() {
-	subnets := s.p.ec2("DescribeSubnets", "Filter.1.Name", "vpc-id", "Filter.1.Value.1", s.pvpc).texts("subnetSet/item/subnetId")
-	alb := s.p.elb("CreateLoadBalancer", "Name", "pages", "Type", "application", "Scheme", "internal", "Subnets.member.1",
+	subnets := s.p.ec2("DescribeSubnets", "Filter.1.Name", "vpc-id", "Filter.1.Value.1",
+		s.pvpc).texts("subnetSet/item/subnetId")
+	alb := s.p.elb("CreateLoadBalancer", "Name", "pages", "Type", "application", "Scheme", "internal",
+		"Subnets.member.1",
 		subnets[0], "Subnets.member.2", subnets[1]).at("CreateLoadBalancerResult/LoadBalancers/member/LoadBalancerArn")
 	group := s.p.elb("CreateTargetGroup", "Name", "site", "Protocol", "HTTP", "Port", "80", "VpcId", s.pvpc).
 		at("CreateTargetGroupResult/TargetGroups/member/TargetGroupArn")
@@ -136,8 +159,10 @@ func (s *shop) moreOfRules() {
 		"DefaultActions.member.1.Type", "forward", "DefaultActions.member.1.TargetGroupArn", group).
 		at("CreateListenerResult/Listeners/member/ListenerArn")
 	arn := "CreateRuleResult/Rules/member/RuleArn"
-	host := []string{"Conditions.member.1.Field", "host-header", "Conditions.member.1.HostHeaderConfig.Values.member.1", "a.example"}
-	path := []string{"Conditions.member.1.Field", "path-pattern", "Conditions.member.1.PathPatternConfig.Values.member.1", "/a"}
+	host := []string{"Conditions.member.1.Field", "host-header",
+		"Conditions.member.1.HostHeaderConfig.Values.member.1", "a.example"}
+	path := []string{"Conditions.member.1.Field", "path-pattern",
+		"Conditions.member.1.PathPatternConfig.Values.member.1", "/a"}
 	redirect := []string{"Actions.member.1.Type", "redirect", "Actions.member.1.RedirectConfig.StatusCode", "HTTP_302",
 		"Actions.member.1.RedirectConfig.Host", "b.example", "Actions.member.1.RedirectConfig.Path", "/b",
 		"Actions.member.1.RedirectConfig.Port", "8443", "Actions.member.1.RedirectConfig.Protocol", "HTTPS",
@@ -145,8 +170,10 @@ func (s *shop) moreOfRules() {
 	target := []string{"Actions.member.1.Type", "forward", "Actions.member.1.TargetGroupArn", group}
 	weighted := []string{"Actions.member.1.Type", "forward",
 		"Actions.member.1.ForwardConfig.TargetGroups.member.1.TargetGroupArn", group}
-	fixed := []string{"Actions.member.1.Type", "fixed-response", "Actions.member.1.FixedResponseConfig.StatusCode", "404",
-		"Actions.member.1.FixedResponseConfig.MessageBody", "no", "Actions.member.1.FixedResponseConfig.ContentType", "text/html"}
+	fixed := []string{"Actions.member.1.Type", "fixed-response", "Actions.member.1.FixedResponseConfig.StatusCode",
+		"404",
+		"Actions.member.1.FixedResponseConfig.MessageBody", "no", "Actions.member.1.FixedResponseConfig.ContentType",
+		"text/html"}
 	all := func(parts ...[]string) (out []string) {
 		for _, p := range parts {
 			out = append(out, p...)

@@ -20,7 +20,8 @@ func Reference() string {
 		fmt.Fprintf(&b, "\n## %s\n\n| operation | uses | filters |\n|---|---|---|\n", apiNames[service])
 		for _, op := range operations {
 			if op.Service == service && op.Done {
-				fmt.Fprintf(&b, "| %s | %s | %s |\n", op.Name, strings.Join(op.Uses, ", "), strings.Join(op.Filters, ", "))
+				fmt.Fprintf(&b, "| %s | %s | %s |\n", op.Name, strings.Join(op.Uses, ", "), strings.Join(op.Filters,
+					", "))
 			}
 		}
 		writeIgnored(&b, operations, service)

@@ -98,10 +98,12 @@ func TestWhatThereIsNotIsToldApart(t *testing.T) {
 func TestKeysOfRolesAreThoseOfTheirAccount(t *testing.T) {
 	c := up(t, empty)
 	p, consumer := c.as("provider"), c.as("consumer")
-	made := p.do("sts", "AssumeRole", "RoleArn", "arn:aws:iam::"+consumer.number+":role/deploy", "RoleSessionName", "ci")
+	made := p.do("sts", "AssumeRole", "RoleArn", "arn:aws:iam::"+consumer.number+":role/deploy", "RoleSessionName",
+		"ci")
 	role := *p
 	role.key = awsapi.Key{ID: made.at("AssumeRoleResult/Credentials/AccessKeyId"),
-		Secret: made.at("AssumeRoleResult/Credentials/SecretAccessKey"), Token: made.at("AssumeRoleResult/Credentials/SessionToken")}
+		Secret: made.at("AssumeRoleResult/Credentials/SecretAccessKey"),
+		Token:  made.at("AssumeRoleResult/Credentials/SessionToken")}
 	me := role.do("sts", "GetCallerIdentity")
 	require.Equal(t, consumer.number, me.at("GetCallerIdentityResult/Account"))
 	require.Equal(t, "arn:aws:sts::"+consumer.number+":assumed-role/deploy/ci", me.at("GetCallerIdentityResult/Arn"))
@@ -119,7 +121,8 @@ func TestKeysOfRolesAreThoseOfTheirAccount(t *testing.T) {
 func TestWhatIsSaidOutlivesTheDaemon(t *testing.T) {
 	c := up(t, empty)
 	p := c.as("provider")
-	create := []string{"CidrBlock", "10.0.0.0/16", "TagSpecification.1.ResourceType", "vpc", "TagSpecification.1.Tag.1.Key",
+	create := []string{"CidrBlock", "10.0.0.0/16", "TagSpecification.1.ResourceType", "vpc",
+		"TagSpecification.1.Tag.1.Key",
 		"Name", "TagSpecification.1.Tag.1.Value", "main"}
 	vpc := p.ec2("CreateVpc", create...).at("vpc/vpcId")
 	endpointless := append([]string{"SubnetId", "subnet-0"}, "ClientToken", "t")
@@ -138,7 +141,8 @@ func TestATokenMakesOneObject(t *testing.T) {
 	vpc := p.ec2("CreateVpc", "CidrBlock", "10.0.0.0/16").at("vpc/vpcId")
 	subnet := p.ec2("CreateSubnet", "VpcId", vpc, "CidrBlock", "10.0.1.0/24").at("subnet/subnetId")
 	run := func(token, kind string) []string {
-		return []string{"ImageId", "ami-0plinksimempty000", "MinCount", "1", "MaxCount", "1", "SubnetId", subnet, "ClientToken",
+		return []string{"ImageId", "ami-0plinksimempty000", "MinCount", "1", "MaxCount", "1", "SubnetId", subnet,
+			"ClientToken",
 			token, "InstanceType", kind}
 	}
 	first := p.ec2("RunInstances", run("a", "t3.micro")...)
@@ -183,16 +187,19 @@ func TestListsHavePagesAndFilters(t *testing.T) {
 	require.Equal(t, vpcs, ids())
 	require.Equal(t, vpcs[:2], ids("Filter.1.Name", "tag:Name", "Filter.1.Value.1", "web-*"))
 	require.Equal(t, vpcs[1:], ids("Filter.1.Name", "tag:Name", "Filter.1.Value.1", "web-2", "Filter.1.Value.2", "d?"))
-	require.Empty(t, ids("Filter.1.Name", "tag:Name", "Filter.1.Value.1", "web-*", "Filter.2.Name", "vpc-id", "Filter.2.Value.1",
+	require.Empty(t, ids("Filter.1.Name", "tag:Name", "Filter.1.Value.1", "web-*", "Filter.2.Name", "vpc-id",
+		"Filter.2.Value.1",
 		vpcs[2]), "filters must all fit")
 	require.Equal(t, vpcs, ids("Filter.1.Name", "tag-key", "Filter.1.Value.1", "Name"))
-	require.Equal(t, "InvalidParameterValue", p.code("DescribeVpcs", "Filter.1.Name", "color", "Filter.1.Value.1", "red"))
+	require.Equal(t, "InvalidParameterValue", p.code("DescribeVpcs", "Filter.1.Name", "color", "Filter.1.Value.1",
+		"red"))
 
 	first := p.ec2("DescribeVpcs", "MaxResults", "2")
 	require.Equal(t, vpcs[:2], first.texts("vpcSet/item/vpcId"))
 	second := p.ec2("DescribeVpcs", "MaxResults", "2", "NextToken", first.at("nextToken"))
 	require.Equal(t, vpcs[2:], second.texts("vpcSet/item/vpcId"))
 	require.Empty(t, second.at("nextToken"))
-	require.Equal(t, "InvalidNextToken", p.code("DescribeVpcs", "NextToken", first.at("nextToken"), "Filter.1.Name", "vpc-id",
+	require.Equal(t, "InvalidNextToken", p.code("DescribeVpcs", "NextToken", first.at("nextToken"), "Filter.1.Name",
+		"vpc-id",
 		"Filter.1.Value.1", vpcs[0]))
 }

@@ -187,7 +187,8 @@ func checkHost(r *http.Request) *wire.Error {
 		return nil
 	}
 	return &wire.Error{Code: "InvalidHostHeader", Status: http.StatusForbidden,
-		Message: fmt.Sprintf("The request is for host %q, and the lab's API answers at loopback addresses alone", r.Host)}
+		Message: fmt.Sprintf("The request is for host %q, and the lab's API answers at loopback addresses alone",
+			r.Host)}
 }
 
 // turn waits until fewer than mostAtOnce calls run.

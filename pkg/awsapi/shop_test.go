@@ -21,12 +21,16 @@ func (s *shop) provider() {
 	s.pvpc = s.p.ec2("CreateVpc", "CidrBlock", "10.0.0.0/16").at("vpc/vpcId")
 	s.psubnet = s.p.ec2("CreateSubnet", "VpcId", s.pvpc, "CidrBlock", "10.0.1.0/24", "AvailabilityZone", "us-east-1a").
 		at("subnet/subnetId")
-	s.pgroup = s.p.ec2("CreateSecurityGroup", "GroupName", "web", "GroupDescription", "web", "VpcId", s.pvpc).at("groupId")
+	s.pgroup = s.p.ec2("CreateSecurityGroup", "GroupName", "web", "GroupDescription", "web", "VpcId",
+		s.pvpc).at("groupId")
 	s.p.ec2("AuthorizeSecurityGroupIngress", "GroupId", s.pgroup, "IpPermissions.1.IpProtocol", "tcp",
-		"IpPermissions.1.FromPort", "80", "IpPermissions.1.ToPort", "80", "IpPermissions.1.IpRanges.1.CidrIp", "10.0.0.0/16")
-	s.web = s.p.ec2("RunInstances", "ImageId", "ami-0plinksimhttp0000", "MinCount", "1", "MaxCount", "1", "InstanceType",
+		"IpPermissions.1.FromPort", "80", "IpPermissions.1.ToPort", "80", "IpPermissions.1.IpRanges.1.CidrIp",
+		"10.0.0.0/16")
+	s.web = s.p.ec2("RunInstances", "ImageId", "ami-0plinksimhttp0000", "MinCount", "1", "MaxCount", "1",
+		"InstanceType",
 		"t3.micro", "SubnetId", s.psubnet, "PrivateIpAddress", "10.0.1.10", "SecurityGroupId.1", s.pgroup,
-		"TagSpecification.1.ResourceType", "instance", "TagSpecification.1.Tag.1.Key", "Name", "TagSpecification.1.Tag.1.Value",
+		"TagSpecification.1.ResourceType", "instance", "TagSpecification.1.Tag.1.Key", "Name",
+		"TagSpecification.1.Tag.1.Value",
 		"web").at("instancesSet/item/instanceId")
 	s.nlb = s.p.elb("CreateLoadBalancer", "Name", "nlb1", "Type", "network", "Scheme", "internal", "Subnets.member.1",
 		s.psubnet).at("CreateLoadBalancerResult/LoadBalancers/member/LoadBalancerArn")
@@ -37,7 +41,8 @@ func (s *shop) provider() {
 	s.heard = s.p.elb("CreateListener", "LoadBalancerArn", s.nlb, "Protocol", "TCP", "Port", "80",
 		"DefaultActions.member.1.Type", "forward", "DefaultActions.member.1.TargetGroupArn", s.group).
 		at("CreateListenerResult/Listeners/member/ListenerArn")
-	made := s.p.ec2("CreateVpcEndpointServiceConfiguration", "NetworkLoadBalancerArn.1", s.nlb, "AcceptanceRequired", "true")
+	made := s.p.ec2("CreateVpcEndpointServiceConfiguration", "NetworkLoadBalancerArn.1", s.nlb, "AcceptanceRequired",
+		"true")
 	s.service, s.name = made.at("serviceConfiguration/serviceId"), made.at("serviceConfiguration/serviceName")
 	s.p.ec2("ModifyVpcEndpointServicePermissions", "ServiceId", s.service, "AddAllowedPrincipals.1",
 		"arn:aws:iam::"+s.c.number+":root")
@@ -48,12 +53,16 @@ func (s *shop) consumer() {
 	s.cvpc = s.c.ec2("CreateVpc", "CidrBlock", "10.0.0.0/16").at("vpc/vpcId")
 	s.csubnet = s.c.ec2("CreateSubnet", "VpcId", s.cvpc, "CidrBlock", "10.0.1.0/24", "AvailabilityZone", "us-east-1a").
 		at("subnet/subnetId")
-	s.cgroup = s.c.ec2("CreateSecurityGroup", "GroupName", "ep", "GroupDescription", "ep", "VpcId", s.cvpc).at("groupId")
+	s.cgroup = s.c.ec2("CreateSecurityGroup", "GroupName", "ep", "GroupDescription", "ep", "VpcId",
+		s.cvpc).at("groupId")
 	s.c.ec2("AuthorizeSecurityGroupIngress", "GroupId", s.cgroup, "IpPermissions.1.IpProtocol", "tcp",
-		"IpPermissions.1.FromPort", "80", "IpPermissions.1.ToPort", "80", "IpPermissions.1.IpRanges.1.CidrIp", "10.0.0.0/16")
-	s.visitor = s.c.ec2("RunInstances", "ImageId", "ami-0plinksimempty000", "MinCount", "1", "MaxCount", "1", "SubnetId",
+		"IpPermissions.1.FromPort", "80", "IpPermissions.1.ToPort", "80", "IpPermissions.1.IpRanges.1.CidrIp",
+		"10.0.0.0/16")
+	s.visitor = s.c.ec2("RunInstances", "ImageId", "ami-0plinksimempty000", "MinCount", "1", "MaxCount", "1",
+		"SubnetId",
 		s.csubnet, "PrivateIpAddress", "10.0.1.10").at("instancesSet/item/instanceId")
-	made := s.c.ec2("CreateVpcEndpoint", "VpcEndpointType", "Interface", "VpcId", s.cvpc, "ServiceName", s.name, "SubnetId.1",
+	made := s.c.ec2("CreateVpcEndpoint", "VpcEndpointType", "Interface", "VpcId", s.cvpc, "ServiceName", s.name,
+		"SubnetId.1",
 		s.csubnet, "SecurityGroupId.1", s.cgroup)
 	s.endpoint = made.at("vpcEndpoint/vpcEndpointId")
 	s.page = "http://" + made.at("vpcEndpoint/dnsEntrySet/item/dnsName") + "/"
@@ -96,7 +105,8 @@ func TestAPageComesThroughWhatTheAPIMade(t *testing.T) {
 
 	// Acceptance decides over packets.
 	s.p.ec2("RejectVpcEndpointConnections", "ServiceId", s.service, "VpcEndpointId.1", s.endpoint)
-	require.Equal(t, "rejected", s.p.ec2("DescribeVpcEndpointConnections", "Filter.1.Name", "service-id", "Filter.1.Value.1",
+	require.Equal(t, "rejected", s.p.ec2("DescribeVpcEndpointConnections", "Filter.1.Name", "service-id",
+		"Filter.1.Value.1",
 		s.service).at("vpcEndpointConnectionSet/item/vpcEndpointState"))
 	s.reads(s.page, "")
 	s.accept()
@@ -105,7 +115,8 @@ func TestAPageComesThroughWhatTheAPIMade(t *testing.T) {
 	// Who is not allowed hears that there is no such service, and keeps what is there.
 	s.p.ec2("ModifyVpcEndpointServicePermissions", "ServiceId", s.service, "RemoveAllowedPrincipals.1",
 		"arn:aws:iam::"+s.c.number+":root")
-	require.Equal(t, "InvalidServiceName", s.c.code("CreateVpcEndpoint", "VpcEndpointType", "Interface", "VpcId", s.cvpc,
+	require.Equal(t, "InvalidServiceName", s.c.code("CreateVpcEndpoint", "VpcEndpointType", "Interface", "VpcId",
+		s.cvpc,
 		"ServiceName", s.name, "SubnetId.1", s.csubnet))
 	s.reads(s.page, "web")
 	s.p.ec2("ModifyVpcEndpointServicePermissions", "ServiceId", s.service, "AddAllowedPrincipals.1",
@@ -116,16 +127,20 @@ func TestAPageComesThroughWhatTheAPIMade(t *testing.T) {
 		at("subnet/subnetId")
 	csubnet := s.c.ec2("CreateSubnet", "VpcId", s.cvpc, "CidrBlock", "10.0.2.0/24", "AvailabilityZone", "us-east-1b").
 		at("subnet/subnetId")
-	web2 := s.p.ec2("RunInstances", "ImageId", "ami-0plinksimhttp0000", "MinCount", "1", "MaxCount", "1", "SubnetId", psubnet,
-		"SecurityGroupId.1", s.pgroup, "TagSpecification.1.ResourceType", "instance", "TagSpecification.1.Tag.1.Key", "Name",
+	web2 := s.p.ec2("RunInstances", "ImageId", "ami-0plinksimhttp0000", "MinCount", "1", "MaxCount", "1", "SubnetId",
+		psubnet,
+		"SecurityGroupId.1", s.pgroup, "TagSpecification.1.ResourceType", "instance", "TagSpecification.1.Tag.1.Key",
+		"Name",
 		"TagSpecification.1.Tag.1.Value", "web2").at("instancesSet/item/instanceId")
 	s.p.elb("SetSubnets", "LoadBalancerArn", s.nlb, "Subnets.member.1", s.psubnet, "Subnets.member.2", psubnet)
 	s.p.elb("RegisterTargets", "TargetGroupArn", s.group, "Targets.member.1.Id", web2)
-	require.Equal(t, "InvalidParameter", s.c.code("ModifyVpcEndpoint", "VpcEndpointId", s.endpoint, "AddSubnetId.1", csubnet),
+	require.Equal(t, "InvalidParameter", s.c.code("ModifyVpcEndpoint", "VpcEndpointId", s.endpoint, "AddSubnetId.1",
+		csubnet),
 		"the service does not offer the zone yet")
 	s.p.ec2("ModifyVpcEndpointServiceConfiguration", "ServiceId", s.service)
 	s.c.ec2("ModifyVpcEndpoint", "VpcEndpointId", s.endpoint, "AddSubnetId.1", csubnet)
-	names := s.c.ec2("DescribeVpcEndpoints", "VpcEndpointId.1", s.endpoint).texts("vpcEndpointSet/item/dnsEntrySet/item/dnsName")
+	names := s.c.ec2("DescribeVpcEndpoints", "VpcEndpointId.1",
+		s.endpoint).texts("vpcEndpointSet/item/dnsEntrySet/item/dnsName")
 	require.Len(t, names, 3)
 	s.reads("http://"+names[2]+"/", "web2")
 	s.c.ec2("ModifyVpcEndpoint", "VpcEndpointId", s.endpoint, "RemoveSubnetId.1", csubnet)
@@ -134,7 +149,8 @@ func TestAPageComesThroughWhatTheAPIMade(t *testing.T) {
 	// A group's rule is revoked under traffic.
 	s.reads(s.page, "web")
 	s.c.ec2("RevokeSecurityGroupIngress", "GroupId", s.cgroup, "IpPermissions.1.IpProtocol", "tcp",
-		"IpPermissions.1.FromPort", "80", "IpPermissions.1.ToPort", "80", "IpPermissions.1.IpRanges.1.CidrIp", "10.0.0.0/16")
+		"IpPermissions.1.FromPort", "80", "IpPermissions.1.ToPort", "80", "IpPermissions.1.IpRanges.1.CidrIp",
+		"10.0.0.0/16")
 	s.reads(s.page, "")
 	s.c.ec2("AuthorizeSecurityGroupIngress", "GroupId", s.cgroup, "IpPermissions.1.IpProtocol", "-1",
 		"IpPermissions.1.IpRanges.1.CidrIp", "10.0.1.10/32")
@@ -151,7 +167,8 @@ func (s *shop) takeApart(psubnet, csubnet, web2 string) {
 	failed := s.p.ec2("DeleteVpcEndpointServiceConfigurations", "ServiceId.1", s.service)
 	require.Equal(t, "ExistingVpcEndpointConnections", failed.at("unsuccessful/item/error/code"))
 	for _, row := range [][]string{
-		{"DeleteSubnet", "SubnetId", s.csubnet}, {"DeleteSecurityGroup", "GroupId", s.cgroup}, {"DeleteVpc", "VpcId", s.cvpc},
+		{"DeleteSubnet", "SubnetId", s.csubnet}, {"DeleteSecurityGroup", "GroupId", s.cgroup}, {"DeleteVpc", "VpcId",
+			s.cvpc},
 	} {
 		require.Equal(t, "DependencyViolation", s.c.code(row[0], row[1], row[2]), row[0])
 	}
@@ -168,7 +185,8 @@ func (s *shop) takeApart(psubnet, csubnet, web2 string) {
 	s.c.ec2("DeleteSecurityGroup", "GroupId", s.cgroup)
 	s.c.ec2("DeleteVpc", "VpcId", s.cvpc)
 
-	require.Empty(t, s.p.ec2("DeleteVpcEndpointServiceConfigurations", "ServiceId.1", s.service).at("unsuccessful/item/error/code"))
+	require.Empty(t, s.p.ec2("DeleteVpcEndpointServiceConfigurations", "ServiceId.1",
+		s.service).at("unsuccessful/item/error/code"))
 	s.p.elb("DeleteListener", "ListenerArn", s.heard)
 	s.p.elb("DeleteLoadBalancer", "LoadBalancerArn", s.nlb)
 	s.p.elb("DeleteTargetGroup", "TargetGroupArn", s.group)

@@ -11,7 +11,8 @@ import (
 func identityRows(a *adder) {
 	op(a, "GetCallerIdentity", func(c *call, _ struct{}) (wire.M, error) {
 		if c.key.Role == "" {
-			return wire.M{"Account": c.account.ID, "UserId": c.account.ID, "Arn": "arn:aws:iam::" + c.account.ID + ":root"}, nil
+			return wire.M{"Account": c.account.ID, "UserId": c.account.ID, "Arn": "arn:aws:iam::" + c.account.ID +
+				":root"}, nil
 		}
 		user := assumed(c.account.ID, c.key)
 		return wire.M{"Account": c.account.ID, "UserId": user["AssumedRoleId"], "Arn": user["Arn"]}, nil
@@ -45,7 +46,8 @@ func assumeRole(c *call, in struct {
 		lifetime = time.Duration(in.DurationSeconds) * time.Second
 	}
 	if lifetime < shortestSession || lifetime > longestSession {
-		return nil, wire.Errorf("ValidationError", "DurationSeconds must be from %d to %d", int(shortestSession.Seconds()),
+		return nil, wire.Errorf("ValidationError", "DurationSeconds must be from %d to %d",
+			int(shortestSession.Seconds()),
 			int(longestSession.Seconds()))
 	}
 	for _, account := range c.plan.Accounts {

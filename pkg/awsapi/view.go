@@ -78,7 +78,8 @@ func tagsOf(tags []tag) (map[string]string, error) {
 			return nil, wire.Errorf("InvalidParameterValue",
 				"Tag key %q must have 1 to %d characters and its value at most %d", t.Key, longestTagKey, longestTag)
 		case strings.HasPrefix(strings.ToLower(t.Key), "aws:"):
-			return nil, wire.Errorf("InvalidParameterValue", "Tag keys starting with 'aws:' are reserved for internal use")
+			return nil, wire.Errorf("InvalidParameterValue",
+				"Tag keys starting with 'aws:' are reserved for internal use")
 		}
 		if _, twice := out[t.Key]; twice {
 			return nil, wire.Errorf("InvalidParameterValue", "Tag key %q is there twice", t.Key)
@@ -172,7 +173,8 @@ func (c *call) groupNames(vpc *topology.VPC, ids []string) ([]string, error) {
 			return nil, err
 		}
 		if of.Name != vpc.Name {
-			return nil, wire.Errorf("InvalidParameter", "Security group %s and subnet belong to different networks.", id)
+			return nil, wire.Errorf("InvalidParameter", "Security group %s and subnet belong to different networks.",
+				id)
 		}
 		if !slices.Contains(names, g.Name) {
 			names = append(names, g.Name)
@@ -242,7 +244,8 @@ func (c *call) enis() (out []eni) {
 		own[vpc.Name] = vpc
 		for i := range vpc.Instances {
 			in := &vpc.Instances[i]
-			add(vpc, in.Subnet, eni{id: instanceENI(c.plan, in), kind: "interface", ip: in.IP, ipv6: in.IPv6, mac: in.MAC,
+			add(vpc, in.Subnet, eni{id: instanceENI(c.plan, in), kind: "interface", ip: in.IP, ipv6: in.IPv6,
+				mac:    in.MAC,
 				groups: in.SecurityGroups, instance: in, owner: in.ID, created: c.createdAt(in.ID)})
 		}
 	}
@@ -262,7 +265,8 @@ func (c *call) enis() (out []eni) {
 				mac = n.Proxy.MAC
 			}
 			add(vpc, n.Subnet, eni{id: n.ENI.ID, description: "ELB " + l.ID, kind: kind, ip: n.IP(), ipv6: n.ENI.IPv6,
-				mac: mac, groups: l.SecurityGroups, owner: l.ID, requester: true, created: c.createdAt(c.balancerARN(l))})
+				mac: mac, groups: l.SecurityGroups, owner: l.ID, requester: true,
+				created: c.createdAt(c.balancerARN(l))})
 		}
 	}
 	for i := range c.plan.Endpoints {

@@ -63,7 +63,8 @@ func (s *shop) walkNetwork() {
 	vpc := s.p.ec2("CreateVpc", "CidrBlock", "10.9.0.0/16", "AmazonProvidedIpv6CidrBlock", "true").at("vpc/vpcId")
 	s.p.ec2("ModifyVpcAttribute", "VpcId", vpc, "EnableDnsHostnames.Value", "true")
 	s.p.ec2("DescribeVpcAttribute", "VpcId", vpc, "Attribute", "enableDnsHostnames")
-	block := s.p.ec2("AssociateVpcCidrBlock", "VpcId", vpc, "CidrBlock", "10.10.0.0/16").at("cidrBlockAssociation/associationId")
+	block := s.p.ec2("AssociateVpcCidrBlock", "VpcId", vpc, "CidrBlock",
+		"10.10.0.0/16").at("cidrBlockAssociation/associationId")
 	s.p.ec2("DisassociateVpcCidrBlock", "AssociationId", block)
 	subnet := s.p.ec2("CreateSubnet", "VpcId", vpc, "CidrBlock", "10.9.0.0/24").at("subnet/subnetId")
 	s.p.ec2("ModifySubnetAttribute", "SubnetId", subnet, "MapPublicIpOnLaunch.Value", "true")
@@ -74,11 +75,15 @@ func (s *shop) walkNetwork() {
 	s.p.ec2("UpdateSecurityGroupRuleDescriptionsIngress", "GroupId", group,
 		"SecurityGroupRuleDescription.1.SecurityGroupRuleId", rule, "SecurityGroupRuleDescription.1.Description", "dns")
 	s.p.ec2("ModifySecurityGroupRules", "GroupId", group, "SecurityGroupRule.1.SecurityGroupRuleId", rule,
-		"SecurityGroupRule.1.SecurityGroupRule.IpProtocol", "tcp", "SecurityGroupRule.1.SecurityGroupRule.FromPort", "53",
-		"SecurityGroupRule.1.SecurityGroupRule.ToPort", "53", "SecurityGroupRule.1.SecurityGroupRule.CidrIpv4", "10.9.0.0/16")
+		"SecurityGroupRule.1.SecurityGroupRule.IpProtocol", "tcp", "SecurityGroupRule.1.SecurityGroupRule.FromPort",
+		"53",
+		"SecurityGroupRule.1.SecurityGroupRule.ToPort", "53", "SecurityGroupRule.1.SecurityGroupRule.CidrIpv4",
+		"10.9.0.0/16")
 	s.p.ec2("RevokeSecurityGroupIngress", "GroupId", group, "SecurityGroupRuleId.1", rule)
-	everything := []string{"GroupId", group, "IpPermissions.1.IpProtocol", "-1", "IpPermissions.1.IpRanges.1.CidrIp", "0.0.0.0/0"}
-	s.p.ec2("UpdateSecurityGroupRuleDescriptionsEgress", append(everything, "IpPermissions.1.IpRanges.1.Description", "out")...)
+	everything := []string{"GroupId", group, "IpPermissions.1.IpProtocol", "-1", "IpPermissions.1.IpRanges.1.CidrIp",
+		"0.0.0.0/0"}
+	s.p.ec2("UpdateSecurityGroupRuleDescriptionsEgress", append(everything, "IpPermissions.1.IpRanges.1.Description",
+		"out")...)
 	s.p.ec2("RevokeSecurityGroupEgress", everything...)
 	s.p.ec2("AuthorizeSecurityGroupEgress", everything...)
 	s.p.ec2("CreateTags", "ResourceId.1", vpc, "Tag.1.Key", "team", "Tag.1.Value", "net")
@@ -89,8 +94,10 @@ func (s *shop) walkNetwork() {
 }
 
 func (s *shop) walkInstances() {
-	id := s.p.ec2("RunInstances", "ImageId", "ami-0plinksimecho0000", "MinCount", "1", "MaxCount", "1", "SubnetId", s.psubnet,
-		"KeyName", "mine", "UserData", "I3BsaW5rc2ltCi0ge2h0dHA6IDgwODAsIGJvZHk6IGhlbGxvfQo=", "TagSpecification.1.ResourceType",
+	id := s.p.ec2("RunInstances", "ImageId", "ami-0plinksimecho0000", "MinCount", "1", "MaxCount", "1", "SubnetId",
+		s.psubnet,
+		"KeyName", "mine", "UserData", "I3BsaW5rc2ltCi0ge2h0dHA6IDgwODAsIGJvZHk6IGhlbGxvfQo=",
+		"TagSpecification.1.ResourceType",
 		"volume", "TagSpecification.1.Tag.1.Key", "disk", "TagSpecification.1.Tag.1.Value", "root").
 		at("instancesSet/item/instanceId")
 	s.p.ec2("ModifyInstanceAttribute", "InstanceId", id, "GroupId.1", s.pgroup)
@@ -102,10 +109,13 @@ func (s *shop) walkEndpoints() {
 	s.p.ec2("DescribeVpcEndpointServicePermissions", "ServiceId", s.service)
 	s.p.ec2("ModifyVpcEndpointServiceConfiguration", "ServiceId", s.service, "PrivateDnsName", "shop.example.com")
 	s.p.ec2("StartVpcEndpointServicePrivateDnsVerification", "ServiceId", s.service)
-	s.p.ec2("ModifyVpcEndpointServicePayerResponsibility", "ServiceId", s.service, "PayerResponsibility", "ServiceOwner")
+	s.p.ec2("ModifyVpcEndpointServicePayerResponsibility", "ServiceId", s.service, "PayerResponsibility",
+		"ServiceOwner")
 	s.c.ec2("ModifyVpcEndpoint", "VpcEndpointId", s.endpoint, "AddSecurityGroupId.1",
-		s.c.ec2("CreateSecurityGroup", "GroupName", "second", "GroupDescription", "second", "VpcId", s.cvpc).at("groupId"))
-	second := s.c.ec2("CreateVpcEndpoint", "VpcEndpointType", "Interface", "VpcId", s.cvpc, "ServiceName", s.name, "SubnetId.1",
+		s.c.ec2("CreateSecurityGroup", "GroupName", "second", "GroupDescription", "second", "VpcId",
+			s.cvpc).at("groupId"))
+	second := s.c.ec2("CreateVpcEndpoint", "VpcEndpointType", "Interface", "VpcId", s.cvpc, "ServiceName", s.name,
+		"SubnetId.1",
 		s.csubnet).at("vpcEndpoint/vpcEndpointId")
 	s.p.ec2("RejectVpcEndpointConnections", "ServiceId", s.service, "VpcEndpointId.1", second)
 	s.c.ec2("DeleteVpcEndpoints", "VpcEndpointId.1", second)
@@ -147,10 +157,12 @@ func (s *shop) walkBalancers() {
 func (s *shop) walkRules() {
 	zoneB := s.p.ec2("CreateSubnet", "VpcId", s.pvpc, "CidrBlock", "10.0.2.0/24", "AvailabilityZone", "us-east-1b").
 		at("subnet/subnetId")
-	alb := s.p.elb("CreateLoadBalancer", "Name", "front", "Type", "application", "Scheme", "internal", "Subnets.member.1",
+	alb := s.p.elb("CreateLoadBalancer", "Name", "front", "Type", "application", "Scheme", "internal",
+		"Subnets.member.1",
 		s.psubnet, "Subnets.member.2", zoneB).at("CreateLoadBalancerResult/LoadBalancers/member/LoadBalancerArn")
 	group := s.p.elb("CreateTargetGroup", "Name", "pages", "Protocol", "HTTP", "Port", "80", "VpcId", s.pvpc,
-		"HealthCheckPath", "/health", "Matcher.HttpCode", "200-299").at("CreateTargetGroupResult/TargetGroups/member/TargetGroupArn")
+		"HealthCheckPath", "/health", "Matcher.HttpCode",
+		"200-299").at("CreateTargetGroupResult/TargetGroups/member/TargetGroupArn")
 	heard := s.p.elb("CreateListener", "LoadBalancerArn", alb, "Protocol", "HTTP", "Port", "80",
 		"DefaultActions.member.1.Type", "forward", "DefaultActions.member.1.TargetGroupArn", group).
 		at("CreateListenerResult/Listeners/member/ListenerArn")
@@ -159,7 +171,8 @@ func (s *shop) walkRules() {
 		"Actions.member.1.RedirectConfig.StatusCode", "HTTP_301", "Actions.member.1.RedirectConfig.Path", "/new").
 		at("CreateRuleResult/Rules/member/RuleArn")
 	s.p.elb("ModifyRule", "RuleArn", rule, "Actions.member.1.Type", "fixed-response",
-		"Actions.member.1.FixedResponseConfig.StatusCode", "410", "Actions.member.1.FixedResponseConfig.MessageBody", "gone",
+		"Actions.member.1.FixedResponseConfig.StatusCode", "410", "Actions.member.1.FixedResponseConfig.MessageBody",
+		"gone",
 		"Actions.member.1.FixedResponseConfig.ContentType", "text/plain")
 	s.p.elb("SetRulePriorities", "RulePriorities.member.1.RuleArn", rule, "RulePriorities.member.1.Priority", "20")
 	require.Equal(s.t, []string{"20", "default"},

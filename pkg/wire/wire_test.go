@@ -281,7 +281,8 @@ func TestAnswersHaveTheFormOfTheirProtocol(t *testing.T) {
 		answer        M
 		want          string // without the first line
 	}{
-		{"ec2", "CreateVpc", M{"Vpc": M{"VpcId": "vpc-1", "IsDefault": false, "Tags": []M{{"Key": "a", "Value": "<&>"}}}},
+		{"ec2", "CreateVpc", M{"Vpc": M{"VpcId": "vpc-1", "IsDefault": false, "Tags": []M{{"Key": "a",
+			"Value": "<&>"}}}},
 			`<CreateVpcResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15"><requestId>r-1</requestId><vpc>` +
 				`<isDefault>false</isDefault><tagSet><item><key>a</key><value>&lt;&amp;&gt;</value></item></tagSet>` +
 				`<vpcId>vpc-1</vpcId></vpc></CreateVpcResponse>`},

@@ -147,7 +147,8 @@ func TestTheSDKReadsEveryAnswer(t *testing.T) {
 		written(tree, want)
 		texts(results[0], got)
 		for text, n := range want {
-			require.GreaterOrEqual(t, got[text], n, "%s: %q is in the answer and not in what the SDK gives", operation, text)
+			require.GreaterOrEqual(t, got[text], n, "%s: %q is in the answer and not in what the SDK gives",
+				operation, text)
 		}
 	}
 }
