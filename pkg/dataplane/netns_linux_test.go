@@ -129,15 +129,21 @@ func (n *namespace) address(t testing.TB, name, cidr string) {
 	require.NoError(t, n.handle.AddrAdd(link, addr))
 }
 
-// openRing opens a ring in the namespace, with a flow cache where the environment
-// says so.
-func (n *namespace) openRing(t testing.TB, cfg RingConfig) *Ring {
-	t.Helper()
+// withFlowCache is cfg with the flow cache that the environment asks for.
+func withFlowCache(t testing.TB, cfg RingConfig) RingConfig {
 	if text := os.Getenv(testenv.FlowCacheVariable); text != "" && cfg.FlowCache.Mode == "" {
 		var err error
 		cfg.FlowCache, err = ParseFlowCache(text)
 		require.NoError(t, err)
 	}
+	return cfg
+}
+
+// openRing opens a ring in the namespace, with a flow cache where the environment
+// says so.
+func (n *namespace) openRing(t testing.TB, cfg RingConfig) *Ring {
+	t.Helper()
+	cfg = withFlowCache(t, cfg)
 	var ring *Ring
 	n.do(t, func() (err error) {
 		ring, err = OpenRing(cfg)

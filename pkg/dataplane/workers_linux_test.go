@@ -19,7 +19,7 @@ func openWorkers(t *testing.T, ns *namespace, cfg RingConfig, n int) *RingWorker
 	t.Helper()
 	var w *RingWorkers
 	ns.do(t, func() (err error) {
-		w, err = OpenWorkers(cfg, EngineConfig{}, n)
+		w, err = OpenWorkers(withFlowCache(t, cfg), EngineConfig{}, n)
 		return err
 	})
 	return w

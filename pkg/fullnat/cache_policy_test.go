@@ -109,3 +109,53 @@ func TestSmallPacketsAreCachedWhereSeveralSendThem(t *testing.T) {
 		})
 	}
 }
+
+// BenchmarkCacheOfNone is what a flow cache costs those that do not use it: plain
+// segments of 10,000 sessions, and sessions that open and end.
+func BenchmarkCacheOfNone(b *testing.B) {
+	for _, cache := range []string{"off", "auto"} {
+		b.Run("packets/cache="+cache, func(b *testing.B) {
+			l := newLabWith(b, Options{MaxSessions: 10_000, Seed: 1, Reserve: true})
+			l.openForBenchmark(b, 10_000)
+			l.choose(cache)
+			const burst = 64
+			t := newTraffic(l, burst)
+			random := uint64(1)
+			for b.Loop() {
+				for i := range t.frames {
+					random = random*6364136223846793005 + 1442695040888963407
+					t.set(i, uint32(random>>33*10_000>>31), packet.FlagACK)
+				}
+				l.table.Forward(t.frames, t.verdicts, time.Second)
+				l.table.Settle(func() bool { return true })
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*burst), "ns/packet")
+		})
+		b.Run("sessions/cache="+cache, func(b *testing.B) {
+			l := newLab(b, 10_000)
+			l.choose(cache)
+			n, now := 0, time.Duration(0)
+			for b.Loop() {
+				now += 10 * time.Microsecond
+				_, port := l.send(n%10_000, packet.FlagSYN, now)
+				l.answer(port, "SA", now)
+				l.send(n%10_000, packet.FlagACK, now)
+				l.answer(port, "A", now)
+				l.send(n%10_000, packet.FlagRST, now)
+				l.table.Settle(func() bool { return true })
+				l.table.Expire(now, 16)
+				n++
+			}
+			require.Zero(b, l.table.Stats().Cache)
+		})
+	}
+}
+
+// choose gives the table a cache for what is worth it.
+func (l *lab) choose(cache string) {
+	if cache == "auto" {
+		cached(l.table)
+		models.Delete(l.table) // the benchmark calls the table itself
+		l.table.cache.All, l.table.cache.watched = false, store.WatchBytes
+	}
+}
