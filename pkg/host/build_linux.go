@@ -32,13 +32,34 @@ func Build(ctx context.Context, dir string, plan *topology.Plan, progress Progre
 // VPC in which something was undone. When Change fails or ctx ends, it goes back
 // to the old plan. An old plan of nil is one of which nothing is known.
 func Change(ctx context.Context, dir string, old, plan *topology.Plan, progress Progress) error {
+	_, err := ChangeTold(ctx, dir, old, plan, progress)
+	return err
+}
+
+// ChangeTold is Change that says which devices in the data plane's namespace may have
+// other indexes than before: those that it names, or with an error all.
+func ChangeTold(ctx context.Context, dir string, old, plan *topology.Plan, progress Progress) ([]string, error) {
 	if err := checkDir(dir); err != nil {
-		return err
+		return nil, err
 	}
 	if old == nil {
-		return build(ctx, dir, plan, progress)
+		return devicesIn(plan.Dataplane, groups(plan)), build(ctx, dir, plan, progress)
 	}
 	d := differenceOf(old, plan)
+	return devicesIn(plan.Dataplane, d.do), change(ctx, dir, old, d, progress)
+}
+
+// devicesIn are the devices that groups make in a namespace at the far ends of pairs.
+func devicesIn(namespace string, made []group) (devices []string) {
+	for _, t := range slices.Concat(made...) {
+		if v, ok := t.Step.(Veth); ok && v.PeerNamespace == namespace {
+			devices = append(devices, v.Peer)
+		}
+	}
+	return devices
+}
+
+func change(ctx context.Context, dir string, old *topology.Plan, d difference, progress Progress) error {
 	if err := undoAll(dir, d.undo); err != nil {
 		return errors.Join(err, restore(ctx, dir, old))
 	}

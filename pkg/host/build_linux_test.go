@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -136,14 +137,17 @@ func TestBuildTwiceChangesNothing(t *testing.T) {
 	plan.VPCs[0].Instances[0].SecurityGroups = []string{"web"}
 	dir := built(t, plan)
 	before := stateOf(t, dir)
-	indexes, err := ENIIndexes(dir, plan)
+	indexes, err := ENIIndexes(dir, plan, nil)
 	require.NoError(t, err)
 
 	require.NoError(t, Build(t.Context(), dir, plan, nil))
 	require.Equal(t, before, stateOf(t, dir))
-	again, err := ENIIndexes(dir, plan)
+	again, err := ENIIndexes(dir, plan, nil)
 	require.NoError(t, err)
 	require.Equal(t, indexes, again, "no device was made again")
+	some, err := ENIIndexes(dir, plan, map[string]int{"eni1": 7})
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{"eni1": 7, "eni2": indexes["eni2"], "eni3": indexes["eni3"]}, some)
 	require.Len(t, indexes, len(plan.ENIs()))
 }
 
@@ -383,7 +387,7 @@ func TestENIIndexesNamesAnENIThatIsMissing(t *testing.T) {
 	dir := built(t, twoVPCs())
 	plan := twoVPCs()
 	plan.Endpoints[0].Zones[0].ENI.Device = "eni9"
-	_, err := ENIIndexes(dir, plan)
+	_, err := ENIIndexes(dir, plan, nil)
 	require.ErrorContains(t, err, "ENI ep1@b has no device eni9 in namespace dataplane")
 }
 
@@ -405,4 +409,21 @@ func BenchmarkBuild(b *testing.B) {
 	}
 	b.ReportMetric(up.Seconds()/float64(b.N), "s-up/op")
 	b.ReportMetric(down.Seconds()/float64(b.N), "s-down/op")
+}
+
+// The kernel answers each rule of a transaction, and a socket has room for some 200
+// answers unless it is given more.
+func TestASecurityGroupMayHaveManyRules(t *testing.T) {
+	plan := twoVPCs()
+	group := topology.SecurityGroup{Name: "web"}
+	for port := range uint16(1000) {
+		group.Ingress = append(group.Ingress, rule("tcp", 1+port, 1+port, "10.10.0.0/16"))
+	}
+	plan.VPCs[0].SecurityGroups = []topology.SecurityGroup{group}
+	plan.VPCs[0].Instances[0].SecurityGroups = []string{"web"}
+	dir := built(t, plan)
+	changed := *plan
+	changed.VPCs = slices.Clone(plan.VPCs)
+	changed.VPCs[0].SecurityGroups = []topology.SecurityGroup{{Name: "web", Ingress: group.Ingress[1:]}}
+	require.NoError(t, Change(t.Context(), dir, plan, &changed, nil))
 }

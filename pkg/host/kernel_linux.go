@@ -68,6 +68,10 @@ func (k *kernel) enter(name string) error {
 	return k.enterFile(name, s.file)
 }
 
+// nftBuffer has room for some thousand rules of one transaction, and for the kernel's
+// answers to them.
+const nftBuffer = 16 << 20
+
 // nft opens a socket for nftables in the namespace called name, and done closes it.
 // The kernel lets who closes one wait until all packets have let go of the rules
 // that were there before (linux: net/netfilter/nf_tables_api.c, nft_rcv_nl_event),
@@ -76,10 +80,17 @@ func (k *kernel) nft(name string) (conn *nftables.Conn, done func(), err error) 
 	if err := k.enter(name); err != nil {
 		return nil, nil, err
 	}
-	if conn, err = nftables.New(nftables.AsLasting()); err != nil {
+	if conn, err = nftables.New(nftables.AsLasting(), nftables.WithSockOptions(roomy)); err != nil {
 		return nil, nil, fmt.Errorf("open a socket for nftables in %s: %w", name, err)
 	}
 	return conn, func() { go conn.CloseLasting() }, nil
+}
+
+func roomy[C interface {
+	SetReadBuffer(bytes int) error
+	SetWriteBuffer(bytes int) error
+}](conn C) error {
+	return errors.Join(conn.SetReadBuffer(nftBuffer), conn.SetWriteBuffer(nftBuffer))
 }
 
 func (k *kernel) enterFile(name string, file *os.File) error {

@@ -26,7 +26,8 @@ import (
 type Machine struct {
 	dir       labdir.Dir
 	lasting   bool
-	dataplane string // its namespace
+	dataplane string         // its namespace
+	indexes   map[string]int // of devices there that are known
 	rings     *dataplane.RingWorkers
 	// FlowCache is how its data plane uses the kernel's help. It may be changed
 	// before the lab starts.
@@ -66,11 +67,16 @@ func (m *Machine) Change(ctx context.Context, old, plan *topology.Plan, progress
 			return err
 		}
 	}
-	err := host.Change(ctx, string(m.dir), old, plan, progress)
-	if err == nil {
-		m.dataplane = plan.Dataplane
+	others, err := host.ChangeTold(ctx, string(m.dir), old, plan, progress)
+	if err != nil {
+		m.indexes = nil
+		return err
 	}
-	return err
+	for _, device := range others {
+		delete(m.indexes, device)
+	}
+	m.dataplane = plan.Dataplane
+	return nil
 }
 
 // Remove implements lab.Machine.
@@ -109,10 +115,11 @@ func (m *Machine) Dataplane(cfg dataplane.EngineConfig, workers int) (*dataplane
 
 // Connect implements lab.Machine.
 func (m *Machine) Connect(plan *topology.Plan, numbers compile.Numbers) error {
-	indexes, err := host.ENIIndexes(string(m.dir), plan)
+	indexes, err := host.ENIIndexes(string(m.dir), plan, m.indexes)
 	if err != nil {
 		return err
 	}
+	m.indexes = indexes
 	byIndex := map[int]packet.ENI{}
 	for device, index := range indexes {
 		byIndex[index] = numbers[device]
