@@ -3,6 +3,7 @@ package awsapi
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -163,8 +164,7 @@ func createVpcEndpoint(c private, in createVpcEndpointIn) (wire.M, error) {
 		return nil, err
 	}
 	id := c.newID("vpce")
-	// The operation creates it, as whoever is not on the whitelist later keeps what is there.
-	v := value{"service": service.Name, "vpc": vpc.Name, "subnets": places, "exists": false}
+	v := value{"service": service.Name, "vpc": vpc.Name, "subnets": places}
 	if len(groups) > 0 {
 		v["security_groups"] = groups
 	}
@@ -174,15 +174,43 @@ func createVpcEndpoint(c private, in createVpcEndpointIn) (wire.M, error) {
 	if in.IpAddressType == "dualstack" {
 		v["ip_address_type"] = in.IpAddressType
 	}
-	path := topology.JoinPath("endpoints", id)
-	if err := c.edit(topology.Edit{Path: path, Value: text(v), New: true}); err != nil {
+	if err := c.makeEndpoint(id, v, places, private); err != nil {
 		return nil, err
-	}
-	if err := c.operate(topology.Operation{Verb: topology.VerbEndpointCreate, Endpoint: id}); err != nil {
-		return nil, errors.Join(err, c.edit(topology.Edit{Path: path}))
 	}
 	c.created(id, tags, nil)
 	return c.answerEndpoint(id)
+}
+
+// makeEndpoint lets the operation create an endpoint, by which it stays when its account
+// leaves the whitelist. What the operation cannot say, addresses and their kinds, is
+// edited before, as of an endpoint that nobody has created yet.
+func (c private) makeEndpoint(id string, v value, places map[string]value, withName bool) error {
+	o := topology.Operation{Verb: topology.VerbEndpointCreate, Endpoint: id}
+	plain := v["ip_address_type"] == nil
+	for _, place := range places {
+		plain = plain && len(place) == 0
+	}
+	v["exists"] = false
+	edit := topology.Edit{Path: topology.JoinPath("endpoints", id), Value: text(v), New: true}
+	switch {
+	case c.dry:
+		return c.edit(edit)
+	case plain:
+		o.Service, o.VPC = v["service"].(string), v["vpc"].(string)
+		o.Subnets = slices.Sorted(maps.Keys(places))
+		o.SecurityGroups, _ = v["security_groups"].([]string)
+		if withName {
+			o.PrivateDNS = &withName
+		}
+		return c.operate(o)
+	}
+	if err := c.edit(edit); err != nil {
+		return err
+	}
+	if err := c.operate(o); err != nil {
+		return errors.Join(err, c.edit(topology.Edit{Path: edit.Path}))
+	}
+	return nil
 }
 
 func (c private) answerEndpoint(id string) (wire.M, error) {
