@@ -39,7 +39,7 @@ const (
 func newDaemon() *cobra.Command {
 	var name, file string
 	var workers, maxSessions int
-	var takeOver bool
+	var takeOver, leftBehind bool
 	var flowCache string
 	var transition time.Duration
 	cmd := &cobra.Command{
@@ -54,9 +54,10 @@ func newDaemon() *cobra.Command {
 			reports := os.NewFile(reportsFile, "reports")
 			ctx, cancel := context.WithCancel(cmd.Context())
 			defer cancel()
-			// A lab of which nobody heard that it is up is not wanted any more.
+			// A lab of which nobody heard that it is up is not wanted any more, unless
+			// it was there before.
 			tell := func(p api.Progress) {
-				if json.NewEncoder(reports).Encode(p) != nil {
+				if json.NewEncoder(reports).Encode(p) != nil && !takeOver && !leftBehind {
 					cancel()
 				}
 			}
@@ -71,7 +72,7 @@ func newDaemon() *cobra.Command {
 				reports.Close()
 			}
 			err := daemon(ctx, file, lab.Config{
-				Workers: workers, Transition: transition, MaxSessions: maxSessions, Keep: takeOver,
+				Workers: workers, Transition: transition, MaxSessions: maxSessions, Keep: takeOver || leftBehind,
 			}, flowCache, await, tell, ready)
 			if err != nil && !up {
 				tell(api.Progress{End: true, Err: &api.Error{Text: err.Error(), Hint: hintOf(toDoctor(err))}})
@@ -84,6 +85,7 @@ func newDaemon() *cobra.Command {
 	cmd.Flags().IntVar(&workers, "workers", 1, "of the data plane")
 	cmd.Flags().DurationVar(&transition, "transition", 0, "how long states on the way last")
 	cmd.Flags().IntVar(&maxSessions, "max-sessions", 0, "of the data plane")
+	cmd.Flags().BoolVar(&leftBehind, "left-behind", false, "leave the lab as it is where it cannot be taken over")
 	cmd.Flags().BoolVar(&takeOver, "take-over", false, "wait for the lab's lock, which another daemon lets go of")
 	cmd.Flags().StringVar(&flowCache, "flow-cache", kernel.DefaultFlowCache(), "of the data plane")
 	return cmd
@@ -152,6 +154,7 @@ func serve(ctx context.Context, cfg lab.Config, cache dataplane.FlowCacheConfig,
 			dir.Erase()
 		}
 	}()
+	dir.AwaitExit()
 	if err := os.WriteFile(dir.Path("pid"), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
 		return err
 	}

@@ -379,12 +379,22 @@ func (u *up) turn(ctx context.Context) (*labdir.Lock, error) {
 
 // start runs this program again as the lab's daemon and listens to it until
 // the lab is up. When that fails, or ctx ends before, nothing of the lab is
-// left when this returns, however the daemon ended: the lock is held here, too.
+// left when this returns, however the daemon ended: the lock is held here, too. A
+// lab that another daemon has left stays as it is then.
 func (u *up) start(ctx context.Context, lock *labdir.Lock) error {
 	defer lock.Release()
-	daemon, reports, err := u.daemon(lock)
-	if err != nil {
+	var args []string
+	_, err := u.dir.Load("topology.yaml") // which is written when the lab is complete
+	wasThere := err == nil
+	if wasThere {
+		args = []string{"--left-behind"}
+	}
+	daemon, reports, err := u.daemon(lock, args...)
+	if err != nil && !wasThere {
 		return errors.Join(err, u.dir.Erase())
+	}
+	if err != nil {
+		return err
 	}
 	defer reports.Close()
 	stop := context.AfterFunc(ctx, func() { daemon.Process.Signal(syscall.SIGTERM) })
@@ -395,6 +405,9 @@ func (u *up) start(ctx context.Context, lock *labdir.Lock) error {
 	}
 	daemon.Wait()
 	words := lastWords(u.dir)
+	if wasThere {
+		return u.notTakenOver(ctx, ended, daemon.ProcessState, words)
+	}
 	if err := kernel.Clear(context.WithoutCancel(ctx), u.dir, lock); err != nil {
 		return fmt.Errorf("lab %q: remove what had been made: %w", u.plan.Name, err)
 	}
@@ -406,6 +419,21 @@ func (u *up) start(ctx context.Context, lock *labdir.Lock) error {
 	}
 	return fmt.Errorf("lab %q: its daemon ended before the lab was up (%s); what had been made is removed%s",
 		u.plan.Name, daemon.ProcessState, words)
+}
+
+// notTakenOver says why a lab has no daemon, as before.
+func (u *up) notTakenOver(ctx context.Context, ended *api.Progress, state *os.ProcessState, words string) error {
+	var err error
+	switch {
+	case ctx.Err() != nil:
+		err = errors.New("interrupted before the lab was taken over")
+	case ended != nil && ended.Err != nil:
+		err = ended.Err
+	default:
+		err = fmt.Errorf("lab %q: its daemon ended before the lab was taken over (%s)%s", u.plan.Name, state, words)
+	}
+	return withHint(err, "the lab stays as it was left: \"plinksim up FILE\" tries again, \"plinksim down %s\" removes it",
+		u.plan.Name)
 }
 
 // daemon starts the daemon, and gives the pipe that it reports to.

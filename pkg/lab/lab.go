@@ -178,9 +178,10 @@ func (l *Lab) leftBehind() *topology.Plan {
 }
 
 // change makes the machine that of a plan. It leaves a mark until keep removes
-// it: the mark says that the machine is between two plans.
+// it: the mark says that the machine is between two plans. Where they are the same,
+// what is missing is made, and whoever is killed meanwhile leaves nothing worse.
 func (l *Lab) change(ctx context.Context, old, plan *topology.Plan, progress Progress) error {
-	if old != nil {
+	if old != nil && !isKept(l.store, plan) {
 		if err := l.store.Save(changingFile, []byte{}); err != nil {
 			return err
 		}
@@ -206,6 +207,14 @@ func (l *Lab) onMachine(do func() error) error {
 // was started: what lies between two calls is the machine's part of the edits
 // between them.
 func (l *Lab) MachineTime() time.Duration { return time.Duration(l.machineTime.Load()) }
+
+// isKept says whether a plan is the one that keep has written down last.
+func isKept(store Store, plan *topology.Plan) bool {
+	file, edits, err := topofile.Kept(plan)
+	wasFile, err1 := store.Load(planFile)
+	wasEdits, err2 := store.Load(planEdits)
+	return err == nil && err1 == nil && err2 == nil && bytes.Equal(file, wasFile) && bytes.Equal(edits, wasEdits)
+}
 
 // keep writes down the plan of which the machine is.
 func (l *Lab) keep(plan *topology.Plan) error {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -113,6 +114,32 @@ func (d Dir) Signal(sig syscall.Signal) error {
 		unix.Close(fd)
 	}
 	return errors.Join(errs...)
+}
+
+// AwaitExit returns when the process that was the lab's daemon has ended for good, or
+// after some seconds. The kernel releases its lock before it closes its sockets.
+func (d Dir) AwaitExit() {
+	pid := d.PID()
+	for deadline := time.Now().Add(exitTime); pid != 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		// Who is ending has no memory any more, and so no command line; another
+		// process of that number has one, and a zombie has closed everything.
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err != nil || len(line) > 0 || isZombie(pid) {
+			return
+		}
+	}
+}
+
+const exitTime = 5 * time.Second
+
+func isZombie(pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return true
+	}
+	// proc_pid_stat(5): the state is behind the name, which may have parentheses.
+	behind := text[bytes.LastIndexByte(text, ')')+1:]
+	return bytes.HasPrefix(behind, []byte(" Z")) || bytes.HasPrefix(behind, []byte(" X"))
 }
 
 // holds says whether a process has an open file description that holds a lock
