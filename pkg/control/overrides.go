@@ -117,6 +117,17 @@ func (o *object) exists(absent bool) bool {
 	return !absent
 }
 
+// followFile lets an object be there or not where no operation has said so and the
+// file says something new.
+func (o *object) followFile(absent bool, now time.Time) {
+	switch there := o.exists(absent); {
+	case there && o.State == Gone:
+		o.State, o.Modified = Active, now
+	case !there && o.State != Gone:
+		o.State, o.Modified = Gone, now
+	}
+}
+
 // ptr is a pointer to a value.
 func ptr[T any](v T) *T { return &v }
 
@@ -201,6 +212,7 @@ func (l overrides) fitted(plan *topology.Plan, cloud topology.Cloud, now time.Ti
 		}
 		s = s.clone()
 		s.fit(plan)
+		s.followFile(planned.Absent, now)
 		out.services[planned.Name] = s
 	}
 	for _, planned := range plan.Endpoints {
@@ -211,6 +223,7 @@ func (l overrides) fitted(plan *topology.Plan, cloud topology.Cloud, now time.Ti
 		}
 		e = e.clone()
 		e.fit(plan, planned)
+		e.followFile(planned.Absent, now)
 		out.endpoints[planned.Name] = e
 	}
 	out.gateways = l.fittedGateways(plan, cloud, now)

@@ -309,6 +309,34 @@ func TestApply(t *testing.T) {
 	}
 }
 
+// An object that the file had for later is there when the file says so, and can be
+// changed like any other; and the other way round.
+func TestApplyCreatesAndDeletesWhatTheFileHadForLater(t *testing.T) {
+	later := planOf(topology.AWS)
+	later.Services[0].Absent, later.Endpoints[0].Absent = true, true
+	p := newPlane(t, later)
+	require.Empty(t, p.State().Endpoints)
+	require.NoError(t, p.Apply(planOf(topology.AWS)))
+	for _, object := range append(p.State().Services, p.State().Endpoints...) {
+		require.Equal(t, control.Active, object.State, object.Name)
+	}
+	text := "new"
+	_, err := p.Do(topology.Operation{Verb: topology.VerbEndpointSet, Endpoint: "ep1", Description: &text})
+	require.NoError(t, err)
+	_, err = p.Do(topology.Operation{Verb: topology.VerbServiceSet, Service: "svc1", Description: &text})
+	require.NoError(t, err)
+	saved, err := p.Save()
+	require.NoError(t, err)
+	require.NoError(t, newPlane(t, planOf(topology.AWS)).Restore(saved))
+
+	require.NoError(t, p.Apply(later))
+	require.Empty(t, p.State().Endpoints)
+	_, err = p.Do(topology.Operation{Verb: topology.VerbServiceCreate, Service: "svc1"})
+	require.NoError(t, err)
+	_, err = p.Do(topology.Operation{Verb: topology.VerbEndpointCreate, Endpoint: "ep1"})
+	require.NoError(t, err)
+}
+
 func TestApplyThatIsRefusedChangesNothing(t *testing.T) {
 	p := newPlane(t, planOf("alibaba"))
 	before, events := p.State(), p.Events(0)
