@@ -50,7 +50,8 @@ func (c deviceChain) do(k *kernel) (bool, error) {
 	return true, err
 }
 
-// undo takes the chain away. Where the device is gone, the kernel has done that.
+// undo takes the chain away, and the table with the last of them. Where the device
+// is gone, the kernel has taken the chain.
 func (c deviceChain) undo(k *kernel) error {
 	conn, done, err := k.nft(c.namespace)
 	if err != nil {
@@ -70,6 +71,13 @@ func (c deviceChain) undo(k *kernel) error {
 		}
 	}
 	conn.DeleteObject(&nftables.CounterObj{Table: table, Name: chainOf(c.device)})
+	if err := conn.Flush(); err != nil {
+		return ignoreGone(err)
+	}
+	if counters, err := conn.GetObjects(table); err != nil || len(counters) > 0 {
+		return err
+	}
+	conn.DelTable(table)
 	return ignoreGone(conn.Flush())
 }
 
