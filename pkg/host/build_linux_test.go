@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/plinksim/plinksim/internal/testenv"
+	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -426,4 +428,20 @@ func TestASecurityGroupMayHaveManyRules(t *testing.T) {
 	changed.VPCs = slices.Clone(plan.VPCs)
 	changed.VPCs[0].SecurityGroups = []topology.SecurityGroup{{Name: "web", Ingress: group.Ingress[1:]}}
 	require.NoError(t, Change(t.Context(), dir, plan, &changed, nil))
+}
+
+// A bridge without ports has the MTU of its VPC, also when it had ports before.
+func TestABridgeKeepsItsMTU(t *testing.T) {
+	const file = "name: mtu\ncloud: aws\nregion: r1\nvpcs: {v: {cidr: 10.0.0.0/16, mtu: MTU," +
+		" subnets: {s: {zone: a, cidr: 10.0.0.0/24}}, instances: {"
+	for _, mtu := range []string{"1300", "1500", "9001"} {
+		text := strings.Replace(file, "MTU", mtu, 1)
+		one, err := topofile.Parse("mtu.yaml", []byte(text+"i1: {subnet: s}}}}\n"))
+		require.NoError(t, err)
+		none, err := topofile.Parse("mtu.yaml", []byte(text+"}}}\n"))
+		require.NoError(t, err)
+		dir := built(t, one)
+		require.NoError(t, Change(t.Context(), dir, one, none, nil))
+		require.Contains(t, strings.Join(stateOf(t, dir)[one.VPCs[0].Namespace], "\n"), "mtu "+mtu+" bridge")
+	}
 }

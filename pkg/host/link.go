@@ -19,7 +19,9 @@ func (u LinkUp) replaces() string { return "" }
 
 // Bridge is the step that makes a subnet's bridge. It does not speak the
 // spanning tree protocol, so its ports forward at once, and it treats
-// multicast as broadcast, as there is nobody who would query for listeners.
+// multicast as broadcast, as there is nobody who would query for listeners. Its
+// MTU is set when it is there: one that it is made with is lost with its last
+// port (Linux, net/bridge/br_if.c: br_mtu_auto_adjust).
 type Bridge struct {
 	Namespace, Device string
 	MAC               packet.MAC
@@ -27,8 +29,10 @@ type Bridge struct {
 }
 
 func (b Bridge) String() string {
-	return fmt.Sprintf("ip -n %s link add %s address %s mtu %d up type bridge stp_state 0 mcast_snooping 0",
-		b.Namespace, b.Device, b.MAC, b.MTU)
+	return lines(
+		fmt.Sprintf("ip -n %s link add %s address %s up type bridge stp_state 0 mcast_snooping 0",
+			b.Namespace, b.Device, b.MAC),
+		fmt.Sprintf("ip -n %s link set %s mtu %d", b.Namespace, b.Device, b.MTU))
 }
 
 func (b Bridge) replaces() string { return "" }

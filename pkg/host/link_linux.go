@@ -49,14 +49,20 @@ func (b Bridge) do(k *kernel) (bool, error) {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = b.Device
 	attrs.HardwareAddr = net.HardwareAddr(b.MAC[:])
-	attrs.MTU = b.MTU
 	attrs.Flags = net.FlagUp
 	snooping := false
 	err = s.link.LinkAdd(&netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &snooping})
 	if errors.Is(err, unix.EEXIST) {
 		return false, s.up(b.Device)
 	}
-	return err == nil, err
+	if err != nil {
+		return false, err
+	}
+	device, err := s.device(b.Device)
+	if err == nil {
+		err = s.link.LinkSetMTU(device, b.MTU)
+	}
+	return true, err
 }
 
 func (b Bridge) undo(k *kernel) error {
