@@ -42,7 +42,7 @@ func TestLabsAreFixturesOfPytest(t *testing.T) {
 	testenv.NeedNoRace(t)
 	kept := filepath.Join(t.TempDir(), "kept")
 	pytest := []string{"pytest", "-q", "-p", "no:cacheprovider", "--plinksim-artifacts", kept}
-	bin := buildProgram(t)
+	bin := testenv.BuildProgram(t, "../..")
 	out, err := runExample(t, bin, "../../examples/pytest", pytest...)
 	require.NoError(t, err, out)
 	require.Contains(t, out, "4 passed")
@@ -78,7 +78,7 @@ def test_without_a_marker(plinksim_lab):
 func TestLabsAreTestedInShell(t *testing.T) {
 	plinktest.Require(t, "bash", "curl", "jq")
 	testenv.NeedNoRace(t)
-	bin := buildProgram(t)
+	bin := testenv.BuildProgram(t, "../..")
 	out, err := runExample(t, bin, "../../examples/shell", "./test.sh")
 	require.NoError(t, err, out)
 	require.Contains(t, out, "\n1..9\n")

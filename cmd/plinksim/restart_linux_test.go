@@ -29,7 +29,7 @@ func TestARestartMayBeKilledAtAnyMoment(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	m := newMortal(t, buildProgram(t), filepath.Join("testdata", "survive", "alibaba.yaml"))
+	m := newMortal(t, testenv.BuildProgram(t, "../.."), filepath.Join("testdata", "survive", "alibaba.yaml"))
 	conn := m.newIdle(m.eni("ep1", 80, false))
 	programs := m.programs()
 	require.Len(t, programs, 3)
@@ -83,7 +83,7 @@ func TestProgramsOfALabThatNobodyRan(t *testing.T) {
 	testenv.NeedRoot(t)
 	testenv.NeedNoRace(t)
 	testenv.NeedPrograms(t, "python3")
-	m := newMortal(t, buildProgram(t), filepath.Join("testdata", "survive", "alibaba.yaml"))
+	m := newMortal(t, testenv.BuildProgram(t, "../.."), filepath.Join("testdata", "survive", "alibaba.yaml"))
 	programs := m.programs()
 	require.Len(t, programs, 3)
 

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -25,7 +24,7 @@ const nobody = 65534
 // is for those that become an ordinary user, who is at home in $NOBODY.
 func TestScripts(t *testing.T) {
 	testenv.NeedNoRace(t)
-	bin := buildProgram(t)
+	bin := testenv.BuildProgram(t, "../..")
 	if os.Geteuid() != 0 {
 		t.Log("the scripts that make namespaces end at once: they need root")
 		require.NotEqual(t, "1", os.Getenv("PLINKSIM_MUST_RUN"), "the scripts that make namespaces need root")
@@ -85,22 +84,4 @@ func clean(t *testing.T, bin, state string) {
 		}
 	}
 	require.NoError(t, os.RemoveAll(state))
-}
-
-// buildProgram builds what users get.
-func buildProgram(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "plinksim-bin")
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	require.NoError(t, os.Chmod(dir, 0o755)) // for scripts that become another user
-	bin := filepath.Join(dir, "plinksim")
-	build := exec.Command("make", "-s", "-C", "../..", "build", "BIN="+bin)
-	if os.Getenv("SUDO_UID") != "" {
-		// The user's build cache must not get files of root.
-		build.Env = append(os.Environ(), "GOCACHE="+t.TempDir())
-	}
-	out, err := build.CombinedOutput()
-	require.NoError(t, err, strings.TrimSpace(string(out)))
-	return bin
 }

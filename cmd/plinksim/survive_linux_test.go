@@ -211,7 +211,7 @@ func TestConnectionsSurviveTheirDaemon(t *testing.T) {
 	testenv.NeedRoot(t)
 	testenv.NeedNoRace(t)
 	testenv.NeedPrograms(t, "python3")
-	bin := buildProgram(t)
+	bin := testenv.BuildProgram(t, "../..")
 	for _, tt := range []struct {
 		file    string
 		workers int

@@ -128,6 +128,8 @@ func (o *object) followFile(absent bool, now time.Time) {
 	}
 }
 
+func (o *object) wasDeleted() bool { return o.State == Gone && o.Exists != nil && !*o.Exists }
+
 // ptr is a pointer to a value.
 func ptr[T any](v T) *T { return &v }
 

@@ -97,6 +97,24 @@ func (p *Plane) Plan() *topology.Plan {
 	return p.state.merged
 }
 
+// Deleted are the services and endpoints that operations have deleted, and that the
+// plan still has.
+func (p *Plane) Deleted() (services, endpoints []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, planned := range p.state.plan.Services {
+		if p.state.live.services[planned.Name].wasDeleted() {
+			services = append(services, planned.Name)
+		}
+	}
+	for _, planned := range p.state.plan.Endpoints {
+		if p.state.live.endpoints[planned.Name].wasDeleted() {
+			endpoints = append(endpoints, planned.Name)
+		}
+	}
+	return services, endpoints
+}
+
 // Revision is the number of the newest change; it only grows.
 func (p *Plane) Revision() uint64 {
 	p.mu.Lock()

@@ -277,6 +277,14 @@ func (f *fileState) editedLocked(doc *topofile.Document, r *request) (*topofile.
 
 func nothingMore() error { return nil }
 
+// settled does something while nobody changes the topology: the state of the
+// control plane is that of the edits then.
+func (f *fileState) settled(do func() error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return do()
+}
+
 // forget takes an object that is gone, and that the file does not have, out of
 // the lab. Where another one needs it, it stays and does not exist.
 func (f *fileState) forget(ctx context.Context, path string, replace replace) error {

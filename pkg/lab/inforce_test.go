@@ -378,6 +378,9 @@ func (w *wrong) files() {
 func restored(text []byte) map[string]any {
 	var state map[string]any
 	_ = json.Unmarshal(text, &state)
+	if within, ok := state["control"].(map[string]any); ok {
+		state = within
+	}
 	delete(state, "seq")
 	services, _ := state["services"].(map[string]any)
 	for _, service := range services {

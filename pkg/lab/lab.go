@@ -259,7 +259,21 @@ func (l *Lab) run(ctx context.Context, plan *topology.Plan, cfg Config) error {
 	l.work.Go(l.reconcile)
 	l.work.Go(l.saveEvents)
 	l.work.Go(l.releaseDrained)
-	return l.waitReady(ctx, cfg.Progress)
+	return errors.Join(l.waitReady(ctx, cfg.Progress), l.forgetDeleted(ctx))
+}
+
+// forgetDeleted takes out of the lab what a daemon that ran it before had deleted
+// when it was killed, and had not forgotten yet.
+func (l *Lab) forgetDeleted(ctx context.Context) error {
+	var errs []error
+	services, endpoints := l.plane.Deleted()
+	for _, name := range endpoints {
+		errs = append(errs, l.file.forget(ctx, topology.JoinPath("endpoints", name), l.replacer(quietly)))
+	}
+	for _, name := range services {
+		errs = append(errs, l.file.forget(ctx, topology.JoinPath("endpoint_services", name), l.replacer(quietly)))
+	}
+	return errors.Join(errs...)
 }
 
 func (l *Lab) openDataplane(workers, maxSessions int) error {
@@ -307,7 +321,7 @@ func (l *Lab) Apply(ctx context.Context, plan *topology.Plan, progress Progress)
 	if err != nil || !changed {
 		return false, err
 	}
-	return true, errors.Join(l.waitReady(ctx, progress), l.saved.save(l.plane))
+	return true, errors.Join(l.waitReady(ctx, progress), l.save())
 }
 
 // waitReady waits until every connection that needs nobody's consent is there,
@@ -343,12 +357,16 @@ func (l *Lab) reconcile() {
 	}
 }
 
+// save writes down what operations and edits changed. Its error is a
+// *NotSavedError.
+func (l *Lab) save() error { return l.file.settled(l.saved.save) }
+
 // saveEvents writes down the state of the control plane, for a process that
 // takes the lab over, and logs what happens.
 func (l *Lab) saveEvents() {
 	for event := range l.plane.Subscribe(l.ctx, 0) {
 		l.log.Info(event.Text, "kind", event.Kind, "name", event.Name, "from", event.From, "to", event.To)
-		_ = l.saved.save(l.plane) // a failure is logged, and in the status
+		_ = l.save() // a failure is logged, and in the status
 	}
 }
 
@@ -378,8 +396,10 @@ func (l *Lab) Close(ctx context.Context) error {
 // over: what is not on the machine or in the store ends with this process, which
 // should end at once. Nothing may be asked of the lab from here on.
 func (l *Lab) Leave() error {
-	l.current.changing.Lock() // for ever: what is not done by now is not begun
-	err := errors.Join(l.saved.save(l.plane), l.groups.save(l.saved))
+	// Both for ever: what is not done by now is not begun.
+	l.file.mu.Lock()
+	l.current.changing.Lock()
+	err := errors.Join(l.saved.save(), l.groups.save(l.saved))
 	if l.engine != nil {
 		err = errors.Join(err, l.engine.Leave())
 	}

@@ -24,14 +24,14 @@ func (l *Lab) Do(ctx context.Context, o topology.Operation, wait time.Duration) 
 	if spec := o.Spec(); spec != nil && spec.Read {
 		return l.plane.Look(o)
 	}
-	event, err := l.carryOut(ctx, o)
+	event, save, err := l.carryOut(ctx, o)
 	if err != nil {
 		return event, err
 	}
 	if wait > 0 {
 		err = l.waitInForce(ctx, o, event, wait)
 	}
-	return event, errors.Join(err, l.saved.save(l.plane))
+	return event, errors.Join(err, save())
 }
 
 // waitInForce returns when the data plane and the health checks know of an
@@ -54,13 +54,16 @@ func (l *Lab) waitInForce(ctx context.Context, o topology.Operation, event contr
 	return nil
 }
 
-func (l *Lab) carryOut(ctx context.Context, o topology.Operation) (event control.Event, err error) {
+// carryOut does an operation, and the edit that belongs to it. What it changed is
+// written down when save returns.
+func (l *Lab) carryOut(ctx context.Context, o topology.Operation) (event control.Event, save func() error, err error) {
 	edit, isNew := topofile.EditOf(o)
 	if !isNew {
-		return l.plane.Do(o)
+		event, err = l.plane.Do(o)
+		return event, l.save, err
 	}
 	if name := cmp.Or(o.Endpoint, o.Service); l.file.has(edit.Path) {
-		return event, &control.Error{
+		return event, nil, &control.Error{
 			Code: topology.Invalid, Kind: "object", Name: name,
 			Text: fmt.Sprintf("%q is in the topology of the lab already", name),
 			Hint: "create it by its name alone",
@@ -71,12 +74,12 @@ func (l *Lab) carryOut(ctx context.Context, o topology.Operation) (event control
 		return err
 	})
 	if err == nil {
-		return event, nil
+		return event, l.saved.written, nil
 	}
 	if refused := (*control.Error)(nil); errors.As(err, &refused) {
 		refused.In(l.Plan().Cloud, o.Verb)
 	}
-	return control.Event{}, err
+	return control.Event{}, nil, err
 }
 
 // Edit changes the lab's topology while it runs, by all edits or by none, and
@@ -96,7 +99,7 @@ func (l *Lab) Edit(ctx context.Context, edits []topology.Edit, wait time.Duratio
 		defer cancel()
 		err = l.plane.WaitApplied(limited, l.plane.Revision())
 	}
-	return made, errors.Join(err, l.saved.save(l.plane))
+	return made, errors.Join(err, l.saved.written())
 }
 
 // Edits are the changes of the topology since the lab's file.

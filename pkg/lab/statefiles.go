@@ -17,22 +17,38 @@ import (
 
 // The files of a lab's store that a process reads when it takes the lab over.
 const (
-	stateFile  = "state.json" // the control plane's
-	editsFile  = "edits.json" // how the topology file was edited
-	addedFile  = "added.json" // what was created beside it, of a version that knew nothing else
+	stateFile  = "state.json" // how the file was edited, and the control plane's state
 	faultsFile = "faults.json"
 	healthFile = "health.json" // of the servers
+
+	editsFile = "edits.json" // the edits alone, of a version that kept them apart
+	addedFile = "added.json" // what was created beside the file, of one that knew nothing else
 )
 
-// stateFiles writes down what operations changed. A file that could not be
-// written is tried again with the next change.
+// savedVersion is that of stateFile. Up to version 1 it was the control plane's
+// state alone.
+const savedVersion = 2
+
+// savedState is what stateFile has: edits and operations lead to one state, so
+// they are written at once.
+type savedState struct {
+	Version int               `json:"version"`
+	Edits   []topology.Change `json:"edits"`
+	Control json.RawMessage   `json:"control"`
+}
+
+// stateFiles writes down what edits and operations changed. A file that could
+// not be written is tried again with the next change.
 type stateFiles struct {
 	store Store
 	log   *slog.Logger
 
 	mu       sync.Mutex
+	plane    *control.Plane
+	made     []topology.Change // the edits
 	revision uint64            // of the state that was handed over last
-	unsaved  map[string][]byte // files that could not be written, with their text
+	unsaved  map[string][]byte // files that could not be written, with their text; nil removes one
+	older    []string          // files of older versions that were read
 	failed   error             // why
 	lost     []string          // what could not be restored
 }
@@ -55,27 +71,52 @@ func newStateFiles(store Store, log *slog.Logger) *stateFiles {
 	return &stateFiles{store: store, log: log, unsaved: map[string][]byte{}}
 }
 
-// restore gives a new control plane the state of the daemon that ran the lab
-// before. The lab comes up without a state that cannot be read: connections
-// can be accepted again.
+// restore gives a new control plane, which is saved from now on, the state of the
+// daemon that ran the lab before. The lab comes up without a state that cannot be
+// read: connections can be accepted again.
 func (s *stateFiles) restore(plane *control.Plane) {
-	s.read(stateFile, "the state of the control plane", plane.Restore)
+	s.plane = plane
+	s.read(stateFile, "the state of the control plane", func(text []byte) error {
+		var in savedState
+		if err := json.Unmarshal(text, &in); err != nil {
+			return err
+		}
+		if in.Control != nil {
+			text = in.Control
+		}
+		return plane.Restore(text)
+	})
 }
 
 // edits are those of the daemon that ran the lab before. What cannot be read
 // can be made again.
-func (s *stateFiles) edits() (made []topology.Change) {
+func (s *stateFiles) edits() []topology.Change {
 	const what = "what was edited and created beside the topology file"
-	s.read(editsFile, what, func(text []byte) error { return json.Unmarshal(text, &made) })
-	s.read(addedFile, what, func(text []byte) error {
-		var added []struct{ Key, Name, Value string }
-		err := json.Unmarshal(text, &added)
-		for _, a := range added {
-			edit := topology.Edit{Path: topology.JoinPath(a.Key, a.Name), Value: a.Value}
-			made = append(made, topology.Change{Edit: edit})
+	var in savedState
+	s.read(stateFile, what, func(text []byte) error {
+		if err := json.Unmarshal(text, &in); err != nil {
+			return err
 		}
-		return err
+		if in.Version > savedVersion {
+			return fmt.Errorf("its version is %d, and this plinksim knows %d", in.Version, savedVersion)
+		}
+		return nil
 	})
+	made := in.Edits
+	if in.Control == nil {
+		s.read(editsFile, what, func(text []byte) error { return json.Unmarshal(text, &made) })
+		s.read(addedFile, what, func(text []byte) error {
+			var added []struct{ Key, Name, Value string }
+			err := json.Unmarshal(text, &added)
+			for _, a := range added {
+				edit := topology.Edit{Path: topology.JoinPath(a.Key, a.Name), Value: a.Value}
+				made = append(made, topology.Change{Edit: edit})
+			}
+			return err
+		})
+		s.older = []string{editsFile, addedFile}
+	}
+	s.made = made
 	return made
 }
 
@@ -102,14 +143,14 @@ func (s *stateFiles) loseSessions(why string) {
 	s.lost = append(s.lost, why)
 }
 
-// saveEdits writes down how the file was edited. When that fails, save says so.
+// saveEdits writes down how the file is edited now, with the state of the control
+// plane. When that fails, save says so.
 func (s *stateFiles) saveEdits(made []topology.Change) {
-	text, err := json.MarshalIndent(made, "", "  ")
-	if err != nil {
-		panic("edits are plain data: " + err.Error())
-	}
-	if s.put(editsFile, text) == nil {
-		_ = s.put(addedFile, nil) // its content is in the other one
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.made = made
+	if s.handOverLocked() == nil {
+		_ = s.writeLocked()
 	}
 }
 
@@ -122,19 +163,41 @@ func (s *stateFiles) put(name string, text []byte) error {
 	return s.writeLocked()
 }
 
-// save writes down the state of the control plane where that has changed. Its
-// error is that of put.
-func (s *stateFiles) save(plane *control.Plane) error {
+// save writes down the state of the control plane where that has changed. The
+// caller sees to it that the edits are those that it goes with. Its error is that
+// of put.
+func (s *stateFiles) save() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if revision := plane.Revision(); revision != s.revision {
-		text, err := plane.Save()
-		if err != nil {
-			return &NotSavedError{err}
+	if s.plane.Revision() != s.revision {
+		if err := s.handOverLocked(); err != nil {
+			return err
 		}
-		s.revision, s.unsaved[stateFile] = revision, text
 	}
 	return s.writeLocked()
+}
+
+// written says whether everything that was to be written is. What is not is tried
+// again.
+func (s *stateFiles) written() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.writeLocked()
+}
+
+// handOverLocked makes the text that is to be written.
+func (s *stateFiles) handOverLocked() error {
+	revision := s.plane.Revision() // before the text: that may be newer
+	state, err := s.plane.Save()
+	if err != nil {
+		return &NotSavedError{err}
+	}
+	text, err := json.MarshalIndent(savedState{savedVersion, s.made, state}, "", "  ")
+	if err != nil {
+		return &NotSavedError{err}
+	}
+	s.revision, s.unsaved[stateFile] = revision, text
+	return nil
 }
 
 func (s *stateFiles) writeLocked() error {
@@ -146,6 +209,13 @@ func (s *stateFiles) writeLocked() error {
 			continue
 		}
 		delete(s.unsaved, name)
+		if name != stateFile {
+			continue
+		}
+		for _, older := range s.older { // what they have is in stateFile now
+			errs = append(errs, s.store.Save(older, nil))
+		}
+		s.older = nil
 	}
 	if s.failed = errors.Join(errs...); s.failed != nil {
 		return &NotSavedError{s.failed}

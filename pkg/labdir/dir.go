@@ -22,8 +22,8 @@ import (
 //	lock         held by the daemon while it lives; says that this is a lab
 //	pid          the daemon's process id
 //	keeper       locked by the process that keeps the namespaces of an ordinary user's lab
-//	topology.yaml, topology.edits, state.json, faults.json, edits.json, health.json   what a
-//	    restarted daemon goes on with
+//	topology.yaml, topology.edits, state.json, faults.json, health.json   what a restarted
+//	    daemon goes on with
 //	ca.pem, ca-key.pem, ca-certificates.crt   the certificate authority, where the lab has made one
 //	api-address, api-keys.json, api.json, aws/   the API for clients of the cloud, where it was started
 //	changing     there while the kernel is between two topologies
