@@ -220,6 +220,13 @@ func kept(path []string) bool {
 	return len(path) > 1 && strings.HasPrefix(path[1], Kept)
 }
 
+// hasKept says whether something in a mapping is kept.
+func hasKept(node *yaml.Node) bool {
+	return node.Kind == yaml.MappingNode && slices.ContainsFunc(node.Content, func(key *yaml.Node) bool {
+		return strings.HasPrefix(key.Value, Kept)
+	})
+}
+
 var partsOfVPCs = []string{"subnets", "security_groups", "instances"}
 
 // objects are the places of what has a name.
@@ -239,7 +246,7 @@ func (n *draw) gone() topology.Edit {
 	if n.chance(0.3) {
 		from = n.places()
 	}
-	from = slices.DeleteFunc(from, func(p place) bool { return n.spared(p.path[0]) || len(p.path) == 1 && p.path[0] == "vpcs" })
+	from = slices.DeleteFunc(from, func(p place) bool { return n.spared(p.path[0]) || len(p.path) == 1 && hasKept(p.node) })
 	if len(from) == 0 {
 		return n.made()
 	}

@@ -36,6 +36,8 @@ func TestStepsAreOfEveryKind(t *testing.T) {
 			require.NoError(t, err)
 			if _, next, err := doc.Edited(doc, s.Edits...); err == nil {
 				plan = next
+				_, err := plan.Endpoint(Kept + "-ep")
+				require.NoError(t, err, "%s", s)
 				made++
 			} else {
 				refused++

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,7 +89,7 @@ func takeSteps(t *testing.T, cloud string, seed uint64, n int) {
 			continue
 		}
 		refused++
-		require.Equal(t, before, store.texts(), "step %d left something: %s: %v", i, step, err)
+		require.Empty(t, lab.Difference(store.texts(), before), "step %d left something: %s: %v", i, step, err)
 		require.Equal(t, open, machine.open(), "step %d: the same programs listen: %s: %v", i, step, err)
 		if rng.IntN(10) == 0 {
 			time.Sleep(time.Duration(rng.IntN(10)) * time.Second) // health checks go on
@@ -179,11 +180,18 @@ func (s *copyStore) Save(name string, text []byte) error {
 	return s.MemoryStore.Save(name, text)
 }
 
+// seq is the number of the last event in a saved state: health checks make events
+// by themselves.
+var seq = regexp.MustCompile(`"seq": \d+,`)
+
 func (s *copyStore) texts() map[string]string {
 	all := map[string]string{}
 	for name := range s.names {
+		if name == "health.json" {
+			continue // what health checks find changes by itself
+		}
 		if text, err := s.Load(name); err == nil {
-			all[name] = string(text)
+			all[name] = seq.ReplaceAllString(string(text), "")
 		}
 	}
 	return all
