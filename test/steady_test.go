@@ -248,7 +248,27 @@ func inNamespace() (state []string, err error) {
 	}
 	slices.Sort(state)
 	rules, err := exec.Command("nft", "--stateless", "list", "ruleset").Output() // in this thread's namespace
-	return append(state, string(rules)), err
+	return append(state, inOrder(string(rules))), err
+}
+
+// inOrder sorts the tables of nftables and what is in each: the kernel has them in
+// the order in which they were made.
+func inOrder(rules string) string {
+	var all []string
+	table, part := "", ""
+	for line := range strings.Lines(rules) {
+		switch {
+		case strings.HasPrefix(line, "table "):
+			table = line
+			all = append(all, table)
+		case strings.HasPrefix(line, "\t}"):
+			all, part = append(all, table+part+line), ""
+		case line != "}\n" && line != "\n":
+			part += line
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, "")
 }
 
 // openSockets are the sockets of this thread's namespace that anybody may reach
