@@ -49,7 +49,7 @@ the program's; 126 if it could not be run, 127 if it was not found.`,
 			if err := needRights("exec", host.SysAdmin); err != nil {
 				return err
 			}
-			instance, err := plan.Instance(args[0])
+			instance, err := plan.Running(args[0])
 			if err != nil {
 				return err
 			}

@@ -151,7 +151,7 @@ func havingIt(s status.Lab, svc status.EndpointService, name string) string {
 }
 
 func printInstances(w io.Writer, s status.Lab) {
-	t := newTable(w, "INSTANCE", "VPC", "ZONE", "ADDRESS", extra("DENIED"), extra("SPOOFED"), "SERVICES")
+	t := newTable(w, "INSTANCE", "VPC", "ZONE", "ADDRESS", "STATE", extra("DENIED"), extra("SPOOFED"), "SERVICES")
 	for _, vpc := range s.VPCs {
 		for _, i := range vpc.Instances {
 			var services []string
@@ -162,7 +162,7 @@ func printInstances(w io.Writer, s status.Lab) {
 				}
 				services = append(services, text)
 			}
-			t.row(i.Name, vpc.Name, i.Zone, addresses(i.IP, i.IPv6), i.Denied, i.Spoofed, strings.Join(services, ", "))
+			t.row(i.Name, vpc.Name, i.Zone, addresses(i.IP, i.IPv6), i.State, i.Denied, i.Spoofed, strings.Join(services, ", "))
 		}
 	}
 	t.flush()

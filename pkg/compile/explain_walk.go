@@ -44,7 +44,9 @@ func (w *walk) helps(remedy topology.Remedy) {
 func (w *walk) addr() netip.Addr { return w.flow.Dst.Addr() }
 
 func (w *walk) follow() {
-	if d := w.groupsOf(w.from).Egress(w.flow); d.Allowed {
+	if w.from.Stopped {
+		w.stopped("egress", w.from)
+	} else if d := w.groupsOf(w.from).Egress(w.flow); d.Allowed {
 		w.passes("egress", "%s: %s", w.from.Name, d.Reason())
 	} else {
 		w.stops("egress", "", fmt.Sprintf("add an egress rule to a security group of %s", w.from.Name), "%s: %s", w.from.Name, d.Reason())
@@ -66,6 +68,11 @@ func (w *walk) follow() {
 	default:
 		w.nowhere(vpc)
 	}
+}
+
+// stopped notes that the packet ends at an instance that is switched off.
+func (w *walk) stopped(station string, instance *topology.Instance) {
+	w.stops(station, "", "plinksim instance start "+instance.Ref(), "%s is stopped", instance.Name)
 }
 
 // vpcAt is the VPC in which the address is meant: the client's own, or one that
@@ -134,6 +141,10 @@ func (w *walk) groupsOf(instance *topology.Instance) *secgroup.Set {
 
 // atInstance is the end of the way: the groups of the one who gets it.
 func (w *walk) atInstance(instance *topology.Instance, flow packet.FiveTuple) {
+	if instance.Stopped {
+		w.stopped("server", instance)
+		return
+	}
 	d := w.groupsOf(instance).Ingress(flow)
 	if d.Allowed {
 		w.passes("server", "%s: %s", instance.Name, d.Reason())

@@ -76,7 +76,7 @@ func vpcStatus(plan *topology.Plan, vpc topology.VPC) status.VPC {
 	for _, instance := range vpc.Instances {
 		i := status.Instance{
 			Name: plan.ShortName(instance), ID: instance.ID, Subnet: instance.Subnet, Zone: instance.Zone,
-			IP: instance.IP, IPv6: instance.IPv6, DNSName: instance.DNSName, Services: []status.InstanceService{},
+			IP: instance.IP, IPv6: instance.IPv6, DNSName: instance.DNSName, State: instance.State(), Services: []status.InstanceService{},
 		}
 		for _, spec := range instance.Services {
 			i.Services = append(i.Services, status.InstanceService{Kind: string(spec.Kind), Port: spec.Port, State: "stopped"})

@@ -149,7 +149,9 @@ func vpcGroup(plan *topology.Plan, part *topology.Part) group {
 	}
 	common := newInstances(plan, vpc)
 	for i := range vpc.Instances {
-		common.add(&g, &vpc.Instances[i])
+		if in := &vpc.Instances[i]; !in.Stopped {
+			common.add(&g, in)
+		}
 	}
 	for _, eni := range part.ENIs() {
 		addENI(&g, plan, vpc, eni)

@@ -65,7 +65,7 @@ func awaited(plan *topology.Plan, sg topology.ServerGroup, g *lb.Group) []string
 
 func runsProgram(plan *topology.Plan, ref string) bool {
 	in, err := plan.Instance(ref)
-	return err == nil &&
+	return err == nil && !in.Stopped &&
 		slices.ContainsFunc(in.Services, func(s topology.InstanceService) bool { return s.Kind == topology.CommandService })
 }
 
@@ -82,6 +82,14 @@ func balancerOf(plan *topology.Plan, group string) topology.LoadBalancerType {
 	return ""
 }
 
+// words are what the cloud calls the health of a server of a group.
+func words(plan *topology.Plan, group string, h lb.ServerHealth) (state, code string) {
+	if in, err := plan.Instance(h.Instance); err == nil && in.Stopped {
+		h.Cause = lb.SwitchedOff
+	}
+	return h.Words(plan.Cloud, balancerOf(plan, group))
+}
+
 // status is one group with the health of its servers.
 func (g *serverGroups) status(plan *topology.Plan, sg topology.ServerGroup) status.ServerGroup {
 	out := status.ServerGroup{Name: sg.Name, Servers: []status.Server{}}
@@ -89,9 +97,8 @@ func (g *serverGroups) status(plan *topology.Plan, sg topology.ServerGroup) stat
 	if group == nil {
 		return out
 	}
-	balancer := balancerOf(plan, sg.Name)
 	for _, h := range group.Health() {
-		state, code := h.Words(plan.Cloud, balancer)
+		state, code := words(plan, sg.Name, h)
 		out.Servers = append(out.Servers, status.Server{
 			Instance: h.Instance, Address: h.Server, Weight: h.Weight,
 			Healthy: h.Healthy, State: state, Code: code, Reason: h.Reason, Since: h.Since, Sessions: h.Sessions,

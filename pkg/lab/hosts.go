@@ -33,6 +33,9 @@ func (h *hostsFiles) set(plan *topology.Plan, names map[string][]topology.HostNa
 			continue
 		}
 		for j := range vpc.Instances {
+			if vpc.Instances[j].Stopped {
+				continue // it gets its file when it starts
+			}
 			if err := h.machine.SetHosts(&vpc.Instances[j], now); err != nil {
 				return fmt.Errorf("instance %q: write its hosts file: %w", plan.ShortName(vpc.Instances[j]), err)
 			}

@@ -416,7 +416,7 @@ func (l *Lab) File() (name string, text []byte) {
 // Client acts as a program on the instance that ref names.
 func (l *Lab) Client(ref string) (*Client, error) {
 	plan := l.Plan()
-	instance, err := plan.Instance(ref)
+	instance, err := plan.Running(ref)
 	if err != nil {
 		return nil, err
 	}

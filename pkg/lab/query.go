@@ -21,7 +21,7 @@ import (
 // not the resolver's goes to its upstreams.
 func (l *Lab) Query(ctx context.Context, from, name, qtype string) (*status.NameAnswer, error) {
 	plan := l.Plan()
-	instance, err := plan.Instance(from)
+	instance, err := plan.Running(from)
 	if err != nil {
 		return nil, err
 	}

@@ -111,7 +111,7 @@ func (s *spaces) stopMissing(plan *topology.Plan) error {
 	for _, vpc := range plan.VPCs {
 		keep[vpc.Namespace] = true
 		for _, instance := range vpc.Instances {
-			keep[instance.Namespace] = true
+			keep[instance.Namespace] = !instance.Stopped
 		}
 	}
 	for _, s := range proxiesOf(plan) {

@@ -173,7 +173,7 @@ func (g *serverGroups) prober(plan *topology.Plan, proxies []proxySpec, sg topol
 
 func (g *serverGroups) serverChanged(group string, before lb.State, now lb.ServerHealth) {
 	plan := g.plan.Load()
-	_, code := now.Words(plan.Cloud, balancerOf(plan, group))
+	_, code := words(plan, group, now)
 	text := fmt.Sprintf("server %s (%s) of %s is %s", now.Instance, now.Server, group, now.State)
 	for _, why := range []string{code, now.Reason} {
 		if why != "" {

@@ -68,6 +68,9 @@ func servicesOf(plan *topology.Plan) []serviceSpec {
 	for _, vpc := range plan.VPCs {
 		for _, instance := range vpc.Instances {
 			for _, s := range instance.Services {
+				if instance.Stopped {
+					continue
+				}
 				specs = append(specs, serviceSpec{instance, s})
 			}
 		}

@@ -65,6 +65,9 @@ func (l *Lab) spoofed(vpc topology.VPC) map[string]uint64 {
 
 // addInstance adds what is known of an instance that runs.
 func (l *Lab) addInstance(out *status.Instance, instance topology.Instance) {
+	if instance.Stopped {
+		return
+	}
 	if len(instance.SecurityGroups) > 0 {
 		// A count that cannot be read stays 0: the rest is still worth showing.
 		if space, err := l.spaces.space(instance.Namespace); err == nil {

@@ -63,6 +63,7 @@ func (t *transition) replace(ctx context.Context, plan *topology.Plan, progress 
 	if err := readCertificates(plan); err != nil {
 		return false, err
 	}
+	t.services.stopMissing(plan) // while they have a network to say goodbye
 	if err := t.change(ctx, old, plan, progress); err != nil {
 		// The machine is as before, but spaces that plan has not were made
 		// again, and what ran in them is in those that are gone.

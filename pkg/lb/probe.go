@@ -28,6 +28,7 @@ const (
 	AnswerFailed         // connected, but the connection ended instead
 	Mismatch             // another answer than the check wants
 	Malformed            // an answer that is not HTTP
+	SwitchedOff          // its instance is stopped; checks do not find that out
 )
 
 // failure is how a check failed, in few words for people.

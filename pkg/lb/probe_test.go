@@ -265,6 +265,8 @@ func TestWords(t *testing.T) {
 		{"aws", "alb", lb.Unhealthy, lb.Mismatch, "unhealthy Target.ResponseCodeMismatch"},
 		{"aws", "alb", lb.Unhealthy, lb.AnswerTimeout, "unhealthy Target.Timeout"},
 		{"aws", "nlb", lb.Unchecked, lb.NoCause, "unavailable Target.HealthCheckDisabled"},
+		{"aws", "nlb", lb.Unhealthy, lb.SwitchedOff, "unused Target.InvalidState"},
+		{"alibaba", "nlb", lb.Unhealthy, lb.SwitchedOff, "Unhealthy "},
 		{"alibaba", "clb", lb.Healthy, lb.NoCause, "normal "},
 		{"alibaba", "", lb.Unhealthy, lb.ConnectFailed, "abnormal "},
 		{"alibaba", "nlb", lb.Initial, lb.NoCause, "Initial "},

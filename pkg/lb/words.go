@@ -50,6 +50,8 @@ func (h ServerHealth) aws(balancer topology.LoadBalancerType) (state, code strin
 	}
 	// Network Load Balancers know one reason.
 	switch {
+	case h.Cause == SwitchedOff:
+		return "unused", "Target.InvalidState"
 	case balancer == topology.ALB && h.Cause == Mismatch:
 		return state, "Target.ResponseCodeMismatch"
 	case balancer == topology.ALB && (h.Cause == ConnectTimeout || h.Cause == AnswerTimeout):

@@ -35,3 +35,12 @@ func (i *Instance) StopServices() (start func()) {
 	i.lab.t.Helper()
 	return i.lab.Edit(topology.JoinPath("vpcs", i.spec.VPC, "instances", i.spec.Name, "services"), nil)
 }
+
+// SwitchOff stops the instance, as StopInstances does: nothing runs on it and its
+// addresses do not answer. on starts it again, with the addresses that it had and the
+// programs of the topology; who wants to act from it then asks for the Instance again.
+func (i *Instance) SwitchOff() (on func()) {
+	i.lab.t.Helper()
+	path := topology.JoinPath("vpcs", i.spec.VPC, "instances", i.spec.Name, "state")
+	return i.lab.Edit(path, topology.StateStopped)
+}

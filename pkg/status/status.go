@@ -61,6 +61,7 @@ type Instance struct {
 	IP       netip.Addr        `json:"ip"`
 	IPv6     netip.Addr        `json:"ipv6,omitzero"`
 	DNSName  string            `json:"dns_name"`
+	State    string            `json:"state"` // running or stopped
 	Services []InstanceService `json:"services"`
 	// Denied counts the packets that the instance's security groups dropped.
 	Denied uint64 `json:"denied_packets"`

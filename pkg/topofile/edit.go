@@ -225,7 +225,8 @@ func (w *walk) below(parts []string) (typ reflect.Type, fixed bool, err error) {
 // put sets what the last of parts names, or takes it away where value is nil.
 func (w *walk) put(parts []string, value *yaml.Node) error {
 	name := parts[len(parts)-1]
-	if _, _, err := w.below(parts); err != nil {
+	_, fixed, err := w.below(parts)
+	if err != nil {
 		return err
 	}
 	if w.node.Kind == yaml.SequenceNode {
@@ -233,6 +234,8 @@ func (w *walk) put(parts []string, value *yaml.Node) error {
 	}
 	i := w.key(name)
 	switch {
+	case value == nil && i < 0 && fixed:
+		return nil // a key that is missing is what it would be then
 	case value == nil && i < 0:
 		return w.missing(parts)
 	case value == nil:

@@ -24,6 +24,7 @@ func (b instanceBuilder) instance(vpc *topology.VPC, e *entry[rawInstance]) {
 		DNSName:   e.Name + "." + vpc.Name + ".internal",
 
 		SourceCheck: e.Value.SourceDestCheck.or(b.can.SourceCheck),
+		Stopped:     e.Value.State.V == topology.StateStopped,
 	}
 	subnet := refer(b.draft, who, e.Value.Subnet, vpc.Subnet)
 	if subnet != nil {

@@ -118,6 +118,8 @@ type rawInstance struct {
 	_              more                         `doc:"default group at aws, and elsewhere nothing is filtered"`
 	Services       sequence[rawInstanceService] `yaml:"services" doc:"what answers on it"`
 
+	State value[string] `yaml:"state" doc:"stopped is switched off: it keeps its addresses and nothing runs on it; running where it is missing" enum:"running|stopped"`
+
 	SourceDestCheck value[bool] `yaml:"source_dest_check" doc:"it may send from its own addresses and MAC only; what the cloud does where it is missing"`
 }
 

@@ -71,6 +71,29 @@ func (p *Plan) instanceNames(withVPC bool) []string {
 	return out
 }
 
+// Running finds an instance as Instance does. Where it is switched off, the error is
+// a *StoppedError.
+func (p *Plan) Running(ref string) (*Instance, error) {
+	in, err := p.Instance(ref)
+	if err == nil && in.Stopped {
+		return nil, &StoppedError{p.ShortName(*in), in.Ref()}
+	}
+	return in, err
+}
+
+// StoppedError says that nothing runs on an instance.
+type StoppedError struct {
+	Name string
+	Ref  string // VPC/NAME
+}
+
+func (e *StoppedError) Error() string { return fmt.Sprintf("instance %q is stopped", e.Name) }
+
+// Hint says what to do.
+func (e *StoppedError) Hint() string {
+	return fmt.Sprintf("\"plinksim instance start %s\" starts it", e.Ref)
+}
+
 // CIDRs are the VPC's IPv4 blocks, the primary one first.
 func (v *VPC) CIDRs() []netip.Prefix { return append([]netip.Prefix{v.CIDR}, v.SecondaryCIDRs...) }
 

@@ -139,7 +139,26 @@ type Instance struct {
 	Port           string     // the other end, on the subnet's bridge
 	DNSName        string     // NAME.VPC.internal, without a final dot
 	SourceCheck    bool       // it may send from its own addresses only
-	Services       []InstanceService
+	// Stopped is set while it is switched off: it has no namespace, so that nothing
+	// runs on it and nothing answers, and keeps its addresses.
+	Stopped  bool
+	Services []InstanceService
+}
+
+// The states of an instance. The clouds' words are Running and Stopped at Alibaba
+// Cloud (ECS API 2014-05-26, DescribeInstanceStatus), running and stopped at AWS (EC2
+// API, InstanceState).
+const (
+	StateRunning = "running"
+	StateStopped = "stopped"
+)
+
+// State is one of the states.
+func (i *Instance) State() string {
+	if i.Stopped {
+		return StateStopped
+	}
+	return StateRunning
 }
 
 // ServiceKind is what a program on an instance does.

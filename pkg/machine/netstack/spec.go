@@ -42,7 +42,9 @@ func specsOf(plan *topology.Plan) []spec {
 		vpc := &plan.VPCs[i]
 		specs = append(specs, routerSpec(plan, vpc))
 		for j := range vpc.Instances {
-			specs = append(specs, instanceSpec(plan, vpc, &vpc.Instances[j]))
+			if in := &vpc.Instances[j]; !in.Stopped {
+				specs = append(specs, instanceSpec(plan, vpc, in))
+			}
 		}
 	}
 	for i := range plan.LoadBalancers {
