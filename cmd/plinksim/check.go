@@ -25,9 +25,13 @@ the checks give the same result each time. The exit code is 1 when a check faile
 
 With --only, the checks whose name a regular expression matches are run, and the
 steps before them that change something, for example accept a connection.
---junit writes the results for a CI system as well.`,
+--junit writes the results for a CI system as well.
+
+With --file the checks are those of another file, of which nothing else is read, and
+edits stay: "plinksim edit list" prints them.`,
 		Example: "  sudo plinksim check\n" +
 			"  sudo plinksim check --only 'both servers' --fail-fast\n" +
+			"  sudo plinksim check --file alibaba-clb.yaml\n" +
 			"  sudo plinksim check --junit results.xml",
 		Args:              takes(cobra.MaximumNArgs(1), "at most one lab"),
 		ValidArgsFunction: completeLabs,
@@ -44,6 +48,7 @@ steps before them that change something, for example accept a connection.
 	}
 	cmd.Flags().StringVar(&run.only, "only", "", "run the checks whose name this regular expression matches")
 	cmd.Flags().BoolVar(&run.failFast, "fail-fast", false, "end at the first check that fails")
+	cmd.Flags().StringVar(&run.file, "file", "", "run the checks of this file on the lab as it is")
 	cmd.Flags().StringVar(&run.junit, "junit", "", "also write the results to this file, as JUnit's XML")
 	on.addFlags(cmd)
 	return cmd
@@ -53,6 +58,7 @@ steps before them that change something, for example accept a connection.
 type checkRun struct {
 	only     string
 	failFast bool
+	file     string // of the checks, "" for the lab's
 	junit    string // a file
 }
 
@@ -61,6 +67,15 @@ func (run checkRun) check(cmd *cobra.Command, client *api.Client, asJSON bool) (
 	out := cmd.OutOrStdout()
 	results := []status.Check{}
 	failed := 0
+	call := api.CheckCall{Only: run.only, FailFast: run.failFast}
+	if run.file != "" {
+		if call.File, err = os.ReadFile(run.file); err != nil {
+			return err
+		}
+		if len(call.File) == 0 {
+			return fmt.Errorf("%s: the file is empty", run.file)
+		}
+	}
 	if run.junit != "" {
 		// Before the checks, which take their time: a file that cannot be
 		// written is told first.
@@ -72,7 +87,7 @@ func (run checkRun) check(cmd *cobra.Command, client *api.Client, asJSON bool) (
 			err = errors.Join(writeJUnit(f, client.Lab(), results), f.Close(), err)
 		}()
 	}
-	err = client.Check(cmd.Context(), run.only, run.failFast, func(r status.Check) error {
+	err = client.Check(cmd.Context(), call, func(r status.Check) error {
 		results = append(results, r)
 		if !r.Passed {
 			failed++

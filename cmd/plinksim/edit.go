@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -88,21 +89,37 @@ func editing(use, short, example string, read func(args []string) ([]topology.Ed
 			if call.Edits, err = read(args); err != nil {
 				return err
 			}
-			client, err := on.client(cmd.Context(), "")
-			if err != nil {
-				return err
-			}
-			call.WaitSeconds = 30
-			changes, err := client.Edit(cmd.Context(), call)
-			if err != nil {
-				return err
-			}
-			return showChanges(cmd, on.output, changes)
+			return makeEdits(cmd, &on, call)
 		},
 	}
 	cmd.Flags().BoolVar(&call.DryRun, "dry-run", false, "only print what would change")
 	on.addFlags(cmd)
 	return cmd
+}
+
+// makeEdits makes edits, and prints what they changed.
+func makeEdits(cmd *cobra.Command, on *target, call api.EditCall) error {
+	client, err := on.client(cmd.Context(), "")
+	if err != nil {
+		return err
+	}
+	call.WaitSeconds, call.By = 30, fmt.Sprintf("%s, %s", userName(), cmd.CommandPath())
+	changes, err := client.Edit(cmd.Context(), call)
+	if err != nil {
+		return err
+	}
+	return showChanges(cmd, on.output, changes)
+}
+
+// userName is who runs the program, behind sudo who began.
+func userName() string {
+	if name := os.Getenv("SUDO_USER"); name != "" {
+		return name
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return fmt.Sprintf("user %d", os.Getuid())
 }
 
 func newEditList() *cobra.Command {
@@ -141,16 +158,6 @@ func showChanges(cmd *cobra.Command, output string, changes []topology.Change) e
 // printChanges prints changes in the words of the file, one a line.
 func printChanges(w io.Writer, changes []topology.Change) {
 	for _, c := range changes {
-		fmt.Fprintln(w, changeLine(c))
+		fmt.Fprintln(w, c)
 	}
-}
-
-func changeLine(c topology.Change) string {
-	switch c.Sign() {
-	case "+":
-		return fmt.Sprintf("+ %s: %s", c.Path, c.Value)
-	case "-":
-		return fmt.Sprintf("- %s: %s", c.Path, c.Was)
-	}
-	return fmt.Sprintf("~ %s: %s -> %s", c.Path, c.Was, c.Value)
 }

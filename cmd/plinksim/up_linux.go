@@ -323,7 +323,7 @@ func (u *up) change(ctx context.Context, daemon *api.Client) (again bool, err er
 	}
 	if err == nil {
 		for _, c := range changes {
-			u.progress.say(changeLine(c))
+			u.progress.say(c.String())
 		}
 	}
 	return false, nil

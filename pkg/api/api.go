@@ -46,6 +46,7 @@ type EditCall struct {
 	Edits       []topology.Edit `json:"edits"`
 	DryRun      bool            `json:"dry_run,omitempty"`      // only say what would change
 	WaitSeconds float64         `json:"wait_seconds,omitempty"` // as that of a Call
+	By          string          `json:"by,omitempty"`           // who does it, for its event
 }
 
 // Wait is WaitSeconds.

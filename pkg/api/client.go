@@ -128,12 +128,20 @@ func (c *Client) Events(ctx context.Context, since uint64, follow bool, each fun
 	return readLines(ctx, c, "GET", "/v1/events?"+query.Encode(), nil, each)
 }
 
-// Check runs checks of the lab's file and calls each for every result: those
-// whose name the regular expression only matches and what they depend on, all
-// where it is "". With failFast it ends at the first that failed.
-func (c *Client) Check(ctx context.Context, only string, failFast bool, each func(status.Check) error) error {
-	query := url.Values{"only": {only}, "fail_fast": {strconv.FormatBool(failFast)}}
-	return readLines(ctx, c, "POST", "/v1/check?"+query.Encode(), nil, func(line CheckLine) error {
+// CheckCall says which checks are run; the zero value runs all of the lab's file.
+type CheckCall struct {
+	// File is the text of another file, whose checks are run on the lab as it is.
+	File []byte
+	// Only is a regular expression: those whose name it matches are run, and what
+	// they depend on; all where it is "".
+	Only     string
+	FailFast bool // end at the first that failed
+}
+
+// Check runs checks and calls each for every result.
+func (c *Client) Check(ctx context.Context, call CheckCall, each func(status.Check) error) error {
+	query := url.Values{"only": {call.Only}, "fail_fast": {strconv.FormatBool(call.FailFast)}}
+	return readLines(ctx, c, "POST", "/v1/check?"+query.Encode(), call.File, func(line CheckLine) error {
 		if line.Text != "" {
 			return &line.Error
 		}

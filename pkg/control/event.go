@@ -12,6 +12,12 @@ import (
 // oldest go first.
 const HistoryLimit = 10_000
 
+// Kinds of events of what the control plane itself knows nothing of.
+const (
+	KindEdit     Kind = "edit"     // of the topology: Name is the path of its first change
+	KindInstance Kind = "instance" // that was switched off or on
+)
+
 // Event is one change of the lab.
 type Event struct {
 	Seq  uint64    `json:"seq"` // 1, 2, 3, … also over restarts
@@ -21,6 +27,7 @@ type Event struct {
 	// zone.
 	Name    string `json:"name"`
 	Account string `json:"account,omitempty"` // who did it; "" where nobody did
+	By      string `json:"by,omitempty"`      // who made an edit, in words
 	Verb    Verb   `json:"verb"`
 	From    string `json:"from,omitempty"` // states in the words of the lab's cloud
 	To      string `json:"to,omitempty"`

@@ -55,33 +55,53 @@ func (f CheckFilter) chosen(checks []topology.Check) (numbers []int) {
 
 // CheckSome is Check of the checks that a filter chooses. It is an error where
 // it chooses none.
-func (l *Lab) CheckSome(ctx context.Context, filter CheckFilter, report func(status.Check)) (err error) {
-	checks := l.Plan().Checks
-	if len(checks) == 0 {
+func (l *Lab) CheckSome(ctx context.Context, filter CheckFilter, report func(status.Check)) error {
+	if len(l.Plan().Checks) == 0 {
 		return nil
 	}
-	if len(filter.chosen(checks)) == 0 {
-		return fmt.Errorf("no check of the lab's file has a name that %q matches", filter.Only)
+	return l.checkAlone(func() error {
+		back, err := l.file.putAside(ctx, l.replacer(quietly))
+		if err != nil {
+			return err
+		}
+		return errors.Join(l.runChecks(ctx, l.Plan().Checks, filter, report), back())
+	})
+}
+
+// CheckFile is CheckSome of the checks of another file, of which nothing else is
+// read, as if the lab's topology had them: edits stay.
+func (l *Lab) CheckFile(ctx context.Context, text []byte, filter CheckFilter, report func(status.Check)) error {
+	checks, err := l.file.checksOf(text)
+	if err != nil {
+		return err
 	}
-	// Two at once would accept and reject what the other waits for.
+	return l.checkAlone(func() error { return l.runChecks(ctx, checks, filter, report) })
+}
+
+// checkAlone lets no others run checks: they would accept and reject what these
+// wait for.
+func (l *Lab) checkAlone(run func() error) error {
 	if !l.checking.TryLock() {
 		return errors.New("the checks of this lab are running already")
 	}
 	defer l.checking.Unlock()
-	back, err := l.file.putAside(ctx, l.replacer(quietly))
-	if err != nil {
-		return err
+	return run()
+}
+
+func (l *Lab) runChecks(ctx context.Context, checks []topology.Check, filter CheckFilter,
+	report func(status.Check)) error {
+	if len(checks) > 0 && len(filter.chosen(checks)) == 0 {
+		return fmt.Errorf("no check of the lab's file has a name that %q matches", filter.Only)
 	}
-	defer func() { err = errors.Join(err, back()) }()
 	plan := l.Plan()
 	if err := l.plane.WaitApplied(ctx, l.plane.Reset()); err != nil {
 		return err
 	}
 	l.groups.settleHealth(ctx, l.plane.State().Plan) // servers may have come back
-	for _, i := range filter.chosen(plan.Checks) {
-		check := plan.Checks[i]
+	for _, i := range filter.chosen(checks) {
+		check := checks[i]
 		result := status.Check{
-			Number: i + 1, Of: len(plan.Checks), Name: check.Name,
+			Number: i + 1, Of: len(checks), Name: check.Name,
 			Does: describe(check), Expect: expectation(plan, check),
 		}
 		start := time.Now()

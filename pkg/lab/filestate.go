@@ -316,6 +316,17 @@ func (f *fileState) has(path string) bool {
 	return there
 }
 
+// checksOf are the checks of another file as the lab's topology would have them.
+func (f *fileState) checksOf(text []byte) ([]topology.Check, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	plan, err := f.doc.WithChecks(text)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	return plan.Checks, nil
+}
+
 // putAside makes the lab what the file says until back is called.
 func (f *fileState) putAside(ctx context.Context, replace replace) (back func() error, err error) {
 	f.mu.Lock()

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/compile"
@@ -50,6 +52,11 @@ func (l *Lab) waitInForce(ctx context.Context, o topology.Operation, event contr
 		return l.file.forget(ctx, topology.JoinPath("endpoints", o.Endpoint), l.replacer(quietly))
 	case topology.VerbServiceDelete:
 		return l.file.forget(ctx, topology.JoinPath("endpoint_services", o.Service), l.replacer(quietly))
+	case topology.VerbGatewayDelete:
+		return l.file.forget(ctx, topology.JoinPath("nat_gateways", o.NATGateway), l.replacer(quietly))
+	case topology.VerbEntryDelete:
+		path := topology.JoinPath("nat_gateways", o.NATGateway, "full_nat", o.Entry)
+		return l.file.forget(ctx, path, l.replacer(quietly))
 	}
 	return nil
 }
@@ -87,13 +94,24 @@ func (l *Lab) carryOut(ctx context.Context, o topology.Operation) (event control
 // Where that took longer than wait, or could not be written down, the error
 // says so; a refusal is a *control.Error.
 func (l *Lab) Edit(ctx context.Context, edits []topology.Edit, wait time.Duration) ([]topology.Change, error) {
+	return l.EditBy(ctx, "", edits, wait)
+}
+
+// EditBy is Edit with words for who does it, which stand in its event.
+func (l *Lab) EditBy(ctx context.Context, by string, edits []topology.Edit, wait time.Duration) (
+	[]topology.Change, error) {
 	if len(edits) == 0 {
 		return nil, nil
 	}
-	made, err := l.file.edit(ctx, l.Plan().NamedEdits(edits), l.replacer(quietly), nothingMore)
+	edits, err := topofile.NamedEdits(l.Plan(), edits)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	made, err := l.file.edit(ctx, edits, l.replacer(quietly), nothingMore)
 	if err != nil {
 		return nil, err
 	}
+	l.tellEdit(by, made)
 	if wait > 0 {
 		limited, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
@@ -112,7 +130,66 @@ func (l *Lab) LookAtFile(file *topology.Plan) ([]topology.Change, error) {
 
 // LookAtEdits is what edits would change. Nothing is changed.
 func (l *Lab) LookAtEdits(edits []topology.Edit) ([]topology.Change, error) {
-	return l.file.look(l.Plan().NamedEdits(edits))
+	edits, err := topofile.NamedEdits(l.Plan(), edits)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	return l.file.look(edits)
+}
+
+// An event tells of at most so many changes of an edit, each in so many bytes.
+const toldChanges, toldBytes = 5, 200
+
+// tellEdit adds an event of an edit, in the words of "edit list".
+func (l *Lab) tellEdit(by string, made []topology.Change) {
+	if len(made) == 0 {
+		return
+	}
+	var texts []string
+	for _, c := range made[:min(len(made), toldChanges)] {
+		text := c.String()
+		if len(text) > toldBytes {
+			text = strings.ToValidUTF8(text[:toldBytes], "") + "..."
+		}
+		texts = append(texts, text)
+	}
+	if more := len(made) - len(texts); more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", more))
+	}
+	text := strings.Join(texts, "; ")
+	if by != "" {
+		text = by + ": " + text
+	}
+	l.plane.Observe(control.Event{Kind: control.KindEdit, Name: made[0].Path, By: by, Verb: "edit", Text: text})
+}
+
+// tellStates adds an event for each instance that was switched off or on.
+func (l *Lab) tellStates(old, now *topology.Plan) {
+	before, after := stopped(old), stopped(now)
+	refs := maps.Clone(before)
+	maps.Copy(refs, after)
+	for _, ref := range slices.Sorted(maps.Keys(refs)) {
+		in, err := now.Instance(ref)
+		if _, known := old.Instance(ref); known != nil || err != nil || before[ref] == after[ref] {
+			continue
+		}
+		state := in.State()
+		l.plane.Observe(control.Event{Kind: control.KindInstance, Name: ref, Verb: "state", To: state,
+			Text: fmt.Sprintf("instance %q is %s", now.ShortName(*in), state)})
+	}
+}
+
+// stopped are the instances that are switched off, by VPC/NAME.
+func stopped(p *topology.Plan) map[string]bool {
+	out := map[string]bool{}
+	for i := range p.VPCs {
+		for j := range p.VPCs[i].Instances {
+			if in := &p.VPCs[i].Instances[j]; in.Stopped {
+				out[in.Ref()] = true
+			}
+		}
+	}
+	return out
 }
 
 // drainingInterval is how often a zone's old load balancer is asked whether

@@ -75,6 +75,7 @@ func (t *transition) replace(ctx context.Context, plan *topology.Plan, progress 
 		err = t.plane.Apply(plan)
 	}
 	if err == nil {
+		t.tellStates(old, plan)
 		return true, t.putInForce(plan)
 	}
 	undo := t.onMachine(func() error { return t.machine.Change(context.WithoutCancel(ctx), plan, old, quietly) })

@@ -170,6 +170,25 @@ func TextOf(p *topology.Plan) ([]byte, error) {
 	return p.Source, nil
 }
 
+// WithChecks is the plan of the document with the checks of another file. Nothing
+// else of that is read. The error is an *EditError.
+func (d *Document) WithChecks(text []byte) (*topology.Plan, error) {
+	var file yaml.Node
+	err := yaml.Unmarshal(text, &file)
+	if err == nil && (len(file.Content) == 0 || follow(file.Content[0]).Kind != yaml.MappingNode) {
+		err = errors.New("it is not a mapping")
+	}
+	if err != nil {
+		return nil, &EditError{Code: topology.Invalid, Name: "checks", Text: fmt.Sprintf("the file of checks: %v", err)}
+	}
+	checks := lookUp(file.Content[0], "checks")
+	if checks == nil {
+		return nil, &EditError{Code: topology.NotFound, Kind: "value", Name: "checks", Text: "the file has no checks"}
+	}
+	_, plan, err := d.Edited(d, topology.Edit{Path: "checks", Value: valueText(checks)})
+	return plan, err
+}
+
 // Value is what stands at a path, in one line of YAML; false where nothing does.
 func (d *Document) Value(path string) (string, bool) {
 	node := d.find(path)

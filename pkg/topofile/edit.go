@@ -367,6 +367,7 @@ func word(text string) *yaml.Node {
 
 // objectKinds are what people call the objects of a part of the file.
 var objectKinds = map[string]string{
+	"accounts": "account", "peerings": "peering",
 	"vpcs": "vpc", "subnets": "subnet", "security_groups": "security group", "instances": "instance",
 	"server_groups": "server group", "load_balancers": "load balancer", "nat_gateways": "NAT gateway",
 	"full_nat": "FullNAT entry", "endpoint_services": "endpoint service", "endpoints": "endpoint",
@@ -454,7 +455,7 @@ func (d *Document) users(src *source, edit topology.Edit) (who []string) {
 			continue
 		}
 		name := n.missing.Name[strings.LastIndex(n.missing.Name, "/")+1:]
-		if (name == parts[len(parts)-1] || gone != nil && mentions(gone, name)) && !slices.Contains(who, n.who) {
+		if (name == strings.TrimPrefix(parts[len(parts)-1], "=") || gone != nil && mentions(gone, name)) && !slices.Contains(who, n.who) {
 			who = append(who, n.who)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -14,6 +16,8 @@ type Key struct {
 	Enum      []string
 	List      bool // of words
 	Text      bool // a number is text, too
+	// Refers are the paths of the objects that its values name, with * for names.
+	Refers []string
 }
 
 // KeysAt are the keys of what a path leads to, where any name stands for the
@@ -41,7 +45,7 @@ func KeysAt(path string) (keys []Key) {
 		if name == "" {
 			continue
 		}
-		k := Key{Name: name, Doc: strings.TrimSpace(t.doc), Required: t.required, Enum: t.enum}
+		k := Key{Name: name, Doc: strings.TrimSpace(t.doc), Required: t.required, Enum: t.enum, Refers: references[name]}
 		switch field := reflect.Zero(typ.Field(i).Type).Interface().(type) {
 		case placements:
 			k.List = true
@@ -55,4 +59,38 @@ func KeysAt(path string) (keys []Key) {
 		keys = append(keys, k)
 	}
 	return keys
+}
+
+// Paths are the paths of a document that a pattern is the form of, in the order of
+// the file: in vpcs/*/subnets/* each * is a name. What tells an element of a list is
+// in the place of AtEnd.
+func (d *Document) Paths(pattern string) (paths [][]string) {
+	var in func(node *yaml.Node, path, rest []string)
+	in = func(node *yaml.Node, path, rest []string) {
+		node = follow(node)
+		if len(rest) == 0 {
+			paths = append(paths, path)
+			return
+		}
+		step := func(name string, to *yaml.Node) { in(to, append(path[:len(path):len(path)], name), rest[1:]) }
+		switch {
+		case node.Kind == yaml.SequenceNode:
+			for _, e := range node.Content {
+				if name := selector(node, e); name != "" {
+					step(name, e)
+				}
+			}
+		case node.Kind != yaml.MappingNode:
+		case rest[0] == "*":
+			for _, p := range members(node) {
+				step(p.key.Value, p.value)
+			}
+		default:
+			if to := lookUp(node, rest[0]); to != nil {
+				step(rest[0], to)
+			}
+		}
+	}
+	in(d.root, nil, topology.SplitPath(pattern))
+	return paths
 }

@@ -361,7 +361,7 @@ func (r *replan) merged(d *Document, part *topology.Plan) (*topology.Plan, bool)
 		func(s *topology.EndpointService) bool { return r.changed[s.Name] })
 	plan.Endpoints = mergedList(r.now["endpoints"], fresh.Endpoints, r.names.Endpoints,
 		func(e *topology.Endpoint) bool { return r.dirty[e.VPC] })
-	if !distinct(&plan) || tooManyServices(&plan) {
+	if !distinct(&plan) || tooManyServices(&plan) || mayShareIDs(&plan) {
 		return nil, false
 	}
 	return &plan, r.last(d, &plan)

@@ -1,6 +1,9 @@
 package topology
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Edit changes one value of a topology.
 type Edit struct {
@@ -14,6 +17,9 @@ type Edit struct {
 	Value string `json:"value,omitempty"`
 	// New refuses the edit where there is something already.
 	New bool `json:"new,omitempty"`
+	// Leave takes an instance that is deleted out of its server groups first, as the
+	// clouds do when one is terminated.
+	Leave bool `json:"leave,omitempty"`
 }
 
 // AtEnd is the part of a path that adds an element to a list (RFC 6901, 4).
@@ -37,6 +43,17 @@ func (c Change) Sign() string {
 		return "-"
 	}
 	return "~"
+}
+
+// String is the change in a line: + vpcs/vpc1/mtu: 1400.
+func (c Change) String() string {
+	switch c.Sign() {
+	case "+":
+		return fmt.Sprintf("+ %s: %s", c.Path, c.Value)
+	case "-":
+		return fmt.Sprintf("- %s: %s", c.Path, c.Was)
+	}
+	return fmt.Sprintf("~ %s: %s -> %s", c.Path, c.Was, c.Value)
 }
 
 // Edits are changes without what they replace.

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// named is the name of the object that has an identifier, of services also by their
+// NameOf is the name of the object that has an identifier, of services also by their
 // service names; false where no object has it. Identifiers of all kinds differ.
-func (p *Plan) named(id string) (string, bool) {
+func (p *Plan) NameOf(id string) (string, bool) {
 	for i := range p.Accounts {
 		if p.Accounts[i].ID == id {
 			return p.Accounts[i].Name, true
@@ -74,24 +74,9 @@ func (v *VPC) named(id string) (string, bool) {
 	return "", false
 }
 
-// NamedEdits are edits with names in their paths where those have identifiers.
-func (p *Plan) NamedEdits(edits []Edit) []Edit {
-	out := slices.Clone(edits)
-	for i := range out {
-		parts := SplitPath(out[i].Path)
-		for j, part := range parts {
-			if name, ok := p.named(part); ok {
-				parts[j] = name
-			}
-		}
-		out[i].Path = JoinPath(parts...)
-	}
-	return out
-}
-
 // nameOf is the name of the object that has an identifier, or the text itself.
 func (p *Plan) nameOf(text string) string {
-	if name, ok := p.named(text); ok {
+	if name, ok := p.NameOf(text); ok {
 		return name
 	}
 	return text

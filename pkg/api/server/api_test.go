@@ -118,7 +118,7 @@ func TestEveryCallGoesThereAndBack(t *testing.T) {
 	}
 
 	var results []string
-	require.NoError(t, client.Check(ctx, "", false, func(r status.Check) error {
+	require.NoError(t, client.Check(ctx, api.CheckCall{}, func(r status.Check) error {
 		results = append(results, r.Name+" "+map[bool]string{true: "ok", false: r.Got}[r.Passed])
 		return nil
 	}))

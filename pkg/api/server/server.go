@@ -179,7 +179,7 @@ func (s *Server) edit(w http.ResponseWriter, r *http.Request) {
 	if call.DryRun {
 		made.Changes, err = s.Lab.LookAtEdits(call.Edits)
 	} else {
-		made.Changes, err = s.Lab.Edit(r.Context(), call.Edits, call.Wait())
+		made.Changes, err = s.Lab.EditBy(r.Context(), call.By, call.Edits, call.Wait())
 	}
 	if err != nil {
 		refuse(w, http.StatusGatewayTimeout, err)
@@ -224,8 +224,18 @@ func (s *Server) check(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	filter.FailFast = r.URL.Query().Get("fail_fast") == "true"
+	text, err := io.ReadAll(io.LimitReader(r.Body, topofile.MaxSize))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
 	out := newStream(w)
-	err := s.Lab.CheckSome(r.Context(), filter, func(result status.Check) { out.send(result) })
+	send := func(result status.Check) { out.send(result) }
+	if len(text) > 0 {
+		err = s.Lab.CheckFile(r.Context(), text, filter, send)
+	} else {
+		err = s.Lab.CheckSome(r.Context(), filter, send)
+	}
 	if err != nil {
 		out.send(toError(err))
 	}
