@@ -21,71 +21,109 @@ type kind struct {
 	what string // for people: a subnet
 	// examples of its keys, for create or add
 	example string
+	more    func(kind) []*cobra.Command // what else can be done; may be nil
 }
 
-// kinds are all that have commands of their own beside services, endpoints and
-// gateways. Those whose file ends in "-" are elements of lists.
+// kinds are all kinds of objects. Those whose file ends in "-" are elements of
+// lists. Where one has operations of the control plane, too, their commands take
+// KEY=VALUE: see operation.kind.
 var kinds = []kind{
-	{"vpc", "vpcs/*", "VPC", "a VPC", "cidr=10.0.0.0/16"},
-	{"subnet", "vpcs/*/subnets/*", "VPC/SUBNET", "a subnet", "zone=eu-central-1b cidr=10.0.0.0/24"},
-	{"security-group", "vpcs/*/security_groups/*", "VPC/GROUP", "a security group", ""},
+	{"account", "accounts/-", "ACCOUNT", "an account", "", nil},
+	{"vpc", "vpcs/*", "VPC", "a VPC", "cidr=10.0.0.0/16", nil},
+	{"subnet", "vpcs/*/subnets/*", "VPC/SUBNET", "a subnet", "zone=eu-central-1b cidr=10.0.0.0/24", nil},
+	{"peering", "peerings/*", "PEERING", "a peering of two VPCs", "vpcs=vpc1,vpc2", nil},
+	{"security-group", "vpcs/*/security_groups/*", "VPC/GROUP", "a security group", "", nil},
 	{"security-group ingress", "vpcs/*/security_groups/*/ingress/-", "VPC/GROUP", "a rule for what comes",
-		"protocol=tcp ports=80 source=0.0.0.0/0"},
+		"protocol=tcp ports=80 source=0.0.0.0/0", nil},
 	{"security-group egress", "vpcs/*/security_groups/*/egress/-", "VPC/GROUP", "a rule for what goes",
-		"protocol=all destination=10.0.0.0/8"},
-	{"instance", "vpcs/*/instances/*", "VPC/INSTANCE", "an instance", "subnet=vsw1 security_groups=web"},
+		"protocol=all destination=10.0.0.0/8", nil},
+	{"instance", "vpcs/*/instances/*", "VPC/INSTANCE", "an instance", "subnet=vsw1 security_groups=web",
+		instanceCommands},
 	{"instance service", "vpcs/*/instances/*/services/-", "VPC/INSTANCE", "a program of an instance",
-		"http=80 body=hello"},
-	{"server-group", "server_groups/*", "GROUP", "a server group", "vpc=vpc2 servers=[]"},
-	{"target", "server_groups/*/servers/-", "GROUP", "a server of a group", "instance=ecs2 port=80"},
+		"http=80 body=hello", nil},
+	{"server-group", "server_groups/*", "GROUP", "a server group", "vpc=vpc2 servers=[]", nil},
+	{"target", "server_groups/*/servers/-", "GROUP", "a server of a group", "instance=ecs2 port=80", nil},
 	{"load-balancer", "load_balancers/*", "LOAD_BALANCER", "a load balancer",
-		"type=clb vpc=vpc2 subnets=vsw2 listeners=[]"},
+		"type=clb vpc=vpc2 subnets=vsw2 listeners=[]", nil},
 	{"listener", "load_balancers/*/listeners/-", "LOAD_BALANCER", "a listener",
-		"protocol=tcp port=80 server_group=rs1"},
-	{"private-zone", "private_zones/*", "ZONE", "a private zone", "domain=corp.example vpcs=vpc1 records=[]"},
-	{"private-zone record", "private_zones/*/records/-", "ZONE", "a record of a private zone", "name=www a=10.0.0.5"},
-	{"public-zone", "public_zones/*", "ZONE", "a public zone", "domain=example.com records=[]"},
-	{"public-zone record", "public_zones/*/records/-", "ZONE", "a record of a public zone", "name=www a=10.0.0.5"},
+		"protocol=tcp port=80 server_group=rs1", nil},
+	{"listener rule", "load_balancers/*/listeners/*/rules/-", "LOAD_BALANCER/WHICH",
+		"a rule of an http or https listener", "priority=1 paths=/api/* server_group=rs2", nil},
+	{"listener certificate", "load_balancers/*/listeners/*/certificates/-", "LOAD_BALANCER/WHICH",
+		"a certificate of an https listener", "certificate=shop.pem key=shop.key", nil},
+	{"nat gateway", "nat_gateways/*", "GATEWAY", "a NAT gateway",
+		"type=FullNat vpc=provider subnet=vsw1 nat_ips=172.16.0.5", nil},
+	{"nat entry", "nat_gateways/*/full_nat/*", "GATEWAY/ENTRY", "a FullNAT entry",
+		"nat_ip=172.16.0.5 nat_port=3306 endpoint=ep1 access_ip=192.168.0.86 access_port=3306", nil},
+	{"service", "endpoint_services/*", "SERVICE", "an endpoint service", "resources=clb1 whitelist=customer", nil},
+	{"endpoint", "endpoints/*", "ENDPOINT", "an endpoint", "service=svc1 vpc=vpc1 subnets=vsw1", nil},
+	{"private-zone", "private_zones/*", "ZONE", "a private zone", "domain=corp.example vpcs=vpc1 records=[]", nil},
+	{"private-zone record", "private_zones/*/records/-", "ZONE", "a record of a private zone",
+		"name=www a=10.0.0.5", nil},
+	{"public-zone", "public_zones/*", "ZONE", "a public zone", "domain=example.com records=[]", nil},
+	{"public-zone record", "public_zones/*/records/-", "ZONE", "a record of a public zone",
+		"name=www a=10.0.0.5", nil},
 }
 
-// newKinds are the commands of all kinds.
+// kindAt is the kind with a path, nil where there is none.
+func kindAt(path string) *kind {
+	if i := slices.IndexFunc(kinds, func(k kind) bool { return k.path == path }); i >= 0 {
+		return &kinds[i]
+	}
+	return nil
+}
+
+// newKinds are the commands of the kinds that have no operations.
 func newKinds() (commands []*cobra.Command) {
 	for _, k := range kinds {
-		if strings.Contains(k.path, " ") {
+		if strings.Contains(k.path, " ") || len(operationsBelow(k.path)) > 0 {
 			continue
 		}
 		var below []*cobra.Command
 		for _, part := range kinds {
 			if strings.HasPrefix(part.path, k.path+" ") {
 				below = append(below, group(part.path, "Add "+part.what+", or change or remove it",
-					"Add "+part.what+" to a running lab, or change or remove it: see \"plinksim edit --help\".",
-					part.commands()...))
+					"Add "+part.what+" to a running lab, or change or remove it: see \"plinksim edit --help\"."))
 			}
 		}
 		commands = append(commands, group(k.path, "Create "+k.what+", or change or delete it",
-			"Create "+k.what+" in a running lab, or change or delete it: see \"plinksim edit --help\".",
-			append(k.commands(), below...)...))
+			"Create "+k.what+" in a running lab, or change or delete it: see \"plinksim edit --help\".", below...))
 	}
 	return commands
 }
 
 func (k kind) isElement() bool { return strings.HasSuffix(k.file, "/"+topology.AtEnd) }
 
-// commands are create, set and delete, or add, set and remove of elements.
-func (k kind) commands() []*cobra.Command {
-	if k.isElement() {
+// isWord says whether one has a name and nothing else.
+func (k kind) isWord() bool { return k.isElement() && len(topofile.KeysAt(k.file)) == 0 }
+
+// commands are create, set and delete, or add, set and remove of elements,
+// without those that operations have.
+func (k kind) commands() (commands []*cobra.Command) {
+	switch {
+	case k.isWord():
+		commands = []*cobra.Command{
+			k.command("create "+k.name+"...", "Create "+k.what, "", 1, k.words("")),
+			k.command("delete "+k.name+"...", "Delete "+k.what+" that nothing uses", "", 1, k.words("=")),
+		}
+	case k.isElement():
 		which := "WHICH" // port=80,protocol=tcp
-		return []*cobra.Command{
+		commands = []*cobra.Command{
 			k.command("add "+k.name+" KEY=VALUE...", "Add "+k.what, k.name+" "+k.example, 2, k.create),
 			k.command("set "+k.name+" "+which+" KEY=VALUE...", "Change "+k.what, "", 3, k.set),
 			k.command("remove "+k.name+" "+which, "Remove "+k.what, "", 2, k.remove),
 		}
+	default:
+		commands = []*cobra.Command{
+			k.command("create "+k.name+" [KEY=VALUE...]", "Create "+k.what, k.name+" "+k.example, 1, k.create),
+			k.command("set "+k.name+" KEY=VALUE...", "Change "+k.what, "", 2, k.set),
+			k.command("delete "+k.name+"...", "Delete "+k.what+" that nothing uses", "", 1, k.remove),
+		}
 	}
-	return []*cobra.Command{
-		k.command("create "+k.name+" [KEY=VALUE...]", "Create "+k.what, k.name+" "+k.example, 1, k.create),
-		k.command("set "+k.name+" KEY=VALUE...", "Change "+k.what, "", 2, k.set),
-		k.command("delete "+k.name+"...", "Delete "+k.what+" that nothing uses", "", 1, k.remove),
+	if k.more != nil {
+		commands = append(commands, k.more(k)...)
 	}
+	return slices.DeleteFunc(commands, func(c *cobra.Command) bool { return operationAt(k.path+" "+c.Name()) != nil })
 }
 
 // command is one that makes the edits that read reads.
@@ -104,27 +142,84 @@ func (k kind) command(use, short, example string, least int,
 		cmd.Example = strings.TrimRight("  sudo plinksim "+k.path+" "+verb+" "+example, " ")
 	}
 	cmd.Long = short + "."
-	if verb == "set" || verb == "remove" {
-		if k.isElement() {
-			cmd.Long += " WHICH is its number from 0, or some of its keys that only it has: port=80."
-		}
+	keys := strings.Contains(use, "KEY=VALUE")
+	if strings.Contains(use, "WHICH") {
+		cmd.Long += " WHICH is its number from 0, or some of its keys that only it has: port=80."
 	}
-	if verb == "delete" || verb == "remove" {
-		return cmd
+	if keys {
+		cmd.Long += "\n\n" + k.keysHelp()
 	}
-	cmd.Long += " The keys are those of the file; a value may be YAML, a list words with\n" +
-		"commas between them, and KEY.KEY a key further down. KEY= takes a key away.\n\n" + k.keysHelp()
-	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-		if len(args) == 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		return k.completeKey(word), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+		return k.complete(cmd, verb, keys, args, word)
 	}
 	return cmd
 }
 
+// complete completes an argument: the object, which element of a list, or a key
+// and its value.
+func (k kind) complete(cmd *cobra.Command, verb string, keys bool, args []string, word string) (
+	[]string, cobra.ShellCompDirective) {
+	const noFile = cobra.ShellCompDirectiveNoFileComp
+	pattern, above := strings.Split(k.file, "/"), 1
+	if k.isElement() {
+		above = 2
+	}
+	isNew := !k.isElement() && verb == "create"
+	switch {
+	case len(args) == 0 && isNew, k.isWord() && isNew:
+		return nil, noFile
+	case k.isWord():
+		return pathNames(cmd, k.file), noFile
+	case len(args) == 0 && k.isElement():
+		return pathNames(cmd, strings.Join(pattern[:len(pattern)-above], "/")), noFile
+	case len(args) == 0, !k.isElement() && !keys:
+		return pathNames(cmd, k.file), noFile
+	case len(args) == 1 && k.isElement() && verb != "add":
+		at, err := k.at(strings.Split(args[0], "/"))
+		if err != nil {
+			return nil, noFile
+		}
+		return pathNames(cmd, topology.JoinPath(at...)), noFile
+	case !keys:
+		return nil, noFile
+	}
+	return k.completeKey(cmd, word), noFile | cobra.ShellCompDirectiveNoSpace
+}
+
+// pathNames are what stands in the lab's topology in the place of * and of elements
+// of lists, with a slash between.
+func pathNames(cmd *cobra.Command, pattern string) (names []string) {
+	lab, _ := cmd.Flags().GetString("lab")
+	_, plan, err := labPlan(cmd.Context(), lab)
+	if err != nil {
+		return nil
+	}
+	doc, err := topofile.DocumentOf(plan)
+	if err != nil {
+		return nil
+	}
+	parts := topology.SplitPath(pattern)
+	last := len(parts) - 1
+	for _, path := range doc.Paths(pattern) {
+		var name []string
+		for i, part := range parts {
+			if part == "*" || part == topology.AtEnd || i == last && !slices.Contains(parts, "*") {
+				name = append(name, strings.TrimPrefix(path[i], "="))
+			}
+		}
+		if parts[last] == topology.AtEnd { // which element of that list
+			name = name[len(name)-1:]
+		}
+		names = append(names, strings.Join(name, "/"))
+	}
+	return names
+}
+
+// keysHelp explains KEY=VALUE and the keys.
 func (k kind) keysHelp() string {
 	var b strings.Builder
+	b.WriteString("The keys are those of the file; a value may be YAML, a list words with\n" +
+		"commas between them, and KEY.KEY a key further down. KEY= takes a key away.\n\n")
 	for _, key := range topofile.KeysAt(k.file) {
 		doc := key.Doc
 		if len(key.Enum) > 0 {
@@ -135,28 +230,38 @@ func (k kind) keysHelp() string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-func (k kind) completeKey(word string) (out []string) {
+func (k kind) completeKey(cmd *cobra.Command, word string) (out []string) {
 	name, _, valued := strings.Cut(word, "=")
 	for _, key := range topofile.KeysAt(k.file) {
 		if !valued {
 			out = append(out, key.Name+"=")
 			continue
 		}
+		if key.Name != name {
+			continue
+		}
 		for _, value := range key.Enum {
-			if key.Name == name {
-				out = append(out, key.Name+"="+value)
+			out = append(out, name+"="+value)
+		}
+		for _, pattern := range key.Refers {
+			for _, value := range pathNames(cmd, pattern) {
+				out = append(out, name+"="+value[strings.LastIndex(value, "/")+1:])
 			}
 		}
 	}
 	return out
 }
 
-// at is the path of the object that an argument names.
-func (k kind) at(text string) ([]string, error) {
-	names := strings.Split(text, "/")
+// at is the path of the object with these names. The VPC may be missing where only
+// one has such a name.
+func (k kind) at(names []string) ([]string, error) {
 	parts := strings.Split(k.file, "/")
-	if n := strings.Count(k.file, "*"); len(names) != n {
-		return nil, fmt.Errorf("%q is not %s", text, k.name)
+	n := strings.Count(k.file, "*")
+	if strings.HasPrefix(k.file, "vpcs/*/") && len(names) == n-1 {
+		names = append([]string{"*"}, names...)
+	}
+	if len(names) != n || slices.Contains(names, "") {
+		return nil, fmt.Errorf("%q is not %s", strings.Join(names, "/"), k.name)
 	}
 	for i := range parts {
 		if parts[i] == "*" {
@@ -167,13 +272,22 @@ func (k kind) at(text string) ([]string, error) {
 }
 
 func (k kind) create(args []string) ([]topology.Edit, error) {
-	at, err := k.at(args[0])
+	names := strings.Split(args[0], "/")
+	if !k.isElement() && len(names) < strings.Count(k.file, "*") {
+		return nil, fmt.Errorf("%q is not %s", args[0], k.name)
+	}
+	return k.createAt(names, args[1:])
+}
+
+// createAt creates the object with these names and KEY=VALUE.
+func (k kind) createAt(names, pairs []string) ([]topology.Edit, error) {
+	at, err := k.at(names)
 	if err != nil {
 		return nil, err
 	}
 	edits := []topology.Edit{{Path: topology.JoinPath(at...), New: true}}
 	value, nested := map[string]json.RawMessage{}, []topology.Edit(nil)
-	for _, arg := range args[1:] {
+	for _, arg := range pairs {
 		key, text, err := k.read(arg)
 		if err != nil {
 			return nil, err
@@ -198,8 +312,8 @@ func (k kind) create(args []string) ([]topology.Edit, error) {
 	return append(edits, nested...), nil
 }
 
-func (k kind) set(args []string) (edits []topology.Edit, err error) {
-	at, err := k.at(args[0])
+func (k kind) set(args []string) ([]topology.Edit, error) {
+	at, err := k.at(strings.Split(args[0], "/"))
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +321,12 @@ func (k kind) set(args []string) (edits []topology.Edit, err error) {
 	if k.isElement() {
 		at[len(at)-1], args = args[0], args[1:]
 	}
-	for _, arg := range args {
+	return k.setAt(at, args)
+}
+
+// setAt changes keys of what is at a path.
+func (k kind) setAt(at, pairs []string) (edits []topology.Edit, err error) {
+	for _, arg := range pairs {
 		key, text, err := k.read(arg)
 		if err != nil {
 			return nil, err
@@ -220,21 +339,73 @@ func (k kind) set(args []string) (edits []topology.Edit, err error) {
 
 func (k kind) remove(args []string) (edits []topology.Edit, err error) {
 	if k.isElement() {
-		at, err := k.at(args[0])
+		at, err := k.at(strings.Split(args[0], "/"))
+		if err != nil {
+			return nil, err
+		}
 		for _, which := range args[1:] {
 			at[len(at)-1] = which
 			edits = append(edits, topology.Edit{Path: topology.JoinPath(at...)})
 		}
-		return edits, err
+		return edits, nil
 	}
+	return k.each(args, topology.Edit{})
+}
+
+// each is the edit for each object, below it where the edit has a path.
+func (k kind) each(args []string, edit topology.Edit) (edits []topology.Edit, err error) {
+	below := edit.Path
 	for _, arg := range args {
-		at, err := k.at(arg)
+		at, err := k.at(strings.Split(arg, "/"))
 		if err != nil {
 			return nil, err
 		}
-		edits = append(edits, topology.Edit{Path: topology.JoinPath(at...)})
+		if below != "" {
+			at = append(at, below)
+		}
+		edit.Path = topology.JoinPath(at...)
+		edits = append(edits, edit)
 	}
 	return edits, nil
+}
+
+// words are edits for names of which nothing else is said: new ones, or those that
+// a prefix finds in the list.
+func (k kind) words(prefix string) func(args []string) ([]topology.Edit, error) {
+	return func(args []string) (edits []topology.Edit, err error) {
+		for _, arg := range args {
+			edit := topology.Edit{Path: k.file, Value: quoted(arg)}
+			if prefix != "" {
+				list := strings.TrimSuffix(k.file, "/"+topology.AtEnd)
+				edit = topology.Edit{Path: topology.JoinPath(list, prefix+arg)}
+			}
+			edits = append(edits, edit)
+		}
+		return edits, nil
+	}
+}
+
+// instanceCommands are what accounts do to instances beside creating them.
+func instanceCommands(k kind) []*cobra.Command {
+	state := func(verb, short, long string, edit topology.Edit) *cobra.Command {
+		cmd := k.command(verb+" "+k.name+"...", short, k.name, 1,
+			func(args []string) ([]topology.Edit, error) { return k.each(args, edit) })
+		cmd.Long = long
+		return cmd
+	}
+	run := k.command("run "+k.name+" [KEY=VALUE...]", "Create an instance, as \"create\" does", "", 1, k.create)
+	return []*cobra.Command{
+		run,
+		state("stop", "Switch instances off, which keep their addresses",
+			"Switch instances off: their programs end, their addresses do not answer, and their servers\n"+
+				"become unhealthy. They keep their addresses, and \"start\" switches them on again.",
+			topology.Edit{Path: "state", Value: topology.StateStopped}),
+		state("start", "Switch instances on again",
+			"Switch instances on again that were stopped.", topology.Edit{Path: "state"}),
+		state("terminate", "Delete instances, and take them out of their server groups",
+			"Delete instances. They leave their server groups first, as in the clouds; \"delete\" refuses\n"+
+				"to delete what a server group has.", topology.Edit{Leave: true}),
+	}
 }
 
 // read reads KEY=VALUE: the parts of the key, and the value as YAML.

@@ -47,7 +47,7 @@ var natOperations = []operation{
 		flags: entryFlags, show: showEntry,
 	},
 	{
-		verb: topology.VerbEntryModify, path: "nat entry modify", args: "GATEWAY ENTRY", keys: "nat_gateway entry",
+		verb: topology.VerbEntryModify, path: "nat entry modify", alias: "set", args: "GATEWAY ENTRY", keys: "nat_gateway entry",
 		short:   "Change an entry; its open sessions go on as they are",
 		example: "  sudo plinksim nat entry modify ngw1 mysql1 --access 192.168.0.87:3306",
 		flags:   entryFlags, some: true, show: showEntry,

@@ -21,6 +21,8 @@ type operation struct {
 	verb topology.Verb
 	path string // what it is called below plinksim: connection accept
 	also string // another name for it
+	// alias is another last word of path.
+	alias string
 	// args are the arguments as people read them: one in brackets may be left
 	// out, and the last may be given several times where it ends in dots, an
 	// operation for each. keys are the operation's keys that they are for.
@@ -54,8 +56,20 @@ func operationOf(verb topology.Verb) operation {
 	return all[slices.IndexFunc(all, func(op operation) bool { return op.verb == verb })]
 }
 
+// operationAt is the row with a path, nil where there is none.
+func operationAt(path string) *operation {
+	all := operations()
+	i := slices.IndexFunc(all, func(op operation) bool {
+		return op.path == path || op.alias != "" && strings.TrimSuffix(op.path, lastWord(op.path))+op.alias == path
+	})
+	if i < 0 {
+		return nil
+	}
+	return &all[i]
+}
+
 // group is a command that only has commands below it: those that are given
-// and those of operations.
+// and those of operations, and of the kind of objects that is called so.
 func group(path, short, long string, commands ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: lastWord(path), Short: short, Long: long, Args: unknownCommand,
@@ -63,6 +77,9 @@ func group(path, short, long string, commands ...*cobra.Command) *cobra.Command 
 	}
 	cmd.AddCommand(commands...)
 	cmd.AddCommand(operationsBelow(path)...)
+	if k := kindAt(path); k != nil {
+		cmd.AddCommand(k.commands()...)
+	}
 	return cmd
 }
 
@@ -72,7 +89,8 @@ func lastWord(path string) string { return path[strings.LastIndex(path, " ")+1:]
 func (op operation) command() *cobra.Command {
 	var on target
 	var noWait bool
-	cmd := op.reading(&on, func(cmd *cobra.Command, calls []topology.Operation) error {
+	o := topology.Operation{Verb: op.verb}
+	cmd := op.reading(&on, &o, func(cmd *cobra.Command, calls []topology.Operation) error {
 		client, err := on.client(cmd.Context(), "")
 		for i := 0; i < len(calls) && err == nil; i++ {
 			err = op.do(cmd, client, &on, calls[i], !noWait)
@@ -81,22 +99,25 @@ func (op operation) command() *cobra.Command {
 	})
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "return at once, not when it is in force")
 	on.addFlags(cmd)
+	if k := op.kind(); k != nil {
+		op.takePairs(cmd, &on, &o, *k)
+	}
 	return cmd
 }
 
 // reading is the command without what it does with the operations that its
-// command line asks for.
-func (op operation) reading(on *target, do func(*cobra.Command, []topology.Operation) error) *cobra.Command {
-	o := topology.Operation{Verb: op.verb}
+// command line asks for. Its flags are read into o.
+func (op operation) reading(on *target, o *topology.Operation,
+	do func(*cobra.Command, []topology.Operation) error) *cobra.Command {
 	least, most := op.arguments()
 	cmd := &cobra.Command{
 		Use: lastWord(op.path) + " " + op.args, Short: op.short, Long: op.long, Example: op.example,
 		Args: takes(cobra.RangeArgs(least, most), op.args),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			return op.complete(cmd, on.lab, o, args), cobra.ShellCompDirectiveNoFileComp
+			return op.complete(cmd, on.lab, *o, args), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			calls, err := op.read(cmd, o, args)
+			calls, err := op.read(cmd, *o, args)
 			if err != nil {
 				return &usageError{err}
 			}
@@ -104,7 +125,10 @@ func (op operation) reading(on *target, do func(*cobra.Command, []topology.Opera
 		},
 	}
 	for _, f := range op.flags {
-		f.add(cmd, on, op, &o)
+		f.add(cmd, on, op, o)
+	}
+	if op.alias != "" {
+		cmd.Aliases = []string{op.alias}
 	}
 	cmd.Flags().StringVar(&o.As, "as", "", "act as this account; as the one that may where it is missing")
 	cmd.RegisterFlagCompletionFunc("as", completeAccounts(on))
@@ -139,13 +163,14 @@ func (op operation) read(cmd *cobra.Command, o topology.Operation, args []string
 		}
 	}
 	needed := []string{}
-	missing := op.some && !slices.ContainsFunc(op.flags, func(f flag) bool { return cmd.Flags().Changed(f.name) })
+	has := func(f flag) bool { return cmd.Flags().Changed(f.name) || slices.ContainsFunc(f.keys.List(), o.Given) }
+	missing := op.some && !slices.ContainsFunc(op.flags, has)
 	for _, f := range op.flags {
 		needs := slices.ContainsFunc(f.keys.List(), o.Spec().Needs.Has)
 		if needs || op.some {
 			needed = append(needed, "--"+f.name)
 		}
-		missing = missing || needs && !cmd.Flags().Changed(f.name)
+		missing = missing || needs && !has(f)
 	}
 	if missing {
 		return nil, fmt.Errorf("%q needs %s", cmd.CommandPath(), strings.Join(needed, ", "))

@@ -95,7 +95,7 @@ func readLine(t *testing.T, line string) (calls []topology.Operation) {
 	for _, op := range operations() {
 		if path := strings.Fields("plinksim " + cmp.Or(op.also, op.path)); len(words) >= len(path) &&
 			slices.Equal(words[:len(path)], path) {
-			cmd := op.reading(&target{}, func(_ *cobra.Command, read []topology.Operation) error {
+			cmd := op.reading(&target{}, &topology.Operation{Verb: op.verb}, func(_ *cobra.Command, read []topology.Operation) error {
 				calls = read
 				return nil
 			})
