@@ -101,6 +101,7 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 			plan.MaxSessions = cmp.Or(maxSessions, plan.MaxSessions)
 			up := &up{plan: plan, dir: labdir.Of(plan.Name), progress: newProgress(cmd.ErrOrStderr())}
 			up.workers, up.transition, up.flowCache = workers, transition, cache
+			up.retimed = cmd.Flags().Changed("transition")
 			if err := checkMetrics(up.dir, metrics); err != nil {
 				return err
 			}
@@ -276,6 +277,7 @@ type up struct {
 
 	transition time.Duration
 	flowCache  dataplane.FlowCacheConfig
+	retimed    bool // transition was asked for
 }
 
 func (u *up) checkSocket() error {
@@ -320,6 +322,16 @@ func (u *up) change(ctx context.Context, daemon *api.Client) (again bool, err er
 		return false, withHint(err, "nothing was changed: the lab stays what it was")
 	case !changed:
 		u.progress.say("the lab is up already, and the file has not changed")
+	}
+	if err == nil && u.retimed {
+		if err := daemon.SetTransition(ctx, u.transition); err != nil {
+			return false, err
+		}
+		last := "as long as the file says"
+		if u.transition > 0 {
+			last = u.transition.String()
+		}
+		u.progress.say("states on the way last " + last + " from now on")
 	}
 	if err == nil {
 		for _, c := range changes {

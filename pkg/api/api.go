@@ -52,6 +52,11 @@ type EditCall struct {
 // Wait is WaitSeconds.
 func (c EditCall) Wait() time.Duration { return Call{WaitSeconds: c.WaitSeconds}.Wait() }
 
+// Transition is how long states on the way last; 0 is what the topology says.
+type Transition struct {
+	Seconds float64 `json:"seconds"`
+}
+
 // Edited are changes of a topology.
 type Edited struct {
 	Changes []topology.Change `json:"changes"`

@@ -188,6 +188,12 @@ func (c *Client) Leave(ctx context.Context) error {
 	return c.call(ctx, "POST", "/v1/leave", nil, nil)
 }
 
+// SetTransition says how long states on the way last from now on; 0 is what the topology
+// says.
+func (c *Client) SetTransition(ctx context.Context, last time.Duration) error {
+	return c.call(ctx, "POST", "/v1/transition", Transition{Seconds: last.Seconds()}, nil)
+}
+
 // Down asks the daemon to take its lab down and returns before it has.
 func (c *Client) Down(ctx context.Context) error {
 	return c.call(ctx, "POST", "/v1/down", nil, nil)

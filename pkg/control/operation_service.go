@@ -187,12 +187,10 @@ func (op serviceOperations) attachable(s *topology.EndpointService, name, zone s
 	if err := op.offerable(s, balancer); err != nil {
 		return nil, err
 	}
-	for _, r := range s.Resources {
-		if other, err := op.plan.LoadBalancer(r.LoadBalancer); err == nil && other.Type != balancer.Type {
-			return nil, invalid("load balancer", name, "make a service for each type",
-				"load balancer %q is of type %s, and endpoint service %q offers %s",
-				name, balancer.Type, s.Name, other.Type)
-		}
+	if s.Type != "" && s.Type != balancer.Type {
+		return nil, invalid("load balancer", name, "make a service for each type",
+			"load balancer %q is of type %s, and endpoint service %q offers %s",
+			name, balancer.Type, s.Name, s.Type)
 	}
 	var zones, add = []string{}, []topology.Resource{}
 	for _, node := range balancer.Nodes {

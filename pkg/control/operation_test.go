@@ -54,7 +54,7 @@ func market(cloud topology.Cloud) *topology.Plan {
 			{Name: "theirs", Type: "clb", VPC: "vpc3", Nodes: nodes("h")},
 		},
 		Services: []topology.EndpointService{
-			{Name: "svc1", Account: "b", Whitelist: []string{"b", "a"}, Bandwidth: 1024,
+			{Name: "svc1", Account: "b", Whitelist: []string{"b", "a"}, Bandwidth: 1024, Type: topology.CLB,
 				Resources: []topology.Resource{{LoadBalancer: "lb1", Zone: "h"}, {LoadBalancer: "lb1", Zone: "i"}}},
 			{Name: "svc2", Account: "b", Whitelist: []string{"b"}},
 			{Name: "svc3", Account: "b", Whitelist: []string{"b"}, Absent: true},
@@ -192,6 +192,8 @@ func TestEveryRefusal(t *testing.T) {
 			text: `load balancer "theirs" belongs to account "c", and endpoint service "svc1" to "b"`, hint: "a service offers what its owner has"},
 		{name: "the load balancer is of another type", do: "attach svc1 lb=old", code: topology.Invalid,
 			text: `load balancer "old" is of type nlb, and endpoint service "svc1" offers clb`, hint: "make a service for each type"},
+		{name: "the service keeps its type without a load balancer", before: []string{"detach svc1 lb=lb1"}, do: "attach svc1 lb=old",
+			code: topology.Invalid, text: `load balancer "old" is of type nlb, and endpoint service "svc1" offers clb`, hint: "make a service for each type"},
 		{name: "the load balancer is attached already", do: "attach svc1 lb=lb1", code: topology.WrongState, word: "EndpointServiceOperationDenied",
 			text: `load balancer "lb1" is attached to endpoint service "svc1" already`, hint: "there is nothing to do"},
 		{name: "the load balancer is not in the zone", do: "attach svc1 lb=lb2 zone=i", code: topology.NotFound, word: "EndpointZoneNotFound",
@@ -736,6 +738,7 @@ func TestAnNLBIsReplacedByNoCloud(t *testing.T) {
 		for i := range plan.LoadBalancers {
 			plan.LoadBalancers[i].Type = "nlb"
 		}
+		plan.Services[0].Type = topology.NLB
 		p := newPlane(t, plan)
 		did(t, p, "attach svc1 lb=lb2", "accept svc1 ep1 at=lb1@h")
 		return p

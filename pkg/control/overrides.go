@@ -69,6 +69,12 @@ func (s *service) merged(plan *topology.Plan, planned topology.EndpointService) 
 	override(&planned.Bandwidth, s.Bandwidth)
 	planned.Whitelist = merge(planned.Whitelist, s.Whitelist)
 	planned.Resources = s.resources(plan, planned.Resources)
+	if planned.ResourceType() == "" && len(planned.Resources) > 0 {
+		balancer, err := plan.LoadBalancer(planned.Resources[0].LoadBalancer)
+		if err == nil { // the first one says what the service is for
+			planned.Type = balancer.Type
+		}
+	}
 	planned.Absent = !s.exists(planned.Absent)
 	return planned
 }

@@ -89,9 +89,9 @@ type Lab struct {
 	authority *authority
 	hosts     *hostsFiles
 
-	machineTime atomic.Int64  // in nanoseconds: see MachineTime
-	transition  time.Duration // of Config
-	checking    sync.Mutex    // held while checks run
+	machineTime atomic.Int64 // in nanoseconds: see MachineTime
+	transition  atomic.Int64 // of Config, or SetTransition: a time.Duration
+	checking    sync.Mutex   // held while checks run
 }
 
 // Start makes the lab on its machine, or adopts what is already there of it,
@@ -116,8 +116,9 @@ func Start(ctx context.Context, cfg Config) (*Lab, error) {
 	l := &Lab{
 		process: newProcess(cfg.Machine, cfg.Log), machine: cfg.Machine, store: cfg.Store, started: time.Now(),
 		plane: plane, file: file, saved: saved, hosts: &hostsFiles{machine: cfg.Machine},
-		faults: &liveFaults{faults: restoreFaults(saved)}, transition: cfg.Transition,
+		faults: &liveFaults{faults: restoreFaults(saved)},
 	}
+	l.SetTransition(cfg.Transition)
 	l.makeParts()
 	if err := l.change(ctx, l.leftBehind(), file.plan, cfg.Progress); err != nil {
 		if !cfg.Keep {

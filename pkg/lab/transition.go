@@ -200,11 +200,16 @@ func (t *transition) regroup(plan, now *topology.Plan) error {
 
 // transitionTime is how long states on the way last.
 func (l *Lab) transitionTime() time.Duration {
-	if plan := l.Plan(); l.transition == 0 && plan != nil {
+	set := time.Duration(l.transition.Load())
+	if plan := l.Plan(); set == 0 && plan != nil {
 		return plan.Transition
 	}
-	return l.transition
+	return set
 }
+
+// SetTransition says how long states on the way last from now on; 0 is what the plan
+// says.
+func (l *Lab) SetTransition(last time.Duration) { l.transition.Store(int64(last)) }
 
 // report tells the control plane that a revision is in force, not before those
 // who watch could see the states on the way. The data plane is ahead of the

@@ -94,6 +94,7 @@ func (e *exporter) service(was *topology.EndpointService) {
 		}
 	}
 	e.set(true, names, section, was.Name, "resources")
+	e.set(len(names) == 0 && is.ResourceType() != "", is.ResourceType(), section, was.Name, "resource_type")
 	if is.Account != "" {
 		e.set(true, is.Account, section, was.Name, "account")
 	}

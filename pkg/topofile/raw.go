@@ -283,9 +283,12 @@ type rawFullNATEntry struct {
 }
 
 type rawEndpointService struct {
-	Account      value[string]           `yaml:"account" doc:"its owner; that of its resources where it is missing"`
-	Resources    sequence[value[string]] `yaml:"resources" doc:"the load balancers that it offers, or the NAT"`
-	_            more                    `doc:"gateways"`
+	Account   value[string]           `yaml:"account" doc:"its owner; that of its resources where it is missing"`
+	Resources sequence[value[string]] `yaml:"resources" doc:"the load balancers that it offers, or the NAT"`
+	_         more                    `doc:"gateways"`
+	// ServiceResourceType of CreateVpcEndpointService.
+	ResourceType value[string]           `yaml:"resource_type" doc:"the type of all that it ever offers; that of its" enum:"clb|nlb|alb|nat_gateway"`
+	_            more                    `doc:"resources where it is missing"`
 	AutoAccept   value[bool]             `yaml:"auto_accept" doc:"connect endpoints without asking the owner; false"`
 	_            more                    `doc:"where it is missing"`
 	ZoneAffinity value[bool]             `yaml:"zone_affinity" doc:"an endpoint's name leads to the asker's zone"`

@@ -38,6 +38,12 @@ func (b serviceBuilder) service(e *entry[rawEndpointService]) {
 	s.PrivateName = privateNameBuilder(b).privateName(who, e.Value.PrivateDNSName, e.Name)
 	offers := b.offered(who, e.Key, e.Value.Resources)
 	s.Account = b.ownerOf(who, e, offers)
+	if kind := e.Value.ResourceType.V; kind == topology.GatewayResource {
+		s.Reverse = true
+	} else {
+		s.Type = topology.LoadBalancerType(kind)
+	}
+	b.resourceType(who, e.Value.ResourceType, offers)
 	for _, o := range offers {
 		s.Resources = append(s.Resources, o.Resources...)
 		s.Reverse = s.Reverse || o.Kind == "NAT gateway"
@@ -88,6 +94,20 @@ func (b serviceBuilder) offered(who string, key *yaml.Node, refs sequence[value[
 		}
 	}
 	return out
+}
+
+// resourceType notes what a service offers of another type than its own, and a type
+// that its cloud does not offer.
+func (b serviceBuilder) resourceType(who string, kind value[string], offers []*topology.Offer) {
+	for _, o := range offers {
+		if kind.given() && o.ResourceType() != "" && o.ResourceType() != kind.V {
+			b.problem(kind.Node, "make a service for each type, or remove the key",
+				"%s is for resources of type %s, and %q is %s", who, kind.V, o.Name, o.Phrase)
+		}
+	}
+	if kind.V == string(topology.ALB) && !b.can.OfferALB && len(offers) == 0 {
+		b.problem(kind.Node, "offer an nlb", "%s: at %s a service offers nlbs", who, b.plan.Cloud)
+	}
 }
 
 // offerable notes a load balancer that a service cannot offer: one with too many

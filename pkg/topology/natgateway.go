@@ -128,6 +128,26 @@ func (s *EndpointService) OffersGateway(name string) bool {
 	return slices.ContainsFunc(s.Resources, func(r Resource) bool { return r.NATGateway == name })
 }
 
+// GatewayResource is the resource type of services that offer NAT gateways.
+const GatewayResource = "nat_gateway"
+
+// ResourceType is the type of all that the service can offer, as files name it: that of
+// load balancers, or GatewayResource; "" where it has never offered anything.
+func (s *EndpointService) ResourceType() string {
+	if s.Reverse {
+		return GatewayResource
+	}
+	return string(s.Type)
+}
+
+// ResourceType is that of a service which offers it, "" where it is not known.
+func (o *Offer) ResourceType() string {
+	if o.Kind == "NAT gateway" {
+		return GatewayResource
+	}
+	return string(o.Type)
+}
+
 // Offers says whether a load balancer is a resource of the service.
 func (s *EndpointService) Offers(balancer string) bool {
 	return slices.ContainsFunc(s.Resources, func(r Resource) bool { return balancer != "" && r.LoadBalancer == balancer })

@@ -119,6 +119,7 @@ func (s *Server) routes() http.Handler {
 			s.Leave()
 		})
 	}
+	mux.HandleFunc("POST /v1/transition", s.transition)
 	mux.HandleFunc("POST /v1/down", func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusAccepted)
 		s.Down()
@@ -276,6 +277,17 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request) {
 		last.Err = toError(err)
 	}
 	out.send(last)
+}
+
+// transition says how long states on the way last from now on.
+func (s *Server) transition(w http.ResponseWriter, r *http.Request) {
+	var t api.Transition
+	if err := json.NewDecoder(r.Body).Decode(&t); err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	s.Lab.SetTransition(time.Duration(t.Seconds * float64(time.Second)))
+	w.WriteHeader(http.StatusNoContent)
 }
 
 func answer(w http.ResponseWriter, value any) {
