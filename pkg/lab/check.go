@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -59,38 +60,41 @@ func (l *Lab) CheckSome(ctx context.Context, filter CheckFilter, report func(sta
 	if len(l.Plan().Checks) == 0 {
 		return nil
 	}
-	return l.checkAlone(func() error {
+	return alone(&l.checking, func() error {
 		back, err := l.file.putAside(ctx, l.replacer(quietly))
 		if err != nil {
 			return err
 		}
-		return errors.Join(l.runChecks(ctx, l.Plan().Checks, filter, report), back())
+		return errors.Join(checks{l}.run(ctx, l.Plan().Checks, filter, report), back())
 	})
 }
 
 // CheckFile is CheckSome of the checks of another file, of which nothing else is
 // read, as if the lab's topology had them: edits stay.
 func (l *Lab) CheckFile(ctx context.Context, text []byte, filter CheckFilter, report func(status.Check)) error {
-	checks, err := l.file.checksOf(text)
+	all, err := l.file.checksOf(text)
 	if err != nil {
 		return err
 	}
-	return l.checkAlone(func() error { return l.runChecks(ctx, checks, filter, report) })
+	return alone(&l.checking, func() error { return checks{l}.run(ctx, all, filter, report) })
 }
 
-// checkAlone lets no others run checks: they would accept and reject what these
-// wait for.
-func (l *Lab) checkAlone(run func() error) error {
-	if !l.checking.TryLock() {
+// alone lets no others run checks: they would accept and reject what these wait
+// for.
+func alone(checking *sync.Mutex, run func() error) error {
+	if !checking.TryLock() {
 		return errors.New("the checks of this lab are running already")
 	}
-	defer l.checking.Unlock()
+	defer checking.Unlock()
 	return run()
 }
 
-func (l *Lab) runChecks(ctx context.Context, checks []topology.Check, filter CheckFilter,
+// checks run one after the other, as an account and a client would.
+type checks struct{ *Lab }
+
+func (l checks) run(ctx context.Context, all []topology.Check, filter CheckFilter,
 	report func(status.Check)) error {
-	if len(checks) > 0 && len(filter.chosen(checks)) == 0 {
+	if len(all) > 0 && len(filter.chosen(all)) == 0 {
 		return fmt.Errorf("no check of the lab's file has a name that %q matches", filter.Only)
 	}
 	plan := l.Plan()
@@ -98,14 +102,14 @@ func (l *Lab) runChecks(ctx context.Context, checks []topology.Check, filter Che
 		return err
 	}
 	l.groups.settleHealth(ctx, l.plane.State().Plan) // servers may have come back
-	for _, i := range filter.chosen(checks) {
-		check := checks[i]
+	for _, i := range filter.chosen(all) {
+		check := all[i]
 		result := status.Check{
-			Number: i + 1, Of: len(checks), Name: check.Name,
+			Number: i + 1, Of: len(all), Name: check.Name,
 			Does: describe(check), Expect: expectation(plan, check),
 		}
 		start := time.Now()
-		result.Got, result.Passed = l.runCheck(ctx, check)
+		result.Got, result.Passed = l.runOne(ctx, check)
 		result.Seconds = time.Since(start).Seconds()
 		if ctx.Err() != nil {
 			return context.Cause(ctx) // and what came says nothing
@@ -118,7 +122,7 @@ func (l *Lab) runChecks(ctx context.Context, checks []topology.Check, filter Che
 	return nil
 }
 
-func (l *Lab) runCheck(ctx context.Context, check topology.Check) (got string, passed bool) {
+func (l checks) runOne(ctx context.Context, check topology.Check) (got string, passed bool) {
 	if check.Do != nil {
 		return l.operate(ctx, check)
 	}
@@ -142,7 +146,7 @@ func (l *Lab) runCheck(ctx context.Context, check topology.Check) (got string, p
 
 // operate does what a check does to the control plane and waits until that is
 // in force.
-func (l *Lab) operate(ctx context.Context, check topology.Check) (string, bool) {
+func (l checks) operate(ctx context.Context, check topology.Check) (string, bool) {
 	event, err := l.Do(ctx, *check.Do, 10*time.Second)
 	var refused *control.Error
 	switch {
@@ -158,7 +162,7 @@ func (l *Lab) operate(ctx context.Context, check topology.Check) (string, bool) 
 }
 
 // outcome is the state that a decision led to, and what happened otherwise.
-func (l *Lab) outcome(check topology.Check, event control.Event) (got string, passed bool) {
+func (l checks) outcome(check topology.Check, event control.Event) (got string, passed bool) {
 	state := l.plane.State()
 	want, decided := decision(state.Plan, check)
 	if !decided {

@@ -259,7 +259,7 @@ func (l *Lab) run(ctx context.Context, plan *topology.Plan, cfg Config) error {
 	l.work.Go(l.forward)
 	l.work.Go(l.reconcile)
 	l.work.Go(l.saveEvents)
-	l.work.Go(l.releaseDrained)
+	l.work.Go(drains{l}.release)
 	return errors.Join(l.waitReady(ctx, cfg.Progress), l.forgetDeleted(ctx))
 }
 

@@ -5,14 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
-	"github.com/plinksim/plinksim/pkg/compile"
 	"github.com/plinksim/plinksim/pkg/control"
-	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -111,7 +106,7 @@ func (l *Lab) EditBy(ctx context.Context, by string, edits []topology.Edit, wait
 	if err != nil {
 		return nil, err
 	}
-	l.tellEdit(by, made)
+	tellEdit(l.plane, by, made)
 	if wait > 0 {
 		limited, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
@@ -135,133 +130,4 @@ func (l *Lab) LookAtEdits(edits []topology.Edit) ([]topology.Change, error) {
 		return nil, refusal(err)
 	}
 	return l.file.look(edits)
-}
-
-// An event tells of at most so many changes of an edit, each in so many bytes.
-const toldChanges, toldBytes = 5, 200
-
-// tellEdit adds an event of an edit, in the words of "edit list".
-func (l *Lab) tellEdit(by string, made []topology.Change) {
-	if len(made) == 0 {
-		return
-	}
-	var texts []string
-	for _, c := range made[:min(len(made), toldChanges)] {
-		text := c.String()
-		if len(text) > toldBytes {
-			text = strings.ToValidUTF8(text[:toldBytes], "") + "..."
-		}
-		texts = append(texts, text)
-	}
-	if more := len(made) - len(texts); more > 0 {
-		texts = append(texts, fmt.Sprintf("and %d more", more))
-	}
-	text := strings.Join(texts, "; ")
-	if by != "" {
-		text = by + ": " + text
-	}
-	l.plane.Observe(control.Event{Kind: control.KindEdit, Name: made[0].Path, By: by, Verb: "edit", Text: text})
-}
-
-// tellStates adds an event for each instance that was switched off or on.
-func (l *Lab) tellStates(old, now *topology.Plan) {
-	before, after := stopped(old), stopped(now)
-	refs := maps.Clone(before)
-	maps.Copy(refs, after)
-	for _, ref := range slices.Sorted(maps.Keys(refs)) {
-		in, err := now.Instance(ref)
-		if _, known := old.Instance(ref); known != nil || err != nil || before[ref] == after[ref] {
-			continue
-		}
-		state := in.State()
-		l.plane.Observe(control.Event{Kind: control.KindInstance, Name: ref, Verb: "state", To: state,
-			Text: fmt.Sprintf("instance %q is %s", now.ShortName(*in), state)})
-	}
-}
-
-// stopped are the instances that are switched off, by VPC/NAME.
-func stopped(p *topology.Plan) map[string]bool {
-	out := map[string]bool{}
-	for i := range p.VPCs {
-		for j := range p.VPCs[i].Instances {
-			if in := &p.VPCs[i].Instances[j]; in.Stopped {
-				out[in.Ref()] = true
-			}
-		}
-	}
-	return out
-}
-
-// drainingInterval is how often a zone's old load balancer is asked whether
-// sessions still go through it.
-const drainingInterval = time.Second
-
-// releaseDrained ends the replacement of a load balancer when the last session
-// through the old one has ended.
-func (l *Lab) releaseDrained() {
-	tick := time.NewTicker(drainingInterval)
-	defer tick.Stop()
-	before := map[string]draining{}
-	for {
-		select {
-		case <-l.ctx.Done():
-			return
-		case <-tick.C:
-			before = l.lookAtDraining(before)
-		}
-	}
-}
-
-// draining is what a link that drains had done when it was last looked at.
-type draining struct {
-	sessions int
-	packets  uint64
-	quiet    bool // nothing had passed since the look before
-}
-
-// lookAtDraining looks at every link that drains. A session that has ended
-// stays in the table for a while, for what is still on its way; so when a link
-// has become quiet, its sessions are asked whether one of them goes on.
-func (l *Lab) lookAtDraining(before map[string]draining) map[string]draining {
-	now := map[string]draining{}
-	state := l.plane.State()
-	for _, c := range state.Connections {
-		for _, z := range c.Zones {
-			if z.State != control.Migrated {
-				continue
-			}
-			names := compile.DrainingLinks(state.Plan, c, z)
-			ended := true
-			for _, name := range names {
-				d := l.drainingNow(name, before)
-				now[name] = d
-				// Once quiet, it is asked again only when something has passed.
-				ended = ended && (d.sessions == 0 || d.quiet && !before[name].quiet && !l.anyOpen(name))
-			}
-			if ended {
-				l.plane.Drained(c.Service, c.Endpoint, z.Zone, z.Replaced)
-			}
-		}
-	}
-	return now
-}
-
-func (l *Lab) drainingNow(name string, before map[string]draining) draining {
-	for _, link := range l.engine.Stats().Table.Links {
-		if link.Name == name {
-			d := draining{sessions: link.Sessions, packets: link.PacketsToProvider + link.PacketsToConsumer}
-			was, known := before[name]
-			d.quiet = known && was.sessions == d.sessions && was.packets == d.packets
-			return d
-		}
-	}
-	return draining{}
-}
-
-// anyOpen says whether a session of a link may still carry something.
-func (l *Lab) anyOpen(link string) bool {
-	return slices.ContainsFunc(l.engine.Sessions(), func(s fullnat.Session) bool {
-		return s.Link == link &&
-			s.State != "closed"
-	})
 }

@@ -75,7 +75,7 @@ func (t *transition) replace(ctx context.Context, plan *topology.Plan, progress 
 		err = t.plane.Apply(plan)
 	}
 	if err == nil {
-		t.tellStates(old, plan)
+		tellStates(t.plane, old, plan)
 		return true, t.putInForce(plan)
 	}
 	undo := t.onMachine(func() error { return t.machine.Change(context.WithoutCancel(ctx), plan, old, quietly) })
@@ -200,12 +200,15 @@ func (t *transition) regroup(plan, now *topology.Plan) error {
 
 // transitionTime is how long states on the way last.
 func (l *Lab) transitionTime() time.Duration {
-	set := time.Duration(l.transition.Load())
+	set := l.Transition()
 	if plan := l.Plan(); set == 0 && plan != nil {
 		return plan.Transition
 	}
 	return set
 }
+
+// Transition is what Config or SetTransition said of how long states on the way last.
+func (l *Lab) Transition() time.Duration { return time.Duration(l.transition.Load()) }
 
 // SetTransition says how long states on the way last from now on; 0 is what the plan
 // says.

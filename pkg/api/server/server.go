@@ -130,6 +130,7 @@ func (s *Server) routes() http.Handler {
 func (s *Server) handover(w http.ResponseWriter, _ *http.Request) {
 	h := s.Handover
 	h.File, h.Source = s.Lab.File()
+	h.Transition = s.Lab.Transition()
 	answer(w, h)
 }
 

@@ -1,0 +1,66 @@
+package lab
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// An event tells of at most so many changes of an edit, each in so many bytes.
+const toldChanges, toldBytes = 5, 200
+
+// tellEdit adds an event of an edit, in the words of "edit list".
+func tellEdit(plane *control.Plane, by string, made []topology.Change) {
+	if len(made) == 0 {
+		return
+	}
+	var texts []string
+	for _, c := range made[:min(len(made), toldChanges)] {
+		text := c.String()
+		if len(text) > toldBytes {
+			text = strings.ToValidUTF8(text[:toldBytes], "") + "..."
+		}
+		texts = append(texts, text)
+	}
+	if more := len(made) - len(texts); more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", more))
+	}
+	text := strings.Join(texts, "; ")
+	if by != "" {
+		text = by + ": " + text
+	}
+	plane.Observe(control.Event{Kind: control.KindEdit, Name: made[0].Path, By: by, Verb: "edit", Text: text})
+}
+
+// tellStates adds an event for each instance that was switched off or on.
+func tellStates(plane *control.Plane, old, now *topology.Plan) {
+	before, after := stopped(old), stopped(now)
+	refs := maps.Clone(before)
+	maps.Copy(refs, after)
+	for _, ref := range slices.Sorted(maps.Keys(refs)) {
+		in, err := now.Instance(ref)
+		if _, known := old.Instance(ref); known != nil || err != nil || before[ref] == after[ref] {
+			continue
+		}
+		state := in.State()
+		plane.Observe(control.Event{Kind: control.KindInstance, Name: ref, Verb: "state", To: state,
+			Text: fmt.Sprintf("instance %q is %s", now.ShortName(*in), state)})
+	}
+}
+
+// stopped are the instances that are switched off, by VPC/NAME.
+func stopped(p *topology.Plan) map[string]bool {
+	out := map[string]bool{}
+	for i := range p.VPCs {
+		for j := range p.VPCs[i].Instances {
+			if in := &p.VPCs[i].Instances[j]; in.Stopped {
+				out[in.Ref()] = true
+			}
+		}
+	}
+	return out
+}
