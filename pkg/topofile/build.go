@@ -78,6 +78,7 @@ func (d *draft) build() *topology.Plan {
 		a.choose()
 		deviceBuilder{d}.build()
 		loadBalancerBuilder{a}.certificateNames()
+		reachBuilder{d}.build()
 	}
 	zoneBuilder{d}.build()
 	privateNameBuilder{d}.build()
