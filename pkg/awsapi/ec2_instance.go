@@ -39,6 +39,12 @@ func instanceRows(a *adder) {
 		"InstanceInitiatedShutdownBehavior", "an instance of a lab does not shut itself down",
 		"DisableApiStop", "stopping is not protected in a lab")
 	op(a, "TerminateInstances", terminateInstances, "Force SkipOsShutdown", "an instance of a lab ends at once")
+	op(a, "StopInstances", func(c network, in struct{ InstanceIds []string }) (wire.M, error) {
+		return switchInstances(c, in.InstanceIds, true)
+	}, "Force SkipOsShutdown Hibernate", "an instance of a lab stops at once")
+	op(a, "StartInstances", func(c network, in struct{ InstanceIds []string }) (wire.M, error) {
+		return switchInstances(c, in.InstanceIds, false)
+	})
 	op(a, "ModifyInstanceAttribute", modifyInstanceAttribute,
 		"InstanceInitiatedShutdownBehavior", "an instance of a lab does not shut itself down",
 		"EbsOptimized BlockDeviceMappings", noDisks, "DisableApiStop", "stopping is not protected in a lab")
@@ -337,7 +343,10 @@ func (in *runInstancesIn) services() ([]value, error) {
 }
 
 func (c network) instanceState(in *topology.Instance) wire.M {
-	if c.onTheWay(in.ID) {
+	switch {
+	case in.Stopped:
+		return wire.M{"Code": 80, "Name": "stopped"}
+	case c.onTheWay(in.ID):
 		return wire.M{"Code": 0, "Name": "pending"}
 	}
 	return wire.M{"Code": 16, "Name": "running"}
@@ -550,6 +559,36 @@ func serverValue(g *topology.ServerGroup, s topology.Server) value {
 		v["ip"] = s.IP.String()
 	}
 	return v
+}
+
+// switchInstances stops or starts instances. Those that are in that state already stay.
+func switchInstances(c network, ids []string, off bool) (wire.M, error) {
+	vpcs, instances, err := c.allInstances(ids)
+	if err != nil {
+		return nil, err
+	}
+	var edits []topology.Edit
+	views := []wire.M{}
+	for i, in := range instances {
+		state, now := topology.StateRunning, wire.M{"Code": 0, "Name": "pending"}
+		if off {
+			state, now = topology.StateStopped, wire.M{"Code": 64, "Name": "stopping"}
+		}
+		if in.Stopped == off {
+			now = c.instanceState(in)
+		} else {
+			path := topology.JoinPath("vpcs", vpcs[i].Name, "instances", in.Name, "state")
+			edits = append(edits, topology.Edit{Path: path, Value: text(state)})
+		}
+		views = append(views, wire.M{"InstanceId": in.ID, "PreviousState": c.instanceState(in), "CurrentState": now})
+	}
+	if err := c.edit(edits...); err != nil {
+		return nil, err
+	}
+	if off {
+		return wire.M{"StoppingInstances": views}, nil
+	}
+	return wire.M{"StartingInstances": views}, nil
 }
 
 func modifyInstanceAttribute(c network, in struct {

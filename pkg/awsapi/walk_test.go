@@ -102,6 +102,11 @@ func (s *shop) walkInstances() {
 		at("instancesSet/item/instanceId")
 	s.p.ec2("ModifyInstanceAttribute", "InstanceId", id, "GroupId.1", s.pgroup)
 	s.p.ec2("DescribeInstanceAttribute", "InstanceId", id, "Attribute", "userData")
+	stopped := s.p.ec2("StopInstances", "InstanceId.1", id)
+	require.Equal(s.t, "stopping", stopped.at("instancesSet/item/currentState/name"))
+	require.Equal(s.t, "stopped", s.p.ec2("DescribeInstances", "InstanceId.1", id).
+		at("reservationSet/item/instancesSet/item/instanceState/name"))
+	s.p.ec2("StartInstances", "InstanceId.1", id)
 	s.p.ec2("TerminateInstances", "InstanceId.1", id)
 }
 
