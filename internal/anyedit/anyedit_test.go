@@ -18,8 +18,11 @@ func TestStepsAreOfEveryKind(t *testing.T) {
 	for _, cloud := range []string{"alibaba", "aws", "rfc"} {
 		plan, err := topofile.Parse("base.yaml", []byte(Base(cloud)))
 		require.NoError(t, err)
+		base, err := topofile.DocumentOf(plan)
+		require.NoError(t, err)
+		doc := base
 		d, made, refused, most := New(1), 0, 0, 0
-		for range 500 {
+		for range 250 {
 			s := d.Next(plan)
 			if len(s.Edits) == 0 {
 				continue
@@ -32,10 +35,8 @@ func TestStepsAreOfEveryKind(t *testing.T) {
 					seen[parts[2]]++
 				}
 			}
-			doc, err := topofile.DocumentOf(plan)
-			require.NoError(t, err)
-			if _, next, err := doc.Edited(doc, s.Edits...); err == nil {
-				plan = next
+			if edited, next, err := doc.Edited(base, s.Edits...); err == nil {
+				doc, plan = edited, next
 				_, err := plan.Endpoint(Kept + "-ep")
 				require.NoError(t, err, "%s", s)
 				made++
@@ -52,8 +53,8 @@ func TestStepsAreOfEveryKind(t *testing.T) {
 			seen[string(n.operation().Verb)]++
 		}
 		t.Log(cloud, made, "made,", refused, "refused, at most", most, "objects")
-		require.Greater(t, made, 150)
-		require.Greater(t, refused, 100)
+		require.Greater(t, made, 75)
+		require.Greater(t, refused, 50)
 		require.Greater(t, most, 15)
 		require.Less(t, most, 40)
 	}
