@@ -63,7 +63,7 @@ func newDaemon() *cobra.Command {
 			}
 			await := func() error { return nil } // the lock is held
 			if takeOver {
-				await = func() error { return awaitTurn(ctx, lock, labdir.Of(name), tell) }
+				await = func() error { return awaitTurn(ctx, lock, labdir.Of(name), reports, tell) }
 			}
 			up := false
 			ready := func() {
@@ -111,10 +111,18 @@ const atTheReady = "wait for the earlier daemon to leave"
 
 // awaitTurn waits until an earlier daemon has left the lab, which it is not asked
 // for before this one has said that it is there.
-func awaitTurn(ctx context.Context, lock *labdir.Lock, dir labdir.Dir, tell func(api.Progress)) error {
+func awaitTurn(ctx context.Context, lock *labdir.Lock, dir labdir.Dir, reports *os.File,
+	tell func(api.Progress)) error {
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
 	tell(api.Progress{What: atTheReady})
+	go func() {
+		// A command that was killed asks nobody to leave any more. If it has asked,
+		// the earlier daemon is on its way.
+		if awaitNobodyReads(ctx, reports) {
+			time.AfterFunc(leaveTime, cancel)
+		}
+	}()
 	if err := lock.Await(ctx); err != nil {
 		return fmt.Errorf("lab %q: %w", dir.Name(), err)
 	}
@@ -122,6 +130,36 @@ func awaitTurn(ctx context.Context, lock *labdir.Lock, dir labdir.Dir, tell func
 		return fmt.Errorf("lab %q was taken down meanwhile", dir.Name())
 	}
 	return nil
+}
+
+// leaveTime is how long a daemon that leaves its lab takes at most.
+const leaveTime = 3 * time.Second
+
+// awaitNobodyReads waits until the other end of a pipe is closed; false where ctx
+// ends before.
+func awaitNobodyReads(ctx context.Context, pipe *os.File) bool {
+	raw, err := pipe.SyscallConn()
+	if err != nil {
+		return false
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		closed := false
+		err := raw.Control(func(fd uintptr) {
+			look := []unix.PollFd{{Fd: int32(fd)}}
+			n, _ := unix.Poll(look, 0)
+			closed = n > 0 && look[0].Revents&unix.POLLERR != 0
+		})
+		if closed || err != nil {
+			return closed
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
 }
 
 func daemon(ctx context.Context, file string, cfg lab.Config, flowCache string, await func() error,
