@@ -26,26 +26,46 @@ type Query struct {
 
 // watchers are told of every query. Without one a query costs one load.
 type watchers struct {
-	list atomic.Pointer[[]*func(Query)]
+	list atomic.Pointer[[]*watcher]
 	mu   sync.Mutex
 }
 
+// watcher is one function, and whether it may still be called.
+type watcher struct {
+	f       func(Query)
+	mu      sync.RWMutex // read while f is called
+	stopped bool
+}
+
 // Watch calls f for every question from now on until stop is called. f is
-// called where questions are answered and must not block.
+// called where questions are answered, by several goroutines at once, and must
+// not block. When stop returns, f is not called any more; f must not call it.
 func (s *Server) Watch(f func(Query)) (stop func()) {
+	own := &watcher{f: f}
 	w := &s.watching
-	w.change(func(list []*func(Query)) []*func(Query) { return append(list, &f) })
+	w.change(func(list []*watcher) []*watcher { return append(list, own) })
 	return func() {
-		w.change(func(list []*func(Query)) []*func(Query) {
-			return slices.DeleteFunc(list, func(g *func(Query)) bool { return g == &f })
+		w.change(func(list []*watcher) []*watcher {
+			return slices.DeleteFunc(list, func(other *watcher) bool { return other == own })
 		})
+		own.mu.Lock() // after the calls that are under way
+		defer own.mu.Unlock()
+		own.stopped = true
 	}
 }
 
-func (w *watchers) change(change func([]*func(Query)) []*func(Query)) {
+func (w *watcher) tell(q Query) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if !w.stopped {
+		w.f(q)
+	}
+}
+
+func (w *watchers) change(change func([]*watcher) []*watcher) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var list []*func(Query)
+	var list []*watcher
 	if old := w.list.Load(); old != nil {
 		list = slices.Clone(*old)
 	}
@@ -72,8 +92,8 @@ func (w *watchers) tell(e exchange, m *dns.Msg, size int) {
 	for _, rr := range m.Answer {
 		q.Data = append(q.Data, Data(rr))
 	}
-	for _, f := range *list {
-		(*f)(q)
+	for _, watcher := range *list {
+		watcher.tell(q)
 	}
 }
 
