@@ -497,23 +497,29 @@ func (c private) movedGroups(e *topology.Endpoint, vpc *topology.VPC, add, remov
 }
 
 func deleteVpcEndpoints(c private, in struct{ VpcEndpointIds []string }) (wire.M, error) {
-	failed := []wire.M{}
-	for _, id := range in.VpcEndpointIds {
+	return c.deleteEach(in.VpcEndpointIds, func(id string) error {
 		e, err := c.endpoint(id)
 		if err != nil {
 			// hashicorp/terraform-provider-aws, internal/service/ec2/errors.go
-			err = wire.Errorf("InvalidVpcEndpoint.NotFound", "The VpcEndpoint Id '%s' does not exist", id)
-		} else {
-			err = c.operate(topology.Operation{Verb: topology.VerbEndpointDelete, Endpoint: e.Name})
+			return wire.Errorf("InvalidVpcEndpoint.NotFound", "The VpcEndpoint Id '%s' does not exist", id)
 		}
-		if err == nil {
+		return c.operate(topology.Operation{Verb: topology.VerbEndpointDelete, Endpoint: e.Name})
+	})
+}
+
+// deleteEach deletes objects one after the other. The answer has those that were
+// not deleted, and why; a dry run ends at the first that would be.
+func (c private) deleteEach(ids []string, remove func(id string) error) (wire.M, error) {
+	failed := []wire.M{}
+	for _, id := range ids {
+		switch err := remove(id); err {
+		case nil:
 			c.forget(id)
-			continue
-		}
-		if err == errDryRun {
+		case errDryRun:
 			return nil, err
+		default:
+			failed = append(failed, c.unsuccessful(id, err))
 		}
-		failed = append(failed, c.unsuccessful(id, err))
 	}
 	return wire.M{"Unsuccessful": failed}, nil
 }

@@ -354,24 +354,13 @@ func modifyService(c private, in struct {
 }
 
 func deleteServices(c private, in struct{ ServiceIds []string }) (wire.M, error) {
-	failed := []wire.M{}
-	for _, id := range in.ServiceIds {
+	return c.deleteEach(in.ServiceIds, func(id string) error {
 		s, err := c.ownService(id)
 		if err != nil {
-			err = wire.Errorf("InvalidVpcEndpointService.NotFound", "The VpcEndpointService Id '%s' does not exist", id)
-		} else {
-			err = c.operate(topology.Operation{Verb: topology.VerbServiceDelete, Service: s.Name})
+			return wire.Errorf("InvalidVpcEndpointService.NotFound", "The VpcEndpointService Id '%s' does not exist", id)
 		}
-		if err == nil {
-			c.forget(id)
-			continue
-		}
-		if err == errDryRun {
-			return nil, err
-		}
-		failed = append(failed, c.unsuccessful(id, err))
-	}
-	return wire.M{"Unsuccessful": failed}, nil
+		return c.operate(topology.Operation{Verb: topology.VerbServiceDelete, Service: s.Name})
+	})
 }
 
 var principalForm = regexp.MustCompile(`^arn:aws:iam::(\d{12}):(root|user/.+|role/.+)$`)

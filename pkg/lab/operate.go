@@ -92,7 +92,7 @@ func (l *Lab) Edit(ctx context.Context, edits []topology.Edit, wait time.Duratio
 	return l.EditBy(ctx, "", edits, wait)
 }
 
-// EditBy is Edit with words for who does it, which stand in its event.
+// EditBy is Edit with a text that names the editor, for its event.
 func (l *Lab) EditBy(ctx context.Context, by string, edits []topology.Edit, wait time.Duration) (
 	[]topology.Change, error) {
 	if len(edits) == 0 {

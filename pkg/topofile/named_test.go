@@ -137,7 +137,7 @@ func TestAnIdentifierStandsForOneObject(t *testing.T) {
 	require.ErrorContains(t, err, `has the identifier of vpc "vpc1" as its name`)
 }
 
-// An edit is planned by itself where it can be, and is refused all the same.
+// An edit that is planned by itself is refused as the whole would be.
 func TestAnEditCannotShareAnIdentifier(t *testing.T) {
 	id := "i-bp1" + strings.Repeat("a", 17)
 	doc := documentOf(t, strings.Split(small, "checks:")[0])

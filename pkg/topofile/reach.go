@@ -41,7 +41,7 @@ func (b reachBuilder) build() {
 // door is what comes to somebody in a VPC.
 type door struct {
 	vpc      *topology.VPC
-	groups   []string // of who gets it
+	groups   []string // of the interface that it comes to
 	protocol topology.Protocol
 	port     uint16
 }
