@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -22,14 +20,7 @@ func checkCloudAPI(dir labdir.Dir, plan *topology.Plan, address string) error {
 		return withHint(fmt.Errorf("--api: clients of AWS cannot drive a lab of cloud %s", plan.Cloud),
 			"leave --api out, or write cloud: aws")
 	}
-	ln, err := api.ListenCloud(address)
-	if errors.Is(err, syscall.EADDRINUSE) && dir.Running() {
-		return nil
-	}
-	if err != nil {
-		return withHint(err, "nothing was built")
-	}
-	return ln.Close()
+	return mayListen(dir, api.ListenCloud, address)
 }
 
 // serveCloudAPI asks a running lab to answer the clients of its cloud, where that is

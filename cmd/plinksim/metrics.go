@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -31,13 +32,18 @@ answers http://127.0.0.1:9100/metrics for a Prometheus server to scrape.`,
 	return cmd
 }
 
-// checkMetrics says before a lab is built that its metrics cannot be served. A
-// lab that runs may serve them there already.
+// checkMetrics says before a lab is built that its metrics cannot be served.
 func checkMetrics(dir labdir.Dir, address string) error {
 	if address == "" {
 		return nil
 	}
-	ln, err := api.ListenMetrics(address)
+	return mayListen(dir, api.ListenMetrics, address)
+}
+
+// mayListen says before a lab is built that nobody can listen at an address. A lab
+// that runs may listen there already.
+func mayListen(dir labdir.Dir, listen func(string) (net.Listener, error), address string) error {
+	ln, err := listen(address)
 	if errors.Is(err, syscall.EADDRINUSE) && dir.Running() {
 		return nil
 	}
