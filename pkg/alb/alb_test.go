@@ -84,12 +84,17 @@ func inBubble(t *testing.T, n int, handler func(name string) http.Handler, test 
 		}
 		t.Cleanup(func() {
 			b.listener.Close()
+			// net/http lingers over some connections, and TLS over its last word, which
+			// waits in an unbuffered pipe for 5 seconds. Servers are closed after it: an
+			// http.Server closes connections under its lock, time stands still while
+			// another waits for that lock, and two last words would wait for each other.
+			time.Sleep(10 * time.Second)
 			for _, s := range b.servers {
 				if s.running != nil {
 					s.running.Close()
 				}
 			}
-			time.Sleep(10 * time.Second) // net/http lingers over some connections, and TLS over its last word
+			time.Sleep(10 * time.Second)
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			require.Zero(t, b.given, "each server that was picked was given back")
