@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/plinksim/plinksim/pkg/cloudapi"
 	"github.com/plinksim/plinksim/pkg/topology"
 	"github.com/plinksim/plinksim/pkg/wire"
 )
@@ -74,7 +75,7 @@ func setAttributes[T any](c *call, all []attribute[T], of T, wanted []tag) error
 		}
 		edits = append(edits, more...)
 	}
-	return c.edit(edits...)
+	return c.Edit(edits...)
 }
 
 // fixed is an attribute with one value.
@@ -137,13 +138,13 @@ var balancerAttributes = []attribute[*topology.LoadBalancer]{
 	{
 		key: deletionProtection,
 		get: func(c *call, l *topology.LoadBalancer) string {
-			return isTrue(c.record.note(c.balancerARN(l), deletionProtection) == "true")
+			return isTrue(c.Record.Note(c.balancerARN(l), deletionProtection) == "true")
 		},
 		set: func(c *call, l *topology.LoadBalancer, v string) ([]topology.Edit, error) {
 			if _, err := parseBool(deletionProtection, v); err != nil {
 				return nil, err
 			}
-			c.change(c.balancerARN(l), func(t *thing) { t.Notes[deletionProtection] = v })
+			c.Change(c.balancerARN(l), func(t *cloudapi.Thing) { t.Notes[deletionProtection] = v })
 			return nil, nil
 		},
 	},
@@ -167,7 +168,7 @@ var balancerAttributes = []attribute[*topology.LoadBalancer]{
 			for _, listener := range l.Listeners {
 				return seconds(listener.IdleTimeout)
 			}
-			return seconds(c.plan.Profile.HTTP.Idle)
+			return seconds(c.Plan.Profile.HTTP.Idle)
 		},
 		set: func(_ *call, l *topology.LoadBalancer, v string) (edits []topology.Edit, _ error) {
 			n, err := parseNumber("idle_timeout.timeout_seconds", v, 1, 4000)
@@ -305,7 +306,7 @@ var groupAttributes = []attribute[*topology.ServerGroup]{
 			if g.Persistence != nil {
 				return seconds(g.Persistence.Timeout)
 			}
-			return seconds(c.plan.Profile.HTTP.Persistence.Timeout)
+			return seconds(c.Plan.Profile.HTTP.Persistence.Timeout)
 		},
 		set: func(_ *call, g *topology.ServerGroup, v string) ([]topology.Edit, error) {
 			n, err := parseNumber("stickiness.lb_cookie.duration_seconds", v, 1, 604800)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/plinksim/plinksim/internal/derive"
+	"github.com/plinksim/plinksim/pkg/cloudapi"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/topology"
 	"github.com/plinksim/plinksim/pkg/wire"
@@ -32,7 +33,7 @@ func endpointRows(a *adder) {
 			c := private{base}
 			state := c.snapshot()
 			for i := range state.Plan.Endpoints {
-				if e := &state.Plan.Endpoints[i]; e.Account == c.account.Name && !e.Absent {
+				if e := &state.Plan.Endpoints[i]; e.Account == c.Account.Name && !e.Absent {
 					out = append(out, c.viewEndpoint(state, i))
 				}
 			}
@@ -43,7 +44,7 @@ func endpointRows(a *adder) {
 // snapshot is the state of the control plane, and its plan is the call's then.
 func (c private) snapshot() control.Snapshot {
 	state := c.Lab.Plane().State()
-	c.plan = state.Plan
+	c.Plan = state.Plan
 	return state
 }
 
@@ -82,16 +83,16 @@ func (c private) viewEndpoint(state control.Snapshot, i int) wire.M {
 		"Groups": c.identifiers(vpc, e.SecurityGroups), "IpAddressType": addressType,
 		"DnsOptions":        wire.M{"DnsRecordIpType": dnsType},
 		"PrivateDnsEnabled": e.PrivateDNS, "RequesterManaged": false, "NetworkInterfaceIds": enis,
-		"DnsEntries": c.dnsEntries(e, service, true), "CreationTimestamp": c.createdAt(e.ID), "Tags": c.tags(e.ID,
+		"DnsEntries": c.dnsEntries(e, service, true), "CreationTimestamp": c.CreatedAt(e.ID), "Tags": c.tags(e.ID,
 			e.Name),
-		"OwnerId": c.account.ID, "ServiceRegion": c.plan.Region,
+		"OwnerId": c.Account.ID, "ServiceRegion": c.Plan.Region,
 	}
 }
 
 // dnsEntries are the names of an endpoint: that of the region, those of its zones, and
 // its private one.
 func (c private) dnsEntries(e *topology.Endpoint, service *topology.EndpointService, own bool) []wire.M {
-	zone := "Z" + strings.ToUpper(derive.Text("hosted zone of "+c.plan.Region, 13, derive.Alphanumeric))
+	zone := "Z" + strings.ToUpper(derive.Text("hosted zone of "+c.Plan.Region, 13, derive.Alphanumeric))
 	out := []wire.M{{"DnsName": e.Domain, "HostedZoneId": zone}}
 	for _, z := range e.Zones {
 		out = append(out, wire.M{"DnsName": z.Domain, "HostedZoneId": zone})
@@ -151,7 +152,7 @@ func createVpcEndpoint(c private, in createVpcEndpointIn) (wire.M, error) {
 	}
 	private := in.PrivateDnsEnabled != nil && *in.PrivateDnsEnabled
 	if private {
-		if err := c.checkPrivateDNS(vpc, service, !service.AutoAccept && service.Account != c.account.Name,
+		if err := c.checkPrivateDNS(vpc, service, !service.AutoAccept && service.Account != c.Account.Name,
 			""); err != nil {
 			return nil, err
 		}
@@ -163,7 +164,7 @@ func createVpcEndpoint(c private, in createVpcEndpointIn) (wire.M, error) {
 	if err != nil {
 		return nil, err
 	}
-	id := c.newID("vpce")
+	id := c.NewID("vpce")
 	v := value{"service": service.Name, "vpc": vpc.Name, "subnets": places}
 	if len(groups) > 0 {
 		v["security_groups"] = groups
@@ -177,7 +178,7 @@ func createVpcEndpoint(c private, in createVpcEndpointIn) (wire.M, error) {
 	if err := c.makeEndpoint(id, v, places, private); err != nil {
 		return nil, err
 	}
-	c.created(id, tags, nil)
+	c.Created(id, tags, nil)
 	return c.answerEndpoint(id)
 }
 
@@ -193,8 +194,8 @@ func (c private) makeEndpoint(id string, v value, places map[string]value, withN
 	v["exists"] = false
 	edit := topology.Edit{Path: topology.JoinPath("endpoints", id), Value: text(v), New: true}
 	switch {
-	case c.dry:
-		return c.edit(edit)
+	case c.Dry:
+		return c.Edit(edit)
 	case plain:
 		o.Service, o.VPC = v["service"].(string), v["vpc"].(string)
 		o.Subnets = slices.Sorted(maps.Keys(places))
@@ -202,13 +203,13 @@ func (c private) makeEndpoint(id string, v value, places map[string]value, withN
 		if withName {
 			o.PrivateDNS = &withName
 		}
-		return c.operate(o)
+		return c.Operate(o)
 	}
-	if err := c.edit(edit); err != nil {
+	if err := c.Edit(edit); err != nil {
 		return err
 	}
-	if err := c.operate(o); err != nil {
-		return errors.Join(err, c.edit(topology.Edit{Path: edit.Path}))
+	if err := c.Operate(o); err != nil {
+		return errors.Join(err, c.Edit(topology.Edit{Path: edit.Path}))
 	}
 	return nil
 }
@@ -225,8 +226,8 @@ func (c private) answerEndpoint(id string) (wire.M, error) {
 
 // serviceNamed is a service that the caller may see.
 func (c private) serviceNamed(name string) (*topology.EndpointService, error) {
-	for i := range c.plan.Services {
-		if s := &c.plan.Services[i]; s.ServiceName == name && !s.Absent && s.Sees(c.account.Name) {
+	for i := range c.Plan.Services {
+		if s := &c.Plan.Services[i]; s.ServiceName == name && !s.Absent && s.Sees(c.Account.Name) {
 			return s, nil
 		}
 	}
@@ -293,8 +294,8 @@ func (c private) checkPrivateDNS(vpc *topology.VPC, service *topology.EndpointSe
 		return wire.Errorf("InvalidParameter",
 			"Private DNS can only be enabled after the endpoint connection is accepted by the owner of %s.", name)
 	}
-	for _, e := range c.plan.Endpoints {
-		other, err := c.plan.Service(e.Service)
+	for _, e := range c.Plan.Endpoints {
+		other, err := c.Plan.Service(e.Service)
 		if err == nil && e.VPC == vpc.Name && e.PrivateDNS && e.ID != except && !e.Absent && other.PrivateName != nil &&
 			other.PrivateName.Name == service.PrivateName.Name {
 			return wire.Errorf("InvalidParameter",
@@ -341,8 +342,8 @@ func isFullAccess(policy string) bool {
 
 // endpoint is one of the caller's.
 func (c private) endpoint(id string) (*topology.Endpoint, error) {
-	for i := range c.plan.Endpoints {
-		if e := &c.plan.Endpoints[i]; e.ID == id && e.Account == c.account.Name && !e.Absent {
+	for i := range c.Plan.Endpoints {
+		if e := &c.Plan.Endpoints[i]; e.ID == id && e.Account == c.Account.Name && !e.Absent {
 			return e, nil
 		}
 	}
@@ -357,14 +358,14 @@ func modifyVpcEndpoint(c private, in struct {
 	IpAddressType, PolicyDocument               string
 	DnsOptions                                  dnsOptions
 }) (wire.M, error) {
-	defer c.locks.hold("endpoint " + in.VpcEndpointId)()
+	defer c.Locks.Hold("endpoint " + in.VpcEndpointId)()
 	state := c.snapshot()
 	e, err := c.endpoint(in.VpcEndpointId)
 	if err != nil {
 		return nil, err
 	}
-	vpc := c.plan.MustVPC(e.VPC)
-	service, err := c.plan.Service(e.Service)
+	vpc := c.Plan.MustVPC(e.VPC)
+	service, err := c.Plan.Service(e.Service)
 	if err != nil {
 		return nil, err
 	}
@@ -397,14 +398,14 @@ func modifyVpcEndpoint(c private, in struct {
 		operations = append(operations, topology.Operation{Verb: topology.VerbEndpointSet, Endpoint: e.Name,
 			PrivateDNS: p})
 	}
-	if c.dry && len(edits)+len(operations) == 0 {
+	if c.Dry && len(edits)+len(operations) == 0 {
 		return nil, errDryRun
 	}
-	if err := c.edit(edits...); err != nil {
+	if err := c.Edit(edits...); err != nil {
 		return nil, err
 	}
 	for _, o := range operations {
-		if err := c.operate(o); err != nil {
+		if err := c.Operate(o); err != nil {
 			return nil, err
 		}
 	}
@@ -460,7 +461,7 @@ func (c private) asListed(edits []topology.Edit) []topology.Edit {
 	if len(edits) == 0 {
 		return nil
 	}
-	if _, err := c.Lab.LookAtEdits(edits); !isRefused(err, topology.NotFound) {
+	if _, err := c.Lab.LookAtEdits(edits); !cloudapi.IsRefused(err, topology.NotFound) {
 		return edits // and if they are refused, that is why
 	}
 	listed := slices.Clone(edits)
@@ -503,7 +504,7 @@ func deleteVpcEndpoints(c private, in struct{ VpcEndpointIds []string }) (wire.M
 			// hashicorp/terraform-provider-aws, internal/service/ec2/errors.go
 			return wire.Errorf("InvalidVpcEndpoint.NotFound", "The VpcEndpoint Id '%s' does not exist", id)
 		}
-		return c.operate(topology.Operation{Verb: topology.VerbEndpointDelete, Endpoint: e.Name})
+		return c.Operate(topology.Operation{Verb: topology.VerbEndpointDelete, Endpoint: e.Name})
 	})
 }
 
@@ -514,7 +515,7 @@ func (c private) deleteEach(ids []string, remove func(id string) error) (wire.M,
 	for _, id := range ids {
 		switch err := remove(id); err {
 		case nil:
-			c.forget(id)
+			c.Forget(id)
 		case errDryRun:
 			return nil, err
 		default:

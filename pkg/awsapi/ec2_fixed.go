@@ -88,7 +88,7 @@ func fixedRows(a *adder) {
 		filters: map[string]string{"dhcp-options-id": "DhcpOptionsId", "owner-id": "OwnerId"},
 		all: func(base *call) ([]wire.M, error) {
 			c := network{base}
-			return []wire.M{{"DhcpOptionsId": c.dhcpOptionsID(), "OwnerId": c.account.ID, "Tags": []wire.M{},
+			return []wire.M{{"DhcpOptionsId": c.dhcpOptionsID(), "OwnerId": c.Account.ID, "Tags": []wire.M{},
 				"DhcpConfigurations": []wire.M{{"Key": "domain-name-servers",
 					"Values": []wire.M{{"Value": "AmazonProvidedDNS"}}}}}}, nil
 		}})
@@ -103,27 +103,27 @@ func (c network) viewENI(e eni) wire.M {
 		"NetworkInterfaceId": e.id, "SubnetId": e.subnet.ID, "VpcId": e.vpc.ID, "AvailabilityZone": e.subnet.Zone,
 		"Description": e.description, "Groups": c.identifiers(e.vpc, e.groups), "InterfaceType": e.kind,
 		"MacAddress": e.mac,
-		"OwnerId":    c.account.ID, "PrivateDnsName": name, "PrivateIpAddress": e.ip, "RequesterManaged": e.requester,
+		"OwnerId":    c.Account.ID, "PrivateDnsName": name, "PrivateIpAddress": e.ip, "RequesterManaged": e.requester,
 		"PrivateIpAddresses": []wire.M{{"PrivateIpAddress": e.ip, "Primary": true, "PrivateDnsName": name}},
 		"Ipv6Addresses":      ipv6Addresses(e.ipv6), "SourceDestCheck": false, "Status": "in-use",
 		"TagSet":      c.tags(e.id, ""),
 		"RequesterId": "plinksim",
 	}
-	attachment := wire.M{"AttachmentId": c.plan.NewID("eni-attach", e.id), "AttachTime": e.created, "DeviceIndex": 1,
+	attachment := wire.M{"AttachmentId": c.Plan.NewID("eni-attach", e.id), "AttachTime": e.created, "DeviceIndex": 1,
 		"DeleteOnTermination": false, "Status": "attached", "InstanceOwnerId": "amazon-aws"}
 	if in := e.instance; in != nil {
 		m["SourceDestCheck"] = in.SourceCheck
-		attachment = wire.M{"AttachmentId": c.plan.NewID("eni-attach", in.Ref()), "AttachTime": e.created,
+		attachment = wire.M{"AttachmentId": c.Plan.NewID("eni-attach", in.Ref()), "AttachTime": e.created,
 			"DeviceIndex":         0,
-			"DeleteOnTermination": true, "Status": "attached", "InstanceOwnerId": c.account.ID, "InstanceId": in.ID}
+			"DeleteOnTermination": true, "Status": "attached", "InstanceOwnerId": c.Account.ID, "InstanceId": in.ID}
 	}
 	m["Attachment"] = attachment
 	return m
 }
 
-func (c network) routeTableID(v *topology.VPC) string { return c.plan.NewID("rtb", v.Name) }
+func (c network) routeTableID(v *topology.VPC) string { return c.Plan.NewID("rtb", v.Name) }
 
-func (c network) networkACLID(v *topology.VPC) string { return c.plan.NewID("acl", v.Name) }
+func (c network) networkACLID(v *topology.VPC) string { return c.Plan.NewID("acl", v.Name) }
 
 // viewRouteTable is the main route table: a VPC of a lab routes between its subnets,
 // and to the VPCs that it has a peering with.
@@ -138,22 +138,22 @@ func (c network) viewRouteTable(v *topology.VPC) wire.M {
 		routes = append(routes, wire.M{"DestinationIpv6CidrBlock": v.IPv6CIDR, "GatewayId": "local", "State": "active",
 			"Origin": "CreateRouteTable"})
 	}
-	for _, peer := range c.plan.Peers(v.Name) {
+	for _, peer := range c.Plan.Peers(v.Name) {
 		for _, block := range peer.CIDRs() {
 			routes = append(routes, wire.M{"DestinationCidrBlock": block, "State": "active", "Origin": "CreateRoute",
 				"VpcPeeringConnectionId": c.peeringID(v.Name, peer.Name)})
 		}
 	}
 	return wire.M{
-		"RouteTableId": id, "VpcId": v.ID, "OwnerId": c.account.ID, "Routes": routes, "Tags": c.tags(id, ""),
+		"RouteTableId": id, "VpcId": v.ID, "OwnerId": c.Account.ID, "Routes": routes, "Tags": c.tags(id, ""),
 		"PropagatingVgws": []wire.M{},
 		"Associations": []wire.M{{"Main": true, "RouteTableId": id,
-			"RouteTableAssociationId": c.plan.NewID("rtbassoc", v.Name),
+			"RouteTableAssociationId": c.Plan.NewID("rtbassoc", v.Name),
 			"AssociationState":        wire.M{"State": "associated"}}},
 	}
 }
 
-func (c network) peeringID(a, b string) string { return c.plan.NewID("pcx", min(a, b)+" "+max(a, b)) }
+func (c network) peeringID(a, b string) string { return c.Plan.NewID("pcx", min(a, b)+" "+max(a, b)) }
 
 // viewNetworkACL lets everything pass, which a lab does.
 func (c network) viewNetworkACL(v *topology.VPC) wire.M {
@@ -169,17 +169,17 @@ func (c network) viewNetworkACL(v *topology.VPC) wire.M {
 		}
 	}
 	for _, s := range v.Subnets {
-		associations = append(associations, wire.M{"NetworkAclAssociationId": c.plan.NewID("aclassoc",
+		associations = append(associations, wire.M{"NetworkAclAssociationId": c.Plan.NewID("aclassoc",
 			v.Name+" "+s.Name),
 			"NetworkAclId": id, "SubnetId": s.ID})
 	}
-	return wire.M{"NetworkAclId": id, "VpcId": v.ID, "OwnerId": c.account.ID, "IsDefault": true, "Entries": entries,
+	return wire.M{"NetworkAclId": id, "VpcId": v.ID, "OwnerId": c.Account.ID, "IsDefault": true, "Entries": entries,
 		"Associations": associations, "Tags": c.tags(id, "")}
 }
 
 // viewVolume is the root volume that an instance would have.
 func (c network) viewVolume(in *topology.Instance) wire.M {
-	id, at := c.volumeID(in), c.createdAt(in.ID)
+	id, at := c.volumeID(in), c.CreatedAt(in.ID)
 	return wire.M{
 		"VolumeId": id, "AvailabilityZone": in.Zone, "CreateTime": at, "Encrypted": false, "Size": 8, "State": "in-use",
 		"VolumeType": "gp3", "Iops": 3000, "Throughput": 125, "SnapshotId": "", "Tags": c.tags(id, ""),
@@ -208,7 +208,7 @@ func imageRows(a *adder) {
 		also: []string{"Owners"},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
-			if owners := stringsOf(c.values["Owners"]); len(owners) > 0 && !slices.Contains(owners, "amazon") &&
+			if owners := stringsOf(c.Values["Owners"]); len(owners) > 0 && !slices.Contains(owners, "amazon") &&
 				!slices.Contains(owners, imagesOwner) {
 				return nil, nil
 			}
@@ -218,7 +218,7 @@ func imageRows(a *adder) {
 			// Another image of which there is an instance is there, with nothing in it.
 			for _, v := range c.ownVPCs() {
 				for _, in := range v.Instances {
-					id := c.record.note(in.ID, "image")
+					id := c.Record.Note(in.ID, "image")
 					known := slices.ContainsFunc(out, func(m wire.M) bool { return m["ImageId"] == id })
 					if id != "" && !known {
 						out = append(out, viewImage(image{id: id, name: id,
@@ -244,7 +244,7 @@ func imageRows(a *adder) {
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
 			names := []string{"t3.micro", "t3.small", "m5.large"}
-			for _, name := range stringsOf(c.values["InstanceTypes"]) {
+			for _, name := range stringsOf(c.Values["InstanceTypes"]) {
 				if !slices.Contains(names, name) {
 					names = append(names, name)
 				}
@@ -317,7 +317,7 @@ func regionRows(a *adder) {
 		filters: map[string]string{"region-name": "RegionName", "endpoint": "Endpoint", "opt-in-status": "OptInStatus"},
 		all: func(base *call) ([]wire.M, error) {
 			c := network{base}
-			return []wire.M{{"RegionName": c.plan.Region, "Endpoint": "ec2." + c.plan.Region + ".amazonaws.com",
+			return []wire.M{{"RegionName": c.Plan.Region, "Endpoint": "ec2." + c.Plan.Region + ".amazonaws.com",
 				"OptInStatus": "opt-in-not-required"}}, nil
 		},
 		ignored: []string{"AllRegions", "a lab is one region"}})
@@ -331,10 +331,10 @@ func regionRows(a *adder) {
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
 			for _, zone := range c.zones() {
-				out = append(out, wire.M{"ZoneName": zone, "ZoneId": zoneID(c.plan.Region, zone),
-					"RegionName": c.plan.Region,
+				out = append(out, wire.M{"ZoneName": zone, "ZoneId": zoneID(c.Plan.Region, zone),
+					"RegionName": c.Plan.Region,
 					"State":      "available", "ZoneType": "availability-zone", "OptInStatus": "opt-in-not-required",
-					"GroupName": c.plan.Region + "-zg-1", "NetworkBorderGroup": c.plan.Region, "Messages": []wire.M{}})
+					"GroupName": c.Plan.Region + "-zg-1", "NetworkBorderGroup": c.Plan.Region, "Messages": []wire.M{}})
 			}
 			return out, nil
 		},
@@ -343,7 +343,7 @@ func regionRows(a *adder) {
 		also: []string{"AttributeNames"},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
-			wanted := stringsOf(c.values["AttributeNames"])
+			wanted := stringsOf(c.Values["AttributeNames"])
 			for _, one := range [][2]string{
 				{"supported-platforms", "VPC"}, {"default-vpc", "none"}, {"max-instances", "1000"},
 				{"vpc-max-security-groups-per-interface", "5"}, {"max-elastic-ips", "0"}, {"vpc-max-elastic-ips", "0"},
@@ -421,7 +421,7 @@ func nothingRows(a *adder) {
 		},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
-			for _, p := range c.plan.Peerings {
+			for _, p := range c.Plan.Peerings {
 				if m := c.viewPeering(p); m != nil {
 					out = append(out, m)
 				}
@@ -432,13 +432,13 @@ func nothingRows(a *adder) {
 
 func (c network) viewPeering(p topology.Peering) wire.M {
 	side := func(name string) (wire.M, bool) {
-		v := c.plan.MustVPC(name)
-		owner, err := c.plan.Account(v.Account)
+		v := c.Plan.MustVPC(name)
+		owner, err := c.Plan.Account(v.Account)
 		if err != nil {
 			return nil, false
 		}
-		return wire.M{"VpcId": v.ID, "CidrBlock": v.CIDR, "OwnerId": owner.ID, "Region": c.plan.Region,
-			"CidrBlockSet": blockSet(v.CIDRs())}, owner.Name == c.account.Name
+		return wire.M{"VpcId": v.ID, "CidrBlock": v.CIDR, "OwnerId": owner.ID, "Region": c.Plan.Region,
+			"CidrBlockSet": blockSet(v.CIDRs())}, owner.Name == c.Account.Name
 	}
 	requester, mine := side(p.VPCs[0])
 	accepter, also := side(p.VPCs[1])

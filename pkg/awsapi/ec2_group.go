@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/plinksim/plinksim/pkg/cloudapi"
 	"github.com/plinksim/plinksim/pkg/topology"
 	"github.com/plinksim/plinksim/pkg/wire"
 )
@@ -139,29 +140,29 @@ func ruleKey(egress bool, r topology.Rule) string {
 // something else when it was made.
 func (c network) ruleID(g *topology.SecurityGroup, egress bool, r topology.Rule) string {
 	key := ruleKey(egress, r)
-	if id := c.record.note(g.ID, key); id != "" {
+	if id := c.Record.Note(g.ID, key); id != "" {
 		return id
 	}
-	return c.plan.NewID("sgr", g.ID+" "+strings.ReplaceAll(key, "/", " "))
+	return c.Plan.NewID("sgr", g.ID+" "+strings.ReplaceAll(key, "/", " "))
 }
 
 func (c network) viewRule(v *topology.VPC, g *topology.SecurityGroup, egress bool, r topology.Rule) wire.M {
 	id := c.ruleID(g, egress, r)
 	m := wire.M{
-		"SecurityGroupRuleId": id, "GroupId": g.ID, "GroupOwnerId": c.account.ID, "IsEgress": egress,
+		"SecurityGroupRuleId": id, "GroupId": g.ID, "GroupOwnerId": c.Account.ID, "IsEgress": egress,
 		"IpProtocol": protocolOf(r), "FromPort": -1, "ToPort": -1, "Tags": c.tags(id, ""),
 		"SecurityGroupRuleArn": c.arn("ec2", "security-group-rule/"+id),
 	}
 	if from, to, has := ports(r); has {
 		m["FromPort"], m["ToPort"] = from, to
 	}
-	if text := c.record.note(id, "description"); text != "" {
+	if text := c.Record.Note(id, "description"); text != "" {
 		m["Description"] = text
 	}
 	switch {
 	case r.Group != "":
 		if other, err := v.SecurityGroup(r.Group); err == nil {
-			m["ReferencedGroupInfo"] = wire.M{"GroupId": other.ID, "UserId": c.account.ID, "VpcId": v.ID}
+			m["ReferencedGroupInfo"] = wire.M{"GroupId": other.ID, "UserId": c.Account.ID, "VpcId": v.ID}
 		}
 	case r.Peer.Addr().Is6():
 		m["CidrIpv6"] = r.Peer
@@ -172,7 +173,7 @@ func (c network) viewRule(v *topology.VPC, g *topology.SecurityGroup, egress boo
 }
 
 func (c network) viewGroup(v *topology.VPC, g *topology.SecurityGroup) wire.M {
-	description := c.record.note(g.ID, "description")
+	description := c.Record.Note(g.ID, "description")
 	if description == "" {
 		description = g.Name + " security group of the lab"
 		if g.Name == topology.DefaultGroup {
@@ -181,7 +182,7 @@ func (c network) viewGroup(v *topology.VPC, g *topology.SecurityGroup) wire.M {
 	}
 	return wire.M{
 		"GroupId": g.ID, "GroupName": c.groupName(g), "Description": description, "VpcId": v.ID,
-		"OwnerId":       c.account.ID,
+		"OwnerId":       c.Account.ID,
 		"IpPermissions": c.viewPermissions(v, g, false), "IpPermissionsEgress": c.viewPermissions(v, g, true),
 		"Tags": c.tags(g.ID, ""), "SecurityGroupArn": c.arn("ec2", "security-group/"+g.ID),
 	}
@@ -212,11 +213,11 @@ func (c network) viewPermissions(v *topology.VPC, g *topology.SecurityGroup, egr
 			if err != nil {
 				continue
 			}
-			list, peer = "UserIdGroupPairs", wire.M{"GroupId": other.ID, "UserId": c.account.ID}
+			list, peer = "UserIdGroupPairs", wire.M{"GroupId": other.ID, "UserId": c.Account.ID}
 		case r.Peer.Addr().Is6():
 			list, peer = "Ipv6Ranges", wire.M{"CidrIpv6": r.Peer}
 		}
-		if text := c.record.note(c.ruleID(g, egress, r), "description"); text != "" {
+		if text := c.Record.Note(c.ruleID(g, egress, r), "description"); text != "" {
 			peer["Description"] = text
 		}
 		m[list] = append(m[list].([]wire.M), peer)
@@ -242,7 +243,7 @@ func createSecurityGroup(c network, in struct {
 	if in.GroupName == topology.DefaultGroup {
 		return nil, wire.Errorf("InvalidParameterValue", "Cannot use reserved security group name: %s", in.GroupName)
 	}
-	defer c.locks.hold("groups of " + vpc.Name)()
+	defer c.Locks.Hold("groups of " + vpc.Name)()
 	vpc, err = c.vpc(in.VpcId)
 	if err != nil {
 		return nil, err
@@ -257,14 +258,14 @@ func createSecurityGroup(c network, in struct {
 	if err != nil {
 		return nil, err
 	}
-	id := c.newID("sg")
+	id := c.NewID("sg")
 	v := value{"ingress": []value{}}
-	err = c.edit(topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name, "security_groups", id), Value: text(v),
+	err = c.Edit(topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name, "security_groups", id), Value: text(v),
 		New: true})
 	if err != nil {
 		return nil, err
 	}
-	c.created(id, tags, map[string]string{"name": in.GroupName, "description": in.Description})
+	c.Created(id, tags, map[string]string{"name": in.GroupName, "description": in.Description})
 	return wire.M{"GroupId": id, "SecurityGroupArn": c.arn("ec2", "security-group/"+id), "Tags": c.tags(id, "")}, nil
 }
 
@@ -283,11 +284,11 @@ func deleteSecurityGroup(c network, in struct{ GroupId string }) (wire.M, error)
 			return nil, inUse
 		}
 	}
-	err = c.edit(topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name, "security_groups", g.Name)})
+	err = c.Edit(topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name, "security_groups", g.Name)})
 	if err != nil {
 		return nil, conflictOf(err, inUseIs(inUse.Code), "%s", inUse.Message)
 	}
-	c.forget(g.ID)
+	c.Forget(g.ID)
 	return wire.M{"Return": true, "GroupId": g.ID}, nil
 }
 
@@ -372,7 +373,7 @@ func (c network) rules(vpc *topology.VPC, p permission) (out []described, _ erro
 		case of.Name != vpc.Name:
 			return nil, wire.Errorf("InvalidGroup.NotFound", "The security group '%s' does not exist in VPC '%s'",
 				one.GroupId, vpc.ID)
-		case one.UserId != "" && one.UserId != c.account.ID:
+		case one.UserId != "" && one.UserId != c.Account.ID:
 			return nil, wire.Errorf("InvalidGroup.NotFound", "The account %s has no group '%s'", one.UserId,
 				one.GroupId)
 		case one.VpcId != "" && one.VpcId != vpc.ID:
@@ -406,7 +407,7 @@ func (c network) writeRules(vpc *topology.VPC, g *topology.SecurityGroup, egress
 		if egress {
 			key = "egress"
 		}
-		return c.edit(topology.Edit{Path: topology.JoinPath(append(path, key)...), Value: text(ruleValues(rules,
+		return c.Edit(topology.Edit{Path: topology.JoinPath(append(path, key)...), Value: text(ruleValues(rules,
 			egress))})
 	}
 	whole := value{
@@ -417,7 +418,7 @@ func (c network) writeRules(vpc *topology.VPC, g *topology.SecurityGroup, egress
 	} else {
 		whole["ingress"] = ruleValues(rules, false)
 	}
-	return c.edit(topology.Edit{Path: topology.JoinPath(path...), Value: text(whole)})
+	return c.Edit(topology.Edit{Path: topology.JoinPath(path...), Value: text(whole)})
 }
 
 // ruleValues are rules as a topology file has them.
@@ -482,8 +483,8 @@ func spoken(r topology.Rule) string {
 }
 
 func authorize(c network, in rulesIn, egress bool) (wire.M, error) {
-	defer c.locks.hold("group " + in.GroupId)()
-	c.plan = c.Server.plan()
+	defer c.Locks.Hold("group " + in.GroupId)()
+	c.Plan = c.CurrentPlan()
 	vpc, g, err := c.group(in.GroupId)
 	if err != nil {
 		return nil, err
@@ -515,7 +516,7 @@ func authorize(c network, in rulesIn, egress bool) (wire.M, error) {
 	for _, r := range added {
 		id := c.ruleID(g, egress, r.Rule)
 		if r.text != "" || len(tags) > 0 {
-			c.change(id, func(t *thing) {
+			c.Change(id, func(t *cloudapi.Thing) {
 				t.Notes["description"] = r.text
 				maps.Copy(t.Tags, tags)
 			})
@@ -526,8 +527,8 @@ func authorize(c network, in rulesIn, egress bool) (wire.M, error) {
 }
 
 func revoke(c network, in revokeIn, egress bool) (wire.M, error) {
-	defer c.locks.hold("group " + in.GroupId)()
-	c.plan = c.Server.plan()
+	defer c.Locks.Hold("group " + in.GroupId)()
+	c.Plan = c.CurrentPlan()
 	vpc, g, err := c.group(in.GroupId)
 	if err != nil {
 		return nil, err
@@ -583,7 +584,7 @@ func revoke(c network, in revokeIn, egress bool) (wire.M, error) {
 	if err := c.writeRules(vpc, g, egress, rules); err != nil {
 		return nil, err
 	}
-	c.forget(ids...)
+	c.Forget(ids...)
 	return wire.M{"Return": true, "RevokedSecurityGroupRules": views}, nil
 }
 
@@ -599,8 +600,8 @@ func modifySecurityGroupRules(c network, in struct {
 		SecurityGroupRule   ruleRequest
 	}
 }) (wire.M, error) {
-	defer c.locks.hold("group " + in.GroupId)()
-	c.plan = c.Server.plan()
+	defer c.Locks.Hold("group " + in.GroupId)()
+	c.Plan = c.CurrentPlan()
 	vpc, g, err := c.group(in.GroupId)
 	if err != nil {
 		return nil, err
@@ -628,8 +629,8 @@ func modifySecurityGroupRules(c network, in struct {
 			if err := c.writeRules(vpc, g, egress, rules); err != nil {
 				return nil, err
 			}
-			c.change(g.ID, func(t *thing) { t.Notes[ruleKey(egress, now[0].Rule)] = update.SecurityGroupRuleId })
-			c.change(update.SecurityGroupRuleId, func(t *thing) { t.Notes["description"] = now[0].text })
+			c.Change(g.ID, func(t *cloudapi.Thing) { t.Notes[ruleKey(egress, now[0].Rule)] = update.SecurityGroupRuleId })
+			c.Change(update.SecurityGroupRuleId, func(t *cloudapi.Thing) { t.Notes["description"] = now[0].text })
 			if vpc, g, err = c.group(in.GroupId); err != nil {
 				return nil, err
 			}
@@ -695,11 +696,11 @@ func updateDescriptions(c network, in describeIn, egress bool) (wire.M, error) {
 		}
 		texts[one.SecurityGroupRuleId] = one.Description
 	}
-	if c.dry {
+	if c.Dry {
 		return nil, errDryRun
 	}
 	for id, text := range texts {
-		c.change(id, func(t *thing) { t.Notes["description"] = text })
+		c.Change(id, func(t *cloudapi.Thing) { t.Notes["description"] = text })
 	}
 	return wire.M{"Return": true}, nil
 }

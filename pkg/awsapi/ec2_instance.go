@@ -13,6 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/plinksim/plinksim/pkg/cloudapi"
 	"github.com/plinksim/plinksim/pkg/topology"
 	"github.com/plinksim/plinksim/pkg/wire"
 )
@@ -75,7 +76,7 @@ func instanceRows(a *adder) {
 					out = append(out, c.viewReservation(v, &v.Instances[i]))
 				}
 			}
-			return append(out, c.gone.of(c.account.Name, c.Now())...), nil
+			return append(out, c.gone.of(c.Account.Name, c.Now())...), nil
 		}})
 	list(a, listing{name: "DescribeInstanceStatus", answer: "InstanceStatuses", ids: "InstanceIds", id: "InstanceId",
 		missing: "InvalidInstanceID.NotFound", text: "The instance ID '%s' does not exist",
@@ -87,7 +88,7 @@ func instanceRows(a *adder) {
 		also: []string{"IncludeAllInstances"},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
-			everything, _ := c.values["IncludeAllInstances"].(bool)
+			everything, _ := c.Values["IncludeAllInstances"].(bool)
 			for _, v := range c.ownVPCs() {
 				for i := range v.Instances {
 					in := &v.Instances[i]
@@ -203,12 +204,12 @@ func runInstances(c network, in runInstancesIn) (wire.M, error) {
 		return nil, err
 	}
 	if imageOf(in.ImageId) == nil && services == nil {
-		c.note("plinksim has no image %s: nothing answers on the instance", in.ImageId)
+		c.Note("plinksim has no image %s: nothing answers on the instance", in.ImageId)
 	}
 	var ids []string
 	var edits []topology.Edit
 	for range in.MaxCount {
-		id := c.newID("i")
+		id := c.NewID("i")
 		ids = append(ids, id)
 		v := value{"subnet": subnet.Name}
 		if in.PrivateIpAddress != "" {
@@ -229,30 +230,30 @@ func runInstances(c network, in runInstancesIn) (wire.M, error) {
 		edits = append(edits, topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name, "instances", id), Value: text(v),
 			New: true})
 	}
-	if err := c.edit(edits...); err != nil {
+	if err := c.Edit(edits...); err != nil {
 		return nil, conflictOf(err, map[topology.Refusal]string{topology.Quota: "InstanceLimitExceeded"}, "")
 	}
 	notes := map[string]string{
 		"image": in.ImageId, "type": cmp.Or(in.InstanceType, "m1.small"), "key": in.KeyName, "userdata": in.UserData,
-		"reservation": c.newID("r"), "protected": boolText(in.DisableApiTermination),
-		"token": fmt.Sprint(cmp.Or(c.values["ClientToken"], any(""))),
+		"reservation": c.NewID("r"), "protected": boolText(in.DisableApiTermination),
+		"token": fmt.Sprint(cmp.Or(c.Values["ClientToken"], any(""))),
 	}
 	views := []wire.M{}
 	for _, id := range ids {
-		c.created(id, tags, notes)
+		c.Created(id, tags, notes)
 		vpc, instance, err := c.instance(id)
 		if err != nil {
 			return nil, err
 		}
 		if len(volumeTags) > 0 {
-			c.created(c.volumeID(instance), volumeTags, nil)
+			c.Created(c.volumeID(instance), volumeTags, nil)
 		}
 		if len(interfaceTags) > 0 {
-			c.created(instanceENI(c.plan, instance), interfaceTags, nil)
+			c.Created(instanceENI(c.Plan, instance), interfaceTags, nil)
 		}
 		views = append(views, c.viewInstance(vpc, instance))
 	}
-	return wire.M{"ReservationId": notes["reservation"], "OwnerId": c.account.ID, "Groups": []wire.M{},
+	return wire.M{"ReservationId": notes["reservation"], "OwnerId": c.Account.ID, "Groups": []wire.M{},
 		"Instances": views}, nil
 }
 
@@ -346,24 +347,24 @@ func (c network) instanceState(in *topology.Instance) wire.M {
 	switch {
 	case in.Stopped:
 		return wire.M{"Code": 80, "Name": "stopped"}
-	case c.onTheWay(in.ID):
+	case c.OnTheWay(in.ID):
 		return wire.M{"Code": 0, "Name": "pending"}
 	}
 	return wire.M{"Code": 16, "Name": "running"}
 }
 
 func (c network) viewReservation(v *topology.VPC, in *topology.Instance) wire.M {
-	id := c.record.note(in.ID, "reservation")
+	id := c.Record.Note(in.ID, "reservation")
 	if id == "" {
-		id = c.plan.NewID("r", in.Ref())
+		id = c.Plan.NewID("r", in.Ref())
 	}
-	return wire.M{"ReservationId": id, "OwnerId": c.account.ID, "Groups": []wire.M{},
+	return wire.M{"ReservationId": id, "OwnerId": c.Account.ID, "Groups": []wire.M{},
 		"Instances": []wire.M{c.viewInstance(v, in)}}
 }
 
 func (c network) viewInstance(v *topology.VPC, in *topology.Instance) wire.M {
-	t := c.record.thing(in.ID)
-	launched := c.createdAt(in.ID)
+	t := c.Record.Thing(in.ID)
+	launched := c.CreatedAt(in.ID)
 	image := t.Notes["image"]
 	if image == "" {
 		image = "ami-0plinksimempty000"
@@ -403,12 +404,12 @@ func (c network) viewInstance(v *topology.VPC, in *topology.Instance) wire.M {
 		"UsageOperation":           "RunInstances",
 		"UsageOperationUpdateTime": launched,
 		"NetworkInterfaces": []wire.M{{
-			"NetworkInterfaceId": instanceENI(c.plan, in), "SubnetId": subnet.ID, "VpcId": v.ID,
-			"OwnerId": c.account.ID,
+			"NetworkInterfaceId": instanceENI(c.Plan, in), "SubnetId": subnet.ID, "VpcId": v.ID,
+			"OwnerId": c.Account.ID,
 			"Status":  "in-use", "MacAddress": in.MAC, "PrivateIpAddress": in.IP, "PrivateDnsName": name,
 			"SourceDestCheck": in.SourceCheck, "Groups": groups, "InterfaceType": "interface", "Description": "",
 			"PrivateIpAddresses": addresses, "Ipv6Addresses": ipv6Addresses(in.IPv6),
-			"Attachment": wire.M{"AttachmentId": c.plan.NewID("eni-attach", in.Ref()), "DeviceIndex": 0,
+			"Attachment": wire.M{"AttachmentId": c.Plan.NewID("eni-attach", in.Ref()), "DeviceIndex": 0,
 				"Status": "attached", "AttachTime": launched, "DeleteOnTermination": true, "NetworkCardIndex": 0},
 		}},
 	}
@@ -423,7 +424,7 @@ func (c network) viewInstance(v *topology.VPC, in *topology.Instance) wire.M {
 
 const rootDevice = "/dev/xvda"
 
-func (c *call) volumeID(in *topology.Instance) string { return c.plan.NewID("vol", in.Ref()) }
+func (c *call) volumeID(in *topology.Instance) string { return c.Plan.NewID("vol", in.Ref()) }
 
 func ipv6Addresses(ip netip.Addr) []wire.M {
 	if !ip.IsValid() {
@@ -480,7 +481,7 @@ func (c network) allInstances(ids []string) (vpcs []*topology.VPC, instances []*
 func terminateInstances(c network, in struct{ InstanceIds []string }) (wire.M, error) {
 	var there []string
 	views := []wire.M{}
-	dead := c.gone.of(c.account.Name, c.Now())
+	dead := c.gone.of(c.Account.Name, c.Now())
 	for _, id := range in.InstanceIds {
 		if slices.ContainsFunc(dead, func(m wire.M) bool {
 			return slices.Contains(texts(m, "Instances.InstanceId"),
@@ -499,7 +500,7 @@ func terminateInstances(c network, in struct{ InstanceIds []string }) (wire.M, e
 	var edits []topology.Edit
 	var graves []wire.M
 	for i, instance := range instances {
-		if c.record.note(instance.ID, "protected") != "" {
+		if c.Record.Note(instance.ID, "protected") != "" {
 			return nil, wire.Errorf("OperationNotPermitted", "The instance '%s' may not be terminated. Modify its"+
 				" 'disableApiTermination' instance attribute and try again.", instance.ID)
 		}
@@ -517,13 +518,13 @@ func terminateInstances(c network, in struct{ InstanceIds []string }) (wire.M, e
 		views = append(views, wire.M{"InstanceId": instance.ID, "PreviousState": c.instanceState(instance),
 			"CurrentState": wire.M{"Code": 32, "Name": "shutting-down"}})
 	}
-	if err := c.edit(edits...); err != nil {
+	if err := c.Edit(edits...); err != nil {
 		return nil, err
 	}
 	for _, grave := range graves {
-		c.gone.add(c.account.Name, c.Now(), grave)
+		c.gone.add(c.Account.Name, c.Now(), grave)
 	}
-	c.forget(there...)
+	c.Forget(there...)
 	return wire.M{"TerminatingInstances": views}, nil
 }
 
@@ -582,7 +583,7 @@ func switchInstances(c network, ids []string, off bool) (wire.M, error) {
 		}
 		views = append(views, wire.M{"InstanceId": in.ID, "PreviousState": c.instanceState(in), "CurrentState": now})
 	}
-	if err := c.edit(edits...); err != nil {
+	if err := c.Edit(edits...); err != nil {
 		return nil, err
 	}
 	if off {
@@ -614,14 +615,14 @@ func modifyInstanceAttribute(c network, in struct {
 		edits = append(edits, topology.Edit{Path: topology.JoinPath(append(path, "source_dest_check")...),
 			Value: text(in.SourceDestCheck.Value)})
 	}
-	if c.dry && len(edits) == 0 {
+	if c.Dry && len(edits) == 0 {
 		return nil, errDryRun
 	}
-	if err := c.edit(edits...); err != nil {
+	if err := c.Edit(edits...); err != nil {
 		return nil, err
 	}
 	if b := in.DisableApiTermination; b != nil {
-		c.change(instance.ID, func(t *thing) { t.Notes["protected"] = boolText(b.Value) })
+		c.Change(instance.ID, func(t *cloudapi.Thing) { t.Notes["protected"] = boolText(b.Value) })
 	}
 	return nil, nil
 }
@@ -631,7 +632,7 @@ func describeInstanceAttribute(c network, in struct{ InstanceId, Attribute strin
 	if err != nil {
 		return nil, err
 	}
-	t := c.record.thing(instance.ID)
+	t := c.Record.Thing(instance.ID)
 	m := wire.M{"InstanceId": instance.ID}
 	attributes := map[string]func(){
 		"instanceType": func() {

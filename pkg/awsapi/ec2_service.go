@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/plinksim/plinksim/pkg/cloudapi"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/topology"
 	"github.com/plinksim/plinksim/pkg/wire"
@@ -24,7 +25,7 @@ func serviceRows(a *adder) {
 		if err != nil {
 			return nil, err
 		}
-		err = c.edit(topology.Edit{Path: topology.JoinPath("endpoint_services", s.Name, "payer"),
+		err = c.Edit(topology.Edit{Path: topology.JoinPath("endpoint_services", s.Name, "payer"),
 			Value: text("provider")})
 		return wire.M{"ReturnValue": true}, err
 	})
@@ -40,7 +41,7 @@ func serviceRows(a *adder) {
 			c := private{base}
 			state := c.snapshot()
 			for i := range state.Plan.Services {
-				if s := &state.Plan.Services[i]; s.Account == c.account.Name && !s.Absent {
+				if s := &state.Plan.Services[i]; s.Account == c.Account.Name && !s.Absent {
 					out = append(out, c.viewService(state, i))
 				}
 			}
@@ -51,7 +52,7 @@ func serviceRows(a *adder) {
 		also:    []string{"ServiceId"},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := private{base}
-			id, _ := c.values["ServiceId"].(string)
+			id, _ := c.Values["ServiceId"].(string)
 			s, err := c.ownService(id)
 			if err != nil {
 				return nil, err
@@ -73,13 +74,13 @@ func serviceRows(a *adder) {
 		also: []string{"ServiceRegions"},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := private{base}
-			if regions := stringsOf(c.values["ServiceRegions"]); len(regions) > 0 && !slices.Contains(regions,
-				c.plan.Region) {
+			if regions := stringsOf(c.Values["ServiceRegions"]); len(regions) > 0 && !slices.Contains(regions,
+				c.Plan.Region) {
 				return nil, nil
 			}
 			state := c.snapshot()
 			for i := range state.Plan.Services {
-				if s := &state.Plan.Services[i]; s.Sees(c.account.Name) && !s.Absent {
+				if s := &state.Plan.Services[i]; s.Sees(c.Account.Name) && !s.Absent {
 					out = append(out, c.viewServiceDetail(s))
 				}
 			}
@@ -99,21 +100,21 @@ func (c private) viewPrincipal(s *topology.EndpointService, name string) wire.M 
 	if name != topology.Everybody {
 		principal, kind = c.principalOf(name), "Account"
 	}
-	id := c.plan.NewID("vpce-svc-perm", s.ID+" "+name)
+	id := c.Plan.NewID("vpce-svc-perm", s.ID+" "+name)
 	return wire.M{"Principal": principal, "PrincipalType": kind, "ServiceId": s.ID, "ServicePermissionId": id,
 		"Tags": c.tags(id, "")}
 }
 
 func (c private) principalOf(account string) string {
-	if a, err := c.plan.Account(account); err == nil {
+	if a, err := c.Plan.Account(account); err == nil {
 		return "arn:aws:iam::" + a.ID + ":root"
 	}
 	return account
 }
 
 func (c private) ownService(id string) (*topology.EndpointService, error) {
-	for i := range c.plan.Services {
-		if s := &c.plan.Services[i]; s.ID == id && s.Account == c.account.Name && !s.Absent {
+	for i := range c.Plan.Services {
+		if s := &c.Plan.Services[i]; s.ID == id && s.Account == c.Account.Name && !s.Absent {
 			return s, nil
 		}
 	}
@@ -135,7 +136,7 @@ func zonesOf(s *topology.EndpointService) []string {
 func (c private) zoneIDs(zones []string) []string {
 	out := []string{}
 	for _, z := range zones {
-		out = append(out, zoneID(c.plan.Region, z))
+		out = append(out, zoneID(c.Plan.Region, z))
 	}
 	return out
 }
@@ -145,7 +146,7 @@ func (c private) addressTypes(s *topology.EndpointService) []string {
 	out := []string{"ipv4"}
 	dual := len(s.Resources) > 0
 	for _, r := range s.Resources {
-		l, err := c.plan.LoadBalancer(r.LoadBalancer)
+		l, err := c.Plan.LoadBalancer(r.LoadBalancer)
 		dual = dual && err == nil && l.DualStack
 	}
 	if dual {
@@ -158,7 +159,7 @@ func (c private) viewService(state control.Snapshot, i int) wire.M {
 	s := &state.Plan.Services[i]
 	arns := []string{}
 	for _, name := range balancersOf(s) {
-		if l, err := c.plan.LoadBalancer(name); err == nil {
+		if l, err := c.Plan.LoadBalancer(name); err == nil {
 			arns = append(arns, c.balancerARN(l))
 		}
 	}
@@ -230,26 +231,26 @@ func createService(c private, in struct {
 	if err != nil {
 		return nil, err
 	}
-	id := c.newID("vpce-svc")
-	v := value{"account": c.account.Name, "resources": names}
+	id := c.NewID("vpce-svc")
+	v := value{"account": c.Account.Name, "resources": names}
 	if in.AcceptanceRequired != nil && !*in.AcceptanceRequired {
 		v["auto_accept"] = true
 	}
 	if in.PrivateDnsName != "" {
 		v["private_dns_name"] = in.PrivateDnsName
 	}
-	err = c.edit(topology.Edit{Path: topology.JoinPath("endpoint_services", id), Value: text(v), New: true})
+	err = c.Edit(topology.Edit{Path: topology.JoinPath("endpoint_services", id), Value: text(v), New: true})
 	if err != nil {
 		return nil, err
 	}
-	c.created(id, tags, nil)
+	c.Created(id, tags, nil)
 	return c.answerService(id)
 }
 
 func (c private) checkSupported(balancers, addresses, regions []string) error {
 	for _, region := range regions {
-		if region != c.plan.Region {
-			return wire.Errorf("UnsupportedOperation", "A lab is one region, %s, and not %s", c.plan.Region, region)
+		if region != c.Plan.Region {
+			return wire.Errorf("UnsupportedOperation", "A lab is one region, %s, and not %s", c.Plan.Region, region)
 		}
 	}
 	for _, kind := range addresses {
@@ -258,7 +259,7 @@ func (c private) checkSupported(balancers, addresses, regions []string) error {
 		}
 	}
 	for _, name := range balancers {
-		l, err := c.plan.LoadBalancer(name)
+		l, err := c.Plan.LoadBalancer(name)
 		if err == nil && slices.Contains(addresses, "ipv6") && !l.DualStack {
 			return wire.Errorf("InvalidParameter",
 				"Network Load Balancer %s does not support ipv6: its address type is ipv4",
@@ -336,13 +337,13 @@ func modifyService(c private, in struct {
 	case in.PrivateDnsName != "":
 		edits = append(edits, topology.Edit{Path: path, Value: text(in.PrivateDnsName)})
 	}
-	if err := c.edit(edits...); err != nil {
+	if err := c.Edit(edits...); err != nil {
 		return nil, err
 	}
 	for _, o := range operations {
-		err := c.operate(o)
-		if o.Verb == topology.VerbServiceSet && (isRefused(err, topology.WrongState) ||
-			o.AutoAccept == nil && isRefused(err, topology.Invalid)) {
+		err := c.Operate(o)
+		if o.Verb == topology.VerbServiceSet && (cloudapi.IsRefused(err, topology.WrongState) ||
+			o.AutoAccept == nil && cloudapi.IsRefused(err, topology.Invalid)) {
 			continue // it is so already, or there is no new zone
 		}
 		if err != nil {
@@ -359,7 +360,7 @@ func deleteServices(c private, in struct{ ServiceIds []string }) (wire.M, error)
 		if err != nil {
 			return wire.Errorf("InvalidVpcEndpointService.NotFound", "The VpcEndpointService Id '%s' does not exist", id)
 		}
-		return c.operate(topology.Operation{Verb: topology.VerbServiceDelete, Service: s.Name})
+		return c.Operate(topology.Operation{Verb: topology.VerbServiceDelete, Service: s.Name})
 	})
 }
 
@@ -379,7 +380,7 @@ func (c private) principalAccount(principal string) (string, error) {
 		return "", wire.Errorf("UnsupportedOperation",
 			"plinksim's services are for accounts, not for users and roles: write arn:aws:iam::%s:root", m[1])
 	}
-	for _, a := range c.plan.Accounts {
+	for _, a := range c.Plan.Accounts {
 		if a.ID == m[1] {
 			return a.Name, nil
 		}
@@ -421,11 +422,11 @@ func modifyPermissions(c private, in struct {
 			}
 		}
 	}
-	if c.dry {
+	if c.Dry {
 		return nil, errDryRun
 	}
 	for _, o := range operations {
-		if err := c.operate(o); err != nil {
+		if err := c.Operate(o); err != nil {
 			return nil, err
 		}
 	}
@@ -442,7 +443,7 @@ func verifyPrivateName(c private, in struct{ ServiceId string }) (wire.M, error)
 	if s.PrivateName == nil {
 		return nil, wire.Errorf("InvalidParameter", "The service %s has no private DNS name", s.ID)
 	}
-	if c.dry {
+	if c.Dry {
 		return nil, errDryRun
 	}
 	return wire.M{"ReturnValue": true}, nil
@@ -450,18 +451,18 @@ func verifyPrivateName(c private, in struct{ ServiceId string }) (wire.M, error)
 
 func (c private) viewServiceDetail(s *topology.EndpointService) wire.M {
 	zones := zonesOf(s)
-	owner, err := c.plan.Account(s.Account)
+	owner, err := c.Plan.Account(s.Account)
 	if err != nil {
 		return nil
 	}
 	m := wire.M{
 		"ServiceName": s.ServiceName, "ServiceId": s.ID, "ServiceType": []wire.M{{"ServiceType": "Interface"}},
-		"ServiceRegion": c.plan.Region, "AvailabilityZones": zones, "AvailabilityZoneIds": c.zoneIDs(zones),
+		"ServiceRegion": c.Plan.Region, "AvailabilityZones": zones, "AvailabilityZoneIds": c.zoneIDs(zones),
 		"Owner": owner.ID, "BaseEndpointDnsNames": []string{s.Domain}, "VpcEndpointPolicySupported": false,
 		"AcceptanceRequired": !s.AutoAccept, "ManagesVpcEndpoints": false,
 		"SupportedIpAddressTypes": c.addressTypes(s), "Tags": []wire.M{},
 	}
-	if s.Account == c.account.Name {
+	if s.Account == c.Account.Name {
 		m["Tags"] = c.tags(s.ID, s.Name)
 	}
 	if s.Payer == "provider" {
@@ -513,7 +514,7 @@ func connectionRows(a *adder) {
 func (c private) viewConnection(state control.Snapshot, i int) wire.M {
 	e := &state.Plan.Endpoints[i]
 	s, err := state.Plan.Service(e.Service)
-	if err != nil || s.Account != c.account.Name || e.Absent || s.Absent {
+	if err != nil || s.Account != c.Account.Name || e.Absent || s.Absent {
 		return nil
 	}
 	owner, err := state.Plan.Account(e.Account)
@@ -523,7 +524,7 @@ func (c private) viewConnection(state control.Snapshot, i int) wire.M {
 	word, _ := endpointState(state, i)
 	arns := []string{}
 	for _, name := range balancersOf(s) {
-		if l, err := c.plan.LoadBalancer(name); err == nil {
+		if l, err := c.Plan.LoadBalancer(name); err == nil {
 			arns = append(arns, c.balancerARN(l))
 		}
 	}
@@ -531,13 +532,13 @@ func (c private) viewConnection(state control.Snapshot, i int) wire.M {
 	if e.DualStack {
 		addressType = "dualstack"
 	}
-	id := c.plan.NewID("vpce-con", s.ID+" "+e.ID)
+	id := c.Plan.NewID("vpce-con", s.ID+" "+e.ID)
 	return wire.M{
 		"ServiceId": s.ID, "VpcEndpointId": e.ID, "VpcEndpointOwner": owner.ID, "VpcEndpointState": word,
-		"CreationTimestamp": c.createdAt(e.ID), "DnsEntries": c.dnsEntries(e, s, false),
+		"CreationTimestamp": c.CreatedAt(e.ID), "DnsEntries": c.dnsEntries(e, s, false),
 		"NetworkLoadBalancerArns": arns,
 		"IpAddressType":           addressType, "VpcEndpointConnectionId": id, "Tags": c.tags(id, ""),
-		"VpcEndpointRegion": c.plan.Region,
+		"VpcEndpointRegion": c.Plan.Region,
 	}
 }
 
@@ -548,7 +549,7 @@ func decide(c private, serviceID string, ids []string, verb topology.Verb) (wire
 	}
 	failed := []wire.M{}
 	for _, id := range ids {
-		i := slices.IndexFunc(c.plan.Endpoints, func(e topology.Endpoint) bool {
+		i := slices.IndexFunc(c.Plan.Endpoints, func(e topology.Endpoint) bool {
 			return e.ID == id && e.Service == s.Name && !e.Absent
 		})
 		if i < 0 {
@@ -556,7 +557,7 @@ func decide(c private, serviceID string, ids []string, verb topology.Verb) (wire
 				"The Vpc Endpoint Id '%s' does not exist", id)))
 			continue
 		}
-		err := c.operate(topology.Operation{Verb: verb, Service: s.Name, Endpoint: c.plan.Endpoints[i].Name})
+		err := c.Operate(topology.Operation{Verb: verb, Service: s.Name, Endpoint: c.Plan.Endpoints[i].Name})
 		if err == errDryRun {
 			return nil, err
 		}

@@ -51,10 +51,10 @@ func (c network) usedAddresses() map[string]int {
 }
 
 func (c network) viewSubnet(v *topology.VPC, s *topology.Subnet, used int) wire.M {
-	reserved := c.plan.Profile.LowReserve + c.plan.Profile.TopReserve
+	reserved := c.Plan.Profile.LowReserve + c.Plan.Profile.TopReserve
 	m := wire.M{
 		"SubnetId": s.ID, "VpcId": v.ID, "CidrBlock": s.CIDR, "AvailabilityZone": s.Zone,
-		"AvailabilityZoneId": zoneID(c.plan.Region, s.Zone), "State": "available", "OwnerId": c.account.ID,
+		"AvailabilityZoneId": zoneID(c.Plan.Region, s.Zone), "State": "available", "OwnerId": c.Account.ID,
 		"AvailableIpAddressCount": 1<<(32-s.CIDR.Bits()) - reserved - used, "DefaultForAz": false,
 		"MapPublicIpOnLaunch": false, "AssignIpv6AddressOnCreation": s.IPv6CIDR.IsValid(), "EnableDns64": false,
 		"Ipv6Native": false, "MapCustomerOwnedIpOnLaunch": false, "SubnetArn": c.arn("ec2", "subnet/"+s.ID),
@@ -62,12 +62,12 @@ func (c network) viewSubnet(v *topology.VPC, s *topology.Subnet, used int) wire.
 		"PrivateDnsNameOptionsOnLaunch": wire.M{"HostnameType": "ip-name", "EnableResourceNameDnsARecord": false,
 			"EnableResourceNameDnsAAAARecord": false},
 	}
-	if c.onTheWay(s.ID) {
+	if c.OnTheWay(s.ID) {
 		m["State"] = "pending"
 	}
 	if s.IPv6CIDR.IsValid() {
 		m["Ipv6CidrBlockAssociationSet"] = []wire.M{{
-			"AssociationId": c.plan.NewID("subnet-cidr-assoc", v.Name+" "+s.IPv6CIDR.String()),
+			"AssociationId": c.Plan.NewID("subnet-cidr-assoc", v.Name+" "+s.IPv6CIDR.String()),
 			"Ipv6CidrBlock": s.IPv6CIDR, "Ipv6CidrBlockState": wire.M{"State": "associated"},
 		}}
 	}
@@ -92,7 +92,7 @@ func createSubnet(c network, in createSubnetIn) (wire.M, error) {
 	if err != nil {
 		return nil, err
 	}
-	limits := c.plan.Profile.Limits
+	limits := c.Plan.Profile.Limits
 	inside := slices.ContainsFunc(vpc.CIDRs(), func(b netip.Prefix) bool {
 		return b.Bits() <= block.Bits() && b.Contains(block.Addr())
 	})
@@ -113,17 +113,17 @@ func createSubnet(c network, in createSubnetIn) (wire.M, error) {
 	if err != nil {
 		return nil, err
 	}
-	id := c.newID("subnet")
+	id := c.NewID("subnet")
 	v := value{"zone": zone, "cidr": block.String()}
 	if in.Ipv6CidrBlock != "" {
 		v["ipv6_cidr"] = in.Ipv6CidrBlock
 	}
 	path := topology.JoinPath("vpcs", vpc.Name, "subnets", id)
-	if err := c.edit(topology.Edit{Path: path, Value: text(v), New: true}); err != nil {
+	if err := c.Edit(topology.Edit{Path: path, Value: text(v), New: true}); err != nil {
 		return nil, conflictOf(err, map[topology.Refusal]string{topology.Invalid: "InvalidSubnet.Conflict"},
 			"The CIDR '%s' cannot be used", in.CidrBlock)
 	}
-	c.created(id, tags, nil)
+	c.Created(id, tags, nil)
 	vpc, s, err := c.subnet(id)
 	if err != nil {
 		return nil, err
@@ -134,13 +134,13 @@ func createSubnet(c network, in createSubnetIn) (wire.M, error) {
 // zoneFor is the zone that a caller names, or the first.
 func (c network) zoneFor(name, id string) (string, error) {
 	zones := c.zones()
-	for _, zone := range []string{c.plan.Region + "d", c.plan.Region + "e", c.plan.Region + "f"} {
+	for _, zone := range []string{c.Plan.Region + "d", c.Plan.Region + "e", c.Plan.Region + "f"} {
 		if !slices.Contains(zones, zone) {
 			zones = append(zones, zone)
 		}
 	}
 	for _, zone := range zones {
-		if zone == name || name == "" && zoneID(c.plan.Region, zone) == id || name == "" && id == "" {
+		if zone == name || name == "" && zoneID(c.Plan.Region, zone) == id || name == "" && id == "" {
 			return zone, nil
 		}
 	}
@@ -156,11 +156,11 @@ func deleteSubnet(c network, in struct{ SubnetId string }) (wire.M, error) {
 	if c.usedAddresses()[s.ID] > 0 {
 		return nil, wire.Errorf("DependencyViolation", "The subnet '%s' has dependencies and cannot be deleted.", s.ID)
 	}
-	if err := c.edit(topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name, "subnets", s.Name)}); err != nil {
+	if err := c.Edit(topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name, "subnets", s.Name)}); err != nil {
 		return nil, conflictOf(err, inUseIs("DependencyViolation"),
 			"The subnet '%s' has dependencies and cannot be deleted", s.ID)
 	}
-	c.forget(s.ID)
+	c.Forget(s.ID)
 	return nil, nil
 }
 
@@ -179,7 +179,7 @@ func modifySubnetAttribute(c network, in struct {
 	if b := in.EnableDns64; b != nil && b.Value {
 		return nil, wire.Errorf("UnsupportedOperation", "plinksim has no DNS64")
 	}
-	if c.dry {
+	if c.Dry {
 		return nil, errDryRun
 	}
 	return nil, nil

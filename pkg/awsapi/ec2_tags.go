@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/plinksim/plinksim/pkg/cloudapi"
 	"github.com/plinksim/plinksim/pkg/wire"
 )
 
@@ -21,15 +22,15 @@ func tagRows(a *adder) {
 			if err := c.checkTaggable(id); err != nil {
 				return nil, err
 			}
-			if len(tags)+len(c.record.thing(id).Tags) > mostTags {
+			if len(tags)+len(c.Record.Thing(id).Tags) > mostTags {
 				return nil, wire.Errorf("TagLimitExceeded", "An object has at most %d tags", mostTags)
 			}
 		}
-		if c.dry {
+		if c.Dry {
 			return nil, errDryRun
 		}
 		for _, id := range in.Resources {
-			c.change(id, func(t *thing) { maps.Copy(t.Tags, tags) })
+			c.Change(id, func(t *cloudapi.Thing) { maps.Copy(t.Tags, tags) })
 		}
 		return nil, nil
 	})
@@ -45,11 +46,11 @@ func tagRows(a *adder) {
 				return nil, err
 			}
 		}
-		if c.dry {
+		if c.Dry {
 			return nil, errDryRun
 		}
 		for _, id := range in.Resources {
-			c.change(id, func(t *thing) {
+			c.Change(id, func(t *cloudapi.Thing) {
 				if len(in.Tags) == 0 {
 					clear(t.Tags)
 				}
@@ -109,13 +110,13 @@ func (c network) taggable() map[string]taggedKind {
 	for _, e := range c.enis() {
 		out[e.id] = taggedKind{"network-interface", ""}
 	}
-	for _, s := range c.plan.Services {
-		if s.Account == c.account.Name && !s.Absent {
+	for _, s := range c.Plan.Services {
+		if s.Account == c.Account.Name && !s.Absent {
 			out[s.ID] = taggedKind{"vpc-endpoint-service", s.Name}
 		}
 	}
-	for _, e := range c.plan.Endpoints {
-		if e.Account == c.account.Name && !e.Absent {
+	for _, e := range c.Plan.Endpoints {
+		if e.Account == c.Account.Name && !e.Absent {
 			out[e.ID] = taggedKind{"vpc-endpoint", e.Name}
 		}
 	}

@@ -41,7 +41,7 @@ func vpcRows(a *adder) {
 		}})
 }
 
-func (c network) dhcpOptionsID() string { return c.plan.NewID("dopt", c.account.Name) }
+func (c network) dhcpOptionsID() string { return c.Plan.NewID("dopt", c.Account.Name) }
 
 func (c network) viewVPC(v *topology.VPC) wire.M {
 	blocks := []wire.M{}
@@ -49,11 +49,11 @@ func (c network) viewVPC(v *topology.VPC) wire.M {
 		blocks = append(blocks, c.viewBlock(v, block))
 	}
 	state := "available"
-	if c.onTheWay(v.ID) {
+	if c.OnTheWay(v.ID) {
 		state = "pending"
 	}
 	m := wire.M{
-		"VpcId": v.ID, "CidrBlock": v.CIDR, "State": state, "OwnerId": c.account.ID, "InstanceTenancy": "default",
+		"VpcId": v.ID, "CidrBlock": v.CIDR, "State": state, "OwnerId": c.Account.ID, "InstanceTenancy": "default",
 		"IsDefault": false, "DhcpOptionsId": c.dhcpOptionsID(), "CidrBlockAssociationSet": blocks,
 		"Tags": c.tags(v.ID, v.Name),
 	}
@@ -65,15 +65,15 @@ func (c network) viewVPC(v *topology.VPC) wire.M {
 
 func (c network) viewBlock(v *topology.VPC, block netip.Prefix) wire.M {
 	return wire.M{
-		"AssociationId": c.plan.NewID("vpc-cidr-assoc", v.Name+" "+block.String()), "CidrBlock": block,
+		"AssociationId": c.Plan.NewID("vpc-cidr-assoc", v.Name+" "+block.String()), "CidrBlock": block,
 		"CidrBlockState": wire.M{"State": "associated"},
 	}
 }
 
 func (c network) viewIPv6Block(v *topology.VPC) wire.M {
 	return wire.M{
-		"AssociationId": c.plan.NewID("vpc-cidr-assoc", v.Name+" "+v.IPv6CIDR.String()), "Ipv6CidrBlock": v.IPv6CIDR,
-		"Ipv6CidrBlockState": wire.M{"State": "associated"}, "NetworkBorderGroup": c.plan.Region,
+		"AssociationId": c.Plan.NewID("vpc-cidr-assoc", v.Name+" "+v.IPv6CIDR.String()), "Ipv6CidrBlock": v.IPv6CIDR,
+		"Ipv6CidrBlockState": wire.M{"State": "associated"}, "NetworkBorderGroup": c.Plan.Region,
 		"Ipv6Pool": "Amazon",
 	}
 }
@@ -102,7 +102,7 @@ func createVpc(c network, in createVpcIn) (wire.M, error) {
 	if err != nil {
 		return nil, err
 	}
-	if limits := c.plan.Profile.Limits; !block.Addr().Is4() || block.Bits() < limits.VPCWidest ||
+	if limits := c.Plan.Profile.Limits; !block.Addr().Is4() || block.Bits() < limits.VPCWidest ||
 		block.Bits() > limits.VPCNarrowest {
 		return nil, wire.Errorf("InvalidVpc.Range", "The CIDR '%s' is invalid.", in.CidrBlock)
 	}
@@ -110,15 +110,15 @@ func createVpc(c network, in createVpcIn) (wire.M, error) {
 	if err != nil {
 		return nil, err
 	}
-	id := c.newID("vpc")
-	v := value{"account": c.account.Name, "cidr": block.String()}
+	id := c.NewID("vpc")
+	v := value{"account": c.Account.Name, "cidr": block.String()}
 	if in.AmazonProvidedIpv6CidrBlock {
 		v["ipv6_cidr"] = ipv6BlockFor(id).String()
 	}
-	if err := c.edit(topology.Edit{Path: "vpcs/" + id, Value: text(v), New: true}); err != nil {
+	if err := c.Edit(topology.Edit{Path: "vpcs/" + id, Value: text(v), New: true}); err != nil {
 		return nil, err
 	}
-	c.created(id, tags, nil)
+	c.Created(id, tags, nil)
 	vpc, err := c.vpc(id)
 	if err != nil {
 		return nil, err
@@ -148,10 +148,10 @@ func deleteVpc(c network, in struct{ VpcId string }) (wire.M, error) {
 	if len(vpc.Subnets)+len(vpc.Instances)+groups > 0 {
 		return nil, inUse
 	}
-	if err := c.edit(topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name)}); err != nil {
+	if err := c.Edit(topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name)}); err != nil {
 		return nil, conflictOf(err, inUseIs("DependencyViolation"), "%s", inUse.Message)
 	}
-	c.forget(vpc.ID)
+	c.Forget(vpc.ID)
 	return nil, nil
 }
 
@@ -188,7 +188,7 @@ func modifyVpcAttribute(c network, in struct {
 	if sent != 1 {
 		return nil, wire.Errorf("InvalidParameterCombination", "Exactly one attribute may be modified in a call.")
 	}
-	return nil, c.edit(edits...)
+	return nil, c.Edit(edits...)
 }
 
 func describeVpcAttribute(c network, in struct{ VpcId, Attribute string }) (wire.M, error) {
@@ -212,7 +212,7 @@ func associateVpcCidrBlock(c network, in struct {
 	if err != nil {
 		return nil, err
 	}
-	defer c.locks.hold("vpc " + vpc.Name)()
+	defer c.Locks.Hold("vpc " + vpc.Name)()
 	if in.AmazonProvidedIpv6CidrBlock == (in.CidrBlock != "") {
 		return nil, wire.Errorf("InvalidParameterCombination", "One CIDR block must be associated in a call.")
 	}
@@ -222,7 +222,7 @@ func associateVpcCidrBlock(c network, in struct {
 				"The vpc '%s' has an IPv6 block already, and a lab's has one", vpc.ID)
 		}
 		block := ipv6BlockFor(vpc.ID)
-		if err := c.edit(topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name, "ipv6_cidr"),
+		if err := c.Edit(topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name, "ipv6_cidr"),
 			Value: text(block.String())}); err != nil {
 			return nil, err
 		}
@@ -238,7 +238,7 @@ func associateVpcCidrBlock(c network, in struct {
 	if vpc.Overlaps(block) {
 		return nil, wire.Errorf("InvalidVpc.Range", "The CIDR '%s' overlaps with a block of the vpc.", in.CidrBlock)
 	}
-	err = c.edit(topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name, "secondary_cidrs", topology.AtEnd),
+	err = c.Edit(topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name, "secondary_cidrs", topology.AtEnd),
 		Value: text(block.String())})
 	if err != nil {
 		return nil, conflictOf(err, map[topology.Refusal]string{topology.Invalid: "InvalidVpc.Range"},
@@ -252,7 +252,7 @@ func disassociateVpcCidrBlock(c network, in struct{ AssociationId string }) (wir
 		if vpc.IPv6CIDR.IsValid() && c.viewIPv6Block(vpc)["AssociationId"] == in.AssociationId {
 			view := c.viewIPv6Block(vpc)
 			view["Ipv6CidrBlockState"] = wire.M{"State": "disassociating"}
-			err := c.edit(topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name, "ipv6_cidr")})
+			err := c.Edit(topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name, "ipv6_cidr")})
 			return wire.M{"VpcId": vpc.ID, "Ipv6CidrBlockAssociation": view}, conflictOf(err,
 				invalidIs("InvalidCidrBlock.InUse"),
 				"The vpc has a subnet that uses the block")
@@ -268,7 +268,7 @@ func disassociateVpcCidrBlock(c network, in struct{ AssociationId string }) (wir
 					in.AssociationId)
 			}
 			view["CidrBlockState"] = wire.M{"State": "disassociating"}
-			err := c.edit(topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name, "secondary_cidrs",
+			err := c.Edit(topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name, "secondary_cidrs",
 				"="+block.String())})
 			return wire.M{"VpcId": vpc.ID, "CidrBlockAssociation": view},
 				conflictOf(err, invalidIs("InvalidCidrBlock.InUse"), "The vpc has a subnet that uses the block")

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/plinksim/plinksim/internal/derive"
+	"github.com/plinksim/plinksim/pkg/cloudapi"
 	"github.com/plinksim/plinksim/pkg/topology"
 	"github.com/plinksim/plinksim/pkg/wire"
 )
@@ -22,7 +23,7 @@ func balancerRows(a *adder) {
 		if err != nil {
 			return nil, err
 		}
-		err = c.edit(topology.Edit{Path: topology.JoinPath("load_balancers", l.Name, "ip_address_type"),
+		err = c.Edit(topology.Edit{Path: topology.JoinPath("load_balancers", l.Name, "ip_address_type"),
 			Value: text(in.IpAddressType)})
 		return wire.M{"IpAddressType": in.IpAddressType}, err
 	})
@@ -48,8 +49,8 @@ func balancerRows(a *adder) {
 		LoadBalancerArn string
 		Attributes      []tag
 	}) (wire.M, error) {
-		defer c.locks.hold("balancer " + in.LoadBalancerArn)()
-		c.plan = c.Server.plan()
+		defer c.Locks.Hold("balancer " + in.LoadBalancerArn)()
+		c.Plan = c.CurrentPlan()
 		l, err := c.balancer(in.LoadBalancerArn)
 		if err != nil {
 			return nil, err
@@ -84,7 +85,7 @@ func balancerRows(a *adder) {
 			return nil, err
 		}
 		for _, arn := range in.ResourceArns {
-			c.change(arn, func(t *thing) { maps.Copy(t.Tags, tags) })
+			c.Change(arn, func(t *cloudapi.Thing) { maps.Copy(t.Tags, tags) })
 		}
 		return nil, nil
 	})
@@ -93,7 +94,7 @@ func balancerRows(a *adder) {
 			return nil, err
 		}
 		for _, arn := range in.ResourceArns {
-			c.change(arn, func(t *thing) {
+			c.Change(arn, func(t *cloudapi.Thing) {
 				for _, key := range in.TagKeys {
 					delete(t.Tags, key)
 				}
@@ -139,8 +140,8 @@ func (c balancing) checkARNs(arns []string) error {
 }
 
 func (c *call) ownBalancers() (out []*topology.LoadBalancer) {
-	for i := range c.plan.LoadBalancers {
-		if l := &c.plan.LoadBalancers[i]; c.plan.MustVPC(l.VPC).Account == c.account.Name && l.Type != topology.CLB {
+	for i := range c.Plan.LoadBalancers {
+		if l := &c.Plan.LoadBalancers[i]; c.Plan.MustVPC(l.VPC).Account == c.Account.Name && l.Type != topology.CLB {
 			out = append(out, l)
 		}
 	}
@@ -149,14 +150,14 @@ func (c *call) ownBalancers() (out []*topology.LoadBalancer) {
 
 // accountID is the number of an account.
 func (c *call) accountID(name string) string {
-	if a, err := c.plan.Account(name); err == nil {
+	if a, err := c.Plan.Account(name); err == nil {
 		return a.ID
 	}
 	return ""
 }
 
 func (c *call) balancerARN(l *topology.LoadBalancer) string {
-	return arnOf("elasticloadbalancing", c.plan.Region, c.accountID(c.plan.MustVPC(l.VPC).Account),
+	return arnOf("elasticloadbalancing", c.Plan.Region, c.accountID(c.Plan.MustVPC(l.VPC).Account),
 		"loadbalancer/"+l.ID)
 }
 
@@ -171,14 +172,14 @@ func (c *call) balancer(arn string) (*topology.LoadBalancer, error) {
 
 // nameOf is the name that a client gave an object, where the lab's is another.
 func (c *call) nameOf(arn, name string) string {
-	if given := c.record.note(arn, "name"); given != "" {
+	if given := c.Record.Note(arn, "name"); given != "" {
 		return given
 	}
 	return name
 }
 
 func (c balancing) viewBalancer(l *topology.LoadBalancer) wire.M {
-	vpc := c.plan.MustVPC(l.VPC)
+	vpc := c.Plan.MustVPC(l.VPC)
 	arn := c.balancerARN(l)
 	zones := []wire.M{}
 	for _, n := range l.Nodes {
@@ -186,9 +187,9 @@ func (c balancing) viewBalancer(l *topology.LoadBalancer) wire.M {
 			zones = append(zones, wire.M{"ZoneName": n.Zone, "SubnetId": s.ID, "LoadBalancerAddresses": []wire.M{}})
 		}
 	}
-	kind, service := "network", "elb."+c.plan.Region
+	kind, service := "network", "elb."+c.Plan.Region
 	if l.Type == topology.ALB {
-		kind, service = "application", c.plan.Region+".elb"
+		kind, service = "application", c.Plan.Region+".elb"
 	}
 	groups := []string{}
 	for _, g := range c.identifiers(vpc, l.SecurityGroups) {
@@ -199,7 +200,7 @@ func (c balancing) viewBalancer(l *topology.LoadBalancer) wire.M {
 		addresses = "dualstack"
 	}
 	state := "active"
-	if c.onTheWay(arn) {
+	if c.OnTheWay(arn) {
 		state = "provisioning"
 	}
 	id := l.ID[strings.LastIndex(l.ID, "/")+1:]
@@ -208,8 +209,8 @@ func (c balancing) viewBalancer(l *topology.LoadBalancer) wire.M {
 		"VpcId": vpc.ID,
 		"State": wire.M{"Code": state}, "AvailabilityZones": zones, "IpAddressType": addresses,
 		"SecurityGroups": groups,
-		"CreatedTime":    c.createdAt(arn), "DNSName": fmt.Sprintf("%s-%s.%s.amazonaws.com", l.Name, id, service),
-		"CanonicalHostedZoneId": "Z" + strings.ToUpper(derive.Text("elb zone "+kind+c.plan.Region, 13,
+		"CreatedTime":    c.CreatedAt(arn), "DNSName": fmt.Sprintf("%s-%s.%s.amazonaws.com", l.Name, id, service),
+		"CanonicalHostedZoneId": "Z" + strings.ToUpper(derive.Text("elb zone "+kind+c.Plan.Region, 13,
 			derive.Alphanumeric)),
 	}
 	if len(groups) > 0 && l.Type == topology.NLB {
@@ -306,7 +307,7 @@ func createLoadBalancer(c balancing, in struct {
 		return nil, wire.Errorf("UnsupportedOperation", "plinksim has no gateway load balancers")
 	}
 	if in.Scheme != "internal" {
-		c.note("load balancer %s: a lab has no internet, so the load balancer is internal", in.Name)
+		c.Note("load balancer %s: a lab has no internet, so the load balancer is internal", in.Name)
 	}
 	vpc, places, err := c.placesIn(in.Subnets, in.SubnetMappings)
 	if err != nil {
@@ -324,8 +325,8 @@ func createLoadBalancer(c balancing, in struct {
 	if err != nil {
 		return nil, err
 	}
-	defer c.locks.hold("balancers")()
-	c.plan = c.Server.plan()
+	defer c.Locks.Hold("balancers")()
+	c.Plan = c.CurrentPlan()
 	for _, l := range c.ownBalancers() {
 		if c.nameOf(c.balancerARN(l), l.Name) == in.Name {
 			return nil, wire.Errorf("DuplicateLoadBalancerName",
@@ -333,7 +334,7 @@ func createLoadBalancer(c balancing, in struct {
 				in.Name)
 		}
 	}
-	name := fileName(in.Name, func(name string) bool { _, err := c.plan.LoadBalancer(name); return err == nil })
+	name := fileName(in.Name, func(name string) bool { _, err := c.Plan.LoadBalancer(name); return err == nil })
 	v := value{"type": string(kind), "vpc": vpc.Name, "subnets": places, "listeners": []value{}}
 	if len(groups) > 0 {
 		v["security_groups"] = groups
@@ -341,17 +342,17 @@ func createLoadBalancer(c balancing, in struct {
 	if in.IpAddressType == "dualstack" {
 		v["ip_address_type"] = in.IpAddressType
 	}
-	if err := c.edit(topology.Edit{Path: topology.JoinPath("load_balancers", name), Value: text(v),
+	if err := c.Edit(topology.Edit{Path: topology.JoinPath("load_balancers", name), Value: text(v),
 		New: true}); err != nil {
 		return nil, conflictOf(err, map[topology.Refusal]string{topology.Invalid: "InvalidConfigurationRequest"},
 			"The load balancer '%s' cannot be created", in.Name)
 	}
-	l, err := c.plan.LoadBalancer(name)
+	l, err := c.Plan.LoadBalancer(name)
 	if err != nil {
 		return nil, err
 	}
 	arn := c.balancerARN(l)
-	c.created(arn, tags, map[string]string{"name": in.Name})
+	c.Created(arn, tags, map[string]string{"name": in.Name})
 	return wire.M{"LoadBalancers": []wire.M{c.viewBalancer(l)}}, nil
 }
 
@@ -360,22 +361,22 @@ func deleteLoadBalancer(c balancing, in struct{ LoadBalancerArn string }) (wire.
 	if err != nil {
 		return nil, nil // it is gone, which is not an error (Elastic Load Balancing API Reference, DeleteLoadBalancer)
 	}
-	if c.record.note(in.LoadBalancerArn, deletionProtection) == "true" {
+	if c.Record.Note(in.LoadBalancerArn, deletionProtection) == "true" {
 		return nil, wire.Errorf("OperationNotPermitted",
 			"Load balancer '%s' cannot be deleted because deletion protection is enabled", in.LoadBalancerArn)
 	}
 	inUse := wire.Errorf("ResourceInUse",
 		"Load balancer '%s' cannot be deleted because it is currently associated with another service",
 		in.LoadBalancerArn)
-	for i := range c.plan.Services {
-		if slices.Contains(balancersOf(&c.plan.Services[i]), l.Name) && !c.plan.Services[i].Absent {
+	for i := range c.Plan.Services {
+		if slices.Contains(balancersOf(&c.Plan.Services[i]), l.Name) && !c.Plan.Services[i].Absent {
 			return nil, inUse
 		}
 	}
-	if err := c.edit(topology.Edit{Path: topology.JoinPath("load_balancers", l.Name)}); err != nil {
+	if err := c.Edit(topology.Edit{Path: topology.JoinPath("load_balancers", l.Name)}); err != nil {
 		return nil, conflictOf(err, inUseIs(inUse.Code), "%s", inUse.Message)
 	}
-	c.forget(in.LoadBalancerArn)
+	c.Forget(in.LoadBalancerArn)
 	return nil, nil
 }
 
@@ -384,8 +385,8 @@ func setSubnets(c balancing, in struct {
 	Subnets                        []string
 	SubnetMappings                 []subnetMapping
 }) (wire.M, error) {
-	defer c.locks.hold("balancer " + in.LoadBalancerArn)()
-	c.plan = c.Server.plan()
+	defer c.Locks.Hold("balancer " + in.LoadBalancerArn)()
+	c.Plan = c.CurrentPlan()
 	l, err := c.balancer(in.LoadBalancerArn)
 	if err != nil {
 		return nil, err
@@ -411,7 +412,7 @@ func setSubnets(c balancing, in struct {
 		edits = append(edits, topology.Edit{Path: topology.JoinPath("load_balancers", l.Name, "ip_address_type"),
 			Value: text(in.IpAddressType)})
 	}
-	if err := c.edit(edits...); err != nil {
+	if err := c.Edit(edits...); err != nil {
 		return nil, conflictOf(err, map[topology.Refusal]string{
 			topology.Invalid: "InvalidConfigurationRequest", topology.InUse: "ResourceInUse",
 		}, "The subnets of '%s' cannot be changed", in.LoadBalancerArn)
@@ -436,7 +437,7 @@ func setSecurityGroups(c balancing, in struct {
 		return nil, wire.Errorf("InvalidConfigurationRequest",
 			"You cannot set security groups on a Network Load Balancer that was created without any security groups")
 	}
-	names, err := c.groupNames(c.plan.MustVPC(l.VPC), in.SecurityGroups)
+	names, err := c.groupNames(c.Plan.MustVPC(l.VPC), in.SecurityGroups)
 	if err != nil {
 		return nil, err
 	}
@@ -447,7 +448,7 @@ func setSecurityGroups(c balancing, in struct {
 			Path:  topology.JoinPath("load_balancers", l.Name, "enforce_security_groups_on_private_link"),
 			Value: text(e)})
 	}
-	if err := c.edit(edits...); err != nil {
+	if err := c.Edit(edits...); err != nil {
 		return nil, err
 	}
 	if l, err = c.balancer(in.LoadBalancerArn); err != nil {

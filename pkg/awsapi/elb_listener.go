@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/plinksim/plinksim/internal/derive"
+	"github.com/plinksim/plinksim/pkg/cloudapi"
 	"github.com/plinksim/plinksim/pkg/topology"
 	"github.com/plinksim/plinksim/pkg/wire"
 )
@@ -27,10 +28,10 @@ func listenerRows(a *adder) {
 		if err != nil {
 			return nil, err
 		}
-		defer c.locks.hold("balancer " + c.balancerARN(h.balancer))()
-		err = c.edit(at(nil, balancerPath(h.balancer, "listeners", listenerPart(h.Listener))...)...)
+		defer c.Locks.Hold("balancer " + c.balancerARN(h.balancer))()
+		err = c.Edit(at(nil, balancerPath(h.balancer, "listeners", listenerPart(h.Listener))...)...)
 		if err == nil {
-			c.forget(in.ListenerArn)
+			c.Forget(in.ListenerArn)
 		}
 		return nil, err
 	})
@@ -38,13 +39,13 @@ func listenerRows(a *adder) {
 		missing: "ListenerNotFound", text: "One or more listeners not found: %s", also: []string{"LoadBalancerArn"},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := balancing{base}
-			only, _ := c.values["LoadBalancerArn"].(string)
+			only, _ := c.Values["LoadBalancerArn"].(string)
 			if only != "" {
 				if _, err := c.balancer(only); err != nil {
 					return nil, err
 				}
 			}
-			if only == "" && len(stringsOf(c.values["ListenerArns"])) == 0 {
+			if only == "" && len(stringsOf(c.Values["ListenerArns"])) == 0 {
 				return nil, wire.Errorf("ValidationError",
 					"You must specify either listener ARNs or a load balancer ARN")
 			}
@@ -118,11 +119,11 @@ func listenerPart(l *topology.Listener) string {
 
 // listenerARN keeps its end when the port or the protocol of a listener changes.
 func (c balancing) listenerARN(h *heard) string {
-	end := c.record.note(c.balancerARN(h.balancer), "listener "+listenerPart(h.Listener))
+	end := c.Record.Note(c.balancerARN(h.balancer), "listener "+listenerPart(h.Listener))
 	if end == "" {
 		end = listenerEnd(h)
 	}
-	return arnOf("elasticloadbalancing", c.plan.Region, c.accountID(c.plan.MustVPC(h.balancer.VPC).Account),
+	return arnOf("elasticloadbalancing", c.Plan.Region, c.accountID(c.Plan.MustVPC(h.balancer.VPC).Account),
 		"listener/"+h.balancer.ID+"/"+end)
 }
 
@@ -155,7 +156,7 @@ func (c balancing) viewListener(h *heard) wire.M {
 
 // viewForward is an action that leads to a group.
 func (c balancing) viewForward(group string, weighted bool) wire.M {
-	g, err := c.plan.ServerGroup(group)
+	g, err := c.Plan.ServerGroup(group)
 	if err != nil {
 		return wire.M{"Type": "forward"}
 	}
@@ -226,8 +227,8 @@ func createListener(c balancing, in struct {
 	DefaultActions            []forward
 	Tags                      []tag
 }) (wire.M, error) {
-	defer c.locks.hold("balancer " + in.LoadBalancerArn)()
-	c.plan = c.Server.plan()
+	defer c.Locks.Hold("balancer " + in.LoadBalancerArn)()
+	c.Plan = c.CurrentPlan()
 	l, err := c.balancer(in.LoadBalancerArn)
 	if err != nil {
 		return nil, err
@@ -254,7 +255,7 @@ func createListener(c balancing, in struct {
 		return nil, err
 	}
 	v := value{"protocol": strings.ToLower(in.Protocol), "port": in.Port, "server_group": group}
-	err = c.edit(at(v, balancerPath(l, "listeners", topology.AtEnd)...)...)
+	err = c.Edit(at(v, balancerPath(l, "listeners", topology.AtEnd)...)...)
 	if err != nil {
 		return nil, conflictOf(err, map[topology.Refusal]string{topology.Invalid: "InvalidConfigurationRequest"},
 			"The listener cannot be created")
@@ -264,7 +265,7 @@ func createListener(c balancing, in struct {
 	}
 	for _, h := range listenersOf(l) {
 		if int(h.Port) == in.Port {
-			c.created(c.listenerARN(h), tags, nil)
+			c.Created(c.listenerARN(h), tags, nil)
 			return wire.M{"Listeners": []wire.M{c.viewListener(h)}}, nil
 		}
 	}
@@ -285,8 +286,8 @@ func modifyListener(c balancing, in struct {
 	Port                  int
 	DefaultActions        []forward
 }) (wire.M, error) {
-	defer c.locks.hold("listener " + in.ListenerArn)()
-	c.plan = c.Server.plan()
+	defer c.Locks.Hold("listener " + in.ListenerArn)()
+	c.Plan = c.CurrentPlan()
 	h, err := c.listener(in.ListenerArn)
 	if err != nil {
 		return nil, err
@@ -324,13 +325,13 @@ func modifyListener(c balancing, in struct {
 	if now.Protocol != h.Protocol {
 		edits = append(edits, at(string(now.Protocol), append(path, "protocol")...)...)
 	}
-	if err := c.edit(edits...); err != nil {
+	if err := c.Edit(edits...); err != nil {
 		return nil, conflictOf(err, map[topology.Refusal]string{topology.Invalid: "InvalidConfigurationRequest"},
 			"The listener cannot be changed")
 	}
 	if now.Port != h.Port || now.Protocol != h.Protocol {
 		end := in.ListenerArn[strings.LastIndex(in.ListenerArn, "/")+1:]
-		c.change(c.balancerARN(h.balancer), func(t *thing) {
+		c.Change(c.balancerARN(h.balancer), func(t *cloudapi.Thing) {
 			delete(t.Notes, "listener "+listenerPart(h.Listener))
 			t.Notes["listener "+listenerPart(&now)] = end
 		})
@@ -356,10 +357,10 @@ func ruleRows(a *adder) {
 		if r == nil {
 			return nil, wire.Errorf("OperationNotPermitted", "Default rule '%s' cannot be deleted", in.RuleArn)
 		}
-		err = c.edit(at(nil, rulePath(h, r.Priority)...)...)
+		err = c.Edit(at(nil, rulePath(h, r.Priority)...)...)
 		if err == nil {
-			c.forget(in.RuleArn)
-			c.change(c.listenerARN(h), func(t *thing) { delete(t.Notes, ruleNote(r.Priority)) })
+			c.Forget(in.RuleArn)
+			c.Change(c.listenerARN(h), func(t *cloudapi.Thing) { delete(t.Notes, ruleNote(r.Priority)) })
 		}
 		return nil, err
 	})
@@ -368,7 +369,7 @@ func ruleRows(a *adder) {
 		text: "One or more rules not found: %s", also: []string{"ListenerArn"},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := balancing{base}
-			only, _ := c.values["ListenerArn"].(string)
+			only, _ := c.Values["ListenerArn"].(string)
 			if only != "" {
 				if _, err := c.listener(only); err != nil {
 					return nil, err
@@ -395,7 +396,7 @@ func ruleNote(priority int) string { return fmt.Sprintf("rule %d", priority) }
 // ruleARN keeps its end when the priority of a rule changes.
 func (c balancing) ruleARN(h *heard, priority int) string {
 	arn := c.listenerARN(h)
-	end := c.record.note(arn, ruleNote(priority))
+	end := c.Record.Note(arn, ruleNote(priority))
 	if end == "" {
 		end = derive.Text(fmt.Sprintf("rule %s %d", arn, priority), 16, "0123456789abcdef")
 	}
@@ -576,7 +577,7 @@ func createRule(c balancing, in struct {
 	if err != nil {
 		return nil, err
 	}
-	defer c.locks.hold("balancer " + c.balancerARN(h.balancer))()
+	defer c.Locks.Hold("balancer " + c.balancerARN(h.balancer))()
 	if h.HTTP == nil {
 		return nil, wire.Errorf("UnsupportedOperation", "Rules are of the listeners of Application Load Balancers")
 	}
@@ -591,12 +592,12 @@ func createRule(c balancing, in struct {
 	if err != nil {
 		return nil, err
 	}
-	err = c.edit(at(v, balancerPath(h.balancer, "listeners", listenerPart(h.Listener), "rules", topology.AtEnd)...)...)
+	err = c.Edit(at(v, balancerPath(h.balancer, "listeners", listenerPart(h.Listener), "rules", topology.AtEnd)...)...)
 	if err != nil {
 		return nil, err
 	}
 	arn := c.ruleARN(h, in.Priority)
-	c.created(arn, tags, nil)
+	c.Created(arn, tags, nil)
 	return c.answerRule(arn)
 }
 
@@ -648,7 +649,7 @@ func modifyRule(c balancing, in struct {
 			}
 		}
 	}
-	if err := c.edit(at(v, rulePath(h, r.Priority)...)...); err != nil {
+	if err := c.Edit(at(v, rulePath(h, r.Priority)...)...); err != nil {
 		return nil, err
 	}
 	return c.answerRule(in.RuleArn)
@@ -725,11 +726,11 @@ func setRulePriorities(c balancing, in struct {
 		rules = append(rules, ruleAsValue(&r))
 	}
 	sort.Slice(rules, func(i, j int) bool { return rules[i]["priority"].(int) < rules[j]["priority"].(int) })
-	err := c.edit(at(rules, balancerPath(of.balancer, "listeners", listenerPart(of.Listener), "rules")...)...)
+	err := c.Edit(at(rules, balancerPath(of.balancer, "listeners", listenerPart(of.Listener), "rules")...)...)
 	if err != nil {
 		return nil, err
 	}
-	c.change(c.listenerARN(of), func(t *thing) {
+	c.Change(c.listenerARN(of), func(t *cloudapi.Thing) {
 		for from := range moved {
 			delete(t.Notes, ruleNote(from))
 		}

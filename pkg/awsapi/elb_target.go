@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/plinksim/plinksim/pkg/cloudapi"
 	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
 	"github.com/plinksim/plinksim/pkg/wire"
@@ -29,7 +30,7 @@ func targetRows(a *adder) {
 		more: map[string]string{"Names": "TargetGroupName"}, also: []string{"LoadBalancerArn"},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := balancing{base}
-			only, _ := c.values["LoadBalancerArn"].(string)
+			only, _ := c.Values["LoadBalancerArn"].(string)
 			if only != "" {
 				if _, err := c.balancer(only); err != nil {
 					return nil, err
@@ -54,8 +55,8 @@ func targetRows(a *adder) {
 		TargetGroupArn string
 		Attributes     []tag
 	}) (wire.M, error) {
-		defer c.locks.hold("group " + in.TargetGroupArn)()
-		c.plan = c.Server.plan()
+		defer c.Locks.Hold("group " + in.TargetGroupArn)()
+		c.Plan = c.CurrentPlan()
 		g, err := c.targetGroup(in.TargetGroupArn)
 		if err == nil {
 			err = setAttributes(c.call, groupAttributes, g, in.Attributes)
@@ -71,8 +72,8 @@ func targetRows(a *adder) {
 }
 
 func (c balancing) ownGroups() (out []*topology.ServerGroup) {
-	for i := range c.plan.ServerGroups {
-		if g := &c.plan.ServerGroups[i]; c.plan.MustVPC(g.VPC).Account == c.account.Name {
+	for i := range c.Plan.ServerGroups {
+		if g := &c.Plan.ServerGroups[i]; c.Plan.MustVPC(g.VPC).Account == c.Account.Name {
 			out = append(out, g)
 		}
 	}
@@ -80,7 +81,7 @@ func (c balancing) ownGroups() (out []*topology.ServerGroup) {
 }
 
 func (c balancing) groupARN(g *topology.ServerGroup) string {
-	return arnOf("elasticloadbalancing", c.plan.Region, c.accountID(c.plan.MustVPC(g.VPC).Account), g.ID)
+	return arnOf("elasticloadbalancing", c.Plan.Region, c.accountID(c.Plan.MustVPC(g.VPC).Account), g.ID)
 }
 
 func (c balancing) targetGroup(arn string) (*topology.ServerGroup, error) {
@@ -110,7 +111,7 @@ func protocolName(p topology.Protocol) string { return strings.ToUpper(string(p)
 
 // targetType is what the targets of a group are.
 func (c balancing) targetType(g *topology.ServerGroup) string {
-	if t := c.record.note(c.groupARN(g), "type"); t != "" {
+	if t := c.Record.Note(c.groupARN(g), "type"); t != "" {
 		return t
 	}
 	for _, s := range g.Servers {
@@ -126,7 +127,7 @@ func (c balancing) targetType(g *topology.ServerGroup) string {
 
 // port is the port of a group's targets that name none.
 func (c balancing) port(g *topology.ServerGroup) int {
-	if n, err := strconv.Atoi(c.record.note(c.groupARN(g), "port")); err == nil {
+	if n, err := strconv.Atoi(c.Record.Note(c.groupARN(g), "port")); err == nil {
 		return n
 	}
 	for _, s := range g.Servers {
@@ -136,7 +137,7 @@ func (c balancing) port(g *topology.ServerGroup) int {
 }
 
 func (c balancing) viewTargetGroup(g *topology.ServerGroup) wire.M {
-	vpc := c.plan.MustVPC(g.VPC)
+	vpc := c.Plan.MustVPC(g.VPC)
 	arn := c.groupARN(g)
 	users := []string{}
 	for _, l := range c.usersOf(g) {
@@ -263,15 +264,15 @@ func createTargetGroup(c balancing, in struct {
 	if err != nil {
 		return nil, err
 	}
-	defer c.locks.hold("groups")()
-	c.plan = c.Server.plan()
+	defer c.Locks.Hold("groups")()
+	c.Plan = c.CurrentPlan()
 	for _, g := range c.ownGroups() {
 		if c.nameOf(c.groupARN(g), g.Name) == in.Name {
 			return nil, wire.Errorf("DuplicateTargetGroupName",
 				"A target group with the same name '%s' exists, but with different settings", in.Name)
 		}
 	}
-	name := fileName(in.Name, func(name string) bool { _, err := c.plan.ServerGroup(name); return err == nil })
+	name := fileName(in.Name, func(name string) bool { _, err := c.Plan.ServerGroup(name); return err == nil })
 	v := value{"vpc": vpc.Name, "protocol": strings.ToLower(in.Protocol), "servers": []value{}}
 	if len(check) > 0 {
 		v["health_check"] = check
@@ -279,12 +280,12 @@ func createTargetGroup(c balancing, in struct {
 	if in.IpAddressType == "ipv6" {
 		v["ip_address_type"] = "ipv6"
 	}
-	err = c.edit(topology.Edit{Path: topology.JoinPath("server_groups", name), Value: text(v), New: true})
+	err = c.Edit(topology.Edit{Path: topology.JoinPath("server_groups", name), Value: text(v), New: true})
 	if err != nil {
 		return nil, conflictOf(err, map[topology.Refusal]string{topology.Invalid: "InvalidConfigurationRequest"},
 			"The target group '%s' cannot be created", in.Name)
 	}
-	g, err := c.plan.ServerGroup(name)
+	g, err := c.Plan.ServerGroup(name)
 	if err != nil {
 		return nil, err
 	}
@@ -292,7 +293,7 @@ func createTargetGroup(c balancing, in struct {
 	if kind == "" {
 		kind = "instance"
 	}
-	c.created(c.groupARN(g), tags, map[string]string{"name": in.Name, "port": strconv.Itoa(in.Port), "type": kind})
+	c.Created(c.groupARN(g), tags, map[string]string{"name": in.Name, "port": strconv.Itoa(in.Port), "type": kind})
 	return wire.M{"TargetGroups": []wire.M{c.viewTargetGroup(g)}}, nil
 }
 
@@ -304,8 +305,8 @@ func modifyTargetGroup(c balancing, in struct {
 	HealthyThresholdCount, UnhealthyThresholdCount        int
 	Matcher                                               *matcher
 }) (wire.M, error) {
-	defer c.locks.hold("group " + in.TargetGroupArn)()
-	c.plan = c.Server.plan()
+	defer c.Locks.Hold("group " + in.TargetGroupArn)()
+	c.Plan = c.CurrentPlan()
 	g, err := c.targetGroup(in.TargetGroupArn)
 	if err != nil {
 		return nil, err
@@ -328,7 +329,7 @@ func modifyTargetGroup(c balancing, in struct {
 			edits = append(edits, at(nil, groupPath(g, "health_check", "port")...)...)
 		}
 	}
-	if err := c.edit(edits...); err != nil {
+	if err := c.Edit(edits...); err != nil {
 		return nil, conflictOf(err, map[topology.Refusal]string{topology.Invalid: "InvalidConfigurationRequest"},
 			"The target group cannot be changed")
 	}
@@ -348,10 +349,10 @@ func deleteTargetGroup(c balancing, in struct{ TargetGroupArn string }) (wire.M,
 	if len(c.usersOf(g)) > 0 {
 		return nil, inUse
 	}
-	if err := c.edit(topology.Edit{Path: topology.JoinPath("server_groups", g.Name)}); err != nil {
+	if err := c.Edit(topology.Edit{Path: topology.JoinPath("server_groups", g.Name)}); err != nil {
 		return nil, conflictOf(err, inUseIs(inUse.Code), "%s", inUse.Message)
 	}
-	c.forget(in.TargetGroupArn)
+	c.Forget(in.TargetGroupArn)
 	return nil, nil
 }
 
@@ -384,7 +385,7 @@ func (c balancing) serverName(g *topology.ServerGroup, t target) (string, error)
 	}
 	if vpc.Name != g.VPC {
 		return "", wire.Errorf("InvalidTarget", "The following targets are not in the target group VPC '%s': '%s'",
-			c.plan.MustVPC(g.VPC).ID, t.Id)
+			c.Plan.MustVPC(g.VPC).ID, t.Id)
 	}
 	return fmt.Sprintf("%s:%d", in.Name, port), nil
 }
@@ -420,8 +421,8 @@ func registerTargets(c balancing, in targetsIn, register bool) (wire.M, error) {
 	}
 	for _, name := range servers {
 		// A client asks DescribeTargetHealth what the health checks find.
-		err := c.operateWithin(topology.Operation{Verb: verb, ServerGroup: g.Name, Server: name}, 0)
-		if err != nil && !isRefused(err, done) {
+		err := c.OperateWithin(topology.Operation{Verb: verb, ServerGroup: g.Name, Server: name}, 0)
+		if err != nil && !cloudapi.IsRefused(err, done) {
 			return nil, err
 		}
 	}
@@ -460,7 +461,7 @@ func (c balancing) registerALB(g *topology.ServerGroup, targets []target, regist
 		}
 		servers = append(servers, value{"load_balancer": l.Name, "port": port})
 	}
-	err := c.edit(topology.Edit{Path: topology.JoinPath("server_groups", g.Name, "servers"), Value: text(servers)})
+	err := c.Edit(topology.Edit{Path: topology.JoinPath("server_groups", g.Name, "servers"), Value: text(servers)})
 	return conflictOf(err, map[topology.Refusal]string{topology.Invalid: "InvalidTarget"},
 		"The target cannot be registered")
 }
@@ -502,15 +503,15 @@ func describeTargetHealth(c balancing, in targetsIn) (wire.M, error) {
 
 func (c balancing) viewHealth(g *topology.ServerGroup, s status.Server, used bool) wire.M {
 	id, zone := s.Address.Addr().String(), "all"
-	if in, err := c.plan.Instance(s.Instance); err == nil && c.targetType(g) == "instance" {
+	if in, err := c.Plan.Instance(s.Instance); err == nil && c.targetType(g) == "instance" {
 		id = in.ID
 	}
-	if subnet := c.plan.MustVPC(g.VPC).SubnetOf(s.Address.Addr()); subnet != nil {
+	if subnet := c.Plan.MustVPC(g.VPC).SubnetOf(s.Address.Addr()); subnet != nil {
 		zone = subnet.Zone
 	}
 	if c.targetType(g) == "alb" {
 		for _, server := range g.Servers {
-			if l, err := c.plan.LoadBalancer(server.Balancer); err == nil {
+			if l, err := c.Plan.LoadBalancer(server.Balancer); err == nil {
 				id = c.balancerARN(l)
 			}
 		}

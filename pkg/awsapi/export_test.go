@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/plinksim/plinksim/pkg/cloudapi"
 	"github.com/plinksim/plinksim/pkg/wire"
 )
 
@@ -23,11 +24,12 @@ func Listed() map[string][]string {
 // objects there are.
 func FilterValues(s *Server, account, key, filter string, values wire.Values) (found []string, objects int) {
 	r := rows()[key]
-	plan := s.plan()
-	c := &call{Server: s, plan: plan, service: r.op.Service, values: values}
+	plan := s.CurrentPlan()
+	c := &call{Call: &cloudapi.Call{Server: s.Server, Plan: plan, Service: r.Op.Service, Values: values},
+		gone: &s.gone}
 	for i := range plan.Accounts {
 		if plan.Accounts[i].Name == account {
-			c.account = &plan.Accounts[i]
+			c.Account = &plan.Accounts[i]
 		}
 	}
 	all, err := r.listing.all(c)
@@ -43,7 +45,7 @@ func FilterValues(s *Server, account, key, filter string, values wire.Values) (f
 // AnswerOf is the element of an answer that has the objects, and whether it is in a set.
 func AnswerOf(key string) string {
 	r := rows()[key]
-	return r.op.Output.Member(r.listing.answer).Answer
+	return r.Op.Output.Member(r.listing.answer).Answer
 }
 
 // UsedParameters are the parameters that operations use, by "SERVICE OPERATION": how
@@ -51,10 +53,10 @@ func AnswerOf(key string) string {
 func UsedParameters() map[string][]string {
 	out := map[string][]string{}
 	for key, r := range rows() {
-		if r.op.Input == nil || r.listing != nil {
+		if r.Op.Input == nil || r.listing != nil {
 			continue
 		}
-		out[key] = usedBelow(r.op.Service.Protocol, r.op.Input, r.input, "")
+		out[key] = usedBelow(r.Op.Service.Protocol, r.Op.Input, r.Input, "")
 	}
 	return out
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/plinksim/plinksim/pkg/cloudapi"
 	"github.com/plinksim/plinksim/pkg/wire"
 )
 
@@ -61,8 +62,10 @@ func list(a *adder, l listing) {
 		(element.Member("Tags") != nil || element.Member("TagSet") != nil) {
 		filters = append(filters, "tag:KEY", "tag-key")
 	}
-	a.add(l.name, &row{input: reflect.StructOf(fields), Ignored: pairs(l.ignored), filters: filters, listing: &l,
-		run: func(c *call, in any) (wire.M, error) { return l.run(c, reflect.ValueOf(in).Elem()) }})
+	a.add(l.name, &row{
+		Row:     cloudapi.Row{Input: reflect.StructOf(fields), Ignored: cloudapi.Pairs(l.ignored), Filters: filters},
+		listing: &l,
+		run:     func(c *call, in any) (wire.M, error) { return l.run(c, reflect.ValueOf(in).Elem()) }})
 }
 
 var listTypes = map[string]reflect.Type{
@@ -108,14 +111,14 @@ func (l listing) run(c *call, in reflect.Value) (wire.M, error) {
 
 func (l listing) page(c *call, all []wire.M, most int, token string) (wire.M, error) {
 	// A larger page is cut (Amazon EC2 API Reference, "Query parameters for pagination").
-	page, next, ok := wire.Page(all, min(most, 1000), token, c.values)
+	page, next, ok := wire.Page(all, min(most, 1000), token, c.Values)
 	if most < 0 || !ok {
 		return nil, wire.Errorf("InvalidNextToken", "The token for the next page is not one of this question")
 	}
 	answer := wire.M{l.answer: page}
 	if next != "" {
 		for _, name := range []string{"NextToken", "NextMarker"} {
-			if c.service.Operations[l.name].Output.Member(name) != nil {
+			if c.Service.Operations[l.name].Output.Member(name) != nil {
 				answer[name] = next
 			}
 		}

@@ -10,12 +10,12 @@ import (
 
 func identityRows(a *adder) {
 	op(a, "GetCallerIdentity", func(c *call, _ struct{}) (wire.M, error) {
-		if c.key.Role == "" {
-			return wire.M{"Account": c.account.ID, "UserId": c.account.ID, "Arn": "arn:aws:iam::" + c.account.ID +
+		if c.Key.Role == "" {
+			return wire.M{"Account": c.Account.ID, "UserId": c.Account.ID, "Arn": "arn:aws:iam::" + c.Account.ID +
 				":root"}, nil
 		}
-		user := assumed(c.account.ID, c.key)
-		return wire.M{"Account": c.account.ID, "UserId": user["AssumedRoleId"], "Arn": user["Arn"]}, nil
+		user := assumed(c.Account.ID, c.Key)
+		return wire.M{"Account": c.Account.ID, "UserId": user["AssumedRoleId"], "Arn": user["Arn"]}, nil
 	})
 	op(a, "AssumeRole", assumeRole,
 		"ExternalId", "a lab's roles trust all of its accounts",
@@ -50,11 +50,11 @@ func assumeRole(c *call, in struct {
 			int(shortestSession.Seconds()),
 			int(longestSession.Seconds()))
 	}
-	for _, account := range c.plan.Accounts {
+	for _, account := range c.Plan.Accounts {
 		if account.ID != m[1] {
 			continue
 		}
-		key, err := c.keys.temporary(account.Name, m[2], in.RoleSessionName, c.Now(), lifetime)
+		key, err := c.Ring.Temporary(account.Name, m[2], in.RoleSessionName, c.Now(), lifetime)
 		if err != nil {
 			return nil, err
 		}
@@ -64,7 +64,7 @@ func assumeRole(c *call, in struct {
 				"Expiration": key.Expires},
 		}, nil
 	}
-	return nil, &wire.Error{Code: "AccessDenied", Status: 403, Message: "User: arn:aws:iam::" + c.account.ID +
+	return nil, &wire.Error{Code: "AccessDenied", Status: 403, Message: "User: arn:aws:iam::" + c.Account.ID +
 		":root is not authorized to perform: sts:AssumeRole on resource: " + in.RoleArn}
 }
 

@@ -16,15 +16,15 @@ import (
 func TestTheTableFitsTheAPI(t *testing.T) {
 	require.Greater(t, len(rows()), 90)
 	for key, r := range rows() {
-		if r.op.Input == nil {
-			require.Zero(t, r.input.NumField(), key)
+		if r.Op.Input == nil {
+			require.Zero(t, r.Input.NumField(), key)
 			continue
 		}
-		require.NoError(t, wire.CheckFields(r.op.Input, r.input), key)
+		require.NoError(t, wire.CheckFields(r.Op.Input, r.Input), key)
 		for _, g := range r.Ignored {
 			require.NotEmpty(t, g.Why, "%s %s", key, g.Parameter)
-			require.True(t, r.op.Input.Has(g.Parameter), "%s has no %s", key, g.Parameter)
-			require.False(t, reads(r.input, g.Parameter), "%s reads %s, which it says to ignore", key, g.Parameter)
+			require.True(t, r.Op.Input.Has(g.Parameter), "%s has no %s", key, g.Parameter)
+			require.False(t, reads(r.Input, g.Parameter), "%s reads %s, which it says to ignore", key, g.Parameter)
 		}
 	}
 }
@@ -49,14 +49,14 @@ func reads(t reflect.Type, path string) bool {
 func TestWhatNobodyReadsIsRefused(t *testing.T) {
 	refused := 0
 	for _, r := range rows() {
-		if r.op.Input == nil {
+		if r.Op.Input == nil {
 			continue
 		}
-		for _, m := range r.op.Input.Members {
+		for _, m := range r.Op.Input.Members {
 			if m.Name == "DryRun" || m.Name == "ClientToken" {
 				continue
 			}
-			_, read := r.input.FieldByName(m.Name)
+			_, read := r.Input.FieldByName(m.Name)
 			ignored := false
 			for _, g := range r.Ignored {
 				ignored = ignored || g.Parameter == m.Name || strings.HasPrefix(g.Parameter, m.Name+".")
@@ -65,7 +65,7 @@ func TestWhatNobodyReadsIsRefused(t *testing.T) {
 				continue
 			}
 			refused++
-			unused := wire.Bind(wire.Values{m.Name: "x"}, reflect.New(r.input).Interface())
+			unused := wire.Bind(wire.Values{m.Name: "x"}, reflect.New(r.Input).Interface())
 			require.Equal(t, []string{m.Name}, unused)
 		}
 	}

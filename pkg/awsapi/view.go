@@ -1,7 +1,6 @@
 package awsapi
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -9,25 +8,20 @@ import (
 	"strings"
 	"time"
 
+	"github.com/plinksim/plinksim/pkg/cloudapi"
 	"github.com/plinksim/plinksim/pkg/topology"
 	"github.com/plinksim/plinksim/pkg/wire"
 )
 
 // value is a value of a topology file.
-type value map[string]any
+type value = cloudapi.Value
 
-// text is the value as an edit has it: JSON is YAML too.
-func text(v any) string {
-	out, err := json.Marshal(v)
-	if err != nil {
-		panic("words, numbers and lists can be written: " + err.Error())
-	}
-	return string(out)
-}
+// text is the value as an edit has it.
+func text(v any) string { return cloudapi.Text(v) }
 
 // arn is a name of a resource of the caller's account.
 func (c *call) arn(service, resource string) string {
-	return arnOf(service, c.plan.Region, c.account.ID, resource)
+	return arnOf(service, c.Plan.Region, c.Account.ID, resource)
 }
 
 func arnOf(service, region, account, resource string) string {
@@ -95,7 +89,7 @@ func tagsOf(tags []tag) (map[string]string, error) {
 // tags are those of an object. The name that a topology file gives it is its Name,
 // unless it has another or its name is its identifier.
 func (c *call) tags(id, name string) []wire.M {
-	tags := c.record.thing(id).Tags
+	tags := c.Record.Thing(id).Tags
 	if tags == nil {
 		tags = map[string]string{}
 	}
@@ -109,25 +103,11 @@ func (c *call) tags(id, name string) []wire.M {
 	return out
 }
 
-// createdAt is when an object was created; what the file had was there from the
-// beginning.
-func (c *call) createdAt(id string) time.Time {
-	if at := c.record.thing(id).Created; !at.IsZero() {
-		return at
-	}
-	return c.began
-}
-
-// onTheWay says whether an object is so new that clients are to see it pending.
-func (c *call) onTheWay(id string) bool {
-	return c.Transition > 0 && c.Now().Before(c.record.thing(id).Created.Add(c.Transition))
-}
-
 // ownVPCs are those of the caller's account.
 func (c *call) ownVPCs() (out []*topology.VPC) {
-	for i := range c.plan.VPCs {
-		if c.plan.VPCs[i].Account == c.account.Name {
-			out = append(out, &c.plan.VPCs[i])
+	for i := range c.Plan.VPCs {
+		if c.Plan.VPCs[i].Account == c.Account.Name {
+			out = append(out, &c.Plan.VPCs[i])
 		}
 	}
 	return out
@@ -196,7 +176,7 @@ func (c *call) instance(id string) (*topology.VPC, *topology.Instance, error) {
 
 // groupName is what clients call a group: a name of theirs, or that of the file.
 func (c *call) groupName(g *topology.SecurityGroup) string {
-	if name := c.record.note(g.ID, "name"); name != "" {
+	if name := c.Record.Note(g.ID, "name"); name != "" {
 		return name
 	}
 	return g.Name
@@ -244,13 +224,13 @@ func (c *call) enis() (out []eni) {
 		own[vpc.Name] = vpc
 		for i := range vpc.Instances {
 			in := &vpc.Instances[i]
-			add(vpc, in.Subnet, eni{id: instanceENI(c.plan, in), kind: "interface", ip: in.IP, ipv6: in.IPv6,
+			add(vpc, in.Subnet, eni{id: instanceENI(c.Plan, in), kind: "interface", ip: in.IP, ipv6: in.IPv6,
 				mac:    in.MAC,
-				groups: in.SecurityGroups, instance: in, owner: in.ID, created: c.createdAt(in.ID)})
+				groups: in.SecurityGroups, instance: in, owner: in.ID, created: c.CreatedAt(in.ID)})
 		}
 	}
-	for i := range c.plan.LoadBalancers {
-		l := &c.plan.LoadBalancers[i]
+	for i := range c.Plan.LoadBalancers {
+		l := &c.Plan.LoadBalancers[i]
 		vpc := own[l.VPC]
 		if vpc == nil {
 			continue
@@ -266,11 +246,11 @@ func (c *call) enis() (out []eni) {
 			}
 			add(vpc, n.Subnet, eni{id: n.ENI.ID, description: "ELB " + l.ID, kind: kind, ip: n.IP(), ipv6: n.ENI.IPv6,
 				mac: mac, groups: l.SecurityGroups, owner: l.ID, requester: true,
-				created: c.createdAt(c.balancerARN(l))})
+				created: c.CreatedAt(c.balancerARN(l))})
 		}
 	}
-	for i := range c.plan.Endpoints {
-		e := &c.plan.Endpoints[i]
+	for i := range c.Plan.Endpoints {
+		e := &c.Plan.Endpoints[i]
 		vpc := own[e.VPC]
 		if vpc == nil || e.Absent {
 			continue
@@ -278,7 +258,7 @@ func (c *call) enis() (out []eni) {
 		for _, z := range e.Zones {
 			add(vpc, z.Subnet, eni{id: z.ENI.ID, description: "VPC Endpoint Interface " + e.ID, kind: "vpc_endpoint",
 				ip: z.ENI.IP, ipv6: z.ENI.IPv6, mac: z.ENI.MAC, groups: e.SecurityGroups, owner: e.ID, requester: true,
-				created: c.createdAt(e.ID)})
+				created: c.CreatedAt(e.ID)})
 		}
 	}
 	return out
@@ -304,8 +284,8 @@ func zoneID(region, zone string) string {
 
 // zones are the zones of the region: those of the plan, and a to c.
 func (c *call) zones() []string {
-	out := []string{c.plan.Region + "a", c.plan.Region + "b", c.plan.Region + "c"}
-	for _, v := range c.plan.VPCs {
+	out := []string{c.Plan.Region + "a", c.Plan.Region + "b", c.Plan.Region + "c"}
+	for _, v := range c.Plan.VPCs {
 		for _, s := range v.Subnets {
 			if !slices.Contains(out, s.Zone) {
 				out = append(out, s.Zone)

@@ -1,4 +1,4 @@
-package awsapi
+package cloudapi
 
 import (
 	"encoding/json"
@@ -16,8 +16,8 @@ import (
 // and no topology file has.
 const RecordFile = "api.json"
 
-// thing is what is recorded of an object.
-type thing struct {
+// Thing is what is recorded of an object.
+type Thing struct {
 	Tags    map[string]string `json:"tags,omitempty"`
 	Created time.Time         `json:"created,omitzero"`
 	// Notes are values that clients read again: the description of a group, the
@@ -39,8 +39,8 @@ const (
 	mostTokens    = 10000
 )
 
-// record is what is recorded of a lab. Its methods may be called from any goroutine.
-type record struct {
+// Record is what is recorded of a lab. Its methods may be called from any goroutine.
+type Record struct {
 	store lab.Store
 
 	mu    sync.RWMutex
@@ -49,12 +49,12 @@ type record struct {
 
 type recordState struct {
 	Counter int              `json:"counter"` // of identifiers
-	Things  map[string]thing `json:"things"`  // by identifier or ARN
+	Things  map[string]Thing `json:"things"`  // by identifier or ARN
 	Tokens  map[string]token `json:"tokens"`
 }
 
-func readRecord(store lab.Store) (*record, error) {
-	r := &record{store: store, state: recordState{Things: map[string]thing{}, Tokens: map[string]token{}}}
+func readRecord(store lab.Store) (*Record, error) {
+	r := &Record{store: store, state: recordState{Things: map[string]Thing{}, Tokens: map[string]token{}}}
 	text, err := store.Load(RecordFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, nil
@@ -63,28 +63,28 @@ func readRecord(store lab.Store) (*record, error) {
 		err = json.Unmarshal(text, &r.state)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("what AWS clients said of objects cannot be read from %s: %w", RecordFile, err)
+		return nil, fmt.Errorf("what clients said of objects cannot be read from %s: %w", RecordFile, err)
 	}
 	return r, nil
 }
 
-// thing is a copy of what is recorded of an object.
-func (r *record) thing(id string) thing {
+// Thing is a copy of what is recorded of an object.
+func (r *Record) Thing(id string) Thing {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	t := r.state.Things[id]
-	return thing{Tags: maps.Clone(t.Tags), Created: t.Created, Notes: maps.Clone(t.Notes)}
+	return Thing{Tags: maps.Clone(t.Tags), Created: t.Created, Notes: maps.Clone(t.Notes)}
 }
 
-// note is one recorded value of an object.
-func (r *record) note(id, key string) string {
+// Note is one recorded value of an object.
+func (r *Record) Note(id, key string) string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.state.Things[id].Notes[key]
 }
 
-// change changes what is recorded of an object, and writes it down.
-func (r *record) change(id string, change func(*thing)) error {
+// Change changes what is recorded of an object, and writes it down.
+func (r *Record) Change(id string, change func(*Thing)) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	t := r.state.Things[id]
@@ -100,8 +100,8 @@ func (r *record) change(id string, change func(*thing)) error {
 	return r.saveLocked()
 }
 
-// forget drops what is recorded of objects.
-func (r *record) forget(ids ...string) error {
+// Forget drops what is recorded of objects, and writes it down.
+func (r *Record) Forget(ids ...string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, id := range ids {
@@ -110,8 +110,8 @@ func (r *record) forget(ids ...string) error {
 	return r.saveLocked()
 }
 
-// count is a number that was never given before.
-func (r *record) count() int {
+// Count is a number that was never given before.
+func (r *Record) Count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.state.Counter++
@@ -119,14 +119,14 @@ func (r *record) count() int {
 }
 
 // token is what was answered to a client token before.
-func (r *record) token(key string, now time.Time) (token, bool) {
+func (r *Record) token(key string, now time.Time) (token, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	t, ok := r.state.Tokens[key]
 	return t, ok && now.Before(t.Expires)
 }
 
-func (r *record) keepToken(key string, t token, now time.Time) error {
+func (r *Record) keepToken(key string, t token, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.state.Tokens) >= mostTokens {
@@ -142,7 +142,7 @@ func (r *record) keepToken(key string, t token, now time.Time) error {
 	return r.saveLocked()
 }
 
-func (r *record) saveLocked() error {
+func (r *Record) saveLocked() error {
 	text, err := json.Marshal(r.state)
 	if err != nil {
 		panic("the record is plain data: " + err.Error())

@@ -1,8 +1,7 @@
-package awsapi
+package cloudapi
 
 import (
 	"crypto/rand"
-	"encoding/base32"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -23,9 +22,11 @@ const KeysFile = "api-keys.json"
 // Key is an access key of an account.
 type Key = api.CloudKey
 
-// keys are the access keys of a lab: one for each account, and temporary ones.
-type keys struct {
+// KeyRing has the access keys of a lab: one for each account, and temporary ones. Its
+// methods may be called from any goroutine.
+type KeyRing struct {
 	store lab.Store
+	form  KeyForm
 
 	mu   sync.RWMutex
 	byID map[string]Key
@@ -34,8 +35,11 @@ type keys struct {
 // mostTemporary is how many temporary keys there may be at a time.
 const mostTemporary = 10000
 
-func readKeys(store lab.Store) (*keys, error) {
-	k := &keys{store: store, byID: map[string]Key{}}
+// KeyForm makes new keys in the form of a cloud: their identifiers and secrets.
+type KeyForm func(account string, temporary bool) Key
+
+func readKeys(store lab.Store, form KeyForm) (*KeyRing, error) {
+	k := &KeyRing{store: store, form: form, byID: map[string]Key{}}
 	text, err := store.Load(KeysFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return k, nil
@@ -53,8 +57,8 @@ func readKeys(store lab.Store) (*keys, error) {
 	return k, nil
 }
 
-// addAccounts gives a key to every account that has none.
-func (k *keys) addAccounts(accounts []topology.Account) error {
+// AddAccounts gives a key to every account that has none.
+func (k *KeyRing) AddAccounts(accounts []topology.Account) error {
 	if !k.misses(accounts) {
 		return nil
 	}
@@ -63,14 +67,14 @@ func (k *keys) addAccounts(accounts []topology.Account) error {
 	has := k.accountsLocked()
 	for _, a := range accounts {
 		if !has[a.Name] {
-			key := newKey("AKIA", a.Name)
+			key := k.form(a.Name, false)
 			k.byID[key.ID] = key
 		}
 	}
 	return k.saveLocked()
 }
 
-func (k *keys) misses(accounts []topology.Account) bool {
+func (k *KeyRing) misses(accounts []topology.Account) bool {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	has := k.accountsLocked()
@@ -83,7 +87,7 @@ func (k *keys) misses(accounts []topology.Account) bool {
 }
 
 // accountsLocked are the accounts with a key of their own.
-func (k *keys) accountsLocked() map[string]bool {
+func (k *KeyRing) accountsLocked() map[string]bool {
 	out := map[string]bool{}
 	for _, key := range k.byID {
 		if key.Token == "" {
@@ -95,7 +99,7 @@ func (k *keys) accountsLocked() map[string]bool {
 
 // saveLocked writes down the keys that do not end; a temporary one ends with the
 // daemon.
-func (k *keys) saveLocked() error {
+func (k *KeyRing) saveLocked() error {
 	var lasting []Key
 	for _, key := range k.byID {
 		if key.Token == "" {
@@ -109,25 +113,17 @@ func (k *keys) saveLocked() error {
 	return k.store.Save(KeysFile, text)
 }
 
-// newKey has the form of AWS's: 20 capitals and digits, and 40 characters (AWS IAM user
-// guide, "IAM identifiers", unique ID prefixes).
-func newKey(prefix, account string) Key {
-	return Key{
-		Account: account, ID: prefix + base32.StdEncoding.EncodeToString(random(10)),
-		Secret: base64.StdEncoding.EncodeToString(random(30)),
-	}
-}
-
-func random(n int) []byte {
+// RandomBytes are bytes that nobody can foresee.
+func RandomBytes(n int) []byte {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // it never fails
 	return b
 }
 
-// temporary makes a key that ends.
-func (k *keys) temporary(account, role, session string, now time.Time, lifetime time.Duration) (Key, error) {
-	key := newKey("ASIA", account)
-	key.Token = base64.StdEncoding.EncodeToString(random(96))
+// Temporary makes a key that ends.
+func (k *KeyRing) Temporary(account, role, session string, now time.Time, lifetime time.Duration) (Key, error) {
+	key := k.form(account, true)
+	key.Token = base64.StdEncoding.EncodeToString(RandomBytes(96))
 	key.Role, key.Session, key.Expires = role, session, now.Add(lifetime)
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -137,20 +133,22 @@ func (k *keys) temporary(account, role, session string, now time.Time, lifetime 
 		}
 	}
 	if len(k.byID) >= mostTemporary {
-		return Key{}, wire.Errorf("RequestLimitExceeded", "There are %d temporary keys", mostTemporary)
+		return Key{}, fmt.Errorf("there are %d temporary keys", mostTemporary)
 	}
 	k.byID[key.ID] = key
 	return key, nil
 }
 
-func (k *keys) key(id string) Key {
+// Key is the key with an identifier, the zero value where there is none.
+func (k *KeyRing) Key(id string) Key {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	return k.byID[id]
 }
 
-func (k *keys) secret(id string, now time.Time) (wire.Secret, bool) {
-	key := k.key(id)
+// Secret is what belongs to a key's identifier at a time, for a verifier.
+func (k *KeyRing) Secret(id string, now time.Time) (wire.Secret, bool) {
+	key := k.Key(id)
 	if key.ID == "" || !key.Expires.IsZero() && key.Expires.Before(now) {
 		return wire.Secret{}, false
 	}
@@ -160,13 +158,13 @@ func (k *keys) secret(id string, now time.Time) (wire.Secret, bool) {
 // Keys are the keys of the lab's accounts, in the order of the file, without the temporary
 // ones.
 func (s *Server) Keys() []Key {
-	plan := s.plan()
-	_ = s.keys.addAccounts(plan.Accounts) // who cannot be given a key has none here
-	s.keys.mu.RLock()
-	defer s.keys.mu.RUnlock()
+	plan := s.CurrentPlan()
+	_ = s.Ring.AddAccounts(plan.Accounts) // who cannot be given a key has none here
+	s.Ring.mu.RLock()
+	defer s.Ring.mu.RUnlock()
 	out := []Key{}
 	for _, a := range plan.Accounts {
-		for _, key := range s.keys.byID {
+		for _, key := range s.Ring.byID {
 			if key.Account == a.Name && key.Token == "" {
 				key.AccountID = a.ID
 				out = append(out, key)
