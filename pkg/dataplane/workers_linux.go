@@ -8,6 +8,7 @@ import (
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
+	"github.com/plinksim/plinksim/pkg/flowcache"
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
@@ -35,6 +36,11 @@ func OpenWorkers(ring RingConfig, engine EngineConfig, n int) (*RingWorkers, err
 			err = errors.Join(err, r.Close())
 		}
 		return err
+	}
+	if engine.Kept != nil {
+		if err := flowcache.Detach(); err != nil {
+			return nil, err
+		}
 	}
 	var drivers []Driver
 	ring.shared = openSharedCache(ring.FlowCache, n)

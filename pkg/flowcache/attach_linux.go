@@ -21,7 +21,7 @@ const (
 	// process.
 	TCX Hook = "tcx"
 	// Clsact is a filter of a queueing discipline, since Linux 4.5. It ends with
-	// the device, or when the next cache takes its place.
+	// the device, or by Detach.
 	Clsact Hook = "clsact"
 )
 
@@ -46,6 +46,8 @@ func (c *Cache) attach(index int) (io.Closer, error) {
 	return closer, err
 }
 
+const clsactType = "clsact"
+
 // classifierName is how "tc filter show" calls it.
 const classifierName = "plinksim flow cache"
 
@@ -63,10 +65,8 @@ func attachClsact(index int, program *ebpf.Program) (io.Closer, error) {
 		QdiscAttrs: netlink.QdiscAttrs{
 			LinkIndex: index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
 		},
-		QdiscType: "clsact",
+		QdiscType: clsactType,
 	}}
-	// What an earlier process left goes.
-	_ = handle.QdiscDel(a.qdisc)
 	if err := handle.QdiscAdd(a.qdisc); err != nil {
 		handle.Close()
 		return nil, fmt.Errorf("add a clsact queueing discipline: %w", err)
@@ -81,6 +81,31 @@ func attachClsact(index int, program *ebpf.Program) (io.Closer, error) {
 		return nil, errors.Join(fmt.Errorf("add a filter to clsact: %w", err), a.Close())
 	}
 	return a, nil
+}
+
+// Detach takes away what the cache of a process that was killed has left at the
+// devices in the network namespace of the calling thread: it would go on to forward
+// packets of which nobody knows any more.
+func Detach() error {
+	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer handle.Close()
+	all, err := handle.QdiscList(nil)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return nil // a kernel without queueing disciplines
+	}
+	if err != nil {
+		return fmt.Errorf("list the queueing disciplines of ENIs: %w", err)
+	}
+	var errs []error
+	for _, qdisc := range all {
+		if qdisc.Type() == clsactType {
+			errs = append(errs, handle.QdiscDel(qdisc))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Close takes the classifier from its device.
