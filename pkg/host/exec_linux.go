@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -184,20 +185,23 @@ func findProgram(name string, env []string) (string, error) {
 		return name, checkProgram(name)
 	}
 	var denied error
+	closed := ""
 	for _, dir := range filepath.SplitList(pathOf(env)) {
 		path := filepath.Join(dir, name)
 		err := checkProgram(path)
-		if err == nil {
+		switch {
+		case err == nil:
 			return path, nil
-		}
-		if errors.Is(err, ErrNotExecutable) && denied == nil {
+		case errors.Is(err, fs.ErrPermission): // whether it is there, nobody may know
+			closed = cmp.Or(closed, " that may be looked into: "+dir+" may not")
+		case errors.Is(err, ErrNotExecutable) && denied == nil:
 			denied = err
 		}
 	}
 	if denied != nil {
 		return "", denied
 	}
-	return "", fmt.Errorf("%s: %w in PATH", name, ErrNotFound)
+	return "", fmt.Errorf("%s: %w in PATH%s", name, ErrNotFound, closed)
 }
 
 func checkProgram(path string) error {
