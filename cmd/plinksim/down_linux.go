@@ -39,6 +39,7 @@ lab does not exist.`,
 					return err
 				}
 			}
+			outliveReaders()
 			names, err := labdir.Names()
 			if err != nil {
 				return err

@@ -47,7 +47,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetOut(out)
 	root.SetErr(stderr)
 	err := limit.end(root.ExecuteContext(ctx))
-	if err == nil && out.err != nil {
+	switch {
+	case errors.Is(out.err, syscall.EPIPE) && (err == nil || errors.Is(err, syscall.EPIPE)):
+		return 0 // it was done, and whoever reads has read enough
+	case err == nil && out.err != nil:
 		err = out.err
 	}
 	var code exitCode

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
@@ -114,6 +115,7 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 				}
 			}
 			keepFiles()
+			outliveReaders()
 			start := time.Now()
 			show := func() error {
 				if err := serveMetrics(cmd, up.dir, metrics); err != nil {
@@ -160,6 +162,11 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 	addOutput(cmd, &output)
 	return cmd
 }
+
+// outliveReaders lets a command that changes a lab go on to its end where nobody
+// reads what it prints any more, as in "plinksim up FILE | head -1": SIGPIPE would
+// end it wherever it is. What it starts gets the signal as usual.
+func outliveReaders() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 // emptyLab is a lab that "up" makes without a file.
 type emptyLab struct {

@@ -44,6 +44,7 @@ read again. If the new daemon does not start, the old one stays.`,
 				return err
 			}
 			keepFiles()
+			outliveReaders()
 			return upgrade(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), dir)
 		},
 	}
