@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/url"
@@ -24,7 +25,11 @@ const (
 )
 
 // common are the parameters that say what a request is.
-var common = []string{"Action", "Version"}
+var (
+	common      = []string{"Action", "Version"}
+	commonOfACS = []string{"Action", "Version", "Format", "AccessKeyId", "Signature", "SignatureMethod", "SignatureNonce",
+		"SignatureType", "SignatureVersion", "Timestamp", "SecurityToken"}
+)
 
 // Decode reads the parameters of an operation from a form. The error is what the API
 // answers to a parameter that it does not know, that is missing, or that has an
@@ -46,8 +51,32 @@ func Decode(op *Operation, form url.Values) (Values, *Error) {
 	if input == nil {
 		input = &Shape{Kind: Structure}
 	}
-	d := decoder{op}
+	d := decoder{op: op}
 	return d.structure(input, root, "")
+}
+
+// DecodeACS reads the parameters of an operation of Alibaba Cloud from a form, in which a list
+// or a structure is flat (Zone.1.ZoneId) or a text of JSON. unknown are the parameters that the
+// operation does not have, which the cloud takes for nothing.
+func DecodeACS(op *Operation, form url.Values) (v Values, unknown []string, _ *Error) {
+	if len(form) > mostParameters {
+		return nil, nil, op.invalid("the request has more than %d parameters", mostParameters)
+	}
+	root := &node{}
+	for _, key := range slices.Sorted(maps.Keys(form)) {
+		if slices.Contains(commonOfACS, key) {
+			continue
+		}
+		if len(form[key]) > 1 {
+			return nil, nil, op.invalid("The parameter %s is there twice.", key)
+		}
+		if root.put(strings.Split(key, "."), form.Get(key)) != nil {
+			unknown = append(unknown, key)
+		}
+	}
+	d := decoder{op: op, unread: &unknown}
+	v, err := d.structure(op.Input, root, "")
+	return v, unknown, err
 }
 
 // node is a part of a form's keys: A.1.B=x is x at A, 1, B.
@@ -74,12 +103,25 @@ func (n *node) put(path []string, value string) error {
 	return nil
 }
 
-type decoder struct{ op *Operation }
+type decoder struct {
+	op *Operation
+	// unread collects what is not known, nil where that is refused.
+	unread *[]string
+}
+
+// fail is for a parameter that the operation does not have.
+func (d decoder) fail(key string) *Error {
+	if d.unread == nil {
+		return d.op.unknown(key)
+	}
+	*d.unread = append(*d.unread, key)
+	return nil
+}
 
 func (d decoder) structure(s *Shape, n *node, at string) (Values, *Error) {
 	out := Values{}
-	if n.set && n.value != "" {
-		return nil, d.op.unknown(at)
+	if err := d.unfold(n, at); err != nil {
+		return nil, err
 	}
 	taken := map[string]bool{}
 	for _, m := range s.Members {
@@ -100,8 +142,11 @@ func (d decoder) structure(s *Shape, n *node, at string) (Values, *Error) {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(n.below)) {
-		if !taken[key] {
-			return nil, d.op.unknown(join(at, key))
+		if taken[key] {
+			continue
+		}
+		if err := d.fail(join(at, key)); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil
@@ -128,9 +173,17 @@ func (d decoder) value(s *Shape, n *node, at string) (any, *Error) {
 		return n.value, nil // nobody uses it, so it is refused by name
 	}
 	if len(n.below) > 0 {
-		return nil, d.op.unknown(join(at, slices.Sorted(maps.Keys(n.below))[0]))
+		if err := d.fail(join(at, slices.Sorted(maps.Keys(n.below))[0])); err != nil {
+			return nil, err
+		}
 	}
 	v, want := scalar(s, n.value)
+	if want != "" && d.op.Service.Protocol == ACS {
+		if n.value == "" {
+			return nil, nil // as if it was not there
+		}
+		return nil, d.op.invalid("Specified parameter %s is not valid: it must be %s.", at, want)
+	}
 	if want != "" {
 		return nil, d.op.invalid("Value (%s) for parameter %s is invalid. It must be %s.", n.value, at, want)
 	}
@@ -147,8 +200,8 @@ func (d decoder) list(s *Shape, n *node, at string) (any, *Error) {
 			}
 		}
 	}
-	if n.set && n.value != "" {
-		return nil, d.op.unknown(at)
+	if err := d.unfold(n, at); err != nil {
+		return nil, err
 	}
 	if len(n.below) > longestList {
 		return nil, d.op.invalid("%s has more than %d elements", at, longestList)
@@ -157,7 +210,10 @@ func (d decoder) list(s *Shape, n *node, at string) (any, *Error) {
 	for key := range n.below {
 		number, err := strconv.Atoi(key)
 		if err != nil || number < 0 || strconv.Itoa(number) != key {
-			return nil, d.op.unknown(join(at, key))
+			if err := d.fail(join(at, key)); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		numbers = append(numbers, number)
 	}
@@ -172,6 +228,57 @@ func (d decoder) list(s *Shape, n *node, at string) (any, *Error) {
 		out = append(out, v)
 	}
 	return out, nil
+}
+
+// unfold refuses a text where a list or a structure should be, unless it may be JSON.
+func (d decoder) unfold(n *node, at string) *Error {
+	switch {
+	case !n.set || n.value == "":
+		return nil
+	case d.unread == nil:
+		return d.op.unknown(at)
+	}
+	reader := json.NewDecoder(strings.NewReader(n.value))
+	reader.UseNumber()
+	var value any
+	if reader.Decode(&value) != nil || reader.More() || !n.unfold(value, deepest) {
+		return d.op.invalid("Specified parameter %s is not valid: it must be a list or a structure, flat or as JSON.", at)
+	}
+	n.set, n.value = false, ""
+	return nil
+}
+
+// unfold makes a value of JSON what the same would be flat; false where it is too deep.
+func (n *node) unfold(value any, levels int) bool {
+	if levels == 0 {
+		return false
+	}
+	put := func(key string, value any) bool {
+		below := &node{}
+		if n.below == nil {
+			n.below = map[string]*node{}
+		}
+		n.below[key] = below
+		return below.unfold(value, levels-1)
+	}
+	switch v := value.(type) {
+	case map[string]any:
+		for key, one := range v {
+			if !put(key, one) {
+				return false
+			}
+		}
+	case []any:
+		for i, one := range v {
+			if !put(strconv.Itoa(i+1), one) {
+				return false
+			}
+		}
+	case nil:
+	default:
+		n.value, n.set = fmt.Sprint(v), true
+	}
+	return true
 }
 
 // scalar is the value of a text, or else what it should have been.
@@ -222,8 +329,8 @@ func scalar(s *Shape, text string) (v any, want string) {
 	return text, ""
 }
 
-// The codes are those of "Common errors" in the API references of EC2 and of Elastic
-// Load Balancing.
+// The codes are those of "Common errors" in the API references of EC2 and of Elastic Load
+// Balancing, and of "Common error codes" of Alibaba Cloud's API references.
 
 func (op *Operation) unknown(key string) *Error {
 	if op.Service.Protocol == AWSQuery {
@@ -233,6 +340,9 @@ func (op *Operation) unknown(key string) *Error {
 }
 
 func (op *Operation) missing(key string) *Error {
+	if op.Service.Protocol == ACS {
+		return Errorf("Missing"+key, "%s is mandatory for this action.", key)
+	}
 	if op.Service.Protocol == AWSQuery {
 		return Errorf("ValidationError", "'%s' must not be null", key)
 	}
@@ -240,6 +350,9 @@ func (op *Operation) missing(key string) *Error {
 }
 
 func (op *Operation) invalid(format string, args ...any) *Error {
+	if op.Service.Protocol == ACS {
+		return Errorf("InvalidParameter", format, args...)
+	}
 	if op.Service.Protocol == AWSQuery {
 		return Errorf("ValidationError", format, args...)
 	}

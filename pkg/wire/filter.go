@@ -77,7 +77,7 @@ func Page[T any](all []T, most int, token string, question Values) (page []T, ne
 }
 
 // pageKeys are the parameters that may differ from page to page of one question.
-var pageKeys = []string{"NextToken", "MaxResults", "Marker", "PageSize"}
+var pageKeys = []string{"NextToken", "MaxResults", "Marker", "PageSize", "PageNumber", "MaxResult"}
 
 // sum is a short hash of a question without what says which page is meant.
 func (v Values) sum() (out [8]byte) {

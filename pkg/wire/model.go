@@ -3,10 +3,11 @@
 // requests, writes answers and errors, and has what is the same for all operations:
 // pages and filters. It knows nothing of labs, and does no I/O.
 //
-// The descriptions in models hold facts alone, and tools/awsmodel makes them. The
-// protocols here are the two query protocols of AWS, which EC2, Elastic Load Balancing
-// and STS speak (botocore, botocore/serialize.py and parsers.py); another dialect gets
-// a Protocol beside them.
+// The descriptions in models hold facts alone, and tools/awsmodel and tools/alimodel make
+// them. The protocols are the two query protocols of AWS, which EC2, Elastic Load Balancing
+// and STS speak (botocore, botocore/serialize.py and parsers.py), and that of Alibaba
+// Cloud's APIs in RPC style (Alibaba Cloud SDK documentation, "Request syntax and signature
+// method V3").
 package wire
 
 import (
@@ -27,6 +28,7 @@ type Protocol string
 const (
 	EC2Query Protocol = "ec2"   // lists are flat in requests, and sets of items in answers
 	AWSQuery Protocol = "query" // lists have members, and answers a wrapper
+	ACS      Protocol = "acs"   // flat lists or JSON in requests, JSON or XML in answers
 )
 
 // Service is one version of an API.
@@ -94,24 +96,37 @@ func (s *Shape) Member(name string) *Member {
 	return &s.Members[i]
 }
 
-var loaded = sync.OnceValue(func() []*Service {
-	var out []*Service
-	for _, name := range []string{"ec2", "elbv2", "sts"} {
-		text, err := models.ReadFile("models/" + name + ".txt")
-		if err != nil {
-			panic("a model is embedded: " + err.Error())
+// load reads descriptions once, when somebody asks for them first.
+func load(names ...string) func() []*Service {
+	return sync.OnceValue(func() []*Service {
+		var out []*Service
+		for _, name := range names {
+			text, err := models.ReadFile("models/" + name + ".txt")
+			if err != nil {
+				panic("a model is embedded: " + err.Error())
+			}
+			s, err := read(string(text))
+			if err != nil {
+				panic(fmt.Sprintf("models/%s.txt: %v", name, err))
+			}
+			out = append(out, s)
 		}
-		s, err := read(string(text))
-		if err != nil {
-			panic(fmt.Sprintf("models/%s.txt: %v", name, err))
-		}
-		out = append(out, s)
-	}
-	return out
-})
+		return out
+	})
+}
+
+var (
+	aws     = load("ec2", "elbv2", "sts")
+	alibaba = load("alibaba-privatelink", "alibaba-vpc", "alibaba-ecs", "alibaba-slb", "alibaba-nlb", "alibaba-alb",
+		"alibaba-sts")
+)
 
 // AWS are the APIs of AWS: EC2, Elastic Load Balancing and STS. Nobody may change them.
-func AWS() []*Service { return loaded() }
+func AWS() []*Service { return aws() }
+
+// Alibaba are the APIs of Alibaba Cloud: PrivateLink, VPC, ECS, the three load balancers and
+// STS. Nobody may change them.
+func Alibaba() []*Service { return alibaba() }
 
 // Find is the service of a name, nil where there is none.
 func Find(services []*Service, name string) *Service {

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -191,14 +192,14 @@ func headerOf(r *http.Request, name string) (string, bool) {
 	return strings.Join(out, ","), true
 }
 
+// canonicalQuery has parameters by their names, and those of one name by their values.
 func canonicalQuery(q url.Values) string {
 	var pairs []string
-	for key, values := range q {
-		for _, v := range values {
+	for _, key := range slices.Sorted(maps.Keys(q)) {
+		for _, v := range slices.Sorted(slices.Values(q[key])) {
 			pairs = append(pairs, escaped(key)+"="+escaped(v))
 		}
 	}
-	slices.Sort(pairs)
 	return strings.Join(pairs, "&")
 }
 

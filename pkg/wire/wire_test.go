@@ -25,7 +25,12 @@ import (
 // (go-); each access key has the secret "secret".
 func recorded(t testing.TB) (names []string, requests []*http.Request, bodies [][]byte) {
 	t.Helper()
-	files, err := filepath.Glob("testdata/requests/*.req")
+	return recordedIn(t, "testdata/requests")
+}
+
+func recordedIn(t testing.TB, dir string) (names []string, requests []*http.Request, bodies [][]byte) {
+	t.Helper()
+	files, err := filepath.Glob(dir + "/*.req")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	for _, file := range files {

@@ -1,0 +1,208 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// Format is how an answer of Alibaba Cloud is written.
+type Format string
+
+// The formats.
+const (
+	JSON Format = "JSON"
+	XML  Format = "XML"
+)
+
+// ContentType is what a response with the format says it is.
+func (f Format) ContentType() string {
+	if f == XML {
+		return "text/xml;charset=utf-8"
+	}
+	return "application/json;charset=utf-8"
+}
+
+// timeOfACS is how Alibaba Cloud writes times, in UTC.
+const timeOfACS = "2006-01-02T15:04:05Z"
+
+// EncodeACS writes an answer of an API of Alibaba Cloud. The error says which part of it the
+// operation does not have, which is a mistake of the program.
+func EncodeACS(op *Operation, answer M, requestID string, format Format) ([]byte, error) {
+	b := builder{}
+	root := object{{"RequestId", requestID}}
+	if answer != nil {
+		parts, _ := b.structure(op.Output, reflect.ValueOf(answer), op.Name).(object)
+		root = append(root, parts...)
+	}
+	return root.write(op.Name+"Response", format), b.err
+}
+
+// EncodeErrorACS is an error as Alibaba Cloud's APIs write it. host is the address that the
+// request was for.
+func EncodeErrorACS(e *Error, requestID, host string, format Format) []byte {
+	return object{{"RequestId", requestID}, {"HostId", host}, {"Code", e.Code}, {"Message", e.Message}}.
+		write("Error", format)
+}
+
+// object is a structure of an answer, in the order of its description. A value is an object,
+// a list, a string, a number or a bool.
+type object []part
+
+type part struct {
+	name  string
+	value any
+}
+
+type list []any
+
+// MarshalJSON keeps the order.
+func (o object) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, p := range o {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		name, err := json.Marshal(p.name)
+		if err != nil {
+			return nil, err
+		}
+		value, err := json.Marshal(p.value)
+		if err != nil {
+			return nil, err
+		}
+		b.Write(name)
+		b.WriteByte(':')
+		b.Write(value)
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
+
+func (o object) write(root string, format Format) []byte {
+	if format == XML {
+		var b strings.Builder
+		b.WriteString(xml.Header)
+		writeXML(&b, root, o)
+		return []byte(b.String())
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(o); err != nil {
+		panic("an answer is plain data: " + err.Error())
+	}
+	return bytes.TrimRight(b.Bytes(), "\n")
+}
+
+// writeXML writes each element of a list under the list's name.
+func writeXML(b *strings.Builder, name string, value any) {
+	switch v := value.(type) {
+	case object:
+		b.WriteString("<" + name + ">")
+		for _, p := range v {
+			writeXML(b, p.name, p.value)
+		}
+		b.WriteString("</" + name + ">")
+	case list:
+		for _, one := range v {
+			writeXML(b, name, one)
+		}
+	default:
+		element(b, name, fmt.Sprint(v))
+	}
+}
+
+// builder makes objects of answers.
+type builder struct{ err error }
+
+func (b *builder) fail(format string, args ...any) any {
+	if b.err == nil {
+		b.err = fmt.Errorf(format, args...)
+	}
+	return nil
+}
+
+func (b *builder) structure(s *Shape, v reflect.Value, at string) any {
+	answer, ok := v.Interface().(M)
+	if !ok {
+		return b.fail("%s is a %s and not an M", at, v.Type())
+	}
+	out := object{}
+	for _, m := range s.Members {
+		value, there := answer[m.Name]
+		if !there {
+			continue
+		}
+		if made := b.value(m.Shape, value, at+"."+m.Name); made != nil {
+			out = append(out, part{m.Answer, made})
+		}
+	}
+	for name := range answer {
+		if s.Member(name) == nil {
+			b.fail("%s has no %s", at, name)
+		}
+	}
+	return out
+}
+
+func (b *builder) value(s *Shape, value any, at string) any {
+	v := reflect.ValueOf(value)
+	for v.IsValid() && v.Kind() == reflect.Pointer {
+		v = v.Elem()
+	}
+	if !v.IsValid() || v.Kind() == reflect.Map && v.IsNil() {
+		return nil
+	}
+	switch s.Kind {
+	case Structure:
+		return b.structure(s, v, at)
+	case List:
+		if v.Kind() != reflect.Slice {
+			return b.fail("%s is a %s and not a slice", at, v.Type())
+		}
+		out := list{}
+		for i := range v.Len() {
+			out = append(out, b.value(s.Element, v.Index(i).Interface(), at))
+		}
+		return out
+	}
+	return b.scalar(s, v, at)
+}
+
+// scalar is a value of the kind that the description has: a count that clients take for a
+// text is one.
+func (b *builder) scalar(s *Shape, v reflect.Value, at string) any {
+	number := s.Kind == Integer || s.Kind == Long || s.Kind == Double || s.Kind == Float
+	switch value := v.Interface().(type) {
+	case time.Time:
+		if s.Kind != String {
+			return b.fail("%s is a %s and not a time", at, s.Kind)
+		}
+		if value.IsZero() {
+			return ""
+		}
+		return value.UTC().Format(timeOfACS)
+	case fmt.Stringer:
+		if s.Kind != String {
+			return b.fail("%s is a %s and not a text", at, s.Kind)
+		}
+		return value.String()
+	}
+	switch {
+	case v.Kind() == reflect.String && s.Kind == String:
+		return v.String()
+	case (v.CanInt() || v.CanUint()) && s.Kind == String:
+		return fmt.Sprint(v.Interface())
+	case (v.CanInt() || v.CanUint() || v.CanFloat()) && number:
+		return v.Interface()
+	case v.Kind() == reflect.Bool && s.Kind == Boolean:
+		return v.Bool()
+	}
+	return b.fail("%s is a %s and not a %s", at, s.Kind, v.Type())
+}

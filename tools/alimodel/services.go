@@ -1,0 +1,61 @@
+package main
+
+var services = []service{
+	{"privatelink", "2020-04-15", `
+		AddUserToVpcEndpointService AddZoneToVpcEndpoint AttachResourceToVpcEndpointService
+		AttachSecurityGroupToVpcEndpoint ChangeResourceGroup CheckProductOpen CreateVpcEndpoint
+		CreateVpcEndpointService DeleteVpcEndpoint DeleteVpcEndpointService DescribeRegions DescribeZones
+		DetachResourceFromVpcEndpointService DetachSecurityGroupFromVpcEndpoint DisableVpcEndpointConnection
+		DisableVpcEndpointZoneConnection EnableVpcEndpointConnection EnableVpcEndpointZoneConnection
+		GetVpcEndpointAttribute GetVpcEndpointServiceAttribute ListTagResources ListVpcEndpointConnections
+		ListVpcEndpointSecurityGroups ListVpcEndpointServiceResources ListVpcEndpointServiceUsers
+		ListVpcEndpointServices ListVpcEndpointServicesByEndUser ListVpcEndpointZones ListVpcEndpoints
+		OpenPrivateLinkService RemoveUserFromVpcEndpointService RemoveZoneFromVpcEndpoint TagResources
+		UntagResources UpdateVpcEndpointAttribute UpdateVpcEndpointConnectionAttribute
+		UpdateVpcEndpointServiceAttribute UpdateVpcEndpointServiceResourceAttribute
+		UpdateVpcEndpointZoneConnectionResourceAttribute`},
+	{"vpc", "2016-04-28", `
+		AssociateVpcCidrBlock CreateFullNatEntry CreateNatGateway CreateNatIp CreateNatIpCidr CreateVSwitch
+		CreateVpc DeleteFullNatEntry DeleteNatGateway DeleteNatIp DeleteNatIpCidr DeleteVSwitch DeleteVpc
+		DescribeNatGatewayAssociateNetworkInterfaces DescribeNatGateways DescribeRegions DescribeRouteEntryList
+		DescribeRouteTableList DescribeRouteTables DescribeVRouters DescribeVSwitchAttributes DescribeVSwitches
+		DescribeVpcAttribute DescribeVpcs DescribeZones GetNatGatewayAttribute ListFullNatEntries ListNatIpCidrs
+		ListNatIps ListTagResources ModifyFullNatEntryAttribute ModifyNatGatewayAttribute
+		ModifyNatIpAttribute ModifyNatIpCidrAttribute ModifyVSwitchAttribute ModifyVpcAttribute TagResources
+		UnTagResources UnassociateVpcCidrBlock`},
+	{"ecs", "2014-05-26", `
+		AuthorizeSecurityGroup AuthorizeSecurityGroupEgress CreateSecurityGroup DeleteInstance DeleteInstances
+		DeleteSecurityGroup DescribeDisks DescribeImages DescribeInstanceAttachmentAttributes
+		DescribeInstanceAttribute DescribeInstanceMaintenanceAttributes DescribeInstanceRamRole
+		DescribeInstanceStatus DescribeInstanceTypes DescribeInstances DescribeNetworkInterfaces DescribeRegions
+		DescribeSecurityGroupAttribute DescribeSecurityGroups DescribeUserData DescribeZones JoinSecurityGroup
+		LeaveSecurityGroup ListTagResources ModifyInstanceAttribute ModifySecurityGroupAttribute
+		RevokeSecurityGroup RevokeSecurityGroupEgress RunInstances StartInstance StartInstances StopInstance
+		StopInstances TagResources UntagResources`},
+	{"slb", "2014-05-15", `
+		AddBackendServers AddVServerGroupBackendServers CreateLoadBalancer CreateLoadBalancerTCPListener
+		CreateLoadBalancerUDPListener CreateVServerGroup DeleteLoadBalancer DeleteLoadBalancerListener
+		DeleteVServerGroup DescribeHealthStatus DescribeLoadBalancerAttribute DescribeLoadBalancerListeners
+		DescribeLoadBalancerTCPListenerAttribute DescribeLoadBalancerUDPListenerAttribute DescribeLoadBalancers
+		DescribeRegions DescribeVServerGroupAttribute DescribeVServerGroups DescribeZones ListTagResources
+		ModifyVServerGroupBackendServers RemoveBackendServers RemoveVServerGroupBackendServers
+		SetBackendServers SetLoadBalancerName SetLoadBalancerStatus SetLoadBalancerTCPListenerAttribute
+		SetLoadBalancerUDPListenerAttribute SetVServerGroupAttribute StartLoadBalancerListener
+		StopLoadBalancerListener TagResources UntagResources`},
+	{"nlb", "2022-04-30", `
+		AddServersToServerGroup CreateListener CreateLoadBalancer CreateServerGroup DeleteListener
+		DeleteLoadBalancer DeleteServerGroup DescribeRegions DescribeZones GetJobStatus GetListenerAttribute
+		GetListenerHealthStatus GetLoadBalancerAttribute ListListeners ListLoadBalancers
+		ListServerGroupServers ListServerGroups ListTagResources RemoveServersFromServerGroup StartListener
+		StopListener TagResources UntagResources UpdateListenerAttribute UpdateLoadBalancerAttribute
+		UpdateLoadBalancerZones UpdateServerGroupAttribute UpdateServerGroupServersAttribute`},
+	{"alb", "2020-06-16", `
+		AddServersToServerGroup CreateListener CreateLoadBalancer CreateRule CreateServerGroup DeleteListener
+		DeleteLoadBalancer DeleteRule DeleteServerGroup DescribeRegions DescribeZones GetListenerAttribute
+		GetListenerHealthStatus GetLoadBalancerAttribute ListAsynJobs ListListeners ListLoadBalancers ListRules
+		ListServerGroupServers ListServerGroups ListTagResources RemoveServersFromServerGroup StartListener
+		StopListener TagResources UnTagResources UpdateListenerAttribute UpdateLoadBalancerAttribute
+		UpdateLoadBalancerZones UpdateRuleAttribute UpdateServerGroupAttribute
+		UpdateServerGroupServersAttribute`},
+	{"sts", "2015-04-01", `AssumeRole GetCallerIdentity`},
+}
