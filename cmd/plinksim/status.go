@@ -66,8 +66,12 @@ func printStatus(w io.Writer, s status.Lab) {
 // flowCacheText says whether the kernel forwards packets itself, and why not.
 func flowCacheText(c *status.FlowCache) string {
 	what := "off"
-	if c.Hook != "" {
-		what = fmt.Sprintf("on (%s), %d of %d sessions, %d frames forwarded", c.Hook, c.Sessions, c.MaxSessions, c.Frames)
+	if c.MaxSessions > 0 {
+		what = "on"
+		if c.Hook != "" {
+			what += " (" + c.Hook + ")"
+		}
+		what += fmt.Sprintf(", %d of %d sessions, %d frames forwarded", c.Sessions, c.MaxSessions, c.Frames)
 	}
 	if c.Problem != "" {
 		what += ": " + c.Problem

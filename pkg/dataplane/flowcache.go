@@ -3,6 +3,7 @@ package dataplane
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/packet"
@@ -18,6 +19,8 @@ type FlowCacheConfig struct {
 	Hook string
 	// Sessions is how many it has room for; 0 is what is usual.
 	Sessions int
+
+	linger time.Duration // how long the programs stay where nothing is cached; 0 is what is usual
 }
 
 // FlowCacheMode says which sessions are cached.
@@ -60,13 +63,14 @@ func (c FlowCacheConfig) String() string {
 // FlowCacheStats says what a data plane's flow cache does.
 type FlowCacheStats struct {
 	Mode FlowCacheMode
-	// Hook is where the classifier is: "tcx" or "clsact"; "" where it is nowhere.
+	// Hook is where the classifier is: "tcx" or "clsact"; "" where it is nowhere, as
+	// nothing is cached.
 	Hook string
 	// Problem says why there is no cache although one was wanted, or where it
 	// does not work.
 	Problem  string
 	Sessions int    // that have a place in it now
-	Room     int    // how many there may be
+	Room     int    // how many there may be; 0 where there is no cache
 	Added    uint64 // sessions that ever had a place
 	Refused  uint64 // for want of room
 	Frames   uint64 // that it has forwarded, a superframe as one

@@ -1,7 +1,6 @@
 package dataplane
 
 import (
-	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -14,12 +13,10 @@ import (
 // sharedCache is the flow cache of all rings of a data plane. It is there even if
 // the kernel refuses it, and then says why.
 type sharedCache struct {
-	cfg   FlowCacheConfig
-	cache *flowcache.Cache // nil where the kernel refuses it
-
-	mu      sync.Mutex
-	users   int
-	problem string
+	cfg     FlowCacheConfig
+	cache   *flowcache.Cache // nil where the kernel refuses it
+	problem string           // why
+	users   atomic.Int32
 }
 
 func openSharedCache(cfg FlowCacheConfig, workers int) *sharedCache {
@@ -33,7 +30,8 @@ func openSharedCache(cfg FlowCacheConfig, workers int) *sharedCache {
 	}
 	var err error
 	s.cache, err = flowcache.Open(flowcache.Config{
-		Sessions: cfg.Sessions, Workers: workers, Hook: flowcache.Hook(cfg.Hook),
+		Sessions: cfg.Sessions, Workers: workers,
+		Hook: flowcache.Hook(cfg.Hook), AtOnce: cfg.Mode == FlowCacheForce, Linger: cfg.linger,
 	})
 	if err != nil {
 		s.problem = err.Error()
@@ -41,26 +39,18 @@ func openSharedCache(cfg FlowCacheConfig, workers int) *sharedCache {
 	return s
 }
 
-func (s *sharedCache) note(err error) {
-	if err == nil {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.problem = err.Error()
-}
-
 // stats is what people may know; the counters of frames are the engines'.
 func (s *sharedCache) stats() FlowCacheStats {
 	if s == nil {
 		return FlowCacheStats{Mode: FlowCacheOff}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	out := FlowCacheStats{Mode: s.cfg.Mode, Problem: s.problem}
 	if s.cache != nil {
 		st := s.cache.Stats()
 		out.Hook = string(s.cache.Attached())
+		if st.Problem != nil {
+			out.Problem = st.Problem.Error()
+		}
 		out.Sessions, out.Room, out.Added, out.Refused = st.Sessions, st.Room, uint64(st.Added), uint64(st.Refused)
 	}
 	return out
@@ -81,9 +71,7 @@ func openRingCache(cfg *RingConfig) *ringCache {
 	if shared == nil {
 		return nil
 	}
-	shared.mu.Lock()
-	defer shared.mu.Unlock()
-	shared.users++
+	shared.users.Add(1)
 	return &ringCache{shared, cfg.worker}
 }
 
@@ -92,7 +80,7 @@ func (c *ringCache) attach(socket int, enis map[int]packet.ENI) error {
 	if c == nil || c.shared.cache == nil {
 		return nil
 	}
-	if err := c.shared.cache.Filter(socket); err != nil {
+	if err := c.shared.cache.Serve(socket); err != nil {
 		return err
 	}
 	c.setENIs(enis)
@@ -102,19 +90,20 @@ func (c *ringCache) attach(socket int, enis map[int]packet.ENI) error {
 // setENIs is that of the cache, once for all rings.
 func (c *ringCache) setENIs(enis map[int]packet.ENI) {
 	if c != nil && c.shared.cache != nil && c.worker == 0 {
-		c.shared.note(c.shared.cache.SetENIs(enis))
+		_ = c.shared.cache.SetENIs(enis) // stats tells of problems
 	}
 }
 
-func (c *ringCache) close() error {
-	if c == nil {
-		return nil
+// forget comes before the socket is closed.
+func (c *ringCache) forget(socket int) {
+	if c != nil && c.shared.cache != nil {
+		c.shared.cache.Forget(socket)
 	}
-	c.shared.mu.Lock()
-	c.shared.users--
-	last := c.shared.users == 0
-	c.shared.mu.Unlock()
-	if !last || c.shared.cache == nil {
+}
+
+// close comes after that.
+func (c *ringCache) close() error {
+	if c == nil || c.shared.users.Add(-1) > 0 || c.shared.cache == nil {
 		return nil
 	}
 	return c.shared.cache.Close()

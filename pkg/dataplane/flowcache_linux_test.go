@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"testing"
 	"time"
@@ -36,6 +37,57 @@ func TestTheFlowCacheCarriesADownload(t *testing.T) {
 			for _, eni := range stats.ENIs {
 				t.Logf("%+v", eni)
 			}
+		})
+	}
+}
+
+// Packets pay for the programs only while something is cached, and a stream goes on
+// when they come and go.
+func TestTheProgramsComeWithBulkAndGoAfterIt(t *testing.T) {
+	for _, hook := range []string{"tcx", "clsact"} {
+		t.Run(hook, func(t *testing.T) {
+			r := newCachedEndpoint(t, FlowCacheConfig{Mode: FlowCacheAuto, Hook: hook, linger: 50 * time.Millisecond})
+			l := listenTCP(t, r.provider, backend)
+			defer l.Close()
+			conn := dialTCP(t, r.consumer, endpoint)
+			server, err := l.Accept()
+			require.NoError(t, err)
+			defer server.Close()
+			received := make(chan int64)
+			go func() {
+				n, _ := io.Copy(io.Discard, server)
+				received <- n
+			}()
+			want := int64(0)
+			send := func(size int, pause time.Duration) {
+				n, err := conn.Write(make([]byte, size))
+				require.NoError(t, err)
+				want += int64(n)
+				time.Sleep(pause)
+			}
+			for range 20 {
+				send(1000, time.Millisecond)
+			}
+			require.Empty(t, r.ring.flowCacheStats().Hook, "little is not bulk")
+			for round := range 3 {
+				require.Eventually(t, func() bool {
+					send(256<<10, time.Millisecond)
+					return r.ring.flowCacheStats().Sessions == 1
+				}, 10*time.Second, time.Microsecond, "round %d: there is bulk", round)
+				require.Equal(t, hook, r.ring.flowCacheStats().Hook)
+				before := r.engine.Stats().Table.Cache.Frames
+				require.Eventually(t, func() bool {
+					send(256<<10, time.Millisecond)
+					return r.engine.Stats().Table.Cache.Frames > before+100
+				}, 10*time.Second, time.Microsecond, "round %d: the kernel forwards it", round)
+				require.Eventually(t, func() bool {
+					send(1000, 10*time.Millisecond)
+					return r.ring.flowCacheStats().Hook == ""
+				}, 10*time.Second, time.Microsecond, "round %d: there is no bulk any more", round)
+			}
+			require.NoError(t, conn.Close())
+			require.Equal(t, want, <-received)
+			require.Empty(t, r.ring.flowCacheStats().Problem)
 		})
 	}
 }

@@ -124,8 +124,8 @@ func OpenRing(cfg RingConfig) (*Ring, error) {
 	r := &Ring{fd: fd, cache: openRingCache(&cfg)}
 	r.enis.Store(enis)
 	if err := r.setup(cfg); err != nil {
-		_ = unix.Close(fd)
-		r.cache.close()
+		r.cache.forget(fd)
+		err = errors.Join(err, unix.Close(fd), r.cache.close())
 		return nil, fmt.Errorf("open the packet ring: %w", err)
 	}
 	return r, nil
@@ -380,6 +380,7 @@ func (r *Ring) Close() error {
 	r.addRingDrops()
 	r.statsMu.Lock()
 	defer r.statsMu.Unlock()
+	r.cache.forget(r.fd)
 	err := errors.Join(unix.Munmap(r.mem), unix.Close(r.fd), r.waker.close(), r.cache.close())
 	r.fd, r.mem, r.lent, r.slots, r.sender = -1, nil, nil, slots{}, sender{}
 	if err != nil {

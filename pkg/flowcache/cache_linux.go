@@ -3,17 +3,17 @@ package flowcache
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/rlimit"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/plinksim/plinksim/pkg/flowcache/slot"
@@ -31,7 +31,15 @@ type Config struct {
 	// Hook is where the classifier is attached; the zero value is the best that
 	// the kernel has.
 	Hook Hook
+	// AtOnce attaches the programs before there is a flow for them. It is for
+	// tests: otherwise packets pay nothing until a session is to be cached.
+	AtOnce bool
+	// Linger is how long the programs stay where no session is cached any more;
+	// 0 means 1 s.
+	Linger time.Duration
 }
+
+const defaultLinger = time.Second
 
 // DefaultSessions is the room of a Cache whose Config names none: 4 MiB of slots.
 const DefaultSessions = 1 << 14
@@ -53,18 +61,22 @@ type Cache struct {
 	gates    []uint64
 	workers  []*Worker
 
+	atOnce bool
+	linger time.Duration
+	wanted chan struct{} // there are devices that want the classifier
+	quit   chan struct{}
+	kept   chan struct{} // closed when keep has ended
+
+	places atomic.Pointer[map[packet.ENI]*device] // never changed, only replaced
+
 	mu       sync.Mutex
 	hook     Hook
-	netns    *os.File // in which the ENIs are
-	devices  map[packet.ENI]device
-	attached map[int]io.Closer // the classifier, by interface index
+	netns    *os.File         // in which the ENIs are
+	devices  map[int]*device  // those of places, by interface index
+	sockets  map[int]struct{} // of the session tables
+	filtered bool             // they have the filter
+	problem  error            // why the programs could not be attached
 	closed   bool
-}
-
-// device is where an ENI is.
-type device struct {
-	index uint32
-	peer  bool // one end of a pair of which the other is in another namespace
 }
 
 // Open loads the programs, for the ENIs in the network namespace of the calling
@@ -79,7 +91,15 @@ func Open(cfg Config) (*Cache, error) {
 		return nil, fmt.Errorf("a flow cache for %d sessions of %d workers: want at least one for each, and at most %d",
 			cfg.Sessions, cfg.Workers, MaxSessions)
 	}
-	c := &Cache{hook: cfg.Hook, devices: map[packet.ENI]device{}, attached: map[int]io.Closer{}}
+	if cfg.Linger == 0 {
+		cfg.Linger = defaultLinger
+	}
+	c := &Cache{
+		hook: cfg.Hook, atOnce: cfg.AtOnce, linger: cfg.Linger,
+		wanted: make(chan struct{}, 1), quit: make(chan struct{}), kept: make(chan struct{}),
+		devices: map[int]*device{}, sockets: map[int]struct{}{},
+	}
+	c.places.Store(&map[packet.ENI]*device{})
 	spec, err := loadFlowcache()
 	if err != nil {
 		return nil, fmt.Errorf("read the programs: %w", err)
@@ -109,6 +129,7 @@ func Open(cfg Config) (*Cache, error) {
 	for n := range cfg.Workers {
 		c.workers = append(c.workers, newWorker(c, n, perWorker))
 	}
+	go c.keep()
 	return c, nil
 }
 
@@ -136,28 +157,6 @@ func mapArray(m *ebpf.Map, size int) ([]byte, error) {
 // Worker is the part of a worker's session table.
 func (c *Cache) Worker(n int) *Worker { return c.workers[n] }
 
-// Filter makes a packet socket see only what the cache does not take. It is for a
-// socket that has not been bound yet: one without the filter would get packets
-// that the cache forwards too.
-func (c *Cache) Filter(socket int) error {
-	err := unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_ATTACH_BPF, c.objects.RingFilter.FD())
-	if err != nil {
-		return fmt.Errorf("attach the flow cache's filter: %w", err)
-	}
-	return nil
-}
-
-// SetENIs says where ENIs are, by interface index, and puts the classifier there.
-// Where it cannot be put, flows of the ENI are not cached; the error names those.
-func (c *Cache) SetENIs(enis map[int]packet.ENI) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return errClosed
-	}
-	return c.inNamespace(func() error { return c.setENIs(enis) })
-}
-
 // inNamespace runs f on a thread that is in the namespace of the ENIs, and ends
 // with it.
 func (c *Cache) inNamespace(f func() error) error {
@@ -173,78 +172,13 @@ func (c *Cache) inNamespace(f func() error) error {
 	return <-result
 }
 
-func (c *Cache) setENIs(enis map[int]packet.ENI) error {
-	peers, err := pairs()
-	if err != nil {
-		return err
-	}
-	var errs []error
-	devices := make(map[packet.ENI]device, len(enis))
-	for index, eni := range enis {
-		if c.attached[index] == nil {
-			closer, err := c.attach(index)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("interface %d: %w", index, err))
-				continue
-			}
-			c.attached[index] = closer
-		}
-		devices[eni] = device{uint32(index), peers[index]}
-	}
-	for index, closer := range c.attached {
-		if _, stays := enis[index]; !stays {
-			_ = closer.Close() // where the device is gone, the classifier went with it
-			delete(c.attached, index)
-		}
-	}
-	for eni, before := range c.devices {
-		if devices[eni] != before {
-			c.shutAll()
-			break
-		}
-	}
-	c.devices = devices
-	return errors.Join(errs...)
-}
-
-// pairs are the devices of the namespace that are one end of a pair with the other
-// in another namespace.
-func pairs() (map[int]bool, error) {
-	links, err := netlink.LinkList()
-	if err != nil {
-		return nil, fmt.Errorf("list the devices of ENIs: %w", err)
-	}
-	out := map[int]bool{}
-	for _, l := range links {
-		out[l.Attrs().Index] = l.Type() == "veth" && l.Attrs().NetNsID >= 0
-	}
-	return out, nil
-}
-
 var errClosed = fmt.Errorf("flow cache: %w", os.ErrClosed)
-
-// Attached says where the classifier is: "tcx", "clsact", or "" as long as there is no ENI.
-func (c *Cache) Attached() Hook {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.attached) == 0 {
-		return ""
-	}
-	return c.hook
-}
 
 // shutAll lets no flow pass before its table has looked at it.
 func (c *Cache) shutAll() {
 	for _, w := range c.workers {
 		w.shutAll()
 	}
-}
-
-func (c *Cache) device(eni packet.ENI) (device, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	d, ok := c.devices[eni]
-	return d, ok
 }
 
 // Close lets all packets go to the packet sockets again, and takes the classifiers
@@ -256,12 +190,19 @@ func (c *Cache) Close() error {
 		return nil
 	}
 	c.closed = true
+	c.mu.Unlock()
+	if c.workers != nil {
+		close(c.quit)
+		<-c.kept
+	}
+	c.mu.Lock()
 	// The filter first: what it has kept from the ring is the classifier's.
 	c.shutAll()
-	for _, closer := range c.attached {
-		_ = closer.Close()
+	c.unfilter()
+	for _, d := range c.devices {
+		d.detach()
 	}
-	c.attached = nil
+	c.devices = nil
 	errs := []error{c.objects.Close()}
 	if c.netns != nil {
 		errs = append(errs, c.netns.Close())

@@ -53,7 +53,11 @@ func openCache(t *testing.T, cfg Config) *Cache {
 
 func TestTheCacheRefusesWhatItHasNoRoomFor(t *testing.T) {
 	c := openCache(t, Config{Sessions: 2, Workers: 2})
-	c.devices = map[packet.ENI]device{1: {index: 7}, 2: {index: 8}}
+	devices := map[packet.ENI]*device{1: {index: 7}, 2: {index: 8}}
+	c.places.Store(&devices)
+	for _, d := range devices {
+		d.attached.Store(true)
+	}
 	w := c.Worker(1)
 	flows := [2]slot.Flow{{Protocol: 6, ENI: 1, Leaves: 2, Src: 1}, {Protocol: 6, ENI: 2, Leaves: 1, Src: 2}}
 	numbers, keys, ok := w.Add(&flows)
@@ -76,6 +80,15 @@ func TestTheCacheRefusesWhatItHasNoRoomFor(t *testing.T) {
 	flows[0].ENI = 1
 	_, _, ok = w.Add(&flows)
 	require.True(t, ok)
+	require.EqualValues(t, 2, devices[1].flows.Load(), "of two workers")
+	require.EqualValues(t, 2, devices[2].flows.Load())
+
+	devices[2].attached.Store(false)
+	w.Release(numbers)
+	_, _, ok = w.Add(&flows)
+	require.False(t, ok, "the programs are not there")
+	require.True(t, devices[2].wanted.Load())
+	require.EqualValues(t, 1, devices[1].flows.Load())
 }
 
 func TestOpenSaysWhatIsWrong(t *testing.T) {

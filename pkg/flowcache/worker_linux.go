@@ -16,6 +16,10 @@ type Worker struct {
 	gates []uint64
 	first uint32 // the number of its first gate
 	free  []uint32
+	// devices are where the flows of slots arrive, by number. Only those are in it
+	// that were ever given out, the lowest first.
+	devices []*device
+	lowest  uint32 // the number of the first of them
 
 	used, refused, added atomic.Int64
 }
@@ -26,6 +30,7 @@ type Stats struct {
 	Room     int   // how many there may be
 	Added    int64 // ever
 	Refused  int64 // for want of room
+	Problem  error // why the programs could not be attached somewhere, the last time
 }
 
 // Stats adds up what the workers of the cache have.
@@ -36,12 +41,16 @@ func (c *Cache) Stats() Stats {
 		s.Added += w.added.Load()
 		s.Refused += w.refused.Load()
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.Problem = c.problem
 	return s
 }
 
 func newWorker(c *Cache, n, slots int) *Worker {
 	w := &Worker{cache: c, first: uint32(n * gatesPerWorker), free: make([]uint32, slots)}
 	w.gates = c.gates[w.first : w.first+gatesPerWorker]
+	w.lowest = uint32(n * slots)
 	for i := range w.free {
 		w.free[i] = uint32((n+1)*slots - 1 - i) // the lowest is given out first
 	}
@@ -78,37 +87,38 @@ func (w *Worker) Now() uint32 {
 // Place says where packets of a flow leave, false where the cache does not know
 // its ENIs.
 func (w *Worker) Place(s *slot.Slot, f *slot.Flow) bool {
-	_, arrives := w.cache.device(f.ENI)
-	leaves, known := w.cache.device(f.Leaves)
-	if !arrives || !known {
+	arrives, leaves := w.cache.device(f.ENI), w.cache.device(f.Leaves)
+	if arrives == nil || leaves == nil {
 		return false
 	}
 	s.Device, s.Peer = leaves.index, 0
-	if leaves.peer {
+	if leaves.peer.Load() {
 		s.Peer = 1
 	}
 	return true
 }
 
 // Add gives the flows of a session slots, which are not in use before the table
-// says so. It refuses where there is no room.
+// says so. It refuses where there is no room, and for the first sessions of an ENI,
+// until the programs are attached for it.
 func (w *Worker) Add(flows *[2]slot.Flow) (numbers [2]uint32, keys [2]slot.Key, ok bool) {
 	if len(w.free) < 2 {
 		w.refused.Add(1)
 		return numbers, keys, false
 	}
+	devices := [2]*device{w.cache.device(flows[0].ENI), w.cache.device(flows[1].ENI)}
+	if devices[0] == nil || devices[1] == nil || !w.cache.enter(&devices) {
+		return numbers, keys, false
+	}
 	for d := range flows {
 		f := &flows[d]
-		device, known := w.cache.device(f.ENI)
-		if !known {
-			return numbers, keys, false
-		}
-		keys[d] = keyOf(f, device.index)
+		keys[d] = keyOf(f, devices[d].index)
 		numbers[d] = w.free[len(w.free)-1-d]
 		s := w.Slot(numbers[d])
 		*s = slot.Slot{Handled: 1}
 		f.Translate(s)
 		if !w.Place(s, f) {
+			leave(&devices)
 			return numbers, keys, false
 		}
 	}
@@ -117,9 +127,16 @@ func (w *Worker) Add(flows *[2]slot.Flow) (numbers [2]uint32, keys [2]slot.Key, 
 			if d > 0 {
 				_ = w.cache.objects.Numbers.Delete(&keys[0])
 			}
+			leave(&devices)
 			w.refused.Add(1)
 			return numbers, keys, false
 		}
+	}
+	for d, n := range numbers {
+		for int(n-w.lowest) >= len(w.devices) {
+			w.devices = append(w.devices, nil)
+		}
+		w.devices[n-w.lowest] = devices[d]
 	}
 	w.free = w.free[:len(w.free)-2]
 	w.used.Add(1)
@@ -137,7 +154,10 @@ func (w *Worker) Remove(keys *[2]slot.Key) {
 }
 
 // Release takes the numbers of a session back that was removed.
-func (w *Worker) Release(numbers [2]uint32) { w.free = append(w.free, numbers[1], numbers[0]) }
+func (w *Worker) Release(numbers [2]uint32) {
+	leave(&[2]*device{w.devices[numbers[0]-w.lowest], w.devices[numbers[1]-w.lowest]})
+	w.free = append(w.free, numbers[1], numbers[0])
+}
 
 func keyOf(f *slot.Flow, device uint32) (k slot.Key) {
 	binary.BigEndian.PutUint32(k.Src[:], f.Src)

@@ -282,10 +282,10 @@ type Dataplane struct {
 // packets are in all other counters but those of frames read and sent.
 type FlowCache struct {
 	Mode        string `json:"mode"`              // auto or off
-	Hook        string `json:"hook,omitempty"`    // tcx or clsact, where it works
+	Hook        string `json:"hook,omitempty"`    // tcx or clsact, while sessions are cached
 	Problem     string `json:"problem,omitempty"` // why it does not
 	Sessions    int    `json:"sessions"`
-	MaxSessions int    `json:"max_sessions"`
+	MaxSessions int    `json:"max_sessions"` // 0 where there is no cache
 	Added       uint64 `json:"sessions_added"`
 	Refused     uint64 `json:"sessions_refused"` // for want of room
 	Frames      uint64 `json:"frames"`
