@@ -11,7 +11,7 @@ EXEC    := $(if $(filter 0,$(shell id -u)),,-exec "$(if $(SUDO),sudo -E env PATH
 TEST    := $(TOOL) gotestsum --format pkgname-and-test-fails -- $(EXEC)
 DEMO    := testdata/topologies/alibaba-clb.yaml
 
-.PHONY: help build demo test test-nonroot aws-clients examples race fuzz cross web browser bench bench-core bench-edits test-flow-cache bpf bpf-tools bpf-check lint containers golden count ci ci-full tools clean
+.PHONY: help build dist dist-check demo test test-nonroot aws-clients examples race fuzz cross web browser bench bench-core bench-edits test-flow-cache bpf bpf-tools bpf-check lint containers golden count ci ci-full tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -76,12 +76,19 @@ bpf-check: bpf-tools bpf ## say whether the committed object files are what "mak
 bench-edits: ## what edits of a lab of 1,000 instances take, beside those of a small one, as root
 	PLINKSIM_LONG=1 go test $(EXEC) -count 1 -run '^TestEditsOfALargeLabTakeMilliseconds$$' -v -timeout 30m ./test
 
+dist: ## build release archives, deb and rpm packages and checksums into bin/dist
+	scripts/dist bin/dist
+
+dist-check: ## build it twice, compare, and install it in a bare root; needs root
+	$(SUDO) scripts/dist-check
+
 lint: ## gofmt, go vet, staticcheck, and whether go.mod is tidy
 	@test -z "$$(gofmt -l .)" || { echo "gofmt wants to change:"; gofmt -l .; exit 1; }
 	go vet ./...
 	scripts/examples go vet ./...
 	go mod tidy -diff
 	go -C tools mod tidy -diff
+	go -C tools/dist mod tidy -diff
 	scripts/examples go mod tidy -diff
 	$(TOOL) staticcheck ./...
 	$(TOOL) actionlint docs/ci/github-actions.yml

@@ -24,7 +24,12 @@ require (
 	pgregory.net/rapid v1.3.0
 )
 
-require golang.org/x/term v0.46.0
+require (
+	github.com/cpuguy83/go-md2man/v2 v2.0.6
+	golang.org/x/term v0.46.0
+)
+
+require github.com/russross/blackfriday/v2 v2.1.0 // indirect
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect

@@ -166,7 +166,7 @@ another through PrivateLink, with real packets and no cloud account.
 	add(root, "see", newStatus(), newLogs(), newExplain(), newGraph(), newSessions(), newEvents(), newExport(), newName(),
 		newDNS(), newCapture(), newMetrics())
 	add(root, "file", newInit(), newValidate(), newPlan(), newSchema(), newReplay())
-	root.AddCommand(newBench(), newVersion(), newDaemon())
+	root.AddCommand(newBench(), newMan(), newVersion(), newDaemon())
 	for _, c := range root.Commands() {
 		tellForeign(c)
 	}
