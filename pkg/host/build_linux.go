@@ -63,7 +63,11 @@ func change(ctx context.Context, dir string, old *topology.Plan, d difference, p
 	if err := undoAll(dir, d.undo); err != nil {
 		return errors.Join(err, restore(ctx, dir, old))
 	}
-	made, err := doAll(ctx, dir, d.do, len(d.undo) == 0, progress)
+	there := unknown
+	if len(d.undo) == 0 {
+		there = different
+	}
+	made, err := doAll(ctx, dir, d.do, there, progress)
 	if err == nil {
 		err = awaitCarriers(ctx, dir, d.do)
 	}
@@ -83,7 +87,11 @@ func build(ctx context.Context, dir string, plan *topology.Plan, progress Progre
 		return errors.Join(explain(err), abandon(dir, statErr != nil))
 	}
 	all := groups(plan)
-	made, err := doAll(ctx, dir, all, false, progress)
+	there := unknown
+	if len(had) == 0 {
+		there = nothing
+	}
+	made, err := doAll(ctx, dir, all, there, progress)
 	if err == nil {
 		err = awaitCarriers(ctx, dir, all)
 	}
@@ -136,7 +144,7 @@ func abandon(dir string, made bool) error {
 }
 
 func restore(ctx context.Context, dir string, old *topology.Plan) error {
-	if _, err := doAll(context.WithoutCancel(ctx), dir, groups(old), false, nil); err != nil {
+	if _, err := doAll(context.WithoutCancel(ctx), dir, groups(old), unknown, nil); err != nil {
 		return fmt.Errorf("go back to the old plan: %w", err)
 	}
 	return nil
@@ -162,41 +170,83 @@ func undoAll(dir string, steps []Step) error {
 	})
 }
 
-// doAll does the first group, then the others side by side; fresh says that nothing
-// of it is there yet. It returns the steps that it made, in the order in which they can be undone.
-func doAll(ctx context.Context, dir string, gs []group, fresh bool, progress Progress) (made []Step, err error) {
+// doAll does groups, stage by stage. It returns the steps that it made, in the order in
+// which they can be undone.
+func doAll(ctx context.Context, dir string, gs []group, there presence, progress Progress) (made []Step, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	run := &run{ctx: ctx, dir: dir, fresh: fresh, progress: progress}
+	run := &run{ctx: ctx, cancel: cancel, dir: dir, there: there, progress: progress}
 	for _, g := range gs {
 		run.total += len(g)
 	}
-	first, err := run.groups(gs[:1], new(atomic.Int64))
-	if err != nil {
-		slices.Reverse(first)
-		return first, err
+	for _, stage := range stages(gs) {
+		made = append(run.stage(stage), made...)
+		// The first failure made the other workers stop. A context that ends after
+		// the last step still fails the build.
+		if err := context.Cause(ctx); err != nil {
+			return made, err
+		}
 	}
-	others := gs[1:]
+	return made, nil
+}
+
+// stages are the groups of a lab as lists of groups that can be done side by side: the
+// first group; of each VPC what comes before its first instance; each instance, and
+// what comes after it; and last what holds instances to their own addresses.
+func stages(gs []group) [][]group {
+	var heads, parts, guards []group
+	for _, g := range gs[1:] {
+		var head, part group
+		together := guardsOf(g)
+		for i, t := range g {
+			switch t.Step.(type) {
+			case PortGuard:
+				continue
+			case Netns:
+				if i > 0 {
+					parts = appendSome(parts, part)
+					part = group{t}
+					continue
+				}
+			}
+			if part == nil {
+				head = append(head, t)
+			} else {
+				part = append(part, t)
+			}
+		}
+		heads, parts, guards = appendSome(heads, head), appendSome(parts, part), append(guards, together...)
+	}
+	return [][]group{gs[:1], heads, parts, guards}
+}
+
+func appendSome(gs []group, g group) []group {
+	if len(g) == 0 {
+		return gs
+	}
+	return append(gs, g)
+}
+
+// stage does groups that do not depend on each other. It returns the steps that it
+// made, the latest first.
+func (r *run) stage(gs []group) (made []Step) {
 	var next atomic.Int64
 	var wait sync.WaitGroup
 	var mu sync.Mutex
-	for range min(len(others), workers()) {
+	for range min(len(gs), workers()) {
 		wait.Go(func() {
-			m, err := run.groups(others, &next)
+			m, err := r.groups(gs, &next)
 			slices.Reverse(m)
 			mu.Lock()
 			defer mu.Unlock()
 			made = append(made, m...)
 			if err != nil {
-				cancel(err)
+				r.cancel(err)
 			}
 		})
 	}
 	wait.Wait()
-	slices.Reverse(first)
-	// The first failure made the other workers stop. A context that ends after
-	// the last step still fails the build.
-	return append(made, first...), context.Cause(ctx)
+	return made
 }
 
 // workers is how many threads build. The kernel serialises most of the work,
@@ -206,8 +256,9 @@ func workers() int { return min(runtime.GOMAXPROCS(0), 4) }
 // run is one doAll.
 type run struct {
 	ctx      context.Context
+	cancel   context.CancelCauseFunc
 	dir      string
-	fresh    bool // see kernel
+	there    presence
 	total    int
 	mu       sync.Mutex
 	done     int
@@ -219,7 +270,7 @@ type run struct {
 func (r *run) groups(gs []group, next *atomic.Int64) (made []Step, err error) {
 	err = onThread(func() error {
 		k := newKernel(r.dir)
-		k.fresh = r.fresh
+		k.there = r.there
 		defer k.close()
 		for {
 			i := int(next.Add(1)) - 1
@@ -237,7 +288,7 @@ func (r *run) groups(gs []group, next *atomic.Int64) (made []Step, err error) {
 				if err != nil {
 					return stepError(t, err)
 				}
-				r.report(t.what)
+				r.report(t)
 				k.trim()
 			}
 		}
@@ -245,12 +296,15 @@ func (r *run) groups(gs []group, next *atomic.Int64) (made []Step, err error) {
 	return made, err
 }
 
-func (r *run) report(what string) {
+func (r *run) report(t task) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.done++
+	if all, ok := t.Step.(guards); ok {
+		r.done += len(all.steps) - 1
+	}
 	if r.progress != nil {
-		r.progress(r.done, r.total, what)
+		r.progress(r.done, r.total, t.what)
 	}
 }
 

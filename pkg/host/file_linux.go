@@ -8,8 +8,10 @@ import (
 
 func (f File) do(k *kernel) (bool, error) {
 	path := filepath.Join(etcDir(k.dir, f.Namespace), f.Name)
-	if old, err := os.ReadFile(path); err == nil && string(old) == f.Content {
-		return false, nil
+	if k.there != nothing {
+		if old, err := os.ReadFile(path); err == nil && string(old) == f.Content {
+			return false, nil
+		}
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return false, err

@@ -45,25 +45,30 @@ func (n *Namespace) SecurityGroupDrops() (Drops, error) {
 }
 
 func (f Firewall) do(k *kernel) (bool, error) {
+	table, mark := firewallTable(), f.mark()
+	write := func(conn *nftables.Conn) {
+		conn.AddTable(table)
+		for _, c := range f.chains() {
+			c.write(conn, table, mark)
+		}
+	}
+	if k.there == nothing {
+		return true, k.writeNFT(f.Namespace, write)
+	}
 	conn, done, err := k.nft(f.Namespace)
 	if err != nil {
 		return false, err
 	}
 	defer done()
-	mark := f.mark()
-	if !k.fresh && markOf(conn) == mark {
+	if k.there == unknown && markOf(conn) == mark {
 		return false, nil
 	}
 	// All in one transaction: no packet sees the time in between. Counters go on.
-	table := firewallTable()
-	conn.AddTable(table)
 	if !f.FiltersEgress && hasChain(conn, egressSide) {
-		conn.DelTable(table)
 		conn.AddTable(table)
+		conn.DelTable(table)
 	}
-	for _, c := range f.chains() {
-		c.write(conn, table, mark)
-	}
+	write(conn)
 	return true, conn.Flush()
 }
 

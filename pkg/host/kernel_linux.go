@@ -17,9 +17,19 @@ import (
 type kernel struct {
 	dir    string
 	at     string // the namespace that the thread is in; "" where it started
-	fresh  bool   // what is done is not there yet
+	there  presence
 	spaces map[string]*space
+	proc   *sysctls // nil before a parameter was set
 }
+
+// presence is what is known of how much of the steps is there before they are done.
+type presence int
+
+const (
+	unknown   presence = iota
+	different          // each of them is missing, or there is another in its place
+	nothing            // all of them are missing
+)
 
 // space is one namespace while steps are done in it.
 type space struct {
@@ -125,6 +135,8 @@ func (k *kernel) close() {
 	for name := range k.spaces {
 		k.forget(name)
 	}
+	k.proc.close()
+	k.proc = nil
 }
 
 // index gives the number of a device.
