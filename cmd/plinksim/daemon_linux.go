@@ -26,6 +26,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/machine/kernel"
 	"github.com/plinksim/plinksim/pkg/rootless"
 	"github.com/plinksim/plinksim/pkg/topofile"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 // The files that a daemon inherits from "up", beside the topology on standard
@@ -42,6 +43,7 @@ func newDaemon() *cobra.Command {
 	var takeOver, leftBehind bool
 	var flowCache string
 	var transition time.Duration
+	var timeScale float64
 	cmd := &cobra.Command{
 		Use: "__daemon", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -73,6 +75,7 @@ func newDaemon() *cobra.Command {
 			}
 			err := daemon(ctx, file, lab.Config{
 				Workers: workers, Transition: transition, MaxSessions: maxSessions, Keep: takeOver || leftBehind,
+				TimeScale: topology.TimeScale(timeScale),
 			}, flowCache, await, tell, ready)
 			if err != nil && !up {
 				tell(api.Progress{End: true, Err: &api.Error{Text: err.Error(), Hint: hintOf(toDoctor(err))}})
@@ -84,6 +87,7 @@ func newDaemon() *cobra.Command {
 	cmd.Flags().StringVar(&file, "file", "", "what the topology file is called")
 	cmd.Flags().IntVar(&workers, "workers", 1, "of the data plane")
 	cmd.Flags().DurationVar(&transition, "transition", 0, "how long states on the way last")
+	cmd.Flags().Float64Var(&timeScale, "time-scale", 0, "how many times as fast times pass")
 	cmd.Flags().IntVar(&maxSessions, "max-sessions", 0, "of the data plane")
 	cmd.Flags().BoolVar(&leftBehind, "left-behind", false, "leave the lab as it is where it cannot be taken over")
 	cmd.Flags().BoolVar(&takeOver, "take-over", false, "wait for the lab's lock, which another daemon lets go of")

@@ -43,6 +43,10 @@ func newStatus() *cobra.Command {
 func printStatus(w io.Writer, s status.Lab) {
 	say(w, "lab %s (%s, %s), up since %s, from %s",
 		s.Lab, s.Cloud, s.Region, s.Started.Local().Format("2006-01-02 15:04:05"), s.File)
+	if s.TimeScale > 1 {
+		say(w, "time scale %[1]g: idle timeouts, health checks, slow starts, draining, TTLs and persistence pass %[1]g "+
+			"times as fast as at the cloud; TCP's own timers, delays and bandwidth do not", s.TimeScale)
+	}
 	for _, print := range []func(io.Writer, status.Lab){printEndpoints, printServices, printGateways, printInstances,
 		printServers, printProxies, printLinks, printShaping, printENIFaults} {
 		section(w, func(w io.Writer) { print(w, s) })

@@ -40,6 +40,7 @@ func newUp() *cobra.Command {
 	var workers, maxSessions int
 	var flowCache string
 	var transition time.Duration
+	var timeScale float64
 	cmd := &cobra.Command{
 		Use:     "up [FILE]",
 		Aliases: []string{"deploy", "apply"},
@@ -74,6 +75,10 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 			if err := checkMaxSessions(maxSessions); err != nil {
 				return err
 			}
+			scale := topology.TimeScale(timeScale)
+			if err := scale.Check(); err != nil {
+				return &usageError{fmt.Errorf("--time-scale: %w", err)}
+			}
 			cache, err := dataplane.ParseFlowCache(flowCache)
 			if err != nil {
 				return &usageError{fmt.Errorf("--flow-cache: %w", err)}
@@ -102,7 +107,7 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 			plan.MaxSessions = cmp.Or(maxSessions, plan.MaxSessions)
 			up := &up{plan: plan, dir: labdir.Of(plan.Name), progress: newProgress(cmd.ErrOrStderr())}
 			up.workers, up.transition, up.flowCache = workers, transition, cache
-			up.retimed = cmd.Flags().Changed("transition")
+			up.retimed, up.timeScale = cmd.Flags().Changed("transition"), scale
 			if err := checkMetrics(up.dir, metrics); err != nil {
 				return err
 			}
@@ -154,6 +159,9 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 		"whether the kernel forwards packets of long sessions by itself: auto or off")
 	cmd.Flags().DurationVar(&transition, "transition", 0,
 		"how long states on the way last, for example 2s; what the file says where it is missing")
+	cmd.Flags().Float64Var(&timeScale, "time-scale", 0,
+		"let idle timeouts, health checks, draining and TTLs pass so many times as fast, for example 60; "+
+			"a lab keeps it until another is given, 1 ends it")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only print what would change, as \"plinksim diff\" does")
 	cmd.Flags().BoolVar(&replace, "replace", false,
 		"replace a lab of the same name that came from another file, without a question")
@@ -284,7 +292,8 @@ type up struct {
 
 	transition time.Duration
 	flowCache  dataplane.FlowCacheConfig
-	retimed    bool // transition was asked for
+	retimed    bool               // transition was asked for
+	timeScale  topology.TimeScale // 0: as it was
 }
 
 func (u *up) checkSocket() error {
@@ -339,6 +348,12 @@ func (u *up) change(ctx context.Context, daemon *api.Client) (again bool, err er
 			last = u.transition.String()
 		}
 		u.progress.say("states on the way last " + last + " from now on")
+	}
+	if err == nil && u.timeScale != 0 {
+		if err := daemon.SetTimeScale(ctx, u.timeScale); err != nil {
+			return false, err
+		}
+		u.progress.say(fmt.Sprintf("the time scale is %g from now on", float64(u.timeScale)))
 	}
 	if err == nil {
 		for _, c := range changes {
@@ -475,6 +490,7 @@ func (u *up) daemon(lock *labdir.Lock, more ...string) (daemon *exec.Cmd, report
 	}
 	argv, err := inside(u.dir, append([]string{self, "__daemon", "--name", u.plan.Name, "--file", u.plan.File,
 		"--workers", strconv.Itoa(u.workers), "--transition", u.transition.String(),
+		"--time-scale", strconv.FormatFloat(float64(u.timeScale), 'g', -1, 64),
 		"--max-sessions", strconv.Itoa(u.plan.MaxSessions), "--flow-cache", u.flowCache.String()}, more...))
 	if err != nil {
 		return nil, nil, err
@@ -551,7 +567,8 @@ func (u *up) foreground(ctx context.Context, stderr io.Writer, show func() error
 	defer lock.Release()
 	log := slog.New(slog.NewTextHandler(stderr, nil))
 	cfg := lab.Config{
-		Plan: u.plan, Workers: u.workers, Transition: u.transition, Log: log, Progress: u.progress.show,
+		Plan: u.plan, Workers: u.workers, Transition: u.transition, TimeScale: u.timeScale, Log: log,
+		Progress: u.progress.show,
 	}
 	return serve(ctx, cfg, u.flowCache, func() {
 		u.progress.end()

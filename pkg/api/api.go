@@ -57,6 +57,11 @@ type Transition struct {
 	Seconds float64 `json:"seconds"`
 }
 
+// TimeScale is how many times as fast as at the cloud the times of a lab pass.
+type TimeScale struct {
+	Scale topology.TimeScale `json:"time_scale"`
+}
+
 // Edited are changes of a topology.
 type Edited struct {
 	Changes []topology.Change `json:"changes"`

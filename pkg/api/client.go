@@ -194,6 +194,12 @@ func (c *Client) SetTransition(ctx context.Context, last time.Duration) error {
 	return c.call(ctx, "POST", "/v1/transition", Transition{Seconds: last.Seconds()}, nil)
 }
 
+// SetTimeScale lets the lab's times pass so many times as fast as at the cloud from now
+// on.
+func (c *Client) SetTimeScale(ctx context.Context, scale topology.TimeScale) error {
+	return c.call(ctx, "POST", "/v1/time-scale", TimeScale{scale}, nil)
+}
+
 // Down asks the daemon to take its lab down and returns before it has.
 func (c *Client) Down(ctx context.Context) error {
 	return c.call(ctx, "POST", "/v1/down", nil, nil)

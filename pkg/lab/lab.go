@@ -48,6 +48,9 @@ type Config struct {
 	MaxSessions int
 	// Transition is how long states on the way last; 0 is what the plan says.
 	Transition time.Duration
+	// TimeScale is how many times as fast as at the cloud times pass; 0 is as fast as
+	// the process let them pass that ran the lab before, or as ever.
+	TimeScale topology.TimeScale
 	// Keep leaves the machine as it is when Start fails: another process may take
 	// the lab over.
 	Keep bool
@@ -88,9 +91,9 @@ type Lab struct {
 	resolvers *resolvers
 	authority *authority
 	hosts     *hostsFiles
+	pace      *Pace
 
 	machineTime atomic.Int64 // in nanoseconds: see MachineTime
-	transition  atomic.Int64 // of Config, or SetTransition: a time.Duration
 	checking    sync.Mutex   // held while checks run
 }
 
@@ -100,6 +103,9 @@ type Lab struct {
 // there is one lab on a machine and a store.
 func Start(ctx context.Context, cfg Config) (*Lab, error) {
 	cfg.setDefaults()
+	if err := cfg.TimeScale.Check(); err != nil {
+		return nil, fmt.Errorf("time scale: %w", err)
+	}
 	saved := newStateFiles(cfg.Store, cfg.Log)
 	file, err := newFileState(cfg.Plan, saved.edits(), saved.saveEdits, cfg.Log)
 	if err != nil {
@@ -118,7 +124,7 @@ func Start(ctx context.Context, cfg Config) (*Lab, error) {
 		plane: plane, file: file, saved: saved, hosts: &hostsFiles{machine: cfg.Machine},
 		faults: &liveFaults{faults: restoreFaults(saved)},
 	}
-	l.SetTransition(cfg.Transition)
+	l.pace = newPace(l, cfg)
 	l.makeParts()
 	if err := l.change(ctx, l.leftBehind(), file.plan, cfg.Progress); err != nil {
 		if !cfg.Keep {
@@ -131,6 +137,9 @@ func Start(ctx context.Context, cfg Config) (*Lab, error) {
 			return nil, errors.Join(err, l.Leave())
 		}
 		return nil, errors.Join(err, l.Close(context.WithoutCancel(ctx)))
+	}
+	if cfg.TimeScale != 0 {
+		_ = l.pace.save() // a failure is logged, and in the status
 	}
 	return l, nil
 }
@@ -329,7 +338,7 @@ func (l *Lab) Apply(ctx context.Context, plan *topology.Plan, progress Progress)
 // and every server was judged. reconcile does the work, so the caller must not
 // be in a transition.
 func (l *Lab) waitReady(ctx context.Context, progress Progress) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second+l.transitionTime())
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second+l.pace.transitionTime())
 	defer cancel()
 	progress(0, 0, "wait for the connections")
 	if err := l.plane.WaitApplied(ctx, l.plane.Revision()); err != nil {
@@ -373,6 +382,9 @@ func (l *Lab) saveEvents() {
 
 // Plan is what the lab runs now.
 func (l *Lab) Plan() *topology.Plan { return l.current.plan.Load() }
+
+// Pace is how fast the lab's time passes.
+func (l *Lab) Pace() *Pace { return l.pace }
 
 // Plane is the lab's control plane.
 func (l *Lab) Plane() *control.Plane { return l.plane }
@@ -453,7 +465,7 @@ func (l *Lab) situation() compile.Situation {
 	}
 	s.Desired = compile.Plan(state.Plan, state, s.Numbers, nobody)
 	l.faults.impose(&s.Desired, state.Plan, s.Numbers)
-	s.Names = compile.Names(state.Plan, state, s.Health)
+	s.Names = compile.Names(l.pace.of(state.Plan), state, s.Health)
 	return s
 }
 

@@ -52,7 +52,7 @@ func (l *Lab) Metrics() Metrics {
 		Connections: l.plane.State().Connections,
 		Groups:      map[string][]lb.ServerHealth{}, Resolvers: map[string]dns.Stats{},
 	}
-	m.Proxies = l.proxies.stats(plan)
+	m.Proxies = l.proxies.stats(l.pace.of(plan))
 	used := map[packet.ENI]dataplane.ENIStats{}
 	for _, s := range engine.ENIs {
 		used[s.ENI] = s

@@ -34,7 +34,7 @@ func (l *Lab) Do(ctx context.Context, o topology.Operation, wait time.Duration) 
 // waitInForce returns when the data plane and the health checks know of an
 // operation, and what is gone is gone from the lab's plan.
 func (l *Lab) waitInForce(ctx context.Context, o topology.Operation, event control.Event, wait time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, wait+l.transitionTime())
+	ctx, cancel := context.WithTimeout(ctx, wait+l.pace.transitionTime())
 	defer cancel()
 	if err := l.plane.WaitApplied(ctx, l.plane.Revision()); err != nil {
 		return err

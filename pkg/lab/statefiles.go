@@ -20,6 +20,7 @@ const (
 	stateFile  = "state.json" // how the file was edited, and the control plane's state
 	faultsFile = "faults.json"
 	healthFile = "health.json" // of the servers
+	paceFile   = "pace.json"   // how fast time passes
 
 	editsFile = "edits.json" // the edits alone, of a version that kept them apart
 	addedFile = "added.json" // what was created beside the file, of one that knew nothing else

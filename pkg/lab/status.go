@@ -29,6 +29,7 @@ func (l *Lab) Status() status.Lab {
 	plan := state.Plan
 	s := compile.Status(state)
 	s.Dir, s.PID, s.Started, s.Problems = l.store.String(), os.Getpid(), l.started, l.saved.problems()
+	s.TimeScale = float64(l.pace.TimeScale())
 	for i, vpc := range plan.VPCs {
 		spoofed := l.spoofed(vpc)
 		for j, instance := range vpc.Instances {
@@ -39,7 +40,7 @@ func (l *Lab) Status() status.Lab {
 	for _, sg := range plan.ServerGroups {
 		s.ServerGroups = append(s.ServerGroups, l.groups.status(plan, sg))
 	}
-	s.Proxies = l.proxies.status(plan)
+	s.Proxies = l.proxies.status(l.pace.of(plan))
 	stats := l.engine.Stats()
 	s.Shaping = l.faults.shaped(plan, l.numbers.all(), stats.Shaped)
 	s.ENIFaults = l.faults.ofENIs(plan)

@@ -114,7 +114,7 @@ func (t *transition) startUserspace(plan *topology.Plan, progress Progress) erro
 		return err
 	}
 	t.groups.lookAgain()
-	if err := t.proxies.open(plan); err != nil {
+	if err := t.proxies.open(t.pace.of(plan)); err != nil {
 		return err
 	}
 	progress(0, 0, "start the resolvers")
@@ -128,7 +128,7 @@ func (t *transition) startUserspace(plan *topology.Plan, progress Progress) erro
 // something cannot be stopped cleanly.
 func (t *transition) stopMissing(plan *topology.Plan) error {
 	t.services.stopMissing(plan)
-	t.proxies.stopMissing(plan)
+	t.proxies.stopMissing(t.pace.of(plan))
 	t.groups.stopMissing(plan)
 	t.resolvers.stopMissing(plan)
 	return t.spaces.stopMissing(plan)
@@ -140,7 +140,7 @@ func (t *transition) catchUp() error { return t.putInForce(t.Plan()) }
 // putInForce compiles what should be, hands it to those that do it, and tells
 // the control plane.
 func (t *transition) putInForce(plan *topology.Plan) error {
-	state := t.plane.State()
+	state := t.pace.state()
 	if err := t.groups.follow(state.Plan); err != nil {
 		return err
 	}
@@ -198,27 +198,11 @@ func (t *transition) regroup(plan, now *topology.Plan) error {
 	return nil
 }
 
-// transitionTime is how long states on the way last.
-func (l *Lab) transitionTime() time.Duration {
-	set := l.Transition()
-	if plan := l.Plan(); set == 0 && plan != nil {
-		return plan.Transition
-	}
-	return set
-}
-
-// Transition is what Config or SetTransition said of how long states on the way last.
-func (l *Lab) Transition() time.Duration { return time.Duration(l.transition.Load()) }
-
-// SetTransition says how long states on the way last from now on; 0 is what the plan
-// says.
-func (l *Lab) SetTransition(last time.Duration) { l.transition.Store(int64(last)) }
-
 // report tells the control plane that a revision is in force, not before those
 // who watch could see the states on the way. The data plane is ahead of the
 // states then, and never behind.
 func (t *transition) report(revision uint64) {
-	wait := t.transitionTime()
+	wait := t.pace.transitionTime()
 	if wait == 0 {
 		t.plane.Report(revision)
 		return
@@ -233,4 +217,4 @@ func (t *transition) report(revision uint64) {
 }
 
 // publishNames changes what the resolvers answer and nothing else.
-func (t *transition) publishNames() error { return t.resolvers.publish(t.plane.State(), t.health()) }
+func (t *transition) publishNames() error { return t.resolvers.publish(t.pace.state(), t.health()) }

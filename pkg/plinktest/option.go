@@ -16,6 +16,7 @@ type settings struct {
 	choice choice
 	keeps  bool // what a stranger needs when the test fails
 	super  bool // frames
+	scale  topology.TimeScale
 }
 
 // choice is what a lab stands on.
@@ -37,6 +38,13 @@ func InProcess() Option { return func(s *settings) { s.choice = inProcess } }
 // connection as one frame with one header, as it does in a kernel by itself. What a
 // connection carries grows severalfold, and captures show such frames.
 func Superframes() Option { return func(s *settings) { s.super = true } }
+
+// TimeScale lets idle timeouts, health checks, draining and TTLs pass so many times as
+// fast as at the cloud, from 1 to 1000. It is for labs in the kernel: in a bubble of
+// testing/synctest, a lab inside the process lets all time pass at once.
+func TimeScale(scale float64) Option {
+	return func(s *settings) { s.scale = topology.TimeScale(scale) }
+}
 
 // Anywhere puts the lab into the kernel where the test may do that, as root or in a
 // user namespace (see Main), else into its process, and says which in the test's

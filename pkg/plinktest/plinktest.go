@@ -91,7 +91,9 @@ func start(t testing.TB, plan *topology.Plan, options []Option) *Lab {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	running, err := lab.Start(ctx, lab.Config{Plan: plan, Machine: g.machine, Store: g.store, Log: log})
+	running, err := lab.Start(ctx, lab.Config{
+		Plan: plan, Machine: g.machine, Store: g.store, Log: log, TimeScale: settings.scale,
+	})
 	if err != nil {
 		t.Fatalf("lab %q: %v", plan.Name, errors.Join(err, g.remove()))
 	}

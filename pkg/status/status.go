@@ -22,6 +22,9 @@ type Lab struct {
 	Dir     string    `json:"dir"`
 	PID     int       `json:"pid"`
 	Started time.Time `json:"started"`
+	// TimeScale is how many times as fast as at the cloud the times of the lab pass: 1
+	// unless "up" was told otherwise.
+	TimeScale float64 `json:"time_scale"`
 
 	VPCs          []VPC             `json:"vpcs"`
 	Services      []EndpointService `json:"endpoint_services"`

@@ -120,6 +120,7 @@ func (s *Server) routes() http.Handler {
 		})
 	}
 	mux.HandleFunc("POST /v1/transition", s.transition)
+	mux.HandleFunc("POST /v1/time-scale", s.timeScale)
 	mux.HandleFunc("POST /v1/down", func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusAccepted)
 		s.Down()
@@ -130,7 +131,7 @@ func (s *Server) routes() http.Handler {
 func (s *Server) handover(w http.ResponseWriter, _ *http.Request) {
 	h := s.Handover
 	h.File, h.Source = s.Lab.File()
-	h.Transition = s.Lab.Transition()
+	h.Transition = s.Lab.Pace().Transition()
 	answer(w, h)
 }
 
@@ -287,7 +288,21 @@ func (s *Server) transition(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err)
 		return
 	}
-	s.Lab.SetTransition(time.Duration(t.Seconds * float64(time.Second)))
+	s.Lab.Pace().SetTransition(time.Duration(t.Seconds * float64(time.Second)))
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// timeScale says how fast times pass from now on.
+func (s *Server) timeScale(w http.ResponseWriter, r *http.Request) {
+	var t api.TimeScale
+	err := json.NewDecoder(r.Body).Decode(&t)
+	if err == nil {
+		err = s.Lab.Pace().SetTimeScale(t.Scale)
+	}
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
 	w.WriteHeader(http.StatusNoContent)
 }
 
