@@ -11,7 +11,7 @@ EXEC    := $(if $(filter 0,$(shell id -u)),,-exec "$(if $(SUDO),sudo -E env PATH
 TEST    := $(TOOL) gotestsum --format pkgname-and-test-fails -- $(EXEC)
 DEMO    := testdata/topologies/alibaba-clb.yaml
 
-.PHONY: help build dist dist-check demo test test-nonroot aws-clients examples race fuzz cross web browser bench bench-core bench-edits test-flow-cache bpf bpf-tools bpf-check lint containers golden count ci ci-full tools clean
+.PHONY: help build dist dist-check demo test test-nonroot aws-clients tofu examples race fuzz cross web browser bench bench-core bench-edits test-flow-cache bpf bpf-tools bpf-check lint containers golden count ci ci-full tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -31,6 +31,11 @@ test-nonroot: ## run the tests as you are: without root those in namespaces are 
 aws-clients: build tools ## try the API of AWS on aws-sdk-go-v2 and, session by session, on the AWS CLI
 	cd test/clients/aws && go mod tidy -diff && go test ./...
 	$(SUDO) env PLINKSIM=$(CURDIR)/$(BIN) test/clients/aws/sessions.sh
+
+tofu: build ## build OpenTofu and a provider of AWS, and let them make, change and destroy a lab's objects
+	go -C test/clients/tofu/opentofu build -trimpath -o $(CURDIR)/bin/clients/ github.com/opentofu/opentofu/cmd/tofu
+	go -C test/clients/tofu/provider build -trimpath -o $(CURDIR)/bin/clients/ github.com/terraform-providers/terraform-provider-aws
+	$(SUDO) env PLINKSIM=$(CURDIR)/$(BIN) TOFU=$(CURDIR)/bin/clients/tofu PROVIDER=$(CURDIR)/bin/clients test/clients/tofu/life.sh
 
 examples: tools ## run the examples that are modules of their own
 	scripts/examples go test $(EXEC) ./...

@@ -1,6 +1,7 @@
 package awsapi
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -20,6 +21,10 @@ type attribute[T any] struct {
 	get func(c *call, of T) string
 	// set makes the edits for a value, nil where there is only the one that get gives.
 	set func(c *call, of T, value string) ([]topology.Edit, error)
+	// why says of one that is only kept why it changes nothing.
+	why string
+	// usual is the value of one that is fixed or kept.
+	usual string
 }
 
 func viewAttributes[T any](c *call, all []attribute[T], of T) []wire.M {
@@ -53,8 +58,11 @@ func kindOf(c *call, of any) topology.LoadBalancerType {
 	return ""
 }
 
-// setAttributes sets all or none.
+// setAttributes sets all or none. What is set together is taken in the order of the
+// attributes, in which an attribute is before the one that switches it on.
 func setAttributes[T any](c *call, all []attribute[T], of T, wanted []tag) error {
+	place := func(w tag) int { return slices.IndexFunc(all, func(a attribute[T]) bool { return a.key == w.Key }) }
+	slices.SortStableFunc(wanted, func(a, b tag) int { return place(a) - place(b) })
 	var edits []topology.Edit
 	for _, w := range wanted {
 		i := slices.IndexFunc(all, func(a attribute[T]) bool { return a.key == w.Key && a.fits(c, of) })
@@ -69,6 +77,9 @@ func setAttributes[T any](c *call, all []attribute[T], of T, wanted []tag) error
 			return wire.Errorf("UnsupportedOperation", "In a lab the attribute '%s' is %q, and not %q", w.Key,
 				a.get(c, of), w.Value)
 		}
+		if a.why != "" {
+			c.Ignored = append(c.Ignored, a.key+": "+a.why)
+		}
 		more, err := a.set(c, of, w.Value)
 		if err != nil {
 			return err
@@ -80,7 +91,20 @@ func setAttributes[T any](c *call, all []attribute[T], of T, wanted []tag) error
 
 // fixed is an attribute with one value.
 func fixed[T any](key, value string, of ...topology.LoadBalancerType) attribute[T] {
-	return attribute[T]{key: key, of: of, get: func(*call, T) string { return value }}
+	return attribute[T]{key: key, of: of, usual: value, get: func(*call, T) string { return value }}
+}
+
+// kept is an attribute that changes nothing, for a reason.
+func kept[T any](key, usual, why string, of ...topology.LoadBalancerType) attribute[T] {
+	return attribute[T]{key: key, of: of, usual: usual, why: why,
+		get: func(c *call, o T) string { return c.meant(o, key, usual) },
+		set: func(c *call, o T, v string) ([]topology.Edit, error) {
+			_, err := parseBool(key, v)
+			if err == nil {
+				c.mean(o, key, v)
+			}
+			return nil, err
+		}}
 }
 
 func seconds(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
@@ -116,6 +140,35 @@ func at(v any, path ...string) []topology.Edit {
 	return []topology.Edit{e}
 }
 
+// Attributes that are kept while what they are of is switched off.
+const (
+	cookieDuration  = "stickiness.lb_cookie.duration_seconds"
+	idleTimeout     = "idle_timeout.timeout_seconds" // of a load balancer that has no listener yet
+	headerPlacement = "proxy_protocol_v2.client_to_server.header_placement"
+)
+
+// mean notes the value of an attribute that nothing else keeps, and meant is that value.
+func (c *call) mean(of any, key, value string) {
+	c.Change(c.arnOfAny(of), func(t *cloudapi.Thing) { t.Notes[key] = value })
+}
+
+func (c *call) meant(of any, key, usual string) string {
+	return cmp.Or(c.Record.Note(c.arnOfAny(of), key), usual)
+}
+
+// arnOfAny is the ARN of what has attributes.
+func (c *call) arnOfAny(of any) string {
+	switch v := of.(type) {
+	case *topology.LoadBalancer:
+		return c.balancerARN(v)
+	case *topology.ServerGroup:
+		return balancing{c}.groupARN(v)
+	case *heard:
+		return balancing{c}.listenerARN(v)
+	}
+	panic(fmt.Sprintf("a %T has no attributes", of))
+}
+
 const deletionProtection = "deletion_protection.enabled"
 
 func balancerPath(l *topology.LoadBalancer, keys ...string) []string {
@@ -125,6 +178,8 @@ func balancerPath(l *topology.LoadBalancer, keys ...string) []string {
 func groupPath(g *topology.ServerGroup, keys ...string) []string {
 	return append([]string{"server_groups", g.Name}, keys...)
 }
+
+var nlbAlone, albAlone = []topology.LoadBalancerType{topology.NLB}, []topology.LoadBalancerType{topology.ALB}
 
 var balancerAttributes = []attribute[*topology.LoadBalancer]{
 	{
@@ -138,13 +193,13 @@ var balancerAttributes = []attribute[*topology.LoadBalancer]{
 	{
 		key: deletionProtection,
 		get: func(c *call, l *topology.LoadBalancer) string {
-			return isTrue(c.Record.Note(c.balancerARN(l), deletionProtection) == "true")
+			return c.meant(l, deletionProtection, "false")
 		},
 		set: func(c *call, l *topology.LoadBalancer, v string) ([]topology.Edit, error) {
 			if _, err := parseBool(deletionProtection, v); err != nil {
 				return nil, err
 			}
-			c.Change(c.balancerARN(l), func(t *cloudapi.Thing) { t.Notes[deletionProtection] = v })
+			c.mean(l, deletionProtection, v)
 			return nil, nil
 		},
 	},
@@ -155,7 +210,7 @@ var balancerAttributes = []attribute[*topology.LoadBalancer]{
 	fixed[*topology.LoadBalancer]("zonal_shift.config.enabled", "false"),
 	fixed[*topology.LoadBalancer]("dns_record.client_routing_policy", "any_availability_zone", topology.NLB),
 	{
-		key: "secondary_ips.auto_assigned.per_subnet", of: []topology.LoadBalancerType{topology.NLB},
+		key: "secondary_ips.auto_assigned.per_subnet", of: nlbAlone,
 		get: func(_ *call, l *topology.LoadBalancer) string { return strconv.Itoa(l.SecondaryIPs) },
 		set: func(_ *call, l *topology.LoadBalancer, v string) ([]topology.Edit, error) {
 			n, err := parseNumber("secondary_ips.auto_assigned.per_subnet", v, 0, 7)
@@ -163,30 +218,32 @@ var balancerAttributes = []attribute[*topology.LoadBalancer]{
 		},
 	},
 	{
-		key: "idle_timeout.timeout_seconds", of: []topology.LoadBalancerType{topology.ALB},
+		key: idleTimeout, of: albAlone,
 		get: func(c *call, l *topology.LoadBalancer) string {
 			for _, listener := range l.Listeners {
 				return seconds(listener.IdleTimeout)
 			}
-			return seconds(c.Plan.Profile.HTTP.Idle)
+			return c.meant(l, idleTimeout, seconds(c.Plan.Profile.HTTP.Idle))
 		},
-		set: func(_ *call, l *topology.LoadBalancer, v string) (edits []topology.Edit, _ error) {
-			n, err := parseNumber("idle_timeout.timeout_seconds", v, 1, 4000)
+		set: func(c *call, l *topology.LoadBalancer, v string) (edits []topology.Edit, _ error) {
+			n, err := parseNumber(idleTimeout, v, 1, 4000)
 			if err != nil {
 				return nil, err
 			}
+			c.mean(l, idleTimeout, v) // for listeners that come later
 			for i := range l.Listeners {
 				edits = append(edits, at(fmt.Sprintf("%ds", n), balancerPath(l, "listeners",
-					listenerPart(&l.Listeners[i]),
-					"idle_timeout")...)...)
+					listenerPart(&l.Listeners[i]), "idle_timeout")...)...)
 			}
 			return edits, nil
 		},
 	},
-	fixed[*topology.LoadBalancer]("routing.http2.enabled", "false", topology.ALB),
+	kept[*topology.LoadBalancer]("routing.http2.enabled", "true",
+		"a lab's listeners speak HTTP/1.1, on which clients of HTTP/2 agree with them", topology.ALB),
 	fixed[*topology.LoadBalancer]("routing.http.desync_mitigation_mode", "defensive", topology.ALB),
 	fixed[*topology.LoadBalancer]("routing.http.drop_invalid_header_fields.enabled", "false", topology.ALB),
-	fixed[*topology.LoadBalancer]("routing.http.preserve_host_header.enabled", "true", topology.ALB),
+	kept[*topology.LoadBalancer]("routing.http.preserve_host_header.enabled", "false",
+		"servers get the Host header as the client sent it", topology.ALB),
 	fixed[*topology.LoadBalancer]("routing.http.xff_client_port.enabled", "false", topology.ALB),
 	fixed[*topology.LoadBalancer]("routing.http.xff_header_processing.mode", "append", topology.ALB),
 	fixed[*topology.LoadBalancer]("routing.http.x_amzn_tls_version_and_cipher_suite.enabled", "false", topology.ALB),
@@ -194,8 +251,6 @@ var balancerAttributes = []attribute[*topology.LoadBalancer]{
 	fixed[*topology.LoadBalancer]("connection_logs.s3.enabled", "false", topology.ALB),
 	fixed[*topology.LoadBalancer]("client_keep_alive.seconds", "3600", topology.ALB),
 }
-
-var nlbAlone, albAlone = []topology.LoadBalancerType{topology.NLB}, []topology.LoadBalancerType{topology.ALB}
 
 var groupAttributes = []attribute[*topology.ServerGroup]{
 	{
@@ -247,45 +302,68 @@ var groupAttributes = []attribute[*topology.ServerGroup]{
 		},
 	},
 	{
-		key: "proxy_protocol_v2.enabled", of: nlbAlone,
-		get: func(_ *call, g *topology.ServerGroup) string { return isTrue(g.ProxyProtocol != "") },
-		set: func(_ *call, g *topology.ServerGroup, v string) ([]topology.Edit, error) {
-			on, err := parseBool("proxy_protocol_v2.enabled", v)
-			if on {
-				return at(string(topology.OnFirstPayload), groupPath(g, "proxy_protocol")...), err
-			}
-			return at(nil, groupPath(g, "proxy_protocol")...), err
-		},
-	},
-	{
-		key: "proxy_protocol_v2.client_to_server.header_placement", of: nlbAlone,
-		get: func(_ *call, g *topology.ServerGroup) string {
+		key: headerPlacement, of: nlbAlone,
+		get: func(c *call, g *topology.ServerGroup) string {
 			if g.ProxyProtocol != "" {
 				return string(g.ProxyProtocol)
 			}
-			return string(topology.OnFirstPayload)
+			return c.meant(g, headerPlacement, string(topology.OnFirstPayload))
 		},
-		set: func(_ *call, g *topology.ServerGroup, v string) ([]topology.Edit, error) {
+		set: func(c *call, g *topology.ServerGroup, v string) ([]topology.Edit, error) {
 			if v != string(topology.OnFirstAck) && v != string(topology.OnFirstPayload) {
 				return nil, wire.Errorf("ValidationError",
 					"The header placement '%s' must be on_first_ack_with_payload or on_first_ack", v)
 			}
+			c.mean(g, headerPlacement, v)
 			if g.ProxyProtocol == "" {
-				return nil, wire.Errorf("UnsupportedOperation",
-					"In a lab the placement of the header is set when proxy_protocol_v2.enabled is true")
+				return nil, nil
 			}
 			return at(v, groupPath(g, "proxy_protocol")...), nil
 		},
 	},
+	{
+		key: "proxy_protocol_v2.enabled", of: nlbAlone,
+		get: func(_ *call, g *topology.ServerGroup) string { return isTrue(g.ProxyProtocol != "") },
+		set: func(c *call, g *topology.ServerGroup, v string) ([]topology.Edit, error) {
+			on, err := parseBool("proxy_protocol_v2.enabled", v)
+			if on {
+				return at(c.meant(g, headerPlacement, string(topology.OnFirstPayload)),
+					groupPath(g, "proxy_protocol")...), err
+			}
+			return at(nil, groupPath(g, "proxy_protocol")...), err
+		},
+	},
 	fixed[*topology.ServerGroup]("preserve_client_ip.enabled", "true", topology.NLB),
+	{
+		key: cookieDuration, of: albAlone,
+		get: func(c *call, g *topology.ServerGroup) string {
+			if g.Persistence != nil {
+				return seconds(g.Persistence.Timeout)
+			}
+			return c.meant(g, cookieDuration, seconds(c.Plan.Profile.HTTP.Persistence.Timeout))
+		},
+		set: func(c *call, g *topology.ServerGroup, v string) ([]topology.Edit, error) {
+			n, err := parseNumber(cookieDuration, v, 1, 604800)
+			if err != nil {
+				return nil, err
+			}
+			c.mean(g, cookieDuration, v)
+			if g.Persistence == nil {
+				return nil, nil
+			}
+			return at(fmt.Sprintf("%ds", n), groupPath(g, "persistence", "timeout")...), nil
+		},
+	},
 	{
 		key: "stickiness.enabled",
 		get: func(_ *call, g *topology.ServerGroup) string { return isTrue(sticky(g)) },
-		set: func(_ *call, g *topology.ServerGroup, v string) ([]topology.Edit, error) {
+		set: func(c *call, g *topology.ServerGroup, v string) ([]topology.Edit, error) {
 			on, err := parseBool("stickiness.enabled", v)
 			switch {
 			case g.Protocol.IsHTTP() && on:
-				return at(value{"mode": "insert"}, groupPath(g, "persistence")...), err
+				usual := seconds(c.Plan.Profile.HTTP.Persistence.Timeout)
+				return at(value{"mode": "insert", "timeout": c.meant(g, cookieDuration, usual) + "s"},
+					groupPath(g, "persistence")...), err
 			case g.Protocol.IsHTTP():
 				return at(nil, groupPath(g, "persistence")...), err
 			case on:
@@ -300,23 +378,6 @@ var groupAttributes = []attribute[*topology.ServerGroup]{
 		}
 		return "source_ip"
 	}},
-	{
-		key: "stickiness.lb_cookie.duration_seconds", of: albAlone,
-		get: func(c *call, g *topology.ServerGroup) string {
-			if g.Persistence != nil {
-				return seconds(g.Persistence.Timeout)
-			}
-			return seconds(c.Plan.Profile.HTTP.Persistence.Timeout)
-		},
-		set: func(_ *call, g *topology.ServerGroup, v string) ([]topology.Edit, error) {
-			n, err := parseNumber("stickiness.lb_cookie.duration_seconds", v, 1, 604800)
-			if err == nil && g.Persistence == nil {
-				err = wire.Errorf("UnsupportedOperation",
-					"In a lab the duration of a cookie is set when stickiness.enabled is true")
-			}
-			return at(fmt.Sprintf("%ds", n), groupPath(g, "persistence", "timeout")...), err
-		},
-	},
 	{
 		key: "slow_start.duration_seconds", of: albAlone,
 		get: func(_ *call, g *topology.ServerGroup) string { return seconds(g.SlowStart) },

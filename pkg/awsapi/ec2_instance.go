@@ -69,6 +69,7 @@ func instanceRows(a *adder) {
 			"network-interface.group-id":                     "Instances.NetworkInterfaces.Groups.GroupId",
 			"network-interface.addresses.private-ip-address": "Instances.NetworkInterfaces.PrivateIpAddress",
 		},
+		tagged: "Instances",
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
 			for _, v := range c.ownVPCs() {

@@ -346,6 +346,12 @@ func modifyService(c private, in struct {
 			o.AutoAccept == nil && cloudapi.IsRefused(err, topology.Invalid)) {
 			continue // it is so already, or there is no new zone
 		}
+		// terraform-provider-aws adds the load balancers of a service right after it has
+		// created it with them (v2.36, aws/resource_aws_vpc_endpoint_service.go).
+		if o.Verb == topology.VerbAttach && cloudapi.IsRefused(err, topology.WrongState) &&
+			slices.Contains(balancersOf(s), o.Resource) {
+			continue
+		}
 		if err != nil {
 			return nil, conflictOf(err, inUseIs("ExistingVpcEndpointConnections"), "The service %s has connections",
 				s.ID)

@@ -255,6 +255,9 @@ func createListener(c balancing, in struct {
 		return nil, err
 	}
 	v := value{"protocol": strings.ToLower(in.Protocol), "port": in.Port, "server_group": group}
+	if idle := c.meant(l, idleTimeout, ""); idle != "" && l.Type == topology.ALB {
+		v["idle_timeout"] = idle + "s"
+	}
 	err = c.Edit(at(v, balancerPath(l, "listeners", topology.AtEnd)...)...)
 	if err != nil {
 		return nil, conflictOf(err, map[topology.Refusal]string{topology.Invalid: "InvalidConfigurationRequest"},

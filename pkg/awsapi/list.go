@@ -27,6 +27,8 @@ type listing struct {
 	// filters are members of the objects by the names of filters. Those for tags
 	// need no row where objects have tags.
 	filters map[string]string
+	// tagged is the member of the objects that has tags; "" is themselves.
+	tagged string
 	// also are parameters that all reads of the call's values.
 	also    []string
 	all     func(c *call) ([]wire.M, error)
@@ -59,7 +61,7 @@ func list(a *adder, l listing) {
 	filters := slices.Sorted(maps.Keys(l.filters))
 	if element := op.Output.Member(l.answer).Shape.Element; element.Kind == wire.Structure &&
 		op.Input.Member("Filters") != nil &&
-		(element.Member("Tags") != nil || element.Member("TagSet") != nil) {
+		(l.tagged != "" || element.Member("Tags") != nil || element.Member("TagSet") != nil) {
 		filters = append(filters, "tag:KEY", "tag-key")
 	}
 	a.add(l.name, &row{
@@ -155,14 +157,22 @@ func (l listing) filter(c *call, all []wire.M, filters []wire.Filter) ([]wire.M,
 			if known {
 				return !f.Fits(texts(m, member))
 			}
-			return !f.Fits(tagTexts(m, f.Name))
+			return !f.Fits(l.tagTexts(m, f.Name))
 		})
 	}
 	return all, nil
 }
 
 // tagTexts are the keys of an object's tags, or the value of one.
-func tagTexts(m wire.M, name string) (out []string) {
+func (l listing) tagTexts(m wire.M, name string) (out []string) {
+	if l.tagged != "" {
+		of := l
+		of.tagged = ""
+		for _, one := range m[l.tagged].([]wire.M) {
+			out = append(out, of.tagTexts(one, name)...)
+		}
+		return out
+	}
 	tags, _ := m["Tags"].([]wire.M)
 	if tags == nil {
 		tags, _ = m["TagSet"].([]wire.M)

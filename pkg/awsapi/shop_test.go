@@ -138,6 +138,7 @@ func TestAPageComesThroughWhatTheAPIMade(t *testing.T) {
 		csubnet),
 		"the service does not offer the zone yet")
 	s.p.ec2("ModifyVpcEndpointServiceConfiguration", "ServiceId", s.service)
+	s.p.ec2("ModifyVpcEndpointServiceConfiguration", "ServiceId", s.service, "AddNetworkLoadBalancerArn.1", s.nlb)
 	s.c.ec2("ModifyVpcEndpoint", "VpcEndpointId", s.endpoint, "AddSubnetId.1", csubnet)
 	names := s.c.ec2("DescribeVpcEndpoints", "VpcEndpointId.1",
 		s.endpoint).texts("vpcEndpointSet/item/dnsEntrySet/item/dnsName")

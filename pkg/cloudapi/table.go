@@ -82,6 +82,7 @@ func (r *Row) uses() (names []string) {
 type API struct {
 	Service string
 	Name    string
+	More    string // tables of its own behind that of the operations
 }
 
 // Reference is the page of the documents on what is done of some APIs and what is not,
@@ -97,6 +98,7 @@ func Reference(introduction string, apis []API, operations []Operation) string {
 					", "))
 			}
 		}
+		b.WriteString(a.More)
 		writeIgnored(&b, operations, a.Service)
 		writeRest(&b, operations, a.Service)
 	}
