@@ -11,7 +11,8 @@ EXEC    := $(if $(filter 0,$(shell id -u)),,-exec "$(if $(SUDO),sudo -E env PATH
 TEST    := $(TOOL) gotestsum --format pkgname-and-test-fails -- $(EXEC)
 DEMO    := testdata/topologies/alibaba-clb.yaml
 
-.PHONY: help build dist dist-check demo test test-nonroot aws-clients tofu examples race fuzz cross web browser bench bench-core bench-edits test-flow-cache bpf bpf-tools bpf-check lint containers golden count ci ci-full tools clean
+# Every target with a comment is no file.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(MAKEFILE_LIST)) tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -87,6 +88,9 @@ dist: ## build release archives, deb and rpm packages and checksums into bin/dis
 dist-check: ## build it twice, compare, and install it in a bare root; needs root
 	$(SUDO) scripts/dist-check
 
+monitoring: build ## hold docs/monitoring to promtool, Grafana's SDK and the metrics of a lab; needs root
+	$(SUDO) scripts/monitoring $(BIN)
+
 lint: ## gofmt, go vet, staticcheck, and whether go.mod is tidy
 	@test -z "$$(gofmt -l .)" || { echo "gofmt wants to change:"; gofmt -l .; exit 1; }
 	go vet ./...
@@ -94,6 +98,7 @@ lint: ## gofmt, go vet, staticcheck, and whether go.mod is tidy
 	go mod tidy -diff
 	go -C tools mod tidy -diff
 	go -C tools/dist mod tidy -diff
+	go -C tools/dashboard mod tidy -diff
 	scripts/examples go mod tidy -diff
 	$(TOOL) staticcheck ./...
 	$(TOOL) actionlint docs/ci/github-actions.yml

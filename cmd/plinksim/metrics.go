@@ -18,7 +18,8 @@ func newMetrics() *cobra.Command {
 		Use:   "metrics",
 		Short: "Print the lab's counters in Prometheus' text format",
 		Long: `Print the lab's counters in Prometheus' text format. "up --metrics :9100" also
-answers http://127.0.0.1:9100/metrics for a Prometheus server to scrape.`,
+answers http://127.0.0.1:9100/metrics for a Prometheus server to scrape, and
+/healthz there: 200 and "ok", or 503 and what is wrong with the lab itself.`,
 		Args: takes(cobra.NoArgs, "no arguments"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := on.client(cmd.Context(), "")

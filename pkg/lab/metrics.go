@@ -18,6 +18,7 @@ type Metrics struct {
 	Lab, Cloud, Region string
 	Started            time.Time
 	Engine             dataplane.EngineStats
+	Links              map[string]compile.LinkLabels // by name, of those that Engine counts
 	ENIs               map[string]dataplane.ENIStats // by name, all that there are
 	Workers            []dataplane.WorkerStats
 	FlowCache          dataplane.FlowCacheStats
@@ -26,6 +27,7 @@ type Metrics struct {
 	Groups             map[string][]lb.ServerHealth
 	Resolvers          map[string]dns.Stats // by VPC
 	Proxies            []ProxyStats
+	Problems           []string // as status.Lab has them
 }
 
 // NATPortUse is how many of its ports towards a target a NAT IP uses.
@@ -51,7 +53,13 @@ func (l *Lab) Metrics() Metrics {
 		Engine: engine, Workers: l.engine.Each(), FlowCache: l.engine.FlowCache(), ENIs: map[string]dataplane.ENIStats{},
 		Connections: l.plane.State().Connections,
 		Groups:      map[string][]lb.ServerHealth{}, Resolvers: map[string]dns.Stats{},
+		Links: map[string]compile.LinkLabels{},
 	}
+	labels := compile.LabelsOfLinks(plan)
+	for _, link := range engine.Table.Links {
+		m.Links[link.Name] = labels(link.Name)
+	}
+	m.Problems = l.saved.problems()
 	m.Proxies = l.proxies.stats(l.pace.of(plan))
 	used := map[packet.ENI]dataplane.ENIStats{}
 	for _, s := range engine.ENIs {

@@ -3,8 +3,10 @@ package server
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,14 +15,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/plinksim/plinksim/pkg/api"
+	"github.com/plinksim/plinksim/pkg/compile"
 	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/lab"
 )
 
-// metrics is where the server answers /metrics beside its socket.
+// metrics is where the server answers /metrics and /healthz beside its socket.
 type metrics struct {
-	handler http.Handler
+	handler  http.Handler
+	problems func() []string
 
 	mu      sync.Mutex
 	asked   string
@@ -35,7 +39,10 @@ func newMetrics(l *lab.Lab) *metrics {
 		collector{l.Metrics},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
-	return &metrics{handler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{})}
+	return &metrics{
+		handler:  promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+		problems: func() []string { return l.Metrics().Problems },
+	}
 }
 
 func (m *metrics) move(w http.ResponseWriter, r *http.Request) {
@@ -69,11 +76,25 @@ func (m *metrics) listen(address string) (string, error) {
 	m.closeLocked()
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", m.handler)
+	mux.HandleFunc("GET /healthz", m.health)
 	m.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute,
 		MaxHeaderBytes: 16 << 10}
 	m.asked, m.at = address, ln.Addr().String()
 	go m.server.Serve(ln)
 	return m.at, nil
+}
+
+// health answers 200 and "ok", or 503 and what is wrong with the lab itself. What is
+// wrong with servers and connections of the topology is for its metrics.
+func (m *metrics) health(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	problems := m.problems()
+	if len(problems) == 0 {
+		fmt.Fprintln(w, "ok")
+		return
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
+	fmt.Fprintln(w, strings.Join(problems, "\n"))
 }
 
 // stop ends it for good.
@@ -98,7 +119,14 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("plinksim_"+name, help, labels, nil)
 }
 
+// linkDesc is a metric of a link, by what the link carries and by more labels.
+func linkDesc(name, help string, more ...string) *prometheus.Desc {
+	return desc(name, help, append([]string{"link", "endpoint", "zone", "protocol", "port"}, more...)...)
+}
+
 var (
+	descProblems = desc("lab_problems", "Problems of the lab itself, as its status has them; 0 is well.")
+
 	descInfo    = desc("lab_info", "The lab that runs; always 1.", "lab", "cloud", "region")
 	descStarted = desc("lab_start_time_seconds", "When the lab came up, in seconds since 1970.")
 
@@ -107,19 +135,17 @@ var (
 	descENIBytes = desc("eni_bytes_total", "Bytes of the frames that an ENI received or sent, with Ethernet headers.",
 		"eni", "direction")
 
-	descLinkPackets = desc("link_packets_total", "Frames that a link forwarded; a superframe is one.",
-		"link", "direction")
-	descLinkBytes = desc("link_bytes_total", "Bytes of the IP packets that a link forwarded.",
-		"link", "direction")
-	descLinkSegments = desc("link_segments_total",
-		"Packets that a link forwarded, with superframes counted as what they are cut into.", "link")
-	descLinkSuperframes = desc("link_superframes_total", "Superframes that a link forwarded.", "link")
-	descLinkSessions    = desc("link_sessions", "Sessions of a link; each holds one NAT port.", "link")
-	descLinkOpened      = desc("link_sessions_opened_total", "Sessions that a link has opened.", "link")
-	descLinkEvicted     = desc("link_sessions_evicted_total",
-		"Half-open sessions of a link that gave way to others.", "link")
-	descLinkVerdicts = desc("link_verdicts_total",
-		"Packets of a link by what became of them; all but Forwarded are drops.", "link", "verdict")
+	descLinkPackets  = linkDesc("link_packets_total", "Frames that a link forwarded; a superframe is one.", "direction")
+	descLinkBytes    = linkDesc("link_bytes_total", "Bytes of the IP packets that a link forwarded.", "direction")
+	descLinkSegments = linkDesc("link_segments_total",
+		"Packets that a link forwarded, with superframes counted as what they are cut into.")
+	descLinkSuperframes = linkDesc("link_superframes_total", "Superframes that a link forwarded.")
+	descLinkSessions    = linkDesc("link_sessions", "Sessions of a link; each holds one NAT port.")
+	descLinkOpened      = linkDesc("link_sessions_opened_total", "Sessions that a link has opened.")
+	descLinkEvicted     = linkDesc("link_sessions_evicted_total",
+		"Half-open sessions of a link that gave way to others.")
+	descLinkVerdicts = linkDesc("link_verdicts_total",
+		"Packets of a link by what became of them; all but Forwarded are drops.", "verdict")
 
 	descVerdicts   = desc("verdicts_total", "Packets by what became of them; all but Forwarded are drops.", "verdict")
 	descSessions   = desc("sessions", "Sessions in the table.")
@@ -152,8 +178,8 @@ var (
 	descCacheBytes    = desc("flow_cache_bytes_total", "Bytes of the IP packets that the kernel forwarded.")
 
 	descShapedDropped = desc("shaping_dropped_frames_total",
-		"Frames that shaping and faults dropped.", "link", "direction", "reason")
-	descShapedWaiting = desc("shaping_waiting_frames", "Frames that wait for their time.", "link", "direction")
+		"Frames that shaping and faults dropped.", "endpoint", "direction", "reason")
+	descShapedWaiting = desc("shaping_waiting_frames", "Frames that wait for their time.", "endpoint", "direction")
 	descFaultDropped  = desc("fault_dropped_frames_total",
 		"Frames dropped from and to ENIs that are down or blackholes.", "reason")
 
@@ -187,6 +213,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	m := c.read()
 	to := emitter{out}
 	to.gauge(descInfo, 1, m.Lab, m.Cloud, m.Region)
+	to.gauge(descProblems, float64(len(m.Problems)))
 	to.gauge(descStarted, float64(m.Started.UnixMilli())/1000)
 	for eni, s := range m.ENIs {
 		to.count(descENIFrames, s.FramesReceived, eni, "received")
@@ -196,7 +223,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	to.table(m.Engine.Table)
 	for _, l := range m.Engine.Table.Links {
-		to.link(l)
+		to.link(l, m.Links[l.Name])
 	}
 	for _, use := range m.NATPorts {
 		labels := []string{use.ENI, use.NATIP.String(), use.Protocol, use.Target.String()}
@@ -260,19 +287,22 @@ func (e emitter) flowCache(s dataplane.FlowCacheStats) {
 	e.count(descCacheBytes, s.Bytes)
 }
 
-func (e emitter) link(l fullnat.LinkStats) {
-	e.count(descLinkPackets, l.PacketsToProvider, l.Name, "to_provider")
-	e.count(descLinkPackets, l.PacketsToConsumer, l.Name, "to_consumer")
-	e.count(descLinkBytes, l.BytesToProvider, l.Name, "to_provider")
-	e.count(descLinkBytes, l.BytesToConsumer, l.Name, "to_consumer")
-	e.count(descLinkSegments, l.Segments, l.Name)
-	e.count(descLinkSuperframes, l.Superframes, l.Name)
-	e.gauge(descLinkSessions, float64(l.Sessions), l.Name)
-	e.count(descLinkOpened, l.SessionsOpened, l.Name)
-	e.count(descLinkEvicted, l.Evicted, l.Name)
+func (e emitter) link(l fullnat.LinkStats, of compile.LinkLabels) {
+	labels := func(more ...string) []string {
+		return append([]string{l.Name, of.Endpoint, of.Zone, of.Protocol, of.Port}, more...)
+	}
+	e.count(descLinkPackets, l.PacketsToProvider, labels("to_provider")...)
+	e.count(descLinkPackets, l.PacketsToConsumer, labels("to_consumer")...)
+	e.count(descLinkBytes, l.BytesToProvider, labels("to_provider")...)
+	e.count(descLinkBytes, l.BytesToConsumer, labels("to_consumer")...)
+	e.count(descLinkSegments, l.Segments, labels()...)
+	e.count(descLinkSuperframes, l.Superframes, labels()...)
+	e.gauge(descLinkSessions, float64(l.Sessions), labels()...)
+	e.count(descLinkOpened, l.SessionsOpened, labels()...)
+	e.count(descLinkEvicted, l.Evicted, labels()...)
 	for v, n := range l.Verdicts {
 		if n > 0 || fullnat.Verdict(v) == fullnat.Forwarded {
-			e.count(descLinkVerdicts, n, l.Name, fullnat.Verdict(v).String())
+			e.count(descLinkVerdicts, n, labels(fullnat.Verdict(v).String())...)
 		}
 	}
 }
