@@ -81,6 +81,7 @@ func clean(t *testing.T, bin, state string) {
 		require.NoError(t, err, "%s", out)
 		if !t.Failed() {
 			require.Contains(t, string(out), "no lab is up", "a script must take its labs down")
+			require.NoDirExists(t, filepath.Join(state, "run"), "nothing is left of labs that are down")
 		}
 	}
 	require.NoError(t, os.RemoveAll(state))

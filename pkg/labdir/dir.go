@@ -22,8 +22,8 @@ import (
 //	lock         held by the daemon while it lives; says that this is a lab
 //	pid          the daemon's process id
 //	keeper       locked by the process that keeps the namespaces of an ordinary user's lab
-//	topology.yaml, topology.edits, state.json, faults.json, health.json   what a restarted
-//	    daemon goes on with
+//	topology.yaml, topology.edits, state.json, faults.json, health.json, pace.json
+//	    what a restarted daemon goes on with
 //	ca.pem, ca-key.pem, ca-certificates.crt   the certificate authority, where the lab has made one
 //	api-address, api-keys.json, api.json, aws/   the API for clients of the cloud, where it was started
 //	changing     there while the kernel is between two topologies
@@ -35,7 +35,7 @@ var own = []string{
 	"netns", "etc", "sessions", "programs", "log", "control.sock", "pid", "keeper", "changing",
 	"topology.yaml", "topology.yaml.next", "topology.edits", "topology.edits.next", "state.json", "state.json.next",
 	"faults.json", "faults.json.next", "edits.json", "edits.json.next", "added.json",
-	"health.json", "health.json.next",
+	"health.json", "health.json.next", "pace.json", "pace.json.next",
 	"ca.pem", "ca.pem.next", "ca-key.pem", "ca-key.pem.next", "ca-certificates.crt", "ca-certificates.crt.next",
 	"api-address", "api-address.next", "api-keys.json", "api-keys.json.next", "api.json", "api.json.next", "aws",
 }
@@ -120,8 +120,11 @@ func (d Dir) Erase() error {
 func (d Dir) Load(name string) ([]byte, error) { return os.ReadFile(d.Path(name)) }
 
 // Save replaces one of the lab's files at once: a reader sees the old text or
-// the new. A nil text removes it.
+// the new. A nil text removes it. It is an error to save what Erase would leave.
 func (d Dir) Save(name string, text []byte) error {
+	if !slices.Contains(own, filepath.Dir(name)) && !slices.Contains(own, name) {
+		return fmt.Errorf("%s: the directory of a lab has no such file", name)
+	}
 	if text == nil {
 		err := os.Remove(d.Path(name))
 		if errors.Is(err, os.ErrNotExist) {
