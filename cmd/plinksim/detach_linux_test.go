@@ -1,9 +1,15 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
+	"io"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -28,26 +34,75 @@ func TestTheNextDaemonTakesTheFlowCacheAway(t *testing.T) {
 	enis := byClsact
 	require.Positive(t, enis)
 	for _, next := range []struct {
-		cache         string
-		tcx, clsact   int
-		whileNobodyIs int
+		cache       string
+		tcx, clsact int
 	}{
-		{"force:clsact", 0, enis, enis},
-		{"off", 0, 0, enis},
-		{"force:tcx", enis, 0, 0},
-		{"force:clsact", 0, enis, 0},
-		{"force:tcx", enis, 0, enis},
+		{"force:clsact", 0, enis},
+		{"off", 0, 0},
+		{"force:tcx", enis, 0},
+		{"force:clsact", 0, enis},
+		{"force:tcx", enis, 0},
+		{"auto", 0, 0},
 	} {
 		m.kill()
-		byTCX, byClsact := m.classifiers()
-		require.Zero(t, byTCX, "they end with their process")
-		require.Equal(t, next.whileNobodyIs, byClsact)
+		stayTCX, stayClsact := m.classifiers()
+		require.Equal(t, byTCX, stayTCX, "they go on without their process")
+		require.Equal(t, byClsact, stayClsact)
 		m.run("up", m.file, "--flow-cache", next.cache)
 		byTCX, byClsact = m.classifiers()
 		require.Equal(t, next.tcx, byTCX, next.cache)
 		require.Equal(t, next.clsact, byClsact, next.cache)
 		require.NoError(t, conn.ask("still there?"), next.cache)
 	}
+}
+
+// A download that the kernel forwards does not notice that the daemon is killed.
+func TestABulkDownloadGoesOnWithoutADaemon(t *testing.T) {
+	testenv.NeedRoot(t)
+	testenv.NeedNoRace(t)
+	testenv.NeedPrograms(t, "python3")
+	m := newMortal(t, testenv.BuildProgram(t, "../.."), filepath.Join("testdata", "survive", "aws.yaml"), "--flow-cache", "auto")
+	const blocks, pause = 10_000, 0.0002
+	conn, err := m.client.DialContext(t.Context(), "tcp", m.eni("ep1", 80, false))
+	require.NoError(t, err)
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
+	fmt.Fprintf(conn, "get %d %f\n", blocks, pause)
+	var received atomic.Int64
+	sum, ended := sha256.New(), make(chan error, 1)
+	go func() {
+		_, err := io.CopyN(io.MultiWriter(sum, counter{&received}), conn, blocks*surviveBlock)
+		ended <- err
+	}()
+	isCached := func() bool {
+		byTCX, byClsact := m.classifiers()
+		return byTCX+byClsact > 0 && !strings.Contains(m.run("status"), ", 0 of ")
+	}
+	for range 2 {
+		require.Eventually(t, isCached, 20*time.Second, 20*time.Millisecond, "the download is bulk")
+		m.kill()
+		before := received.Load()
+		require.Eventually(t, func() bool { return received.Load() > before+100*surviveBlock }, 10*time.Second, time.Millisecond,
+			"it goes on while nobody runs the lab")
+		m.run("up", m.file, "--flow-cache", "auto")
+		require.NotContains(t, m.run("status"), "earlier daemon", "sessions were lost")
+	}
+	require.Eventually(t, isCached, 20*time.Second, 20*time.Millisecond)
+	before := received.Load()
+	m.run("upgrade")
+	require.Greater(t, received.Load(), before)
+	require.NoError(t, <-ended)
+	want := sha256.New()
+	io.Copy(want, blocksOf(blocks))
+	require.Equal(t, want.Sum(nil), sum.Sum(nil))
+}
+
+// counter counts the bytes that are written to it.
+type counter struct{ n *atomic.Int64 }
+
+func (c counter) Write(b []byte) (int, error) {
+	c.n.Add(int64(len(b)))
+	return len(b), nil
 }
 
 // classifiers counts the programs at the devices of the lab's data plane.

@@ -407,7 +407,10 @@ func (e *Engine) Leave() error {
 	e.closed = true
 	e.alarm.stop()
 	e.tap.end()
-	e.table.LeaveCache()
+	e.table.AbandonCache()
+	if d, ok := e.driver.(cachingDriver); ok {
+		d.leaveCached()
+	}
 	return e.driver.Close()
 }
 

@@ -98,6 +98,8 @@ type cachingDriver interface {
 	flowCache() (cache fullnat.FlowCache, all bool)
 	// isEmpty says whether no frame waits to be read.
 	isEmpty() bool
+	// leaveCached makes Close leave the flows in the cache, for another process.
+	leaveCached()
 }
 
 // useCache lets the table use the driver's flow cache, if it has one. In another
@@ -181,4 +183,11 @@ func (h *handover) isEmpty() bool {
 	h.inbox.mu.Lock()
 	defer h.inbox.mu.Unlock()
 	return len(h.inbox.frames) == 0 && h.Driver.(cachingDriver).isEmpty()
+}
+
+// leaveCached implements cachingDriver, if the driver below does.
+func (h *handover) leaveCached() {
+	if d, ok := h.Driver.(cachingDriver); ok {
+		d.leaveCached()
+	}
 }

@@ -39,6 +39,9 @@ func openSharedCache(cfg FlowCacheConfig, workers int) *sharedCache {
 	return s
 }
 
+// isThere says whether the kernel has it.
+func (s *sharedCache) isThere() bool { return s != nil && s.cache != nil }
+
 // stats is what people may know; the counters of frames are the engines'.
 func (s *sharedCache) stats() FlowCacheStats {
 	if s == nil {
@@ -115,6 +118,20 @@ func (r *Ring) flowCache() (cache fullnat.FlowCache, all bool) {
 		return nil, false
 	}
 	return r.cache.shared.cache.Worker(r.cache.worker), r.cache.shared.cfg.Mode == FlowCacheForce
+}
+
+// leaveCached implements cachingDriver.
+func (r *Ring) leaveCached() {
+	if r.cache != nil && r.cache.shared.cache != nil {
+		r.cache.shared.cache.Leave()
+	}
+}
+
+// settle is for when the sessions of an earlier process have been taken over.
+func (s *sharedCache) settle() {
+	if s != nil && s.cache != nil {
+		s.cache.Settle()
+	}
 }
 
 // isEmpty implements cachingDriver. It is for the goroutine that reads.

@@ -1,14 +1,20 @@
 package dataplane
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
 
+	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -166,4 +172,120 @@ func TestWithoutTheKernelsHelpAllGoesThroughUserspace(t *testing.T) {
 	got, want := send(t, dialTCP(t, r.consumer, endpoint), l, 1<<20)
 	require.Equal(t, want, got)
 	require.Zero(t, r.engine.Stats().Table.Cache)
+}
+
+// Flows go on while nobody runs the session table, and the next one takes them over.
+func TestCachedFlowsGoOnWithoutTheirProcess(t *testing.T) {
+	for _, cfg := range []FlowCacheConfig{
+		{Mode: FlowCacheForce, Hook: "tcx"}, {Mode: FlowCacheForce, Hook: "clsact"}, {Mode: FlowCacheAuto},
+		{Mode: FlowCacheOff},
+	} {
+		for _, workers := range []int{1, 2} {
+			t.Run(fmt.Sprintf("%s, %d workers", cfg, workers), func(t *testing.T) {
+				first := cfg
+				if cfg.Mode == FlowCacheOff {
+					first.Mode = FlowCacheAuto
+				}
+				r, plane, enis := newRealEnds(t)
+				dir := t.TempDir()
+				open := func(cache FlowCacheConfig) (w *RingWorkers, done chan error) {
+					kept, err := OpenKept(dir)
+					require.NoError(t, err)
+					plane.do(t, func() (err error) {
+						w, err = OpenWorkers(RingConfig{FlowCache: cache}, EngineConfig{Kept: kept}, workers)
+						return err
+					})
+					require.NoError(t, w.SetENIs(enis))
+					require.NoError(t, w.Configure(oneEndpoint()))
+					done = make(chan error, 1)
+					go func() { done <- w.Run(context.Background()) }()
+					return w, done
+				}
+				w, done := open(first)
+				l := listenTCP(t, r.provider, backend)
+				defer l.Close()
+				conn := dialTCP(t, r.consumer, endpoint)
+				server, err := l.Accept()
+				require.NoError(t, err)
+				defer server.Close()
+				var received atomic.Int64
+				ended := make(chan error, 1)
+				go func() {
+					for buf := make([]byte, 1<<16); ; {
+						n, err := server.Read(buf)
+						received.Add(int64(n))
+						if err != nil {
+							ended <- err
+							return
+						}
+					}
+				}()
+				stop, sent := make(chan struct{}), make(chan int64)
+				go func() {
+					total := int64(0)
+					for block := make([]byte, 1<<18); ; {
+						select {
+						case <-stop:
+							conn.Close()
+							sent <- total
+							return
+						default:
+						}
+						n, _ := conn.Write(block)
+						total += int64(n)
+						time.Sleep(time.Millisecond)
+					}
+				}()
+				passes := func(w *RingWorkers) func() bool {
+					before := w.FlowCache().Frames
+					return func() bool { return w.FlowCache().Frames > before+1000 }
+				}
+				require.Eventually(t, passes(w), 10*time.Second, time.Millisecond)
+				require.NoError(t, w.Leave())
+				require.NoError(t, <-done)
+
+				before := received.Load()
+				require.Eventually(t, func() bool { return received.Load() > before+(8<<20) }, 10*time.Second, time.Millisecond,
+					"while nobody is there")
+				w, done = open(cfg)
+				require.Equal(t, fullnat.Resumed{Sessions: 1}, w.Resumed())
+				if cfg.Mode != FlowCacheOff {
+					require.Eventually(t, passes(w), 10*time.Second, time.Millisecond, "the next cache")
+				}
+				before = received.Load()
+				require.Eventually(t, func() bool { return received.Load() > before+(8<<20) }, 10*time.Second, time.Millisecond)
+				close(stop)
+				total := <-sent
+				require.ErrorIs(t, <-ended, io.EOF)
+				require.Equal(t, total, received.Load())
+				require.NoError(t, w.Close())
+				require.NoError(t, <-done)
+				plane.do(t, func() error {
+					require.Empty(t, attachedPrograms(t), "something is left at the devices")
+					return nil
+				})
+			})
+		}
+	}
+}
+
+// attachedPrograms are those at the devices of the namespace of this thread.
+func attachedPrograms(t *testing.T) (ids []ebpf.ProgramID) {
+	links, err := netlink.LinkList()
+	require.NoError(t, err)
+	for _, l := range links {
+		there, err := link.QueryPrograms(link.QueryOptions{Target: l.Attrs().Index, Attach: ebpf.AttachTCXIngress})
+		if err == nil {
+			for _, p := range there.Programs {
+				ids = append(ids, p.ID)
+			}
+		}
+		filters, _ := netlink.FilterList(l, netlink.HANDLE_MIN_INGRESS)
+		for _, f := range filters {
+			if f, ok := f.(*netlink.BpfFilter); ok {
+				ids = append(ids, ebpf.ProgramID(f.Id))
+			}
+		}
+	}
+	return ids
 }

@@ -31,7 +31,8 @@ type Workers struct {
 	steer    func(*fullnat.Config) error // tells the kernel; may be nil
 	kept     *Kept                       // may be nil
 
-	flowCache func() FlowCacheStats // nil where there can be none
+	flowCache   func() FlowCacheStats // nil where there can be none
+	settleCache func()                // forgets the cache of an earlier process; nil where there can be none
 }
 
 // WorkerStats counts what one worker did.
@@ -116,6 +117,9 @@ func (w *Workers) Resumed() (r fullnat.Resumed) {
 func (w *Workers) Configure(cfg Config) error {
 	if err := w.configure(cfg); err != nil {
 		return err
+	}
+	if w.settleCache != nil {
+		w.settleCache()
 	}
 	if w.kept == nil {
 		return nil

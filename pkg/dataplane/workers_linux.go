@@ -37,13 +37,12 @@ func OpenWorkers(ring RingConfig, engine EngineConfig, n int) (*RingWorkers, err
 		}
 		return err
 	}
-	if engine.Kept != nil {
-		if err := flowcache.Detach(); err != nil {
+	var drivers []Driver
+	if ring.shared = openSharedCache(ring.FlowCache, n); engine.Kept != nil && !ring.shared.isThere() {
+		if err := flowcache.DetachLeft(); err != nil {
 			return nil, err
 		}
 	}
-	var drivers []Driver
-	ring.shared = openSharedCache(ring.FlowCache, n)
 	for i := range n {
 		ring.worker = i
 		r, err := OpenRing(ring)
@@ -66,7 +65,7 @@ func OpenWorkers(ring RingConfig, engine EngineConfig, n int) (*RingWorkers, err
 	if w.Workers, err = newWorkers(engine, drivers, steer); err != nil {
 		return nil, closeAll(err)
 	}
-	w.flowCache = ring.shared.stats
+	w.flowCache, w.settleCache = ring.shared.stats, ring.shared.settle
 	return w, nil
 }
 

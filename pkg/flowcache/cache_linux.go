@@ -3,8 +3,10 @@ package flowcache
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -76,6 +78,8 @@ type Cache struct {
 	sockets  map[int]struct{} // of the session tables
 	filtered bool             // they have the filter
 	problem  error            // why the programs could not be attached
+	left     *left            // of an earlier process; nil where there is nothing
+	stays    bool             // Leave was called
 	closed   bool
 }
 
@@ -129,6 +133,7 @@ func Open(cfg Config) (*Cache, error) {
 	for n := range cfg.Workers {
 		c.workers = append(c.workers, newWorker(c, n, perWorker))
 	}
+	c.inherit()
 	go c.keep()
 	return c, nil
 }
@@ -138,13 +143,20 @@ func (c *Cache) mapMemory(slots int) (err error) {
 	if err != nil {
 		return fmt.Errorf("map the slots: %w", err)
 	}
-	c.gatesMap, err = mapArray(c.objects.Gates, 8)
+	c.gatesMap, err = mapArray(c.objects.Gates, gateSize)
 	if err != nil {
 		return fmt.Errorf("map the gates: %w", err)
 	}
 	c.slots = unsafe.Slice((*slot.Slot)(unsafe.Pointer(&c.slotsMap[0])), slots)
-	c.gates = unsafe.Slice((*uint64)(unsafe.Pointer(&c.gatesMap[0])), int(c.objects.Gates.MaxEntries()))
+	c.gates = words(c.gatesMap)
 	return nil
+}
+
+const gateSize = 8
+
+// words are memory as what gates are.
+func words(memory []byte) []uint64 {
+	return unsafe.Slice((*uint64)(unsafe.Pointer(&memory[0])), len(memory)/gateSize)
 }
 
 // mapArray maps the memory of an array with BPF_F_MMAPABLE.
@@ -156,6 +168,14 @@ func mapArray(m *ebpf.Map, size int) ([]byte, error) {
 
 // Worker is the part of a worker's session table.
 func (c *Cache) Worker(n int) *Worker { return c.workers[n] }
+
+// inNamespaceDo is inNamespace for what cannot fail.
+func (c *Cache) inNamespaceDo(f func()) {
+	_ = c.inNamespace(func() error {
+		f()
+		return nil
+	})
+}
 
 // inNamespace runs f on a thread that is in the namespace of the ENIs, and ends
 // with it.
@@ -181,8 +201,17 @@ func (c *Cache) shutAll() {
 	}
 }
 
+// Leave makes Close leave the flows in the kernel, for another process that takes
+// the sessions over.
+func (c *Cache) Leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stays = true
+}
+
 // Close lets all packets go to the packet sockets again, and takes the classifiers
-// away. Session tables must not be used any more.
+// away. Session tables must not be used any more. What an earlier process has left
+// stays unless Settle was called.
 func (c *Cache) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -190,19 +219,21 @@ func (c *Cache) Close() error {
 		return nil
 	}
 	c.closed = true
-	c.mu.Unlock()
 	if c.workers != nil {
+		c.mu.Unlock()
 		close(c.quit)
 		<-c.kept
+		c.mu.Lock()
 	}
-	c.mu.Lock()
-	// The filter first: what it has kept from the ring is the classifier's.
-	c.shutAll()
-	c.unfilter()
-	for _, d := range c.devices {
-		d.detach()
+	if !c.stays {
+		// The filter first: what it has kept from the ring is the classifier's.
+		c.shutAll()
+		c.unfilter()
+		c.detach(slices.Collect(maps.Values(c.devices)))
 	}
-	c.devices = nil
+	if c.left != nil {
+		c.left.close()
+	}
 	errs := []error{c.objects.Close()}
 	if c.netns != nil {
 		errs = append(errs, c.netns.Close())

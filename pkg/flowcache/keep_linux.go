@@ -2,11 +2,10 @@ package flowcache
 
 import (
 	"fmt"
-	"io"
-	"maps"
 	"sync/atomic"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -34,8 +33,8 @@ type device struct {
 	refused  atomic.Bool  // the kernel does not let them be attached
 	peer     atomic.Bool  // one end of a pair of which the other is in another namespace
 
-	classifier io.Closer // nil where there is none; with Cache.mu
-	unused     int       // how often in a row no flow was here; with Cache.mu
+	classifier attachment // nil where there is none; with Cache.mu
+	unused     int        // how often in a row no flow was here; with Cache.mu
 }
 
 // device is where an ENI is, nil where the cache does not know.
@@ -87,11 +86,15 @@ func (c *Cache) Serve(socket int) error {
 	if c.closed {
 		return errClosed
 	}
-	if c.atOnce {
+	filter := c.objects.RingFilter
+	switch {
+	case c.left != nil:
+		filter = c.left.filter
+	case c.atOnce:
 		c.filtered = true
 	}
-	if c.filtered {
-		if err := c.filter(socket); err != nil {
+	if c.filtered || c.left != nil {
+		if err := attachFilter(socket, filter); err != nil {
 			return err
 		}
 	}
@@ -106,8 +109,8 @@ func (c *Cache) Forget(socket int) {
 	delete(c.sockets, socket)
 }
 
-func (c *Cache) filter(socket int) error {
-	err := unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_ATTACH_BPF, c.objects.RingFilter.FD())
+func attachFilter(socket int, filter *ebpf.Program) error {
+	err := unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_ATTACH_BPF, filter.FD())
 	if err != nil {
 		return fmt.Errorf("attach the flow cache's filter: %w", err)
 	}
@@ -141,12 +144,14 @@ func (c *Cache) SetENIs(enis map[int]packet.ENI) error {
 	if c.closed {
 		return errClosed
 	}
+	var gone []*device
 	for index, d := range c.devices {
 		if _, stays := enis[index]; !stays {
-			d.detach()
+			gone = append(gone, d)
 			delete(c.devices, index)
 		}
 	}
+	c.detach(gone)
 	places := make(map[packet.ENI]*device, len(enis))
 	for index, eni := range enis {
 		d := c.devices[index]
@@ -204,6 +209,9 @@ const lingerLooks = 10
 
 // attachWanted puts the programs where tables have asked for them.
 func (c *Cache) attachWanted() {
+	if c.closed || c.left != nil {
+		return // there are others still
+	}
 	var devices []*device
 	for _, d := range c.devices {
 		if d.wanted.Swap(false) && d.classifier == nil && !d.refused.Load() {
@@ -235,7 +243,7 @@ func (c *Cache) attachWanted() {
 	if err == nil && !c.filtered && len(attached) > 0 {
 		c.filtered = true
 		for socket := range c.sockets {
-			if err = c.filter(socket); err != nil {
+			if err = attachFilter(socket, c.objects.RingFilter); err != nil {
 				c.unfilter()
 				break
 			}
@@ -247,9 +255,9 @@ func (c *Cache) attachWanted() {
 	}
 	if !c.filtered {
 		for _, d := range attached {
-			d.detach()
 			d.refused.Store(true)
 		}
+		c.detach(attached)
 		return
 	}
 	for _, d := range attached {
@@ -281,20 +289,28 @@ func (c *Cache) detachUnused() (inUse bool) {
 	if !inUse {
 		c.unfilter()
 	}
-	for _, d := range gone {
-		d.detach()
-	}
+	c.detach(gone)
 	return inUse
 }
 
-// detach takes the classifier from a device. Where the device is gone, it went with
-// it.
-func (d *device) detach() {
-	d.attached.Store(false)
-	if d.classifier != nil {
-		_ = d.classifier.Close()
-		d.classifier = nil
+// detach takes the classifier from devices. Where a device is gone, it went with it.
+func (c *Cache) detach(devices []*device) {
+	var there []attachment
+	for _, d := range devices {
+		d.attached.Store(false)
+		if d.classifier != nil {
+			there = append(there, d.classifier)
+			d.classifier = nil
+		}
 	}
+	if len(there) == 0 {
+		return
+	}
+	c.inNamespaceDo(func() {
+		for _, a := range there {
+			_ = a.detach()
+		}
+	})
 }
 
 // pairs are the devices of the namespace that are one end of a pair with the other
@@ -316,7 +332,7 @@ func pairs() (map[int]bool, error) {
 func (c *Cache) Attached() Hook {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for d := range maps.Values(c.devices) {
+	for _, d := range c.devices {
 		if d.classifier != nil {
 			return c.hook
 		}

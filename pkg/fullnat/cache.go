@@ -348,6 +348,15 @@ func (t *Table) LeaveCache() {
 	t.cache = caching{CacheOptions: CacheOptions{Barred: t.cache.Barred}}
 }
 
+// AbandonCache brings the sessions up to date with the cache, which goes on with
+// them. The table must not be used afterwards.
+func (t *Table) AbandonCache() {
+	if t.cache.To != nil {
+		t.pullAll()
+	}
+	t.cache = caching{CacheOptions: CacheOptions{Barred: t.cache.Barred}}
+}
+
 // uncache takes a session out of the cache.
 func (b *book) uncache(id store.SessionID) {
 	c := b.cache.sessions[id]
