@@ -17,21 +17,21 @@ import (
 
 func TestStoresAreAlike(t *testing.T) {
 	for _, store := range []Store{&MemoryStore{}, labdir.Dir(t.TempDir())} {
-		_, err := store.Load("a")
+		_, err := store.Load("state.json")
 		require.ErrorIs(t, err, fs.ErrNotExist)
-		require.NoError(t, store.Save("a", nil), "there is nothing to remove")
+		require.NoError(t, store.Save("state.json", nil), "there is nothing to remove")
 		text := []byte("one")
-		require.NoError(t, store.Save("a", text))
+		require.NoError(t, store.Save("state.json", text))
 		text[0] = 'x'
-		got, err := store.Load("a")
+		got, err := store.Load("state.json")
 		require.NoError(t, err)
 		require.Equal(t, "one", string(got))
-		require.NoError(t, store.Save("a", []byte{}))
-		got, err = store.Load("a")
+		require.NoError(t, store.Save("state.json", []byte{}))
+		got, err = store.Load("state.json")
 		require.NoError(t, err, "an empty text is there")
 		require.Empty(t, got)
-		require.NoError(t, store.Save("a", nil))
-		_, err = store.Load("a")
+		require.NoError(t, store.Save("state.json", nil))
+		_, err = store.Load("state.json")
 		require.ErrorIs(t, err, fs.ErrNotExist)
 	}
 }
