@@ -18,14 +18,20 @@ import (
 
 func newExec() *cobra.Command {
 	var labName string
+	var variables []string
+	var interactive, terminal bool
 	cmd := &cobra.Command{
 		Use:   "exec INSTANCE -- PROGRAM [ARG...]",
 		Short: "Run a program on an instance",
 		Long: `Run a program of this machine on an instance. It uses the instance's network,
-resolv.conf and hosts file, and this machine's files otherwise. The exit code is
-the program's; 126 if it could not be run, 127 if it was not found.`,
+resolv.conf and hosts file, and this machine's files otherwise. It has your
+environment, without what is true of the machine alone, and that of the instance
+("env:" in the file). The program has your terminal, or what standard input is, so
+that a shell is as usual. The exit code is the program's; 126 if it could not be
+run, 127 if it was not found.`,
 		Example: "  sudo plinksim exec ecs1 -- curl -s http://$(sudo plinksim name ep1)/\n" +
-			"  sudo plinksim exec ecs1 -- bash\n" +
+			"  sudo plinksim exec -it ecs1 bash\n" +
+			"  sudo plinksim exec -e HTTPS_PROXY=http://10.0.1.9:3128 ecs1 -- curl -s https://example.com/\n" +
 			"  sudo plinksim exec vpc1/ecs1 -- ip address    # where several VPCs have an ecs1",
 		Args: takes(cobra.MinimumNArgs(2), "an instance and a program: exec INSTANCE -- PROGRAM [ARG...]"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -53,10 +59,27 @@ the program's; 126 if it could not be run, 127 if it was not found.`,
 			if err != nil {
 				return err
 			}
-			env := append(host.Environ(os.Environ()), "PLINKSIM_LAB="+plan.Name, "PLINKSIM_INSTANCE="+instance.Name)
+			if terminal && !isTerminal(os.Stdin) {
+				return errors.New("exec -t: standard input is no terminal: leave out -t")
+			}
+			env := slices.Concat(host.Environ(os.Environ()), instance.Env,
+				[]string{"PLINKSIM_LAB=" + plan.Name, "PLINKSIM_INSTANCE=" + instance.Name})
+			for _, v := range variables {
+				if name, _, ok := strings.Cut(v, "="); !ok {
+					v = name + "=" + os.Getenv(name)
+				} else if name == "" {
+					return &usageError{fmt.Errorf("exec --env %q: want NAME=VALUE, or NAME for what it is here", v)}
+				}
+				env = append(env, v)
+			}
+			env = host.LastOfEach(env)
 			return exitCode(execExit(become(dir, instance.Namespace, program, env), cmd.ErrOrStderr()))
 		},
 	}
+	cmd.Flags().StringArrayVarP(&variables, "env", "e", nil,
+		"NAME=VALUE for the program, or NAME for what it is here; may be given several times")
+	cmd.Flags().BoolVarP(&interactive, "interactive", "i", false, "as with other tools: the program always has standard input")
+	cmd.Flags().BoolVarP(&terminal, "tty", "t", false, "refuse where standard input is no terminal")
 	cmd.Flags().SetInterspersed(false)
 	addLab(cmd, &labName)
 	return cmd

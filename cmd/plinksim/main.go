@@ -160,7 +160,7 @@ another through PrivateLink, with real packets and no cloud account.
 		&cobra.Group{ID: "file", Title: "Work on a topology file, without root:"},
 	)
 	add(root, "lab", newUp(), newDiff(), newUpgrade(), newDown(), newList(), newDoctor())
-	add(root, "use", newExec(), newAccept(), newReject(), newService(), newEndpoint(), newConnection(),
+	add(root, "use", newExec(), newRestart(), newAccept(), newReject(), newService(), newEndpoint(), newConnection(),
 		newServer(), newNAT(), newAPI(), newFault(), newCheck())
 	add(root, "make", append(newKinds(), newEdit())...)
 	add(root, "see", newStatus(), newLogs(), newExplain(), newGraph(), newSessions(), newEvents(), newExport(), newName(),

@@ -35,7 +35,7 @@ import (
 
 func newUp() *cobra.Command {
 	var foreground, dryRun, replace bool
-	var output, metrics, cloudAPI string
+	var output, metrics, cloudAPI, wait string
 	var empty emptyLab
 	var workers, maxSessions int
 	var flowCache string
@@ -53,12 +53,16 @@ A second "up" with a changed file applies the difference; connections and
 sessions that the change does not touch go on. With the same file it changes
 nothing. If the daemon of a lab was killed, "up" takes over what it left behind.
 
+Programs of "command:" that have ended are started again by every "up".
+
 The whole file is checked before anything is created.
 
 FILE may also be a topology that plinksim has without a file: "plinksim init
 --list" names them. Without a file, --cloud and --region make an empty lab, for
 "plinksim edit" to fill.`,
 		Example: "  sudo plinksim up lab.yaml\n" +
+			"  sudo plinksim up --wait healthy lab.yaml && run-my-tests\n" +
+			"  sudo plinksim up --time-scale 60 lab.yaml # minutes of the cloud take seconds\n" +
 			"  sudo plinksim up alibaba-clb             # a topology that plinksim has\n" +
 			"  sudo plinksim up --foreground lab.yaml    # until ctrl-C\n" +
 			"  sudo plinksim up --dry-run lab.yaml       # only print what would change\n" +
@@ -74,6 +78,12 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 			}
 			if err := checkMaxSessions(maxSessions); err != nil {
 				return err
+			}
+			if wait != "" && wait != "healthy" {
+				return &usageError{fmt.Errorf("--wait %q: want healthy", wait)}
+			}
+			if wait != "" && foreground {
+				return &usageError{errors.New("--wait and --foreground: choose one of them")}
 			}
 			scale := topology.TimeScale(timeScale)
 			if err := scale.Check(); err != nil {
@@ -141,6 +151,9 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 			interrupted := cmd.Context()
 			cmd.SetContext(context.WithoutCancel(interrupted))
 			err = show()
+			if err == nil && wait != "" {
+				return waitHealthy(interrupted, api.NewClient(up.dir), plan.Name)
+			}
 			if err == nil && interrupted.Err() != nil {
 				fmt.Fprintf(cmd.ErrOrStderr(),
 					"plinksim: interrupted too late: \"plinksim down %s\" removes the lab\n", plan.Name)
@@ -159,6 +172,10 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 		"whether the kernel forwards packets of long sessions by itself: auto or off")
 	cmd.Flags().DurationVar(&transition, "transition", 0,
 		"how long states on the way last, for example 2s; what the file says where it is missing")
+	cmd.Flags().StringVar(&wait, "wait", "",
+		"healthy: wait until every server is healthy and every program runs, a minute without --timeout; "+
+			"the exit code is 1, and the lab stays up, where that does not come")
+	cmd.RegisterFlagCompletionFunc("wait", cobra.FixedCompletions([]string{"healthy"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().Float64Var(&timeScale, "time-scale", 0,
 		"let idle timeouts, health checks, draining and TTLs pass so many times as fast, for example 60; "+
 			"a lab keeps it until another is given, 1 ends it")

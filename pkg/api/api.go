@@ -62,6 +62,17 @@ type TimeScale struct {
 	Scale topology.TimeScale `json:"time_scale"`
 }
 
+// Restart names the instance whose services are to be started again.
+type Restart struct {
+	Instance string `json:"instance"`
+}
+
+// Restarted are the services that were started again.
+type Restarted struct {
+	Schema   string   `json:"schema"`
+	Services []string `json:"services"`
+}
+
 // Edited are changes of a topology.
 type Edited struct {
 	Changes []topology.Change `json:"changes"`

@@ -200,6 +200,13 @@ func (c *Client) SetTimeScale(ctx context.Context, scale topology.TimeScale) err
 	return c.call(ctx, "POST", "/v1/time-scale", TimeScale{scale}, nil)
 }
 
+// Restart ends the services of an instance and starts them again. It says which.
+func (c *Client) Restart(ctx context.Context, instance string) (services []string, err error) {
+	var restarted Restarted
+	err = c.call(ctx, "POST", "/v1/restart", Restart{instance}, &restarted)
+	return restarted.Services, err
+}
+
 // Down asks the daemon to take its lab down and returns before it has.
 func (c *Client) Down(ctx context.Context) error {
 	return c.call(ctx, "POST", "/v1/down", nil, nil)

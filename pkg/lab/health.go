@@ -24,7 +24,7 @@ func (g *serverGroups) waitForHealth(ctx context.Context, plan *topology.Plan, p
 		}
 		for said := false; ; said = true {
 			changed := group.Changed()
-			missing := awaited(plan, sg, group)
+			missing := g.awaited(plan, sg, group)
 			if len(missing) == 0 {
 				break
 			}
@@ -34,12 +34,17 @@ func (g *serverGroups) waitForHealth(ctx context.Context, plan *topology.Plan, p
 			}
 			select {
 			case <-changed:
+			case <-time.After(programPause): // none of its programs may live any more
 			case <-ctx.Done():
 				return
 			}
 		}
 	}
 }
+
+// programPause is how long it takes at most until it is seen that a program has ended
+// for which somebody waits.
+const programPause = 100 * time.Millisecond
 
 // settleHealth is waitForHealth for 10 s at most, without a word.
 func (g *serverGroups) settleHealth(ctx context.Context, plan *topology.Plan) {
@@ -49,24 +54,18 @@ func (g *serverGroups) settleHealth(ctx context.Context, plan *topology.Plan) {
 }
 
 // awaited are the servers that were not judged yet, and those that are not
-// healthy and take their time to come up: programs, and albs, which wait for
-// their own servers.
-func awaited(plan *topology.Plan, sg topology.ServerGroup, g *lb.Group) []string {
+// healthy and take their time to come up: programs that live, and albs, which wait
+// for their own servers.
+func (g *serverGroups) awaited(plan *topology.Plan, sg topology.ServerGroup, group *lb.Group) []string {
 	var out []string
-	for _, h := range g.Health() {
+	for _, h := range group.Health() {
 		isALB := slices.ContainsFunc(sg.Servers,
 			func(s topology.Server) bool { return s.Balancer != "" && s.Name() == h.Instance })
-		if h.State == lb.Initial || h.State == lb.Unhealthy && (isALB || runsProgram(plan, h.Instance)) {
+		if h.State == lb.Initial || h.State == lb.Unhealthy && (isALB || g.runsProgram(plan, h.Instance)) {
 			out = append(out, h.Instance)
 		}
 	}
 	return out
-}
-
-func runsProgram(plan *topology.Plan, ref string) bool {
-	in, err := plan.Instance(ref)
-	return err == nil && !in.Stopped &&
-		slices.ContainsFunc(in.Services, func(s topology.InstanceService) bool { return s.Kind == topology.CommandService })
 }
 
 // balancerOf is the type of load balancer that uses a group, "" where none

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -151,7 +152,7 @@ func (l *Lab) makeParts() {
 	l.services = &services{process: l.process, observe: l.plane.Observe}
 	l.resolvers = &resolvers{process: l.process, observe: l.plane.Observe}
 	l.groups = &serverGroups{
-		process: l.process, observe: l.plane.Observe, judged: make(chan struct{}, 1),
+		process: l.process, observe: l.plane.Observe, judged: make(chan struct{}, 1), runsProgram: l.services.runsProgram,
 		cut: func(fate func(string, netip.AddrPort) fullnat.Fate) int { return l.engine.Cut(fate) },
 	}
 	l.groups.restore(l.saved)
@@ -328,10 +329,43 @@ func (l *Lab) tellResumed(r fullnat.Resumed) {
 // not saved.
 func (l *Lab) Apply(ctx context.Context, plan *topology.Plan, progress Progress) (changed bool, err error) {
 	changed, err = l.file.apply(ctx, plan, l.replacer(progress))
-	if err != nil || !changed {
+	if err != nil {
 		return false, err
 	}
-	return true, errors.Join(l.waitReady(ctx, progress), l.save())
+	err = l.exclusively(func(t *transition) error { return t.services.startEnded(t.Plan(), progress) })
+	if changed {
+		err = errors.Join(err, l.waitReady(ctx, progress), l.save())
+	}
+	return changed, err
+}
+
+// Restart ends the services of an instance, programs and built-in ones, and starts
+// them again. It says which.
+func (l *Lab) Restart(ref string) (restarted []string, err error) {
+	err = l.exclusively(func(t *transition) error {
+		plan := t.Plan()
+		instance, err := plan.Running(ref)
+		if err != nil {
+			return err
+		}
+		var specs []serviceSpec
+		for _, s := range servicesOf(plan) {
+			if s.instance.Namespace == instance.Namespace {
+				specs, restarted = append(specs, s), append(restarted, s.String())
+			}
+		}
+		name := plan.ShortName(*instance)
+		if len(specs) == 0 {
+			return fmt.Errorf("instance %q has no services", name)
+		}
+		err = t.services.restart(plan, specs)
+		if err == nil {
+			t.plane.Observe(control.Event{Kind: "program", Name: name, Verb: "restart", To: "running",
+				Text: fmt.Sprintf("the services of instance %s were started again: %s", name, strings.Join(restarted, ", "))})
+		}
+		return err
+	})
+	return restarted, err
 }
 
 // waitReady waits until every connection that needs nobody's consent is there,

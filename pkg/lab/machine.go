@@ -58,12 +58,23 @@ type Space interface {
 
 // Runner is a Space in which programs run, as "command:" services ask for.
 type Runner interface {
-	// Run starts a program in the directory beside, or takes up the one that an
-	// earlier process of the lab has started under the same name. ended hears once
-	// how it ended, and where its output is; stop ends it and what it started, and
-	// returns when that has ended.
-	Run(name string, argv []string, beside string, ended func(how, log string)) (stop func(), err error)
+	// Run starts a program, or takes up the one that an earlier process of the lab
+	// has started under the same name. ended hears once, in another goroutine, how it
+	// ended, which is Succeeded where it did, and where its output is; stop ends it and
+	// what it started, and returns when that has ended and ended has returned.
+	Run(p Program, ended func(how, log string)) (stop func(), err error)
 }
+
+// Program is what a Runner runs.
+type Program struct {
+	Name   string // that tells it from all others of the lab
+	Argv   []string
+	Env    []string // NAME=VALUE, beside what it has from the lab's process
+	Beside string   // the directory in which it runs
+}
+
+// Succeeded is how a program ends of which nobody has to hear.
+const Succeeded = "exit status 0"
 
 // ProgramKeeper is a Machine whose programs outlive the process that started them.
 type ProgramKeeper interface {

@@ -26,8 +26,10 @@ type serverGroups struct {
 	running running[*runningGroup]
 	observe func(control.Event)
 	// cut lets sessions have the fate that they are told.
-	cut    func(fate func(link string, target netip.AddrPort) fullnat.Fate) int
-	judged chan struct{} // gets a value when the health of a server has changed
+	cut func(fate func(link string, target netip.AddrPort) fullnat.Fate) int
+	// runsProgram says whether a program of an instance runs, or will be again.
+	runsProgram func(plan *topology.Plan, instance string) bool
+	judged      chan struct{} // gets a value when the health of a server has changed
 
 	checking sync.Mutex                    // held while checks are stopped and started
 	plan     atomic.Pointer[topology.Plan] // that they follow

@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/control"
@@ -24,6 +23,9 @@ import (
 // sockets in the instance's namespace, or a process of its own.
 type service struct {
 	stop func() // ends it and returns when it has ended
+	// Of a program: whether it has ended by itself, and whether it runs or will be
+	// started again. Both are nil of what is built in.
+	hasEnded, hasFuture func() bool
 
 	mu    sync.Mutex
 	state string
@@ -97,7 +99,11 @@ func (s serviceSpec) bodyFor(client string) string {
 
 // key tells services apart over changes of the file.
 func (s serviceSpec) key() string {
-	return fmt.Sprintf("%s %s %s %d %q %q", s.instance.Namespace, s.instance.IP, s.Kind, s.Port, s.Body, s.Argv)
+	key := fmt.Sprintf("%s %s %s %d %q %q", s.instance.Namespace, s.instance.IP, s.Kind, s.Port, s.Body, s.Argv)
+	if s.Kind != topology.CommandService || len(s.instance.Env) == 0 && s.Restart == "" {
+		return key // as earlier versions know the programs that they have started
+	}
+	return fmt.Sprintf("%s %q %s", key, s.instance.Env, s.Restart)
 }
 
 // services are the programs that answer on instances.
@@ -113,6 +119,10 @@ func (s *services) stopMissing(plan *topology.Plan) {
 	for _, spec := range servicesOf(plan) {
 		keep[spec.key()] = true
 	}
+	s.stopOthers(keep)
+}
+
+func (s *services) stopOthers(keep map[string]bool) {
 	var ending sync.WaitGroup
 	for _, gone := range s.running.removeOthers(keep) {
 		ending.Go(gone.stop) // a program may take its time
@@ -157,10 +167,54 @@ func (s *services) startOne(plan *topology.Plan, spec serviceSpec) (*service, er
 		return startBuiltIn(s.ctx, space, s.room, spec)
 	}
 	name := plan.ShortName(spec.instance)
-	return startCommand(space, filepath.Dir(plan.File), spec, func(how string) {
-		text := fmt.Sprintf("%s of instance %s ended: %s", spec, name, how)
-		s.observe(control.Event{Kind: "program", Name: name, Verb: "end", From: "running", To: "exited", Text: text})
+	return startCommand(space, filepath.Dir(plan.File), spec, func(verb control.Verb, what string) {
+		event := control.Event{Kind: "program", Name: name, Verb: verb, From: "exited", To: "running"}
+		if verb == "end" {
+			event.From, event.To = event.To, event.From
+		}
+		event.Text = fmt.Sprintf("%s of instance %s %s", spec, name, what)
+		s.observe(event)
 	})
+}
+
+// runsProgram says whether a program of an instance runs, or will be started again.
+func (s *services) runsProgram(plan *topology.Plan, ref string) bool {
+	in, err := plan.Instance(ref)
+	if err != nil || in.Stopped {
+		return false
+	}
+	return slices.ContainsFunc(in.Services, func(spec topology.InstanceService) bool {
+		running := s.running.get(serviceSpec{*in, spec}.key())
+		return running != nil && running.hasFuture != nil && running.hasFuture()
+	})
+}
+
+// startEnded starts those of plan again that have ended by themselves.
+func (s *services) startEnded(plan *topology.Plan, progress Progress) error {
+	var errs []error
+	for _, spec := range servicesOf(plan) {
+		ended := s.running.get(spec.key())
+		if ended == nil || ended.hasEnded == nil || !ended.hasEnded() {
+			continue
+		}
+		progress(0, 0, fmt.Sprintf("start %s of instance %s again, which had %s", spec, plan.ShortName(spec.instance), ended.State()))
+		errs = append(errs, s.restart(plan, []serviceSpec{spec}))
+	}
+	return errors.Join(errs...)
+}
+
+// restart ends services and starts them again. What cannot be started is tried again
+// with the next change of the lab.
+func (s *services) restart(plan *topology.Plan, specs []serviceSpec) error {
+	keep := map[string]bool{}
+	for key := range s.running.all() {
+		keep[key] = true
+	}
+	for _, spec := range specs {
+		delete(keep, spec.key())
+	}
+	s.stopOthers(keep)
+	return s.start(plan)
 }
 
 // startBuiltIn returns when the service listens.
@@ -283,30 +337,4 @@ func serveUDP(ctx context.Context, pc net.PacketConn, answer func(request []byte
 			pc.WriteTo(answer(buf[:n], from), from)
 		}
 	}
-}
-
-// startCommand runs a program inside an instance, in the directory of the
-// topology file, so that the file can name others beside it. exited hears how
-// it ended by itself.
-func startCommand(space Space, beside string, spec serviceSpec, exited func(how string)) (*service, error) {
-	runner, ok := space.(Runner)
-	if !ok {
-		return nil, errors.New("needs a kernel lab: this one runs no programs of their own")
-	}
-	var stopping atomic.Bool
-	s := &service{state: "running"}
-	stop, err := runner.Run(spec.key(), spec.Argv, beside, func(how, log string) {
-		s.set("exited: " + how + ", see " + log)
-		if !stopping.Load() {
-			exited(how)
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	s.stop = func() {
-		stopping.Store(true)
-		stop()
-	}
-	return s, nil
 }

@@ -2,7 +2,9 @@ package topofile
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -33,6 +35,7 @@ func (b instanceBuilder) instance(vpc *topology.VPC, e *entry[rawInstance]) {
 	b.address(who, e.Value.IP, vpc, subnet)
 	in.IPv6 = b.givenIPv6(who, e.Value.IPv6, vpc, subnet)
 	in.SecurityGroups = b.membership(who, vpc, e.Value.SecurityGroups)
+	in.Env = b.environment(who, e.Value.Env)
 	for _, s := range e.Value.Services.Items {
 		b.service(who, &in, s)
 	}
@@ -72,6 +75,14 @@ func (b instanceBuilder) service(who string, in *topology.Instance, raw rawInsta
 			b.problem(raw.Body.Node, "remove it", "%s: a service of kind %s has no body", who, s.Kind)
 		}
 	}
+	if policy := raw.Restart; policy.given() {
+		if s.Kind != topology.CommandService {
+			b.problem(policy.Node, "remove it", "%s: a service of kind %s does not end by itself", who, s.Kind)
+		}
+		if policy.V != "no" {
+			s.Restart = topology.RestartPolicy(policy.V)
+		}
+	}
 	if s.Kind == topology.CommandService && raw.Command.given() && len(s.Argv) == 0 {
 		b.problem(raw.Command.Node, "name a program", "%s: the command is empty", who)
 	}
@@ -80,6 +91,32 @@ func (b instanceBuilder) service(who string, in *topology.Instance, raw rawInsta
 			"%s: services %s and %s want the same port %d", who, other, s.Kind, s.Port)
 	}
 	in.Services = append(in.Services, s)
+}
+
+// variable is a NAME=VALUE.
+var variable = regexp.MustCompile(`(?s)^([A-Za-z_][A-Za-z0-9_]*)=[^\x00]*$`)
+
+func (b instanceBuilder) environment(who string, raw sequence[value[string]]) (env []string) {
+	known := map[string]bool{}
+	for _, v := range raw.Items {
+		if !v.given() {
+			continue
+		}
+		switch m := variable.FindStringSubmatch(v.V); {
+		case m == nil:
+			b.problem(v.Node, "write a name of letters, digits and _, then =, then its value",
+				"%s: %q is not of the form NAME=VALUE", who, v.V)
+		case strings.HasPrefix(m[1], "PLINKSIM_"):
+			b.problem(v.Node, "choose another name",
+				"%s: plinksim itself has the variables whose names begin with PLINKSIM_", who)
+		case known[m[1]]:
+			b.problem(v.Node, "remove one of them", "%s: variable %s is there twice", who, m[1])
+		default:
+			known[m[1]] = true
+			env = append(env, v.V)
+		}
+	}
+	return env
 }
 
 // choose decides the addresses of a VPC's instances.

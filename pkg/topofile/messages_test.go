@@ -233,6 +233,12 @@ func TestMessages(t *testing.T) {
 		{name: "a service has two kinds", old: "services: [{http: 80}]}\n      ecs3", new: "services: [{http: 80, tcp: 81}]}\n      ecs3"},
 		{name: "a service has no kind", old: "services: [{http: 80}]}\n      ecs3", new: "services: [{body: hello}]}\n      ecs3"},
 		{name: "two services want one port", old: "services: [{http: 80}]}\n      ecs3", new: "services: [{http: 80}, {echo: 80}]}\n      ecs3"},
+		{name: "a variable has no value", old: "ecs1: {subnet: h1,", new: "ecs1: {env: [MODE], subnet: h1,"},
+		{name: "the name of a variable has a blank", old: "ecs1: {subnet: h1,", new: "ecs1: {env: [a b=c], subnet: h1,"},
+		{name: "a variable is there twice", old: "ecs1: {subnet: h1,", new: "ecs1: {env: [MODE=a, MODE=b], subnet: h1,"},
+		{name: "a variable is plinksim's own", old: "ecs1: {subnet: h1,", new: "ecs1: {env: [PLINKSIM_LAB=a], subnet: h1,"},
+		{name: "a built-in service is to be restarted", old: "services: [{http: 80}]}\n      ecs3", new: "services: [{http: 80, restart: always}]}\n      ecs3"},
+		{name: "a command is restarted on a condition", old: "ecs1: {subnet: h1,", new: "ecs1: {services: [{command: nginx, restart: unless-stopped}], subnet: h1,"},
 		{name: "a command has a body", old: "services: [{http: 80}]}\n      ecs3", new: "services: [{command: nginx, body: hello}]}\n      ecs3"},
 
 		// Load balancers.

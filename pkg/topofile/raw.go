@@ -117,6 +117,8 @@ type rawInstance struct {
 	SecurityGroups sequence[value[string]]      `yaml:"security_groups" doc:"groups of its VPC; without one, its"`
 	_              more                         `doc:"default group at aws, and elsewhere nothing is filtered"`
 	Services       sequence[rawInstanceService] `yaml:"services" doc:"what answers on it"`
+	Env            sequence[value[string]]      `yaml:"env" doc:"variables of its programs, each as NAME=VALUE:"`
+	_              more                         `doc:"of those of command, and of exec"`
 
 	State value[string] `yaml:"state" doc:"stopped is switched off: it keeps its addresses and nothing runs on it; running where it is missing" enum:"running|stopped"`
 
@@ -130,6 +132,8 @@ type rawInstanceService struct {
 	TCP     value[int]    `yaml:"tcp" doc:"port that sends the body to whoever connects" range:"1..65535"`
 	UDP     value[int]    `yaml:"udp" doc:"port that answers every datagram with the body" range:"1..65535"`
 	Command command       `yaml:"command" doc:"a program to run in the instance, with its arguments: a list, or a text that is split as a shell does"`
+	Restart value[string] `yaml:"restart" doc:"when a command that has ended is started again by itself, five times in" enum:"no|on-failure|always"`
+	_       more          `doc:"a row at most, after 1, 2, 4, 8 and 16 s; no where it is missing"`
 	Body    value[string] `yaml:"body" doc:"what http, tcp and udp answer, with the client's address where {client}"`
 	_       more          `doc:"stands; the instance's name where it is missing"`
 	Node    *yaml.Node

@@ -142,6 +142,7 @@ type Instance struct {
 	// Stopped is set while it is switched off: it has no namespace, so that nothing
 	// runs on it and nothing answers, and keeps its addresses.
 	Stopped  bool
+	Env      []string // NAME=VALUE, of the programs that run on it beside what they have from the machine
 	Services []InstanceService
 }
 
@@ -192,8 +193,21 @@ type InstanceService struct {
 	Kind ServiceKind
 	Port uint16 // 0 for a command
 	Body string // what http, tcp and udp answer
-	Argv []string
+	// Of a command: the program with its arguments, and when it is started again by
+	// itself.
+	Argv    []string
+	Restart RestartPolicy
 }
+
+// RestartPolicy says when a program that has ended is started again without being
+// asked for; "" is never.
+type RestartPolicy string
+
+// The policies beside never: where a program failed, and however it ended.
+const (
+	RestartOnFailure RestartPolicy = "on-failure"
+	RestartAlways    RestartPolicy = "always"
+)
 
 // ServerGroup is a set of backends (target group at AWS).
 type ServerGroup struct {

@@ -121,6 +121,7 @@ func (s *Server) routes() http.Handler {
 	}
 	mux.HandleFunc("POST /v1/transition", s.transition)
 	mux.HandleFunc("POST /v1/time-scale", s.timeScale)
+	mux.HandleFunc("POST /v1/restart", s.restart)
 	mux.HandleFunc("POST /v1/down", func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusAccepted)
 		s.Down()
@@ -304,6 +305,21 @@ func (s *Server) timeScale(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// restart starts the services of an instance again.
+func (s *Server) restart(w http.ResponseWriter, r *http.Request) {
+	var call api.Restart
+	if err := json.NewDecoder(r.Body).Decode(&call); err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	services, err := s.Lab.Restart(call.Instance)
+	if err != nil {
+		refuse(w, http.StatusConflict, err)
+		return
+	}
+	answer(w, api.Restarted{Schema: status.Schema, Services: services})
 }
 
 func answer(w http.ResponseWriter, value any) {

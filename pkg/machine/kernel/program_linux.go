@@ -7,24 +7,26 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/plinksim/plinksim/pkg/host"
+	"github.com/plinksim/plinksim/pkg/lab"
 )
 
 // Run implements lab.Runner. What the program prints goes to the lab's log
 // directory. On a lasting machine the program goes on when this process ends, and
 // one that an earlier process has started under the name is taken up. On others the
 // kernel ends it when this process ends, however that happens.
-func (s *space) Run(name string, argv []string, beside string, ended func(how, log string)) (stop func(), err error) {
+func (s *space) Run(program lab.Program, ended func(how, log string)) (stop func(), err error) {
 	if !s.lasting {
-		_, stop, err = s.start(argv, beside, nil, ended)
+		_, stop, err = s.start(program, ended)
 		return stop, err
 	}
-	p := programs{s.dir}
+	p, name := programs{s.dir}, program.Name
 	t, err := p.running(name)
 	if err != nil {
 		return nil, err
@@ -38,11 +40,12 @@ func (s *space) Run(name string, argv []string, beside string, ended func(how, l
 		}()
 		return func() { stopGroup(t.pid, t.ended) }, nil
 	}
-	record := programRecord{Name: name, Log: s.logPath(argv[0])}
+	record := programRecord{Name: name, Log: s.logPath(program.Argv[0])}
 	if err := p.note(record); err != nil {
 		return nil, err
 	}
-	record.PID, stop, err = s.start(argv, beside, []string{p.mark(name)}, func(how, log string) {
+	program.Env = append(slices.Clip(program.Env), p.mark(name))
+	record.PID, stop, err = s.start(program, func(how, log string) {
 		_ = p.forget(name)
 		ended(how, log)
 	})
@@ -58,10 +61,9 @@ func (s *space) Run(name string, argv []string, beside string, ended func(how, l
 	return stop, nil
 }
 
-func (s *space) start(
-	argv []string, beside string, more []string, ended func(how, log string),
-) (pid int, stop func(), err error) {
-	if err := findProgram(beside, argv[0]); err != nil {
+func (s *space) start(program lab.Program, ended func(how, log string)) (pid int, stop func(), err error) {
+	argv := program.Argv
+	if err := findProgram(program.Beside, argv[0]); err != nil {
 		return 0, nil, err
 	}
 	log, err := s.openLog(argv[0])
@@ -74,7 +76,7 @@ func (s *space) start(
 		return 0, nil, err
 	}
 	cmd := exec.Command(self, append([]string{ServiceCommand, string(s.dir), s.name}, argv...)...)
-	cmd.Dir, cmd.Env = beside, append(host.ServiceEnviron(os.Environ()), more...)
+	cmd.Dir, cmd.Env = program.Beside, host.LastOfEach(append(host.ServiceEnviron(os.Environ()), program.Env...))
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	if !s.lasting {
@@ -161,7 +163,7 @@ func Enter(args []string) (asked bool, err error) {
 
 func exitText(err error) string {
 	if err == nil {
-		return "exit status 0"
+		return lab.Succeeded
 	}
 	return err.Error()
 }
