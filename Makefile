@@ -56,7 +56,7 @@ web: ## build the page with labs in the browser into bin/web
 browser: ## run that page in a headless Chromium; screenshots are in bin/screenshots
 	scripts/install-tools browser
 	mkdir -p bin/screenshots
-	PLINKSIM_BROWSER=1 go test ./test -run '^TestTheChecksPassInABrowser$$' -count=1 -artifacts -outputdir $(CURDIR)/bin/screenshots
+	PLINKSIM_BROWSER=1 go test ./test -run 'InABrowser$$' -count=1 -artifacts -outputdir $(CURDIR)/bin/screenshots
 
 bench: ## run the benchmarks of the packages
 	go test -run '^$$' -bench . -benchmem ./pkg/...

@@ -19,7 +19,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/websocket"
 
+	"github.com/plinksim/plinksim"
 	"github.com/plinksim/plinksim/internal/testenv"
+	"github.com/plinksim/plinksim/pkg/graph"
+	"github.com/plinksim/plinksim/pkg/topofile"
 )
 
 // The page of examples/browser shows the checks of a topology as they pass, in a real
@@ -61,6 +64,51 @@ func TestTheChecksPassInABrowser(t *testing.T) {
 	page.await("it is accepted", `document.querySelector("#connections button").textContent === "Reject"`)
 	page.evaluate(`document.querySelector("#try button").click()`, nil)
 	page.await("a server answers", `/^200 OK, .*\n.*ecs[23]/.test(document.getElementById("answer").textContent)`)
+}
+
+// measure is what a browser says of the drawing in the page: texts that leave their
+// node or the page, and texts that cover each other.
+const measure = `(() => {
+	const bad = [], svg = document.querySelector("svg"), page = svg.viewBox.baseVal
+	const texts = [...svg.querySelectorAll("text")].map(t => ({t, box: t.getBBox(), text: t.textContent}))
+	for (const {t, box, text} of texts) {
+		const around = t.parentNode.tagName === "g" ? t.parentNode.querySelector("rect:last-of-type").getBBox() : page
+		if (box.x < around.x || box.x + box.width > around.x + around.width ||
+			box.y < around.y || box.y + box.height > around.y + around.height) bad.push(text + " is clipped")
+	}
+	for (const [i, a] of texts.entries()) for (const b of texts.slice(i + 1)) {
+		const x = Math.min(a.box.x + a.box.width, b.box.x + b.box.width) - Math.max(a.box.x, b.box.x)
+		const y = Math.min(a.box.y + a.box.height, b.box.y + b.box.height) - Math.max(a.box.y, b.box.y)
+		if (x > 0 && y > 2) bad.push(a.text + " covers " + b.text) // 2: descenders of lines below each other
+	}
+	return bad
+})()`
+
+// Every topology's picture, as a browser draws it with its fonts, light and dark: no
+// text is clipped or covers another. The screenshots are among the test's artifacts.
+func TestTheTextsOfPicturesFitInABrowser(t *testing.T) {
+	if os.Getenv("PLINKSIM_BROWSER") != "1" {
+		t.Skip("it needs a browser, which is large: \"make browser\" installs one and runs it")
+	}
+	testenv.NeedPrograms(t, "chromium-headless-shell")
+	page := browse(t)
+	dir := t.TempDir()
+	for _, topology := range plinksim.Topologies() {
+		plan, err := topofile.Parse(topology.Name, []byte(topology.Text()))
+		require.NoError(t, err)
+		file := filepath.Join(dir, topology.Name+".html")
+		require.NoError(t, os.WriteFile(file, []byte(graph.Of(plan, graph.Live{}).HTML()), 0o644))
+		for _, scheme := range []string{"light", "dark"} {
+			page.call("Emulation.setEmulatedMedia", map[string]any{
+				"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
+			page.call("Page.navigate", map[string]any{"url": "file://" + file}, nil)
+			page.await("the picture is there", `document.querySelector("svg") !== null && document.readyState === "complete"`)
+			var bad []string
+			page.evaluate(measure, &bad)
+			require.Empty(t, bad, "%s, %s", topology.Name, scheme)
+			page.screenshot("picture-" + topology.Name + "-" + scheme)
+		}
+	}
 }
 
 // browser is a page of a headless Chromium, driven by its DevTools protocol

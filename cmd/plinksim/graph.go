@@ -21,7 +21,11 @@ which needs no root.
 
   mermaid   for GitHub, GitLab and other places that draw Mermaid in Markdown
   dot       for Graphviz
-  svg       a picture, drawn without any other program`,
+  svg       a picture, drawn without any other program
+  html      a page with the picture and its routes in words, one file
+
+Dotted arrows lead from instances to the endpoints that their checks use. Many
+instances of one subnet with the same routes are drawn as one.`,
 		Example: "  sudo plinksim graph -o svg >lab.svg\n" +
 			"  plinksim graph --file testdata/topologies/alibaba-clb.yaml",
 		Args:              takes(cobra.MaximumNArgs(1), "at most one lab"),
@@ -29,7 +33,7 @@ which needs no root.
 		RunE: func(cmd *cobra.Command, args []string) error {
 			write, ok := graphFormats[on.output]
 			if !ok {
-				return &usageError{fmt.Errorf("output %q: want mermaid, dot or svg", on.output)}
+				return &usageError{fmt.Errorf("output %q: want mermaid, dot, svg or html", on.output)}
 			}
 			if file != "" && (on.lab != "" || len(args) > 0) {
 				return &usageError{fmt.Errorf("draw either a lab or a file")}
@@ -43,15 +47,16 @@ which needs no root.
 		},
 	}
 	addLab(cmd, &on.lab)
-	cmd.Flags().StringVarP(&on.output, "output", "o", "mermaid", "mermaid, dot or svg")
+	cmd.Flags().StringVarP(&on.output, "output", "o", "mermaid", "mermaid, dot, svg or html")
 	cmd.RegisterFlagCompletionFunc("output",
-		cobra.FixedCompletions([]string{"mermaid", "dot", "svg"}, cobra.ShellCompDirectiveNoFileComp))
+		cobra.FixedCompletions([]string{"mermaid", "dot", "svg", "html"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().StringVarP(&file, "file", "f", "", "a topology file instead of a lab")
 	return cmd
 }
 
 var graphFormats = map[string]func(*graph.Graph) string{
 	"mermaid": (*graph.Graph).Mermaid, "dot": (*graph.Graph).DOT, "svg": (*graph.Graph).SVG,
+	"html": (*graph.Graph).HTML,
 }
 
 func drawn(cmd *cobra.Command, file, argument, flag string) (*graph.Graph, error) {

@@ -10,6 +10,7 @@ package graph
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -37,6 +38,8 @@ type Node struct {
 	Box   string // the ID of the box around it, or "" for a node outside of all VPCs
 	Kind  Kind
 	Label []string // lines
+	// Stands is how many instances the node stands for; 0 where it is one object.
+	Stands int
 }
 
 // Kind gives a node its shape.
@@ -50,6 +53,7 @@ const (
 	Service
 	BalancerNode
 	Gateway // a NAT gateway
+	Group   // a server group, as one VPC's load balancers use it
 )
 
 // Edge is a route of packets.
@@ -57,6 +61,7 @@ type Edge struct {
 	From, To string // IDs of nodes
 	Label    string
 	State    State
+	Use      bool // from an instance to an endpoint that one of its checks uses
 }
 
 // State says whether packets pass an Edge.
@@ -101,6 +106,10 @@ func Of(plan *topology.Plan, live Live) *Graph {
 	for i := range plan.Endpoints {
 		d.endpoint(&plan.Endpoints[i])
 	}
+	for i := range plan.Checks {
+		d.use(&plan.Checks[i])
+	}
+	d.stack()
 	return d.Graph
 }
 
@@ -182,7 +191,9 @@ func (d *drawing) eni(n Node, eni topology.ENI) {
 func (d *drawing) edge(e Edge) {
 	for i := range d.Edges {
 		if old := &d.Edges[i]; old.From == e.From && old.To == e.To && old.State == e.State {
-			old.Label += ", " + e.Label
+			if e.Label != "" && !slices.Contains(strings.Split(old.Label, ", "), e.Label) {
+				old.Label = strings.TrimPrefix(old.Label+", "+e.Label, ", ")
+			}
 			return
 		}
 	}
@@ -226,12 +237,24 @@ func (d *drawing) balancer(l *topology.LoadBalancer) {
 	}
 }
 
+// listener draws the route from a node to a server group, once for all listeners,
+// and from the group to its servers, once for all nodes: n and m arrows where n
+// times m would be a knot.
 func (d *drawing) listener(l *topology.LoadBalancer, node *topology.Node, from string, listener *topology.Listener,
 	name string) {
 	group, err := d.plan.ServerGroup(name)
 	if err != nil {
 		return // a listener that needs no servers
 	}
+	at := id("group", group.Name, l.VPC)
+	if !l.PicksEverywhere(group) {
+		at = id("group", group.Name, l.VPC, node.Zone)
+	}
+	label := []string{group.Name, string(group.Protocol)}
+	if group.Scheduler != "" {
+		label[1] += ", " + string(group.Scheduler)
+	}
+	in := Edge{From: from, To: at, Label: fmt.Sprintf("%s %d", listener.Protocol, listener.Port)}
 	for _, s := range group.Servers {
 		if !l.PicksEverywhere(group) && !s.In(node.Zone) {
 			continue
@@ -244,9 +267,9 @@ func (d *drawing) listener(l *topology.LoadBalancer, node *topology.Node, from s
 			}
 			to = id("instance", instance.VPC, instance.Name)
 		}
-		e := Edge{From: from, To: to, Label: fmt.Sprintf("%s %d", listener.Protocol, listener.Port)}
+		e := Edge{From: at, To: to}
 		if s.Port != listener.Port {
-			e.Label += fmt.Sprintf(" to %d", s.Port)
+			e.Label = fmt.Sprintf("to %d", s.Port)
 		}
 		if healthy, ok := d.live.Servers[netip.AddrPortFrom(s.IP, s.Port)]; ok {
 			e.State = Fails
@@ -254,8 +277,44 @@ func (d *drawing) listener(l *topology.LoadBalancer, node *topology.Node, from s
 				e.State = Passes
 			}
 		}
+		if e.State == Passes || in.State == Unknown {
+			in.State = e.State // one healthy server is enough
+		}
 		d.edge(e)
 	}
+	if !slices.ContainsFunc(d.Nodes, func(n Node) bool { return n.ID == at }) {
+		d.Nodes = append(d.Nodes, Node{ID: at, Box: id("vpc", l.VPC), Kind: Group, Label: label})
+	}
+	d.edge(in)
+}
+
+// use draws the route from an instance to the endpoint that a check of it uses.
+func (d *drawing) use(check *topology.Check) {
+	vpc, name, ok := strings.Cut(check.From, "/")
+	if !ok {
+		return
+	}
+	target := check.Connect
+	if check.Get != "" {
+		target = check.Get
+	}
+	for i := range d.plan.Endpoints {
+		ep := &d.plan.Endpoints[i]
+		if ep.VPC != vpc || ep.Reverse {
+			continue
+		}
+		for _, z := range ep.Zones {
+			if strings.Contains(target, ep.Domain) || strings.Contains(target, z.ENI.Name) || named(target, z.ENI.IP.String()) {
+				d.edge(Edge{From: id("instance", vpc, name), To: id("eni", ep.Name, z.Zone), Use: true})
+			}
+		}
+	}
+}
+
+// named says whether a URL or HOST:PORT names exactly the host.
+func named(target, host string) bool {
+	_, rest, ok := strings.Cut(target, host)
+	return ok && (rest == "" || strings.HasPrefix(rest, ":") || strings.HasPrefix(rest, "/"))
 }
 
 // id is an identifier that every format accepts. Different names have different

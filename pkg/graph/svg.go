@@ -7,189 +7,194 @@ import (
 	"strings"
 )
 
-// The measures of a drawing, in pixels. Text is a sans-serif of 13 pixels, in
-// which a character is about 7 wide.
+// The measures of a drawing, in pixels.
 const (
-	narrowest    = 150 // node
-	nodeHeight   = 44
-	gap          = 16
-	boxHead      = 26
-	between      = 110 // nodes of one box, for the labels of edges
-	columnGap    = 170 // columns of boxes
-	perCharacter = 8
+	narrowest  = 110 // node
+	nodeHeight = 44
+	gap        = 16
+	boxHead    = 26
+	between    = 80 // columns of one VPC, for the labels of edges
+	columnGap  = 120
+	textSize   = 13
+	labelSize  = 11
 )
 
+// style has the colours by class, for a light and a dark background; all have a
+// contrast of 4.5 to 1 or more against what is behind them (WCAG 2.2, 1.4.3).
+const style = `<style>
+text{font-family:Verdana,"DejaVu Sans",Geneva,sans-serif;font-size:13px;fill:#1c2529}
+.label{font-size:11px;paint-order:stroke;stroke:#fff;stroke-width:4px;stroke-linejoin:round}
+.in-vpc,.in-subnet{paint-order:stroke;stroke-width:4px;stroke-linejoin:round}.in-vpc{stroke:#eef2f4}.in-subnet{stroke:#fff}
+.page{fill:#fff}.vpc{fill:#eef2f4;stroke:#78909c}.subnet{fill:#fff;stroke:#b0bec5}
+.node{stroke:#546e7a}.instance{fill:#e3f2fd}.eni{fill:#fff3e0}.service{fill:#ede7f6}.balancer{fill:#e8f5e9}.group{fill:#f1f8e9}
+.edge{fill:none;stroke-width:1.6}.use{stroke-dasharray:2 4}.waits,.fails{stroke-dasharray:6 4}
+.unknown{stroke:#546e7a}.passes{stroke:#2e7d32}.waits{stroke:#8a5200}.fails{stroke:#c62828}
+.head{stroke:none!important}.head.unknown{fill:#546e7a}.head.passes{fill:#2e7d32}.head.waits{fill:#8a5200}.head.fails{fill:#c62828}
+.label.unknown{fill:#37474f}.label.passes{fill:#2e7d32}.label.waits{fill:#8a5200}.label.fails{fill:#c62828}
+.label.unknown,.label.passes,.label.waits,.label.fails{stroke:#fff;stroke-dasharray:none}
+@media (prefers-color-scheme:dark){
+text{fill:#e6ecef}.in-vpc{stroke:#1b2429}.in-subnet{stroke:#141b1f}.page{fill:#11171a}.vpc{fill:#1b2429;stroke:#78909c}.subnet{fill:#141b1f;stroke:#455a64}
+.node{stroke:#90a4ae}.instance{fill:#15304a}.eni{fill:#47320f}.service{fill:#33264d}.balancer{fill:#173a1c}.group{fill:#24361a}
+.unknown{stroke:#b0bec5}.passes{stroke:#81c784}.waits{stroke:#ffb74d}.fails{stroke:#ef9a9a}
+.head.unknown{fill:#b0bec5}.head.passes{fill:#81c784}.head.waits{fill:#ffb74d}.head.fails{fill:#ef9a9a}
+.label.unknown{fill:#cfd8dc}.label.passes{fill:#81c784}.label.waits{fill:#ffb74d}.label.fails{fill:#ef9a9a}
+.label.unknown,.label.passes,.label.waits,.label.fails{stroke:#11171a}}
+</style>
+`
+
 // SVG draws the graph: the VPCs of callers on the left, endpoint services in the
-// middle, the VPCs of servers on the right. It is one file without references
-// to others.
+// middle, the VPCs of servers on the right, and a legend below. It is one file
+// without references to others, light or dark as whoever looks at it prefers.
 func (g *Graph) SVG() string {
-	l := layout{g: g, at: map[string]point{}}
-	l.place()
+	l := newLayout(g)
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" font-family="sans-serif" font-size="13">`+"\n", l.width, l.height, l.width, l.height)
-	fmt.Fprintf(&b, "<title>%s</title>\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
-		html.EscapeString(g.Title))
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img">`+"\n", l.width, l.height, l.width, l.height)
+	fmt.Fprintf(&b, "<title>%s</title>\n%s<rect class=\"page\" width=\"100%%\" height=\"100%%\"/>\n",
+		html.EscapeString(g.Title), style)
 	for _, box := range l.boxes {
-		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%d" height="%d" rx="8" fill="%s" stroke="#90a4ae"/>`+"\n",
-			box.x, box.y, box.w, box.h, box.fill)
-		fmt.Fprintf(&b, `<text x="%d" y="%d" fill="#37474f">%s</text>`+"\n",
-			box.x+10, box.y+18, html.EscapeString(box.label))
+		fmt.Fprintf(&b, `<rect class="%s" x="%d" y="%d" width="%d" height="%d" rx="8"/>`+"\n",
+			box.class, box.x, box.y, box.w, box.h)
 	}
-	for _, e := range g.Edges {
-		l.drawEdge(&b, e)
+	for i, e := range g.Edges {
+		drawEdge(&b, e, l.edges[i])
+	}
+	for _, box := range l.boxes {
+		write(&b, "in-"+box.class, box.x+10, box.y+18, "", box.label)
 	}
 	for _, n := range g.Nodes {
-		l.drawNode(&b, n)
+		drawNode(&b, n, l.nodes[n.ID])
 	}
+	for i, e := range g.Edges {
+		if at := l.labels[i]; at != (rect{}) {
+			write(&b, "label "+e.State.class(), at.x, at.y+labelSize, "", e.Label)
+		}
+	}
+	l.drawLegend(&b)
 	b.WriteString("</svg>\n")
 	return b.String()
 }
 
-type point struct{ x, y int }
-
-type rect struct {
-	x, y, w, h  int
-	label, fill string
-}
-
-type layout struct {
-	g             *Graph
-	at            map[string]point // the upper left corner of a node
-	boxes         []rect
-	node          int // width of every node
-	width, height int
-}
-
-// place puts the VPCs of callers into a column on the left, the services into
-// one in the middle, and the other VPCs into one on the right.
-func (l *layout) place() {
-	l.node = narrowest
-	for _, n := range l.g.Nodes {
-		for _, line := range n.Label {
-			l.node = max(l.node, len(line)*perCharacter+gap)
-		}
+// HTML is a page with the drawing and the same in words. It needs no other file.
+func (g *Graph) HTML() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>%[1]s</title><style>
+:root{color-scheme:light dark}body{margin:1rem;font-family:Verdana,"DejaVu Sans",Geneva,sans-serif;line-height:1.5}
+.picture{overflow:auto}table{border-collapse:collapse}th,td{text-align:left;padding:.2rem 1rem .2rem 0;border-bottom:1px solid #888}
+</style></head><body><h1>%[1]s</h1><div class="picture" tabindex="0" role="region" aria-label="the drawing">
+`, html.EscapeString(g.Title))
+	b.WriteString(g.SVG())
+	b.WriteString("</div>\n<h2>Routes</h2>\n<table><thead><tr><th scope=\"col\">from</th><th scope=\"col\">to</th>" +
+		"<th scope=\"col\">by</th><th scope=\"col\">state</th></tr></thead><tbody>\n")
+	names := map[string]string{}
+	for _, n := range g.Nodes {
+		names[n.ID] = n.Label[0]
 	}
-	boxWidth := l.boxWidth()
-	left, right := gap, gap
-	middleX := gap + boxWidth + columnGap
-	rightX := middleX + l.node + columnGap
-	for _, box := range l.g.Boxes {
-		if box.Parent != "" {
-			continue
+	for _, e := range g.Edges {
+		b.WriteString("<tr>")
+		for _, text := range []string{names[e.From], names[e.To], e.Label, e.State.word()} {
+			fmt.Fprintf(&b, "<td>%s</td>", html.EscapeString(text))
 		}
-		if l.serves(box.ID) {
-			right = l.vpc(box, rightX, right, boxWidth)
-		} else {
-			left = l.vpc(box, gap, left, boxWidth)
-		}
+		b.WriteString("</tr>\n")
 	}
-	l.height = max(left, right)
-	services := slices.DeleteFunc(slices.Clone(l.g.Nodes), func(n Node) bool { return n.Box != "" })
-	y := max(gap, (l.height-len(services)*(nodeHeight+gap))/2)
-	for _, n := range services {
-		l.at[n.ID] = point{middleX, y}
-		y += nodeHeight + gap
-	}
-	l.height = max(l.height, y)
-	l.width = rightX + boxWidth + gap
+	b.WriteString("</tbody></table></body></html>\n")
+	return b.String()
 }
 
-// boxWidth fits two nodes beside each other and every box's label.
-func (l *layout) boxWidth() int {
-	width := 2*l.node + between + 4*gap
-	for _, b := range l.g.Boxes {
-		width = max(width, len(b.Label)*perCharacter+4*gap)
+func (s State) class() string {
+	return map[State]string{Unknown: "unknown", Passes: "passes", Waits: "waits", Fails: "fails"}[s]
+}
+
+func (s State) word() string {
+	return map[State]string{Unknown: "", Passes: "passes", Waits: "waits", Fails: "fails"}[s]
+}
+
+var classOfKind = map[Kind]string{
+	Instance: "instance", EndpointENI: "eni", ReverseENI: "eni", Service: "service",
+	BalancerNode: "balancer", Gateway: "balancer", Group: "group",
+}
+
+func write(b *strings.Builder, class string, x, y int, anchor, text string) {
+	if class != "" {
+		class = fmt.Sprintf(` class="%s"`, class)
 	}
-	return width
-}
-
-// serves reports whether endpoint services lead to the VPC.
-func (l *layout) serves(vpc string) bool {
-	return slices.ContainsFunc(l.g.Nodes, func(n Node) bool {
-		return (n.Kind == BalancerNode || n.Kind == ReverseENI) && l.vpcOf(n) == vpc
-	})
-}
-
-func (l *layout) vpcOf(n Node) string {
-	for _, b := range l.g.Boxes {
-		if b.ID == n.Box {
-			return b.Parent
-		}
+	if anchor != "" {
+		anchor = fmt.Sprintf(` text-anchor="%s"`, anchor)
 	}
-	return ""
+	fmt.Fprintf(b, `<text%s x="%d" y="%d"%s>%s</text>`+"\n", class, x, y, anchor, html.EscapeString(text))
 }
 
-// vpc places a VPC and returns where the next one may begin. ENIs and load
-// balancers are on the side of the middle column.
-func (l *layout) vpc(box Box, x, y, width int) (below int) {
-	outer := len(l.boxes)
-	l.boxes = append(l.boxes, rect{x: x, y: y, w: width, label: box.Label, fill: "#f5f7f8"})
-	inner := y + boxHead + gap/2
-	servesHere := l.serves(box.ID)
-	for _, subnet := range l.g.Boxes {
-		if subnet.Parent != box.ID {
-			continue
-		}
-		rows := [2]int{}
-		for _, n := range l.g.Nodes {
-			if n.Box != subnet.ID {
-				continue
-			}
-			column := 0
-			if (n.Kind == Instance) == servesHere {
-				column = 1
-			}
-			l.at[n.ID] = point{x + 2*gap + column*(l.node+between),
-				inner + boxHead + gap/2 + rows[column]*(nodeHeight+gap)}
-			rows[column]++
-		}
-		height := boxHead + gap/2 + max(1, rows[0], rows[1])*(nodeHeight+gap)
-		l.boxes = append(l.boxes, rect{x: x + gap, y: inner, w: width - 2*gap, h: height, label: subnet.Label,
-			fill: "white"})
-		inner += height + gap
+func drawNode(b *strings.Builder, n Node, r rect) {
+	radius := map[Kind]int{EndpointENI: nodeHeight / 2, ReverseENI: nodeHeight / 2, Service: 14, Group: 6}[n.Kind]
+	fmt.Fprintf(b, "<g><title>%s</title>\n", html.EscapeString(strings.Join(n.Label, ", ")))
+	if n.Stands > 0 || n.Kind == Group { // more sheets behind it
+		fmt.Fprintf(b, `<rect class="node %s" x="%d" y="%d" width="%d" height="%d" rx="%d"/>`+"\n",
+			classOfKind[n.Kind], r.x+4, r.y+4, r.w, r.h, radius)
 	}
-	l.boxes[outer].h = inner - y
-	return inner + gap
-}
-
-func (l *layout) drawNode(b *strings.Builder, n Node) {
-	p := l.at[n.ID]
-	fill := map[Kind]string{
-		Instance: "#e3f2fd", EndpointENI: "#fff3e0", ReverseENI: "#fff3e0", Service: "#ede7f6",
-		BalancerNode: "#e8f5e9", Gateway: "#e8f5e9",
-	}[n.Kind]
-	radius := map[Kind]int{EndpointENI: nodeHeight / 2, ReverseENI: nodeHeight / 2, Service: 14}[n.Kind]
-	fmt.Fprintf(b, `<rect x="%d" y="%d" width="%d" height="%d" rx="%d" fill="%s" stroke="#607d8b"/>`+"\n",
-		p.x, p.y, l.node, nodeHeight, radius, fill)
+	fmt.Fprintf(b, `<rect class="node %s" x="%d" y="%d" width="%d" height="%d" rx="%d"/>`+"\n",
+		classOfKind[n.Kind], r.x, r.y, r.w, r.h, radius)
 	for i, line := range n.Label {
-		fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="middle">%s</text>`+"\n",
-			p.x+l.node/2, p.y+18+17*i, html.EscapeString(line))
+		write(b, "", r.x+r.w/2, r.y+18+17*i, "middle", line)
+	}
+	b.WriteString("</g>\n")
+}
+
+func drawEdge(b *strings.Builder, e Edge, c curve) {
+	class := e.State.class()
+	line := class
+	if e.Use {
+		line += " use"
+	}
+	fmt.Fprintf(b, `<path class="edge %s" d="M%d %d C%d %d %d %d %d %d"/>`+"\n",
+		line, c.x1, c.y1, c.x1+c.leaves*c.bend, c.y1, c.x2+c.comes*c.bend, c.y2, c.x2, c.y2)
+	fmt.Fprintf(b, `<path class="head %s" d="M%d %d l%d -4 l0 8 z"/>`+"\n", class, c.x2, c.y2, c.comes*8)
+}
+
+// drawLegend says what the shapes and the arrows of this drawing mean.
+func (l *layout) drawLegend(b *strings.Builder) {
+	for _, item := range l.legend {
+		x, y := item.at.x, item.at.y
+		if item.class == "" {
+			fmt.Fprintf(b, `<rect class="node %s" x="%d" y="%d" width="28" height="14" rx="%d"/>`+"\n",
+				classOfKind[item.kind], x, y, map[Kind]int{EndpointENI: 7, Service: 5}[item.kind])
+		} else {
+			fmt.Fprintf(b, `<path class="edge %s" d="M%d %d h28"/>`+"\n", item.class, x, y+7)
+		}
+		write(b, "", x+36, y+12, "", item.text)
 	}
 }
 
-// drawEdge leaves a node on the side that is nearer to the end of the edge.
-func (l *layout) drawEdge(b *strings.Builder, e Edge) {
-	from, to := l.at[e.From], l.at[e.To]
-	x1, x2 := from.x+l.node, to.x // to the right
-	leaves, comes := 1, -1        // the sides: 1 is right, -1 left
-	switch {
-	case to.x == from.x:
-		x2, comes = to.x+l.node, 1
-	case to.x < from.x:
-		x1, x2, leaves, comes = from.x, to.x+l.node, -1, 1
+// textWidth is how wide a text is at most, in pixels, in the fonts that the style
+// names: Verdana and DejaVu Sans are the widest of those that are common. An em
+// of theirs is about this wide, by kind of character.
+func textWidth(text string, size int) int {
+	width := 0 // in hundredths of an em
+	for _, r := range text {
+		switch {
+		case strings.ContainsRune("ijl.,:;'|!", r):
+			width += 38
+		case strings.ContainsRune(" ftr()[]/-I\"", r):
+			width += 46
+		case strings.ContainsRune("mwMW@%+", r):
+			width += 103
+		case r >= 'A' && r <= 'Z':
+			width += 80
+		case r < 0x250:
+			width += 66
+		default:
+			width += 105 // wide scripts
+		}
 	}
-	y1, y2 := from.y+nodeHeight/2, to.y+nodeHeight/2
-	bend := max(30, min(80, (x2-x1)*leaves/2))
-	colour, dash := e.State.colour(), ""
-	if e.State == Waits || e.State == Fails {
-		dash = ` stroke-dasharray="6 4"`
+	return width*size/100 + 1
+}
+
+// kinds are the kinds of nodes that there are, in the order of a legend.
+func (g *Graph) kinds() (out []Kind) {
+	for _, k := range []Kind{Instance, EndpointENI, Service, BalancerNode, Group} {
+		if slices.ContainsFunc(g.Nodes, func(n Node) bool { return classOfKind[n.Kind] == classOfKind[k] }) {
+			out = append(out, k)
+		}
 	}
-	fmt.Fprintf(b, `<path d="M%d %d C%d %d %d %d %d %d" fill="none" stroke="%s" stroke-width="1.6"%s/>`+"\n",
-		x1, y1, x1+leaves*bend, y1, x2+comes*bend, y2, x2, y2, colour, dash)
-	fmt.Fprintf(b, `<path d="M%d %d l%d -4 l0 8 z" fill="%s"/>`+"\n", x2, y2, comes*8, colour)
-	if e.Label != "" {
-		fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="middle" font-size="11" fill="%s" `+
-			`stroke="white" stroke-width="3" paint-order="stroke">%s</text>`+"\n",
-			(x1+x2)/2, (y1+y2)/2-5, colour, html.EscapeString(e.Label))
-	}
+	return out
 }

@@ -14,6 +14,9 @@ func (g *Graph) Mermaid() string {
 	g.writeBox("", "  ", &b, mermaidBox, mermaidNode, "end")
 	for i, e := range g.Edges {
 		arrow := map[State]string{Unknown: "-->", Passes: "==>", Waits: "-.->", Fails: "-.->"}[e.State]
+		if e.Use {
+			arrow = "-.->"
+		}
 		label := ""
 		if e.Label != "" {
 			label = `|"` + html.EscapeString(e.Label) + `"|`
@@ -39,6 +42,8 @@ func mermaidNode(n Node) string {
 		opening, closing = "{{", "}}"
 	case BalancerNode, Gateway:
 		opening, closing = "[/", "/]"
+	case Group:
+		opening, closing = "(", ")"
 	}
 	lines := make([]string, len(n.Label))
 	for i, l := range n.Label {
@@ -55,7 +60,10 @@ func (g *Graph) DOT() string {
 	g.writeBox("", "  ", &b, dotBox, dotNode, "}")
 	for _, e := range g.Edges {
 		style := ""
-		if e.State == Waits || e.State == Fails {
+		switch {
+		case e.Use:
+			style = ", style=dotted"
+		case e.State == Waits || e.State == Fails:
 			style = ", style=dashed"
 		}
 		fmt.Fprintf(&b, "  %s -> %s [label=%q, color=%q%s];\n", e.From, e.To, e.Label, e.State.colour(), style)
@@ -69,13 +77,13 @@ func dotBox(b Box) string { return fmt.Sprintf("subgraph cluster_%s { label=%q;"
 func dotNode(n Node) string {
 	shape := map[Kind]string{
 		Instance: "box", EndpointENI: "ellipse", ReverseENI: "ellipse", Service: "hexagon",
-		BalancerNode: "parallelogram", Gateway: "parallelogram",
+		BalancerNode: "parallelogram", Gateway: "parallelogram", Group: "box3d",
 	}[n.Kind]
 	return fmt.Sprintf("%s [label=%q, shape=%s];", n.ID, strings.Join(n.Label, "\n"), shape)
 }
 
 func (s State) colour() string {
-	return map[State]string{Unknown: "#555555", Passes: "#2e7d32", Waits: "#b26a00", Fails: "#c62828"}[s]
+	return map[State]string{Unknown: "#555555", Passes: "#2e7d32", Waits: "#8a5200", Fails: "#c62828"}[s]
 }
 
 // writeBox writes the content of a box: the boxes inside it, then its own nodes.
