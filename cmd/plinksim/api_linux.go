@@ -16,9 +16,9 @@ func checkCloudAPI(dir labdir.Dir, plan *topology.Plan, address string) error {
 	if address == "" {
 		return nil
 	}
-	if !plan.Profile.AWSAPI {
-		return withHint(fmt.Errorf("--api: clients of AWS cannot drive a lab of cloud %s", plan.Cloud),
-			"leave --api out, or write cloud: aws")
+	if clientsOf(plan.Cloud) == nil {
+		return withHint(fmt.Errorf("--api: no clients can drive a lab of cloud %s", plan.Cloud),
+			"leave --api out, or write cloud: aws or cloud: alibaba")
 	}
 	return mayListen(dir, api.ListenCloud, address)
 }
@@ -33,6 +33,7 @@ func serveCloudAPI(cmd *cobra.Command, lab labdir.Dir, address string) error {
 	if err != nil {
 		return withHint(err, "the lab is up; \"up\" again with another --api address")
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: clients of AWS: http://%s; eval \"$(plinksim api env)\"\n", told.Address)
+	fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: clients of %s: http://%s; eval \"$(plinksim api env)\"\n",
+		clientsOf(topology.Cloud(told.Cloud)).name, told.Address)
 	return nil
 }

@@ -67,7 +67,8 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 			"  sudo plinksim up --foreground lab.yaml    # until ctrl-C\n" +
 			"  sudo plinksim up --dry-run lab.yaml       # only print what would change\n" +
 			"  sudo plinksim up --cloud aws --region us-east-1 --name shop\n" +
-			"  sudo plinksim up --api 127.0.0.1:4566     # and drive it with the AWS CLI: \"plinksim api env\"",
+			"  sudo plinksim up --api 127.0.0.1:4566     # and drive it with the AWS CLI: \"plinksim api env\"\n" +
+			"  sudo plinksim up --api 127.0.0.1:4567 --cloud alibaba",
 		Args: takes(cobra.MaximumNArgs(1), "one topology file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOutput(output); err != nil {
@@ -211,7 +212,8 @@ func (e *emptyLab) load(cmd *cobra.Command, args []string) (*topology.Plan, erro
 	given := cmd.Flags().Changed("cloud") || cmd.Flags().Changed("region") || cmd.Flags().Changed("name") ||
 		cmd.Flags().Changed("accounts")
 	if cmd.Flags().Changed("api") && len(args) == 0 {
-		e.cloud, e.region = cmp.Or(e.cloud, string(topology.AWS)), cmp.Or(e.region, "us-east-1")
+		e.cloud = cmp.Or(e.cloud, string(topology.AWS))
+		e.region = cmp.Or(e.region, topology.Cloud(e.cloud).Profile().UsualRegion)
 		if len(e.accounts) == 0 {
 			e.accounts = []string{"provider", "consumer"}
 		}

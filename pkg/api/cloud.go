@@ -11,6 +11,7 @@ import (
 // CloudAPI is where a lab answers the clients of its cloud, and with which keys.
 type CloudAPI struct {
 	Address string     `json:"address"` // HOST:PORT; "" where it does not
+	Cloud   string     `json:"cloud"`   // of the lab: aws
 	Region  string     `json:"region"`
 	Keys    []CloudKey `json:"keys"` // one for each account, in the order of the file
 }

@@ -2,13 +2,10 @@ package awsapi
 
 import (
 	"encoding/json"
-	"errors"
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/plinksim/plinksim/internal/derive"
-	"github.com/plinksim/plinksim/pkg/cloudapi"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/topology"
 	"github.com/plinksim/plinksim/pkg/wire"
@@ -165,7 +162,7 @@ func createVpcEndpoint(c private, in createVpcEndpointIn) (wire.M, error) {
 		return nil, err
 	}
 	id := c.NewID("vpce")
-	v := value{"service": service.Name, "vpc": vpc.Name, "subnets": places}
+	v := value{"service": service.Name, "vpc": vpc.Name}
 	if len(groups) > 0 {
 		v["security_groups"] = groups
 	}
@@ -175,43 +172,11 @@ func createVpcEndpoint(c private, in createVpcEndpointIn) (wire.M, error) {
 	if in.IpAddressType == "dualstack" {
 		v["ip_address_type"] = in.IpAddressType
 	}
-	if err := c.makeEndpoint(id, v, places, private); err != nil {
+	if err := c.MakeEndpoint(id, v, places); err != nil {
 		return nil, err
 	}
 	c.Created(id, tags, nil)
 	return c.answerEndpoint(id)
-}
-
-// makeEndpoint lets the operation create an endpoint, by which it stays when its account
-// leaves the whitelist. What the operation cannot say, addresses and their kinds, is
-// edited before, as of an endpoint that nobody has created yet.
-func (c private) makeEndpoint(id string, v value, places map[string]value, withName bool) error {
-	o := topology.Operation{Verb: topology.VerbEndpointCreate, Endpoint: id}
-	plain := v["ip_address_type"] == nil
-	for _, place := range places {
-		plain = plain && len(place) == 0
-	}
-	v["exists"] = false
-	edit := topology.Edit{Path: topology.JoinPath("endpoints", id), Value: text(v), New: true}
-	switch {
-	case c.Dry:
-		return c.Edit(edit)
-	case plain:
-		o.Service, o.VPC = v["service"].(string), v["vpc"].(string)
-		o.Subnets = slices.Sorted(maps.Keys(places))
-		o.SecurityGroups, _ = v["security_groups"].([]string)
-		if withName {
-			o.PrivateDNS = &withName
-		}
-		return c.Operate(o)
-	}
-	if err := c.Edit(edit); err != nil {
-		return err
-	}
-	if err := c.Operate(o); err != nil {
-		return errors.Join(err, c.Edit(topology.Edit{Path: edit.Path}))
-	}
-	return nil
 }
 
 func (c private) answerEndpoint(id string) (wire.M, error) {
@@ -452,29 +417,7 @@ func (c private) movedSubnets(e *topology.Endpoint, vpc *topology.VPC, service *
 		edits = append(edits, topology.Edit{Path: topology.JoinPath("endpoints", e.Name, "subnets", s.Name),
 			Value: "{}"})
 	}
-	return c.asListed(edits), nil
-}
-
-// asListed are edits of places, as they are where the file has a mapping, or those of a
-// list.
-func (c private) asListed(edits []topology.Edit) []topology.Edit {
-	if len(edits) == 0 {
-		return nil
-	}
-	if _, err := c.Lab.LookAtEdits(edits); !cloudapi.IsRefused(err, topology.NotFound) {
-		return edits // and if they are refused, that is why
-	}
-	listed := slices.Clone(edits)
-	for i, e := range edits {
-		parts := topology.SplitPath(e.Path)
-		name := parts[len(parts)-1]
-		parts[len(parts)-1] = "=" + name
-		if !e.Deletes() {
-			parts[len(parts)-1], listed[i].Value = topology.AtEnd, text(name)
-		}
-		listed[i].Path = topology.JoinPath(parts...)
-	}
-	return listed
+	return c.AsListed(edits), nil
 }
 
 func (c private) movedGroups(e *topology.Endpoint, vpc *topology.VPC, add, remove []string) (out []topology.Operation,

@@ -1,7 +1,6 @@
 package awsapi
 
 import (
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -188,32 +187,5 @@ func (l listing) tagTexts(m wire.M, name string) (out []string) {
 	return out
 }
 
-// texts are the values of a member of an object, which a path such as
-// Association.Main leads to through structures and lists, as filters write them.
-// Several paths have a comma between them.
-func texts(m wire.M, paths string) (out []string) {
-	for _, path := range strings.Split(paths, ",") {
-		out = append(out, textsAt(m, strings.Split(path, "."))...)
-	}
-	return out
-}
-
-func textsAt(value any, path []string) (out []string) {
-	switch v := value.(type) {
-	case nil:
-		return nil
-	case wire.M:
-		if len(path) == 0 {
-			return nil
-		}
-		return textsAt(v[path[0]], path[1:])
-	case []wire.M:
-		for _, one := range v {
-			out = append(out, textsAt(one, path)...)
-		}
-		return out
-	case []string:
-		return v
-	}
-	return []string{fmt.Sprint(value)}
-}
+// texts are the values of a member of an object.
+func texts(m wire.M, paths string) []string { return cloudapi.Texts(m, paths) }

@@ -66,24 +66,26 @@ type Profile struct {
 	HTTP           HTTPProfile
 
 	// What services, endpoints and connections can do.
-	OneEndpointState    bool // an endpoint's state is that of its connection
-	OneService          bool // a load balancer is of one endpoint service
-	WholeLoadBalancers  bool // which offers all zones that it had when it was last changed
-	ListenersOffered    int  // that a load balancer of a service may have; 0: any number
-	AWSAPI              bool // clients of AWS can drive a lab of it
-	ServiceNames        bool // a service's own name leads to the endpoints of the VPC
-	PrivateDNS          bool // services have private DNS names, and endpoints can use them
-	Descriptions        bool // services and endpoints have descriptions, with a rule of what they are
-	ZoneAffinity        bool // an endpoint's name can lead to the asker's zone first
-	OfferALB            bool // services can offer ALBs
-	FullNAT             bool // there are NAT gateways that serve reverse endpoints
-	NLBScales           bool // connections to NLBs are not limited, unless they are given a bandwidth
-	BandwidthPerZone    bool // a bandwidth is that of each zone of a connection, not of the whole
-	TuneConnections     bool // owners limit connections, and enable, disable and replace their zones
-	KeepNLB             bool // but a zone that has an NLB keeps it
-	ZonesGoFirst        bool // an endpoint that is in a zone cannot be deleted
-	ResourcesGoFirst    bool // a service that has resources cannot be deleted
-	WaitingKeepsService bool // nor one with a connection that waits to be accepted
+	OneEndpointState    bool   // an endpoint's state is that of its connection
+	OneService          bool   // a load balancer is of one endpoint service
+	WholeLoadBalancers  bool   // which offers all zones that it had when it was last changed
+	ListenersOffered    int    // that a load balancer of a service may have; 0: any number
+	AWSAPI              bool   // clients of AWS can drive a lab of it
+	AlibabaAPI          bool   // clients of Alibaba Cloud can
+	UsualRegion         string // of a lab that is made for such clients
+	ServiceNames        bool   // a service's own name leads to the endpoints of the VPC
+	PrivateDNS          bool   // services have private DNS names, and endpoints can use them
+	Descriptions        bool   // services and endpoints have descriptions, with a rule of what they are
+	ZoneAffinity        bool   // an endpoint's name can lead to the asker's zone first
+	OfferALB            bool   // services can offer ALBs
+	FullNAT             bool   // there are NAT gateways that serve reverse endpoints
+	NLBScales           bool   // connections to NLBs are not limited, unless they are given a bandwidth
+	BandwidthPerZone    bool   // a bandwidth is that of each zone of a connection, not of the whole
+	TuneConnections     bool   // owners limit connections, and enable, disable and replace their zones
+	KeepNLB             bool   // but a zone that has an NLB keeps it
+	ZonesGoFirst        bool   // an endpoint that is in a zone cannot be deleted
+	ResourcesGoFirst    bool   // a service that has resources cannot be deleted
+	WaitingKeepsService bool   // nor one with a connection that waits to be accepted
 
 	HashesSequence bool // FlowHash has the TCP sequence number in it
 
@@ -275,6 +277,9 @@ var profiles = map[Cloud]Profile{
 		KeepNLB:          true,
 		ZonesGoFirst:     true, // DeleteVpcEndpoint
 		ResourcesGoFirst: true, // DeleteVpcEndpointService
+
+		AlibabaAPI:  true,
+		UsualRegion: "eu-central-1",
 	},
 	AWS: {
 		// User Guide for Network Load Balancers, "Network Load Balancers",
@@ -370,8 +375,9 @@ var profiles = map[Cloud]Profile{
 		// AWS PrivateLink guide, "Create a service powered by AWS PrivateLink": a load
 		// balancer is of one service; "Configure an endpoint service": a zone that is
 		// added later is offered after ModifyVpcEndpointServiceConfiguration.
-		OneService: true,
-		AWSAPI:     true,
+		OneService:  true,
+		AWSAPI:      true,
+		UsualRegion: "us-east-1",
 		// EC2 API, DescribeVpcEndpoints: State, pendingAcceptance and rejected among
 		// its values.
 		OneEndpointState:   true,

@@ -57,8 +57,7 @@ func main() {
 // addition is a member that newer SDKs have, or with ! one that is there and needed.
 type addition struct{ name, typ string }
 
-// readMore reads lines SERVICE TYPE MEMBER[!] [GO TYPE], of which the type is missing where
-// the member is there.
+// readMore reads more.txt, by service and by type.
 func readMore(text string) (map[string]map[string][]addition, error) {
 	out := map[string]map[string][]addition{}
 	for n, line := range strings.Split(text, "\n") {
@@ -75,13 +74,12 @@ func readMore(text string) (map[string]map[string][]addition, error) {
 			of = map[string][]addition{}
 			out[words[0]] = of
 		}
-		if strings.HasSuffix(words[2], "!") && len(words) == 3 || len(words) == 4 {
-			of[words[1]] = append(of[words[1]], addition{words[2], strings.Join(words[3:], "")})
-			continue
-		}
-		// SERVICE needed MEMBER OPERATION...: the member is needed in each of them.
 		if words[1] != "needed" {
-			return nil, fmt.Errorf("line %d: %q is not understood", n+1, line)
+			if len(words) != 4 {
+				return nil, fmt.Errorf("line %d: %q is not SERVICE TYPE MEMBER TYPE", n+1, line)
+			}
+			of[words[1]] = append(of[words[1]], addition{words[2], words[3]})
+			continue
 		}
 		for _, operation := range words[3:] {
 			of[operation+"Request"] = append(of[operation+"Request"], addition{name: words[2] + "!"})
@@ -235,7 +233,7 @@ func (w *writer) shape(name string) error {
 	}
 	for _, a := range w.more[name] {
 		plain, must := strings.CutSuffix(a.name, "!")
-		needed[plain] = must
+		needed[plain] = needed[plain] || must
 		there := slices.ContainsFunc(members, func(m member) bool { return m.name == plain })
 		switch {
 		case a.typ == "" && !there:

@@ -10,8 +10,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/plinksim/plinksim/pkg/aliapi"
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/awsapi"
+	"github.com/plinksim/plinksim/pkg/cloudapi"
 	"github.com/plinksim/plinksim/pkg/lab"
 )
 
@@ -27,11 +29,26 @@ type cloud struct {
 	transition time.Duration
 
 	mu      sync.Mutex
-	api     *awsapi.Server
+	api     answering
 	asked   string
 	at      string // what it became
 	end     context.CancelFunc
 	stopped bool
+}
+
+// answering is the API of a cloud for the lab.
+type answering interface {
+	Serve(ctx context.Context, ln net.Listener) error
+	Keys() []api.CloudKey
+	Calls() []api.CloudCall
+}
+
+// answeringFor is the API of the lab's cloud. Where there is none, the error says so.
+func answeringFor(cfg cloudapi.Config) (answering, error) {
+	if cfg.Lab.Plan().Profile.AlibabaAPI {
+		return aliapi.New(cfg)
+	}
+	return awsapi.New(cfg)
 }
 
 func newCloud(s *Server) *cloud {
@@ -67,7 +84,7 @@ func (c *cloud) listen(address string) (api.CloudAPI, error) {
 		return c.toldLocked(), nil
 	}
 	if c.api == nil {
-		made, err := awsapi.New(awsapi.Config{Lab: c.lab, Store: c.store, Log: c.log, Transition: c.transition})
+		made, err := answeringFor(cloudapi.Config{Lab: c.lab, Store: c.store, Log: c.log, Transition: c.transition})
 		if err != nil {
 			return api.CloudAPI{}, err
 		}
@@ -120,7 +137,8 @@ func (c *cloud) closeLocked() {
 
 // toldLocked is where the API answers, with the keys of the accounts.
 func (c *cloud) toldLocked() api.CloudAPI {
-	out := api.CloudAPI{Address: c.at, Region: c.lab.Plan().Region, Keys: []api.CloudKey{}}
+	plan := c.lab.Plan()
+	out := api.CloudAPI{Address: c.at, Cloud: string(plan.Cloud), Region: plan.Region, Keys: []api.CloudKey{}}
 	if c.api != nil {
 		out.Keys = c.api.Keys()
 	}
