@@ -19,7 +19,8 @@ import (
 // does not change: With gives another one, which shares what it leaves as it is.
 type Document struct {
 	name       string
-	root       *yaml.Node // the mapping of the file
+	root       *yaml.Node // the mapping of the file, without counts and ranges
+	written    *yaml.Node // the mapping with those of the file; nil where it has none
 	head, foot string     // comments before and behind it
 	shares     bool       // it has anchors or merges, so that one part may stand for another
 
@@ -39,6 +40,7 @@ func DocumentOf(p *topology.Plan) (*Document, error) {
 		return nil, err
 	}
 	d := &Document{name: p.File, root: file.Content[0], head: file.HeadComment, foot: file.FootComment, plan: p}
+	d.unfolded()
 	d.shares, d.seen = shares(d.root), new(changeMemo)
 	text, err := d.Text()
 	d.size = len(text)
@@ -69,7 +71,7 @@ func Differences(old, now *topology.Plan) ([]topology.Change, error) {
 // touches are resolved: what else uses them keeps what it had. The error is an
 // *EditError.
 func (d *Document) With(edits ...topology.Edit) (*Document, error) {
-	var e editor
+	e := editor{unfolded: d.written != nil}
 	if d.shares {
 		e.root = clone(d.root, map[*yaml.Node]*yaml.Node{})
 	} else {
@@ -87,13 +89,28 @@ func (d *Document) With(edits ...topology.Edit) (*Document, error) {
 		}
 		out.size += growth(edit)
 	}
+	if d.written != nil {
+		out.size += MaxSize / 64 // what is split off may be a large part: the whole tells
+	}
 	return &out, nil
 }
 
 // Text is the document as a file: as the one that it was edited of with what is
 // different since then.
 func (d *Document) Text() ([]byte, error) {
-	if d.base != nil {
+	root := d.root
+	switch {
+	case d.base != nil && d.base.written != nil:
+		e := editor{root: clone(d.base.written, map[*yaml.Node]*yaml.Node{}), folded: true}
+		for _, edit := range topology.Edits(d.Since(d.base)) {
+			if err := e.apply(edit); err != nil {
+				return nil, err
+			}
+		}
+		root = e.root
+	case d.written != nil:
+		root = d.written
+	case d.base != nil:
 		out, err := d.base.With(topology.Edits(d.Since(d.base))...)
 		if err != nil {
 			return nil, err
@@ -101,7 +118,7 @@ func (d *Document) Text() ([]byte, error) {
 		return out.Text()
 	}
 	return encode(&yaml.Node{
-		Kind: yaml.DocumentNode, HeadComment: d.head, FootComment: d.foot, Content: []*yaml.Node{d.root},
+		Kind: yaml.DocumentNode, HeadComment: d.head, FootComment: d.foot, Content: []*yaml.Node{root},
 	})
 }
 

@@ -60,6 +60,9 @@ type editor struct {
 	root *yaml.Node
 	own  map[*yaml.Node]bool // nil: all of the tree
 	base *yaml.Node          // of which the tree is an edited copy; nil: of nothing
+	// folded says that the tree has counts and ranges, and edits are of what they stand for;
+	// unfolded that it was made of one that has.
+	folded, unfolded bool
 }
 
 func (e editor) apply(edit topology.Edit) error {
@@ -116,6 +119,7 @@ func (w *walk) enter(parts []string, next string) error {
 		return err
 	}
 	if w.node.Kind == yaml.SequenceNode {
+		w.splitElement(parts)
 		i, err := element(w.node, name)
 		if err != nil {
 			return notThere(parts, err.Error())
@@ -123,6 +127,7 @@ func (w *walk) enter(parts []string, next string) error {
 		w.node, w.was, w.typ = w.take(w.node, i), nil, typ
 		return nil
 	}
+	w.split(name)
 	i := w.key(name)
 	if i < 0 && !fixed {
 		return w.missing(parts)
@@ -225,13 +230,27 @@ func (w *walk) below(parts []string) (typ reflect.Type, fixed bool, err error) {
 // put sets what the last of parts names, or takes it away where value is nil.
 func (w *walk) put(parts []string, value *yaml.Node) error {
 	name := parts[len(parts)-1]
-	_, fixed, err := w.below(parts)
+	typ, fixed, err := w.below(parts)
 	if err != nil {
 		return err
 	}
-	if w.node.Kind == yaml.SequenceNode {
-		return w.putElement(parts, value)
+	values := []*yaml.Node{value}
+	if value != nil && !w.folded {
+		if values, err = unfoldedValue(parts, typ, value); err != nil {
+			return err
+		}
 	}
+	if w.node.Kind == yaml.SequenceNode {
+		w.splitElement(parts)
+		for _, v := range values {
+			if err := w.putElement(parts, v); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	value = values[0]
+	w.split(name)
 	i := w.key(name)
 	switch {
 	case value == nil && i < 0 && fixed:
@@ -297,6 +316,12 @@ func (w *walk) key(name string) int {
 	if i := ownKey(w.node, name); i >= 0 || lookUp(w.node, name) == nil {
 		return i
 	}
+	w.ownAll()
+	return ownKey(w.node, name)
+}
+
+// ownAll makes what comes by << the mapping's own.
+func (w *walk) ownAll() {
 	all := members(w.node)
 	merge := ownKey(w.node, mergeKey)
 	w.release(w.node.Content[merge+1])
@@ -306,7 +331,6 @@ func (w *walk) key(name string) int {
 			w.node.Content = append(w.node.Content, resolved(p.key), resolved(p.value))
 		}
 	}
-	return ownKey(w.node, name)
 }
 
 // take makes a part of a node nobody else's: aliases become copies.
@@ -392,7 +416,11 @@ func (w *walk) missing(parts []string) error {
 		known = append(known, p.key.Value)
 	}
 	_, _, text := called(parts)
-	hint := spell.Suggest(parts[len(parts)-1], known)
+	name := parts[len(parts)-1]
+	hint := spell.Suggest(name, known)
+	if one := firstOf(name, known); one != "" && w.unfolded {
+		hint = fmt.Sprintf("%q of the file is %s and others: name them, or change its count in the file", name, one)
+	}
 	if len(parts) == 1 {
 		return notThere(parts, hint)
 	}
@@ -403,6 +431,16 @@ func (w *walk) missing(parts []string) error {
 		e.Text += " in " + owner
 	}
 	return e
+}
+
+// firstOf is the first name that an object with a count stands for.
+func firstOf(name string, known []string) string {
+	for _, k := range known {
+		if number, ok := strings.CutPrefix(k, name+"-"); ok && number == "1" {
+			return k
+		}
+	}
+	return ""
 }
 
 func notThere(parts []string, hint string) *EditError {

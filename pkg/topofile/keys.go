@@ -42,7 +42,7 @@ func KeysAt(path string) (keys []Key) {
 	}
 	for i := range typ.NumField() {
 		name, t := tagOf(typ, i)
-		if name == "" {
+		if name == "" || typ.Field(i).Type == reflect.TypeFor[counted]() {
 			continue
 		}
 		k := Key{Name: name, Doc: strings.TrimSpace(t.doc), Required: t.required, Enum: t.enum, Refers: references[name]}

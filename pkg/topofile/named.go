@@ -35,9 +35,13 @@ var references = map[string][]string{
 const anyVPC = "*"
 
 // NamedEdits are edits with names where they have identifiers, in their paths and
-// in their values; vpcs/*/instances/ecs1 is in the only VPC that has an ecs1. The
-// error is an *EditError.
+// in their values, and one for each object where they have ranges;
+// vpcs/*/instances/ecs1 is in the only VPC that has an ecs1. The error is an *EditError.
 func NamedEdits(p *topology.Plan, edits []topology.Edit) ([]topology.Edit, error) {
+	edits, err := spread(edits)
+	if err != nil {
+		return nil, err
+	}
 	n := naming{p}
 	out := make([]topology.Edit, 0, len(edits))
 	for _, edit := range edits {

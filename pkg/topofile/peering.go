@@ -10,8 +10,10 @@ import (
 )
 
 type rawPeering struct {
-	VPCs sequence[value[string]] `yaml:"vpcs,required" doc:"two VPCs whose addresses do not overlap"`
-	Node *yaml.Node
+	VPCs  sequence[value[string]] `yaml:"vpcs,required" doc:"two VPCs whose addresses do not overlap"`
+	Node  *yaml.Node
+	Count counted `yaml:"count" doc:"how many of these there are, NAME-1 and so on, with $n for the number in"`
+	_     more    `doc:"their values; one where it is missing"`
 }
 
 // peeringBuilder builds peerings of VPCs.

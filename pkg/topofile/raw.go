@@ -71,6 +71,8 @@ type rawVPC struct {
 	_            more                        `doc:"an instance's, that its resolver asks for names that are not the"`
 	_            more                        `doc:"lab's; it refuses them where there is none"`
 	Node         *yaml.Node
+	Count        counted `yaml:"count" doc:"how many of these there are, NAME-1 and so on, with $n for the number in"`
+	_            more    `doc:"their values; one where it is missing"`
 }
 
 type rawSubnet struct {
@@ -79,11 +81,15 @@ type rawSubnet struct {
 
 	IPv6CIDR value[ipv6Block] `yaml:"ipv6_cidr" doc:"its part of the VPC's IPv6 addresses, such as 2001:db8:1::/64;"`
 	_        more             `doc:"what is in it has IPv6 then"`
+	Count    counted          `yaml:"count" doc:"how many of these there are, NAME-1 and so on, with $n for the number in"`
+	_        more             `doc:"their values; one where it is missing"`
 }
 
 type rawSecurityGroup struct {
 	Ingress sequence[rawIngressRule] `yaml:"ingress" doc:"what may come to the members; nothing where it is empty"`
 	Egress  sequence[rawEgressRule]  `yaml:"egress" doc:"what members may send; everything where the key is missing"`
+	Count   counted                  `yaml:"count" doc:"how many of these there are, NAME-1 and so on, with $n for the number in"`
+	_       more                     `doc:"their values; one where it is missing"`
 }
 
 type rawIngressRule struct {
@@ -123,6 +129,8 @@ type rawInstance struct {
 	State value[string] `yaml:"state" doc:"stopped is switched off: it keeps its addresses and nothing runs on it; running where it is missing" enum:"running|stopped"`
 
 	SourceDestCheck value[bool] `yaml:"source_dest_check" doc:"it may send from its own addresses and MAC only; what the cloud does where it is missing"`
+	Count           counted     `yaml:"count" doc:"how many of these there are, NAME-1 and so on, with $n for the number in"`
+	_               more        `doc:"their values; one where it is missing"`
 }
 
 type rawInstanceService struct {
@@ -171,6 +179,8 @@ type rawServerGroup struct {
 	_              more                 `doc:"cookie"`
 	Keepalive      value[bool]          `yaml:"keepalive" doc:"of http and https: connections to servers outlive a"`
 	_              more                 `doc:"request; the cloud's default where it is missing"`
+	Count          counted              `yaml:"count" doc:"how many of these there are, NAME-1 and so on, with $n for the number in"`
+	_              more                 `doc:"their values; one where it is missing"`
 }
 
 type rawLeaving struct {
@@ -229,6 +239,8 @@ type rawLoadBalancer struct {
 	SecondaryIPs   value[int]              `yaml:"secondary_ips" doc:"IPv4 addresses of each node beside its" range:"0..7"`
 	_              more                    `doc:"own, from which servers see sessions too, each with"`
 	_              more                    `doc:"NAT ports of its own; of an nlb, not at alibaba"`
+	Count          counted                 `yaml:"count" doc:"how many of these there are, NAME-1 and so on, with $n for the number in"`
+	_              more                    `doc:"their values; one where it is missing"`
 }
 
 type rawListener struct {
@@ -270,6 +282,8 @@ type rawNATGateway struct {
 	_       more                        `doc:"as [172.16.0.5]"`
 	FullNAT named[rawFullNATEntry]      `yaml:"full_nat" doc:"FullNAT entries by name: where each NAT IP and port"`
 	_       more                        `doc:"leads"`
+	Count   counted                     `yaml:"count" doc:"how many of these there are, NAME-1 and so on, with $n for the number in"`
+	_       more                        `doc:"their values; one where it is missing"`
 }
 
 type rawFullNATEntry struct {
@@ -310,6 +324,8 @@ type rawEndpointService struct {
 	PrivateDNSName value[string] `yaml:"private_dns_name" doc:"a name of its own for endpoints to use, such as"`
 	_              more          `doc:"db.example.com or *.example.com; aws only"`
 	Node           *yaml.Node
+	Count          counted `yaml:"count" doc:"how many of these there are, NAME-1 and so on, with $n for the number in"`
+	_              more    `doc:"their values; one where it is missing"`
 }
 
 type rawEndpoint struct {
@@ -336,6 +352,8 @@ type rawEndpoint struct {
 	Description    value[string]           `yaml:"description" doc:"a text for people"`
 	Exists         value[bool]             `yaml:"exists" doc:"false: it is not there until somebody creates it, with"`
 	_              more                    `doc:"plinksim endpoint create; true where it is missing"`
+	Count          counted                 `yaml:"count" doc:"how many of these there are, NAME-1 and so on, with $n for the number in"`
+	_              more                    `doc:"their values; one where it is missing"`
 }
 
 type rawImpairments struct {

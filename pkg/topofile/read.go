@@ -46,8 +46,12 @@ func read(src *source, text []byte, into any) bool {
 	} else if !errors.Is(err, io.EOF) {
 		src.notYAML(text, err)
 	}
-	r := reader{source: src, most: nodesBelow(&document) + maxUnfolded}
-	r.read(document.Content[0], into, tag{})
+	root, ok := unfold(src, document.Content[0])
+	if !ok {
+		return false
+	}
+	r := reader{source: src, most: nodesBelow(root) + maxUnfolded}
+	r.read(root, into, tag{})
 	return r.nodes <= r.most
 }
 

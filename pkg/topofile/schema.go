@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -83,9 +84,9 @@ func (value[T]) schema(t tag) *jsonschema.Schema {
 	case time.Duration:
 		s.Pattern = `^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$`
 	case netip.Addr:
-		s.Pattern = `^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+$`
+		s.Pattern = `^N\.N\.N\.N(\.\.[0-9]+)?$`
 	case netip.Prefix:
-		s.Pattern = `^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+/[0-9]+$`
+		s.Pattern = `^N\.N\.N\.N/[0-9]+$`
 	case ipv6Addr:
 		s.Pattern = `^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$`
 	case ipv6Block:
@@ -107,6 +108,7 @@ func (value[T]) schema(t tag) *jsonschema.Schema {
 		s.Type = ""
 		s.AnyOf = zeroOr(`^(0|[0-9]+(\.[0-9]+)? *%)$`)
 	}
+	s.Pattern = strings.ReplaceAll(s.Pattern, "N", `([0-9]|\$n)+`)
 	for _, e := range t.enum {
 		s.Enum = append(s.Enum, e)
 	}
@@ -121,12 +123,15 @@ func (sequence[T]) schema(t tag) *jsonschema.Schema {
 	}
 }
 
+// foldedNamePattern is topology.NamePattern with a range, and with $n.
+const foldedNamePattern = `^[a-z0-9$]([a-z0-9$-]*[a-z0-9])?(\.\.[0-9]+([a-z0-9$-]*[a-z0-9])?)?$`
+
 func (named[T]) schema(t tag) *jsonschema.Schema {
 	return &jsonschema.Schema{
 		Type:        "object",
 		Description: t.doc,
-		PropertyNames: &jsonschema.Schema{Pattern: topology.NamePattern,
-			MaxLength: jsonschema.Ptr(topology.MaxName)},
+		PropertyNames: &jsonschema.Schema{Pattern: foldedNamePattern,
+			MaxLength: jsonschema.Ptr(topology.MaxName + len("..10000"))},
 		AdditionalProperties: schemaOf(reflect.TypeFor[T](), tag{}),
 	}
 }

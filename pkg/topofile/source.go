@@ -19,6 +19,9 @@ type source struct {
 	lines    []string
 	problems []note
 	warnings []note
+	// written are the texts of a file in the place of which others are, where it has
+	// counts and ranges: see unfold.
+	written map[*yaml.Node]*yaml.Node
 }
 
 // note is a problem as it is kept until it is shown: most of a long list of
@@ -113,7 +116,7 @@ func cut(text string, most int) string {
 // shown are the first problems of the file. A last one says how many there are
 // beside them.
 func (s *source) shown(notes []note) Problems {
-	kept := inOrder(notes[:min(len(notes), maxNotes)])
+	kept := inOrder(notes[:min(len(notes), maxNotes)], s.written != nil)
 	more := max(len(kept)-maxShown, 0) + max(len(notes)-maxNotes, 0)
 	var out Problems
 	for _, n := range kept[:min(len(kept), maxShown)] {
@@ -130,9 +133,17 @@ func (s *source) at(n note) topology.Problem {
 	p := topology.Problem{File: s.file, Message: n.message, Hint: n.hint, Kind: n.kind}
 	if n.node != nil && n.node.Line > 0 {
 		p.Line, p.Column = n.node.Line, max(n.node.Column, 1)
-		p.Excerpt = s.excerpt(p.Line, p.Column, width(n.node))
+		p.Excerpt = s.excerpt(p.Line, p.Column, width(s.asWritten(n.node)))
 	}
 	return p
+}
+
+// asWritten is what the file has in the place of a node.
+func (s *source) asWritten(node *yaml.Node) *yaml.Node {
+	for s.written[node] != nil {
+		node = s.written[node]
+	}
+	return node
 }
 
 // width is how many characters of its first line a node takes, as far as the
@@ -222,8 +233,8 @@ func (s *source) within(node *yaml.Node, part string) *yaml.Node {
 
 // inOrder sorts by place and drops repetitions: what is wrong behind an anchor
 // is wrong wherever it is used, and is said once. One place and one remedy is
-// one cause.
-func inOrder(notes []note) []note {
+// one cause, and so is one place of a file in which one stands for many.
+func inOrder(notes []note, folded bool) []note {
 	place := func(n note) (line, column int) {
 		if n.node == nil {
 			return 0, 0
@@ -234,11 +245,16 @@ func inOrder(notes []note) []note {
 	slices.SortStableFunc(notes, func(a, b note) int {
 		lineA, columnA := place(a)
 		lineB, columnB := place(b)
-		return cmp.Or(cmp.Compare(lineA, lineB), cmp.Compare(columnA, columnB), cmp.Compare(a.hint, b.hint))
+		place := cmp.Or(cmp.Compare(lineA, lineB), cmp.Compare(columnA, columnB))
+		if folded {
+			return place // the first of many stands for all
+		}
+		return cmp.Or(place, cmp.Compare(a.hint, b.hint))
 	})
 	return slices.CompactFunc(notes, func(a, b note) bool {
 		lineA, columnA := place(a)
 		lineB, columnB := place(b)
-		return lineA == lineB && columnA == columnB && a.hint == b.hint && (a.hint != "" || a.message == b.message)
+		return lineA == lineB && columnA == columnB &&
+			(folded && a.node != b.node || a.hint == b.hint && (a.hint != "" || a.message == b.message))
 	})
 }
