@@ -88,18 +88,15 @@ func (s serviceSpec) String() string {
 	return fmt.Sprintf("%s %d", s.Kind, s.Port)
 }
 
-// bodyFor is what a client gets, a line; its address, without the port, stands
-// where the file has {client}.
-func (s serviceSpec) bodyFor(client string) string {
-	if host, _, err := net.SplitHostPort(client); err == nil {
-		client = host
-	}
-	return strings.ReplaceAll(s.Body, "{client}", client) + "\n"
-}
+// bodyFor is what a client gets, a line.
+func (s serviceSpec) bodyFor(client peer) string { return client.fill(s.Body) + "\n" }
 
 // key tells services apart over changes of the file.
 func (s serviceSpec) key() string {
 	key := fmt.Sprintf("%s %s %s %d %q %q", s.instance.Namespace, s.instance.IP, s.Kind, s.Port, s.Body, s.Argv)
+	if s.ProxyProtocol {
+		key += " proxy_protocol"
+	}
 	if s.Kind != topology.CommandService || len(s.instance.Env) == 0 && s.Restart == "" {
 		return key // as earlier versions know the programs that they have started
 	}
@@ -232,12 +229,15 @@ func startBuiltIn(ctx context.Context, space Space, room room, spec serviceSpec)
 			return nil, err
 		}
 		ln = &patientListener{Listener: ln, ctx: ctx, room: room, lacks: s.lacks}
+		if spec.ProxyProtocol {
+			ln = readsHeaders(ln)
+		}
 		switch spec.Kind {
 		case topology.HTTPService:
 			serve(func() { serveHTTP(ctx, ln, spec) })
 		case topology.TCPService:
 			serve(func() {
-				serveTCP(ctx, ln, func(c net.Conn) { io.WriteString(c, spec.bodyFor(c.RemoteAddr().String())) })
+				serveTCP(ctx, ln, func(c net.Conn) { io.WriteString(c, spec.bodyFor(peerOf(c))) })
 			})
 		case topology.EchoService:
 			serve(func() { serveTCP(ctx, ln, echo) })
@@ -251,16 +251,19 @@ func startBuiltIn(ctx context.Context, space Space, room room, spec serviceSpec)
 		}
 		answer := func(request []byte, _ net.Addr) []byte { return request }
 		if spec.Kind == topology.UDPService {
-			answer = func(_ []byte, from net.Addr) []byte { return []byte(spec.bodyFor(from.String())) }
+			answer = func(_ []byte, from net.Addr) []byte { return []byte(spec.bodyFor(peer{from: from})) }
 		}
 		serve(func() { serveUDP(ctx, pc, answer) })
 	}
 	return s, nil
 }
 
-// echo sends back what comes. Without the kernel's splice, which would take a pipe,
+// echo sends back what comes, and before that what a PROXY header says. Without the kernel's splice, which would take a pipe,
 // a connection is one descriptor.
 func echo(c net.Conn) {
+	if lines := peerOf(c).lines(); len(lines) > 0 {
+		io.WriteString(c, strings.Join(lines, " ")+"\n")
+	}
 	io.CopyBuffer(struct{ io.Writer }{c}, struct{ io.Reader }{c}, make([]byte, 8<<10))
 }
 
@@ -270,11 +273,14 @@ func serveHTTP(ctx context.Context, ln net.Listener, spec serviceSpec) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		io.WriteString(w, spec.bodyFor(r.RemoteAddr))
+		io.WriteString(w, spec.bodyFor(clientOf(r)))
 	})
 	mux.HandleFunc("/who", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "server %s\nlocal %s\nclient %s\n",
-			spec.instance.Name, r.Context().Value(http.LocalAddrContextKey), r.RemoteAddr)
+			spec.instance.Name, r.Context().Value(http.LocalAddrContextKey), clientOf(r).from)
+		for _, line := range clientOf(r).lines() {
+			fmt.Fprintln(w, line)
+		}
 		for _, h := range []string{"X-Forwarded-For", "X-Forwarded-Proto"} {
 			if v := r.Header.Get(h); v != "" {
 				fmt.Fprintf(w, "%s %s\n", strings.ToLower(h), v)
@@ -291,11 +297,20 @@ func serveHTTP(ctx context.Context, ln net.Listener, spec serviceSpec) {
 		w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
 		io.CopyN(w, Bytes(), n)
 	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 30 * time.Second}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 30 * time.Second, ConnContext: withConn}
 	stop := context.AfterFunc(ctx, func() { server.Close() })
 	defer stop()
 	server.Serve(ln)
 }
+
+type connKey struct{}
+
+func withConn(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, conn)
+}
+
+// clientOf is who has sent a request.
+func clientOf(r *http.Request) peer { return peerOf(r.Context().Value(connKey{}).(net.Conn)) }
 
 // Bytes is the endless stream of which the built-in http service's /bytes/N
 // gives the first N: it looks random and is the same every time, so that a

@@ -75,6 +75,9 @@ func (b instanceBuilder) service(who string, in *topology.Instance, raw rawInsta
 			b.problem(raw.Body.Node, "remove it", "%s: a service of kind %s has no body", who, s.Kind)
 		}
 	}
+	if s.ProxyProtocol = raw.ProxyProtocol.V; s.ProxyProtocol && !slices.Contains(s.Kind.Transports(), topology.TCP) {
+		b.problem(raw.ProxyProtocol.Node, "remove it", "%s: a service of kind %s reads no PROXY header", who, s.Kind)
+	}
 	if policy := raw.Restart; policy.given() {
 		if s.Kind != topology.CommandService {
 			b.problem(policy.Node, "remove it", "%s: a service of kind %s does not end by itself", who, s.Kind)

@@ -143,8 +143,14 @@ type rawInstanceService struct {
 	Restart value[string] `yaml:"restart" doc:"when a command that has ended is started again by itself, five times in" enum:"no|on-failure|always"`
 	_       more          `doc:"a row at most, after 1, 2, 4, 8 and 16 s; no where it is missing"`
 	Body    value[string] `yaml:"body" doc:"what http, tcp and udp answer, with the client's address where {client}"`
-	_       more          `doc:"stands; the instance's name where it is missing"`
-	Node    *yaml.Node
+	_       more          `doc:"stands; the instance's name where it is missing. With proxy_protocol,"`
+	_       more          `doc:"{client} is the source in the header, {endpoint} the identifier of the"`
+	_       more          `doc:"endpoint, and {proxy} source and destination, or none"`
+
+	ProxyProtocol value[bool] `yaml:"proxy_protocol" doc:"http, tcp and echo want a PROXY protocol header at the beginning of each"`
+	_             more        `doc:"connection; tcp waits for it, and echo sends a line with what it says"`
+
+	Node *yaml.Node
 }
 
 type rawServerGroup struct {

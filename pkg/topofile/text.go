@@ -32,7 +32,7 @@ func (b *draft) expanded(who string, v value[string]) string {
 // already about what it names.
 func (b *draft) excused(ref string) bool {
 	name, _, _ := strings.Cut(strings.Trim(ref, "${}"), "@")
-	name = strings.TrimSuffix(name, ".ip")
+	name = strings.TrimSuffix(strings.TrimSuffix(name, ".id"), ".ip")
 	return b.bad["endpoint "+name] || b.bad["load balancer "+name] || b.bad["NAT gateway "+name]
 }
 

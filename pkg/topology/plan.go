@@ -193,6 +193,9 @@ type InstanceService struct {
 	Kind ServiceKind
 	Port uint16 // 0 for a command
 	Body string // what http, tcp and udp answer
+	// ProxyProtocol closes connections by TCP that do not begin with a PROXY protocol
+	// header.
+	ProxyProtocol bool
 	// Of a command: the program with its arguments, and when it is started again by
 	// itself.
 	Argv    []string

@@ -60,6 +60,7 @@ func (p *Plan) ExpandAll(text string) (string, []*ReferenceError) {
 //	ep1@zone        its domain name in a zone
 //	ep1.ip          the address of its ENI, of the first one if it has several
 //	ep1@zone.ip     the address of its ENI in a zone
+//	ep1.id          its identifier
 //	clb1.ip         the address of the load balancer's node, and so on as above
 //	ngw1.ip         the address of the NAT gateway
 //	ecs1, vpc1/ecs1 the domain name of the instance
@@ -73,6 +74,9 @@ func (p *Plan) ExpandAll(text string) (string, []*ReferenceError) {
 func (p *Plan) Lookup(ref string) (string, error) {
 	if path, six := strings.CutSuffix(ref, ".ipv6"); six {
 		return p.lookupIPv6(path)
+	}
+	if name, id := strings.CutSuffix(ref, ".id"); id {
+		return p.lookupID(name)
 	}
 	path, address := strings.CutSuffix(ref, ".ip")
 	name, zone, zoned := strings.Cut(path, "@")
@@ -107,6 +111,18 @@ func (p *Plan) Lookup(ref string) (string, error) {
 		return addressText(instance.IP), nil
 	}
 	return instance.DNSName, nil
+}
+
+// lookupID is Lookup for NAME.id.
+func (p *Plan) lookupID(name string) (string, error) {
+	if endpoint, err := p.Endpoint(name); err == nil {
+		return endpoint.ID, nil
+	}
+	_, err := p.Lookup(name)
+	if err == nil {
+		err = fmt.Errorf("%s is not an endpoint: endpoints alone have .id", name)
+	}
+	return "", err
 }
 
 // lookupIPv6 is Lookup for PATH.ipv6.
