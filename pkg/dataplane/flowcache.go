@@ -114,7 +114,13 @@ func (e *Engine) useCache(driver Driver, ownClock bool) {
 		return
 	}
 	e.isEmpty = d.isEmpty
-	e.table.Cache(fullnat.CacheOptions{To: cache, All: all, Barred: e.barred, Passed: e.enis.passed})
+	e.table.Cache(fullnat.CacheOptions{To: cache, All: all, Barred: e.barred, Passed: e.passed})
+}
+
+// passed counts frames that did not come to the engine.
+func (e *Engine) passed(from, to packet.ENI, frames, bytes uint64) {
+	e.enis.passed(from, to, frames, bytes)
+	e.shaper.passed(from, to, frames)
 }
 
 // barred says whether frames between two interfaces must come to the engine.
@@ -151,7 +157,7 @@ func (s *shapedLinks) bars(ingress, egress packet.ENI) bool {
 		if s.faults[eni] != NoFault {
 			return true
 		}
-		if l := s.byENI[eni]; l != nil && (l.toProvider.busy() || l.toConsumer.busy()) {
+		if l := s.byENI[eni]; l != nil && (l.toProvider.bars() || l.toConsumer.bars()) {
 			return true
 		}
 	}

@@ -33,6 +33,9 @@ type RingConfig struct {
 	CopyMemory int
 	// FlowCache is whether the kernel forwards for established sessions.
 	FlowCache FlowCacheConfig
+	// Limiter limits bandwidths for the flow cache; nil: connections with a
+	// bandwidth are not cached.
+	Limiter Limiter
 
 	shared *sharedCache // of all workers
 	worker int          // whose ring it is

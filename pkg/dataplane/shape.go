@@ -30,6 +30,8 @@ type ShapedLink struct {
 	// so neither another link's traffic nor a changed delay moves the losses.
 	Seed                   uint64
 	ToProvider, ToConsumer topology.Impairment
+
+	inKernel bool // the kernel limits the bandwidths, and there is nothing else
 }
 
 // Fault is what is wrong with a whole interface.
@@ -121,12 +123,13 @@ type shapedLink struct {
 // direction is one of the two of a link.
 type direction struct {
 	topology.Impairment
-	bucket bucket
-	last   time.Duration // when the newest frame leaves that keeps its place
-	inLine int           // waiting frames that keep their place
-	held   int           // bytes
-	dice   [numDice]*rand.Rand
-	stats  ShapedStats
+	inKernel bool // and not by the bucket
+	bucket   bucket
+	last     time.Duration // when the newest frame leaves that keeps its place
+	inLine   int           // waiting frames that keep their place
+	held     int           // bytes
+	dice     [numDice]*rand.Rand
+	stats    ShapedStats
 }
 
 // Each fault has dice of its own.
@@ -171,6 +174,7 @@ func (s *shapedLinks) configure(cfg Shaping) {
 		}
 		l.toProvider.setImpairment(spec.ToProvider)
 		l.toConsumer.setImpairment(spec.ToConsumer)
+		l.toProvider.inKernel, l.toConsumer.inKernel = spec.inKernel, spec.inKernel
 		s.links[spec.Name] = l
 		s.order = append(s.order, l)
 		if !l.toProvider.busy() && !l.toConsumer.busy() {
@@ -207,6 +211,9 @@ func (w *direction) setImpairment(i topology.Impairment) {
 
 // busy says whether a frame of this direction may not simply pass.
 func (w *direction) busy() bool { return w.Impairment != topology.Impairment{} || w.stats.Waiting > 0 }
+
+// bars says whether what happens to a frame of this direction happens here.
+func (w *direction) bars() bool { return w.busy() && (!w.inKernel || w.stats.Waiting > 0) }
 
 // arrive drops frames that an interface's fault keeps from coming, in place.
 func (s *shaper) arrive(frames []packet.Frame) []packet.Frame {
@@ -352,11 +359,15 @@ func (s *shaper) admit(w *direction, f *packet.Frame, now time.Duration) bool {
 
 // schedule decides when a frame leaves. With mustWait it never leaves at once.
 func (s *shaper) schedule(w *direction, f *packet.Frame, now time.Duration, mustWait bool) bool {
-	if w.bucket.full(now) {
-		w.stats.QueueFull++
-		return false
+	due := now
+	if !w.inKernel {
+		if w.bucket.full(now) {
+			w.stats.QueueFull++
+			return false
+		}
+		due = w.bucket.take(now, wireLength(f))
 	}
-	due := w.bucket.take(now, wireLength(f)) + w.delay()
+	due += w.delay()
 	inLine := !w.rolls(reorderDice, w.Reorder)
 	if inLine {
 		due = max(due, w.last)
@@ -442,6 +453,20 @@ func (s *shaper) recycle() {
 func (s *shaper) next() (time.Duration, bool) { return s.queue.first() }
 
 // snapshot is a copy of the counters.
+// passed counts frames that the flow cache has brought from one interface to another.
+func (s *shapedLinks) passed(from, to packet.ENI, frames uint64) {
+	if !s.active.Load() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.byENI[from]; l != nil {
+		l.toProvider.stats.Passed += frames
+	} else if l := s.byENI[to]; l != nil {
+		l.toConsumer.stats.Passed += frames
+	}
+}
+
 func (s *shapedLinks) snapshot() ShapingStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()

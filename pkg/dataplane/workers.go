@@ -32,6 +32,8 @@ type Workers struct {
 	kept     *Kept                       // may be nil
 
 	flowCache   func() FlowCacheStats // nil where there can be none
+	limits      limits                // with mu
+	mu          sync.Mutex            // held by Configure
 	settleCache func()                // forgets the cache of an earlier process; nil where there can be none
 }
 
@@ -115,6 +117,9 @@ func (w *Workers) Resumed() (r fullnat.Resumed) {
 // it does for all or for none. The first one takes over the sessions that were
 // kept, so the workers should not run before.
 func (w *Workers) Configure(cfg Config) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.limits.follow(&cfg.Shaping)
 	if err := w.configure(cfg); err != nil {
 		return err
 	}
@@ -173,6 +178,9 @@ func (w *Workers) Run(ctx context.Context) error {
 // Stats adds up the counters of all workers.
 func (w *Workers) Stats() EngineStats {
 	sum := w.engines[0].Stats()
+	w.mu.Lock()
+	w.limits.count(&sum.Shaped, w.Config().Shaping.Links)
+	w.mu.Unlock()
 	if len(w.engines) == 1 {
 		return sum
 	}

@@ -65,6 +65,12 @@ func OpenWorkers(ring RingConfig, engine EngineConfig, n int) (*RingWorkers, err
 	if w.Workers, err = newWorkers(engine, drivers, steer); err != nil {
 		return nil, closeAll(err)
 	}
+	if ring.Limiter != nil && ring.shared.isThere() {
+		w.limits = limits{
+			limiter: ring.Limiter, queued: ring.shared.cache.Queued,
+			inForce: map[packet.ENI][2]RateLimit{}, refused: map[packet.ENI]bool{},
+		}
+	}
 	w.flowCache, w.settleCache = ring.shared.stats, ring.shared.settle
 	return w, nil
 }

@@ -32,6 +32,7 @@ type device struct {
 	wanted   atomic.Bool  // a table has asked for the programs
 	refused  atomic.Bool  // the kernel does not let them be attached
 	peer     atomic.Bool  // one end of a pair of which the other is in another namespace
+	queued   atomic.Bool  // what leaves goes through a queueing discipline
 
 	classifier attachment // nil where there is none; with Cache.mu
 	unused     int        // how often in a row no flow was here; with Cache.mu
@@ -135,6 +136,14 @@ func (c *Cache) unfilter() {
 func quiesce() {
 	const global = 1
 	_, _, _ = unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0)
+}
+
+// Queued says that frames that leave by an ENI must go through its device's queueing
+// discipline. The gates of its links are to be shut afterwards.
+func (c *Cache) Queued(eni packet.ENI) {
+	if d := c.device(eni); d != nil {
+		d.queued.Store(true)
+	}
 }
 
 // SetENIs says where ENIs are, by interface index.

@@ -92,7 +92,7 @@ func (w *Worker) Place(s *slot.Slot, f *slot.Flow) bool {
 		return false
 	}
 	s.Device, s.Peer = leaves.index, 0
-	if leaves.peer.Load() {
+	if leaves.peer.Load() && !leaves.queued.Load() {
 		s.Peer = 1
 	}
 	return true

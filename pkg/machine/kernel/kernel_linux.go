@@ -32,6 +32,8 @@ type Machine struct {
 	// FlowCache is how its data plane uses the kernel's help. It may be changed
 	// before the lab starts.
 	FlowCache dataplane.FlowCacheConfig
+
+	limiter limiter
 }
 
 // New makes a machine whose namespaces are pinned in dir, with the flow cache that
@@ -104,7 +106,7 @@ func (m *Machine) Dataplane(cfg dataplane.EngineConfig, workers int) (*dataplane
 		}
 	}
 	err = ns.Do(func() (err error) {
-		m.rings, err = dataplane.OpenWorkers(dataplane.RingConfig{FlowCache: m.FlowCache}, cfg, workers)
+		m.rings, err = dataplane.OpenWorkers(dataplane.RingConfig{FlowCache: m.FlowCache, Limiter: &m.limiter}, cfg, workers)
 		return err
 	})
 	if err != nil {
@@ -120,6 +122,7 @@ func (m *Machine) Connect(plan *topology.Plan, numbers compile.Numbers) error {
 		return err
 	}
 	m.indexes = indexes
+	m.limiter.know(string(m.dir), plan, numbers)
 	byIndex := map[int]packet.ENI{}
 	for device, index := range indexes {
 		byIndex[index] = numbers[device]

@@ -1,0 +1,9 @@
+package host
+
+// Rate is how fast frames leave a device of a lab.
+type Rate struct {
+	Namespace, Device string
+	Bits              int64 // a second; 0: without a limit
+	Burst             int64 // bytes that leave at once after a silence
+	Queue             int64 // bytes that wait at most
+}
