@@ -190,6 +190,9 @@ func (s *shop) walkRules() {
 // secrets are what is random in an answer.
 var secrets = regexp.MustCompile(`<(AccessKeyId|SecretAccessKey|SessionToken)>[^<]*<`)
 
+// requests are the numbers of calls in their ids: another call in the walk changes no file.
+var requests = regexp.MustCompile(`(-0000-4000-8000-)\d{12}`)
+
 // lines are where a line of an answer begins.
 var lines = regexp.MustCompile(`><([^/])`)
 
@@ -207,6 +210,7 @@ func TestEveryOperationAnswers(t *testing.T) {
 		name := op.Service + "-" + op.Name + ".xml"
 		names[name] = true
 		text := secrets.ReplaceAllString(string(answer), "<$1>secret<")
+		text = requests.ReplaceAllString(text, "${1}000000000000")
 		golden.Equal(t, filepath.Join(answersDir, name), lines.ReplaceAllString(text, ">\n<$1")+"\n")
 	}
 	files, err := os.ReadDir(answersDir)
