@@ -19,6 +19,8 @@ import (
 type Health struct {
 	Servers   func(group string) []lb.ServerHealth // empty of a group that does not run
 	ZonesDown map[string]bool
+	// Cloud are names of the cloud's own servers, for which every resolver has answers.
+	Cloud []dns.Name
 }
 
 // nameServer is what SOA and NS records call the resolver of a VPC.
@@ -88,6 +90,7 @@ func (m *Namer) Names(plan *topology.Plan, state control.Snapshot, health Health
 			out.Public.Names = append(out.Public.Names, names...)
 		}
 	}
+	out.Public.Names = append(out.Public.Names, cloudNames(health.Cloud, out.Public.Names)...)
 	for i := range plan.VPCs {
 		vpc := &plan.VPCs[i]
 		own := vpcNames{
@@ -99,6 +102,17 @@ func (m *Namer) Names(plan *topology.Plan, state control.Snapshot, health Health
 			}
 		}
 		out.VPCs[vpc.Name] = m.vpcs.Get(vpc.Name, own, vpcNames.config)
+	}
+	return out
+}
+
+// cloudNames are those of the cloud's servers that no public zone of the file has.
+func cloudNames(names, others []dns.Name) (out []dns.Name) {
+	for _, name := range names {
+		taken := func(other dns.Name) bool { return other.FQDN == name.FQDN }
+		if !slices.ContainsFunc(others, taken) {
+			out = append(out, name)
+		}
 	}
 	return out
 }

@@ -128,13 +128,6 @@ func showFile(own, target string) error {
 	return nil
 }
 
-// TrustFile is the file in a lab's directory that programs on instances see in
-// the place of the host's list of certificate authorities, where both are there.
-const TrustFile = "ca-certificates.crt"
-
-// HostTrust is where hosts have that list: Debian and Alpine, Fedora.
-var HostTrust = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"}
-
 func showTrust(dir string) error {
 	for _, target := range HostTrust {
 		if _, err := os.Stat(target); err != nil {

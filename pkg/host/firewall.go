@@ -25,6 +25,8 @@ type Firewall struct {
 	// Resolvers may always be asked on port 53: security groups do not filter
 	// that (Amazon VPC user guide, "Security groups for your VPC").
 	Resolvers []netip.Addr
+	// Metadata may always be asked by HTTP, if it is valid, for the same reason.
+	Metadata netip.Addr
 	// Balancers may always come in, if it is valid: it is the block of the VPC's
 	// load balancers, which needs no rule.
 	Balancers netip.Prefix
@@ -36,7 +38,7 @@ type Firewall struct {
 func (f Firewall) equal(o Firewall) bool {
 	return f.Namespace == o.Namespace && slices.Equal(f.Ingress, o.Ingress) && slices.Equal(f.Egress, o.Egress) &&
 		f.FiltersEgress == o.FiltersEgress && slices.Equal(f.Resolvers, o.Resolvers) &&
-		f.Balancers == o.Balancers && f.IPv6 == o.IPv6
+		f.Metadata == o.Metadata && f.Balancers == o.Balancers && f.IPv6 == o.IPv6
 }
 
 // firewallOf joins the security groups of an instance. A flow passes if the
@@ -44,7 +46,7 @@ func (f Firewall) equal(o Firewall) bool {
 // that deny before those that allow.
 func firewallOf(plan *topology.Plan, vpc *topology.VPC, inst *topology.Instance) Firewall {
 	f := Firewall{Namespace: inst.Namespace, Resolvers: vpc.Resolvers, FiltersEgress: true, IPv6: inst.IPv6.IsValid()}
-	f.Balancers = vpc.BalancerBlock()
+	f.Metadata, f.Balancers = plan.Profile.Metadata, vpc.BalancerBlock()
 	open := false
 	for _, group := range plan.Groups(vpc, inst.SecurityGroups) {
 		f.Ingress = append(f.Ingress, group.Ingress...)
@@ -145,6 +147,9 @@ func (f Firewall) chains() []chain {
 		for _, r := range f.Resolvers {
 			c.append(allow(c.side.matchPeer(host(r)), matchPorts("udp", 53, 53)))
 			c.append(allow(c.side.matchPeer(host(r)), matchPorts("tcp", 53, 53)))
+		}
+		if f.Metadata.IsValid() {
+			c.append(allow(c.side.matchPeer(host(f.Metadata)), matchPorts("tcp", 80, 80)))
 		}
 	})
 	return []chain{ingress, egress}

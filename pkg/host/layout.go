@@ -99,7 +99,7 @@ func dataplaneGroup(plan *topology.Plan) group {
 	)
 	for i := range plan.VPCs {
 		if len(plan.Peers(plan.VPCs[i].Name)) > 0 {
-			addVPC(&g, &plan.VPCs[i])
+			addVPC(&g, plan, &plan.VPCs[i])
 		}
 	}
 	for i := range plan.Peerings {
@@ -142,7 +142,7 @@ func vpcGroup(plan *topology.Plan, part *topology.Part) group {
 	var g group
 	vpc := part.VPC
 	if len(part.Peers) == 0 {
-		addVPC(&g, vpc)
+		addVPC(&g, plan, vpc)
 	}
 	for i := range vpc.Subnets {
 		addSubnet(&g, vpc, &vpc.Subnets[i], plan.NATBlocks(vpc, &vpc.Subnets[i]))
@@ -174,7 +174,7 @@ func settings(all string, hasIPv6 bool, ipv6 string) string {
 	return strings.Replace(all, withoutIPv6, ipv6, 1)
 }
 
-func addVPC(g *group, vpc *topology.VPC) {
+func addVPC(g *group, plan *topology.Plan, vpc *topology.VPC) {
 	ns := vpc.Namespace
 	what := fmt.Sprintf("VPC %s", vpc.Name)
 	g.add(what,
@@ -182,7 +182,7 @@ func addVPC(g *group, vpc *topology.VPC) {
 		Sysctl{ns, settings(vpcSettings, vpc.IPv6CIDR.IsValid(), forwardsIPv6)},
 		LinkUp{ns, "lo"},
 	)
-	for _, addr := range vpc.OwnAddresses() {
+	for _, addr := range plan.OwnAddresses(vpc) {
 		g.add(what, Address{ns, "lo", host(addr)})
 	}
 }

@@ -74,6 +74,7 @@ type authority struct {
 	store   Store
 	truster Truster // nil where no program needs a list of authorities
 	log     *slog.Logger
+	wanted  bool // whatever the plan has
 
 	making sync.Mutex
 }
@@ -97,9 +98,10 @@ func (a *authority) certificates(plan *topology.Plan, listener topology.Listener
 	return []tls.Certificate{leaf}, nil
 }
 
-// isNeeded says whether the lab has listeners whose certificates it makes.
+// isNeeded says whether the lab has listeners whose certificates it makes, or others
+// will ask for some.
 func (a *authority) isNeeded(plan *topology.Plan) bool {
-	return slices.ContainsFunc(proxiesOf(plan), func(spec proxySpec) bool {
+	return a.wanted || slices.ContainsFunc(proxiesOf(plan), func(spec proxySpec) bool {
 		return spec.Protocol == topology.HTTPS && len(spec.HTTP.Certificates) == 0
 	})
 }

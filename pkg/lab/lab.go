@@ -55,6 +55,9 @@ type Config struct {
 	// Keep leaves the machine as it is when Start fails: another process may take
 	// the lab over.
 	Keep bool
+	// Authority makes the lab's certificate authority before programs on instances
+	// start, whether or not the plan needs it: see CloudServer.Secure.
+	Authority bool
 }
 
 func (c *Config) setDefaults() {
@@ -90,6 +93,7 @@ type Lab struct {
 	services  *services
 	proxies   *proxies
 	resolvers *resolvers
+	cloud     *cloudServers
 	authority *authority
 	hosts     *hostsFiles
 	pace      *Pace
@@ -127,6 +131,7 @@ func Start(ctx context.Context, cfg Config) (*Lab, error) {
 	}
 	l.pace = newPace(l, cfg)
 	l.makeParts()
+	l.authority.wanted = cfg.Authority
 	if err := l.change(ctx, l.leftBehind(), file.plan, cfg.Progress); err != nil {
 		if !cfg.Keep {
 			err = errors.Join(err, cfg.Machine.Remove(context.WithoutCancel(ctx)))
@@ -151,6 +156,7 @@ func (l *Lab) makeParts() {
 	l.authority = &authority{store: l.store, truster: truster, log: l.log}
 	l.services = &services{process: l.process, observe: l.plane.Observe}
 	l.resolvers = &resolvers{process: l.process, observe: l.plane.Observe}
+	l.cloud = &cloudServers{process: l.process, authority: l.authority}
 	l.groups = &serverGroups{
 		process: l.process, observe: l.plane.Observe, judged: make(chan struct{}, 1), runsProgram: l.services.runsProgram,
 		cut: func(fate func(string, netip.AddrPort) fullnat.Fate) int { return l.engine.Cut(fate) },
@@ -509,5 +515,6 @@ func (l *Lab) health() compile.Health {
 	return compile.Health{
 		Servers:   func(group string) []lb.ServerHealth { return servers[group] },
 		ZonesDown: l.faults.zonesDown(),
+		Cloud:     l.cloud.names(),
 	}
 }

@@ -121,6 +121,9 @@ func (t *transition) startUserspace(plan *topology.Plan, progress Progress) erro
 	if err := t.resolvers.start(plan); err != nil {
 		return err
 	}
+	if err := t.cloud.start(plan); err != nil {
+		return err
+	}
 	return t.keep(plan)
 }
 
@@ -131,6 +134,7 @@ func (t *transition) stopMissing(plan *topology.Plan) error {
 	t.proxies.stopMissing(t.pace.of(plan))
 	t.groups.stopMissing(plan)
 	t.resolvers.stopMissing(plan)
+	t.cloud.stopMissing(plan)
 	return t.spaces.stopMissing(plan)
 }
 

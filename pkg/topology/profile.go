@@ -27,6 +27,10 @@ type Profile struct {
 	// not 0, the first is the address of the VPC with that number.
 	Resolvers     []netip.Addr
 	ResolverPlace int
+	// Metadata is the address at which an instance asks who it is, which security groups
+	// do not filter. Every VPC has it, and CloudAPI too, to which the names of the cloud's
+	// API lead.
+	Metadata, CloudAPI netip.Addr
 	// SharedBlock is where the cloud takes addresses from that no VPC has: NAT
 	// IPs of CLBs and ALBs, and where health checks come from. It is zero where
 	// these are addresses of the VPC. Nobody gets one of CloudBlock, which the
@@ -316,6 +320,12 @@ var profiles = map[Cloud]Profile{
 		// address plus two, and 169.254.169.253.
 		Resolvers:     []netip.Addr{netip.MustParseAddr("169.254.169.253")},
 		ResolverPlace: 2,
+		// Amazon EC2 user guide, "Access instance metadata for an EC2 instance". At
+		// AWS the names of the API lead to public addresses, of which a lab has none:
+		// this one is beside those that VPCs have for the cloud's servers, and no
+		// document gives it to one.
+		Metadata: netip.MustParseAddr("169.254.169.254"),
+		CloudAPI: netip.MustParseAddr("169.254.169.252"),
 		// Amazon VPC user guide, "VPC CIDR blocks" and "Subnet CIDR blocks"; of
 		// the timeout Elastic Load Balancing API, ModifyListenerAttributes; "Amazon
 		// VPC quotas": five IPv4 blocks of a VPC, the primary one among them.

@@ -5,12 +5,14 @@ import (
 	"slices"
 )
 
-// OwnAddresses are those of the VPC itself, beside its gateways: where its DNS
-// server answers, and where its health checks come from.
-func (v *VPC) OwnAddresses() []netip.Addr {
+// OwnAddresses are those of a VPC itself, beside its gateways: where its DNS server
+// and the cloud's other servers answer, and where its health checks come from.
+func (p *Plan) OwnAddresses(v *VPC) []netip.Addr {
 	addrs := slices.Clone(v.Resolvers)
-	if v.HealthSource.IsValid() && !slices.Contains(addrs, v.HealthSource) {
-		addrs = append(addrs, v.HealthSource)
+	for _, addr := range []netip.Addr{v.HealthSource, p.Profile.Metadata, p.Profile.CloudAPI} {
+		if addr.IsValid() && !slices.Contains(addrs, addr) {
+			addrs = append(addrs, addr)
+		}
 	}
 	return addrs
 }

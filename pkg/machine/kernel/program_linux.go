@@ -76,7 +76,8 @@ func (s *space) start(program lab.Program, ended func(how, log string)) (pid int
 		return 0, nil, err
 	}
 	cmd := exec.Command(self, append([]string{ServiceCommand, string(s.dir), s.name}, argv...)...)
-	cmd.Dir, cmd.Env = program.Beside, host.LastOfEach(append(host.ServiceEnviron(os.Environ()), program.Env...))
+	env := slices.Concat(host.ServiceEnviron(os.Environ()), host.TrustEnviron(string(s.dir)), program.Env)
+	cmd.Dir, cmd.Env = program.Beside, host.LastOfEach(env)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	if !s.lasting {

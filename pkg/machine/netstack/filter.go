@@ -19,6 +19,8 @@ type rules struct {
 	// resolvers may always be asked on port 53: security groups do not filter
 	// that (Amazon VPC user guide, "Security groups for your VPC").
 	resolvers []netip.Addr
+	// metadata may always be asked by HTTP, if it is valid, for the same reason.
+	metadata  netip.AddrPort
 	balancers netip.Prefix // may always come in, if it is valid
 }
 
@@ -27,6 +29,7 @@ func rulesOf(plan *topology.Plan, vpc *topology.VPC, in *topology.Instance) *rul
 	return &rules{
 		groups: groups, set: secgroup.Compile(groups),
 		resolvers: vpc.Resolvers, balancers: vpc.BalancerBlock(),
+		metadata: netip.AddrPortFrom(plan.Profile.Metadata, 80),
 	}
 }
 
@@ -42,6 +45,9 @@ const (
 func (r *rules) allow(flow packet.FiveTuple, d direction) bool {
 	if d == ingress {
 		return r.balancers.Contains(flow.Src.Addr()) || r.set.Ingress(flow).Allowed
+	}
+	if r.metadata.IsValid() && flow.Protocol == packet.ProtocolTCP && flow.Dst == r.metadata {
+		return true
 	}
 	asks := flow.Protocol != packet.ProtocolICMP && flow.Dst.Port() == 53
 	return asks && slices.Contains(r.resolvers, flow.Dst.Addr()) || r.set.Egress(flow).Allowed

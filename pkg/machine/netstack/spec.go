@@ -79,7 +79,7 @@ func routerSpec(plan *topology.Plan, vpc *topology.VPC) spec {
 		}
 		s.devices = append(s.devices, d)
 	}
-	for _, addr := range vpc.OwnAddresses() {
+	for _, addr := range plan.OwnAddresses(vpc) {
 		s.addOwn(vpc, addr)
 	}
 	s.onLink()
