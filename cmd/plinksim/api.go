@@ -106,6 +106,9 @@ func printCalls(w io.Writer, calls []api.CloudCall) {
 		if account == "" {
 			account = "-"
 		}
+		if c.From != "" {
+			account += " on " + c.From
+		}
 		t.row(c.Time.Local().Format(time.TimeOnly), account, c.Service+" "+c.Action, fmt.Sprintf("%.1f", c.Millis),
 			c.ID, result)
 	}

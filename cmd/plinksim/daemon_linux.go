@@ -40,7 +40,7 @@ const (
 func newDaemon() *cobra.Command {
 	var name, file string
 	var workers, maxSessions int
-	var takeOver, leftBehind bool
+	var takeOver, leftBehind, authority bool
 	var flowCache string
 	var transition time.Duration
 	var timeScale float64
@@ -76,6 +76,7 @@ func newDaemon() *cobra.Command {
 			err := daemon(ctx, file, lab.Config{
 				Workers: workers, Transition: transition, MaxSessions: maxSessions, Keep: takeOver || leftBehind,
 				TimeScale: topology.TimeScale(timeScale),
+				Authority: authority,
 			}, flowCache, await, tell, ready)
 			if err != nil && !up {
 				tell(api.Progress{End: true, Err: &api.Error{Text: err.Error(), Hint: hintOf(toDoctor(err))}})
@@ -89,6 +90,7 @@ func newDaemon() *cobra.Command {
 	cmd.Flags().DurationVar(&transition, "transition", 0, "how long states on the way last")
 	cmd.Flags().Float64Var(&timeScale, "time-scale", 0, "how many times as fast times pass")
 	cmd.Flags().IntVar(&maxSessions, "max-sessions", 0, "of the data plane")
+	cmd.Flags().BoolVar(&authority, "authority", false, "make a certificate authority in any case")
 	cmd.Flags().BoolVar(&leftBehind, "left-behind", false, "leave the lab as it is where it cannot be taken over")
 	cmd.Flags().BoolVar(&takeOver, "take-over", false, "wait for the lab's lock, which another daemon lets go of")
 	cmd.Flags().StringVar(&flowCache, "flow-cache", kernel.DefaultFlowCache(), "of the data plane")

@@ -35,7 +35,8 @@ import (
 
 func newUp() *cobra.Command {
 	var foreground, dryRun, replace bool
-	var output, metrics, cloudAPI, wait string
+	var output, metrics, wait string
+	var cloudAPI api.CloudAPI
 	var empty emptyLab
 	var workers, maxSessions int
 	var flowCache string
@@ -119,6 +120,7 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 			up := &up{plan: plan, dir: labdir.Of(plan.Name), progress: newProgress(cmd.ErrOrStderr())}
 			up.workers, up.transition, up.flowCache = workers, transition, cache
 			up.retimed, up.timeScale = cmd.Flags().Changed("transition"), scale
+			up.authority = cloudAPI.InVPCs
 			if err := checkMetrics(up.dir, metrics); err != nil {
 				return err
 			}
@@ -165,8 +167,7 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 	cmd.Flags().BoolVarP(&foreground, "foreground", "f", false, "stay attached, and take the lab down on ctrl-C")
 	cmd.Flags().StringVar(&metrics, "metrics", "",
 		"also answer /metrics for Prometheus at HOST:PORT; :PORT is on the loopback interface")
-	cmd.Flags().StringVar(&cloudAPI, "api", "",
-		"also answer the clients of AWS at a loopback HOST:PORT; without a file, for an empty lab at AWS")
+	addCloudAPI(cmd, &cloudAPI)
 	cmd.Flags().IntVar(&workers, "workers", 1,
 		"threads that carry packets: 1, 2, 4, ...; not more than the machine has idle CPUs")
 	cmd.Flags().StringVar(&flowCache, "flow-cache", kernel.DefaultFlowCache(),
@@ -313,6 +314,7 @@ type up struct {
 	flowCache  dataplane.FlowCacheConfig
 	retimed    bool               // transition was asked for
 	timeScale  topology.TimeScale // 0: as it was
+	authority  bool               // make a certificate authority in any case
 }
 
 func (u *up) checkSocket() error {
@@ -510,7 +512,8 @@ func (u *up) daemon(lock *labdir.Lock, more ...string) (daemon *exec.Cmd, report
 	argv, err := inside(u.dir, append([]string{self, "__daemon", "--name", u.plan.Name, "--file", u.plan.File,
 		"--workers", strconv.Itoa(u.workers), "--transition", u.transition.String(),
 		"--time-scale", strconv.FormatFloat(float64(u.timeScale), 'g', -1, 64),
-		"--max-sessions", strconv.Itoa(u.plan.MaxSessions), "--flow-cache", u.flowCache.String()}, more...))
+		"--max-sessions", strconv.Itoa(u.plan.MaxSessions), "--flow-cache", u.flowCache.String(),
+		"--authority=" + strconv.FormatBool(u.authority)}, more...))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -587,7 +590,7 @@ func (u *up) foreground(ctx context.Context, stderr io.Writer, show func() error
 	log := slog.New(slog.NewTextHandler(stderr, nil))
 	cfg := lab.Config{
 		Plan: u.plan, Workers: u.workers, Transition: u.transition, TimeScale: u.timeScale, Log: log,
-		Progress: u.progress.show,
+		Progress: u.progress.show, Authority: u.authority,
 	}
 	return serve(ctx, cfg, u.flowCache, func() {
 		u.progress.end()

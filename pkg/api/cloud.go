@@ -12,6 +12,8 @@ import (
 type CloudAPI struct {
 	Address string     `json:"address"` // HOST:PORT; "" where it does not
 	Cloud   string     `json:"cloud"`   // of the lab: aws
+	InVPCs  bool       `json:"in_vpcs"` // programs on instances find it under its real names
+	Exec    bool       `json:"exec"`    // what clients give instances to run is run, as root of the machine
 	Region  string     `json:"region"`
 	Keys    []CloudKey `json:"keys"` // one for each account, in the order of the file
 }
@@ -34,6 +36,7 @@ type CloudCall struct {
 	ID      string    `json:"request_id"`
 	Time    time.Time `json:"time"`
 	Account string    `json:"account,omitempty"` // "" where the signature was refused
+	From    string    `json:"from,omitempty"`    // the instance that asked, as VPC/NAME; "" where none did
 	Service string    `json:"service,omitempty"`
 	Action  string    `json:"action,omitempty"`
 	// Refused is the code of the error, with its text behind it; "" where it was done.
@@ -43,11 +46,11 @@ type CloudCall struct {
 	Millis  float64  `json:"millis"`
 }
 
-// ServeCloud lets the daemon answer the clients of its cloud at a TCP address, now and
-// when it is started again. It returns the address with its port.
-func (c *Client) ServeCloud(ctx context.Context, address string) (CloudAPI, error) {
+// ServeCloud lets the daemon answer the clients of its cloud as wanted says, now and when
+// it is started again. It returns the address with its port.
+func (c *Client) ServeCloud(ctx context.Context, wanted CloudAPI) (CloudAPI, error) {
 	var at CloudAPI
-	return at, c.call(ctx, "POST", "/v1/cloud-api", CloudAPI{Address: address}, &at)
+	return at, c.call(ctx, "POST", "/v1/cloud-api", wanted, &at)
 }
 
 // Cloud is where the daemon answers the clients of its cloud.

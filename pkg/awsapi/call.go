@@ -14,7 +14,7 @@ import (
 // call is one request on its way.
 type call struct {
 	*cloudapi.Call
-	gone *tombstones
+	api *Server
 }
 
 // errDryRun ends a call that would have been done.

@@ -1,6 +1,7 @@
 package awsapi_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -88,7 +89,14 @@ type client struct {
 	number string
 	region string // that it signs for; that of the lab
 	change func(*http.Request)
+	// from is an instance that the client runs on, which finds the API under its name;
+	// "": it runs beside the lab.
+	from string
+	at   string // the URL that it calls from there; that of the service
 }
+
+// hosts are the names under which a program on an instance looks for the API.
+func hosts(service string) string { return "https://" + service + ".us-east-1.amazonaws.com" }
 
 // answer is a tree of XML elements.
 type answer struct {
@@ -150,7 +158,14 @@ func (c *client) send(service, action string, parameters ...string) (int, []byte
 
 func (c *client) post(service, body string) (int, []byte) {
 	c.t.Helper()
-	r, err := http.NewRequestWithContext(c.t.Context(), "POST", c.url+"/", strings.NewReader(body))
+	url, sender := c.url, http.DefaultClient
+	if c.from != "" {
+		on, err := c.lab.Client(c.from)
+		require.NoError(c.t, err)
+		url, sender = cmp.Or(c.at, hosts(service)), on.HTTP()
+		defer sender.CloseIdleConnections()
+	}
+	r, err := http.NewRequestWithContext(c.t.Context(), "POST", url+"/", strings.NewReader(body))
 	require.NoError(c.t, err)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
 	region := c.region
@@ -161,7 +176,7 @@ func (c *client) post(service, body string) (int, []byte) {
 	if c.change != nil {
 		c.change(r)
 	}
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := sender.Do(r)
 	require.NoError(c.t, err)
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)

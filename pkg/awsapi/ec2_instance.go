@@ -5,7 +5,10 @@ import (
 	"cmp"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/netip"
+	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -31,8 +34,7 @@ func instanceRows(a *adder) {
 			" Placement.Affinity Placement.HostId Placement.PartitionNumber",
 		noHardware,
 		"Monitoring", "a lab's counters are metrics at any time",
-		"MetadataOptions", "nothing answers at 169.254.169.254",
-		"IamInstanceProfile", "instances of a lab get no keys",
+		"MetadataOptions.HttpProtocolIpv6", "instances of a lab have their metadata at 169.254.169.254 alone",
 		"PrivateDnsNameOptions", "an instance has one name in a lab",
 		"NetworkInterfaces.DeleteOnTermination NetworkInterfaces.InterfaceType", "an interface ends with its instance",
 		"NetworkInterfaces.AssociatePublicIpAddress", "a lab has no public addresses",
@@ -77,7 +79,7 @@ func instanceRows(a *adder) {
 					out = append(out, c.viewReservation(v, &v.Instances[i]))
 				}
 			}
-			return append(out, c.gone.of(c.Account.Name, c.Now())...), nil
+			return append(out, c.api.gone.of(c.Account.Name, c.Now())...), nil
 		}})
 	list(a, listing{name: "DescribeInstanceStatus", answer: "InstanceStatuses", ids: "InstanceIds", id: "InstanceId",
 		missing: "InvalidInstanceID.NotFound", text: "The instance ID '%s' does not exist",
@@ -152,7 +154,32 @@ type runInstancesIn struct {
 	Placement                      struct{ AvailabilityZone string }
 	UserData                       string
 	DisableApiTermination          bool
+	IamInstanceProfile             profileIn
+	MetadataOptions                metadataOptions
 	TagSpecifications              []tagSpecification
+}
+
+// profileIn is an instance profile by its name or ARN. A lab has no IAM: there is one of
+// every name, and its role has that name too.
+type profileIn struct{ Arn, Name string }
+
+var profileForm = regexp.MustCompile(`^arn:aws:iam::(\d{12}):instance-profile/(?:[\w+=,.@-]+/)*([\w+=,.@-]{1,128})$`)
+
+// role is the role of a profile, "" where none is named.
+func (p profileIn) role(account string) (string, error) {
+	if p.Arn == "" {
+		return p.Name, nil
+	}
+	m := profileForm.FindStringSubmatch(p.Arn)
+	switch {
+	case p.Name != "":
+		return "", wire.Errorf("InvalidParameterCombination", "The parameter 'iamInstanceProfile.name' may not be used"+
+			" in combination with 'iamInstanceProfile.arn'")
+	case m == nil || m[1] != account:
+		return "", wire.Errorf("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.arn is invalid."+
+			" Invalid IAM Instance Profile ARN", p.Arn)
+	}
+	return m[2], nil
 }
 
 // mostInstances is how many instances a call may make.
@@ -200,12 +227,23 @@ func runInstances(c network, in runInstancesIn) (wire.M, error) {
 	if err != nil {
 		return nil, err
 	}
-	services, err := in.services()
+	services, script, err := in.services(c.call)
+	if err != nil {
+		return nil, err
+	}
+	role, err := in.IamInstanceProfile.role(c.Account.ID)
+	if err != nil {
+		return nil, err
+	}
+	options, err := usualOptions.with(in.MetadataOptions)
 	if err != nil {
 		return nil, err
 	}
 	if imageOf(in.ImageId) == nil && services == nil {
 		c.Note("plinksim has no image %s: nothing answers on the instance", in.ImageId)
+	}
+	if (role != "" || in.MetadataOptions != metadataOptions{}) && !c.api.inVPCs.Load() {
+		c.Note("programs on the instance get neither metadata nor keys: \"plinksim up --api-in-vpcs\" gives them both")
 	}
 	var ids []string
 	var edits []topology.Edit
@@ -222,11 +260,13 @@ func runInstances(c network, in runInstancesIn) (wire.M, error) {
 		if len(groups) > 0 {
 			v["security_groups"] = groups
 		}
-		switch image := imageOf(in.ImageId); {
-		case services != nil:
-			v["services"] = services
-		case image != nil:
-			v["services"] = image.services(cmp.Or(tags["Name"], id))
+		image := imageOf(in.ImageId)
+		own := services
+		if own == nil && image != nil {
+			own = image.services(cmp.Or(tags["Name"], id))
+		}
+		if own = append(own, script...); own != nil {
+			v["services"] = own
 		}
 		edits = append(edits, topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name, "instances", id), Value: text(v),
 			New: true})
@@ -237,7 +277,8 @@ func runInstances(c network, in runInstancesIn) (wire.M, error) {
 	notes := map[string]string{
 		"image": in.ImageId, "type": cmp.Or(in.InstanceType, "m1.small"), "key": in.KeyName, "userdata": in.UserData,
 		"reservation": c.NewID("r"), "protected": boolText(in.DisableApiTermination),
-		"token": fmt.Sprint(cmp.Or(c.Values["ClientToken"], any(""))),
+		"token":   fmt.Sprint(cmp.Or(c.Values["ClientToken"], any(""))),
+		"profile": role, "metadata": options.text(),
 	}
 	views := []wire.M{}
 	for _, id := range ids {
@@ -315,33 +356,73 @@ func (in *runInstancesIn) checkAddresses(c network, subnet *topology.Subnet) err
 	return nil
 }
 
-// services are those of user data that begin with #plinksim: what a topology file has
-// under services. Nil where there is no user data.
-func (in *runInstancesIn) services() ([]value, error) {
+// services are those of user data: what follows #plinksim is what a topology file has
+// under services, and takes the place of the image's; a script is a command beside those.
+// Nil where user data says nothing of them.
+func (in *runInstancesIn) services(c *call) (services, script []value, _ error) {
 	if in.UserData == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
 	raw, err := base64.StdEncoding.DecodeString(in.UserData)
 	if err != nil {
-		return nil, wire.Errorf("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.")
+		return nil, nil, wire.Errorf("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.")
 	}
 	first, rest, _ := bytes.Cut(raw, []byte("\n"))
+	if bytes.HasPrefix(first, []byte("#!")) {
+		script, err := scriptServices(c, string(first[len("#!"):]), string(raw))
+		return nil, script, err
+	}
 	if strings.TrimSpace(string(first)) != "#plinksim" {
-		return nil, wire.Errorf("UnsupportedOperation", "plinksim runs no user data: begin it with a line #plinksim,"+
-			" followed by what a topology file has under services, for example \"- {http: 80, body: hello}\"")
+		return nil, nil, wire.Errorf("UnsupportedOperation", "plinksim knows user data of two kinds: scripts, which begin with"+
+			" #!, and a line #plinksim, followed by what a topology file has under services, for example"+
+			" \"- {http: 80, body: hello}\"")
 	}
 	out := []value{}
 	if err := yaml.Unmarshal(rest, &out); err != nil {
-		return nil, wire.Errorf("InvalidUserData.Malformed", "What follows #plinksim must be a list of services: %v",
+		return nil, nil, wire.Errorf("InvalidUserData.Malformed", "What follows #plinksim must be a list of services: %v",
 			err)
 	}
 	for _, s := range out {
-		if s["command"] != nil {
-			return nil, wire.Errorf("UnsupportedOperation",
-				"An API cannot run commands, as those run as root on the lab's machine: put them into the topology file")
+		if s["command"] != nil && !c.api.scripts.Load() {
+			return nil, nil, wire.Errorf("UnsupportedOperation",
+				"Commands run as root on the lab's machine: put them into the topology file, or let clients of the API"+
+					" run them with \"plinksim up --api-exec\"")
 		}
 	}
-	return out, nil
+	return out, nil, nil
+}
+
+// RunScripts says whether the user data that clients give instances is run. Whoever has
+// a key of the lab is root on the lab's machine then.
+func (s *Server) RunScripts(on bool) { s.scripts.Store(on) }
+
+// programText are the options by which interpreters take a program's text.
+var programText = map[string]string{
+	"sh": "-c", "ash": "-c", "bash": "-c", "dash": "-c", "ksh": "-c", "zsh": "-c",
+	"python": "-c", "python3": "-c", "perl": "-e", "ruby": "-e", "node": "-e",
+}
+
+// scriptServices are the command that runs a script, as its first line says: by an
+// interpreter, which env may look up. The text is in the topology, so that the lab can be
+// exported, and it runs whenever the instance starts.
+func scriptServices(c *call, first, script string) ([]value, error) {
+	if !c.api.scripts.Load() {
+		c.Note("the script in the user data is not run: \"plinksim up --api-exec\" lets clients of the API run some")
+		return nil, nil
+	}
+	argv := strings.Fields(first)
+	if len(argv) > 1 && path.Base(argv[0]) == "env" {
+		argv = argv[1:]
+	}
+	option := ""
+	if len(argv) > 0 {
+		option = programText[path.Base(argv[0])]
+	}
+	if option == "" {
+		return nil, wire.Errorf("UnsupportedOperation", "plinksim runs user data of the interpreters %s, not of \"%s\"",
+			strings.Join(slices.Sorted(maps.Keys(programText)), ", "), strings.TrimSpace(first))
+	}
+	return []value{{"command": append(argv, option, script)}}, nil
 }
 
 func (c network) instanceState(in *topology.Instance) wire.M {
@@ -392,10 +473,9 @@ func (c network) viewInstance(v *topology.VPC, in *topology.Instance) wire.M {
 		"VirtualizationType": "hvm", "Hypervisor": "xen", "EbsOptimized": false, "EnaSupport": true,
 		"SecurityGroups": groups, "SourceDestCheck": in.SourceCheck, "Tags": c.tags(in.ID, in.Name),
 		"ClientToken": t.Notes["token"], "ProductCodes": []wire.M{},
-		"MetadataOptions": wire.M{"State": "applied", "HttpTokens": "required", "HttpPutResponseHopLimit": 2,
-			"HttpEndpoint": "disabled", "HttpProtocolIpv6": "disabled", "InstanceMetadataTags": "disabled"},
-		"CpuOptions":     wire.M{"CoreCount": 1, "ThreadsPerCore": 1},
-		"EnclaveOptions": wire.M{"Enabled": false}, "HibernationOptions": wire.M{"Configured": false},
+		"MetadataOptions": c.api.optionsOf(in.ID).view(),
+		"CpuOptions":      wire.M{"CoreCount": 1, "ThreadsPerCore": 1},
+		"EnclaveOptions":  wire.M{"Enabled": false}, "HibernationOptions": wire.M{"Configured": false},
 		"MaintenanceOptions":               wire.M{"AutoRecovery": "default"},
 		"CapacityReservationSpecification": wire.M{"CapacityReservationPreference": "open"},
 		"PrivateDnsNameOptions": wire.M{"HostnameType": "ip-name", "EnableResourceNameDnsARecord": false,
@@ -416,6 +496,9 @@ func (c network) viewInstance(v *topology.VPC, in *topology.Instance) wire.M {
 	}
 	if key := t.Notes["key"]; key != "" {
 		m["KeyName"] = key
+	}
+	if role := c.api.roleOf(in); role != "" {
+		m["IamInstanceProfile"] = wire.M{"Arn": profileARN(c.Account, role), "Id": profileID(c.Account, role)}
 	}
 	if in.IPv6.IsValid() {
 		m["Ipv6Address"] = in.IPv6
@@ -482,7 +565,7 @@ func (c network) allInstances(ids []string) (vpcs []*topology.VPC, instances []*
 func terminateInstances(c network, in struct{ InstanceIds []string }) (wire.M, error) {
 	var there []string
 	views := []wire.M{}
-	dead := c.gone.of(c.Account.Name, c.Now())
+	dead := c.api.gone.of(c.Account.Name, c.Now())
 	for _, id := range in.InstanceIds {
 		if slices.ContainsFunc(dead, func(m wire.M) bool {
 			return slices.Contains(texts(m, "Instances.InstanceId"),
@@ -523,7 +606,7 @@ func terminateInstances(c network, in struct{ InstanceIds []string }) (wire.M, e
 		return nil, err
 	}
 	for _, grave := range graves {
-		c.gone.add(c.Account.Name, c.Now(), grave)
+		c.api.gone.add(c.Account.Name, c.Now(), grave)
 	}
 	c.Forget(there...)
 	return wire.M{"TerminatingInstances": views}, nil
@@ -597,6 +680,7 @@ func modifyInstanceAttribute(c network, in struct {
 	InstanceId                             string
 	Groups                                 []string
 	SourceDestCheck, DisableApiTermination *boolean
+	InstanceType                           *struct{ Value string }
 }) (wire.M, error) {
 	vpc, instance, err := c.instance(in.InstanceId)
 	if err != nil {
@@ -616,11 +700,17 @@ func modifyInstanceAttribute(c network, in struct {
 		edits = append(edits, topology.Edit{Path: topology.JoinPath(append(path, "source_dest_check")...),
 			Value: text(in.SourceDestCheck.Value)})
 	}
+	if in.InstanceType != nil && !instance.Stopped {
+		return nil, wire.Errorf("IncorrectInstanceState", "The instance '%s' is not in the 'stopped' state.", instance.ID)
+	}
 	if c.Dry && len(edits) == 0 {
 		return nil, errDryRun
 	}
 	if err := c.Edit(edits...); err != nil {
 		return nil, err
+	}
+	if t := in.InstanceType; t != nil {
+		c.Change(instance.ID, func(noted *cloudapi.Thing) { noted.Notes["type"] = t.Value })
 	}
 	if b := in.DisableApiTermination; b != nil {
 		c.Change(instance.ID, func(t *cloudapi.Thing) { t.Notes["protected"] = boolText(b.Value) })

@@ -26,7 +26,7 @@ func FilterValues(s *Server, account, key, filter string, values wire.Values) (f
 	r := rows()[key]
 	plan := s.CurrentPlan()
 	c := &call{Call: &cloudapi.Call{Server: s.Server, Plan: plan, Service: r.Op.Service, Values: values},
-		gone: &s.gone}
+		api: s}
 	for i := range plan.Accounts {
 		if plan.Accounts[i].Name == account {
 			c.Account = &plan.Accounts[i]

@@ -63,6 +63,11 @@ func (s *shop) moreOfInstances() {
 	s.p.ec2("RunInstances", append(run, "NetworkInterface.1.DeviceIndex", "0", "NetworkInterface.1.SubnetId", s.psubnet,
 		"NetworkInterface.1.PrivateIpAddresses.1.PrivateIpAddress", "10.0.1.41",
 		"NetworkInterface.1.PrivateIpAddresses.1.Primary", "true")...)
+	s.p.ec2("RunInstances", append(run, "SubnetId", s.psubnet, "IamInstanceProfile.Name", "app",
+		"MetadataOptions.HttpEndpoint", "disabled", "MetadataOptions.HttpTokens", "optional",
+		"MetadataOptions.HttpPutResponseHopLimit", "3", "MetadataOptions.InstanceMetadataTags", "enabled")...)
+	s.p.ec2("RunInstances", append(run, "SubnetId", s.psubnet,
+		"IamInstanceProfile.Arn", "arn:aws:iam::"+s.p.number+":instance-profile/app")...)
 	require.Equal(s.t, "OperationNotPermitted", s.p.code("TerminateInstances", "InstanceId.1", id))
 	s.p.ec2("ModifyInstanceAttribute", "InstanceId", id, "DisableApiTermination.Value", "false")
 	s.p.ec2("ModifyInstanceAttribute", "InstanceId", id, "SourceDestCheck.Value", "false")

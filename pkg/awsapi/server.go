@@ -9,6 +9,7 @@
 package awsapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/base32"
 	"encoding/base64"
@@ -18,6 +19,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/cloudapi"
@@ -38,6 +40,10 @@ type Key = cloudapi.Key
 type Server struct {
 	*cloudapi.Server
 	gone tombstones
+
+	metadata *metadata
+	inVPCs   atomic.Bool // see ServeInVPCs
+	scripts  atomic.Bool // see RunScripts
 }
 
 // New makes a server, with keys for every account of the lab.
@@ -46,7 +52,9 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("a lab of cloud %s has no API for clients of AWS", cloud)
 	}
 	base, err := cloudapi.NewServer(cfg, newKey)
-	return &Server{Server: base}, err
+	s := &Server{Server: base}
+	s.metadata = &metadata{Server: s, secret: cloudapi.RandomBytes(32)}
+	return s, err
 }
 
 // newKey has the form of AWS's: 20 capitals and digits, and 40 characters (AWS IAM user
@@ -66,11 +74,37 @@ func newKey(account string, temporary bool) Key {
 // closes it.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error { return s.Server.Serve(ctx, ln, s) }
 
-// ServeHTTP answers one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &call{s.NewCall(r.Context()), &s.gone}
+// ServeHTTP answers one request that came to a loopback address.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handle(w, r, loopbackDoor{}) }
+
+// door is where requests come in.
+type door interface {
+	// check refuses requests that were meant for another host.
+	check(*http.Request) (apiHost, *wire.Error)
+	// caller is the instance that asks, "" where none does.
+	caller(*http.Request) string
+}
+
+// apiHost is what a name of the API stands for.
+type apiHost struct {
+	service string // that answers there; "": all
+	region  string // that requests are signed for; "": that of the lab
+}
+
+// loopbackDoor is the API at a loopback address of the machine.
+type loopbackDoor struct{}
+
+func (loopbackDoor) check(r *http.Request) (apiHost, *wire.Error) {
+	return apiHost{}, cloudapi.CheckHost(r)
+}
+
+func (loopbackDoor) caller(*http.Request) string { return "" }
+
+func (s *Server) handle(w http.ResponseWriter, r *http.Request, d door) {
+	c := &call{s.NewCall(r.Context()), s}
+	c.From = d.caller(r)
 	began := s.Now()
-	text, refused := s.answer(c, w, r)
+	text, refused := s.answer(c, w, r, d)
 	if refused != nil {
 		text = wire.EncodeError(c.Service, refused, c.ID)
 	}
@@ -80,8 +114,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // answer is the XML of an answer, or why there is none.
-func (s *Server) answer(c *call, w http.ResponseWriter, r *http.Request) ([]byte, *wire.Error) {
-	body, done, err := s.Admit(w, r)
+func (s *Server) answer(c *call, w http.ResponseWriter, r *http.Request, d door) ([]byte, *wire.Error) {
+	at, err := d.check(r)
+	if err != nil {
+		return nil, err
+	}
+	body, done, err := s.Receive(w, r)
 	if err != nil {
 		return nil, err
 	}
@@ -91,8 +129,11 @@ func (s *Server) answer(c *call, w http.ResponseWriter, r *http.Request) ([]byte
 		return nil, err
 	}
 	c.Action, c.Service = form.Get("Action"), serviceOf(form.Get("Version"))
-	if err := s.authenticate(c, r, body); err != nil {
+	if err := s.authenticate(c, r, body, cmp.Or(at.region, s.Lab.Plan().Region)); err != nil {
 		return nil, err
+	}
+	if c.Service != nil && at.service != "" && at.service != c.Service.Name {
+		return nil, wire.Errorf("InvalidAction", "The action %s is not valid for this web service.", c.Action)
 	}
 	row, err := c.find(form)
 	if err != nil {
@@ -135,14 +176,14 @@ var signatureCodes = map[wire.Fault][2]string{
 	wire.OtherScope:    {"AuthFailure", "SignatureDoesNotMatch"},
 }
 
-func (s *Server) authenticate(c *call, r *http.Request, body []byte) *wire.Error {
+func (s *Server) authenticate(c *call, r *http.Request, body []byte, region string) *wire.Error {
 	plan := s.CurrentPlan()
 	// An account may have come with a changed file.
 	if err := s.Ring.AddAccounts(plan.Accounts); err != nil {
 		return cloudapi.Internal(err)
 	}
 	v := wire.Verifier{Secret: func(id string) (wire.Secret, bool) { return s.Ring.Secret(id, s.Now()) },
-		Region: plan.Region, Window: window}
+		Region: region, Window: window}
 	signed, refused := v.Verify(r, body, s.Now())
 	if refused == nil && c.Service != nil && signed.Service != c.Service.Name {
 		refused = &wire.SignatureError{Fault: wire.OtherScope, Message: fmt.Sprintf(

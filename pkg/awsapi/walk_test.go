@@ -106,7 +106,12 @@ func (s *shop) walkInstances() {
 	require.Equal(s.t, "stopping", stopped.at("instancesSet/item/currentState/name"))
 	require.Equal(s.t, "stopped", s.p.ec2("DescribeInstances", "InstanceId.1", id).
 		at("reservationSet/item/instancesSet/item/instanceState/name"))
+	s.p.ec2("ModifyInstanceAttribute", "InstanceId", id, "InstanceType.Value", "t3.large")
+	require.Equal(s.t, "t3.large", s.p.ec2("DescribeInstances", "InstanceId.1", id).
+		at("reservationSet/item/instancesSet/item/instanceType"))
 	s.p.ec2("StartInstances", "InstanceId.1", id)
+	require.Equal(s.t, "IncorrectInstanceState", s.p.code("ModifyInstanceAttribute", "InstanceId", id,
+		"InstanceType.Value", "t3.micro"))
 	s.p.ec2("TerminateInstances", "InstanceId.1", id)
 }
 

@@ -25,6 +25,7 @@ type Call struct {
 	*Server
 	Ctx     context.Context
 	ID      string // of the request
+	From    string // the instance that asks, as VPC/NAME; "" where none does
 	Action  string
 	Service *wire.Service // nil until it is known
 
@@ -216,7 +217,7 @@ func Text(v any) string {
 type Logged = api.CloudCall
 
 func (c *Call) entry(began time.Time, took time.Duration, refused *wire.Error) Logged {
-	out := Logged{ID: c.ID, Time: began, Action: c.Action, Ignored: c.Ignored, Notes: c.Notes,
+	out := Logged{ID: c.ID, From: c.From, Time: began, Action: c.Action, Ignored: c.Ignored, Notes: c.Notes,
 		Millis: float64(took.Microseconds()) / 1000}
 	if c.Account != nil {
 		out.Account = c.Account.Name

@@ -30,6 +30,9 @@ type KeyRing struct {
 
 	mu   sync.RWMutex
 	byID map[string]Key
+	// ofInstances are the temporary ones that outlive the daemon: programs on instances
+	// do not ask for others before theirs end.
+	ofInstances map[string]bool
 }
 
 // mostTemporary is how many temporary keys there may be at a time.
@@ -39,7 +42,7 @@ const mostTemporary = 10000
 type KeyForm func(account string, temporary bool) Key
 
 func readKeys(store lab.Store, form KeyForm) (*KeyRing, error) {
-	k := &KeyRing{store: store, form: form, byID: map[string]Key{}}
+	k := &KeyRing{store: store, form: form, byID: map[string]Key{}, ofInstances: map[string]bool{}}
 	text, err := store.Load(KeysFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return k, nil
@@ -53,6 +56,9 @@ func readKeys(store lab.Store, form KeyForm) (*KeyRing, error) {
 	}
 	for _, key := range all {
 		k.byID[key.ID] = key
+		if key.Token != "" {
+			k.ofInstances[key.ID] = true
+		}
 	}
 	return k, nil
 }
@@ -97,12 +103,12 @@ func (k *KeyRing) accountsLocked() map[string]bool {
 	return out
 }
 
-// saveLocked writes down the keys that do not end; a temporary one ends with the
-// daemon.
+// saveLocked writes down the keys that do not end, and those of instances; another
+// temporary one ends with the daemon.
 func (k *KeyRing) saveLocked() error {
 	var lasting []Key
 	for _, key := range k.byID {
-		if key.Token == "" {
+		if key.Token == "" || k.ofInstances[key.ID] {
 			lasting = append(lasting, key)
 		}
 	}
@@ -122,14 +128,39 @@ func RandomBytes(n int) []byte {
 
 // Temporary makes a key that ends.
 func (k *KeyRing) Temporary(account, role, session string, now time.Time, lifetime time.Duration) (Key, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.temporaryLocked(account, role, session, now, lifetime)
+}
+
+// OfInstance are keys of an instance's role: those that were given out before, or new
+// ones, which last for lifetime, where the others end sooner than after rest. They
+// outlive the daemon.
+func (k *KeyRing) OfInstance(account, role, instance string, now time.Time, lifetime, rest time.Duration) (Key, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for id := range k.ofInstances {
+		key := k.byID[id]
+		if key.Account == account && key.Role == role && key.Session == instance && key.Expires.After(now.Add(rest)) {
+			return key, nil
+		}
+	}
+	key, err := k.temporaryLocked(account, role, instance, now, lifetime)
+	if err == nil {
+		k.ofInstances[key.ID] = true
+		err = k.saveLocked()
+	}
+	return key, err
+}
+
+func (k *KeyRing) temporaryLocked(account, role, session string, now time.Time, lifetime time.Duration) (Key, error) {
 	key := k.form(account, true)
 	key.Token = base64.StdEncoding.EncodeToString(RandomBytes(96))
 	key.Role, key.Session, key.Expires = role, session, now.Add(lifetime)
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	for id, old := range k.byID {
 		if old.Token != "" && old.Expires.Before(now) {
 			delete(k.byID, id)
+			delete(k.ofInstances, id)
 		}
 	}
 	if len(k.byID) >= mostTemporary {

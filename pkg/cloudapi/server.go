@@ -81,14 +81,17 @@ func NewServer(cfg Config, form KeyForm) (*Server, error) {
 // CurrentPlan is the lab's with what operations changed.
 func (s *Server) CurrentPlan() *topology.Plan { return s.Lab.Plane().Plan() }
 
-// Serve lets a handler answer on ln, which should listen on a loopback address, until ctx
-// ends, and closes it.
+// Serve lets a handler answer on ln, which should listen on a loopback address or in the lab,
+// until ctx ends, and closes it. The handler finds the connection of a request by ConnectionOf.
 func (s *Server) Serve(ctx context.Context, ln net.Listener, handler http.Handler) error {
 	server := &http.Server{
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 1 << 16,
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
-		ErrorLog:    slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, connectionKey{}, conn)
+		},
+		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -107,6 +110,14 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, handler http.Handle
 	return err
 }
 
+type connectionKey struct{}
+
+// ConnectionOf is the connection that a request came by, nil where Serve does not answer it.
+func ConnectionOf(r *http.Request) net.Conn {
+	conn, _ := r.Context().Value(connectionKey{}).(net.Conn)
+	return conn
+}
+
 // NextID is the id of a request: its number in the form of a UUID.
 func (s *Server) NextID() string {
 	n := s.number.Add(1)
@@ -116,12 +127,17 @@ func (s *Server) NextID() string {
 // TooMany is the code of what Admit refuses because too many calls run.
 const TooMany = "RequestLimitExceeded"
 
-// Admit waits for the turn of a request and reads its body. The request has its turn until
-// done is called, which is not nil where nothing is refused.
+// Admit is Receive for a request that must be meant for this machine.
 func (s *Server) Admit(w http.ResponseWriter, r *http.Request) (body []byte, done func(), _ *wire.Error) {
-	if err := checkHost(r); err != nil {
+	if err := CheckHost(r); err != nil {
 		return nil, nil, err
 	}
+	return s.Receive(w, r)
+}
+
+// Receive waits for the turn of a request and reads its body. The request has its turn until
+// done is called, which is not nil where nothing is refused.
+func (s *Server) Receive(w http.ResponseWriter, r *http.Request) (body []byte, done func(), _ *wire.Error) {
 	done, err := s.turn(r.Context())
 	if err != nil {
 		return nil, nil, err
@@ -138,21 +154,30 @@ func (s *Server) Admit(w http.ResponseWriter, r *http.Request) (body []byte, don
 	return nil, nil, wire.Errorf("IncompleteBody", "The body could not be read: %v", readErr)
 }
 
-// checkHost lets in those requests that were meant for this machine: a name that a web
-// page has chosen to lead here (DNS rebinding) is refused.
-func checkHost(r *http.Request) *wire.Error {
+// HostOf is the host that a request was meant for, without a port, in small letters.
+func HostOf(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.Host)
 	if err != nil {
 		host = r.Host
 	}
-	host = strings.Trim(host, "[]")
+	return strings.ToLower(strings.Trim(host, "[]"))
+}
+
+// CheckHost lets in those requests that were meant for this machine: a name that a web
+// page has chosen to lead here (DNS rebinding) is refused.
+func CheckHost(r *http.Request) *wire.Error {
+	host := HostOf(r)
 	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() || host == "localhost" ||
 		strings.HasSuffix(host, ".localhost") {
 		return nil
 	}
+	return WrongHost(r, "the lab's API answers at loopback addresses alone")
+}
+
+// WrongHost refuses a request that was meant for another host.
+func WrongHost(r *http.Request, why string) *wire.Error {
 	return &wire.Error{Code: "InvalidHostHeader", Status: http.StatusForbidden,
-		Message: fmt.Sprintf("The request is for host %q, and the lab's API answers at loopback addresses alone",
-			r.Host)}
+		Message: fmt.Sprintf("The request is for host %q, and %s", r.Host, why)}
 }
 
 // turn waits until fewer than mostAtOnce calls run.

@@ -25,7 +25,7 @@ import (
 //	topology.yaml, topology.edits, state.json, faults.json, health.json, pace.json
 //	    what a restarted daemon goes on with
 //	ca.pem, ca-key.pem, ca-certificates.crt   the certificate authority, where the lab has made one
-//	api-address, api-keys.json, api.json, aws/   the API for clients of the cloud, where it was started
+//	api-cloud.json, api-keys.json, api.json, aws/   the API for clients of the cloud, where it was started
 //	changing     there while the kernel is between two topologies
 type Dir string
 
@@ -37,7 +37,7 @@ var own = []string{
 	"faults.json", "faults.json.next", "edits.json", "edits.json.next", "added.json",
 	"health.json", "health.json.next", "pace.json", "pace.json.next",
 	"ca.pem", "ca.pem.next", "ca-key.pem", "ca-key.pem.next", "ca-certificates.crt", "ca-certificates.crt.next",
-	"api-address", "api-address.next", "api-keys.json", "api-keys.json.next", "api.json", "api.json.next", "aws",
+	"api-cloud.json", "api-cloud.json.next", "api-keys.json", "api-keys.json.next", "api.json", "api.json.next", "aws",
 }
 
 // Of is the directory of the lab with that name.

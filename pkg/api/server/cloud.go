@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -17,9 +19,9 @@ import (
 	"github.com/plinksim/plinksim/pkg/lab"
 )
 
-// addressFile is the file of the lab's store that says where a daemon that takes the lab
-// over answers the clients of the cloud.
-const addressFile = "api-address"
+// cloudFile is the file of the lab's store that says how a daemon that takes the lab over
+// answers the clients of the cloud, as an api.CloudAPI.
+const cloudFile = "api-cloud.json"
 
 // cloud is where the server answers the clients of the lab's cloud.
 type cloud struct {
@@ -30,8 +32,8 @@ type cloud struct {
 
 	mu      sync.Mutex
 	api     answering
-	asked   string
-	at      string // what it became
+	asked   api.CloudAPI
+	at      string // the address that it became
 	end     context.CancelFunc
 	stopped bool
 }
@@ -41,6 +43,13 @@ type answering interface {
 	Serve(ctx context.Context, ln net.Listener) error
 	Keys() []api.CloudKey
 	Calls() []api.CloudCall
+}
+
+// inside is an API that also answers programs on instances, and runs what clients give
+// instances to run.
+type inside interface {
+	ServeInVPCs(on bool) error
+	RunScripts(on bool)
 }
 
 // answeringFor is the API of the lab's cloud. Where there is none, the error says so.
@@ -64,24 +73,28 @@ func newCloud(s *Server) *cloud {
 
 // resume answers where the daemon before this one did.
 func (c *cloud) resume() {
-	address, err := c.store.Load(addressFile)
-	if err != nil || len(address) == 0 {
+	text, err := c.store.Load(cloudFile)
+	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
-	if _, err := c.listen(string(address)); err != nil {
-		c.log.Error("the lab's API does not answer any more", "address", string(address), "error", err)
+	var wanted api.CloudAPI
+	if err == nil {
+		err = json.Unmarshal(text, &wanted)
+	}
+	if err == nil {
+		_, err = c.serve(wanted)
+	}
+	if err != nil {
+		c.log.Error("the lab's API does not answer any more", "address", wanted.Address, "error", err)
 	}
 }
 
-// listen starts at the new address before it stops at the old one.
-func (c *cloud) listen(address string) (api.CloudAPI, error) {
+// serve answers as wanted says. It starts at the new address before it stops at the old one.
+func (c *cloud) serve(wanted api.CloudAPI) (api.CloudAPI, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.stopped {
 		return api.CloudAPI{}, errors.New("the lab is just being taken down")
-	}
-	if c.end != nil && (address == c.asked || address == c.at) {
-		return c.toldLocked(), nil
 	}
 	if c.api == nil {
 		made, err := answeringFor(cloudapi.Config{Lab: c.lab, Store: c.store, Log: c.log, Transition: c.transition})
@@ -90,18 +103,48 @@ func (c *cloud) listen(address string) (api.CloudAPI, error) {
 		}
 		c.api = made
 	}
-	ln, err := api.ListenCloud(address)
+	if c.end == nil || wanted.Address != c.asked.Address && wanted.Address != c.at {
+		ln, err := api.ListenCloud(wanted.Address)
+		if err != nil {
+			return api.CloudAPI{}, err
+		}
+		c.closeLocked()
+		c.asked.Address, c.at = wanted.Address, ln.Addr().String()
+		c.serveLocked(ln)
+	}
+	if err := c.goInsideLocked(wanted); err != nil {
+		return api.CloudAPI{}, err
+	}
+	return c.toldLocked(), c.saveLocked()
+}
+
+func (c *cloud) goInsideLocked(wanted api.CloudAPI) error {
+	there, ok := c.api.(inside)
+	if !ok {
+		if wanted.InVPCs || wanted.Exec {
+			return fmt.Errorf("the API of cloud %s neither answers in VPCs nor runs anything", c.lab.Plan().Cloud)
+		}
+		return nil
+	}
+	there.RunScripts(wanted.Exec)
+	c.asked.Exec = wanted.Exec
+	if wanted.InVPCs == c.asked.InVPCs {
+		return nil
+	}
+	if err := there.ServeInVPCs(wanted.InVPCs); err != nil {
+		return err
+	}
+	c.asked.InVPCs = wanted.InVPCs
+	return nil
+}
+
+// saveLocked writes down how the API answers, with the port that it has.
+func (c *cloud) saveLocked() error {
+	text, err := json.Marshal(api.CloudAPI{Address: c.at, InVPCs: c.asked.InVPCs, Exec: c.asked.Exec})
 	if err != nil {
-		return api.CloudAPI{}, err
+		panic("how an API answers is plain data: " + err.Error())
 	}
-	if err := c.store.Save(addressFile, []byte(ln.Addr().String())); err != nil {
-		ln.Close()
-		return api.CloudAPI{}, err
-	}
-	c.closeLocked()
-	c.asked, c.at = address, ln.Addr().String()
-	c.serveLocked(ln)
-	return c.toldLocked(), nil
+	return c.store.Save(cloudFile, text)
 }
 
 func (c *cloud) serveLocked(ln net.Listener) {
@@ -138,7 +181,8 @@ func (c *cloud) closeLocked() {
 // toldLocked is where the API answers, with the keys of the accounts.
 func (c *cloud) toldLocked() api.CloudAPI {
 	plan := c.lab.Plan()
-	out := api.CloudAPI{Address: c.at, Cloud: string(plan.Cloud), Region: plan.Region, Keys: []api.CloudKey{}}
+	out := api.CloudAPI{Address: c.at, InVPCs: c.asked.InVPCs, Exec: c.asked.Exec, Cloud: string(plan.Cloud),
+		Region: plan.Region, Keys: []api.CloudKey{}}
 	if c.api != nil {
 		out.Keys = c.api.Keys()
 	}
@@ -151,7 +195,7 @@ func (c *cloud) start(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err)
 		return
 	}
-	told, err := c.listen(asked.Address)
+	told, err := c.serve(asked)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err)
 		return
