@@ -294,10 +294,7 @@ func (d *drawing) use(check *topology.Check) {
 	if !ok {
 		return
 	}
-	target := check.Connect
-	if check.Get != "" {
-		target = check.Get
-	}
+	target := check.Connect + check.UDP + check.Get // one of them
 	for i := range d.plan.Endpoints {
 		ep := &d.plan.Endpoints[i]
 		if ep.VPC != vpc || ep.Reverse {

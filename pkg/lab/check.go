@@ -3,10 +3,12 @@ package lab
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"regexp"
 	"slices"
@@ -133,15 +135,11 @@ func (l checks) runOne(ctx context.Context, check topology.Check) (got string, p
 	switch {
 	case check.Resolve != "":
 		return tryResolve(ctx, client, check)
-	case check.Connect != "":
-		return tryEach(ctx, check, func(ctx context.Context) (answer, error) {
-			return connect(ctx, client, check)
-		})
-	default:
-		return tryEach(ctx, check, func(ctx context.Context) (answer, error) {
-			return get(ctx, client, check.Get)
-		})
+	case check.Get != "":
+		return tryEach(ctx, check, func(ctx context.Context) (answer, error) { return get(ctx, client, check) })
 	}
+	check.Idle = l.pace.TimeScale().Of(check.Idle)
+	return tryEach(ctx, check, func(ctx context.Context) (answer, error) { return converse(ctx, client, check) })
 }
 
 // operate does what a check does to the control plane and waits until that is
@@ -192,60 +190,137 @@ func decision(plan *topology.Plan, check topology.Check) (state string, ok bool)
 type answer struct {
 	status int
 	body   string
+	silent time.Duration // of the time that it took, because the check wanted that
 }
 
-// connect opens a connection and, where the check expects bodies, reads the
-// line with which the server greets.
-func connect(ctx context.Context, client *Client, check topology.Check) (answer, error) {
-	conn, err := client.DialContext(ctx, "tcp", check.Connect)
+// converse opens a connection, by TCP or UDP. Where the check sends something, or
+// expects bodies, it reads the line or the datagram with which the server answers;
+// after the silence that a check wants, it does both again.
+func converse(ctx context.Context, client *Client, check topology.Check) (answer, error) {
+	conn, err := open(ctx, client, check)
 	if err != nil {
 		return answer{}, err
 	}
 	defer conn.Close()
-	if len(check.Expect.Bodies) == 0 {
+	if check.Send == "" && len(check.Expect.Bodies) == 0 {
 		return answer{}, nil
 	}
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := conn.SetReadDeadline(deadline); err != nil {
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) }) // which is over
+	defer stop()
+	reader := bufio.NewReader(io.LimitReader(conn, 1<<20))
+	a, err := ask(conn, reader, check)
+	if err != nil || check.Idle == 0 {
+		return a, err
+	}
+	select {
+	case <-time.After(check.Idle):
+	case <-ctx.Done():
+		return answer{}, ctx.Err()
+	}
+	a, err = ask(conn, reader, check)
+	a.silent = check.Idle
+	return a, err
+}
+
+func open(ctx context.Context, client *Client, check topology.Check) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, check.Timeout)
+	defer cancel()
+	if check.UDP != "" {
+		return client.DialContext(ctx, "udp", check.UDP)
+	}
+	conn, err := client.DialContext(ctx, "tcp", check.Connect)
+	if err != nil || check.ServerName == "" {
+		return conn, err
+	}
+	secure := tls.Client(conn, &tls.Config{RootCAs: client.trusted(), ServerName: check.ServerName})
+	if err := secure.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return secure, nil
+}
+
+// ask sends what the check sends, and reads an answer.
+func ask(conn net.Conn, reader *bufio.Reader, check topology.Check) (answer, error) {
+	if err := conn.SetDeadline(time.Now().Add(check.Timeout)); err != nil {
+		return answer{}, err
+	}
+	end := "\n"
+	if check.UDP != "" {
+		end = ""
+	}
+	if check.Send != "" {
+		if _, err := io.WriteString(conn, check.Send+end); err != nil {
 			return answer{}, err
 		}
 	}
-	line, err := bufio.NewReader(io.LimitReader(conn, 1<<20)).ReadString('\n')
+	if check.UDP != "" {
+		datagram := make([]byte, 1<<16)
+		n, err := conn.Read(datagram)
+		return answer{body: strings.TrimSpace(string(datagram[:n]))}, err
+	}
+	line, err := reader.ReadString('\n')
 	if errors.Is(err, io.EOF) && line != "" {
 		err = nil
 	}
 	return answer{body: strings.TrimSpace(line)}, err
 }
 
-func get(ctx context.Context, client *Client, url string) (answer, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+func get(ctx context.Context, client *Client, check topology.Check) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, check.Get, nil)
 	if err != nil {
 		return answer{}, err
 	}
-	resp, err := roundTripper{client}.RoundTrip(req) // a redirect is the answer
+	if check.ServerName != "" {
+		req.Host = check.ServerName
+	}
+	resp, err := roundTripper{client, check.ServerName}.RoundTrip(req) // a redirect is the answer
 	if err != nil {
 		return answer{}, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	return answer{resp.StatusCode, strings.TrimSpace(string(body))}, err
+	return answer{status: resp.StatusCode, body: strings.TrimSpace(string(body))}, err
 }
 
-// tryEach tries as often as the check says and stops at the first answer that
-// the check does not expect.
+// tryEach tries as often as the check says, so many at a time, and stops at the first
+// answer that the check does not expect.
 func tryEach(ctx context.Context, check topology.Check, try func(context.Context) (answer, error)) (got string,
 	passed bool) {
-	seen := map[string]int{}
-	for range check.Times {
-		tryCtx, cancel := context.WithTimeout(ctx, check.Timeout)
-		a, err := try(tryCtx)
-		cancel()
-		if text, ok := judge(check.Expect, a, err); !ok {
-			return text, false
-		}
-		if err == nil {
-			seen[a.body]++
-		}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var (
+		mu    sync.Mutex
+		seen  = map[string]int{}
+		wrong string
+		left  = check.Times
+		tries sync.WaitGroup
+	)
+	next := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		left--
+		return left >= 0 && wrong == ""
+	}
+	for range max(1, min(check.Parallel, check.Times)) {
+		tries.Go(func() {
+			for next() {
+				a, text, err := tryOne(ctx, check, try)
+				mu.Lock()
+				switch {
+				case text != "" && wrong == "":
+					wrong = text
+					stop() // the others
+				case err == nil:
+					seen[a.body]++
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	tries.Wait()
+	if wrong != "" {
+		return wrong, false
 	}
 	if check.Expect.Error != "" {
 		return fmt.Sprintf("error: %s", check.Expect.Error), true
@@ -255,10 +330,31 @@ func tryEach(ctx context.Context, check topology.Check, try func(context.Context
 			return fmt.Sprintf("%s, but never %q", tally(seen), body), false
 		}
 	}
-	if check.Connect != "" && len(check.Expect.Bodies) == 0 {
+	if check.Connect != "" && check.Send == "" && len(check.Expect.Bodies) == 0 {
 		return "connected", true
 	}
 	return tally(seen), true
+}
+
+// tryOne tries once, and says what is wrong with the answer, if anything.
+func tryOne(ctx context.Context, check topology.Check, try func(context.Context) (answer, error)) (
+	a answer, wrong string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*check.Timeout+check.Idle)
+	if check.Idle == 0 {
+		ctx, cancel = context.WithTimeout(ctx, check.Timeout)
+	}
+	defer cancel()
+	start := time.Now()
+	a, err = try(ctx)
+	took := time.Since(start) - a.silent
+	if text, ok := judge(check.Expect, a, err); !ok {
+		return a, text, err
+	}
+	want := check.Expect
+	if want.Within > 0 && took > want.Within || took < want.After {
+		return a, fmt.Sprintf("after %s", took.Round(time.Millisecond)), err
+	}
+	return a, "", err
 }
 
 // judge says whether one answer is as expected, and what it was.
@@ -285,6 +381,10 @@ func errorKind(err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refused"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "reset"
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return "certificate"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return "timeout"
 	}
@@ -331,9 +431,25 @@ func describe(c topology.Check) string {
 	case c.Resolve != "":
 		return fmt.Sprintf("%s resolves %s", c.From, c.Resolve)
 	case c.Connect != "":
-		return fmt.Sprintf("%s connects to %s%s", c.From, c.Connect, times)
+		return fmt.Sprintf("%s connects to %s%s%s", c.From, c.Connect, more(c), times)
+	case c.UDP != "":
+		return fmt.Sprintf("%s sends a datagram to %s%s%s", c.From, c.UDP, more(c), times)
 	}
-	return fmt.Sprintf("%s gets %s%s", c.From, c.Get, times)
+	return fmt.Sprintf("%s gets %s%s%s", c.From, c.Get, more(c), times)
+}
+
+// more is what a check does beside the usual.
+func more(c topology.Check) (text string) {
+	if c.ServerName != "" {
+		text += " as " + c.ServerName
+	}
+	if c.Idle > 0 {
+		text += fmt.Sprintf(", again after a silence of %s", c.Idle)
+	}
+	if c.Parallel > 1 {
+		text += fmt.Sprintf(", %d at a time", c.Parallel)
+	}
+	return text
 }
 
 func expectation(plan *topology.Plan, c topology.Check) string {
@@ -341,6 +457,8 @@ func expectation(plan *topology.Plan, c topology.Check) string {
 		return state
 	}
 	switch e := c.Expect; {
+	case e.Within > 0 || e.After > 0:
+		return timed(plan, c)
 	case c.Do != nil && e.Error != "":
 		return "refused: " + e.Error
 	case c.Do != nil:
@@ -355,4 +473,18 @@ func expectation(plan *topology.Plan, c topology.Check) string {
 		return fmt.Sprintf("status %d", e.Status)
 	}
 	return "an answer"
+}
+
+// timed is the expectation of a check that is about time, too.
+func timed(plan *topology.Plan, c topology.Check) string {
+	within, after := c.Expect.Within, c.Expect.After
+	c.Expect.Within, c.Expect.After = 0, 0
+	text := expectation(plan, c)
+	if after > 0 {
+		text += fmt.Sprintf(", after %s at least", after)
+	}
+	if within > 0 {
+		text += fmt.Sprintf(", within %s", within)
+	}
+	return text
 }

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -26,17 +29,17 @@ func TestJudge(t *testing.T) {
 		ok   bool
 		text string
 	}{
-		{"an answer is what is expected where nothing is said", topology.Expect{}, answer{200, "hello"}, nil, true, ""},
-		{"an error page is no answer", topology.Expect{}, answer{503, ""}, nil, false, "status 503"},
-		{"an error page may be expected", topology.Expect{Status: 503}, answer{503, ""}, nil, true, ""},
-		{"another status is not it", topology.Expect{Status: 503}, answer{200, ""}, nil, false, "status 200"},
-		{"one of the bodies", topology.Expect{Bodies: []string{"a", "b"}}, answer{200, "b"}, nil, true, ""},
-		{"a body of nobody", topology.Expect{Bodies: []string{"a", "b"}}, answer{200, "c"}, nil, false, `the answer "c"`},
+		{"an answer is what is expected where nothing is said", topology.Expect{}, answer{status: 200, body: "hello"}, nil, true, ""},
+		{"an error page is no answer", topology.Expect{}, answer{status: 503, body: ""}, nil, false, "status 503"},
+		{"an error page may be expected", topology.Expect{Status: 503}, answer{status: 503, body: ""}, nil, true, ""},
+		{"another status is not it", topology.Expect{Status: 503}, answer{status: 200, body: ""}, nil, false, "status 200"},
+		{"one of the bodies", topology.Expect{Bodies: []string{"a", "b"}}, answer{status: 200, body: "b"}, nil, true, ""},
+		{"a body of nobody", topology.Expect{Bodies: []string{"a", "b"}}, answer{status: 200, body: "c"}, nil, false, `the answer "c"`},
 		{"an error instead of an answer", topology.Expect{}, answer{}, refused, false, "error: refused: dial: connect: connection refused"},
 		{"the expected error", topology.Expect{Error: "timeout"}, answer{}, late, true, "error: timeout: read: context deadline exceeded"},
 		{"another error than expected", topology.Expect{Error: "timeout"}, answer{}, refused, false, "error: refused: dial: connect: connection refused"},
 		{"any error will do", topology.Expect{Error: "any"}, answer{}, errors.New("broken"), true, "error: other: broken"},
-		{"an answer instead of an error", topology.Expect{Error: "timeout"}, answer{200, "hello"}, nil, false, "an answer: hello"},
+		{"an answer instead of an error", topology.Expect{Error: "timeout"}, answer{status: 200, body: "hello"}, nil, false, "an answer: hello"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			text, ok := judge(tt.want, tt.came, tt.err)
@@ -51,7 +54,7 @@ func TestTryEach(t *testing.T) {
 		next := 0
 		return func(context.Context) (answer, error) {
 			next++
-			return answer{200, bodies[(next-1)%len(bodies)]}, nil
+			return answer{status: 200, body: bodies[(next-1)%len(bodies)]}, nil
 		}
 	}
 	for _, tt := range []struct {
@@ -74,6 +77,45 @@ func TestTryEach(t *testing.T) {
 			require.Equal(t, tt.passed, passed)
 		})
 	}
+}
+
+// So many tries are made at a time as the check says, and how long each takes counts.
+func TestTriesAreMadeAtATimeAndInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		most, now := 0, 0
+		var mu sync.Mutex
+		count := func(n int) {
+			mu.Lock()
+			defer mu.Unlock()
+			now += n
+			most = max(most, now)
+		}
+		try := func(context.Context) (answer, error) {
+			count(1)
+			defer count(-1)
+			time.Sleep(time.Second)
+			return answer{body: "a", silent: 400 * time.Millisecond}, nil
+		}
+		check := topology.Check{Times: 10, Parallel: 4, Timeout: time.Minute}
+		start := time.Now()
+		got, passed := tryEach(t.Context(), check, try)
+		require.True(t, passed, got)
+		require.Equal(t, "a 10x", got)
+		require.Equal(t, 4, most)
+		require.Equal(t, 3*time.Second, time.Since(start))
+
+		check.Expect = topology.Expect{After: 600 * time.Millisecond, Within: 600 * time.Millisecond}
+		_, passed = tryEach(t.Context(), check, try)
+		require.True(t, passed, "silence that the check wants does not count")
+		check.Expect.Within--
+		got, passed = tryEach(t.Context(), check, try)
+		require.False(t, passed)
+		require.Equal(t, "after 600ms", got)
+		check.Expect = topology.Expect{After: 601 * time.Millisecond}
+		_, passed = tryEach(t.Context(), check, try)
+		require.False(t, passed)
+		require.Equal(t, "an answer, after 601ms at least", expectation(nil, check))
+	})
 }
 
 // A connect check with bodies reads the server's first line, as a client of a
@@ -107,7 +149,8 @@ func TestConnectReadsTheGreeting(t *testing.T) {
 			_, port, err := net.SplitHostPort(ln.Addr().String())
 			require.NoError(t, err)
 			tt.check.Connect = "db.example:" + port
-			a, err := connect(t.Context(), client, tt.check)
+			tt.check.Timeout = time.Minute
+			a, err := converse(t.Context(), client, tt.check)
 			require.Equal(t, tt.body, a.body)
 			if tt.err != "" {
 				require.ErrorContains(t, err, tt.err)

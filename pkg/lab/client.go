@@ -58,9 +58,12 @@ func (c *Client) ListenPacket(ctx context.Context, network, address string) (net
 
 // HTTP is a client that opens a connection of its own for every request. It
 // trusts what programs on the instance trust, and knows no proxy.
-func (c *Client) HTTP() *http.Client { return &http.Client{Transport: roundTripper{c}} }
+func (c *Client) HTTP() *http.Client { return &http.Client{Transport: roundTripper{client: c}} }
 
-type roundTripper struct{ client *Client }
+type roundTripper struct {
+	client     *Client
+	serverName string // that TLS asks for and verifies; "" is the URL's
+}
 
 // RoundTrip gives up connecting when the request has timed out. A Transport
 // alone goes on, for the next request; here that would reach a service as soon
@@ -68,7 +71,7 @@ type roundTripper struct{ client *Client }
 func (r roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	var config *tls.Config
 	if req.URL.Scheme == "https" {
-		config = &tls.Config{RootCAs: r.client.trusted()}
+		config = &tls.Config{RootCAs: r.client.trusted(), ServerName: r.serverName}
 	}
 	transport := &http.Transport{
 		DisableKeepAlives: true,

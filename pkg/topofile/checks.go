@@ -34,7 +34,14 @@ func (b checkBuilder) check(raw rawCheck) {
 		Times:   raw.Times.or(1),
 		Timeout: b.span(who, "timeout", raw.Timeout, checkTimeout, 10*time.Millisecond, maxCheckTimeout),
 		Expect:  topology.Expect{Status: raw.Expect.Status.V, Error: raw.Expect.Error.V},
+
+		Send:       b.expanded(who, raw.Send),
+		Idle:       b.span(who, "idle", raw.Idle, 0, time.Millisecond, 24*time.Hour),
+		ServerName: b.expanded(who, raw.ServerName),
+		Parallel:   raw.Parallel.or(1),
 	}
+	c.Expect.Within = b.span(who, "expect.within", raw.Expect.Within, 0, time.Millisecond, maxCheckTimeout)
+	c.Expect.After = b.span(who, "expect.after", raw.Expect.After, 0, time.Millisecond, maxCheckTimeout)
 	action, ok := b.action(who, raw)
 	if !ok {
 		return
@@ -46,6 +53,9 @@ func (b checkBuilder) check(raw rawCheck) {
 	case "connect":
 		c.Connect = b.expanded(who, raw.Connect)
 		b.hostPort(who, raw.Connect, c.Connect)
+	case "udp":
+		c.UDP = b.expanded(who, raw.UDP)
+		b.hostPort(who, raw.UDP, c.UDP)
 	case "resolve":
 		c.Resolve = b.expanded(who, raw.Resolve)
 	case "accept", "reject":
@@ -67,6 +77,7 @@ func (b checkBuilder) action(who string, raw rawCheck) (string, bool) {
 	}{
 		{"get", raw.Get.given() || raw.Get.Bad},
 		{"connect", raw.Connect.given() || raw.Connect.Bad},
+		{"udp", raw.UDP.given() || raw.UDP.Bad},
 		{"resolve", raw.Resolve.given() || raw.Resolve.Bad},
 		{"accept", raw.Accept != nil},
 		{"reject", raw.Reject != nil},
@@ -78,7 +89,7 @@ func (b checkBuilder) action(who string, raw rawCheck) (string, bool) {
 	}
 	switch len(found) {
 	case 0:
-		b.problem(raw.Node, "add one of get, connect, resolve, accept, reject and do", "%s does nothing", who)
+		b.problem(raw.Node, "add one of get, connect, udp, resolve, accept, reject and do", "%s does nothing", who)
 		return "", false
 	case 1:
 		return found[0], true
@@ -150,16 +161,25 @@ func (b checkBuilder) decision(who, verb string, raw rawCheck) *topology.Operati
 	return &topology.Operation{Verb: topology.Verb(verb), Service: ref.Service.V, Endpoint: ref.Endpoint.V}
 }
 
-// expect reads what must come out and notes what an action cannot show.
+// expect reads what must come out and notes what an action cannot do or show.
 func (b checkBuilder) expect(who, action string, raw rawCheck, c *topology.Check) {
 	only := func(node *yaml.Node, key string, actions ...string) {
 		if node != nil && !slices.Contains(actions, action) {
-			b.problem(node, "", "%s: expect.%s is for %s, not for %s", who, key, strings.Join(actions, " and "), action)
+			b.problem(node, "", "%s: %s is for %s, not for %s", who, key, strings.Join(actions, " and "), action)
 		}
 	}
-	only(raw.Expect.Status.Node, "status", "get")
-	only(raw.Expect.Bodies.Node, "bodies", "get", "connect")
-	only(raw.Expect.Addresses.Node, "addresses", "resolve")
+	only(raw.Send.Node, "send", "connect", "udp")
+	only(raw.Idle.Node, "idle", "connect", "udp")
+	only(raw.ServerName.Node, "server_name", "get", "connect")
+	only(raw.Parallel.Node, "parallel", "get", "connect", "udp")
+	only(raw.Expect.Status.Node, "expect.status", "get")
+	only(raw.Expect.Bodies.Node, "expect.bodies", "get", "connect", "udp")
+	only(raw.Expect.Addresses.Node, "expect.addresses", "resolve")
+	only(raw.Expect.Within.Node, "expect.within", "get", "connect", "udp")
+	only(raw.Expect.After.Node, "expect.after", "get", "connect", "udp")
+	if (c.Idle > 0 || action == "udp") && c.Send == "" {
+		b.problem(raw.Node, "add send: and a line", "%s says nothing that could be answered", who)
+	}
 	if err := raw.Expect.Error; err.given() && err.V != "any" &&
 		(c.Do != nil) != slices.Contains(topology.Refusals(), err.V) {
 		b.problem(err.Node, "write "+spell.Either(errorsOf(c)), "%s: %s cannot end in %s", who, action, err.V)
@@ -185,7 +205,7 @@ func errorsOf(c *topology.Check) []string {
 	if c.Do != nil {
 		return append(topology.Refusals(), "any")
 	}
-	return []string{"timeout", "refused", "any"}
+	return []string{"timeout", "refused", "reset", "certificate", "any"}
 }
 
 func times(n int) string {

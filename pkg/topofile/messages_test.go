@@ -240,6 +240,9 @@ func TestMessages(t *testing.T) {
 		{name: "a built-in service is to be restarted", old: "services: [{http: 80}]}\n      ecs3", new: "services: [{http: 80, restart: always}]}\n      ecs3"},
 		{name: "a command is restarted on a condition", old: "ecs1: {subnet: h1,", new: "ecs1: {services: [{command: nginx, restart: unless-stopped}], subnet: h1,"},
 		{name: "a command reads a PROXY header", old: "services: [{http: 80}]}\n      ecs3", new: "services: [{command: nginx, proxy_protocol: true}]}\n      ecs3"},
+		{name: "a datagram says nothing", old: `get: "http://${ep1}/"`, new: `udp: "${ep1}:53"`},
+		{name: "a silence follows nothing", old: `get: "http://${ep1}/"`, new: `connect: "${ep1}:80", idle: 60s`},
+		{name: "a check of names sends a line", old: `get: "http://${ep1}/"`, new: `resolve: "${ep1}", send: hello`},
 		{name: "a command has a body", old: "services: [{http: 80}]}\n      ecs3", new: "services: [{command: nginx, body: hello}]}\n      ecs3"},
 
 		// Load balancers.

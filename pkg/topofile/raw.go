@@ -392,20 +392,27 @@ type rawOneWay struct {
 }
 
 type rawCheck struct {
-	Name    value[string]        `yaml:"name,required" doc:"a sentence that says what must be true"`
-	From    value[string]        `yaml:"from" doc:"the instance that does it: ecs1, or vpc1/ecs1"`
-	Get     value[string]        `yaml:"get" doc:"an http or https URL to fetch; the lab's own certificates are"`
-	_       more                 `doc:"trusted"`
-	Connect value[string]        `yaml:"connect" doc:"a HOST:PORT to connect to by TCP"`
-	Resolve value[string]        `yaml:"resolve" doc:"a name to ask the VPC's DNS server for"`
-	Accept  *rawConnection       `yaml:"accept" doc:"the owner of the service accepts this connection: short for do"`
-	Reject  *rawConnection       `yaml:"reject" doc:"the owner of the service rejects this connection: short for do"`
-	Do      *rawOperation        `yaml:"do" doc:"an operation of the control plane, such as {verb: whitelist-add,"`
-	_       more                 `doc:"service: svc1, account: a}"`
-	Times   value[int]           `yaml:"times" doc:"how often; 1 where it is missing" range:"1..10000"`
-	Timeout value[time.Duration] `yaml:"timeout" doc:"of one try; 5s where it is missing"`
-	Expect  rawExpect            `yaml:"expect" doc:"what must come out; success where it is missing"`
-	Node    *yaml.Node
+	Name       value[string]        `yaml:"name,required" doc:"a sentence that says what must be true"`
+	From       value[string]        `yaml:"from" doc:"the instance that does it: ecs1, or vpc1/ecs1"`
+	Get        value[string]        `yaml:"get" doc:"an http or https URL to fetch; the lab's own certificates are"`
+	_          more                 `doc:"trusted"`
+	Connect    value[string]        `yaml:"connect" doc:"a HOST:PORT to connect to by TCP"`
+	UDP        value[string]        `yaml:"udp" doc:"a HOST:PORT to send a datagram to, which must be answered"`
+	Send       value[string]        `yaml:"send" doc:"of connect and udp: a line to begin with; the answer is a line or a datagram"`
+	Idle       value[time.Duration] `yaml:"idle" doc:"with send: after so long a silence the line is sent again, and its answer"`
+	_          more                 `doc:"counts; divided by the time scale of the lab"`
+	ServerName value[string]        `yaml:"server_name" doc:"of get and connect: the name that TLS asks for and verifies, and the Host"`
+	_          more                 `doc:"of get; connect speaks TLS where it is given"`
+	Parallel   value[int]           `yaml:"parallel" doc:"how many tries at a time; 1 where it is missing" range:"1..1000"`
+	Resolve    value[string]        `yaml:"resolve" doc:"a name to ask the VPC's DNS server for"`
+	Accept     *rawConnection       `yaml:"accept" doc:"the owner of the service accepts this connection: short for do"`
+	Reject     *rawConnection       `yaml:"reject" doc:"the owner of the service rejects this connection: short for do"`
+	Do         *rawOperation        `yaml:"do" doc:"an operation of the control plane, such as {verb: whitelist-add,"`
+	_          more                 `doc:"service: svc1, account: a}"`
+	Times      value[int]           `yaml:"times" doc:"how often; 1 where it is missing" range:"1..10000"`
+	Timeout    value[time.Duration] `yaml:"timeout" doc:"of one try; 5s where it is missing"`
+	Expect     rawExpect            `yaml:"expect" doc:"what must come out; success where it is missing"`
+	Node       *yaml.Node
 }
 
 type rawConnection struct {
@@ -418,8 +425,10 @@ type rawExpect struct {
 	Status    value[int]              `yaml:"status" doc:"the HTTP status of every answer" range:"100..599"`
 	Bodies    sequence[value[string]] `yaml:"bodies" doc:"each answer is one of these, and each of these comes at"`
 	_         more                    `doc:"least once; of connect, the server's first line"`
-	Error     value[string]           `yaml:"error" doc:"the way in which every" enum:"timeout|refused|any|$refusals"`
+	Error     value[string]           `yaml:"error" doc:"the way in which every" enum:"timeout|refused|reset|certificate|any|$refusals"`
 	_         more                    `doc:"try must fail; of do, the reason why it must be refused"`
 	Addresses sequence[value[string]] `yaml:"addresses" doc:"exactly these addresses, in any order"`
+	Within    value[time.Duration]    `yaml:"within" doc:"how long each try takes at most, without idle"`
+	After     value[time.Duration]    `yaml:"after" doc:"how long each try takes at least, without idle"`
 	Node      *yaml.Node
 }

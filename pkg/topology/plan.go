@@ -497,24 +497,35 @@ type EndpointZone struct {
 	ENI    ENI
 }
 
-// Check is one verification step. Exactly one of Get, Connect, Resolve and Do
+// Check is one verification step. Exactly one of Get, Connect, UDP, Resolve and Do
 // is set.
 type Check struct {
 	Name    string
 	From    string // instance as VPC/NAME; "" for Do
 	Get     string // an http or https URL, references replaced
 	Connect string // tcp HOST:PORT, references replaced
+	UDP     string // udp HOST:PORT, references replaced
 	Resolve string // a name, references replaced
 	Do      *Operation
-	Times   int           // at least 1
-	Timeout time.Duration // of one try
-	Expect  Expect
+	// Send is what a connection or a datagram begins with, a line; "" for nothing. With
+	// Idle it is sent again after so long a silence, and answered again.
+	Send string
+	Idle time.Duration
+	// ServerName is what TLS asks for and verifies, and the Host of a Get; "" is the
+	// name in the URL, and no TLS with Connect.
+	ServerName string
+	Times      int           // at least 1
+	Parallel   int           // tries at a time, at least 1
+	Timeout    time.Duration // of one try, without Idle
+	Expect     Expect
 }
 
 // Expect is what a check must see. The zero value expects success.
 type Expect struct {
 	Status    int      // of http; 0: any below 400
 	Bodies    []string // each answer is one of them and each of them comes at least once
-	Error     string   // timeout, refused or any; of Do one of Refusals or any
+	Error     string   // timeout, refused, reset, certificate or any; of Do one of Refusals or any
 	Addresses []string // exactly these, in any order
+	// Within and After limit how long each try takes, without Idle; 0: any time.
+	Within, After time.Duration
 }

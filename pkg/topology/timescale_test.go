@@ -26,6 +26,8 @@ var asEver = map[string]string{
 	"Profile.Unhealthy.":         "groups have it",
 	"Endpoints.Impairments.":     "delays are of the network",
 	"Checks.Timeout":             "a check waits for programs",
+	"Checks.Idle":                "who runs a check, which may be of another file, divides it",
+	"Checks.Expect.":             "programs answer as fast as ever",
 }
 
 // Whoever gives a plan another time decides here whether it passes faster.
