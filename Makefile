@@ -56,7 +56,7 @@ web: ## build the page with labs in the browser into bin/web
 browser: ## run that page in a headless Chromium; screenshots are in bin/screenshots
 	scripts/install-tools browser
 	mkdir -p bin/screenshots
-	PLINKSIM_BROWSER=1 go test ./test -run 'InABrowser$$' -count=1 -artifacts -outputdir $(CURDIR)/bin/screenshots
+	go test -tags browser ./test -run 'InABrowser$$' -count=1 -artifacts -outputdir $(CURDIR)/bin/screenshots
 
 bench: ## run the benchmarks of the packages
 	go test -run '^$$' -bench . -benchmem ./pkg/...
@@ -94,6 +94,7 @@ monitoring: build ## hold docs/monitoring to promtool, Grafana's SDK and the met
 lint: ## gofmt, go vet, staticcheck, and whether go.mod is tidy
 	@test -z "$$(gofmt -l .)" || { echo "gofmt wants to change:"; gofmt -l .; exit 1; }
 	go vet ./...
+	go vet -tags browser ./test
 	scripts/examples go vet ./...
 	go mod tidy -diff
 	go -C tools mod tidy -diff

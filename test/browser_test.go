@@ -1,3 +1,7 @@
+//go:build browser
+
+// A browser is large, so only "make browser", which installs one, has these tests.
+
 package test
 
 import (
@@ -28,9 +32,6 @@ import (
 // The page of examples/browser shows the checks of a topology as they pass, in a real
 // browser. Its screenshots are among the test's artifacts.
 func TestTheChecksPassInABrowser(t *testing.T) {
-	if os.Getenv("PLINKSIM_BROWSER") != "1" {
-		t.Skip("it needs a browser, which is large: \"make browser\" installs one and runs it")
-	}
 	testenv.NeedPrograms(t, "chromium-headless-shell")
 	dir := t.TempDir()
 	out, err := exec.CommandContext(t.Context(), "../scripts/browser", dir).CombinedOutput()
@@ -87,9 +88,6 @@ const measure = `(() => {
 // Every topology's picture, as a browser draws it with its fonts, light and dark: no
 // text is clipped or covers another. The screenshots are among the test's artifacts.
 func TestTheTextsOfPicturesFitInABrowser(t *testing.T) {
-	if os.Getenv("PLINKSIM_BROWSER") != "1" {
-		t.Skip("it needs a browser, which is large: \"make browser\" installs one and runs it")
-	}
 	testenv.NeedPrograms(t, "chromium-headless-shell")
 	page := browse(t)
 	dir := t.TempDir()

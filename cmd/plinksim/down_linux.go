@@ -27,7 +27,7 @@ func newDown() *cobra.Command {
 		Short:   "Remove a lab and everything that was made for it",
 		Long: `Remove a lab: its daemon, the programs in its instances, its namespaces and
 its directory. The topology file is not needed, and it does not matter how the
-daemon ended. Without a name it removes the only lab. It is not an error if the
+daemon ended. Without a name it removes that of PLINKSIM_LAB, or the only lab. It is not an error if the
 lab does not exist.`,
 		Example:           "  sudo plinksim down\n  sudo plinksim down alibaba-clb\n  sudo plinksim down --all",
 		Args:              takes(cobra.MaximumNArgs(1), "at most one lab"),
@@ -49,6 +49,8 @@ lab does not exist.`,
 				return &usageError{errors.New("name a lab or write --all, not both")}
 			case len(args) == 1:
 				names = args
+			case os.Getenv(labVariable) != "" && !all:
+				names = []string{os.Getenv(labVariable)}
 			case len(names) > 1 && !all:
 				return withHint(fmt.Errorf("several labs are up: %s", strings.Join(names, ", ")),
 					"\"plinksim down LAB\" removes one, \"plinksim down --all\" all of them")

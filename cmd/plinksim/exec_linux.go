@@ -63,7 +63,7 @@ run, 127 if it was not found.`,
 				return errors.New("exec -t: standard input is no terminal: leave out -t")
 			}
 			env := slices.Concat(host.Environ(os.Environ()), host.TrustEnviron(string(dir)), instance.Env,
-				[]string{"PLINKSIM_LAB=" + plan.Name, "PLINKSIM_INSTANCE=" + instance.Name})
+				[]string{labVariable + "=" + plan.Name, "PLINKSIM_INSTANCE=" + instance.Name})
 			for _, v := range variables {
 				if name, _, ok := strings.Cut(v, "="); !ok {
 					v = name + "=" + os.Getenv(name)

@@ -23,6 +23,7 @@ import (
 
 	"github.com/plinksim/plinksim/internal/spell"
 	"github.com/plinksim/plinksim/pkg/api"
+	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -144,12 +145,16 @@ another through PrivateLink, with real packets and no cloud account.
 	}
 	root.PersistentFlags().DurationVar(&limit.most, "timeout", 0,
 		"give up after so long, for example 30s, and say what was waited for; 0 waits as long as it takes")
+	root.PersistentFlags().Var(stateDir{}, "state-dir",
+		"where the files of labs are, in the place of "+labdir.RootVariable)
 	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
 		limit.begin(cmd)
 		if output := cmd.Flags().Lookup("output"); output != nil && output.Value.String() == "wide" {
 			screenOf(cmd.OutOrStdout()).columns = 0
 		}
 	}
+	root.Version = version
+	root.SetVersionTemplate(versionLine())
 	root.SetFlagErrorFunc(unknownFlag)
 	root.SetHelpCommand(newHelp())
 	root.AddGroup(

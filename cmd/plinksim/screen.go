@@ -19,7 +19,9 @@ type screen struct {
 	io.Writer
 	columns int  // how wide it is; 0: as wide as is needed
 	colour  bool // it shows colours
-	err     error
+	// terminal: what is written can be written over.
+	terminal bool
+	err      error
 }
 
 // newScreen asks a terminal for its width. What is no terminal gets everything,
@@ -27,7 +29,7 @@ type screen struct {
 func newScreen(w io.Writer) *screen {
 	s := &screen{Writer: w}
 	if f, ok := w.(*os.File); ok && isTerminal(f) {
-		s.columns = 80
+		s.columns, s.terminal = 80, true
 		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
 			s.columns = width
 		}

@@ -11,6 +11,7 @@ import (
 
 func newSessions() *cobra.Command {
 	var on target
+	var watch bool
 	cmd := &cobra.Command{
 		Use:   "sessions",
 		Short: "Show the NAT sessions, both sides of each translation",
@@ -20,20 +21,23 @@ func newSessions() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			sessions, err := client.Sessions(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if on.output == "json" {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema, "sessions": sessions})
-			}
-			if len(sessions) == 0 {
-				fmt.Fprintln(cmd.ErrOrStderr(), "no sessions: nothing has passed, or it was too long ago")
-			}
-			printSessions(cmd.OutOrStdout(), sessions)
-			return nil
+			return again(cmd, watch, func(w io.Writer) error {
+				sessions, err := client.Sessions(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if on.output == "json" {
+					return printJSON(w, map[string]any{"schema": status.Schema, "sessions": sessions})
+				}
+				if len(sessions) == 0 && !watch {
+					fmt.Fprintln(cmd.ErrOrStderr(), "no sessions: nothing has passed, or it was too long ago")
+				}
+				printSessions(w, sessions)
+				return nil
+			})
 		},
 	}
+	addWatch(cmd, &watch)
 	on.addFlags(cmd)
 	return cmd
 }

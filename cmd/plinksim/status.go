@@ -15,6 +15,7 @@ import (
 
 func newStatus() *cobra.Command {
 	var on target
+	var watch bool
 	cmd := &cobra.Command{
 		Use: "status [LAB]", Aliases: []string{"inspect"},
 		Short:             "Show everything about a lab: objects, states, addresses, health and counters",
@@ -25,17 +26,20 @@ func newStatus() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			now, err := client.Status(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if on.output == "json" {
-				return printJSON(cmd.OutOrStdout(), now)
-			}
-			printStatus(cmd.OutOrStdout(), now)
-			return nil
+			return again(cmd, watch, func(w io.Writer) error {
+				now, err := client.Status(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if on.output == "json" {
+					return printJSON(w, now)
+				}
+				printStatus(w, now)
+				return nil
+			})
 		},
 	}
+	addWatch(cmd, &watch)
 	on.addFlags(cmd)
 	return cmd
 }

@@ -18,7 +18,7 @@ import (
 )
 
 func addLab(cmd *cobra.Command, name *string) {
-	cmd.Flags().StringVarP(name, "lab", "l", "", "the name of the lab; needed where several are up")
+	cmd.Flags().StringVarP(name, "lab", "l", "", "the name of the lab; needed where several are up, and "+labVariable+" names none")
 	cmd.RegisterFlagCompletionFunc("lab", completeLabs)
 }
 
@@ -46,8 +46,12 @@ func (t *target) client(ctx context.Context, name string) (*api.Client, error) {
 	return api.NewClient(dir), nil
 }
 
-// findLab is the lab that a command means: the one named, or the only one.
+// findLab is the lab that a command means: the one named, that of PLINKSIM_LAB, or the
+// only one.
 func findLab(ctx context.Context, name string) (labdir.Dir, error) {
+	if name == "" {
+		name = os.Getenv(labVariable)
+	}
 	names, err := labdir.Names()
 	var foreign *labdir.ForeignError
 	if err != nil && !errors.As(err, &foreign) {

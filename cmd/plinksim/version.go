@@ -21,18 +21,23 @@ func newVersion() *cobra.Command {
 			if err := checkOutput(output); err != nil {
 				return err
 			}
-			goVersion := "unknown"
-			if info, ok := debug.ReadBuildInfo(); ok {
-				goVersion = info.GoVersion
-			}
 			if output == "json" {
 				return printJSON(cmd.OutOrStdout(),
-					map[string]string{"schema": status.Schema, "version": version, "go": goVersion})
+					map[string]string{"schema": status.Schema, "version": version, "go": goVersion()})
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "plinksim %s (%s)\n", version, goVersion)
-			return nil
+			_, err := fmt.Fprint(cmd.OutOrStdout(), versionLine())
+			return err
 		},
 	}
 	addOutput(cmd, &output)
 	return cmd
+}
+
+func versionLine() string { return fmt.Sprintf("plinksim %s (%s)\n", version, goVersion()) }
+
+func goVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.GoVersion
+	}
+	return "unknown"
 }
