@@ -408,6 +408,9 @@ func instanceCommands(k kind) []*cobra.Command {
 	}
 }
 
+// tagsKey is the key of an object's tags.
+const tagsKey = "tags"
+
 // read reads KEY=VALUE: the parts of the key, and the value as YAML.
 func (k kind) read(arg string) (key []string, value string, err error) {
 	name, text, ok := strings.Cut(arg, "=")
@@ -415,6 +418,10 @@ func (k kind) read(arg string) (key []string, value string, err error) {
 		return nil, "", fmt.Errorf("%q is not KEY=VALUE", arg)
 	}
 	key = strings.Split(name, ".")
+	// The keys of tags may have dots.
+	if key[0] == tagsKey && len(key) > 1 {
+		key = []string{tagsKey, strings.Join(key[1:], ".")}
+	}
 	above := append(strings.Split(k.file, "/"), key[:len(key)-1]...)
 	keys := topofile.KeysAt(topology.JoinPath(above...))
 	i := slices.IndexFunc(keys, func(known topofile.Key) bool { return known.Name == key[len(key)-1] })
@@ -423,7 +430,11 @@ func (k kind) read(arg string) (key []string, value string, err error) {
 		return nil, "", fmt.Errorf("%s has no key %q: %s", k.what, name, spell.Suggest(key[len(key)-1], names))
 	}
 	switch {
-	case text == "" || i < 0:
+	case text == "":
+		return key, text, nil
+	case i < 0 && topofile.IsText(topology.JoinPath(append(strings.Split(k.file, "/"), key...)...)):
+		return key, quoted(text), nil
+	case i < 0:
 		return key, text, nil
 	case keys[i].List && !strings.HasPrefix(text, "[") && !strings.HasPrefix(text, "{"):
 		return key, quoted(strings.Split(text, ",")), nil

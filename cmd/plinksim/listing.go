@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -59,6 +61,9 @@ func (l listing) command() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if l.ask != nil && len(args) > 0 {
+				args = unaliased(cmd, on.lab, now, args, l.ask(args))
+			}
 			return l.show(cmd, now, view{as, args, on.output == "json"})
 		},
 	}
@@ -66,6 +71,23 @@ func (l listing) command() *cobra.Command {
 	cmd.RegisterFlagCompletionFunc("as", completeAccounts(&on))
 	on.addFlags(cmd)
 	return cmd
+}
+
+// unaliased are arguments of which the first is the name of what an operation asks for,
+// where it was its tag Name.
+func unaliased(cmd *cobra.Command, lab string, now status.Lab, args []string, o topology.Operation) []string {
+	if slices.ContainsFunc(now.Endpoints, func(e status.Endpoint) bool { return named(args[0], e.Name, e.ID) }) ||
+		slices.ContainsFunc(now.Services, func(s status.EndpointService) bool { return named(args[0], s.Name, s.ID) }) {
+		return args
+	}
+	_, plan, err := labPlan(cmd.Context(), lab)
+	if err != nil {
+		return args
+	}
+	if o, err = plan.Unaliased(o); err != nil {
+		return args
+	}
+	return append([]string{cmp.Or(o.Endpoint, o.Service)}, args[1:]...)
 }
 
 // none says that a list is empty, which a table does not.

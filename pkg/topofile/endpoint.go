@@ -20,6 +20,7 @@ func (b endpointBuilder) endpoint(e *entry[rawEndpoint]) {
 	ep := topology.Endpoint{
 		Name: e.Name, VPC: e.Value.VPC.V, Service: e.Value.Service.V,
 		Description: b.description(who, e.Value.Description), Absent: !e.Value.Exists.or(true),
+		Tags: e.Value.Tags.V,
 	}
 	if o, err := b.plan.Offer(e.Name); err == nil {
 		// Both would have an ENI NAME@ZONE.

@@ -27,6 +27,7 @@ func (b instanceBuilder) instance(vpc *topology.VPC, e *entry[rawInstance]) {
 
 		SourceCheck: e.Value.SourceDestCheck.or(b.can.SourceCheck),
 		Stopped:     e.Value.State.V == topology.StateStopped,
+		Tags:        e.Value.Tags.V,
 	}
 	subnet := refer(b.draft, who, e.Value.Subnet, vpc.Subnet)
 	if subnet != nil {

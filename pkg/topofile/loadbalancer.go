@@ -26,6 +26,7 @@ func (b loadBalancerBuilder) balancer(e *entry[rawLoadBalancer]) {
 		ID:   b.ids.LoadBalancer(e.Name, topology.LoadBalancerType(e.Value.Type.V)),
 		Type: topology.LoadBalancerType(e.Value.Type.V),
 		VPC:  e.Value.VPC.V,
+		Tags: e.Value.Tags.V,
 
 		SecondaryIPs: e.Value.SecondaryIPs.V,
 	}

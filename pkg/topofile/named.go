@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -47,6 +45,9 @@ func NamedEdits(p *topology.Plan, edits []topology.Edit) ([]topology.Edit, error
 	for _, edit := range edits {
 		parts := topology.SplitPath(edit.Path)
 		for j := range parts {
+			if j > 1 && parts[j] == tagsKey {
+				break // what follows is the user's
+			}
 			parts[j] = n.part(parts[j])
 		}
 		if err := n.placeVPC(parts); err != nil {
@@ -142,49 +143,35 @@ func has(vpc *topology.VPC, section, name string) bool {
 // value is a value with names where it refers to objects. What cannot be read is
 // left to those who say what is wrong with it.
 func (n naming) value(parts []string, text string) string {
-	if text == "" {
+	if text == "" || len(parts) > 1 && parts[len(parts)-2] == tagsKey {
 		return text
 	}
 	node, err := valueOf(topology.Edit{Value: text})
-	if err != nil {
-		return text
-	}
-	key := parts[len(parts)-1]
-	if len(parts) > 1 && (key == topology.AtEnd || strings.Contains(key, "=") || strings.Trim(key, "0123456789") == "") {
-		key = parts[len(parts)-2]
-	}
-	if !n.rename(node, key) {
+	if err != nil || !renamed(node, keyOf(parts), n.referred) {
 		return text
 	}
 	return valueText(node)
 }
 
-// rename changes a value that stands under a key, and says whether it did.
-func (n naming) rename(node *yaml.Node, key string) (changed bool) {
-	switch node.Kind {
-	case yaml.MappingNode:
-		for i := 0; i+1 < len(node.Content); i += 2 {
-			if _, places := references[key]; places { // subnets: {vsw1: {ip: ...}}
-				changed = n.rename(node.Content[i], key) || changed
-			}
-			changed = n.rename(node.Content[i+1], node.Content[i].Value) || changed
-		}
-	case yaml.SequenceNode:
-		for _, c := range node.Content {
-			changed = n.rename(c, key) || changed
-		}
-	case yaml.ScalarNode:
-		if _, refers := references[key]; refers {
-			id, zone, zoned := strings.Cut(node.Value, "@")
-			name, ok := n.plan.NameOf(id)
-			if zoned {
-				name += "@" + zone
-			}
-			if ok && name != node.Value {
-				changed = true
-				node.Value, node.Tag = name, "!!str" // the number of an account is none
-			}
-		}
+// keyOf is the key under which the value of a path stands; those of the elements of a
+// list stand under the key of the list.
+func keyOf(parts []string) string {
+	key := parts[len(parts)-1]
+	if len(parts) > 1 && (key == topology.AtEnd || strings.Contains(key, "=") || strings.Trim(key, "0123456789") == "") {
+		key = parts[len(parts)-2]
 	}
-	return changed
+	return key
+}
+
+// referred is the name of what a value means, which may have a zone.
+func (n naming) referred(_, text string) string {
+	id, zone, zoned := strings.Cut(text, "@")
+	name, ok := n.plan.NameOf(id)
+	switch {
+	case !ok:
+		return text
+	case zoned:
+		return name + "@" + zone
+	}
+	return name
 }

@@ -25,6 +25,7 @@ func (b natGatewayBuilder) gateway(e *entry[rawNATGateway]) {
 		TableID: b.ids.ID("fulltb", e.Name),
 		Type:    e.Value.Type.V,
 		VPC:     e.Value.VPC.V,
+		Tags:    e.Value.Tags.V,
 		Subnet:  e.Value.Subnet.V,
 	}
 	if !b.can.FullNAT {

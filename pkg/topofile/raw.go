@@ -70,6 +70,7 @@ type rawVPC struct {
 	DNSUpstreams sequence[value[netip.Addr]] `yaml:"dns_upstreams" doc:"addresses of DNS servers in the VPC, such as"`
 	_            more                        `doc:"an instance's, that its resolver asks for names that are not the"`
 	_            more                        `doc:"lab's; it refuses them where there is none"`
+	Tags         tagSet                      `yaml:"tags" doc:"what users say of it, by key; commands take the value of Name for its name"`
 	Node         *yaml.Node
 	Count        counted `yaml:"count" doc:"how many of these there are, NAME-1 and so on, with $n for the number in"`
 	_            more    `doc:"their values; one where it is missing"`
@@ -81,6 +82,7 @@ type rawSubnet struct {
 
 	IPv6CIDR value[ipv6Block] `yaml:"ipv6_cidr" doc:"its part of the VPC's IPv6 addresses, such as 2001:db8:1::/64;"`
 	_        more             `doc:"what is in it has IPv6 then"`
+	Tags     tagSet           `yaml:"tags" doc:"what users say of it, by key; commands take the value of Name for its name"`
 	Count    counted          `yaml:"count" doc:"how many of these there are, NAME-1 and so on, with $n for the number in"`
 	_        more             `doc:"their values; one where it is missing"`
 }
@@ -88,6 +90,7 @@ type rawSubnet struct {
 type rawSecurityGroup struct {
 	Ingress sequence[rawIngressRule] `yaml:"ingress" doc:"what may come to the members; nothing where it is empty"`
 	Egress  sequence[rawEgressRule]  `yaml:"egress" doc:"what members may send; everything where the key is missing"`
+	Tags    tagSet                   `yaml:"tags" doc:"what users say of it, by key; commands take the value of Name for its name"`
 	Count   counted                  `yaml:"count" doc:"how many of these there are, NAME-1 and so on, with $n for the number in"`
 	_       more                     `doc:"their values; one where it is missing"`
 }
@@ -129,6 +132,7 @@ type rawInstance struct {
 	State value[string] `yaml:"state" doc:"stopped is switched off: it keeps its addresses and nothing runs on it; running where it is missing" enum:"running|stopped"`
 
 	SourceDestCheck value[bool] `yaml:"source_dest_check" doc:"it may send from its own addresses and MAC only; what the cloud does where it is missing"`
+	Tags            tagSet      `yaml:"tags" doc:"what users say of it, by key; commands take the value of Name for its name"`
 	Count           counted     `yaml:"count" doc:"how many of these there are, NAME-1 and so on, with $n for the number in"`
 	_               more        `doc:"their values; one where it is missing"`
 }
@@ -185,6 +189,7 @@ type rawServerGroup struct {
 	_              more                 `doc:"cookie"`
 	Keepalive      value[bool]          `yaml:"keepalive" doc:"of http and https: connections to servers outlive a"`
 	_              more                 `doc:"request; the cloud's default where it is missing"`
+	Tags           tagSet               `yaml:"tags" doc:"what users say of it, by key; commands take the value of Name for its name"`
 	Count          counted              `yaml:"count" doc:"how many of these there are, NAME-1 and so on, with $n for the number in"`
 	_              more                 `doc:"their values; one where it is missing"`
 }
@@ -245,6 +250,7 @@ type rawLoadBalancer struct {
 	SecondaryIPs   value[int]              `yaml:"secondary_ips" doc:"IPv4 addresses of each node beside its" range:"0..7"`
 	_              more                    `doc:"own, from which servers see sessions too, each with"`
 	_              more                    `doc:"NAT ports of its own; of an nlb, not at alibaba"`
+	Tags           tagSet                  `yaml:"tags" doc:"what users say of it, by key; commands take the value of Name for its name"`
 	Count          counted                 `yaml:"count" doc:"how many of these there are, NAME-1 and so on, with $n for the number in"`
 	_              more                    `doc:"their values; one where it is missing"`
 }
@@ -288,6 +294,7 @@ type rawNATGateway struct {
 	_       more                        `doc:"as [172.16.0.5]"`
 	FullNAT named[rawFullNATEntry]      `yaml:"full_nat" doc:"FullNAT entries by name: where each NAT IP and port"`
 	_       more                        `doc:"leads"`
+	Tags    tagSet                      `yaml:"tags" doc:"what users say of it, by key; commands take the value of Name for its name"`
 	Count   counted                     `yaml:"count" doc:"how many of these there are, NAME-1 and so on, with $n for the number in"`
 	_       more                        `doc:"their values; one where it is missing"`
 }
@@ -329,6 +336,7 @@ type rawEndpointService struct {
 	// The key is PrivateDnsName in the EC2 API.
 	PrivateDNSName value[string] `yaml:"private_dns_name" doc:"a name of its own for endpoints to use, such as"`
 	_              more          `doc:"db.example.com or *.example.com; aws only"`
+	Tags           tagSet        `yaml:"tags" doc:"what users say of it, by key; commands take the value of Name for its name"`
 	Node           *yaml.Node
 	Count          counted `yaml:"count" doc:"how many of these there are, NAME-1 and so on, with $n for the number in"`
 	_              more    `doc:"their values; one where it is missing"`
@@ -358,6 +366,7 @@ type rawEndpoint struct {
 	Description    value[string]           `yaml:"description" doc:"a text for people"`
 	Exists         value[bool]             `yaml:"exists" doc:"false: it is not there until somebody creates it, with"`
 	_              more                    `doc:"plinksim endpoint create; true where it is missing"`
+	Tags           tagSet                  `yaml:"tags" doc:"what users say of it, by key; commands take the value of Name for its name"`
 	Count          counted                 `yaml:"count" doc:"how many of these there are, NAME-1 and so on, with $n for the number in"`
 	_              more                    `doc:"their values; one where it is missing"`
 }

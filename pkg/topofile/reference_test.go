@@ -121,6 +121,8 @@ func kindOf(s *jsonschema.Schema) string {
 		return "list of objects"
 	case len(s.PropertyOrder) > 0:
 		return "object"
+	case s.AdditionalProperties != nil && len(s.AdditionalProperties.Types) > 0 && len(s.AdditionalProperties.PropertyOrder) == 0:
+		return "texts by key"
 	case s.AdditionalProperties != nil && s.AdditionalProperties.Not == nil:
 		return "objects by name"
 	case s.Minimum != nil && s.Maximum != nil:

@@ -22,7 +22,7 @@ type rawRule struct {
 type securityGroupBuilder struct{ *draft }
 
 func (b securityGroupBuilder) securityGroup(vpc *topology.VPC, e *entry[rawSecurityGroup]) {
-	group := topology.SecurityGroup{Name: e.Name, ID: b.ids.ID("sg", vpc.Name+"/"+e.Name)}
+	group := topology.SecurityGroup{Name: e.Name, ID: b.ids.ID("sg", vpc.Name+"/"+e.Name), Tags: e.Value.Tags.V}
 	who := fmt.Sprintf("security group %q", e.Name)
 	for _, r := range e.Value.Ingress.Items {
 		group.Ingress = append(group.Ingress,

@@ -40,6 +40,7 @@ func (b serverGroupBuilder) group(e *entry[rawServerGroup]) {
 		Name:      e.Name,
 		ID:        b.ids.ServerGroup(e.Name, b.balancerOf[e.Name]),
 		VPC:       e.Value.VPC.V,
+		Tags:      e.Value.Tags.V,
 		Protocol:  topology.Protocol(e.Value.Protocol.or(string(topology.TCP))),
 		Scheduler: topology.Scheduler(e.Value.Scheduler.V),
 		FailOpen:  e.Value.FailOpen.or(b.can.FailOpen[b.balancerOf[e.Name]]),

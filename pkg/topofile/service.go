@@ -26,6 +26,7 @@ func (b serviceBuilder) service(e *entry[rawEndpointService]) {
 		ServiceName:  b.ids.ServiceName(id),
 		Domain:       b.ids.ServiceDomain(id),
 		AutoAccept:   e.Value.AutoAccept.V,
+		Tags:         e.Value.Tags.V,
 		ZoneAffinity: e.Value.ZoneAffinity.V,
 		Description:  b.description(who, e.Value.Description),
 		Payer:        e.Value.Payer.or("consumer"),

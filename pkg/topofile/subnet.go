@@ -23,6 +23,7 @@ func (b subnetBuilder) subnet(vpc *topology.VPC, e *entry[rawSubnet]) {
 		ID:   b.ids.Subnet(vpc.Name + "/" + e.Name),
 		Zone: e.Value.Zone.V,
 		CIDR: cidr,
+		Tags: e.Value.Tags.V,
 	}
 	if e.Value.Zone.given() {
 		b.zone(who, e.Value.Zone)

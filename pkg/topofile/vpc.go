@@ -39,6 +39,7 @@ func (b vpcBuilder) vpc(e *entry[rawVPC]) {
 		CIDR:      cidr,
 		Namespace: e.Name,
 		MTU:       e.Value.MTU.or(b.can.MTU),
+		Tags:      e.Value.Tags.V,
 	}
 	vpc.IPv6CIDR = b.ipv6(who, e.Value.IPv6CIDR)
 	if cidr.IsValid() {

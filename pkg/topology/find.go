@@ -31,9 +31,9 @@ func (v *VPC) SecurityGroup(name string) (*SecurityGroup, error) {
 	return find("security group", name, v.SecurityGroups, func(g *SecurityGroup) string { return g.Name })
 }
 
-// Instance finds an instance by its name, by its ID, or by VPC/NAME where
-// several VPCs have one of that name. The error is a *NotFoundError, or says between which
-// instances to choose.
+// Instance finds an instance by its name, by its ID, by VPC/NAME where several VPCs have
+// one of that name, or by its tag Name where nothing else has the name. The error is a
+// *NotFoundError, or says between which instances to choose.
 func (p *Plan) Instance(ref string) (*Instance, error) {
 	var found []*Instance
 	for i := range p.VPCs {
@@ -45,6 +45,11 @@ func (p *Plan) Instance(ref string) (*Instance, error) {
 	}
 	switch len(found) {
 	case 0:
+		if vpc, name, tagged, err := p.Alias("instances", "", ref); err != nil {
+			return nil, err
+		} else if tagged {
+			return p.Instance(vpc + "/" + name)
+		}
 		return nil, &NotFoundError{Kind: "instance", Name: ref, Known: p.instanceNames(strings.Contains(ref, "/"))}
 	case 1:
 		return found[0], nil

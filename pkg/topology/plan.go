@@ -85,6 +85,7 @@ type VPC struct {
 	Subnets        []Subnet
 	SecurityGroups []SecurityGroup
 	Instances      []Instance
+	Tags           Tags
 }
 
 // Subnet is a vSwitch at Alibaba Cloud: a bridge in the VPC's namespace.
@@ -99,6 +100,7 @@ type Subnet struct {
 	IPv6CIDR    netip.Prefix
 	IPv6Gateway netip.Addr
 	Bridge      string // device name in the VPC's namespace, at most 15 bytes
+	Tags        Tags
 }
 
 // SecurityGroup is a list of rules that a flow must pass to start.
@@ -107,6 +109,7 @@ type SecurityGroup struct {
 	ID      string // sg-…
 	Ingress []Rule // what may come to the members; nothing where empty
 	Egress  []Rule // what members may send; everything where nil
+	Tags    Tags
 }
 
 // Rule allows or denies new flows.
@@ -144,6 +147,7 @@ type Instance struct {
 	Stopped  bool
 	Env      []string // NAME=VALUE, of the programs that run on it beside what they have from the machine
 	Services []InstanceService
+	Tags     Tags
 }
 
 // The states of an instance. The clouds' words are Running and Stopped at Alibaba
@@ -238,6 +242,7 @@ type ServerGroup struct {
 	Deregistration, Unhealthy Leaving
 	Persistence               *Persistence // of http and https; nil for none
 	Keepalive                 bool         // of http and https: connections to servers outlive a request
+	Tags                      Tags
 }
 
 // Leaving is what becomes of the sessions of a server that takes no new ones.
@@ -294,6 +299,7 @@ type LoadBalancer struct {
 	EndpointsFree  bool
 	// SecondaryIPs are how many NAT IPs each node has beside its own address.
 	SecondaryIPs int
+	Tags         Tags
 }
 
 // PicksEverywhere says whether a node may pick servers of a group that are in
@@ -389,6 +395,7 @@ type NATGateway struct {
 	CIDR    netip.Prefix
 	NATIPs  []NATIP // the default one, the gateway's own address, first
 	Entries []FullNATEntry
+	Tags    Tags
 }
 
 // NATIP is an address of a NAT gateway that its entries can use. The gateway
@@ -436,6 +443,7 @@ type EndpointService struct {
 	// Absent: nobody has created it yet. Everything about it is decided, so
 	// that it can be created while the lab runs.
 	Absent bool
+	Tags   Tags
 }
 
 // Everybody stands for all accounts in a whitelist: "*", as AWS writes it
@@ -480,6 +488,7 @@ type Endpoint struct {
 	Impairments    Impairments
 	Description    string
 	Absent         bool // as that of an EndpointService
+	Tags           Tags
 }
 
 // Impairments are those of a connection, the bandwidth of its service among

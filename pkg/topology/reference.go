@@ -68,8 +68,8 @@ func (p *Plan) ExpandAll(text string) (string, []*ReferenceError) {
 //
 // With .ipv6 instead of .ip it is the IPv6 address.
 //
-// The identifier of an endpoint, a load balancer or an instance stands for its
-// name. Where an endpoint and an instance have one name, it is the endpoint's;
+// The identifier of an endpoint, a load balancer or an instance, or its tag Name, stands
+// for its name. Where an endpoint and an instance have one name, it is the endpoint's;
 // VPC/NAME always is an instance.
 func (p *Plan) Lookup(ref string) (string, error) {
 	if path, six := strings.CutSuffix(ref, ".ipv6"); six {
@@ -80,6 +80,11 @@ func (p *Plan) Lookup(ref string) (string, error) {
 	}
 	path, address := strings.CutSuffix(ref, ".ip")
 	name, zone, zoned := strings.Cut(path, "@")
+	if alias, err := p.unaliased(name); err != nil {
+		return "", err
+	} else if alias != name {
+		return p.Lookup(strings.Replace(ref, name, alias, 1))
+	}
 	endpoint, isEndpoint := p.Endpoint(name)
 	balancer, isBalancer := p.LoadBalancer(name)
 	gateway, isGateway := p.NATGateway(name)
@@ -115,14 +120,29 @@ func (p *Plan) Lookup(ref string) (string, error) {
 
 // lookupID is Lookup for NAME.id.
 func (p *Plan) lookupID(name string) (string, error) {
-	if endpoint, err := p.Endpoint(name); err == nil {
+	alias, err := p.unaliased(name)
+	if err != nil {
+		return "", err
+	}
+	if endpoint, err := p.Endpoint(alias); err == nil {
 		return endpoint.ID, nil
 	}
-	_, err := p.Lookup(name)
+	_, err = p.Lookup(name)
 	if err == nil {
 		err = fmt.Errorf("%s is not an endpoint: endpoints alone have .id", name)
 	}
 	return "", err
+}
+
+// unaliased is the name of the endpoint, load balancer or gateway that has a tag Name, or the
+// text itself. Plan.Instance knows those of instances.
+func (p *Plan) unaliased(text string) (string, error) {
+	for _, section := range []string{"endpoints", "load_balancers", "nat_gateways"} {
+		if _, name, ok, err := p.Alias(section, "", text); ok || err != nil {
+			return name, err
+		}
+	}
+	return text, nil
 }
 
 // lookupIPv6 is Lookup for PATH.ipv6.
@@ -132,6 +152,9 @@ func (p *Plan) lookupIPv6(path string) (string, error) {
 		return "", err
 	}
 	name, zone, zoned := strings.Cut(path, "@")
+	if alias, err := p.unaliased(name); err == nil { // it was looked up
+		name = alias
+	}
 	var addr netip.Addr
 	if ep, err := p.Endpoint(name); err == nil {
 		for i := len(ep.Zones) - 1; i >= 0; i-- {

@@ -185,6 +185,26 @@ func TestARefusalSaysWhyAndWhatToDo(t *testing.T) {
 }
 
 // An operation goes there, and what it did or why it was refused comes back.
+// The tag Name stands for a name in edits and in operations, as the command line sends them.
+func TestTheTagNameStandsForAName(t *testing.T) {
+	client, _, _ := serve(t)
+	ctx := t.Context()
+	edit := func(path, value string) error {
+		_, err := client.Edit(ctx, api.EditCall{Edits: []topology.Edit{{Path: path, Value: value}}, WaitSeconds: 5})
+		return err
+	}
+	require.NoError(t, edit("endpoint_services/svc1/tags/Name", "shop"))
+	require.NoError(t, edit("endpoint_services/shop/tags/team", "x"))
+	event, err := client.Do(ctx, api.Call{Operation: topology.Operation{Verb: "service-set", Service: "shop",
+		AutoAccept: new(bool)}, WaitSeconds: 5})
+	require.NoError(t, err)
+	require.Equal(t, "svc1", event.Name)
+	require.NoError(t, edit("vpcs/vpc1/tags/Name", "twin"))
+	require.NoError(t, edit("vpcs/vpc2/tags/Name", "twin"))
+	require.ErrorContains(t, edit("vpcs/twin/mtu", "1400"),
+		`there are several vpcs with the tag Name "twin": write vpc1 or vpc2`)
+}
+
 func TestOperationsGoThereAndBack(t *testing.T) {
 	client, _, _ := serve(t)
 	ctx := t.Context()

@@ -162,7 +162,12 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err)
 		return
 	}
-	event, err := s.Lab.Do(r.Context(), call.Operation, call.Wait())
+	o, err := s.Lab.Plane().Plan().Unaliased(call.Operation)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	event, err := s.Lab.Do(r.Context(), o, call.Wait())
 	if err != nil {
 		refuse(w, http.StatusGatewayTimeout, err)
 		return
@@ -179,11 +184,13 @@ func (s *Server) edit(w http.ResponseWriter, r *http.Request) {
 	}
 	began, machine := time.Now(), s.Lab.MachineTime()
 	var made api.Edited
-	var err error
-	if call.DryRun {
-		made.Changes, err = s.Lab.LookAtEdits(call.Edits)
-	} else {
-		made.Changes, err = s.Lab.EditBy(r.Context(), call.By, call.Edits, call.Wait())
+	edits, err := topofile.Unaliased(s.Lab.Plan(), call.Edits)
+	switch {
+	case err != nil:
+	case call.DryRun:
+		made.Changes, err = s.Lab.LookAtEdits(edits)
+	default:
+		made.Changes, err = s.Lab.EditBy(r.Context(), call.By, edits, call.Wait())
 	}
 	if err != nil {
 		refuse(w, http.StatusGatewayTimeout, err)
