@@ -80,8 +80,8 @@ func (c private) viewEndpoint(state control.Snapshot, i int) wire.M {
 		"Groups": c.identifiers(vpc, e.SecurityGroups), "IpAddressType": addressType,
 		"DnsOptions":        wire.M{"DnsRecordIpType": dnsType},
 		"PrivateDnsEnabled": e.PrivateDNS, "RequesterManaged": false, "NetworkInterfaceIds": enis,
-		"DnsEntries": c.dnsEntries(e, service, true), "CreationTimestamp": c.CreatedAt(e.ID), "Tags": c.tags(e.ID,
-			e.Name),
+		"DnsEntries": c.dnsEntries(e, service, true), "CreationTimestamp": c.CreatedAt(e.ID),
+		"Tags":    tagsWith(e.Tags, e.ID, e.Name),
 		"OwnerId": c.Account.ID, "ServiceRegion": c.Plan.Region,
 	}
 }
@@ -162,7 +162,7 @@ func createVpcEndpoint(c private, in createVpcEndpointIn) (wire.M, error) {
 		return nil, err
 	}
 	id := c.NewID("vpce")
-	v := value{"service": service.Name, "vpc": vpc.Name}
+	v := withTags(value{"service": service.Name, "vpc": vpc.Name}, tags)
 	if len(groups) > 0 {
 		v["security_groups"] = groups
 	}
@@ -175,7 +175,7 @@ func createVpcEndpoint(c private, in createVpcEndpointIn) (wire.M, error) {
 	if err := c.MakeEndpoint(id, v, places); err != nil {
 		return nil, err
 	}
-	c.Created(id, tags, nil)
+	c.Created(id, nil, nil)
 	return c.answerEndpoint(id)
 }
 

@@ -106,7 +106,7 @@ func (c network) viewENI(e eni) wire.M {
 		"OwnerId":    c.Account.ID, "PrivateDnsName": name, "PrivateIpAddress": e.ip, "RequesterManaged": e.requester,
 		"PrivateIpAddresses": []wire.M{{"PrivateIpAddress": e.ip, "Primary": true, "PrivateDnsName": name}},
 		"Ipv6Addresses":      ipv6Addresses(e.ipv6), "SourceDestCheck": false, "Status": "in-use",
-		"TagSet":      c.tags(e.id, ""),
+		"TagSet":      c.tags(e.id),
 		"RequesterId": "plinksim",
 	}
 	attachment := wire.M{"AttachmentId": c.Plan.NewID("eni-attach", e.id), "AttachTime": e.created, "DeviceIndex": 1,
@@ -145,7 +145,7 @@ func (c network) viewRouteTable(v *topology.VPC) wire.M {
 		}
 	}
 	return wire.M{
-		"RouteTableId": id, "VpcId": v.ID, "OwnerId": c.Account.ID, "Routes": routes, "Tags": c.tags(id, ""),
+		"RouteTableId": id, "VpcId": v.ID, "OwnerId": c.Account.ID, "Routes": routes, "Tags": c.tags(id),
 		"PropagatingVgws": []wire.M{},
 		"Associations": []wire.M{{"Main": true, "RouteTableId": id,
 			"RouteTableAssociationId": c.Plan.NewID("rtbassoc", v.Name),
@@ -174,7 +174,7 @@ func (c network) viewNetworkACL(v *topology.VPC) wire.M {
 			"NetworkAclId": id, "SubnetId": s.ID})
 	}
 	return wire.M{"NetworkAclId": id, "VpcId": v.ID, "OwnerId": c.Account.ID, "IsDefault": true, "Entries": entries,
-		"Associations": associations, "Tags": c.tags(id, "")}
+		"Associations": associations, "Tags": c.tags(id)}
 }
 
 // viewVolume is the root volume that an instance would have.
@@ -182,7 +182,7 @@ func (c network) viewVolume(in *topology.Instance) wire.M {
 	id, at := c.volumeID(in), c.CreatedAt(in.ID)
 	return wire.M{
 		"VolumeId": id, "AvailabilityZone": in.Zone, "CreateTime": at, "Encrypted": false, "Size": 8, "State": "in-use",
-		"VolumeType": "gp3", "Iops": 3000, "Throughput": 125, "SnapshotId": "", "Tags": c.tags(id, ""),
+		"VolumeType": "gp3", "Iops": 3000, "Throughput": 125, "SnapshotId": "", "Tags": c.tags(id),
 		"MultiAttachEnabled": false,
 		"Attachments": []wire.M{{"AttachTime": at, "DeleteOnTermination": true, "Device": rootDevice,
 			"InstanceId": in.ID,
@@ -447,7 +447,7 @@ func (c network) viewPeering(p topology.Peering) wire.M {
 	}
 	id := c.peeringID(p.VPCs[0], p.VPCs[1])
 	return wire.M{"VpcPeeringConnectionId": id, "RequesterVpcInfo": requester, "AccepterVpcInfo": accepter,
-		"Status": wire.M{"Code": "active", "Message": "Active"}, "Tags": c.tags(id, p.Name)}
+		"Status": wire.M{"Code": "active", "Message": "Active"}, "Tags": tagsWith(c.Record.Thing(id).Tags, id, p.Name)}
 }
 
 func blockSet(blocks []netip.Prefix) (out []wire.M) {

@@ -150,7 +150,7 @@ func (c network) viewRule(v *topology.VPC, g *topology.SecurityGroup, egress boo
 	id := c.ruleID(g, egress, r)
 	m := wire.M{
 		"SecurityGroupRuleId": id, "GroupId": g.ID, "GroupOwnerId": c.Account.ID, "IsEgress": egress,
-		"IpProtocol": protocolOf(r), "FromPort": -1, "ToPort": -1, "Tags": c.tags(id, ""),
+		"IpProtocol": protocolOf(r), "FromPort": -1, "ToPort": -1, "Tags": c.tags(id),
 		"SecurityGroupRuleArn": c.arn("ec2", "security-group-rule/"+id),
 	}
 	if from, to, has := ports(r); has {
@@ -184,7 +184,7 @@ func (c network) viewGroup(v *topology.VPC, g *topology.SecurityGroup) wire.M {
 		"GroupId": g.ID, "GroupName": c.groupName(g), "Description": description, "VpcId": v.ID,
 		"OwnerId":       c.Account.ID,
 		"IpPermissions": c.viewPermissions(v, g, false), "IpPermissionsEgress": c.viewPermissions(v, g, true),
-		"Tags": c.tags(g.ID, ""), "SecurityGroupArn": c.arn("ec2", "security-group/"+g.ID),
+		"Tags": tagsWith(g.Tags, g.ID, ""), "SecurityGroupArn": c.arn("ec2", "security-group/"+g.ID),
 	}
 }
 
@@ -259,14 +259,14 @@ func createSecurityGroup(c network, in struct {
 		return nil, err
 	}
 	id := c.NewID("sg")
-	v := value{"ingress": []value{}}
+	v := withTags(value{"ingress": []value{}}, tags)
 	err = c.Edit(topology.Edit{Path: topology.JoinPath("vpcs", vpc.Name, "security_groups", id), Value: text(v),
 		New: true})
 	if err != nil {
 		return nil, err
 	}
-	c.Created(id, tags, map[string]string{"name": in.GroupName, "description": in.Description})
-	return wire.M{"GroupId": id, "SecurityGroupArn": c.arn("ec2", "security-group/"+id), "Tags": c.tags(id, "")}, nil
+	c.Created(id, nil, map[string]string{"name": in.GroupName, "description": in.Description})
+	return wire.M{"GroupId": id, "SecurityGroupArn": c.arn("ec2", "security-group/"+id), "Tags": viewTags(tags)}, nil
 }
 
 func deleteSecurityGroup(c network, in struct{ GroupId string }) (wire.M, error) {
@@ -410,15 +410,20 @@ func (c network) writeRules(vpc *topology.VPC, g *topology.SecurityGroup, egress
 		return c.Edit(topology.Edit{Path: topology.JoinPath(append(path, key)...), Value: text(ruleValues(rules,
 			egress))})
 	}
-	whole := value{
-		"ingress": ruleValues(rulesOf(vpc, g, false), false), "egress": ruleValues(rulesOf(vpc, g, true), true),
-	}
+	whole := defaultGroup(vpc, g, g.Tags)
 	if egress {
 		whole["egress"] = ruleValues(rules, true)
 	} else {
 		whole["ingress"] = ruleValues(rules, false)
 	}
 	return c.Edit(topology.Edit{Path: topology.JoinPath(path...), Value: text(whole)})
+}
+
+// defaultGroup is the default group of a VPC as a topology file has it.
+func defaultGroup(vpc *topology.VPC, g *topology.SecurityGroup, tags topology.Tags) value {
+	return withTags(value{
+		"ingress": ruleValues(rulesOf(vpc, g, false), false), "egress": ruleValues(rulesOf(vpc, g, true), true),
+	}, tags)
 }
 
 // ruleValues are rules as a topology file has them.

@@ -250,7 +250,7 @@ func runInstances(c network, in runInstancesIn) (wire.M, error) {
 	for range in.MaxCount {
 		id := c.NewID("i")
 		ids = append(ids, id)
-		v := value{"subnet": subnet.Name}
+		v := withTags(value{"subnet": subnet.Name}, tags)
 		if in.PrivateIpAddress != "" {
 			v["ip"] = in.PrivateIpAddress
 		}
@@ -282,7 +282,7 @@ func runInstances(c network, in runInstancesIn) (wire.M, error) {
 	}
 	views := []wire.M{}
 	for _, id := range ids {
-		c.Created(id, tags, notes)
+		c.Created(id, nil, notes)
 		vpc, instance, err := c.instance(id)
 		if err != nil {
 			return nil, err
@@ -471,7 +471,7 @@ func (c network) viewInstance(v *topology.VPC, in *topology.Instance) wire.M {
 		"BlockDeviceMappings": []wire.M{{"DeviceName": rootDevice, "Ebs": wire.M{"VolumeId": c.volumeID(in),
 			"Status": "attached", "AttachTime": launched, "DeleteOnTermination": true}}},
 		"VirtualizationType": "hvm", "Hypervisor": "xen", "EbsOptimized": false, "EnaSupport": true,
-		"SecurityGroups": groups, "SourceDestCheck": in.SourceCheck, "Tags": c.tags(in.ID, in.Name),
+		"SecurityGroups": groups, "SourceDestCheck": in.SourceCheck, "Tags": tagsWith(in.Tags, in.ID, in.Name),
 		"ClientToken": t.Notes["token"], "ProductCodes": []wire.M{},
 		"MetadataOptions": c.api.optionsOf(in.ID).view(),
 		"CpuOptions":      wire.M{"CoreCount": 1, "ThreadsPerCore": 1},

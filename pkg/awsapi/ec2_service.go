@@ -102,7 +102,7 @@ func (c private) viewPrincipal(s *topology.EndpointService, name string) wire.M 
 	}
 	id := c.Plan.NewID("vpce-svc-perm", s.ID+" "+name)
 	return wire.M{"Principal": principal, "PrincipalType": kind, "ServiceId": s.ID, "ServicePermissionId": id,
-		"Tags": c.tags(id, "")}
+		"Tags": c.tags(id)}
 }
 
 func (c private) principalOf(account string) string {
@@ -168,8 +168,8 @@ func (c private) viewService(state control.Snapshot, i int) wire.M {
 		"ServiceType": []wire.M{{"ServiceType": "Interface"}}, "ServiceId": s.ID, "ServiceName": s.ServiceName,
 		"ServiceState": state.Services[i].Status, "AvailabilityZones": zones, "AvailabilityZoneIds": c.zoneIDs(zones),
 		"AcceptanceRequired": !s.AutoAccept, "ManagesVpcEndpoints": false, "NetworkLoadBalancerArns": arns,
-		"SupportedIpAddressTypes": c.addressTypes(s), "BaseEndpointDnsNames": []string{s.Domain}, "Tags": c.tags(s.ID,
-			s.Name),
+		"SupportedIpAddressTypes": c.addressTypes(s), "BaseEndpointDnsNames": []string{s.Domain},
+		"Tags":                tagsWith(s.Tags, s.ID, s.Name),
 		"RemoteAccessEnabled": false,
 	}
 	if s.Payer == "provider" {
@@ -232,7 +232,7 @@ func createService(c private, in struct {
 		return nil, err
 	}
 	id := c.NewID("vpce-svc")
-	v := value{"account": c.Account.Name, "resources": names}
+	v := withTags(value{"account": c.Account.Name, "resources": names}, tags)
 	if in.AcceptanceRequired != nil && !*in.AcceptanceRequired {
 		v["auto_accept"] = true
 	}
@@ -243,7 +243,7 @@ func createService(c private, in struct {
 	if err != nil {
 		return nil, err
 	}
-	c.Created(id, tags, nil)
+	c.Created(id, nil, nil)
 	return c.answerService(id)
 }
 
@@ -469,7 +469,7 @@ func (c private) viewServiceDetail(s *topology.EndpointService) wire.M {
 		"SupportedIpAddressTypes": c.addressTypes(s), "Tags": []wire.M{},
 	}
 	if s.Account == c.Account.Name {
-		m["Tags"] = c.tags(s.ID, s.Name)
+		m["Tags"] = tagsWith(s.Tags, s.ID, s.Name)
 	}
 	if s.Payer == "provider" {
 		m["PayerResponsibility"] = "ServiceOwner"
@@ -543,7 +543,7 @@ func (c private) viewConnection(state control.Snapshot, i int) wire.M {
 		"ServiceId": s.ID, "VpcEndpointId": e.ID, "VpcEndpointOwner": owner.ID, "VpcEndpointState": word,
 		"CreationTimestamp": c.CreatedAt(e.ID), "DnsEntries": c.dnsEntries(e, s, false),
 		"NetworkLoadBalancerArns": arns,
-		"IpAddressType":           addressType, "VpcEndpointConnectionId": id, "Tags": c.tags(id, ""),
+		"IpAddressType":           addressType, "VpcEndpointConnectionId": id, "Tags": c.tags(id),
 		"VpcEndpointRegion": c.Plan.Region,
 	}
 }

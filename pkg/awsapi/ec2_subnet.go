@@ -58,7 +58,7 @@ func (c network) viewSubnet(v *topology.VPC, s *topology.Subnet, used int) wire.
 		"AvailableIpAddressCount": 1<<(32-s.CIDR.Bits()) - reserved - used, "DefaultForAz": false,
 		"MapPublicIpOnLaunch": false, "AssignIpv6AddressOnCreation": s.IPv6CIDR.IsValid(), "EnableDns64": false,
 		"Ipv6Native": false, "MapCustomerOwnedIpOnLaunch": false, "SubnetArn": c.arn("ec2", "subnet/"+s.ID),
-		"Ipv6CidrBlockAssociationSet": []wire.M{}, "Tags": c.tags(s.ID, s.Name),
+		"Ipv6CidrBlockAssociationSet": []wire.M{}, "Tags": tagsWith(s.Tags, s.ID, s.Name),
 		"PrivateDnsNameOptionsOnLaunch": wire.M{"HostnameType": "ip-name", "EnableResourceNameDnsARecord": false,
 			"EnableResourceNameDnsAAAARecord": false},
 	}
@@ -114,7 +114,7 @@ func createSubnet(c network, in createSubnetIn) (wire.M, error) {
 		return nil, err
 	}
 	id := c.NewID("subnet")
-	v := value{"zone": zone, "cidr": block.String()}
+	v := withTags(value{"zone": zone, "cidr": block.String()}, tags)
 	if in.Ipv6CidrBlock != "" {
 		v["ipv6_cidr"] = in.Ipv6CidrBlock
 	}
@@ -123,7 +123,7 @@ func createSubnet(c network, in createSubnetIn) (wire.M, error) {
 		return nil, conflictOf(err, map[topology.Refusal]string{topology.Invalid: "InvalidSubnet.Conflict"},
 			"The CIDR '%s' cannot be used", in.CidrBlock)
 	}
-	c.Created(id, tags, nil)
+	c.Created(id, nil, nil)
 	vpc, s, err := c.subnet(id)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/plinksim/plinksim/pkg/cloudapi"
+	"github.com/plinksim/plinksim/pkg/topology"
 	"github.com/plinksim/plinksim/pkg/wire"
 )
 
@@ -18,21 +19,24 @@ func tagRows(a *adder) {
 		if err != nil {
 			return nil, err
 		}
+		all := c.taggable()
 		for _, id := range in.Resources {
-			if err := c.checkTaggable(id); err != nil {
+			if err := checkTaggable(all, id); err != nil {
 				return nil, err
 			}
-			if len(tags)+len(c.Record.Thing(id).Tags) > mostTags {
+			more := maps.Clone(tags)
+			maps.Copy(more, all[id].tags)
+			if len(more) > mostTags {
 				return nil, wire.Errorf("TagLimitExceeded", "An object has at most %d tags", mostTags)
 			}
 		}
-		if c.Dry {
-			return nil, errDryRun
-		}
-		for _, id := range in.Resources {
-			c.Change(id, func(t *cloudapi.Thing) { maps.Copy(t.Tags, tags) })
-		}
-		return nil, nil
+		return nil, c.setTags(all, in.Resources, func(topology.Tags) map[string]*string {
+			set := map[string]*string{}
+			for key, value := range tags {
+				set[key] = &value
+			}
+			return set
+		})
 	})
 	op(a, "DeleteTags", func(c network, in struct {
 		Resources []string
@@ -41,27 +45,26 @@ func tagRows(a *adder) {
 			Value *string
 		}
 	}) (wire.M, error) {
+		all := c.taggable()
 		for _, id := range in.Resources {
-			if err := c.checkTaggable(id); err != nil {
+			if err := checkTaggable(all, id); err != nil {
 				return nil, err
 			}
 		}
-		if c.Dry {
-			return nil, errDryRun
-		}
-		for _, id := range in.Resources {
-			c.Change(id, func(t *cloudapi.Thing) {
-				if len(in.Tags) == 0 {
-					clear(t.Tags)
+		return nil, c.setTags(all, in.Resources, func(now topology.Tags) map[string]*string {
+			set := map[string]*string{}
+			for _, one := range in.Tags {
+				if value, there := now[one.Key]; there && (one.Value == nil || *one.Value == value) {
+					set[one.Key] = nil
 				}
-				for _, one := range in.Tags {
-					if one.Value == nil || *one.Value == t.Tags[one.Key] {
-						delete(t.Tags, one.Key)
-					}
+			}
+			if len(in.Tags) == 0 {
+				for key := range now {
+					set[key] = nil
 				}
-			})
-		}
-		return nil, nil
+			}
+			return set
+		})
 	})
 	list(a, listing{name: "DescribeTags", answer: "Tags",
 		filters: map[string]string{
@@ -71,7 +74,7 @@ func tagRows(a *adder) {
 			c := network{base}
 			kinds := c.taggable()
 			for _, id := range slices.Sorted(maps.Keys(kinds)) {
-				for _, tag := range c.tags(id, kinds[id].name) {
+				for _, tag := range tagsWith(kinds[id].tags, id, kinds[id].name) {
 					out = append(out, wire.M{"ResourceId": id, "ResourceType": kinds[id].kind, "Key": tag["Key"],
 						"Value": tag["Value"]})
 				}
@@ -80,51 +83,115 @@ func tagRows(a *adder) {
 		}})
 }
 
-// taggedKind is an object that can have tags: its kind, and the name of the file.
-type taggedKind struct{ kind, name string }
+// tagged is an object that can have tags: its kind, the name of the file, and where the
+// file has it; what no file has has no path.
+type tagged struct {
+	kind, name string
+	tags       topology.Tags
+	path       []string
+	group      *topology.SecurityGroup // of a VPC, the default one, which the file need not have
+	vpc        *topology.VPC
+}
 
 // taggable are the caller's objects that can have tags, by identifier.
-func (c network) taggable() map[string]taggedKind {
-	out := map[string]taggedKind{}
+func (c network) taggable() map[string]tagged {
+	out := map[string]tagged{}
+	recorded := func(kind, id string) { out[id] = tagged{kind: kind, tags: c.Record.Thing(id).Tags} }
 	for _, v := range c.ownVPCs() {
-		out[v.ID] = taggedKind{"vpc", v.Name}
+		in := func(keys ...string) []string { return append([]string{"vpcs", v.Name}, keys...) }
+		out[v.ID] = tagged{kind: "vpc", name: v.Name, tags: v.Tags, path: in()}
 		for _, s := range v.Subnets {
-			out[s.ID] = taggedKind{"subnet", s.Name}
+			out[s.ID] = tagged{kind: "subnet", name: s.Name, tags: s.Tags, path: in("subnets", s.Name)}
 		}
 		for i := range v.SecurityGroups {
 			g := &v.SecurityGroups[i]
-			out[g.ID] = taggedKind{"security-group", ""}
+			one := tagged{kind: "security-group", tags: g.Tags, path: in("security_groups", g.Name)}
+			if g.Name == topology.DefaultGroup {
+				one.group, one.vpc = g, v
+			}
+			out[g.ID] = one
 			for _, egress := range []bool{false, true} {
 				for _, r := range rulesOf(v, g, egress) {
-					out[c.ruleID(g, egress, r)] = taggedKind{"security-group-rule", ""}
+					recorded("security-group-rule", c.ruleID(g, egress, r))
 				}
 			}
 		}
 		for i := range v.Instances {
-			out[v.Instances[i].ID] = taggedKind{"instance", v.Instances[i].Name}
-			out[c.volumeID(&v.Instances[i])] = taggedKind{"volume", ""}
+			instance := &v.Instances[i]
+			out[instance.ID] = tagged{kind: "instance", name: instance.Name, tags: instance.Tags,
+				path: in("instances", instance.Name)}
+			recorded("volume", c.volumeID(instance))
 		}
-		out[c.routeTableID(v)] = taggedKind{"route-table", ""}
-		out[c.networkACLID(v)] = taggedKind{"network-acl", ""}
+		recorded("route-table", c.routeTableID(v))
+		recorded("network-acl", c.networkACLID(v))
 	}
 	for _, e := range c.enis() {
-		out[e.id] = taggedKind{"network-interface", ""}
+		recorded("network-interface", e.id)
 	}
 	for _, s := range c.Plan.Services {
 		if s.Account == c.Account.Name && !s.Absent {
-			out[s.ID] = taggedKind{"vpc-endpoint-service", s.Name}
+			out[s.ID] = tagged{kind: "vpc-endpoint-service", name: s.Name, tags: s.Tags,
+				path: []string{"endpoint_services", s.Name}}
 		}
 	}
 	for _, e := range c.Plan.Endpoints {
 		if e.Account == c.Account.Name && !e.Absent {
-			out[e.ID] = taggedKind{"vpc-endpoint", e.Name}
+			out[e.ID] = tagged{kind: "vpc-endpoint", name: e.Name, tags: e.Tags, path: []string{"endpoints", e.Name}}
 		}
 	}
 	return out
 }
 
-func (c network) checkTaggable(id string) error {
-	if _, there := c.taggable()[id]; there {
+// setTags sets tags of objects, those that are nil to none.
+func (c *call) setTags(all map[string]tagged, ids []string, set func(now topology.Tags) map[string]*string) error {
+	var edits []topology.Edit
+	for _, id := range ids {
+		edits = append(edits, all[id].edits(set(all[id].tags))...)
+	}
+	if err := c.Edit(edits...); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if changes := set(all[id].tags); all[id].path == nil && len(changes) > 0 && !c.Dry {
+			c.Change(id, func(t *cloudapi.Thing) { apply(t.Tags, changes) })
+		}
+	}
+	return nil
+}
+
+func apply(tags map[string]string, changes map[string]*string) {
+	for key, value := range changes {
+		if delete(tags, key); value != nil {
+			tags[key] = *value
+		}
+	}
+}
+
+func (t tagged) edits(changes map[string]*string) (edits []topology.Edit) {
+	if t.path == nil || len(changes) == 0 {
+		return nil
+	}
+	if t.group != nil {
+		tags := maps.Clone(t.tags)
+		if tags == nil {
+			tags = topology.Tags{}
+		}
+		apply(tags, changes)
+		return at(defaultGroup(t.vpc, t.group, tags), t.path...)
+	}
+	for _, key := range slices.Sorted(maps.Keys(changes)) {
+		path := append(t.path[:len(t.path):len(t.path)], "tags", key)
+		if changes[key] == nil {
+			edits = append(edits, at(nil, path...)...)
+		} else {
+			edits = append(edits, at(*changes[key], path...)...)
+		}
+	}
+	return edits
+}
+
+func checkTaggable(all map[string]tagged, id string) error {
+	if _, there := all[id]; there {
 		return nil
 	}
 	prefix := id[:max(0, strings.LastIndex(id, "-"))]

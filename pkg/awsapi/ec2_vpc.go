@@ -55,7 +55,7 @@ func (c network) viewVPC(v *topology.VPC) wire.M {
 	m := wire.M{
 		"VpcId": v.ID, "CidrBlock": v.CIDR, "State": state, "OwnerId": c.Account.ID, "InstanceTenancy": "default",
 		"IsDefault": false, "DhcpOptionsId": c.dhcpOptionsID(), "CidrBlockAssociationSet": blocks,
-		"Tags": c.tags(v.ID, v.Name),
+		"Tags": tagsWith(v.Tags, v.ID, v.Name),
 	}
 	if v.IPv6CIDR.IsValid() {
 		m["Ipv6CidrBlockAssociationSet"] = []wire.M{c.viewIPv6Block(v)}
@@ -111,14 +111,14 @@ func createVpc(c network, in createVpcIn) (wire.M, error) {
 		return nil, err
 	}
 	id := c.NewID("vpc")
-	v := value{"account": c.Account.Name, "cidr": block.String()}
+	v := withTags(value{"account": c.Account.Name, "cidr": block.String()}, tags)
 	if in.AmazonProvidedIpv6CidrBlock {
 		v["ipv6_cidr"] = ipv6BlockFor(id).String()
 	}
 	if err := c.Edit(topology.Edit{Path: "vpcs/" + id, Value: text(v), New: true}); err != nil {
 		return nil, err
 	}
-	c.Created(id, tags, nil)
+	c.Created(id, nil, nil)
 	vpc, err := c.vpc(id)
 	if err != nil {
 		return nil, err

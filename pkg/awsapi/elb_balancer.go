@@ -2,12 +2,10 @@ package awsapi
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/plinksim/plinksim/internal/derive"
-	"github.com/plinksim/plinksim/pkg/cloudapi"
 	"github.com/plinksim/plinksim/pkg/topology"
 	"github.com/plinksim/plinksim/pkg/wire"
 )
@@ -84,34 +82,52 @@ func balancerRows(a *adder) {
 		if err != nil {
 			return nil, err
 		}
-		for _, arn := range in.ResourceArns {
-			c.Change(arn, func(t *cloudapi.Thing) { maps.Copy(t.Tags, tags) })
+		set := map[string]*string{}
+		for key, value := range tags {
+			set[key] = &value
 		}
-		return nil, nil
+		return nil, c.setTags(c.taggable(in.ResourceArns), in.ResourceArns,
+			func(topology.Tags) map[string]*string { return set })
 	})
 	op(a, "RemoveTags", func(c balancing, in struct{ ResourceArns, TagKeys []string }) (wire.M, error) {
 		if err := c.checkARNs(in.ResourceArns); err != nil {
 			return nil, err
 		}
-		for _, arn := range in.ResourceArns {
-			c.Change(arn, func(t *cloudapi.Thing) {
+		return nil, c.setTags(c.taggable(in.ResourceArns), in.ResourceArns,
+			func(now topology.Tags) map[string]*string {
+				set := map[string]*string{}
 				for _, key := range in.TagKeys {
-					delete(t.Tags, key)
+					if _, there := now[key]; there {
+						set[key] = nil
+					}
 				}
+				return set
 			})
-		}
-		return nil, nil
 	})
 	op(a, "DescribeTags", func(c balancing, in struct{ ResourceArns []string }) (wire.M, error) {
 		if err := c.checkARNs(in.ResourceArns); err != nil {
 			return nil, err
 		}
-		out := []wire.M{}
+		out, all := []wire.M{}, c.taggable(in.ResourceArns)
 		for _, arn := range in.ResourceArns {
-			out = append(out, wire.M{"ResourceArn": arn, "Tags": c.tags(arn, "")})
+			out = append(out, wire.M{"ResourceArn": arn, "Tags": viewTags(all[arn].tags)})
 		}
 		return wire.M{"TagDescriptions": out}, nil
 	})
+}
+
+// taggable are what ARNs that were checked name, by them.
+func (c balancing) taggable(arns []string) map[string]tagged {
+	out := map[string]tagged{}
+	for _, arn := range arns {
+		out[arn] = tagged{tags: c.Record.Thing(arn).Tags}
+		if l, err := c.balancer(arn); err == nil {
+			out[arn] = tagged{tags: l.Tags, path: balancerPath(l)}
+		} else if g, err := c.targetGroup(arn); err == nil {
+			out[arn] = tagged{tags: g.Tags, path: groupPath(g)}
+		}
+	}
+	return out
 }
 
 // checkARNs refuses what is none of the caller's load balancers, target groups,
@@ -335,7 +351,7 @@ func createLoadBalancer(c balancing, in struct {
 		}
 	}
 	name := fileName(in.Name, func(name string) bool { _, err := c.Plan.LoadBalancer(name); return err == nil })
-	v := value{"type": string(kind), "vpc": vpc.Name, "subnets": places, "listeners": []value{}}
+	v := withTags(value{"type": string(kind), "vpc": vpc.Name, "subnets": places, "listeners": []value{}}, tags)
 	if len(groups) > 0 {
 		v["security_groups"] = groups
 	}
@@ -352,7 +368,7 @@ func createLoadBalancer(c balancing, in struct {
 		return nil, err
 	}
 	arn := c.balancerARN(l)
-	c.Created(arn, tags, map[string]string{"name": in.Name})
+	c.Created(arn, nil, map[string]string{"name": in.Name})
 	return wire.M{"LoadBalancers": []wire.M{c.viewBalancer(l)}}, nil
 }
 

@@ -273,7 +273,7 @@ func createTargetGroup(c balancing, in struct {
 		}
 	}
 	name := fileName(in.Name, func(name string) bool { _, err := c.Plan.ServerGroup(name); return err == nil })
-	v := value{"vpc": vpc.Name, "protocol": strings.ToLower(in.Protocol), "servers": []value{}}
+	v := withTags(value{"vpc": vpc.Name, "protocol": strings.ToLower(in.Protocol), "servers": []value{}}, tags)
 	if len(check) > 0 {
 		v["health_check"] = check
 	}
@@ -293,7 +293,7 @@ func createTargetGroup(c balancing, in struct {
 	if kind == "" {
 		kind = "instance"
 	}
-	c.Created(c.groupARN(g), tags, map[string]string{"name": in.Name, "port": strconv.Itoa(in.Port), "type": kind})
+	c.Created(c.groupARN(g), nil, map[string]string{"name": in.Name, "port": strconv.Itoa(in.Port), "type": kind})
 	return wire.M{"TargetGroups": []wire.M{c.viewTargetGroup(g)}}, nil
 }
 

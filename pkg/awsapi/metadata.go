@@ -310,7 +310,7 @@ func (m *metadata) tree(plan *topology.Plan, vpc string, in *topology.Instance, 
 		add(nic+"vpc-ipv6-cidr-blocks", v.IPv6CIDR)
 	}
 	if options.InstanceMetadataTags == "enabled" {
-		for _, tag := range c.tags(in.ID, in.Name) {
+		for _, tag := range tagsWith(in.Tags, in.ID, in.Name) {
 			add("tags/instance/"+tag["Key"].(string), tag["Value"])
 		}
 	}

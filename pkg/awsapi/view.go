@@ -39,9 +39,9 @@ type tagSpecification struct {
 
 // Limits of tags (Amazon EC2 user guide, "Tag restrictions").
 const (
-	mostTags      = 50
-	longestTagKey = 128
-	longestTag    = 256
+	mostTags      = topology.MaxTags
+	longestTagKey = topology.MaxTagKey
+	longestTag    = topology.MaxTagValue
 )
 
 // tagsFor are the tags for an object of the first kind; there may be tags for the others.
@@ -86,21 +86,36 @@ func tagsOf(tags []tag) (map[string]string, error) {
 	return out, nil
 }
 
-// tags are those of an object. The name that a topology file gives it is its Name,
+// tags are those of an object that no file has.
+func (c *call) tags(id string) []wire.M { return viewTags(c.Record.Thing(id).Tags) }
+
+// tagsWith are those of an object that a file has. The name that it has there is its Name,
 // unless it has another or its name is its identifier.
-func (c *call) tags(id, name string) []wire.M {
-	tags := c.Record.Thing(id).Tags
-	if tags == nil {
-		tags = map[string]string{}
+func tagsWith(tags topology.Tags, id, name string) []wire.M {
+	if _, has := tags[topology.NameTag]; !has && name != "" && name != id {
+		tags = maps.Clone(tags)
+		if tags == nil {
+			tags = topology.Tags{}
+		}
+		tags[topology.NameTag] = name
 	}
-	if _, has := tags["Name"]; !has && name != "" && name != id {
-		tags["Name"] = name
-	}
+	return viewTags(tags)
+}
+
+func viewTags(tags map[string]string) []wire.M {
 	out := []wire.M{}
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
 		out = append(out, wire.M{"Key": key, "Value": tags[key]})
 	}
 	return out
+}
+
+// withTags is the value of an object with its tags.
+func withTags(v value, tags map[string]string) value {
+	if len(tags) > 0 {
+		v["tags"] = tags
+	}
+	return v
 }
 
 // ownVPCs are those of the caller's account.
