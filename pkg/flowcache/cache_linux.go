@@ -37,11 +37,11 @@ type Config struct {
 	// tests: otherwise packets pay nothing until a session is to be cached.
 	AtOnce bool
 	// Linger is how long the programs stay where no session is cached any more;
-	// 0 means 1 s.
+	// 0 means 200 ms.
 	Linger time.Duration
 }
 
-const defaultLinger = time.Second
+const defaultLinger = 200 * time.Millisecond
 
 // DefaultSessions is the room of a Cache whose Config names none: 4 MiB of slots.
 const DefaultSessions = 1 << 14

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/vishvananda/netlink"
@@ -66,32 +65,48 @@ func (s *space) bucketOf(device netlink.Link) (*netlink.Tbf, error) {
 }
 
 // RateDrops counts the frames that found the queue of a device full, for devices
-// that LimitRates has limited, by place.
+// that LimitRates has limited, by place. Each namespace is asked once.
 func RateDrops(dir string, rates ...Rate) ([]uint64, error) {
 	drops := make([]uint64, len(rates))
 	err := onThread(func() error {
 		k := newKernel(dir)
 		defer k.close()
-		var errs []error
+		known := map[string]map[string]uint64{}
 		for i, r := range rates {
-			s, err := k.space(r.Namespace)
-			if err != nil {
-				errs = append(errs, err)
-				continue
+			if known[r.Namespace] == nil {
+				s, err := k.space(r.Namespace)
+				if err != nil {
+					return err
+				}
+				if known[r.Namespace], err = s.bucketDrops(); err != nil {
+					return fmt.Errorf("count the drops of devices in namespace %s: %w", r.Namespace, err)
+				}
 			}
-			device, err := s.device(r.Device)
-			if err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			tbf, err := s.bucketOf(device)
-			if err != nil {
-				errs = append(errs, err)
-			} else if tbf != nil && tbf.Statistics != nil && tbf.Statistics.Queue != nil {
-				drops[i] = uint64(tbf.Statistics.Queue.Drops)
-			}
+			drops[i] = known[r.Namespace][r.Device]
 		}
-		return errors.Join(errs...)
+		return nil
 	})
 	return drops, err
+}
+
+// bucketDrops are the drops of all token bucket filters, by the device's name.
+func (s *space) bucketDrops() (map[string]uint64, error) {
+	all, err := s.link.QdiscList(nil)
+	if err != nil {
+		return nil, err
+	}
+	links, err := s.link.LinkList()
+	if err != nil {
+		return nil, err
+	}
+	names, drops := map[int]string{}, map[string]uint64{}
+	for _, l := range links {
+		names[l.Attrs().Index] = l.Attrs().Name
+	}
+	for _, q := range all {
+		if tbf, ok := q.(*netlink.Tbf); ok && tbf.Statistics != nil && tbf.Statistics.Queue != nil {
+			drops[names[tbf.LinkIndex]] = uint64(tbf.Statistics.Queue.Drops)
+		}
+	}
+	return drops, nil
 }
