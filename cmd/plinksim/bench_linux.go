@@ -20,24 +20,40 @@ import (
 func newBench() *cobra.Command {
 	var quick bool
 	var only, from, jsonFile, reportFile, output string
+	var compare bool
 	var options bench.Options
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure the data plane against the kernel's NAT on this machine",
-		Long: `Build the same topology twice, one through plinksim's data plane and one
-through a router that does SNAT and DNAT with nftables, and run the same loads
-through both in turn: bulk TCP, small UDP packets, request/response,
-short connections, and 100,000 packets per second that must all arrive. The
-generators are part of this program. Everything is removed afterwards.
+		Long: `Build the same topology four times: through plinksim's data plane (core), the
+same with its flow cache (cache), through a router that does SNAT and DNAT with
+nftables (kernel), and through one that only forwards, which is the limit
+(forward). Run the same loads through them in turn: bulk TCP, small UDP packets
+of one and two senders, request/response, short connections, and 100,000 packets
+per second that must all arrive. The generators are part of this program.
+Everything is removed afterwards.
+
+Six rounds and more give intervals that have the median with 95 % confidence.
+--compare holds two files of --json against each other, and says which
+differences are more than chance.
 
 The figures depend on what else the machine does: --quiet 30s waits before
 each measurement until the machine is idle, at most 30 seconds.`,
 		Example: "  sudo plinksim bench --quick\n" +
-			"  sudo plinksim bench --rounds 9 --json bench.json --report bench.html",
-		Args: takes(cobra.NoArgs, "no arguments"),
+			"  sudo plinksim bench --rounds 9 --json bench.json --report bench.html\n" +
+			"  plinksim bench --compare before.json after.json",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if compare {
+				return takes(cobra.ExactArgs(2), "two files of --json")(cmd, args)
+			}
+			return takes(cobra.NoArgs, "no arguments")(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOutput(output); err != nil {
 				return err
+			}
+			if compare {
+				return compareBench(cmd.OutOrStdout(), args[0], args[1])
 			}
 			if err := checkBench(cmd, quick, only, reportFile, &options); err != nil {
 				return err
@@ -73,17 +89,18 @@ each measurement until the machine is idle, at most 30 seconds.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&quick, "quick", false, "3 rounds of half a second: a look in less than a minute")
+	flags.BoolVar(&quick, "quick", false, "3 rounds of 0.3 s: a look in less than a minute")
 	flags.IntVar(&options.Rounds, "rounds", 5, "how often each load runs through each topology")
 	flags.Float64Var(&options.Seconds, "seconds", 2, "how long each load runs")
 	flags.DurationVar(&options.Quiet, "quiet", 0,
 		"wait at most so long before each measurement, until the machine is idle")
 	flags.StringVar(&only, "only", "", "run the loads whose name this regular expression matches")
 	flags.IntVar(&options.Workers, "workers", 1, "threads that carry the data plane's packets: 1, 2, 4, ...")
-	flags.StringSliceVar(&options.Paths, "path", nil, "core or kernel; both where it is missing")
+	flags.StringSliceVar(&options.Paths, "path", nil, "core, cache, kernel or forward; all where it is missing")
+	flags.BoolVar(&compare, "compare", false, "measure nothing: compare the two files that are given")
 	flags.StringVar(&jsonFile, "json", "", "write everything that was measured to this file")
 	flags.StringVar(&reportFile, "report", "",
-		"write a report to this file: .html with plots, .svg the plots alone, .md tables")
+		"write a report to this file: .html with plots, .svg the plots alone, .md tables, .csv all values")
 	flags.StringVar(&from, "from", "", "measure nothing: use the figures of an earlier --json file")
 	addOutput(cmd, &output)
 	return cmd
@@ -97,7 +114,7 @@ func checkBench(cmd *cobra.Command, quick bool, only, reportFile string, o *benc
 			o.Rounds = 3
 		}
 		if !cmd.Flags().Changed("seconds") {
-			o.Seconds = 0.5
+			o.Seconds = 0.3
 		}
 	}
 	if only != "" {
@@ -108,7 +125,7 @@ func checkBench(cmd *cobra.Command, quick bool, only, reportFile string, o *benc
 		o.Only = match
 	}
 	if reportFile != "" && reportWriter(&bench.Report{}, reportFile) == nil {
-		return &usageError{fmt.Errorf("--report %q: want a name that ends in .html, .svg or .md", reportFile)}
+		return &usageError{fmt.Errorf("--report %q: want a name that ends in .html, .svg, .md or .csv", reportFile)}
 	}
 	if err := o.Check(); err != nil {
 		return &usageError{err}
@@ -160,6 +177,8 @@ func reportWriter(report *bench.Report, name string) func(io.Writer) error {
 		return report.WriteSVG
 	case ".md":
 		return report.WriteMarkdown
+	case ".csv":
+		return report.WriteCSV
 	}
 	return nil
 }
@@ -175,6 +194,18 @@ func readBench(name string) (*bench.Report, error) {
 		return nil, fmt.Errorf("%s is no report of a benchmark: %w", name, err)
 	}
 	return report, nil
+}
+
+func compareBench(stdout io.Writer, before, after string) error {
+	old, err := readBench(before)
+	if err != nil {
+		return err
+	}
+	now, err := readBench(after)
+	if err != nil {
+		return err
+	}
+	return bench.WriteComparison(stdout, old, now)
 }
 
 func writeTo(name string, write func(io.Writer) error) error {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/dataplane"
@@ -42,7 +44,7 @@ func (o Options) withDefaults() Options {
 		o.Workers = 1
 	}
 	if len(o.Paths) == 0 {
-		o.Paths = []string{viaCore, viaKernel}
+		o.Paths = slices.Clone(paths)
 	}
 	if o.Progress == nil {
 		o.Progress = func(int, int, string) {}
@@ -71,8 +73,8 @@ func (o Options) Check() error {
 		return fmt.Errorf("no workload has a name that matches %q", o.Only)
 	}
 	for _, name := range o.Paths {
-		if name != viaCore && name != viaKernel {
-			return fmt.Errorf("no path %q: want %s or %s", name, viaCore, viaKernel)
+		if !slices.Contains(paths, name) {
+			return fmt.Errorf("no path %q: want %s", name, strings.Join(paths, ", "))
 		}
 	}
 	return nil
@@ -172,8 +174,14 @@ func (p *path) measure(ctx context.Context, o Options, w workload) (*measurement
 	if err != nil {
 		return nil, err
 	}
-	if err := p.client.give(job); err != nil {
-		return nil, err
+	clients := []*process{p.client}
+	if w.both {
+		clients = append(clients, p.second)
+	}
+	for _, c := range clients {
+		if err := c.give(job); err != nil {
+			return nil, err
+		}
 	}
 	if err := sleep(ctx, job.WarmUp); err != nil {
 		return nil, err
@@ -195,8 +203,13 @@ func (p *path) measure(ctx context.Context, o Options, w workload) (*measurement
 		bytes:   float64(last.count.Bytes - first.count.Bytes),
 		packets: float64(last.count.Packets - first.count.Packets),
 	}
-	if m.client, err = p.client.wait(ctx); err != nil {
-		return nil, err
+	for _, c := range clients {
+		a, err := c.wait(ctx)
+		if err != nil {
+			return nil, err
+		}
+		a.Count += m.client.Count
+		m.client = a
 	}
 	if err := sleep(ctx, settle); err != nil {
 		return nil, err

@@ -46,18 +46,22 @@ func TestEveryWorkloadPassesBothPaths(t *testing.T) {
 	needLab(t)
 	report, err := Run(t.Context(), Options{Rounds: 1, Seconds: 0.3})
 	require.NoError(t, err)
-	require.Len(t, report.Runs, 2*len(workloads()))
+	require.Len(t, report.Runs, len(paths)*len(workloads()))
 	for _, f := range report.Figures {
-		require.Len(t, f.Core, 1, f.Workload)
-		require.Len(t, f.Kernel, 1, f.Workload)
+		for _, path := range paths {
+			require.Len(t, f.Of(path).Values, 1, f.Workload)
+		}
 		if f.Metric == "lost" || f.Metric == "out of order" || f.Metric == "CPU time" {
 			continue // may be nothing
 		}
-		require.Positive(t, f.CoreMedian, "%s: %s through the core", f.Workload, f.Metric)
-		require.Positive(t, f.KernelMedian, "%s: %s through the kernel", f.Workload, f.Metric)
+		for _, p := range f.Paths {
+			require.Positive(t, p.Value.Median, "%s: %s through the %s", f.Workload, f.Metric, p.Path)
+		}
 	}
 	// What the core forwarded went through the core.
-	require.NotZero(t, report.Dataplane["bulk TCP, 1 stream"].FramesRead)
+	require.NotZero(t, report.Dataplane["core, bulk TCP, 1 stream"].FramesRead)
+	require.Zero(t, report.Dataplane["core, bulk TCP, 1 stream"].FlowCache.Frames)
+	require.NotZero(t, report.Dataplane["cache, bulk TCP, 4 streams"].FlowCache.Frames)
 }
 
 func TestAnInterruptedRunLeavesNothing(t *testing.T) {
@@ -91,7 +95,7 @@ func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
 }
 
 func TestQuickTakesLessThanAMinute(t *testing.T) {
-	require.Less(t, Options{Rounds: 3, Seconds: 0.5}.Estimate(), 50*time.Second)
+	require.Less(t, Options{Rounds: 3, Seconds: 0.3}.Estimate(), 50*time.Second)
 }
 
 func TestMedian(t *testing.T) {
@@ -111,23 +115,53 @@ func TestMedian(t *testing.T) {
 // A ratio is made within a round: a machine that was slow in one of them was
 // slow for both paths.
 func TestTheRatioIsThatOfTheMedianRound(t *testing.T) {
-	f := Figure{Core: []float64{10, 100, 30}, Kernel: []float64{10, 50, 20}}
-	f.summarise()
-	require.Equal(t, 1.5, f.Ratio)
-	require.Equal(t, "1.50 better", f.ratio())
-	f.Lower = true
-	require.Equal(t, "1.50 worse", f.ratio())
-	f = Figure{Core: []float64{0}, Kernel: []float64{0}}
-	f.summarise()
-	require.Equal(t, "-", f.ratio())
+	two := func(lower bool, core, kernel []float64) *PathFigure {
+		f := Figure{Lower: lower, Paths: []PathFigure{{Path: viaCore, Values: core}, {Path: viaKernel, Values: kernel}}}
+		f.summarise(viaKernel)
+		return f.Of(viaCore)
+	}
+	p := two(false, []float64{10, 100, 30}, []float64{10, 50, 20})
+	require.Equal(t, 1.5, p.Ratio.Median)
+	require.Equal(t, "1.50 (1.00 to 2.00)", p.RatioText())
+	require.InDelta(t, 0.75, p.Ratio.Confidence, 0.01, "three rounds")
+	require.Equal(t, "-", two(false, []float64{0}, []float64{0}).RatioText())
+	p = two(false, []float64{1, 2, 3, 4, 5, 6, 7, 8}, []float64{2, 2, 2, 2, 2, 2, 2, 2})
+	require.Equal(t, 4.5, p.Value.Median)
+	require.LessOrEqual(t, p.Value.Low, 2.0)
+	require.GreaterOrEqual(t, p.Value.High, 7.0)
+	require.GreaterOrEqual(t, p.Value.Confidence, 0.95)
+}
+
+// What may be chance is not called a change.
+func TestACompareTellsAChangeFromChance(t *testing.T) {
+	report := func(values ...float64) *Report {
+		r := newReport(Options{Rounds: len(values), Seconds: 1, Paths: []string{viaCache}, Only: regexp.MustCompile("^connect")})
+		for i := range r.Figures {
+			r.Figures[i].Paths[0].Values = values
+			r.Figures[i].summarise(r.Base())
+		}
+		return r
+	}
+	var out bytes.Buffer
+	before := report(100, 101, 102, 103, 104, 105)
+	require.NoError(t, WriteComparison(&out, before, report(200, 202, 204, 206, 208, 210)))
+	require.Regexp(t, `connect-request-close +rate +1/s +cache +102 ± 2 % +205 ± 2 % +\+100.0 % +0.002`, out.String())
+	out.Reset()
+	require.NoError(t, WriteComparison(&out, before, report(103, 101, 100, 105, 102, 104)))
+	require.Regexp(t, `rate .* ~ +1.000`, out.String())
 }
 
 func aReport() *Report {
-	r := newReport(Options{Rounds: 3, Seconds: 1, Paths: []string{viaCore, viaKernel}})
+	r := newReport(Options{Rounds: 3, Seconds: 1, Paths: paths})
 	for i := range r.Figures {
 		f := &r.Figures[i]
-		f.Core, f.Kernel = []float64{1, 2, 3}, []float64{2, 2, 2}
-		f.summarise()
+		for j := range f.Paths {
+			f.Paths[j].Values = []float64{1, 2, 3}
+			if f.Paths[j].Path == viaKernel {
+				f.Paths[j].Values = []float64{2, 2, 2}
+			}
+		}
+		f.summarise(r.Base())
 	}
 	return r
 }
@@ -136,7 +170,7 @@ func TestReportsAreWholeDocuments(t *testing.T) {
 	r := aReport()
 	var table, svg, page, js bytes.Buffer
 	require.NoError(t, r.WriteTable(&table))
-	require.Regexp(t, `throughput +Gbit/s +2.00 +2.00 +1.00`, table.String())
+	require.Regexp(t, `throughput +Gbit/s +2.00 +1.00 \(0.50 to 1.50\) +2.00 +1.00 \(0.50 to 1.50\) +2.00 +2.00 +1.00`, table.String())
 	require.NoError(t, r.WriteSVG(&svg))
 	wellFormed(t, svg.String())
 	require.NoError(t, r.WriteHTML(&page))
@@ -146,8 +180,11 @@ func TestReportsAreWholeDocuments(t *testing.T) {
 	again, err := ReadJSON(js.Bytes())
 	require.NoError(t, err)
 	require.Equal(t, r.Figures, again.Figures)
+	var lines bytes.Buffer
+	require.NoError(t, r.WriteCSV(&lines))
+	require.Contains(t, lines.String(), "connect-request-close,rate,1/s,forward,2,2\n")
 	_, err = ReadJSON([]byte(`{"version": 9}`))
-	require.EqualError(t, err, "it has version 9, and this program reads 1")
+	require.EqualError(t, err, "it has version 9, and this program reads 2")
 }
 
 // The page tells what was measured, and nothing else.
@@ -169,16 +206,17 @@ func TestAGoalThatIsNotReachedIsSaid(t *testing.T) {
 	r := aReport()
 	for i := range r.Figures {
 		if f := &r.Figures[i]; f.Metric == "lost" {
-			f.Core = []float64{0, 0, 0}
-			f.summarise()
+			f.Of(viaCache).Values = []float64{0, 0, 0}
+			f.summarise(r.Base())
 		}
 	}
 	var page bytes.Buffer
 	require.NoError(t, r.WriteMarkdown(&page))
 	for _, line := range []string{
-		"| bulk TCP, 1 stream | throughput | Gbit/s | 2.00 | 2.00 | 1.00 |",
-		"| small packets at least 1.5 times the kernel's NAT | 1.00: **not reached** |",
-		"| connect-request-close at least 1.0 times | 1.00 |",
+		"| bulk TCP, 1 stream | throughput | Gbit/s | 2.00 | 1.00 (0.50 to 1.50) | 2.00 | 1.00 (0.50 to 1.50) | 2.00 | 2.00 | 1.00 (0.50 to 1.50) |",
+		"| small packets of two senders at least 1.5 times | 1.00 (0.50 to 1.50): **not reached** |",
+		"| CPU time for it at most 1.2 times | 1.00 (0.50 to 1.50) |",
+		"| connect-request-close at least 0.95 times userspace alone | 1.00 (1.00 to 1.00) |",
 		"| 100,000 packets per second arrive | all of them |",
 		"| and in order | 2.00 of them not: **not reached** |",
 	} {

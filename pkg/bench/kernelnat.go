@@ -18,8 +18,9 @@ import (
 
 // translateInKernel makes the data plane namespace of a topology a router
 // whose nftables do what the core does: packets to the endpoint's address go
-// to the server, which sees the node's NAT IP as their source.
-func translateInKernel(dir string, plan *topology.Plan) error {
+// to the server, which sees the node's NAT IP as their source. Without nat it only
+// forwards, and the clients and the server know how to reach each other.
+func translateInKernel(dir string, plan *topology.Plan, nat bool) error {
 	ns, err := host.Open(dir, plan.Dataplane)
 	if err != nil {
 		return err
@@ -30,6 +31,11 @@ func translateInKernel(dir string, plan *topology.Plan) error {
 	server, err := plan.Instance("provider/server")
 	if err != nil {
 		return err
+	}
+	if !nat {
+		if err := knowEachOther(dir, plan, endpoint.IP, node.ENI.IP, server.IP); err != nil {
+			return err
+		}
 	}
 	return ns.Do(func() error {
 		for _, set := range routerSettings {
@@ -49,8 +55,41 @@ func translateInKernel(dir string, plan *topology.Plan) error {
 				return err
 			}
 		}
+		if !nat {
+			return nil
+		}
 		return natRules(endpoint.Device, endpoint.IP, node.ENI.Device, local, server.IP)
 	})
+}
+
+// knowEachOther gives clients and server routes by the router.
+func knowEachOther(dir string, plan *topology.Plan, left, right, server netip.Addr) error {
+	for _, r := range []struct {
+		instance string
+		to       netip.Prefix
+		via      netip.Addr
+	}{
+		{"consumer/client", netip.PrefixFrom(server, 32), left},
+		{"consumer/second", netip.PrefixFrom(server, 32), left},
+		{"provider/server", netip.PrefixFrom(left, 24).Masked(), right},
+	} {
+		instance, err := plan.Instance(r.instance)
+		if err != nil {
+			return err
+		}
+		ns, err := host.Open(dir, instance.Namespace)
+		if err != nil {
+			return err
+		}
+		err = ns.Do(func() error {
+			to := &net.IPNet{IP: r.to.Addr().AsSlice(), Mask: net.CIDRMask(r.to.Bits(), 32)}
+			return netlink.RouteAdd(&netlink.Route{Dst: to, Gw: r.via.AsSlice()})
+		})
+		if err = errors.Join(err, ns.Close()); err != nil {
+			return fmt.Errorf("give %s a route to %s: %w", r.instance, r.to, err)
+		}
+	}
+	return nil
 }
 
 var routerSettings = []struct{ key, value string }{

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/labdir"
@@ -14,22 +15,27 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// path is one of the two topologies, with a generator at both ends.
+// path is one of the topologies, with generators at both ends.
 type path struct {
 	name           string
 	dir            labdir.Dir
 	plan           *topology.Plan
 	client, server *process
+	second         *process // another client
 	workers        int      // of the core
 	lab            *lab.Lab // of the core's
 	closers        []func(context.Context) error
 }
 
-// The names of the two.
+// The paths.
 const (
-	viaCore   = "core"
-	viaKernel = "kernel"
+	viaCore    = "core"    // userspace alone
+	viaCache   = "cache"   // with the flow cache
+	viaKernel  = "kernel"  // nftables SNAT and DNAT
+	viaForward = "forward" // no NAT: a router
 )
+
+var paths = []string{viaCore, viaCache, viaKernel, viaForward}
 
 // open builds a topology and starts what belongs in its middle and its ends.
 func open(ctx context.Context, name string, workers int) (*path, error) {
@@ -58,7 +64,7 @@ func (p *path) start(ctx context.Context) error {
 		return err
 	})
 	middle := p.startKernel
-	if p.name == viaCore {
+	if p.name == viaCore || p.name == viaCache {
 		middle = p.startCore
 	}
 	if err := middle(ctx); err != nil {
@@ -70,6 +76,9 @@ func (p *path) start(ctx context.Context) error {
 	if p.client, err = p.generator("consumer", "client"); err != nil {
 		return err
 	}
+	if p.second, err = p.generator("consumer", "second"); err != nil {
+		return err
+	}
 	if _, err := p.server.do(ctx, order{Do: "serve"}); err != nil {
 		return err
 	}
@@ -77,7 +86,12 @@ func (p *path) start(ctx context.Context) error {
 }
 
 func (p *path) startCore(ctx context.Context) error {
-	running, err := lab.Start(ctx, lab.Config{Plan: p.plan, Machine: kernel.New(p.dir), Store: p.dir, Workers: p.workers})
+	machine := kernel.New(p.dir)
+	machine.FlowCache.Mode = dataplane.FlowCacheOff
+	if p.name == viaCache {
+		machine.FlowCache.Mode = dataplane.FlowCacheAuto
+	}
+	running, err := lab.Start(ctx, lab.Config{Plan: p.plan, Machine: machine, Store: p.dir, Workers: p.workers})
 	if err != nil {
 		return err
 	}
@@ -96,7 +110,7 @@ func (p *path) startKernel(ctx context.Context) error {
 	if err := host.Build(ctx, dir, p.plan, func(int, int, string) {}); err != nil {
 		return err
 	}
-	return translateInKernel(dir, p.plan)
+	return translateInKernel(dir, p.plan, p.name == viaKernel)
 }
 
 func (p *path) generator(vpc, instance string) (*process, error) {
@@ -113,7 +127,12 @@ func (p *path) generator(vpc, instance string) (*process, error) {
 }
 
 // endpoint is the address that the client loads.
-func (p *path) endpoint() netip.Addr { return p.plan.Endpoints[0].Zones[0].ENI.IP }
+func (p *path) endpoint() netip.Addr {
+	if p.name == viaForward {
+		return p.plan.MustVPC("provider").Instances[0].IP
+	}
+	return p.plan.Endpoints[0].Zones[0].ENI.IP
+}
 
 // reachable waits until a request is answered.
 func (p *path) reachable(ctx context.Context) error {

@@ -29,7 +29,7 @@ vpcs:
   consumer:
     cidr: 10.1.0.0/16
     subnets: {left: {zone: z1, cidr: 10.1.0.0/24}}
-    instances: {client: {subnet: left, ip: 10.1.0.10}}
+    instances: {client: {subnet: left, ip: 10.1.0.10}, second: {subnet: left, ip: 10.1.0.11}}
   provider:
     cidr: 10.2.0.0/16
     subnets: {right: {zone: z1, cidr: 10.2.0.0/24}}

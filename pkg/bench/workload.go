@@ -40,6 +40,7 @@ type workload struct {
 	name    string
 	doc     string // for the report
 	order   order
+	both    bool // clients do it
 	metrics []metric
 }
 
@@ -89,6 +90,16 @@ func workloads() []workload {
 		{
 			name: "UDP, 64-byte frames", doc: "one UDP socket that sends as fast as it can; what arrives counts",
 			order: order{Do: "small"},
+			metrics: []metric{
+				{name: "delivered", unit: "kpps",
+					value: func(m *measurement) float64 { return m.perSecond(m.packets) / 1e3 }},
+				{name: "CPU time", unit: "us/packet", lower: true,
+					value: func(m *measurement) float64 { return cpuPer(m, m.packets) }},
+			},
+		},
+		{
+			name: "UDP, 64-byte frames, 2 senders", doc: "a socket on each of two instances, as fast as they can; what arrives counts",
+			order: order{Do: "small"}, both: true,
 			metrics: []metric{
 				{name: "delivered", unit: "kpps",
 					value: func(m *measurement) float64 { return m.perSecond(m.packets) / 1e3 }},
