@@ -181,7 +181,9 @@ func daemon(ctx context.Context, file string, cfg lab.Config, flowCache string, 
 	if err := await(); err != nil {
 		return err
 	}
-	cfg.Progress = func(done, total int, what string) { tell(api.Progress{Done: done, Total: total, What: what}) }
+	cfg.Progress = api.Seldom(func(done, total int, what string) {
+		tell(api.Progress{Done: done, Total: total, What: what})
+	})
 	cfg.Plan, cfg.Log = plan, textLogger(os.Stderr)
 	return serve(ctx, cfg, cache, ready)
 }

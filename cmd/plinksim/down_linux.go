@@ -57,7 +57,7 @@ lab does not exist.`,
 			}
 			var errs []error
 			for _, name := range names {
-				errs = append(errs, down(cmd.Context(), cmd.OutOrStdout(), name))
+				errs = append(errs, down(cmd.Context(), cmd.OutOrStdout(), newProgress(cmd.ErrOrStderr()), name))
 			}
 			if len(names) == 0 {
 				labdir.Tidy()
@@ -70,7 +70,7 @@ lab does not exist.`,
 	return cmd
 }
 
-func down(ctx context.Context, w io.Writer, name string) error {
+func down(ctx context.Context, w io.Writer, p *progress, name string) error {
 	if err := labdir.CheckName(name); err != nil {
 		return err
 	}
@@ -80,9 +80,12 @@ func down(ctx context.Context, w io.Writer, name string) error {
 		fmt.Fprintf(w, "lab %s is not up: nothing to do\n", name)
 		return nil
 	}
-	if err := endDaemon(ctx, w, dir); err != nil {
+	err := endDaemon(ctx, w, p, dir)
+	p.end()
+	if err != nil {
 		return fmt.Errorf("lab %q: %w", name, err)
 	}
+	waitFor("the namespaces of lab %q to be removed", name)
 	ctx, cancel := context.WithTimeout(ctx, downTimeout)
 	defer cancel()
 	// Another process that has taken the lock meanwhile builds the lab again.
@@ -100,8 +103,9 @@ const (
 
 // endDaemon returns when no daemon holds the lab. It asks the daemon to end,
 // and ends one that does not answer with signals.
-func endDaemon(ctx context.Context, w io.Writer, dir labdir.Dir) error {
-	waitFor("the daemon of lab %q to end", dir.Name())
+func endDaemon(ctx context.Context, w io.Writer, p *progress, dir labdir.Dir) error {
+	what := fmt.Sprintf("wait for the daemon of lab %q to end", dir.Name())
+	waitFor("%s", what)
 	// A process that was stopped can neither answer nor end.
 	if err := dir.Signal(syscall.SIGCONT); err != nil {
 		return err
@@ -114,8 +118,10 @@ func endDaemon(ctx context.Context, w io.Writer, dir labdir.Dir) error {
 	if !answers {
 		wait = 0
 	}
+	since := time.Now()
+	during := func() { p.waited(what, since) }
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
-		if ended, err := awaitEnd(ctx, dir, asked, wait); ended || err != nil {
+		if ended, err := awaitEnd(ctx, dir, asked, wait, during); ended || err != nil {
 			return err
 		}
 		fmt.Fprintf(w, "lab %s: its daemon does not answer: %s\n", dir.Name(), unix.SignalName(signal))
@@ -124,7 +130,7 @@ func endDaemon(ctx context.Context, w io.Writer, dir labdir.Dir) error {
 		}
 		wait = hangTimeout
 	}
-	ended, err := awaitEnd(ctx, dir, asked, wait)
+	ended, err := awaitEnd(ctx, dir, asked, wait, during)
 	if err == nil && !ended {
 		err = withHint(fmt.Errorf("its daemon (process %d) has not ended", dir.PID()),
 			"see %s", dir.Path("log", "daemon.log"))
@@ -155,8 +161,9 @@ func askDaemon(ctx context.Context, dir labdir.Dir) (asked int, answers bool, er
 
 // awaitEnd waits until nobody holds the lab, or another daemon does: it may as
 // soon as the one that was asked has let go.
-func awaitEnd(ctx context.Context, dir labdir.Dir, asked int, most time.Duration) (ended bool, err error) {
+func awaitEnd(ctx context.Context, dir labdir.Dir, asked int, most time.Duration, during func()) (ended bool, err error) {
 	for deadline := time.Now().Add(most); ; time.Sleep(10 * time.Millisecond) {
+		during()
 		pid := dir.PID()
 		switch {
 		case !dir.Running() || asked != 0 && pid != 0 && pid != asked:

@@ -452,6 +452,7 @@ func (u *up) start(ctx context.Context, lock *labdir.Lock) error {
 		return err
 	}
 	defer reports.Close()
+	waitFor("the daemon of lab %q to start", u.plan.Name)
 	stop := context.AfterFunc(ctx, func() { daemon.Process.Signal(syscall.SIGTERM) })
 	defer stop()
 	ended := u.listen(json.NewDecoder(reports))

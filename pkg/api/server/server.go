@@ -279,9 +279,9 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request) {
 		out.send(last)
 		return
 	}
-	changed, err := s.Lab.Apply(r.Context(), plan, func(done, total int, what string) {
+	changed, err := s.Lab.Apply(r.Context(), plan, api.Seldom(func(done, total int, what string) {
 		out.send(api.Progress{Done: done, Total: total, What: what})
-	})
+	}))
 	last := api.Progress{End: true, Changed: changed}
 	if err != nil {
 		last.Err = toError(err)
