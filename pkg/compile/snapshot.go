@@ -21,8 +21,9 @@ func Status(state control.Snapshot) status.Lab {
 		LoadBalancers: []status.LoadBalancer{}, NATGateways: []status.NATGateway{},
 		ServerGroups: []status.ServerGroup{}, Links: []status.Link{},
 	}
+	short := plan.ShortNames()
 	for _, vpc := range plan.VPCs {
-		s.VPCs = append(s.VPCs, vpcStatus(plan, vpc))
+		s.VPCs = append(s.VPCs, vpcStatus(short, vpc))
 	}
 	for _, svc := range plan.Services {
 		s.Services = append(s.Services, serviceStatus(svc, state))
@@ -68,14 +69,14 @@ func FlowCache(s dataplane.FlowCacheStats) *status.FlowCache {
 	}
 }
 
-func vpcStatus(plan *topology.Plan, vpc topology.VPC) status.VPC {
+func vpcStatus(short func(topology.Instance) string, vpc topology.VPC) status.VPC {
 	out := status.VPC{
 		Name: vpc.Name, ID: vpc.ID, Account: vpc.Account, CIDR: vpc.CIDR, SecondaryCIDRs: vpc.SecondaryCIDRs,
 		Resolvers: list(vpc.Resolvers), Instances: []status.Instance{},
 	}
 	for _, instance := range vpc.Instances {
 		i := status.Instance{
-			Name: plan.ShortName(instance), ID: instance.ID, Subnet: instance.Subnet, Zone: instance.Zone,
+			Name: short(instance), ID: instance.ID, Subnet: instance.Subnet, Zone: instance.Zone,
 			IP: instance.IP, IPv6: instance.IPv6, DNSName: instance.DNSName, State: instance.State(), Services: []status.InstanceService{},
 		}
 		for _, spec := range instance.Services {

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"sync"
+	"sync/atomic"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -21,27 +23,74 @@ type Drops struct {
 // instance in this namespace have dropped. It is zero where there are none.
 func (n *Namespace) SecurityGroupDrops() (Drops, error) {
 	var drops Drops
-	err := n.Do(func() error {
-		conn, err := nftables.New()
-		if err != nil {
-			return err
-		}
-		objects, err := conn.GetObjects(firewallTable())
-		if err != nil {
-			return fmt.Errorf("read the security group counters of %s: %w", n.name, err)
-		}
-		for _, o := range objects {
-			switch c, _ := o.(*nftables.CounterObj); {
-			case c == nil:
-			case c.Name == ingressSide.counter:
-				drops.Ingress = c.Packets
-			case c.Name == egressSide.counter:
-				drops.Egress = c.Packets
-			}
-		}
-		return nil
+	err := n.Do(func() (err error) {
+		drops, err = dropsHere()
+		return err
 	})
+	if err != nil {
+		err = fmt.Errorf("read the security group counters of %s: %w", n.name, err)
+	}
 	return drops, err
+}
+
+// dropsHere are those in the namespace of the thread.
+func dropsHere() (drops Drops, err error) {
+	counters, err := countersOf(firewallTable())
+	for _, c := range counters {
+		switch c.Name {
+		case ingressSide.counter:
+			drops.Ingress = c.Packets
+		case egressSide.counter:
+			drops.Egress = c.Packets
+		}
+	}
+	return drops, err
+}
+
+// Counts are the counters of one namespace.
+type Counts struct {
+	Drops   Drops
+	Spoofed map[string]uint64 // by device: see SpoofedFrames
+}
+
+// CountsIn reads the counters of many namespaces of the lab in dir. Those that cannot be
+// read are left out or 0.
+func CountsIn(dir string, names []string) map[string]Counts {
+	var mu sync.Mutex
+	var next atomic.Int64
+	var wait sync.WaitGroup
+	counts := make(map[string]Counts, len(names))
+	for range min(len(names), workers()) {
+		wait.Go(func() {
+			_ = onThread(func() error {
+				for i := int(next.Add(1)) - 1; i < len(names); i = int(next.Add(1)) - 1 {
+					if c, err := countsOf(dir, names[i]); err == nil {
+						mu.Lock()
+						counts[names[i]] = c
+						mu.Unlock()
+					}
+				}
+				return nil
+			})
+		})
+	}
+	wait.Wait()
+	return counts
+}
+
+// countsOf moves the thread into a namespace.
+func countsOf(dir, name string) (c Counts, err error) {
+	file, err := openNamespace(dir, name)
+	if err != nil {
+		return c, err
+	}
+	defer file.Close()
+	if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err != nil {
+		return c, err
+	}
+	c.Drops, _ = dropsHere()
+	c.Spoofed, _ = spoofedHere()
+	return c, nil
 }
 
 func (f Firewall) do(k *kernel) (bool, error) {

@@ -1,9 +1,11 @@
 package host
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"syscall"
 	"time"
 
@@ -76,16 +78,13 @@ func (t *nftTransaction) send(messages []netlink.Message) error {
 		}
 		text = append(text, raw...)
 	}
-	socket, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+	socket, err := openNFT()
 	if err != nil {
-		return fmt.Errorf("open a socket for nftables: %w", err)
+		return err
 	}
 	defer unix.Close(socket)
-	wait := unix.NsecToTimeval(int64(nftTimeout))
 	err = errors.Join(
 		setBuffer(socket, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF), setBuffer(socket, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF),
-		unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait),
-		unix.Bind(socket, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}),
 		unix.Sendto(socket, text, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}))
 	if err != nil {
 		return fmt.Errorf("send rules to nftables: %w", err)
@@ -106,28 +105,113 @@ func setBuffer(socket, force, polite int) error {
 func awaitAnswer(socket int, first, last uint32) (refused error) {
 	buffer := make([]byte, 64<<10)
 	for {
-		n, _, err := unix.Recvfrom(socket, buffer, 0)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
+		answers, err := receiveNFT(socket, buffer)
 		if err != nil {
-			return errors.Join(refused, fmt.Errorf("wait for nftables: %w", err))
-		}
-		answers, err := syscall.ParseNetlinkMessage(buffer[:n])
-		if err != nil {
-			return fmt.Errorf("an answer of nftables: %w", err)
+			return errors.Join(refused, err)
 		}
 		for _, a := range answers {
-			if a.Header.Type != unix.NLMSG_ERROR || len(a.Data) < 4 {
-				continue
+			if errno := errorOf(a); errno != 0 && refused == nil {
+				refused = errno
 			}
-			// The number is negative (Linux, netlink(7)).
-			if errno := -int32(binary.NativeEndian.Uint32(a.Data)); errno != 0 && refused == nil {
-				refused = unix.Errno(errno)
-			}
-			if a.Header.Seq == last || a.Header.Seq == first {
+			if a.Header.Type == unix.NLMSG_ERROR && (a.Header.Seq == last || a.Header.Seq == first) {
 				return refused
 			}
 		}
 	}
+}
+
+// countersOf reads the counters of a table, in the namespace in which the thread is, with
+// a socket that blocks: see writeNFT.
+func countersOf(table *nftables.Table) ([]*nftables.CounterObj, error) {
+	conn, err := nftables.New(nftables.WithTestDial(dumpNFT))
+	if err != nil {
+		return nil, err
+	}
+	objects, err := conn.GetObjects(table)
+	var counters []*nftables.CounterObj
+	for _, o := range objects {
+		if c, ok := o.(*nftables.CounterObj); ok {
+			counters = append(counters, c)
+		}
+	}
+	return counters, err
+}
+
+// dumpNFT asks for a list, and gives all of it.
+func dumpNFT(messages []netlink.Message) (answers []netlink.Message, err error) {
+	if len(messages) == 0 {
+		return nil, io.EOF
+	}
+	messages[0].Header.Length = uint32(unix.NLMSG_HDRLEN + len(messages[0].Data))
+	text, err := messages[0].MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	socket, err := openNFT()
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(socket)
+	if err := unix.Sendto(socket, text, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return nil, fmt.Errorf("ask nftables: %w", err)
+	}
+	buffer := make([]byte, 64<<10)
+	for {
+		read, err := receiveNFT(socket, buffer)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range read {
+			header := netlink.Header{
+				Length: m.Header.Len, Type: netlink.HeaderType(m.Header.Type), Flags: netlink.HeaderFlags(m.Header.Flags),
+				Sequence: m.Header.Seq, PID: m.Header.Pid,
+			}
+			if errno := errorOf(m); errno != 0 {
+				return nil, errno
+			}
+			answers = append(answers, netlink.Message{Header: header, Data: bytes.Clone(m.Data)})
+			if m.Header.Type == unix.NLMSG_DONE || m.Header.Type == unix.NLMSG_ERROR {
+				return answers, nil
+			}
+		}
+	}
+}
+
+// openNFT opens a socket of nftables that blocks, but not for ever.
+func openNFT() (int, error) {
+	socket, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+	if err != nil {
+		return 0, fmt.Errorf("open a socket for nftables: %w", err)
+	}
+	wait := unix.NsecToTimeval(int64(nftTimeout))
+	err = errors.Join(
+		unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait),
+		unix.Bind(socket, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}))
+	if err != nil {
+		return 0, fmt.Errorf("open a socket for nftables: %w", errors.Join(err, unix.Close(socket)))
+	}
+	return socket, nil
+}
+
+// receiveNFT waits for answers.
+func receiveNFT(socket int, buffer []byte) ([]syscall.NetlinkMessage, error) {
+	for {
+		n, _, err := unix.Recvfrom(socket, buffer, 0)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("wait for nftables: %w", err)
+		}
+		return syscall.ParseNetlinkMessage(buffer[:n])
+	}
+}
+
+// errorOf is why the kernel refuses, 0 where it does not; the number that it sends is
+// negative (Linux, netlink(7)).
+func errorOf(m syscall.NetlinkMessage) unix.Errno {
+	if m.Header.Type != unix.NLMSG_ERROR || len(m.Data) < 4 {
+		return 0
+	}
+	return unix.Errno(-int32(binary.NativeEndian.Uint32(m.Data)))
 }

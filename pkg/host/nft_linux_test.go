@@ -2,8 +2,10 @@ package host
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/stretchr/testify/require"
@@ -108,4 +110,33 @@ func TestParametersOfManyNamespacesAreSet(t *testing.T) {
 		}))
 		require.NoError(t, ns.Close())
 	}
+}
+
+func TestCountersOfManyNamespacesAreThoseOfEach(t *testing.T) {
+	plan := manyInstances(20)
+	plan.VPCs[0].SecurityGroups = []topology.SecurityGroup{{Name: "none"}}
+	plan.VPCs[0].Instances[0].SecurityGroups = []string{"none"}
+	dir := built(t, plan)
+	var names []string
+	for i, instance := range plan.VPCs[0].Instances {
+		names = append(names, instance.Namespace)
+		if i > 0 {
+			continue
+		}
+		ns := open(t, dir, plan.VPCs[0].Instances[1].Namespace)
+		require.NoError(t, ns.Do(func() error { // which the group does not let in
+			conn, err := net.Dial("udp", instance.IP.String()+":9")
+			require.NoError(t, err)
+			defer conn.Close()
+			_, err = conn.Write([]byte("x"))
+			return err
+		}))
+	}
+	require.Eventually(t, func() bool {
+		return CountsIn(dir, names)[names[0]].Drops.Ingress == 1
+	}, 10*time.Second, 10*time.Millisecond)
+	counts := CountsIn(dir, append(names, "missing", "vpc1"))
+	require.Len(t, counts, len(names)+1)
+	require.Len(t, counts["vpc1"].Spoofed, len(names), "one for each port")
+	require.Equal(t, map[string]uint64{"eth0": 0}, counts[names[1]].Spoofed)
 }

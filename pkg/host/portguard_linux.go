@@ -181,22 +181,23 @@ func (c deviceChain) in(table *nftables.Table) *nftables.Chain {
 // SpoofedFrames counts what PortGuards and ReceiverGuards of the namespace have
 // dropped, by device.
 func (n *Namespace) SpoofedFrames() (map[string]uint64, error) {
-	frames := map[string]uint64{}
-	err := n.Do(func() error {
-		conn, err := nftables.New()
-		if err != nil {
-			return err
-		}
-		objects, err := conn.GetObjects(guardTable())
-		if err != nil {
-			return fmt.Errorf("read the counters of ports of %s: %w", n.name, err)
-		}
-		for _, o := range objects {
-			if c, ok := o.(*nftables.CounterObj); ok {
-				frames[strings.TrimPrefix(c.Name, "port-")] = c.Packets
-			}
-		}
-		return nil
+	var frames map[string]uint64
+	err := n.Do(func() (err error) {
+		frames, err = spoofedHere()
+		return err
 	})
+	if err != nil {
+		err = fmt.Errorf("read the counters of ports of %s: %w", n.name, err)
+	}
+	return frames, err
+}
+
+// spoofedHere are those in the namespace of the thread.
+func spoofedHere() (map[string]uint64, error) {
+	counters, err := countersOf(guardTable())
+	frames := map[string]uint64{}
+	for _, c := range counters {
+		frames[strings.TrimPrefix(c.Name, "port-")] = c.Packets
+	}
 	return frames, err
 }

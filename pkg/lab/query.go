@@ -149,6 +149,7 @@ func (l *Lab) WatchQueries(ctx context.Context, from string, each func(status.Na
 		}
 		only = instance
 	}
+	short := plan.ShortNames()
 	for _, vpc := range plan.VPCs {
 		server := l.resolvers.of(vpc)
 		if server == nil || only != nil && only.VPC != vpc.Name {
@@ -156,7 +157,7 @@ func (l *Lab) WatchQueries(ctx context.Context, from string, each func(status.Na
 		}
 		names := map[netip.Addr]string{}
 		for _, instance := range vpc.Instances {
-			names[instance.IP] = plan.ShortName(instance)
+			names[instance.IP] = short(instance)
 		}
 		stop := server.Watch(func(q dns.Query) {
 			if only == nil || only.IP == q.Asker.Addr() {

@@ -30,11 +30,13 @@ func (l *Lab) Status() status.Lab {
 	s := compile.Status(state)
 	s.Dir, s.PID, s.Started, s.Problems = l.store.String(), os.Getpid(), l.started, l.saved.problems()
 	s.TimeScale = float64(l.pace.TimeScale())
+	counts := l.counts(plan)
 	for i, vpc := range plan.VPCs {
-		spoofed := l.spoofed(vpc)
 		for j, instance := range vpc.Instances {
-			s.VPCs[i].Instances[j].Spoofed = spoofed[instance.Port]
-			l.addInstance(&s.VPCs[i].Instances[j], instance)
+			of := counts[instance.Namespace]
+			s.VPCs[i].Instances[j].Denied = of.Denied
+			s.VPCs[i].Instances[j].Spoofed = counts[vpc.Namespace].Spoofed[instance.Port] + of.Spoofed[instance.Device]
+			l.addServices(&s.VPCs[i].Instances[j], instance)
 		}
 	}
 	for _, sg := range plan.ServerGroups {
@@ -50,36 +52,40 @@ func (l *Lab) Status() status.Lab {
 	return s
 }
 
-// spoofed counts what the source checks of a VPC's instances dropped, by port. A count
-// that cannot be read stays 0.
-func (l *Lab) spoofed(vpc topology.VPC) map[string]uint64 {
-	if !slices.ContainsFunc(vpc.Instances, func(i topology.Instance) bool { return i.SourceCheck }) {
-		return nil
+// counts are those of a plan's spaces in which something may be dropped, by space. A
+// count that cannot be read stays 0: the rest is still worth showing.
+func (l *Lab) counts(plan *topology.Plan) map[string]Counts {
+	var spaces []string
+	for _, vpc := range plan.VPCs {
+		checks := func(i topology.Instance) bool { return i.SourceCheck }
+		if slices.ContainsFunc(vpc.Instances, checks) {
+			spaces = append(spaces, vpc.Namespace)
+		}
+		for _, i := range vpc.Instances {
+			if !i.Stopped && (i.SourceCheck || len(i.SecurityGroups) > 0) {
+				spaces = append(spaces, i.Namespace)
+			}
+		}
 	}
-	space, err := l.spaces.space(vpc.Namespace)
-	if err != nil {
-		return nil
+	if counter, ok := l.machine.(Counter); ok {
+		return counter.Counts(spaces)
 	}
-	counts, _ := space.Spoofed()
+	counts := map[string]Counts{}
+	for _, name := range spaces {
+		if space, err := l.spaces.space(name); err == nil {
+			var c Counts
+			c.Denied, _ = space.Denied()
+			c.Spoofed, _ = space.Spoofed()
+			counts[name] = c
+		}
+	}
 	return counts
 }
 
-// addInstance adds what is known of an instance that runs.
-func (l *Lab) addInstance(out *status.Instance, instance topology.Instance) {
+// addServices adds what is known of the services of an instance that runs.
+func (l *Lab) addServices(out *status.Instance, instance topology.Instance) {
 	if instance.Stopped {
 		return
-	}
-	if len(instance.SecurityGroups) > 0 {
-		// A count that cannot be read stays 0: the rest is still worth showing.
-		if space, err := l.spaces.space(instance.Namespace); err == nil {
-			out.Denied, _ = space.Denied()
-		}
-	}
-	if instance.SourceCheck {
-		if space, err := l.spaces.space(instance.Namespace); err == nil {
-			counts, _ := space.Spoofed()
-			out.Spoofed += counts[instance.Device]
-		}
 	}
 	for i, spec := range instance.Services {
 		if running := l.services.running.get(serviceSpec{instance, spec}.key()); running != nil {

@@ -36,9 +36,11 @@ func (v *VPC) SecurityGroup(name string) (*SecurityGroup, error) {
 // *NotFoundError, or says between which instances to choose.
 func (p *Plan) Instance(ref string) (*Instance, error) {
 	var found []*Instance
+	vpc, name, whole := strings.Cut(ref, "/")
 	for i := range p.VPCs {
 		for j := range p.VPCs[i].Instances {
-			if in := &p.VPCs[i].Instances[j]; in.Name == ref || in.Ref() == ref || in.ID == ref {
+			in := &p.VPCs[i].Instances[j]
+			if in.Name == ref || in.ID == ref || whole && in.Name == name && in.VPC == vpc {
 				found = append(found, in)
 			}
 		}

@@ -37,3 +37,22 @@ func (p *Plan) ShortName(instance Instance) string {
 	}
 	return instance.VPC + "/" + instance.Name
 }
+
+// ShortNames is ShortName for those who want many.
+func (p *Plan) ShortNames() func(Instance) string {
+	known := map[string]int{}
+	for i := range p.VPCs {
+		for j := range p.VPCs[i].Instances {
+			in := &p.VPCs[i].Instances[j]
+			if known[in.Name]++; in.ID != in.Name {
+				known[in.ID]++
+			}
+		}
+	}
+	return func(in Instance) string {
+		if known[in.Name] == 1 {
+			return in.Name
+		}
+		return in.Ref()
+	}
+}

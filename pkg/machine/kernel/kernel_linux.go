@@ -22,7 +22,7 @@ import (
 )
 
 // Machine is the part of the kernel that belongs to one lab. It implements
-// lab.Machine, lab.Truster, lab.Opener and lab.ProgramKeeper.
+// lab.Machine, lab.Truster, lab.Opener, lab.Counter and lab.ProgramKeeper.
 type Machine struct {
 	dir       labdir.Dir
 	lasting   bool
@@ -133,6 +133,15 @@ func (m *Machine) Connect(plan *topology.Plan, numbers compile.Numbers) error {
 // SetHosts implements lab.Machine.
 func (m *Machine) SetHosts(instance *topology.Instance, names []topology.HostName) error {
 	return host.SetHosts(string(m.dir), instance, names)
+}
+
+// Counts implements lab.Counter.
+func (m *Machine) Counts(spaces []string) map[string]lab.Counts {
+	counts := make(map[string]lab.Counts, len(spaces))
+	for name, c := range host.CountsIn(string(m.dir), spaces) {
+		counts[name] = lab.Counts{Denied: c.Drops.Ingress + c.Drops.Egress, Spoofed: c.Spoofed}
+	}
+	return counts
 }
 
 // Descriptors implements lab.Opener.
