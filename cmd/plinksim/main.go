@@ -169,7 +169,7 @@ another through PrivateLink, with real packets and no cloud account.
 		newServer(), newNAT(), newAPI(), newFault(), newCheck())
 	add(root, "make", append(newKinds(), newEdit())...)
 	add(root, "see", newStatus(), newLogs(), newExplain(), newGraph(), newSessions(), newEvents(), newExport(), newName(),
-		newDNS(), newCapture(), newMetrics())
+		newDNS(), newCapture(), newFlowLog(), newMetrics())
 	add(root, "file", newInit(), newValidate(), newPlan(), newSchema(), newReplay())
 	root.AddCommand(newBench(), newMan(), newVersion(), newDaemon())
 	for _, c := range root.Commands() {

@@ -331,7 +331,7 @@ func regionRows(a *adder) {
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
 			for _, zone := range c.zones() {
-				out = append(out, wire.M{"ZoneName": zone, "ZoneId": zoneID(c.Plan.Region, zone),
+				out = append(out, wire.M{"ZoneName": zone, "ZoneId": topology.ZoneID(c.Plan.Region, zone),
 					"RegionName": c.Plan.Region,
 					"State":      "available", "ZoneType": "availability-zone", "OptInStatus": "opt-in-not-required",
 					"GroupName": c.Plan.Region + "-zg-1", "NetworkBorderGroup": c.Plan.Region, "Messages": []wire.M{}})

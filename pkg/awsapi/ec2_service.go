@@ -136,7 +136,7 @@ func zonesOf(s *topology.EndpointService) []string {
 func (c private) zoneIDs(zones []string) []string {
 	out := []string{}
 	for _, z := range zones {
-		out = append(out, zoneID(c.Plan.Region, z))
+		out = append(out, topology.ZoneID(c.Plan.Region, z))
 	}
 	return out
 }

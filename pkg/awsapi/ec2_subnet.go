@@ -54,7 +54,7 @@ func (c network) viewSubnet(v *topology.VPC, s *topology.Subnet, used int) wire.
 	reserved := c.Plan.Profile.LowReserve + c.Plan.Profile.TopReserve
 	m := wire.M{
 		"SubnetId": s.ID, "VpcId": v.ID, "CidrBlock": s.CIDR, "AvailabilityZone": s.Zone,
-		"AvailabilityZoneId": zoneID(c.Plan.Region, s.Zone), "State": "available", "OwnerId": c.Account.ID,
+		"AvailabilityZoneId": topology.ZoneID(c.Plan.Region, s.Zone), "State": "available", "OwnerId": c.Account.ID,
 		"AvailableIpAddressCount": 1<<(32-s.CIDR.Bits()) - reserved - used, "DefaultForAz": false,
 		"MapPublicIpOnLaunch": false, "AssignIpv6AddressOnCreation": s.IPv6CIDR.IsValid(), "EnableDns64": false,
 		"Ipv6Native": false, "MapCustomerOwnedIpOnLaunch": false, "SubnetArn": c.arn("ec2", "subnet/"+s.ID),
@@ -140,7 +140,7 @@ func (c network) zoneFor(name, id string) (string, error) {
 		}
 	}
 	for _, zone := range zones {
-		if zone == name || name == "" && zoneID(c.Plan.Region, zone) == id || name == "" && id == "" {
+		if zone == name || name == "" && topology.ZoneID(c.Plan.Region, zone) == id || name == "" && id == "" {
 			return zone, nil
 		}
 	}

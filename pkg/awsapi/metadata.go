@@ -281,7 +281,7 @@ func (m *metadata) tree(plan *topology.Plan, vpc string, in *topology.Instance, 
 	add("local-ipv4", in.IP)
 	add("mac", in.MAC)
 	add("placement/availability-zone", in.Zone)
-	add("placement/availability-zone-id", zoneID(plan.Region, in.Zone))
+	add("placement/availability-zone-id", topology.ZoneID(plan.Region, in.Zone))
 	add("placement/region", plan.Region)
 	add("profile", "default-hvm")
 	add("reservation-id", c.viewReservation(v, in)["ReservationId"])

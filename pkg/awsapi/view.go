@@ -279,24 +279,6 @@ func (c *call) enis() (out []eni) {
 	return out
 }
 
-// zoneID is the identifier of a zone, which AWS makes of the region: use1-az1.
-func zoneID(region, zone string) string {
-	parts := strings.Split(region, "-")
-	if len(parts) < 3 || len(zone) == 0 {
-		return zone
-	}
-	short := parts[0]
-	for _, part := range parts[1 : len(parts)-1] {
-		for _, direction := range []string{"north", "south", "east", "west", "central"} {
-			if at := strings.Index(part, direction); at >= 0 {
-				short += direction[:1]
-				part = part[at+len(direction):]
-			}
-		}
-	}
-	return fmt.Sprintf("%s%s-az%d", short, parts[len(parts)-1], int(zone[len(zone)-1]-'a')+1)
-}
-
 // zones are the zones of the region: those of the plan, and a to c.
 func (c *call) zones() []string {
 	out := []string{c.Plan.Region + "a", c.Plan.Region + "b", c.Plan.Region + "c"}

@@ -39,10 +39,11 @@ const maxBlock = MaxFrame + 64<<10
 
 // ngInterface is what an interface description block says.
 type ngInterface struct {
-	link   uint16
-	name   string
-	unit   uint64 // parts of a second
-	offset int64  // seconds
+	link    uint16
+	name    string
+	unit    uint64 // parts of a second
+	offset  int64  // seconds
+	dropped uint64 // as the latest statistics say
 }
 
 // block is one block without its lengths.
@@ -65,6 +66,8 @@ func (r *Reader) nextNg(packet *Packet) error {
 		case blockPacket, blockOldPacket:
 			r.number++
 			return r.enhanced(b, packet)
+		case blockStatistics:
+			r.missing(b.body)
 		case blockSimple:
 			r.number++
 			return r.wrong("has no time: capture with enhanced packet blocks")
@@ -289,4 +292,32 @@ func (i *ngInterface) time(stamp uint64) (int64, bool) {
 		return 0, false
 	}
 	return seconds*1e9 + int64(fraction), true
+}
+
+// missing reads an interface statistics block, for Dropped.
+func (r *Reader) missing(body []byte) {
+	const optionsAt = 12
+	if len(body) < optionsAt {
+		return
+	}
+	number := r.order.Uint32(body)
+	if int(number) >= len(r.ng) {
+		return
+	}
+	// A block that cannot be read says nothing.
+	r.options(body[optionsAt:], func(code uint16, value []byte) error {
+		if code == optDropped && len(value) == 8 {
+			r.ng[number].dropped = r.order.Uint64(value)
+		}
+		return nil
+	})
+}
+
+// Dropped is how many packets are missing, as far as the file has said so: a
+// capture that cannot keep up leaves packets out, and writes how many.
+func (r *Reader) Dropped() (n uint64) {
+	for _, i := range r.ng {
+		n += i.dropped
+	}
+	return n
 }

@@ -77,6 +77,7 @@ type Profile struct {
 	AWSAPI              bool   // clients of AWS can drive a lab of it
 	AlibabaAPI          bool   // clients of Alibaba Cloud can
 	UsualRegion         string // of a lab that is made for such clients
+	FlowLogs            string // the format of flow logs
 	ServiceNames        bool   // a service's own name leads to the endpoints of the VPC
 	PrivateDNS          bool   // services have private DNS names, and endpoints can use them
 	Descriptions        bool   // services and endpoints have descriptions, with a rule of what they are
@@ -271,8 +272,9 @@ var profiles = map[Cloud]Profile{
 		ServiceNames: true,
 		ZoneAffinity: true,
 		Descriptions: true,
-		OfferALB:     true, // CreateVpcEndpointService, Resource, ResourceType
-		FullNAT:      true, // VPC API 2016-04-28, CreateFullNatEntry
+		OfferALB:     true,      // CreateVpcEndpointService, Resource, ResourceType
+		FullNAT:      true,      // VPC API 2016-04-28, CreateFullNatEntry
+		FlowLogs:     "alibaba", // Simple Log Service documentation, "VPC flow log fields"
 		// UpdateVpcEndpointConnectionAttribute, EnableVpcEndpointZoneConnection,
 		// DisableVpcEndpointZoneConnection and
 		// UpdateVpcEndpointZoneConnectionResourceAttribute.
@@ -387,6 +389,7 @@ var profiles = map[Cloud]Profile{
 		// added later is offered after ModifyVpcEndpointServiceConfiguration.
 		OneService:  true,
 		AWSAPI:      true,
+		FlowLogs:    "aws", // Amazon VPC User Guide, "Flow log records"
 		UsualRegion: "us-east-1",
 		// EC2 API, DescribeVpcEndpoints: State, pendingAcceptance and rejected among
 		// its values.
@@ -405,10 +408,11 @@ var profiles = map[Cloud]Profile{
 		WaitingKeepsService: true,
 	},
 	RFC: {
-		TCPIdle: 2*time.Hour + 4*time.Minute, // RFC 5382, REQ-5
-		UDPIdle: 5 * time.Minute,             // RFC 4787, REQ-5
-		MTU:     1500,                        // RFC 894
-		NameTTL: 60 * time.Second,
+		FlowLogs: "aws",
+		TCPIdle:  2*time.Hour + 4*time.Minute, // RFC 5382, REQ-5
+		UDPIdle:  5 * time.Minute,             // RFC 4787, REQ-5
+		MTU:      1500,                        // RFC 894
+		NameTTL:  60 * time.Second,
 		// All but the well-known ports.
 		NATPorts:   65536 - 1024,
 		LowReserve: 2, // the network's own address and the gateway
