@@ -26,8 +26,12 @@ func newEvents() *cobra.Command {
 				if on.output == "json" {
 					return lines.Encode(e)
 				}
+				text := e.Text
+				if e.Request != "" {
+					text += " (request " + e.Request + ")"
+				}
 				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s  %-10s  %s\n", e.Time.Local().Format("15:04:05.000"),
-					e.Kind, e.Text)
+					e.Kind, text)
 				return err
 			})
 			if cmd.Context().Err() != nil {

@@ -98,7 +98,7 @@ func fixedRows(a *adder) {
 }
 
 func (c network) viewENI(e eni) wire.M {
-	name := "ip-" + strings.ReplaceAll(e.ip.String(), ".", "-") + ".ec2.internal"
+	name := topology.IPName(e.ip, c.Plan.InstanceDomain())
 	m := wire.M{
 		"NetworkInterfaceId": e.id, "SubnetId": e.subnet.ID, "VpcId": e.vpc.ID, "AvailabilityZone": e.subnet.Zone,
 		"Description": e.description, "Groups": c.identifiers(e.vpc, e.groups), "InterfaceType": e.kind,
@@ -382,10 +382,6 @@ func nothingRows(a *adder) {
 		{name: "DescribePrefixLists", answer: "PrefixLists", ids: "PrefixListIds", id: "PrefixListId",
 			missing: "InvalidPrefixListId.NotFound", text: "The prefix list ID '%s' does not exist",
 			filters: map[string]string{"prefix-list-name": "PrefixListName", "prefix-list-id": "PrefixListId"}},
-		{name: "DescribeVpcEndpointConnectionNotifications", answer: "ConnectionNotificationSet",
-			filters: map[string]string{"service-id": "ServiceId", "vpc-endpoint-id": "VpcEndpointId",
-				"connection-notification-id": "ConnectionNotificationId"},
-			also: []string{"ConnectionNotificationId"}},
 		{name: "DescribeVpcClassicLink", answer: "Vpcs", ids: "VpcIds", id: "VpcId", missing: "InvalidVpcID.NotFound",
 			text:    "The vpc ID '%s' does not exist",
 			filters: map[string]string{"is-classic-link-enabled": "ClassicLinkEnabled"}},

@@ -459,7 +459,7 @@ func (c network) viewInstance(v *topology.VPC, in *topology.Instance) wire.M {
 		return nil
 	}
 	groups := c.identifiers(v, in.SecurityGroups)
-	name := "ip-" + strings.ReplaceAll(in.IP.String(), ".", "-") + ".ec2.internal"
+	name := topology.IPName(in.IP, c.Plan.InstanceDomain())
 	addresses := []wire.M{{"PrivateIpAddress": in.IP, "Primary": true, "PrivateDnsName": name}}
 	m := wire.M{
 		"InstanceId": in.ID, "ImageId": image, "State": c.instanceState(in), "PrivateDnsName": name,

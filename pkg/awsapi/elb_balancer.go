@@ -203,9 +203,9 @@ func (c balancing) viewBalancer(l *topology.LoadBalancer) wire.M {
 			zones = append(zones, wire.M{"ZoneName": n.Zone, "SubnetId": s.ID, "LoadBalancerAddresses": []wire.M{}})
 		}
 	}
-	kind, service := "network", "elb."+c.Plan.Region
+	kind := "network"
 	if l.Type == topology.ALB {
-		kind, service = "application", c.Plan.Region+".elb"
+		kind = "application"
 	}
 	groups := []string{}
 	for _, g := range c.identifiers(vpc, l.SecurityGroups) {
@@ -219,13 +219,12 @@ func (c balancing) viewBalancer(l *topology.LoadBalancer) wire.M {
 	if c.OnTheWay(arn) {
 		state = "provisioning"
 	}
-	id := l.ID[strings.LastIndex(l.ID, "/")+1:]
 	m := wire.M{
 		"LoadBalancerArn": arn, "LoadBalancerName": c.nameOf(arn, l.Name), "Type": kind, "Scheme": "internal",
 		"VpcId": vpc.ID,
 		"State": wire.M{"Code": state}, "AvailabilityZones": zones, "IpAddressType": addresses,
 		"SecurityGroups": groups,
-		"CreatedTime":    c.CreatedAt(arn), "DNSName": fmt.Sprintf("%s-%s.%s.amazonaws.com", l.Name, id, service),
+		"CreatedTime":    c.CreatedAt(arn), "DNSName": l.Domain,
 		"CanonicalHostedZoneId": "Z" + strings.ToUpper(derive.Text("elb zone "+kind+c.Plan.Region, 13,
 			derive.Alphanumeric)),
 	}

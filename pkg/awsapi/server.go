@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -72,7 +73,14 @@ func newKey(account string, temporary bool) Key {
 
 // Serve answers on ln, which should listen on a loopback address, until ctx ends, and
 // closes it.
-func (s *Server) Serve(ctx context.Context, ln net.Listener) error { return s.Server.Serve(ctx, ln, s) }
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var notifying sync.WaitGroup
+	notifying.Go(func() { s.notify(ctx) })
+	defer notifying.Wait()
+	defer cancel()
+	return s.Server.Serve(ctx, ln, s)
+}
 
 // ServeHTTP answers one request that came to a loopback address.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handle(w, r, loopbackDoor{}) }

@@ -28,7 +28,8 @@ type table map[string]*row
 var rows = sync.OnceValue(func() table {
 	t := table{}
 	for _, add := range []func(*adder){
-		vpcRows, subnetRows, groupRows, instanceRows, tagRows, endpointRows, serviceRows, connectionRows, fixedRows,
+		vpcRows, subnetRows, groupRows, instanceRows, tagRows, endpointRows, serviceRows, connectionRows,
+		notificationRows, fixedRows,
 	} {
 		add(&adder{t, wire.Find(wire.AWS(), "ec2")})
 	}

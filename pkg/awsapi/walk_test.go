@@ -130,6 +130,18 @@ func (s *shop) walkEndpoints() {
 	s.p.ec2("RejectVpcEndpointConnections", "ServiceId", s.service, "VpcEndpointId.1", second)
 	s.c.ec2("DeleteVpcEndpoints", "VpcEndpointId.1", second)
 	s.p.ec2("DeleteVpcEndpointServiceConfigurations", "ServiceId.1", s.service) // which is in use
+	topic := "arn:aws:sns:us-east-1:" + s.p.number + ":vpce"
+	s.c.ec2("CreateVpcEndpointConnectionNotification", "ConnectionNotificationArn", topic, "ConnectionEvents.1",
+		"Accept", "VpcEndpointId", s.endpoint)
+	for range 2 {
+		s.p.ec2("CreateVpcEndpointConnectionNotification", "ConnectionNotificationArn", topic, "ConnectionEvents.1",
+			"Connect", "ConnectionEvents.2", "Delete", "ServiceId", s.service)
+	}
+	ids := s.p.ec2("DescribeVpcEndpointConnectionNotifications").
+		texts("connectionNotificationSet/item/connectionNotificationId")
+	s.p.ec2("ModifyVpcEndpointConnectionNotification", "ConnectionNotificationId", ids[0],
+		"ConnectionNotificationArn", topic+"2", "ConnectionEvents.1", "Reject")
+	s.p.ec2("DeleteVpcEndpointConnectionNotifications", "ConnectionNotificationId.1", ids[1])
 }
 
 func (s *shop) walkBalancers() {

@@ -117,7 +117,9 @@ func (c *Call) Edit(edits ...topology.Edit) error {
 		}
 		return ErrDryRun
 	}
-	_, err := c.Lab.Edit(c.Ctx, edits, c.wait())
+	editor := lab.Editor{By: fmt.Sprintf("account %q by %s", c.Account.Name, c.Action), Account: c.Account.Name,
+		Request: c.ID}
+	_, err := c.Lab.EditBy(c.Ctx, editor, edits, c.wait())
 	return c.made(err)
 }
 
@@ -128,7 +130,7 @@ func (c *Call) Operate(o topology.Operation) error {
 
 // OperateWithin is Operate that waits so long until what it did is in force.
 func (c *Call) OperateWithin(o topology.Operation, wait time.Duration) error {
-	o.As = c.Account.Name
+	o.As, o.Request = c.Account.Name, c.ID
 	if c.Dry {
 		return ErrDryRun
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -66,6 +68,19 @@ func readRecord(store lab.Store) (*Record, error) {
 		return nil, fmt.Errorf("what clients said of objects cannot be read from %s: %w", RecordFile, err)
 	}
 	return r, nil
+}
+
+// IDs are the identifiers and ARNs with a prefix of which something is recorded, sorted.
+func (r *Record) IDs(prefix string) (ids []string) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for id := range r.state.Things {
+		if strings.HasPrefix(id, prefix) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // Thing is a copy of what is recorded of an object.

@@ -90,11 +90,18 @@ func (m *Namer) Names(plan *topology.Plan, state control.Snapshot, health Health
 			out.Public.Names = append(out.Public.Names, names...)
 		}
 	}
-	out.Public.Names = append(out.Public.Names, cloudNames(health.Cloud, out.Public.Names)...)
+	var own []dns.Name
+	for i := range plan.LoadBalancers {
+		own = append(own, n.balancerNames(&plan.LoadBalancers[i])...)
+	}
+	out.Public.Names = append(out.Public.Names, cloudNames(append(own, health.Cloud...), out.Public.Names)...)
 	for i := range plan.VPCs {
 		vpc := &plan.VPCs[i]
 		own := vpcNames{
 			vpc: vpc, ttl: plan.Profile.NameTTL, serviceNames: plan.Profile.ServiceNames, endpoints: in[vpc.Name],
+		}
+		if vpc.PrivateDNS() {
+			own.hostDomain = plan.InstanceDomain()
 		}
 		for j := range plan.DNSZones {
 			if slices.Contains(plan.DNSZones[j].VPCs, vpc.Name) {
@@ -125,6 +132,37 @@ type namer struct {
 	unhealthyNodes map[[2]string]string // why, by load balancer and zone
 }
 
+// balancerNames are the name of a load balancer, which leads to the nodes that have
+// somewhere to go, and those of its zones, which lead there in any case.
+func (n *namer) balancerNames(l *topology.LoadBalancer) []dns.Name {
+	if l.Domain == "" {
+		return nil
+	}
+	all := dns.Name{FQDN: l.Domain}
+	var zones []dns.Name
+	for i := range l.Nodes {
+		node := &l.Nodes[i]
+		addr := dns.Address{IP: node.IP(), Zone: node.Zone}
+		if n.health.ZonesDown[node.Zone] {
+			addr.Why = fmt.Sprintf("zone %s is down", node.Zone)
+		} else {
+			addr.Why = n.unhealthy(l.Name, node.Zone)
+			addr.Unhealthy = addr.Why != ""
+		}
+		addr.Up = addr.Why == ""
+		addrs := []dns.Address{addr}
+		if node.ENI.IPv6.IsValid() {
+			addr.IP = node.ENI.IPv6
+			addrs = append(addrs, addr)
+		}
+		all.Addrs = append(all.Addrs, addrs...)
+		if name := l.ZoneDomain(node.Zone); name != "" {
+			zones = append(zones, dns.Name{FQDN: name, Addrs: addrs})
+		}
+	}
+	return append([]dns.Name{all}, zones...)
+}
+
 // vpcNames is all that the names of a VPC's own depend on.
 type vpcNames struct {
 	vpc          *topology.VPC
@@ -132,6 +170,7 @@ type vpcNames struct {
 	serviceNames bool
 	endpoints    []namedEndpoint
 	zones        []*topology.DNSZone
+	hostDomain   string // of the names of instances' addresses; "": they have none
 }
 
 // namedEndpoint is an endpoint with its names, that of the endpoint as a whole first,
@@ -162,6 +201,14 @@ func (n vpcNames) config() dns.Config {
 	}
 	if len(n.vpc.Instances) > 0 {
 		cfg.Zones = append(cfg.Zones, parent(n.vpc.Instances[0].DNSName))
+	}
+	if n.hostDomain != "" {
+		cfg.Zones = append(cfg.Zones, n.hostDomain)
+		for i := range n.vpc.Instances {
+			in := &n.vpc.Instances[i]
+			addrs := []dns.Address{{IP: in.IP, Zone: in.Zone, Up: true}}
+			cfg.Names = append(cfg.Names, dns.Name{FQDN: topology.IPName(in.IP, n.hostDomain), Addrs: addrs, Alias: true})
+		}
 	}
 	cfg.Hides = n.domains()
 	cfg.Zones = append(cfg.Zones, cfg.Hides...)

@@ -28,6 +28,7 @@ type Event struct {
 	Name    string `json:"name"`
 	Account string `json:"account,omitempty"` // who did it; "" where nobody did
 	By      string `json:"by,omitempty"`      // who made an edit, in words
+	Request string `json:"request,omitempty"` // id of the call of a cloud's API that asked for it
 	Verb    Verb   `json:"verb"`
 	From    string `json:"from,omitempty"` // states in the words of the lab's cloud
 	To      string `json:"to,omitempty"`

@@ -83,6 +83,9 @@ func (p *Plane) tryLocked(do operation, o topology.Operation) ([]Event, error) {
 	if err != nil {
 		return nil, err.In(p.state.plan.Cloud, o.Verb)
 	}
+	for i := range events {
+		events[i].Request = o.Request
+	}
 	return events, nil
 }
 

@@ -89,11 +89,11 @@ func (l *Lab) carryOut(ctx context.Context, o topology.Operation) (event control
 // Where that took longer than wait, or could not be written down, the error
 // says so; a refusal is a *control.Error.
 func (l *Lab) Edit(ctx context.Context, edits []topology.Edit, wait time.Duration) ([]topology.Change, error) {
-	return l.EditBy(ctx, "", edits, wait)
+	return l.EditBy(ctx, Editor{}, edits, wait)
 }
 
-// EditBy is Edit with a text that names the editor, for its event.
-func (l *Lab) EditBy(ctx context.Context, by string, edits []topology.Edit, wait time.Duration) (
+// EditBy is Edit by somebody whom its event names.
+func (l *Lab) EditBy(ctx context.Context, editor Editor, edits []topology.Edit, wait time.Duration) (
 	[]topology.Change, error) {
 	if len(edits) == 0 {
 		return nil, nil
@@ -106,7 +106,7 @@ func (l *Lab) EditBy(ctx context.Context, by string, edits []topology.Edit, wait
 	if err != nil {
 		return nil, err
 	}
-	tellEdit(l.plane, by, made)
+	tellEdit(l.plane, editor, made)
 	if wait > 0 {
 		limited, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()

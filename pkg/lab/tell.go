@@ -13,8 +13,15 @@ import (
 // An event tells of at most so many changes of an edit, each in so many bytes.
 const toldChanges, toldBytes = 5, 200
 
+// Editor is who edits, for the event that tells of it.
+type Editor struct {
+	By      string // in words; "" for nobody
+	Account string // "" where it is no account's edit
+	Request string // id of the call of a cloud's API that asked for it; "" where none did
+}
+
 // tellEdit adds an event of an edit, in the words of "edit list".
-func tellEdit(plane *control.Plane, by string, made []topology.Change) {
+func tellEdit(plane *control.Plane, editor Editor, made []topology.Change) {
 	if len(made) == 0 {
 		return
 	}
@@ -30,10 +37,11 @@ func tellEdit(plane *control.Plane, by string, made []topology.Change) {
 		texts = append(texts, fmt.Sprintf("and %d more", more))
 	}
 	text := strings.Join(texts, "; ")
-	if by != "" {
-		text = by + ": " + text
+	if editor.By != "" {
+		text = editor.By + ": " + text
 	}
-	plane.Observe(control.Event{Kind: control.KindEdit, Name: made[0].Path, By: by, Verb: "edit", Text: text})
+	plane.Observe(control.Event{Kind: control.KindEdit, Name: made[0].Path, Account: editor.Account, By: editor.By,
+		Request: editor.Request, Verb: "edit", Text: text})
 }
 
 // tellStates adds an event for each instance that was switched off or on.

@@ -30,6 +30,7 @@ func (b loadBalancerBuilder) balancer(e *entry[rawLoadBalancer]) {
 
 		SecondaryIPs: e.Value.SecondaryIPs.V,
 	}
+	lb.Domain = b.ids.BalancerDomain(lb.ID)
 	// Application Load Balancer API 2020-06-16, CreateServerGroup,
 	// CrossZoneEnabled; at AWS an ALB's is always on.
 	lb.CrossZone = e.Value.CrossZone.or(lb.Type == topology.ALB)

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"net/netip"
 	"strings"
 
 	"github.com/plinksim/plinksim/internal/derive"
@@ -30,6 +31,7 @@ type idForm struct {
 	account       string // what an account's number begins with: one of these
 	accountDigits int    // and how many follow
 	arns          bool   // load balancers and server groups have the last part of an ARN
+	hostNames     bool   // instances and load balancers have names in the cloud's domains
 }
 
 // idForms has its forms from: EC2 API reference, resource IDs; PrivateLink API
@@ -41,7 +43,7 @@ var idForms = map[Cloud]idForm{
 	AWS: {
 		alphabet: hexadecimal, subnet: "subnet", service: "vpce-svc",
 		serviceName: "com.amazonaws.vpce.", domain: ".vpce.amazonaws.com", token: true,
-		endpoint: "vpce", account: "123456789", accountDigits: 11, arns: true,
+		endpoint: "vpce", account: "123456789", accountDigits: 11, arns: true, hostNames: true,
 	},
 	RFC: alibabaForm,
 }
@@ -160,6 +162,39 @@ func (i IDs) arn(kind, seed, name string) string {
 	return kind + "/" + name + "/" + derive.Text(i.Lab+"/"+seed+"/"+name, 16, hexadecimal)
 }
 
+// BalancerDomain is the name of a load balancer with an identifier, "" where the cloud
+// gives it none here: Elastic Load Balancing API, LoadBalancer, DNSName, of internal ones.
+func (i IDs) BalancerDomain(id string) string {
+	parts := strings.Split(id, "/")
+	if !i.form().hostNames || len(parts) != 3 {
+		return ""
+	}
+	if parts[0] == "app" {
+		return "internal-" + parts[1] + "-" + parts[2] + "." + i.Region + ".elb.amazonaws.com"
+	}
+	return parts[1] + "-" + parts[2] + ".elb." + i.Region + ".amazonaws.com"
+}
+
+// InstanceDomain is the domain in which instances have names of their addresses, "" where
+// the cloud has none: Amazon EC2 user guide, "EC2 instance hostnames and domains", IP name.
+func (i IDs) InstanceDomain() string {
+	switch {
+	case !i.form().hostNames:
+		return ""
+	case i.Region == "us-east-1":
+		return "ec2.internal"
+	}
+	return i.Region + ".compute.internal"
+}
+
+// InstanceDomain is IDs.InstanceDomain of the lab.
+func (p *Plan) InstanceDomain() string { return p.ids().InstanceDomain() }
+
+// IPName is the name of an IPv4 address of an instance in a domain: ip-10-0-0-5.ec2.internal.
+func IPName(ip netip.Addr, domain string) string {
+	return "ip-" + strings.ReplaceAll(ip.String(), ".", "-") + "." + domain
+}
+
 // regionCodes are the three characters of Alibaba Cloud's regions as they
 // stand in identifiers of its API reference and published examples.
 var regionCodes = map[string]string{
@@ -184,6 +219,6 @@ func regionCode(region string) string {
 
 // NewID is an identifier of the cloud's form for what is made while the lab
 // runs: prefix vpcnatip or fullnat, and the object's name.
-func (p *Plan) NewID(prefix, object string) string {
-	return IDs{Cloud: p.Cloud, Lab: p.Name, Region: p.Region}.ID(prefix, object)
-}
+func (p *Plan) NewID(prefix, object string) string { return p.ids().ID(prefix, object) }
+
+func (p *Plan) ids() IDs { return IDs{Cloud: p.Cloud, Lab: p.Name, Region: p.Region} }

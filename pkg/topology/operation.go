@@ -46,6 +46,9 @@ type Operation struct {
 	Server      string     `json:"server,omitempty" doc:"an instance of the group's VPC and its port: ecs2:80"`
 	Weight      *int       `json:"weight,omitempty" range:"0..100" doc:"its share of the sessions; 0 takes no new ones"`
 
+	// Request is the id of the call of a cloud's API that asks for it, for its events.
+	Request string `json:"request,omitempty"`
+
 	// What is created, where the file does not have it: see topofile.EditOf.
 	VPC            string   `json:"vpc,omitempty"`
 	Subnets        []string `json:"subnets,omitempty"`

@@ -286,6 +286,7 @@ func (s Server) Short() string {
 type LoadBalancer struct {
 	Name      string
 	ID        string // lb-…, nlb-…, alb-…, or net/NAME/… and app/NAME/… at AWS
+	Domain    string // leads to its nodes; "": it has no name
 	Type      LoadBalancerType
 	VPC       string
 	Nodes     []Node
@@ -310,6 +311,16 @@ func (l *LoadBalancer) PicksEverywhere(g *ServerGroup) bool {
 		return *g.CrossZone
 	}
 	return l.CrossZone || l.Type == CLB
+}
+
+// ZoneDomain is the name that leads to the node of a zone, "" where there is none: only
+// NLBs with a name have some (User Guide for Network Load Balancers, "Network Load
+// Balancers", DNS name).
+func (l *LoadBalancer) ZoneDomain(zone string) string {
+	if l.Domain == "" || l.Type != NLB {
+		return ""
+	}
+	return zone + "." + l.Domain
 }
 
 // CountListeners is how many listeners its user gave it.

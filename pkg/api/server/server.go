@@ -190,7 +190,7 @@ func (s *Server) edit(w http.ResponseWriter, r *http.Request) {
 	case call.DryRun:
 		made.Changes, err = s.Lab.LookAtEdits(edits)
 	default:
-		made.Changes, err = s.Lab.EditBy(r.Context(), call.By, edits, call.Wait())
+		made.Changes, err = s.Lab.EditBy(r.Context(), lab.Editor{By: call.By}, edits, call.Wait())
 	}
 	if err != nil {
 		refuse(w, http.StatusGatewayTimeout, err)

@@ -13,7 +13,8 @@ finish() {
 	rm -rf "$work"
 }
 trap finish EXIT
-"$PLINKSIM" up --api 127.0.0.1:0 --name "$lab"
+here=$(cd "$(dirname "$0")" && pwd)
+"$PLINKSIM" up --api 127.0.0.1:0 --api-in-vpcs --api-exec --name "$lab"
 eval "$("$PLINKSIM" api env)"
 
 a() { "$AWS" --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }
@@ -140,13 +141,28 @@ what_is_refused() {
 	is "$(P ec2 describe-subnets --page-size 5 --filters "Name=vpc-id,Values=$PVPC" --output text --query 'Subnets[].SubnetId' | wc -w)" 2
 }
 
+by_a_program_on_an_instance() {
+	P ec2 modify-vpc-endpoint-service-configuration --service-id "$SVC" --no-acceptance-required
+	P elbv2 register-targets --target-group-arn "$TG" --targets "Id=$WEB2"
+	APP=$(q C ec2 run-instances --image-id ami-0plinksimempty000 --subnet-id "$CSUB" --security-group-ids "$CSG" --iam-instance-profile Name=app 'Instances[0].InstanceId')
+	C ec2 authorize-security-group-ingress --group-id "$CSG" --protocol tcp --port 80 --cidr 10.0.0.0/16
+	until_is web "$PLINKSIM" exec "$APP" -- python3 "$here/endpoint.py" "$NAME"
+	"$PLINKSIM" api calls | grep -q "on $CVPC/$APP .*CreateVpcEndpoint"
+}
+
+user_data() {
+	SCRIPT=$(q C ec2 run-instances --image-id ami-0plinksimempty000 --subnet-id "$CSUB" --user-data '#!/bin/bash
+echo "the script runs on $(hostname)"' 'Instances[0].InstanceId')
+	until_is "the script runs on $SCRIPT" "$PLINKSIM" logs "$SCRIPT"
+}
+
 as_a_file() {
 	"$PLINKSIM" export >"$work/lab.yaml"
 	"$PLINKSIM" validate "$work/lab.yaml"
 }
 
 for session in who_am_i from_nothing_to_a_page acceptance_decides permissions a_second_zone a_private_name \
-	rules_and_targets what_is_refused as_a_file; do
+	rules_and_targets what_is_refused by_a_program_on_an_instance user_data as_a_file; do
 	echo "== $session"
 	$session >/dev/null
 done
