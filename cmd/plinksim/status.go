@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -52,7 +53,7 @@ func printStatus(w io.Writer, s status.Lab) {
 			"times as fast as at the cloud; TCP's own timers, delays and bandwidth do not", s.TimeScale)
 	}
 	for _, print := range []func(io.Writer, status.Lab){printEndpoints, printServices, printGateways, printInstances,
-		printServers, printProxies, printLinks, printShaping, printENIFaults} {
+		printServers, printProxies, printLinks, printShaping, printENIFaults, printTimers} {
 		section(w, func(w io.Writer) { print(w, s) })
 	}
 	fmt.Fprintln(w)
@@ -288,4 +289,36 @@ func addresses(ip, ipv6 netip.Addr) string {
 		return ip.String()
 	}
 	return ip.String() + " " + ipv6.String()
+}
+
+// printTimers prints a line for each object that has timers.
+func printTimers(w io.Writer, s status.Lab) {
+	header := []any{"OBJECT", "TIMERS"}
+	if s.TimeScale > 1 {
+		header = append(header, "IN FORCE")
+	}
+	t := newTable(w, header...)
+	for rest := s.Timers; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].Of == rest[0].Of {
+			n++
+		}
+		var written, inForce []string
+		for _, timer := range rest[:n] {
+			written = append(written, timer.Timer+" "+seconds(timer.Seconds))
+			inForce = append(inForce, seconds(timer.InForce))
+		}
+		cells := []any{rest[0].Of, strings.Join(written, ", ")}
+		if s.TimeScale > 1 {
+			cells = append(cells, strings.Join(inForce, ", "))
+		}
+		t.row(cells...)
+		rest = rest[n:]
+	}
+	t.flush()
+}
+
+// seconds writes a time as people do: 5m50s, 5.833s.
+func seconds(s float64) string {
+	return time.Duration(s * float64(time.Second)).Round(time.Millisecond).String()
 }

@@ -29,7 +29,7 @@ func (l *Lab) Status() status.Lab {
 	plan := state.Plan
 	s := compile.Status(state)
 	s.Dir, s.PID, s.Started, s.Problems = l.store.String(), os.Getpid(), l.started, l.saved.problems()
-	s.TimeScale = float64(l.pace.TimeScale())
+	s.TimeScale, s.Timers = float64(l.pace.TimeScale()), compile.Timers(plan, l.pace.TimeScale())
 	counts := l.counts(plan)
 	for i, vpc := range plan.VPCs {
 		for j, instance := range vpc.Instances {

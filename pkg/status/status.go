@@ -36,11 +36,21 @@ type Lab struct {
 	Proxies       []Proxy           `json:"proxies"` // listeners of albs, node by node
 	Shaping       []Shaped          `json:"shaping"` // bandwidths and faults of connections
 	ENIFaults     []ENIFault        `json:"eni_faults"`
+	Timers        []Timer           `json:"timers"`
 	Dataplane     Dataplane         `json:"data_plane"`
 
 	// Problems are sentences about the lab itself: a state that could not be
 	// restored, or is not saved.
 	Problems []string `json:"problems"`
+}
+
+// Timer is a time that decides what becomes of a session, a server or a name.
+type Timer struct {
+	Of      string  `json:"of"`    // a listener (nlb1 tcp/80), a server group, or names
+	Timer   string  `json:"timer"` // idle, request, probe every, ...
+	Seconds float64 `json:"seconds"`
+	// InForce is how long it lasts with the lab's time scale.
+	InForce float64 `json:"in_force_seconds"`
 }
 
 // VPC is one VPC with what is in it.
