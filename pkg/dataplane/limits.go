@@ -14,8 +14,8 @@ type Limiter interface {
 	// Limit says how fast frames may come from an interface, and leave by it. A
 	// Limit of an interface that had another one loses no frame.
 	Limit(eni packet.ENI, toProvider, toConsumer RateLimit) error
-	// Dropped counts the frames of interfaces that found a queue full.
-	Dropped(enis []packet.ENI) ([]LimitDrops, error)
+	// Counts are what it has done to the frames of interfaces.
+	Counts(enis []packet.ENI) ([]LimitCounts, error)
 }
 
 // RateLimit is a token bucket; the zero value does not limit.
@@ -25,8 +25,11 @@ type RateLimit struct {
 	Queue int64 // bytes that wait at most
 }
 
-// LimitDrops are those of one interface.
-type LimitDrops struct{ ToProvider, ToConsumer uint64 }
+// LimitCounts are those of one interface.
+type LimitCounts struct{ ToProvider, ToConsumer LimitCount }
+
+// LimitCount counts frames that found the queue full, and how often it had to wait.
+type LimitCount struct{ Dropped, Delayed uint64 }
 
 // limits moves bandwidths into the kernel, where sessions in the flow cache are held
 // to them too. The zero value does nothing.
@@ -104,7 +107,7 @@ func limitOf(rate int64) RateLimit {
 	}
 }
 
-// count adds the drops in the kernel to those of links.
+// count adds what the kernel has done to what links count.
 func (k *limits) count(stats *ShapingStats, links []ShapedLink) {
 	if len(k.inForce) == 0 {
 		return
@@ -116,12 +119,17 @@ func (k *limits) count(stats *ShapingStats, links []ShapedLink) {
 			enis, at = append(enis, links[i].ENIs[0]), append(at, &stats.Links[i])
 		}
 	}
-	drops, err := k.limiter.Dropped(enis)
+	counts, err := k.limiter.Counts(enis)
 	if err != nil {
 		return // an interface is just going
 	}
-	for i, d := range drops {
-		at[i].ToProvider.QueueFull += d.ToProvider
-		at[i].ToConsumer.QueueFull += d.ToConsumer
+	for i, c := range counts {
+		at[i].ToProvider.add(c.ToProvider)
+		at[i].ToConsumer.add(c.ToConsumer)
 	}
+}
+
+func (s *ShapedStats) add(c LimitCount) {
+	s.QueueFull += c.Dropped
+	s.Delayed += c.Delayed
 }

@@ -27,12 +27,12 @@ func (l *limiterOf) Limit(eni packet.ENI, toProvider, toConsumer RateLimit) erro
 	return nil
 }
 
-func (l *limiterOf) Dropped(enis []packet.ENI) ([]LimitDrops, error) {
-	drops := make([]LimitDrops, len(enis))
+func (l *limiterOf) Counts(enis []packet.ENI) ([]LimitCounts, error) {
+	counts := make([]LimitCounts, len(enis))
 	for i, eni := range enis {
-		drops[i] = LimitDrops{uint64(eni), 2 * uint64(eni)}
+		counts[i] = LimitCounts{LimitCount{Dropped: uint64(eni)}, LimitCount{Dropped: 2 * uint64(eni), Delayed: 7}}
 	}
-	return drops, nil
+	return counts, nil
 }
 
 func TestTheKernelLimitsWhatIsNothingButABandwidthOfOneInterface(t *testing.T) {
@@ -74,6 +74,7 @@ func TestTheKernelLimitsWhatIsNothingButABandwidthOfOneInterface(t *testing.T) {
 	require.Equal(t, map[packet.ENI]bool{1: true, 2: true}, queued)
 	require.EqualValues(t, 1, stats.Shaped.Links[1].ToProvider.QueueFull)
 	require.EqualValues(t, 4, stats.Shaped.Links[2].ToConsumer.QueueFull)
+	require.EqualValues(t, 7, stats.Shaped.Links[2].ToConsumer.Delayed)
 
 	calls := l.calls
 	require.Equal(t, []string{"both"}, follow(link("both", rate, rate, 1), link("one", late, rate, 2), link("refused", rate, rate, 9)))

@@ -64,33 +64,33 @@ func (s *space) bucketOf(device netlink.Link) (*netlink.Tbf, error) {
 	return nil, nil
 }
 
-// RateDrops counts the frames that found the queue of a device full, for devices
-// that LimitRates has limited, by place. Each namespace is asked once.
-func RateDrops(dir string, rates ...Rate) ([]uint64, error) {
-	drops := make([]uint64, len(rates))
+// RateCounts are those of devices that LimitRates has limited, by place. Each
+// namespace is asked once.
+func RateCounts(dir string, rates ...Rate) ([]RateCount, error) {
+	counts := make([]RateCount, len(rates))
 	err := onThread(func() error {
 		k := newKernel(dir)
 		defer k.close()
-		known := map[string]map[string]uint64{}
+		known := map[string]map[string]RateCount{}
 		for i, r := range rates {
 			if known[r.Namespace] == nil {
 				s, err := k.space(r.Namespace)
 				if err != nil {
 					return err
 				}
-				if known[r.Namespace], err = s.bucketDrops(); err != nil {
-					return fmt.Errorf("count the drops of devices in namespace %s: %w", r.Namespace, err)
+				if known[r.Namespace], err = s.bucketCounts(); err != nil {
+					return fmt.Errorf("count the frames of devices in namespace %s: %w", r.Namespace, err)
 				}
 			}
-			drops[i] = known[r.Namespace][r.Device]
+			counts[i] = known[r.Namespace][r.Device]
 		}
 		return nil
 	})
-	return drops, err
+	return counts, err
 }
 
-// bucketDrops are the drops of all token bucket filters, by the device's name.
-func (s *space) bucketDrops() (map[string]uint64, error) {
+// bucketCounts are those of all token bucket filters, by the device's name.
+func (s *space) bucketCounts() (map[string]RateCount, error) {
 	all, err := s.link.QdiscList(nil)
 	if err != nil {
 		return nil, err
@@ -99,14 +99,15 @@ func (s *space) bucketDrops() (map[string]uint64, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, drops := map[int]string{}, map[string]uint64{}
+	names, counts := map[int]string{}, map[string]RateCount{}
 	for _, l := range links {
 		names[l.Attrs().Index] = l.Attrs().Name
 	}
 	for _, q := range all {
 		if tbf, ok := q.(*netlink.Tbf); ok && tbf.Statistics != nil && tbf.Statistics.Queue != nil {
-			drops[names[tbf.LinkIndex]] = uint64(tbf.Statistics.Queue.Drops)
+			q := tbf.Statistics.Queue
+			counts[names[tbf.LinkIndex]] = RateCount{Dropped: uint64(q.Drops), Delayed: uint64(q.Overlimits)}
 		}
 	}
-	return drops, nil
+	return counts, nil
 }

@@ -54,21 +54,23 @@ func (l *limiter) Limit(eni packet.ENI, toProvider, toConsumer dataplane.RateLim
 	return host.LimitRates(l.dir, e.bridge, e.plane)
 }
 
-// Dropped implements dataplane.Limiter.
-func (l *limiter) Dropped(enis []packet.ENI) ([]dataplane.LimitDrops, error) {
+// Counts implements dataplane.Limiter.
+func (l *limiter) Counts(enis []packet.ENI) ([]dataplane.LimitCounts, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var devices []host.Rate
 	for _, eni := range enis {
 		devices = append(devices, l.enis[eni].bridge, l.enis[eni].plane)
 	}
-	drops, err := host.RateDrops(l.dir, devices...)
+	counts, err := host.RateCounts(l.dir, devices...)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]dataplane.LimitDrops, len(enis))
+	out := make([]dataplane.LimitCounts, len(enis))
 	for i := range out {
-		out[i] = dataplane.LimitDrops{ToProvider: drops[2*i], ToConsumer: drops[2*i+1]}
+		out[i] = dataplane.LimitCounts{
+			ToProvider: dataplane.LimitCount(counts[2*i]), ToConsumer: dataplane.LimitCount(counts[2*i+1]),
+		}
 	}
 	return out, nil
 }
