@@ -1,10 +1,12 @@
 package aliapi
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/plinksim/plinksim/pkg/cloudapi"
@@ -20,6 +22,22 @@ type filter struct {
 
 // is keeps objects whose member is the value.
 func is(member string) filter { return filter{member, func(v string) []string { return []string{v} }} }
+
+// among keeps objects whose member is one of several values, with commas between them.
+func among(member string) filter {
+	return filter{member, func(v string) []string { return strings.Split(v, ",") }}
+}
+
+// amongJSON keeps objects whose member is one of a list in JSON, or is the value.
+func amongJSON(member string) filter {
+	return filter{member, func(v string) []string {
+		var out []string
+		if json.Unmarshal([]byte(v), &out) != nil {
+			return strings.Split(v, ",")
+		}
+		return out
+	}}
+}
 
 // listing is an operation that lists objects: all that the caller sees, without those that
 // its filters leave out, page by page.
@@ -169,6 +187,10 @@ func (l listing) page(c *call, all []wire.M) (wire.M, error) {
 	give("TotalCount", len(all))
 	number := func(name string, usual int) (int, error) {
 		n, sent := c.Values[name].(int64)
+		if t, isText := c.Values[name].(string); isText && t != "" {
+			n, _ = strconv.ParseInt(t, 10, 32) // of a word it is 0
+			sent = true
+		}
 		if !sent {
 			return usual, nil
 		}

@@ -300,7 +300,7 @@ func TestWhatIsWrongWithAnEndpointIsTold(t *testing.T) {
 		{"a name of one letter", "InvalidParameter", []string{"EndpointName", "x"}},
 		{"another type", "InvalidParameter", []string{"EndpointType", "Reverse"}},
 		{"a link for a text", "InvalidParameter", []string{"EndpointDescription", "http://x"}},
-		{"a VPC that is not there", "InvalidVpcId.NotFound", []string{"VpcId", "vpc-x"}},
+		{"a VPC that is not there", "InvalidVpcID.NotFound", []string{"VpcId", "vpc-x"}},
 		{"another's group", "InvalidSecurityGroupId.NotFound", []string{"SecurityGroupId.1", s.id("vpc2/web")}},
 		{"another zone", "InvalidVSwitchId.ZoneMismatch", []string{"Zone.1.ZoneId", "eu-central-1c", "Zone.1.VSwitchId",
 			s.id("vpc1/b")}},

@@ -39,6 +39,8 @@ var products []product
 func init() {
 	products = []product{
 		{"privatelink", "PrivateLink", linkRows},
+		{"vpc", "VPC", vpcRows},
+		{"ecs", "ECS", ecsRows},
 		{"sts", "STS", identityRows},
 	}
 }

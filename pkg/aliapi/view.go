@@ -1,6 +1,8 @@
 package aliapi
 
 import (
+	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -53,7 +55,7 @@ func (c *call) vpc(id string) (*topology.VPC, error) {
 			return v, nil
 		}
 	}
-	return nil, notFound("InvalidVpcId.NotFound", "The specified VPC %q does not exist.", id)
+	return nil, notFound("InvalidVpcID.NotFound", "The specified VPC %q does not exist.", id)
 }
 
 func (c *call) vSwitch(id string) (*topology.VPC, *topology.Subnet, error) {
@@ -190,4 +192,63 @@ func regionRows(a *adder, product string, zone func(c *call, zone string) wire.M
 		}
 		return wire.M{"Zones": wire.M{"Zone": out}}, nil
 	}, ignored...)
+}
+
+// eni is a network interface of an instance, a load balancer, a NAT gateway or an endpoint.
+type eni struct {
+	id, description string
+	vpc             *topology.VPC
+	subnet          *topology.Subnet
+	ip              netip.Addr
+	mac             fmt.Stringer
+	groups          []string
+	instance        *topology.Instance // nil of the others
+	owner           string             // identifier of what it belongs to
+}
+
+// enis are the network interfaces in the caller's VPCs.
+func (c *call) enis() (out []eni) {
+	own := map[string]*topology.VPC{}
+	for _, vpc := range c.ownVPCs() {
+		own[vpc.Name] = vpc
+	}
+	add := func(of, subnet string, e eni) {
+		vpc := own[of]
+		if vpc == nil {
+			return
+		}
+		if s, err := vpc.Subnet(subnet); err == nil {
+			e.vpc, e.subnet = vpc, s
+			out = append(out, e)
+		}
+	}
+	for _, vpc := range own {
+		for i := range vpc.Instances {
+			in := &vpc.Instances[i]
+			add(vpc.Name, in.Subnet, eni{id: c.Plan.NewID("eni", "instance "+in.Ref()), ip: in.IP, mac: in.MAC,
+				groups: in.SecurityGroups, instance: in, owner: in.ID})
+		}
+	}
+	for i := range c.Plan.LoadBalancers {
+		l := &c.Plan.LoadBalancers[i]
+		for _, n := range l.Nodes {
+			add(l.VPC, n.Subnet, eni{id: n.ENI.ID, description: "load balancer " + l.ID, ip: n.IP(), mac: n.ENI.MAC,
+				owner: l.ID})
+		}
+	}
+	for i := range c.Plan.NATGateways {
+		g := &c.Plan.NATGateways[i]
+		add(g.VPC, g.Subnet, eni{id: g.ENI.ID, description: "NAT gateway " + g.ID, ip: g.ENI.IP, mac: g.ENI.MAC, owner: g.ID})
+	}
+	for i := range c.Plan.Endpoints {
+		e := &c.Plan.Endpoints[i]
+		for _, z := range e.Zones {
+			if !e.Absent {
+				add(e.VPC, z.Subnet, eni{id: z.ENI.ID, description: "endpoint " + e.ID, ip: z.ENI.IP, mac: z.ENI.MAC,
+					groups: e.SecurityGroups, owner: e.ID})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b eni) int { return strings.Compare(a.id, b.id) })
+	return out
 }
