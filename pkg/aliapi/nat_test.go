@@ -1,6 +1,7 @@
 package aliapi_test
 
 import (
+	"context"
 	"net"
 	"strings"
 	"testing"
@@ -75,7 +76,9 @@ func TestAFullNATEntryLeadsToADatabase(t *testing.T) {
 	greeting := func(address string) string {
 		client, err := c.lab.Client("reverse")
 		require.NoError(t, err)
-		conn, err := client.DialContext(t.Context(), "tcp", address)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		conn, err := client.DialContext(ctx, "tcp", address)
 		if err != nil {
 			return ""
 		}

@@ -41,6 +41,8 @@ func init() {
 		{"privatelink", "PrivateLink", linkRows},
 		{"vpc", "VPC", vpcRows},
 		{"ecs", "ECS", ecsRows},
+		{"slb", "SLB", slbRows},
+		{"nlb", "NLB", nlbRows},
 		{"sts", "STS", identityRows},
 	}
 }

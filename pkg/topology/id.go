@@ -134,12 +134,13 @@ func (i IDs) token(endpoint string) string {
 }
 
 // ServerGroup is the identifier of a group that a type of load balancer uses:
-// at Alibaba Cloud each type has a prefix.
+// at Alibaba Cloud each type has a prefix. A name that has the form of one is its own,
+// also before a load balancer uses it.
 func (i IDs) ServerGroup(name string, balancer LoadBalancerType) string {
 	switch {
 	case i.form().arns:
 		return i.arn("targetgroup", "targetgroup", name)
-	case balancer == NLB, balancer == ALB:
+	case balancer == NLB, balancer == ALB, i.isID("sgp", name):
 		return i.ID("sgp", name)
 	}
 	return i.ID("rsp", name)
