@@ -73,7 +73,7 @@ func newDaemon() *cobra.Command {
 				up = true
 				reports.Close()
 			}
-			err := daemon(ctx, file, lab.Config{
+			err := daemon(ctx, lock, file, lab.Config{
 				Workers: workers, Transition: transition, MaxSessions: maxSessions, Keep: takeOver || leftBehind,
 				TimeScale: topology.TimeScale(timeScale),
 				Authority: authority,
@@ -168,7 +168,7 @@ func awaitNobodyReads(ctx context.Context, pipe *os.File) bool {
 	}
 }
 
-func daemon(ctx context.Context, file string, cfg lab.Config, flowCache string, await func() error,
+func daemon(ctx context.Context, lock *labdir.Lock, file string, cfg lab.Config, flowCache string, await func() error,
 	tell func(api.Progress), ready func()) error {
 	cache, err := dataplane.ParseFlowCache(flowCache)
 	if err != nil {
@@ -185,14 +185,15 @@ func daemon(ctx context.Context, file string, cfg lab.Config, flowCache string, 
 		tell(api.Progress{Done: done, Total: total, What: what})
 	})
 	cfg.Plan, cfg.Log = plan, textLogger(os.Stderr)
-	return serve(ctx, cfg, cache, ready)
+	return serve(ctx, lock, cfg, cache, ready)
 }
 
 // serve runs a lab until ctx ends or a client takes it down, and removes it, or
 // until a client asks it to leave the lab to another daemon. It calls ready once,
 // when the lab is up and its socket answers. The caller holds the lab's lock until
 // it returns.
-func serve(ctx context.Context, cfg lab.Config, cache dataplane.FlowCacheConfig, ready func()) error {
+func serve(ctx context.Context, lock *labdir.Lock, cfg lab.Config, cache dataplane.FlowCacheConfig,
+	ready func()) error {
 	dir, stays := labdir.Of(cfg.Plan.Name), cfg.Keep
 	defer func() {
 		if !stays {
@@ -249,6 +250,7 @@ func serve(ctx context.Context, cfg lab.Config, cache dataplane.FlowCacheConfig,
 	serving.Wait()
 	if leaving.Load() {
 		stays = true
+		lock.HoldUntilExit()
 		return running.Leave()
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)

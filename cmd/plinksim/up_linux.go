@@ -593,7 +593,7 @@ func (u *up) foreground(ctx context.Context, stderr io.Writer, show func() error
 		Plan: u.plan, Workers: u.workers, Transition: u.transition, TimeScale: u.timeScale, Log: log,
 		Progress: u.progress.show, Authority: u.authority,
 	}
-	return serve(ctx, cfg, u.flowCache, func() {
+	return serve(ctx, lock, cfg, u.flowCache, func() {
 		u.progress.end()
 		if err := show(); err != nil {
 			log.Error("what was made cannot be shown", "error", err)

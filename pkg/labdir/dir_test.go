@@ -238,3 +238,14 @@ func TestADirectoryOfLabsThatWasMadeForNoLabGoes(t *testing.T) {
 	labdir.Tidy()
 	require.DirExists(t, labs, "a directory like /tmp is not one of ours")
 }
+
+func TestALockMayGoWithItsProcess(t *testing.T) {
+	dir := labdir.Dir(filepath.Join(t.TempDir(), "lab"))
+	lock, err := dir.Lock()
+	require.NoError(t, err)
+	lock.HoldUntilExit()
+	lock.Release()
+	require.True(t, dir.Running())
+	_, err = dir.Lock()
+	require.ErrorIs(t, err, labdir.ErrLocked)
+}

@@ -18,7 +18,10 @@ var ErrLocked = errors.New("the lab is held by a running process")
 // file and not to a process (Linux, fcntl(2): open file description locks), so
 // that it can be handed to a child with its file; the kernel releases it when
 // the last process that has the file ends, however it ends.
-type Lock struct{ file *os.File }
+type Lock struct {
+	file      *os.File
+	untilExit bool
+}
 
 // Lock takes the lock, or returns ErrLocked at once.
 func (d Dir) Lock() (*Lock, error) {
@@ -48,7 +51,7 @@ func (d Dir) Lock() (*Lock, error) {
 		}
 		return nil, err
 	}
-	held := &Lock{file}
+	held := &Lock{file: file}
 	// The directory may have been removed between the two steps, by a "down"
 	// that held the lock until then.
 	if !held.Holds(d) {
@@ -64,7 +67,7 @@ func (d Dir) OpenLock() (*Lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Lock{file}, nil
+	return &Lock{file: file}, nil
 }
 
 // Await takes a lock that was opened, as soon as nobody else holds it.
@@ -94,13 +97,28 @@ func (l *Lock) Holds(d Dir) bool {
 }
 
 // InheritLock is the lock whose File another process has handed to this one.
-func InheritLock(file *os.File) *Lock { return &Lock{file} }
+func InheritLock(file *os.File) *Lock { return &Lock{file: file} }
 
 // File is what to hand to a child that shall hold the lock, too.
 func (l *Lock) File() *os.File { return l.file }
 
 // Release lets go of the lock. A child that it was handed to still holds it.
-func (l *Lock) Release() { l.file.Close() }
+func (l *Lock) Release() {
+	if !l.untilExit {
+		l.file.Close()
+	}
+}
+
+// HoldUntilExit lets Release do nothing: the lock goes with the process. It is for
+// one that leaves the lab to another process with sockets of the lab still open:
+// that one can wait for them with AwaitExit, once it has the lock.
+func (l *Lock) HoldUntilExit() {
+	l.untilExit = true
+	heldUntilExit = append(heldUntilExit, l.file)
+}
+
+// heldUntilExit keeps files from being closed because nothing refers to them.
+var heldUntilExit []*os.File
 
 // Running says whether somebody holds the lab. Asking does not get into the
 // way of a process that takes the lock.
