@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -41,19 +42,7 @@ func TestARestartMayBeKilledAtAnyMoment(t *testing.T) {
 		} else {
 			m.kill()
 		}
-		restart := m.command(args...)
-		require.NoError(t, restart.Start())
-		time.Sleep(time.Duration(random.IntN(200)) * time.Millisecond)
-		switch random.IntN(3) {
-		case 0:
-			restart.Process.Kill()
-		case 1:
-			m.dir.Signal(syscall.SIGKILL) // who holds the lab: the command or a daemon
-		case 2:
-			restart.Process.Kill()
-			m.dir.Signal(syscall.SIGKILL)
-		}
-		restart.Wait()
+		m.restartKilled(random, args...)
 		m.run("up", m.file)
 		require.NotContains(t, m.run("status"), "earlier daemon", "round %d: sessions were lost", round)
 		require.NoError(t, conn.ask("still there?"), "round %d", round)
@@ -62,6 +51,23 @@ func TestARestartMayBeKilledAtAnyMoment(t *testing.T) {
 	left, err := filepath.Glob(m.dir.Path("sessions", "*"))
 	require.NoError(t, err)
 	require.Equal(t, []string{m.dir.Path("sessions", "now")}, left)
+}
+
+// restartKilled begins a restart by a command, and kills that, or the daemon, or both.
+func (m *mortal) restartKilled(random *rand.Rand, args ...string) {
+	restart := m.command(args...)
+	require.NoError(m.t, restart.Start())
+	time.Sleep(time.Duration(random.IntN(200)) * time.Millisecond)
+	switch random.IntN(3) {
+	case 0:
+		restart.Process.Kill()
+	case 1:
+		m.dir.Signal(syscall.SIGKILL) // who holds the lab: the command or a daemon
+	case 2:
+		restart.Process.Kill()
+		m.dir.Signal(syscall.SIGKILL)
+	}
+	restart.Wait()
 }
 
 // programs are the processes that run the services of the lab.
@@ -119,4 +125,43 @@ func (m *mortal) endProgram(environ string) {
 		text, err := os.ReadFile(environ) // a zombie has none
 		return err != nil || len(text) == 0
 	}, 10*time.Second, 10*time.Millisecond)
+}
+
+// A daemon that is killed in the middle of an edit costs no connection that the edit
+// does not touch: the next one does not make the lab again.
+func TestConnectionsOutliveAKillInTheMiddleOfAnEdit(t *testing.T) {
+	testenv.NeedRoot(t)
+	testenv.NeedNoRace(t)
+	testenv.NeedPrograms(t, "python3")
+	m := newMortal(t, testenv.BuildProgram(t, "../.."), filepath.Join("testdata", "survive", "aws.yaml"))
+	conn, programs := m.newIdle(m.eni("ep1", 80, false)), m.programs()
+	var instances strings.Builder
+	for i := range 40 {
+		fmt.Fprintf(&instances, "i%d: {subnet: s}, ", i)
+	}
+	vpc := "{account: consumer, cidr: 10.1.0.0/16, subnets: {s: {zone: us-east-1a, cidr: 10.1.0.0/24}}, instances: {" + instances.String() + "}}"
+	hit := 0
+	for round := 0; hit < 2; round++ {
+		require.Less(t, round, 15, "no kill hit an edit")
+		edit := m.command("edit", "set", "vpcs/extra", vpc)
+		if strings.Contains(m.run("edit", "list"), "vpcs/extra") {
+			edit = m.command("edit", "delete", "vpcs/extra")
+		}
+		require.NoError(t, edit.Start())
+		for until := time.Now().Add(2 * time.Second); time.Now().Before(until); time.Sleep(time.Millisecond) {
+			if _, err := os.Stat(m.dir.Path("changing")); err == nil {
+				time.Sleep(time.Duration(round%5) * 10 * time.Millisecond)
+				break
+			}
+		}
+		m.kill()
+		edit.Wait()
+		if _, err := os.Stat(m.dir.Path("changing")); err == nil {
+			hit++
+		}
+		m.run("up", m.file)
+		require.NoFileExists(t, m.dir.Path("changing"))
+		require.NoError(t, conn.ask("still there?"), "round %d", round)
+		require.Equal(t, programs, m.programs(), "round %d", round)
+	}
 }

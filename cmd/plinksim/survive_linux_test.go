@@ -41,8 +41,13 @@ type mortal struct {
 	client *host.Namespace
 }
 
-// newMortal brings a lab up, in a directory of its own.
+// newMortal brings a lab up, in a directory of its own. Its instance is "client".
 func newMortal(t *testing.T, bin, file string, args ...string) *mortal {
+	t.Helper()
+	return newMortalOf(t, bin, file, "client", args...)
+}
+
+func newMortalOf(t *testing.T, bin, file, client string, args ...string) *mortal {
 	t.Helper()
 	plan, err := topofile.Load(file)
 	require.NoError(t, err)
@@ -56,7 +61,7 @@ func newMortal(t *testing.T, bin, file string, args ...string) *mortal {
 		require.NoError(t, os.RemoveAll(filepath.Dir(root)))
 	})
 	m.run(append([]string{"up", file}, args...)...)
-	in, err := plan.Instance("client")
+	in, err := plan.Instance(client)
 	require.NoError(t, err)
 	m.client, err = host.Open(string(m.dir), in.Namespace)
 	require.NoError(t, err)

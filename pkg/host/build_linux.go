@@ -49,6 +49,23 @@ func ChangeTold(ctx context.Context, dir string, old, plan *topology.Plan, progr
 	return devicesIn(plan.Dataplane, d.do), change(ctx, dir, old, d, progress)
 }
 
+// Mend makes the lab in dir that of plan again, which it was until a process that made
+// it that of half was killed, wherever that was: what half alone has is undone, and
+// what is missing is done. What the two have in common stays.
+func Mend(ctx context.Context, dir string, plan, half *topology.Plan, progress Progress) error {
+	if err := checkDir(dir); err != nil {
+		return err
+	}
+	if err := undoAll(dir, differenceOf(half, plan).undo); err != nil {
+		return err
+	}
+	all := groups(plan)
+	if _, err := doAll(ctx, dir, all, unknown, progress); err != nil {
+		return err
+	}
+	return awaitCarriers(ctx, dir, all)
+}
+
 // devicesIn are the devices that groups make in a namespace at the far ends of pairs.
 func devicesIn(namespace string, made []group) (devices []string) {
 	for _, t := range slices.Concat(made...) {

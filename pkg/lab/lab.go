@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -132,7 +133,7 @@ func Start(ctx context.Context, cfg Config) (*Lab, error) {
 	l.pace = newPace(l, cfg)
 	l.makeParts()
 	l.authority.wanted = cfg.Authority
-	if err := l.change(ctx, l.leftBehind(), file.plan, cfg.Progress); err != nil {
+	if err := l.change(ctx, l.leftBehind(ctx, cfg.Progress), file.plan, cfg.Progress); err != nil {
 		if !cfg.Keep {
 			err = errors.Join(err, cfg.Machine.Remove(context.WithoutCancel(ctx)))
 		}
@@ -173,13 +174,10 @@ const (
 )
 
 // leftBehind is the plan of which the machine is, or nil where that is not
-// known: a lab that was never finished, one that was killed while it became
-// another, or one of another version.
-func (l *Lab) leftBehind() *topology.Plan {
-	if _, err := l.store.Load(changingFile); err == nil {
-		return nil
-	}
-	text, err := l.store.Load(planFile)
+// known: a lab that was never finished, or one of another version. A machine that
+// was left between two plans becomes that of the first again.
+func (l *Lab) leftBehind(ctx context.Context, progress Progress) *topology.Plan {
+	file, err := l.store.Load(planFile)
 	if err != nil {
 		return nil
 	}
@@ -187,19 +185,52 @@ func (l *Lab) leftBehind() *topology.Plan {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	plan, err := topofile.PlanOfKept(path.Join(l.store.String(), planFile), text, edits)
-	if err != nil || plan.Name != l.file.plan.Name {
+	plan := planOfKept(l.store, l.file.plan.Name, file, edits)
+	text, err := l.store.Load(changingFile)
+	if errors.Is(err, fs.ErrNotExist) || plan == nil {
+		return plan
+	}
+	var to halfway
+	mender, can := l.machine.(Mender)
+	if err != nil || !can || json.Unmarshal(text, &to) != nil {
+		return nil
+	}
+	if to.File == nil {
+		to.File = file
+	}
+	half := planOfKept(l.store, l.file.plan.Name, to.File, to.Edits)
+	if half == nil {
+		return nil
+	}
+	err = l.onMachine(func() error { return mender.Mend(ctx, plan, half, progress) })
+	if err != nil {
+		l.log.Warn("a change was killed on its way, and what it left cannot be mended: the lab is made again", "error", err)
 		return nil
 	}
 	return plan
+}
+
+// planOfKept is the plan of a lab's files; nil where they are of no lab of that name.
+func planOfKept(store Store, name string, file, edits []byte) *topology.Plan {
+	plan, err := topofile.PlanOfKept(path.Join(store.String(), planFile), file, edits)
+	if err != nil || plan.Name != name {
+		return nil
+	}
+	return plan
+}
+
+// halfway is what the mark of a change says of the plan that the machine becomes.
+type halfway struct {
+	File  []byte `json:"file,omitempty"` // nil: that of planFile
+	Edits []byte `json:"edits"`
 }
 
 // change makes the machine that of a plan. It leaves a mark until keep removes
 // it: the mark says that the machine is between two plans. Where they are the same,
 // what is missing is made, and whoever is killed meanwhile leaves nothing worse.
 func (l *Lab) change(ctx context.Context, old, plan *topology.Plan, progress Progress) error {
-	if old != nil && !isKept(l.store, plan) {
-		if err := l.store.Save(changingFile, []byte{}); err != nil {
+	if old != nil {
+		if err := mark(l.store, plan); err != nil {
 			return err
 		}
 	}
@@ -225,12 +256,24 @@ func (l *Lab) onMachine(do func() error) error {
 // between them.
 func (l *Lab) MachineTime() time.Duration { return time.Duration(l.machineTime.Load()) }
 
-// isKept says whether a plan is the one that keep has written down last.
-func isKept(store Store, plan *topology.Plan) bool {
+// mark writes down that the machine becomes that of a plan, unless it is.
+func mark(store Store, plan *topology.Plan) error {
 	file, edits, err := topofile.Kept(plan)
-	wasFile, err1 := store.Load(planFile)
-	wasEdits, err2 := store.Load(planEdits)
-	return err == nil && err1 == nil && err2 == nil && bytes.Equal(file, wasFile) && bytes.Equal(edits, wasEdits)
+	if err != nil {
+		return err
+	}
+	to := halfway{file, edits}
+	if was, err := store.Load(planFile); err == nil && bytes.Equal(was, file) {
+		to.File = nil
+		if was, err := store.Load(planEdits); err == nil && bytes.Equal(was, edits) {
+			return nil
+		}
+	}
+	text, err := json.Marshal(to)
+	if err != nil {
+		return err
+	}
+	return store.Save(changingFile, text)
 }
 
 // keep writes down the plan of which the machine is.

@@ -38,6 +38,14 @@ type Machine interface {
 	SetHosts(instance *topology.Instance, names []topology.HostName) error
 }
 
+// Mender is a Machine that outlives the process that changes it.
+type Mender interface {
+	// Mend makes the machine that of plan again, which it was until a process was
+	// killed in Change, on the way to half. What both have goes on. When it fails
+	// nothing is known of the machine.
+	Mend(ctx context.Context, plan, half *topology.Plan, progress Progress) error
+}
+
 // Space is one network space of a machine: its sockets are in the VPC, or on
 // the instance, whose space it is. Addresses are IP addresses with ports.
 type Space interface {

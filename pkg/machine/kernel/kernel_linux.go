@@ -22,7 +22,7 @@ import (
 )
 
 // Machine is the part of the kernel that belongs to one lab. It implements
-// lab.Machine, lab.Truster, lab.Opener, lab.Counter and lab.ProgramKeeper.
+// lab.Machine, lab.Mender, lab.Truster, lab.Opener, lab.Counter and lab.ProgramKeeper.
 type Machine struct {
 	dir       labdir.Dir
 	lasting   bool
@@ -79,6 +79,12 @@ func (m *Machine) Change(ctx context.Context, old, plan *topology.Plan, progress
 	}
 	m.dataplane = plan.Dataplane
 	return nil
+}
+
+// Mend implements lab.Mender.
+func (m *Machine) Mend(ctx context.Context, plan, half *topology.Plan, progress lab.Progress) error {
+	m.indexes = nil
+	return host.Mend(ctx, string(m.dir), plan, half, progress)
 }
 
 // Remove implements lab.Machine.
