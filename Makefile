@@ -79,6 +79,11 @@ bpf-tools: ## install what "make bpf" needs
 bpf-check: bpf-tools bpf ## say whether the committed object files are what "make bpf" makes
 	git diff --exit-code -- pkg/flowcache
 
+soak: ## let labs live under everything at once for TIME (default 10m), with the seeds in SEED; the report is below bin/soak
+	mkdir -p bin/soak
+	PLINKSIM_SOAK=$(or $(TIME),10m) PLINKSIM_SEED="$(SEED)" go test $(EXEC) -count 1 -run '^TestSoak$$' -v -timeout 3h -parallel 64 \
+		-artifacts -outputdir $(CURDIR)/bin/soak ./cmd/plinksim
+
 bench-edits: ## what edits of a lab of 1,000 instances take, beside those of a small one, as root
 	PLINKSIM_LONG=1 go test $(EXEC) -count 1 -run '^TestEditsOfALargeLabTakeMilliseconds$$' -v -timeout 30m ./test
 

@@ -15,7 +15,15 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-func TestMain(m *testing.M) { plinktest.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(programVariable) != "" {
+		if len(os.Args) > 1 && os.Args[1] == newDaemon().Name() {
+			go leak(os.Getenv(leakVariable))
+		}
+		main()
+	}
+	plinktest.Main(m)
+}
 
 var fence = regexp.MustCompile("(?ms)^```([a-z]+)\n(.*?)^```$")
 

@@ -21,7 +21,8 @@ type Machine struct {
 	MemoryMB int    `json:"memory_mb"`
 }
 
-func thisMachine() Machine {
+// ThisMachine is the machine that asks.
+func ThisMachine() Machine {
 	m := Machine{Arch: runtime.GOARCH, CPUs: runtime.NumCPU()}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {

@@ -102,7 +102,7 @@ type RunInfo struct {
 
 func newReport(o Options) *Report {
 	r := &Report{
-		Version: ReportVersion, Started: time.Now().UTC().Truncate(time.Second), Machine: thisMachine(),
+		Version: ReportVersion, Started: time.Now().UTC().Truncate(time.Second), Machine: ThisMachine(),
 		Rounds: o.Rounds, Workers: o.Workers, Seconds: o.Seconds, Paths: o.Paths, Dataplane: map[string]status.Dataplane{},
 	}
 	for _, w := range o.chosen() {
