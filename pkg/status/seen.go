@@ -13,7 +13,7 @@ import (
 // of the service. Everything else of the status is left out.
 func (s Lab) SeenBy(account string) Lab {
 	seen := Lab{Schema: s.Schema, Lab: s.Lab, Cloud: s.Cloud, Region: s.Region, Services: []EndpointService{},
-		Endpoints: []Endpoint{}, ENIFaults: []ENIFault{}, Problems: []string{}}
+		TimeScale: s.TimeScale, Endpoints: []Endpoint{}, ENIFaults: []ENIFault{}, Timers: []Timer{}, Problems: []string{}}
 	own := map[string]bool{}
 	for _, svc := range s.Services {
 		own[svc.Name] = svc.Account == account
