@@ -104,3 +104,24 @@ func TestAnExportHasTheBandwidthOfConnections(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, l.Plane().Plan().Endpoints[0].Impairments, exported())
 }
+
+// An endpoint stays when its account is taken off the whitelist, also in the export.
+func TestAnExportHasEndpointsFromBeforeAWhitelistChanged(t *testing.T) {
+	l := upFile(t, "../../testdata/topologies/alibaba-clb-cross-account.yaml")
+	do := func(o topology.Operation) {
+		t.Helper()
+		_, err := l.Do(t.Context(), o, 10*time.Second)
+		require.NoError(t, err)
+	}
+	do(topology.Operation{Verb: topology.VerbWhitelistAdd, Service: "svc1", Account: "a"})
+	do(topology.Operation{Verb: topology.VerbEndpointCreate, Endpoint: "ep1"})
+	do(topology.Operation{Verb: topology.VerbWhitelistRemove, Service: "svc1", Account: "a"})
+	text, notes, err := l.Export()
+	require.NoError(t, err)
+	require.Len(t, notes, 1)
+	require.Contains(t, notes[0], "is from before it was taken off")
+	plan, err := topofile.Parse("exported.yaml", text)
+	require.NoError(t, err)
+	require.Contains(t, plan.Services[0].Whitelist, "a")
+	require.False(t, plan.Endpoints[0].Absent)
+}

@@ -72,10 +72,9 @@ func (e *exporter) service(was *topology.EndpointService) {
 	e.set(is.AutoAccept != was.AutoAccept, is.AutoAccept, section, was.Name, "auto_accept")
 	e.set(is.ZoneAffinity != was.ZoneAffinity, is.ZoneAffinity, section, was.Name, "zone_affinity")
 	e.set(is.Bandwidth != was.Bandwidth, megabitsText(is.Bandwidth), section, was.Name, "bandwidth")
-	others := func(accounts []string) []string {
-		return slices.DeleteFunc(slices.Clone(accounts), func(a string) bool { return a == was.Account })
-	}
-	e.set(!slices.Equal(is.Whitelist, was.Whitelist), others(is.Whitelist), section, was.Name, "whitelist")
+	whitelist := e.whitelist(is)
+	others := slices.DeleteFunc(slices.Clone(whitelist), func(a string) bool { return a == was.Account })
+	e.set(!slices.Equal(whitelist, was.Whitelist), others, section, was.Name, "whitelist")
 	if slices.Equal(is.Resources, was.Resources) {
 		return
 	}
@@ -98,6 +97,22 @@ func (e *exporter) service(was *topology.EndpointService) {
 	if is.Account != "" {
 		e.set(true, is.Account, section, was.Name, "account")
 	}
+}
+
+// whitelist is that of a service, with the accounts that had an endpoint when they were
+// taken off it: they keep it, and a file says so by having them.
+func (e *exporter) whitelist(is *topology.EndpointService) []string {
+	whitelist := is.Whitelist
+	for i := range e.now.Endpoints {
+		ep := &e.now.Endpoints[i]
+		if ep.Service != is.Name || is.Sees(ep.Account) || slices.Contains(whitelist, ep.Account) {
+			continue
+		}
+		whitelist = append(slices.Clone(whitelist), ep.Account)
+		e.note("endpoint service %q has account %q on its whitelist in the file, as endpoint %q is from before it was "+
+			"taken off", is.Name, ep.Account, ep.Name)
+	}
+	return whitelist
 }
 
 func megabitsText(n int) any {
