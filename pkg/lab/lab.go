@@ -319,21 +319,9 @@ func (l *Lab) run(ctx context.Context, plan *topology.Plan, cfg Config) error {
 	l.work.Go(l.reconcile)
 	l.work.Go(l.saveEvents)
 	l.work.Go(drains{l}.release)
-	return errors.Join(l.waitReady(ctx, cfg.Progress), l.forgetDeleted(ctx))
-}
-
-// forgetDeleted takes out of the lab what a daemon that ran it before had deleted
-// when it was killed, and had not forgotten yet.
-func (l *Lab) forgetDeleted(ctx context.Context) error {
-	var errs []error
-	services, endpoints := l.plane.Deleted()
-	for _, name := range endpoints {
-		errs = append(errs, l.file.forget(ctx, topology.JoinPath("endpoints", name), l.replacer(quietly)))
-	}
-	for _, name := range services {
-		errs = append(errs, l.file.forget(ctx, topology.JoinPath("endpoint_services", name), l.replacer(quietly)))
-	}
-	return errors.Join(errs...)
+	err = l.waitReady(ctx, cfg.Progress)
+	l.forgetDeleted(ctx)
+	return err
 }
 
 func (l *Lab) openDataplane(workers, maxSessions int) error {

@@ -43,17 +43,35 @@ func (l *Lab) waitInForce(ctx context.Context, o topology.Operation, event contr
 		l.groups.settleHealth(ctx, l.plane.State().Plan)
 	}
 	switch o.Verb {
-	case topology.VerbEndpointDelete:
-		return l.file.forget(ctx, topology.JoinPath("endpoints", o.Endpoint), l.replacer(quietly))
-	case topology.VerbServiceDelete:
-		return l.file.forget(ctx, topology.JoinPath("endpoint_services", o.Service), l.replacer(quietly))
+	case topology.VerbEndpointDelete, topology.VerbServiceDelete:
+		l.forgetDeleted(ctx)
 	case topology.VerbGatewayDelete:
-		return l.file.forget(ctx, topology.JoinPath("nat_gateways", o.NATGateway), l.replacer(quietly))
+		l.forget(ctx, topology.JoinPath("nat_gateways", o.NATGateway))
 	case topology.VerbEntryDelete:
-		path := topology.JoinPath("nat_gateways", o.NATGateway, "full_nat", o.Entry)
-		return l.file.forget(ctx, path, l.replacer(quietly))
+		l.forget(ctx, topology.JoinPath("nat_gateways", o.NATGateway, "full_nat", o.Entry))
 	}
 	return nil
+}
+
+// forgetDeleted takes out of the lab the services and endpoints that operations have
+// deleted: also those that were deleted when the machine could not, or the daemon that
+// ran the lab before was killed.
+func (l *Lab) forgetDeleted(ctx context.Context) {
+	services, endpoints := l.plane.Deleted()
+	for _, name := range endpoints {
+		l.forget(ctx, topology.JoinPath("endpoints", name))
+	}
+	for _, name := range services {
+		l.forget(ctx, topology.JoinPath("endpoint_services", name))
+	}
+}
+
+// forget takes what was deleted out of the lab. It is gone for everybody already, so
+// that what fails here is not the operation.
+func (l *Lab) forget(ctx context.Context, path string) {
+	if err := l.file.forget(ctx, path, l.replacer(quietly)); err != nil {
+		l.log.Warn("what was deleted is still a part of the topology", "path", path, "error", err)
+	}
 }
 
 // carryOut does an operation, and the edit that belongs to it. What it changed is
