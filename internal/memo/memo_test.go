@@ -1,9 +1,12 @@
 package memo_test
 
 import (
+	"encoding/json"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/plinksim/plinksim/internal/memo"
 )
@@ -34,4 +37,52 @@ func TestWhatHasNotChangedIsNotMadeAgain(t *testing.T) {
 	round(nil)
 	round(map[string]in{"a": {[]int{1, 2}}})
 	require.Equal(t, 4, made, "a was forgotten")
+}
+
+// Lists that grow, shrink and change anywhere are written as encoding/json writes them.
+func TestListsAreWrittenAsTheyAre(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var texts memo.Texts[string]
+		var list []string
+		for range rapid.IntRange(1, 10).Draw(t, "lists") {
+			at := rapid.IntRange(0, len(list)).Draw(t, "at")
+			until := rapid.IntRange(at, len(list)).Draw(t, "until")
+			more := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", `"`}), 0, 3).Draw(t, "more")
+			list = slices.Concat(list[:at], more, list[until:])
+			got, err := texts.Of(list)
+			require.NoError(t, err)
+			var read []string
+			require.NoError(t, json.Unmarshal(memo.AppendList(nil, got), &read))
+			require.Equal(t, append([]string{}, list...), read)
+		}
+	})
+}
+
+type measured struct {
+	length int
+	notes  []string
+}
+
+func (m *measured) Same(o *measured) bool { return m.length == o.length }
+
+// Inputs may say themselves when they are the same.
+func TestInputsCompareThemselves(t *testing.T) {
+	var m memo.Of[measured, string]
+	first := func(in measured) string { return in.notes[0] }
+	m.Begin()
+	require.Equal(t, "a", m.Get("k", measured{1, []string{"a"}}, first))
+	require.Equal(t, "a", m.Get("k", measured{1, []string{"b"}}, first))
+	require.Equal(t, "c", m.Get("k", measured{2, []string{"c"}}, first))
+}
+
+// Identical values are equal; equal ones that share nothing are not identical.
+func TestIdenticalValuesShareEverything(t *testing.T) {
+	a := measured{1, []string{"a"}}
+	b := a
+	require.True(t, memo.Identical(&a, &b))
+	b.notes = slices.Clone(a.notes)
+	require.False(t, memo.Identical(&a, &b))
+	b = a
+	b.length++
+	require.False(t, memo.Identical(&a, &b))
 }

@@ -281,21 +281,30 @@ func (l overrides) merged(plan *topology.Plan) *topology.Plan {
 	return &out
 }
 
+// changed reports whether anything is changed but that the service exists.
+func (s *service) changed() bool {
+	return s.Description != nil || s.AutoAccept != nil || s.ZoneAffinity != nil || s.Bandwidth != nil ||
+		len(s.Whitelist)+len(s.Resources) > 0
+}
+
+// changed reports whether anything is changed but that the endpoint exists.
+func (e *endpoint) changed() bool {
+	return e.Description != nil || e.ZoneAffinity != nil || e.PrivateDNS != nil ||
+		len(e.Zones)+len(e.SecurityGroups) > 0
+}
+
 // changed reports whether there are any overrides.
 func (l overrides) changed() bool {
 	if len(l.groups) > 0 {
 		return true
 	}
 	for _, s := range l.services {
-		if s.Exists != nil || s.Description != nil || s.AutoAccept != nil || s.ZoneAffinity != nil ||
-			s.Bandwidth != nil ||
-			len(s.Whitelist)+len(s.Resources) > 0 {
+		if s.Exists != nil || s.changed() {
 			return true
 		}
 	}
 	for _, e := range l.endpoints {
-		if e.Exists != nil || e.Description != nil || e.ZoneAffinity != nil || e.PrivateDNS != nil ||
-			len(e.Zones)+len(e.SecurityGroups) > 0 {
+		if e.Exists != nil || e.changed() {
 			return true
 		}
 	}

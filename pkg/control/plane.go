@@ -37,6 +37,7 @@ type Plane struct {
 	mu      sync.Mutex
 	state   *state
 	history history
+	texts   savedTexts
 	applied uint64        // the newest revision that was reported
 	signal  chan struct{} // closed and replaced when anything above changes
 }

@@ -3,8 +3,11 @@ package control
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
+
+	"github.com/plinksim/plinksim/internal/memo"
 )
 
 // savedVersion grows when what is saved changes its meaning. Version 0 had no
@@ -42,29 +45,147 @@ type savedZone struct {
 	Replaced     string `json:"replaced,omitempty"`
 }
 
-// Save gives the state as JSON for Restore. It is worth saving after each
-// value of Changed.
+// Same says whether both are written alike.
+func (s *savedConnection) Same(o *savedConnection) bool {
+	return s.Service == o.Service && s.Endpoint == o.Endpoint && s.Account == o.Account && s.VPC == o.VPC &&
+		s.State == o.State && s.Since == o.Since && s.Modified == o.Modified &&
+		(s.Bandwidth == o.Bandwidth || s.Bandwidth != nil && o.Bandwidth != nil && *s.Bandwidth == *o.Bandwidth) &&
+		(s.Zones == nil) == (o.Zones == nil) && slices.Equal(s.Zones, o.Zones)
+}
+
+// Save gives the state as JSON for Restore, one object a line. It is worth saving after
+// each value of Changed. What it costs follows what has changed since the last time.
 func (p *Plane) Save() ([]byte, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return json.MarshalIndent(p.state.save(p.history.last), "", "  ")
+	return p.texts.save(p.state, p.history.last)
 }
 
-func (st *state) save(seq uint64) saved {
-	out := saved{
-		Version: savedVersion, Seq: seq, Services: st.live.services, Endpoints: st.live.endpoints,
-		NATGateways: st.live.gateways, ServerGroups: st.live.groups, Connections: []savedConnection{},
+// savedTexts remembers how the parts of a state were written.
+type savedTexts struct {
+	services    memo.Of[savedObject, []byte]
+	endpoints   memo.Of[savedObject, []byte]
+	connections memo.Of[savedConnection, []byte]
+}
+
+// savedObject is a service or an endpoint as far as it is worth remembering: those of
+// which an operation has set something are written every time.
+type savedObject struct {
+	owner    string
+	exists   int // 0 where nothing says so, 1 where it does, -1 where it does not
+	state    State
+	modified time.Time
+}
+
+func (o *object) remembered() savedObject {
+	out := savedObject{owner: o.Owner, state: o.State, modified: o.Modified}
+	if o.Exists != nil {
+		out.exists = 1
+		if !*o.Exists {
+			out.exists = -1
+		}
 	}
+	return out
+}
+
+// save writes what a saved has.
+func (t *savedTexts) save(st *state, seq uint64) ([]byte, error) {
+	t.services.Begin()
+	t.endpoints.Begin()
+	t.connections.Begin()
+	w := savedWriter{text: fmt.Appendf(make([]byte, 0, t.size(st)), "{\n\"version\": %d,\n\"seq\": %d", savedVersion, seq)}
+	w.section("services", len(st.live.services), func() {
+		for i := range st.plan.Services {
+			name := st.plan.Services[i].Name
+			if s := st.live.services[name]; s.changed() {
+				w.member(name, s)
+			} else {
+				w.remembered(t.services.Get(name, s.remembered(), func(savedObject) []byte { return w.memberText(name, s) }))
+			}
+		}
+	})
+	w.section("endpoints", len(st.live.endpoints), func() {
+		for i := range st.plan.Endpoints {
+			name := st.plan.Endpoints[i].Name
+			if e := st.live.endpoints[name]; e.changed() {
+				w.member(name, e)
+			} else {
+				w.remembered(t.endpoints.Get(name, e.remembered(), func(savedObject) []byte { return w.memberText(name, e) }))
+			}
+		}
+	})
+	w.section("nat_gateways", len(st.live.gateways), func() {
+		for _, name := range slices.Sorted(maps.Keys(st.live.gateways)) {
+			w.member(name, st.live.gateways[name])
+		}
+	})
+	w.section("server_groups", len(st.live.groups), func() {
+		for _, name := range slices.Sorted(maps.Keys(st.live.groups)) {
+			w.member(name, st.live.groups[name])
+		}
+	})
+	texts := make([][]byte, 0, len(st.connections))
 	for _, c := range st.connections {
-		s := savedConnection{
-			Service: c.Service, Endpoint: c.Endpoint, Account: c.Account, VPC: c.vpc,
-			State: c.State, Since: c.Since, Modified: c.Modified, Bandwidth: c.limit,
-		}
-		for _, z := range c.Zones {
-			s.Zones = append(s.Zones, savedZone{Zone: z.Zone, State: z.State, LoadBalancer: z.LoadBalancer,
-				Replaced: z.Replaced})
-		}
-		out.Connections = append(out.Connections, s)
+		texts = append(texts, t.connections.Get(c.name(), c.saved(), func(s savedConnection) []byte { return w.json(s) }))
+	}
+	w.text = append(w.text, ",\n\"connections\": "...)
+	w.text = append(memo.AppendList(w.text, texts), "\n}"...)
+	return w.text, w.err
+}
+
+// size is about how long a saved state will be.
+func (t *savedTexts) size(st *state) int {
+	return 512*len(st.connections) + 256*(len(st.live.services)+len(st.live.endpoints)) + 4096
+}
+
+// savedWriter writes the sections of a saved.
+type savedWriter struct {
+	text  []byte
+	first bool // nothing of the section is written yet
+	err   error
+}
+
+func (w *savedWriter) section(name string, members int, write func()) {
+	if members == 0 {
+		return
+	}
+	w.text = fmt.Appendf(w.text, ",\n%q: {", name)
+	w.first = true
+	write()
+	w.text = append(w.text, "\n}"...)
+}
+
+func (w *savedWriter) member(name string, value any) { w.remembered(w.memberText(name, value)) }
+
+func (w *savedWriter) remembered(text []byte) {
+	if !w.first {
+		w.text = append(w.text, ',')
+	}
+	w.first = false
+	w.text = append(append(w.text, '\n'), text...)
+}
+
+func (w *savedWriter) memberText(name string, value any) []byte {
+	return slices.Concat(w.json(name), []byte(": "), w.json(value))
+}
+
+func (w *savedWriter) json(value any) []byte {
+	text, err := json.Marshal(value)
+	if err != nil {
+		w.err = err
+	}
+	return text
+}
+
+func (c *connection) saved() savedConnection {
+	out := savedConnection{
+		Service: c.Service, Endpoint: c.Endpoint, Account: c.Account, VPC: c.vpc,
+		State: c.State, Since: c.Since, Modified: c.Modified, Bandwidth: c.limit,
+	}
+	for _, z := range c.Zones {
+		out.Zones = append(out.Zones, savedZone{
+			Zone: z.Zone, State: z.State, LoadBalancer: z.LoadBalancer, Replaced: z.Replaced,
+		})
 	}
 	return out
 }

@@ -43,6 +43,8 @@ func BenchmarkEdit(b *testing.B) {
 		for _, edit := range []topology.Edit{
 			{Path: "endpoints/new%d", Value: "{service: svc1, vpc: v1, subnets: [s]}"},
 			{Path: "vpcs/v1/security_groups/new%d", Value: "{ingress: [{protocol: tcp, source: 0.0.0.0/0}]}"},
+			{Path: "load_balancers/new%d", Value: "{type: clb, vpc: p, subnets: [s], listeners: [{protocol: tcp, port: 80, server_group: rs1}]}"},
+			{Path: "vpcs/v1/instances/new%d", Value: "{subnet: s}"},
 		} {
 			b.Run(fmt.Sprintf("%d instances/%s", size.instances, topology.SplitPath(edit.Path)[0]), func(b *testing.B) {
 				l, err := lab.Start(b.Context(), lab.Config{Plan: plan, Machine: newFakeMachine()})

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/plinksim/plinksim/internal/memo"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -47,6 +48,7 @@ type stateFiles struct {
 	mu       sync.Mutex
 	plane    *control.Plane
 	made     []topology.Change // the edits
+	texts    memo.Texts[topology.Change]
 	revision uint64            // of the state that was handed over last
 	unsaved  map[string][]byte // files that could not be written, with their text; nil removes one
 	older    []string          // files of older versions that were read
@@ -193,12 +195,23 @@ func (s *stateFiles) handOverLocked() error {
 	if err != nil {
 		return &NotSavedError{err}
 	}
-	text, err := json.MarshalIndent(savedState{savedVersion, s.made, state}, "", "  ")
+	edits, err := s.texts.Of(s.made)
 	if err != nil {
 		return &NotSavedError{err}
 	}
-	s.revision, s.unsaved[stateFile] = revision, text
+	s.revision, s.unsaved[stateFile] = revision, stateText(edits, state)
 	return nil
+}
+
+// stateText is the text of a savedState.
+func stateText(edits [][]byte, control []byte) []byte {
+	size := len(control) + 100
+	for _, e := range edits {
+		size += len(e) + 2
+	}
+	text := fmt.Appendf(make([]byte, 0, size), "{\n\"version\": %d,\n\"edits\": ", savedVersion)
+	text = append(memo.AppendList(text, edits), ",\n\"control\": "...)
+	return append(append(text, control...), "\n}\n"...)
 }
 
 func (s *stateFiles) writeLocked() error {
