@@ -86,3 +86,20 @@ func TestIdenticalValuesShareEverything(t *testing.T) {
 	b.length++
 	require.False(t, memo.Identical(&a, &b))
 }
+
+// A value has its number until it is another one, or was not there for a round.
+func TestStampsStandForValues(t *testing.T) {
+	var s memo.Stamps[[]int]
+	stamp := func(values ...int) uint64 {
+		s.Begin()
+		return s.Of("k", &values)
+	}
+	first := stamp(1, 2)
+	require.Equal(t, first, stamp(1, 2))
+	other := stamp(1, 3)
+	require.NotEqual(t, first, other)
+	require.NotEqual(t, first, stamp(1, 2), "that was forgotten")
+	s.Begin()
+	s.Begin()
+	require.NotEqual(t, other, stamp(1, 3))
+}

@@ -5,20 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
+	"github.com/plinksim/plinksim/internal/memo"
 	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
 // Configure puts cfg in force, whole and at once, in a time that does not
-// depend on the number of sessions. Sessions go on if their link's Name is
+// depend on the number of sessions. Links that are the same to the bit as before, functions
+// and all, are not looked at again. Sessions go on if their link's Name is
 // still there between the same interfaces and Connected; a new Idle holds for
 // them too. All that is wrong with cfg is reported together, and then nothing
 // has changed. The table keeps what cfg refers to, so do not change it after.
 func (t *Table) Configure(cfg *Config, now time.Duration) error {
 	t.clock.Advance(now)
-	r, order, err := compile(cfg, &t.addrs)
+	r, order, err := compile(cfg, &t.addrs, t.links.byName)
 	if err != nil {
 		t.addrs.Release(r.numbers...)
 		return err
@@ -55,6 +58,7 @@ func (b *book) replaceLinks(r *routes, order []*link) {
 		}
 		old := b.links.byName[l.Name]
 		switch {
+		case old == l:
 		case old == nil || renamed[old]:
 			l.stats = &linkStats{LinkStats: LinkStats{Name: l.Name}}
 			b.links.add(l)
@@ -87,14 +91,16 @@ func sameRoute(a, b store.HopKey) bool {
 
 // compile checks cfg and builds what packets are judged by. The routes hold
 // numbers of addresses, also where there is an error.
-func compile(cfg *Config, addrs *store.Addrs) (*routes, []*link, error) {
+// before are the links of the configuration before, by name: those that are the same are used again.
+func compile(cfg *Config, addrs *store.Addrs, before map[string]*link) (*routes, []*link, error) {
 	c := compiler{
-		addrs: addrs,
-		enis:  map[packet.ENI]*Interface{},
-		names: map[string]bool{},
+		addrs:  addrs,
+		enis:   make(map[packet.ENI]*Interface, len(cfg.ENIs)),
+		names:  make(map[string]bool, len(cfg.Links)),
+		before: before,
 		routes: &routes{
-			links:  map[match]*link{},
-			owned:  map[address]owner{},
+			links:  make(map[match]*link, len(cfg.Links)),
+			owned:  make(map[address]owner, len(cfg.Links)),
 			resets: map[address]bool{},
 			limit:  cfg.PortsPerTarget,
 		},
@@ -116,17 +122,24 @@ func compile(cfg *Config, addrs *store.Addrs) (*routes, []*link, error) {
 	}
 	order := make([]*link, 0, len(cfg.Links))
 	for i := range cfg.Links {
+		if was := cfg.Links[i].Was; was != "" { // its sessions are another's now
+			c.leaving = append(c.leaving, was)
+		}
+	}
+	for i := range cfg.Links {
 		order = append(order, c.addLink(&cfg.Links[i]))
 	}
 	return c.routes, order, errors.Join(c.errs...)
 }
 
 type compiler struct {
-	addrs  *store.Addrs
-	enis   map[packet.ENI]*Interface
-	names  map[string]bool
-	routes *routes
-	errs   []error
+	addrs   *store.Addrs
+	enis    map[packet.ENI]*Interface
+	names   map[string]bool
+	before  map[string]*link
+	leaving []string // names of links whose sessions may go to draining ones
+	routes  *routes
+	errs    []error
 }
 
 func (c *compiler) errorf(format string, args ...any) {
@@ -146,16 +159,44 @@ func (c *compiler) addInterface(i *Interface) {
 }
 
 func (c *compiler) addLink(spec *Link) *link {
-	before := len(c.errs)
-	c.checkLink(spec)
-	l := &link{Link: *spec, live: spec.Connected}
-	if len(c.errs) > before {
-		return l
+	l := c.again(spec)
+	if l == nil {
+		before := len(c.errs)
+		c.checkLink(spec)
+		if len(c.errs) > before {
+			return nil
+		}
+		l = c.newLink(spec)
 	}
+	c.route(l)
+	return l
+}
+
+// again is the link of before where that is the same between the same interfaces, else nil.
+func (c *compiler) again(spec *Link) *link {
+	l := c.before[spec.Name]
+	if l == nil || c.names[spec.Name] || !memo.Identical(&l.Link, spec) || slices.Contains(c.leaving, spec.Name) {
+		return nil
+	}
+	ingress, egress := c.enis[spec.Ingress], c.enis[spec.Egress]
+	if ingress == nil || egress == nil || !memo.Identical(l.ingress, ingress) || !memo.Identical(l.egress, egress) {
+		return nil
+	}
+	c.names[spec.Name] = true
+	l.ingress, l.egress = ingress, egress // those of the configuration before need not be kept
+	c.number(spec.Match.Addr())
+	for _, addr := range spec.Local {
+		c.number(addr)
+	}
+	return l
+}
+
+// newLink makes a link of which nothing is wrong.
+func (c *compiler) newLink(spec *Link) *link {
+	l := &link{Link: *spec, live: spec.Connected, ingress: c.enis[spec.Ingress], egress: c.enis[spec.Egress]}
 	l.idle = store.TicksOf(spec.Idle)
 	l.timers, _ = spec.Behaviour.check()
 	l.match = c.number(spec.Match.Addr())
-	l.ingress, l.egress = c.enis[spec.Ingress], c.enis[spec.Egress]
 	l.mtu = [2]uint32{store.ToProvider: l.egress.mtu(), store.ToConsumer: l.ingress.mtu()}
 	if spec.MTU > 0 {
 		for d := range l.mtu {
@@ -169,24 +210,32 @@ func (c *compiler) addLink(spec *Link) *link {
 	for _, addr := range spec.Local {
 		local := c.number(addr)
 		l.local[version(local)] = append(l.local[version(local)], local)
-		c.own(spec.Egress, local, natIP)
-		if spec.Behaviour.ResetStray {
-			c.routes.resets[address{local, spec.Egress}] = true
+	}
+	return l
+}
+
+// route lets packets find a link whose addresses have numbers.
+func (c *compiler) route(l *link) {
+	for _, locals := range l.local {
+		for _, local := range locals {
+			c.own(l.Egress, local, natIP)
+			if l.Behaviour.ResetStray {
+				c.routes.resets[address{local, l.Egress}] = true
+			}
 		}
 	}
-	c.own(spec.Ingress, l.match, matched)
-	m := match{address{l.match, spec.Ingress}, spec.Match.Port(), spec.Protocol}
-	if spec.Protocol == packet.ProtocolICMP {
+	c.own(l.Ingress, l.match, matched)
+	m := match{address{l.match, l.Ingress}, l.Match.Port(), l.Protocol}
+	if l.Protocol == packet.ProtocolICMP {
 		m.port = 0
 	}
-	if spec.Draining {
-		return l
+	if l.Draining {
+		return
 	}
 	if other := c.routes.links[m]; other != nil {
-		c.errorf("link %q matches %s on ENI %d, and so does link %q", spec.Name, spec.Match, spec.Ingress, other.Name)
+		c.errorf("link %q matches %s on ENI %d, and so does link %q", l.Name, l.Match, l.Ingress, other.Name)
 	}
 	c.routes.links[m] = l
-	return l
 }
 
 func (c *compiler) own(eni packet.ENI, addr uint32, as owner) {

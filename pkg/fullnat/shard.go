@@ -47,7 +47,7 @@ func NewSteering(cfg *Config, shards int) (*Steering, error) {
 	}
 	numbers := &store.Addrs{}
 	numbers.Init()
-	way, _, err := compile(cfg, numbers)
+	way, _, err := compile(cfg, numbers, nil)
 	if err != nil {
 		return nil, err
 	}
