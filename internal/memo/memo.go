@@ -48,8 +48,11 @@ func (m *Of[In, Out]) Get(key string, in In, make func(In) Out) Out {
 			m.entries = map[string]*entry[In, Out]{}
 		}
 		m.entries[key] = e
-	} else if !same(&e.in, &in) {
-		e.in, e.out = in, make(in)
+	} else if !Identical(&e.in, &in) {
+		if !same(&e.in, &in) {
+			e.out = make(in)
+		}
+		e.in = in // the next time the bits are enough
 	}
 	if e.round != m.round {
 		e.round = m.round
@@ -58,10 +61,8 @@ func (m *Of[In, Out]) Get(key string, in In, make func(In) Out) Out {
 	return e.out
 }
 
+// same looks at what values have in them.
 func same[T any](a, b *T) bool {
-	if Identical(a, b) {
-		return true
-	}
 	if a, ok := any(a).(interface{ Same(*T) bool }); ok {
 		return a.Same(b)
 	}

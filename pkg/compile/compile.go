@@ -49,25 +49,13 @@ type Chooser struct {
 // same arguments give the same Desired, and neither the kernel nor the data
 // plane is asked.
 func Plan(plan *topology.Plan, state control.Snapshot, numbers Numbers, pick Pick) Desired {
-	c := compiler{
-		plan: plan, index: plan.Index(), connections: connectionsOf(state), numbers: numbers, pick: pick, nat: &fullnat.Config{PortsPerTarget: plan.Profile.NATPorts},
-	}
-	for _, ep := range plan.Endpoints {
-		c.endpoint(ep)
-	}
-	for _, balancer := range plan.LoadBalancers {
-		for _, node := range balancer.Nodes {
-			c.eni(node.ENI, node.Local)
-			c.inside(&balancer, &node)
-		}
-	}
-	for _, gw := range plan.NATGateways {
-		c.gateway(gw)
-	}
-	return Desired{Dataplane: dataplane.Config{NAT: c.nat, Owned: c.owned}, Hosts: c.hostNames()}
+	return new(Planner).Plan(plan, state, numbers, pick)
 }
 
+// compiler makes a configuration, or a part of one. The functions of what it makes must
+// not keep it: they are there for as long as nothing that they depend on changes.
 type compiler struct {
+	profile     *topology.Profile
 	plan        *topology.Plan
 	index       topology.Index
 	connections connections
@@ -102,7 +90,8 @@ func (c connections) of(ep *topology.Endpoint) control.Connection {
 // for its address and for the extra ones.
 func (c *compiler) eni(eni topology.ENI, extra []netip.Addr) {
 	number := c.numbers[eni.Device]
-	vpc, subnet := c.subnet(eni)
+	in, subnet := c.subnet(eni)
+	vpc := *in
 	c.nat.ENIs = append(c.nat.ENIs, fullnat.Interface{
 		ENI: number, MAC: eni.MAC, MTU: vpc.MTU, Name: nameOf(eni),
 		NextHop: func(addr netip.Addr) packet.MAC {
@@ -296,10 +285,10 @@ func (c *compiler) insideLink(
 	link.Ingress, link.Match, link.Connected = link.Egress, netip.AddrPortFrom(addr, listener.Port), true
 	link.Identity = c.header(listener) // of no endpoint
 	link.Admit = c.filter(balancer)
-	pick, ended, group := link.Pick, link.Ended, c.index.ServerGroups[listener.ServerGroup]
+	pick, ended, profile, group := link.Pick, link.Ended, *c.profile, *c.index.ServerGroups[listener.ServerGroup]
 	link.Pick = func(flow packet.FiveTuple, seq uint32) (netip.AddrPort, bool) {
 		server, ok := pick(flow, seq)
-		if ok && server.Addr() == flow.Src.Addr() && !Hairpins(c.plan.Profile, group, server) {
+		if ok && server.Addr() == flow.Src.Addr() && !Hairpins(profile, &group, server) {
 			ended(server)
 			return netip.AddrPort{}, false
 		}
@@ -340,7 +329,7 @@ func (c *compiler) toServers(
 	group := c.index.ServerGroups[listener.ServerGroup]
 	choose := c.pick(name, group.Name, ServersOf(balancer, group, node.Zone))
 	link.Pick, link.Ended, link.Resumed, link.Lost = choose.Pick, choose.Ended, choose.Resumed, choose.Lost
-	if !c.plan.Profile.HashesSequence && choose.Pick != nil {
+	if !c.profile.HashesSequence && choose.Pick != nil {
 		link.Pick = func(flow packet.FiveTuple, _ uint32) (netip.AddrPort, bool) { return choose.Pick(flow, 0) }
 	}
 	return link
@@ -352,7 +341,7 @@ func (c *compiler) toServers(
 func (c *compiler) toProxy(link *fullnat.Link, node *topology.Node, listener topology.Listener) {
 	proxy := netip.AddrPortFrom(node.Proxy.IP, listener.Port)
 	link.Pick = func(packet.FiveTuple, uint32) (netip.AddrPort, bool) { return proxy, true }
-	link.Idle = max(c.plan.Profile.TCPIdle, 2*listener.IdleTimeout, 2*listener.HTTP.RequestTimeout)
+	link.Idle = max(c.profile.TCPIdle, 2*listener.IdleTimeout, 2*listener.HTTP.RequestTimeout)
 	link.Behaviour = c.behaviour(link.Idle)
 }
 
@@ -385,7 +374,7 @@ func (c *compiler) header(listener topology.Listener) *fullnat.Identity {
 		return id
 	}
 	id.Header = fullnat.LayoutAWS
-	if c.plan.Profile.HeaderNamesVPC {
+	if c.profile.HeaderNamesVPC {
 		id.Header = fullnat.LayoutAlibaba
 	}
 	if listener.ProxyProtocol == topology.OnFirstAck {
@@ -398,7 +387,7 @@ func (c *compiler) header(listener topology.Listener) *fullnat.Identity {
 // session may be as silent as an established one (RFC 6146, 3.5.2.2), where the
 // cloud has no other figure.
 func (c *compiler) behaviour(idle time.Duration) fullnat.Behaviour {
-	p := c.plan.Profile
+	p := c.profile
 	return fullnat.Behaviour{
 		ResetStray:       p.ResetStray,
 		ReportTTL:        p.ReportTTL,

@@ -173,6 +173,9 @@ func (f *Faults) forget(plan *topology.Plan) {
 		_, err = live.over(ep.Impairments)
 		return err != nil
 	})
+	if len(f.enis)+len(f.zones) == 0 {
+		return
+	}
 	known := plan.ENIs()
 	maps.DeleteFunc(f.enis, func(name string, _ dataplane.Fault) bool {
 		return !slices.ContainsFunc(known, func(eni *topology.ENI) bool { return eni.Name == name })
@@ -185,15 +188,19 @@ func (f *Faults) forget(plan *topology.Plan) {
 func (f *Faults) Impose(d *Desired, plan *topology.Plan, numbers Numbers) {
 	f.forget(plan)
 	s := dataplane.Shaping{Faults: map[packet.ENI]dataplane.Fault{}}
-	for _, ep := range plan.Endpoints {
-		s.Links = append(s.Links, f.shapedLinks(plan.Profile.BandwidthPerZone, ep, numbers)...)
+	s.Links = make([]dataplane.ShapedLink, 0, len(plan.Endpoints))
+	for i := range plan.Endpoints {
+		s.Links = append(s.Links, f.shapedLinks(plan.Profile.BandwidthPerZone, &plan.Endpoints[i], numbers)...)
+	}
+	d.Dataplane.Shaping = s
+	if len(f.enis)+len(f.zones) == 0 {
+		return
 	}
 	for _, eni := range plan.ENIs() {
 		if fault := f.of(*eni); fault != dataplane.NoFault {
 			s.Faults[numbers[eni.Device]] = fault
 		}
 	}
-	d.Dataplane.Shaping = s
 }
 
 // of is the fault of an interface: its own, or that its zone is down.
@@ -207,8 +214,8 @@ func (f *Faults) of(eni topology.ENI) dataplane.Fault {
 // shapedLinks are what shares a bandwidth: a whole connection, and at AWS each
 // of its zones (AWS PrivateLink guide, "AWS PrivateLink quotas": bandwidth per
 // Availability Zone).
-func (f *Faults) shapedLinks(perZone bool, ep topology.Endpoint, numbers Numbers) []dataplane.ShapedLink {
-	i, err := f.Impairments(ep)
+func (f *Faults) shapedLinks(perZone bool, ep *topology.Endpoint, numbers Numbers) []dataplane.ShapedLink {
+	i, err := f.Impairments(*ep)
 	if err != nil {
 		panic("what was set was checked: " + err.Error())
 	}

@@ -47,7 +47,7 @@ func (f *Faults) Shaped(plan *topology.Plan, numbers Numbers, stats dataplane.Sh
 		counted[s.Name] = s
 	}
 	for _, ep := range plan.Endpoints {
-		for _, link := range f.shapedLinks(plan.Profile.BandwidthPerZone, ep, numbers) {
+		for _, link := range f.shapedLinks(plan.Profile.BandwidthPerZone, &ep, numbers) {
 			c := counted[link.Name]
 			out = append(out, status.Shaped{
 				Name: link.Name, Seed: link.Seed, Live: f.ways[ep.Name] != nil,

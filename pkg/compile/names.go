@@ -3,6 +3,7 @@ package compile
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -32,6 +33,9 @@ const nameServer = "ns.internal"
 type NameSet struct {
 	Public dns.Config
 	VPCs   map[string]dns.Config
+	// Answered are the zones that are connected, with whether the names of their
+	// endpoints lead to them.
+	Answered []Answered
 }
 
 // View is what the resolver of a VPC answers from.
@@ -52,7 +56,7 @@ func Names(plan *topology.Plan, state control.Snapshot, health Health) NameSet {
 // has changed since. The zero value remembers nothing. One goroutine uses it at a
 // time.
 type Namer struct {
-	endpoints memo.Of[endpointName, namedEndpoint]
+	endpoints memo.Of[endpointName, []dns.Name]
 	zones     memo.Of[publicZone, []dns.Name]
 	vpcs      memo.Of[vpcNames, dns.Config]
 }
@@ -65,9 +69,11 @@ func (m *Namer) Names(plan *topology.Plan, state control.Snapshot, health Health
 	n := namer{plan: plan, index: plan.Index(), health: health}
 	connections := connectionsOf(state)
 	out := NameSet{
-		Public: dns.Config{TTL: plan.Profile.NameTTL, Host: nameServer, Zones: n.publicDomains()},
-		VPCs:   map[string]dns.Config{},
+		Public:   dns.Config{TTL: plan.Profile.NameTTL, Host: nameServer, Zones: n.publicDomains()},
+		VPCs:     make(map[string]dns.Config, len(plan.VPCs)),
+		Answered: make([]Answered, 0, len(plan.Endpoints)),
 	}
+	out.Public.Names = make([]dns.Name, 0, 2*len(plan.Endpoints))
 	services := map[string]int{}
 	for i := range plan.Services {
 		services[plan.Services[i].Name] = i
@@ -76,11 +82,14 @@ func (m *Namer) Names(plan *topology.Plan, state control.Snapshot, health Health
 	for i := range plan.Endpoints {
 		ep := &plan.Endpoints[i]
 		connection := connections.of(ep)
-		named := m.endpoints.Get(ep.Name, n.endpointName(ep, connection), endpointName.named)
+		name := n.endpointName(ep, connection)
+		named := namedEndpoint{names: m.endpoints.Get(ep.Name, name, endpointName.names)}
 		out.Public.Names = append(out.Public.Names, named.names...)
+		out.Answered = append(out.Answered, answered(ep, connection, name.zones)...)
 		if at, ok := services[ep.Service]; ok {
-			named.service, named.number = &plan.Services[at], at
-			named.private = privateNameOf(ep, named.service, connection)
+			service := &plan.Services[at]
+			named.service = serviceName{at, service.Domain, service.ZoneAffinity}
+			named.private = privateNameOf(ep, service, connection)
 		}
 		in[ep.VPC] = append(in[ep.VPC], named)
 	}
@@ -98,7 +107,7 @@ func (m *Namer) Names(plan *topology.Plan, state control.Snapshot, health Health
 	for i := range plan.VPCs {
 		vpc := &plan.VPCs[i]
 		own := vpcNames{
-			vpc: vpc, ttl: plan.Profile.NameTTL, serviceNames: plan.Profile.ServiceNames, endpoints: in[vpc.Name],
+			vpc: *vpc, ttl: plan.Profile.NameTTL, serviceNames: plan.Profile.ServiceNames, endpoints: in[vpc.Name],
 		}
 		if vpc.PrivateDNS() {
 			own.hostDomain = plan.InstanceDomain()
@@ -165,7 +174,7 @@ func (n *namer) balancerNames(l *topology.LoadBalancer) []dns.Name {
 
 // vpcNames is all that the names of a VPC's own depend on.
 type vpcNames struct {
-	vpc          *topology.VPC
+	vpc          topology.VPC
 	ttl          time.Duration
 	serviceNames bool
 	endpoints    []namedEndpoint
@@ -173,14 +182,28 @@ type vpcNames struct {
 	hostDomain   string // of the names of instances' addresses; "": they have none
 }
 
+// Same says whether both depend on the same.
+func (n *vpcNames) Same(o *vpcNames) bool {
+	return (memo.Identical(&n.vpc, &o.vpc) || reflect.DeepEqual(n.vpc, o.vpc)) &&
+		n.ttl == o.ttl && n.serviceNames == o.serviceNames && reflect.DeepEqual(n.zones, o.zones) &&
+		slices.EqualFunc(n.endpoints, o.endpoints, func(a, b namedEndpoint) bool {
+			return memo.Identical(&a, &b) || reflect.DeepEqual(a, b)
+		})
+}
+
 // namedEndpoint is an endpoint with its names, that of the endpoint as a whole first,
-// its service with the place of that in the file, nil where it is gone, and the
-// private name that it has in its VPC, "" where it has none.
+// its service, and the private name that it has in its VPC, "" where it has none.
 type namedEndpoint struct {
 	names   []dns.Name
-	service *topology.EndpointService
-	number  int
+	service serviceName
 	private string
+}
+
+// serviceName is what names have of a service. The domain is "" where the service is gone.
+type serviceName struct {
+	number   int // its place in the file
+	domain   string
+	affinity bool
 }
 
 func (n vpcNames) config() dns.Config {
@@ -303,15 +326,16 @@ func (n vpcNames) namesOfServices(private []string) (names []dns.Name) {
 	at := map[int]int{} // where a service's name is
 	var numbers []int
 	for _, ep := range n.endpoints {
-		if ep.service == nil {
+		service := ep.service
+		if service.domain == "" {
 			continue
 		}
-		i, known := at[ep.number]
+		i, known := at[service.number]
 		if !known {
 			i = len(names)
-			at[ep.number] = i
-			numbers = append(numbers, ep.number)
-			names = append(names, dns.Name{FQDN: ep.service.Domain, Affinity: ep.service.ZoneAffinity, Alias: true})
+			at[service.number] = i
+			numbers = append(numbers, service.number)
+			names = append(names, dns.Name{FQDN: service.domain, Affinity: service.affinity, Alias: true})
 		}
 		names[i].Addrs = append(names[i].Addrs, ep.names[0].Addrs...)
 	}
@@ -349,19 +373,25 @@ func privateNameOf(ep *topology.Endpoint, svc *topology.EndpointService, c contr
 
 // endpointName is all that the names of an endpoint depend on.
 type endpointName struct {
-	endpoint *topology.Endpoint
+	endpoint topology.Endpoint
 	zones    []dns.Address // one for each of its zones
 }
 
+// Same says whether both depend on the same.
+func (e *endpointName) Same(o *endpointName) bool {
+	return slices.Equal(e.zones, o.zones) &&
+		(memo.Identical(&e.endpoint, &o.endpoint) || reflect.DeepEqual(e.endpoint, o.endpoint))
+}
+
 func (n *namer) endpointName(ep *topology.Endpoint, c control.Connection) endpointName {
-	in := endpointName{endpoint: ep}
+	in := endpointName{endpoint: *ep, zones: make([]dns.Address, 0, len(ep.Zones))}
 	for _, zone := range ep.Zones {
 		in.zones = append(in.zones, n.address(zone, zoneOf(c, zone.Zone)))
 	}
 	return in
 }
 
-func (e endpointName) named() namedEndpoint {
+func (e endpointName) names() []dns.Name {
 	all := dns.Name{FQDN: e.endpoint.Domain, Affinity: e.endpoint.ZoneAffinity}
 	var names []dns.Name
 	for i, zone := range e.endpoint.Zones {
@@ -375,7 +405,7 @@ func (e endpointName) named() namedEndpoint {
 		// A zone's own name always leads there: a client that uses it wants this zone.
 		names = append(names, dns.Name{FQDN: zone.Domain, Addrs: addrs})
 	}
-	return namedEndpoint{names: append([]dns.Name{all}, names...)}
+	return append([]dns.Name{all}, names...)
 }
 
 // address is the ENI of a zone, and whether the endpoint's name leads to it.
@@ -454,24 +484,17 @@ func parent(name string) string {
 
 // Answered is one address of an endpoint's name: that of a zone.
 type Answered struct {
-	Endpoint topology.Endpoint
-	Zone     topology.EndpointZone
+	Endpoint string
+	Zone     *topology.EndpointZone
 	Up       bool   // it is in the answers
 	Why      string // it is not
 }
 
-// AnsweredZones are the zones that are connected, with whether the names of
-// their endpoints lead to them.
-func AnsweredZones(plan *topology.Plan, state control.Snapshot, health Health) (out []Answered) {
-	n := namer{plan: plan, index: plan.Index(), health: health}
-	connections := connectionsOf(state)
-	for _, ep := range plan.Endpoints {
-		connection := connections.of(&ep)
-		for _, zone := range ep.Zones {
-			if z := zoneOf(connection, zone.Zone); z.State.Open() {
-				addr := n.address(zone, z)
-				out = append(out, Answered{ep, zone, addr.Up, addr.Why})
-			}
+func answered(ep *topology.Endpoint, c control.Connection, addrs []dns.Address) (out []Answered) {
+	for i := range ep.Zones {
+		zone := &ep.Zones[i]
+		if zoneOf(c, zone.Zone).State.Open() {
+			out = append(out, Answered{ep.Name, zone, addrs[i].Up, addrs[i].Why})
 		}
 	}
 	return out

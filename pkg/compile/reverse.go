@@ -31,9 +31,9 @@ func (c *compiler) entry(gw topology.NATGateway, entry topology.FullNATEntry) {
 	if err != nil {
 		return
 	}
-	idle := c.plan.Profile.TCPIdle
+	idle := c.profile.TCPIdle
 	if entry.Protocol == topology.UDP {
-		idle = c.plan.Profile.UDPIdle
+		idle = c.profile.UDPIdle
 	}
 	connection := c.connections.of(ep)
 	target := netip.AddrPortFrom(entry.AccessIP, entry.AccessPort)
@@ -68,7 +68,7 @@ func (c *compiler) admitReverse(ep topology.Endpoint, target netip.AddrPort) fun
 	vpc := c.index.VPCs[ep.VPC]
 	set := secgroup.Compile(c.plan.Groups(vpc, ep.SecurityGroups))
 	ask := set.Egress
-	if c.plan.Profile.ReverseIngress {
+	if c.profile.ReverseIngress {
 		ask = set.Ingress
 	}
 	return func(t packet.FiveTuple) bool {

@@ -51,6 +51,14 @@ func (st *state) settleConnection(c *connection) (events []Event) {
 func (st *state) settleObjects(revision uint64, due map[*connection]bool) (events []Event) {
 	events = st.settleGateways(revision)
 	gone := false
+	leaving := map[ends][]string{} // zones
+	for c := range due {
+		for _, z := range c.Zones {
+			if due[c] && z.State == Deleting {
+				leaving[c.ends()] = append(leaving[c.ends()], z.Zone)
+			}
+		}
+	}
 	for _, planned := range st.plan.Services {
 		s := st.live.services[planned.Name]
 		events = append(events, st.settleObject(&s.object, revision, KindService, planned.Name, &gone)...)
@@ -58,13 +66,9 @@ func (st *state) settleObjects(revision uint64, due map[*connection]bool) (event
 	for _, planned := range st.plan.Endpoints {
 		e := st.live.endpoints[planned.Name]
 		events = append(events, st.settleObject(&e.object, revision, KindEndpoint, planned.Name, &gone)...)
-		if c := st.find(planned.Service, planned.Name); c != nil && due[c] {
-			for _, z := range c.Zones {
-				if z.State == Deleting {
-					set(&e.Zones, z.Zone, false)
-					gone = true
-				}
-			}
+		for _, zone := range leaving[ends{planned.Service, planned.Name}] {
+			set(&e.Zones, zone, false)
+			gone = true
 		}
 	}
 	if !gone {

@@ -57,13 +57,18 @@ func (st *state) adopt(plan *topology.Plan, next overrides) ([]Event, *Error) {
 		}
 	}
 	st.plan, st.live, st.connections = plan, next, connections
-	st.overlay()
+	st.merged = merged
+	st.overlayConnections()
 	return events, nil
 }
 
 // overlay puts the live overrides on the plan again, after one of them changed.
 func (st *state) overlay() {
 	st.merged = st.live.merged(st.plan)
+	st.overlayConnections()
+}
+
+func (st *state) overlayConnections() {
 	connections, services := byEnds(st.connections), servicesOf(st.merged)
 	for i := range st.merged.Endpoints {
 		e := &st.merged.Endpoints[i]

@@ -44,7 +44,7 @@ type ownedAddr struct {
 
 // newOwned checks and indexes owned.
 func newOwned(owned []Owned) (map[ownedAddr]packet.MAC, error) {
-	index := map[ownedAddr]packet.MAC{}
+	index := make(map[ownedAddr]packet.MAC, 2*len(owned))
 	for _, o := range owned {
 		for _, addr := range o.Addrs {
 			if !addr.IsValid() || addr.Zone() != "" {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/plinksim/plinksim/internal/memo"
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
@@ -21,6 +22,7 @@ type arrivals struct {
 
 // arrival is what one ENI takes.
 type arrival struct {
+	of  Owned // what it is made of
 	mac packet.MAC
 	// no4 and no6 are sources that nobody else has: the ENI's own addresses, and
 	// the one that means everybody in its subnet (RFC 1122, 3.2.1.3).
@@ -28,13 +30,19 @@ type arrival struct {
 	no6 [][16]byte
 }
 
-func newArrivals(owned []Owned) []*arrival {
-	var byENI []*arrival
-	for _, o := range owned {
+// newArrivals makes them of what ENIs own. What is the same as before is used again.
+func newArrivals(owned []Owned, before []*arrival) []*arrival {
+	byENI := make([]*arrival, 0, len(before))
+	for i := range owned {
+		o := owned[i]
 		for int(o.ENI) >= len(byENI) {
 			byENI = append(byENI, nil)
 		}
-		a := &arrival{mac: o.MAC}
+		if int(o.ENI) < len(before) && before[o.ENI] != nil && memo.Identical(&before[o.ENI].of, &o) {
+			byENI[o.ENI] = before[o.ENI]
+			continue
+		}
+		a := &arrival{of: o, mac: o.MAC}
 		for _, addr := range o.Addrs {
 			if addr = addr.Unmap(); addr.Is4() {
 				a.no4 = append(a.no4, number(addr))

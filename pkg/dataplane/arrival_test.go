@@ -22,7 +22,7 @@ func TestAnInterfaceTakesWhatAHostWould(t *testing.T) {
 	mac := packet.MACOf(endpoint.Addr())
 	a := arrivals{byENI: newArrivals([]Owned{{
 		ENI: endpointENI, MAC: mac, Addrs: []netip.Addr{endpoint.Addr(), own}, Subnet: netip.MustParsePrefix("10.0.1.0/24"),
-	}})}
+	}}, nil)}
 	ipv6 := func(src netip.Addr) []byte {
 		frame := make([]byte, packet.ResetSizeIPv6)
 		s := packet.Segment{Envelope: packet.Envelope{

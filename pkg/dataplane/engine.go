@@ -142,7 +142,7 @@ func (e *Engine) Configure(cfg Config) error {
 		return fmt.Errorf("configure the session table: %w", err)
 	}
 	e.arp.owned = owned
-	e.arrivals.byENI, e.arrivals.anyMAC = newArrivals(cfg.Owned), cfg.AnyMAC
+	e.arrivals.byENI, e.arrivals.anyMAC = newArrivals(cfg.Owned, e.arrivals.byENI), cfg.AnyMAC
 	e.shaper.configure(cfg.Shaping)
 	e.config = cfg
 	return nil

@@ -164,7 +164,7 @@ func (s *shapedLinks) configure(cfg Shaping) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.links
-	s.links, s.order = map[string]*shapedLink{}, nil
+	s.links, s.order = make(map[string]*shapedLink, len(cfg.Links)), make([]*shapedLink, 0, len(cfg.Links))
 	s.byENI, s.faults = map[packet.ENI]*shapedLink{}, cfg.Faults
 	active := len(cfg.Faults) > 0
 	for _, spec := range cfg.Links {

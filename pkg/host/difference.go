@@ -1,7 +1,6 @@
 package host
 
 import (
-	"reflect"
 	"slices"
 
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -50,21 +49,22 @@ const ofNone = ""
 
 // differing are the groups of two plans that may differ, and the first of each.
 func differing(old, plan *topology.Plan) (before, after []placed) {
-	was := map[string]*topology.Part{}
-	for _, part := range old.Parts() {
+	parts := old.Parts()
+	was := make(map[string]*topology.Part, len(parts))
+	for _, part := range parts {
 		was[part.VPC.Name] = part
 	}
 	before, after = []placed{{ofNone, dataplaneGroup(old)}}, []placed{{ofNone, dataplaneGroup(plan)}}
-	same := map[string]bool{}
+	same := make(map[string]bool, len(parts))
 	for _, part := range plan.Parts() {
 		name := part.VPC.Name
-		if old.Dataplane == plan.Dataplane && reflect.DeepEqual(was[name], part) {
+		if known := was[name]; old.Dataplane == plan.Dataplane && known != nil && known.Equal(part) {
 			same[name] = true
 			continue
 		}
 		after = append(after, placed{name, vpcGroup(plan, part)})
 	}
-	for _, part := range old.Parts() {
+	for _, part := range parts {
 		if name := part.VPC.Name; !same[name] {
 			before = append(before, placed{name, vpcGroup(old, part)})
 		}

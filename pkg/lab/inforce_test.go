@@ -263,8 +263,8 @@ func (w *wrong) names() {
 		if len(vpc.Resolvers) == 0 {
 			continue
 		}
-		keys = append(keys, resolverKey(vpc))
-		running := w.resolvers.running.get(resolverKey(vpc))
+		keys = append(keys, resolverKey(&vpc))
+		running := w.resolvers.running.get(resolverKey(&vpc))
 		if running == nil || running.view == nil || !running.config.Equal(names.VPCs[vpc.Name]) || running.public != w.resolvers.public {
 			w.found = append(w.found, fmt.Sprintf("the names: the view of VPC %s is %+v\nand should be %+v", vpc.Name, running, names.VPCs[vpc.Name]))
 		}
@@ -336,8 +336,8 @@ func (w *wrong) servers() {
 	}
 	slices.Sort(want)
 	w.equal(slices.Sorted(maps.Keys(w.groups.running.all())), want, "the server groups")
-	for link, pickers := range w.groups.pickers {
-		for _, p := range pickers {
+	for link, chooser := range w.groups.choosers {
+		for _, p := range chooser.pickers {
 			if p.Sessions() == 0 {
 				w.equal(p.group == w.groups.group(p.group.Config().Name), true, "whether %s picks of a group that is there", link)
 			}

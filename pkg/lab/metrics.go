@@ -80,7 +80,7 @@ func (l *Lab) Metrics() Metrics {
 		}
 	}
 	for _, vpc := range plan.VPCs {
-		if server := l.resolvers.of(vpc); server != nil {
+		if server := l.resolvers.of(&vpc); server != nil {
 			m.Resolvers[vpc.Name] = server.Stats()
 		}
 	}

@@ -104,7 +104,7 @@ func TestAFileGoesBeforeEdits(t *testing.T) {
 // A zone that was never in the answers cannot leave them.
 func TestZonesLeaveTheAnswersAndComeBack(t *testing.T) {
 	zone := func(up bool) []compile.Answered {
-		return []compile.Answered{{Zone: topology.EndpointZone{Zone: "a", ENI: topology.ENI{Name: "ep1@a"}}, Up: up, Why: "down"}}
+		return []compile.Answered{{Zone: &topology.EndpointZone{Zone: "a", ENI: topology.ENI{Name: "ep1@a"}}, Up: up, Why: "down"}}
 	}
 	var state map[string]answerState
 	for _, step := range []struct {

@@ -45,7 +45,7 @@ func (l *Lab) Query(ctx context.Context, from, name, qtype string) (*status.Name
 		})
 		return out, nil
 	}
-	server := l.resolvers.of(*vpc)
+	server := l.resolvers.of(vpc)
 	if server == nil {
 		if len(vpc.Resolvers) == 0 {
 			return nil, fmt.Errorf("VPC %q has no resolver: its dns_support is false", vpc.Name)
@@ -151,7 +151,7 @@ func (l *Lab) WatchQueries(ctx context.Context, from string, each func(status.Na
 	}
 	short := plan.ShortNames()
 	for _, vpc := range plan.VPCs {
-		server := l.resolvers.of(vpc)
+		server := l.resolvers.of(&vpc)
 		if server == nil || only != nil && only.VPC != vpc.Name {
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"github.com/plinksim/plinksim/internal/memo"
 	"github.com/plinksim/plinksim/pkg/compile"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dns"
@@ -37,12 +38,20 @@ type runningResolver struct {
 }
 
 // resolverKey tells resolvers apart over changes of the file.
-func resolverKey(vpc topology.VPC) string {
-	return fmt.Sprint(vpc.Name, vpc.Namespace, vpc.Resolvers, vpc.Upstreams)
+func resolverKey(vpc *topology.VPC) string {
+	key := append(append(append(make([]byte, 0, 128), vpc.Name...), ' '), vpc.Namespace...)
+	for _, addr := range vpc.Resolvers {
+		key = addr.AppendTo(append(key, ' '))
+	}
+	key = append(key, " to"...)
+	for _, addr := range vpc.Upstreams {
+		key = addr.AppendTo(append(key, ' '))
+	}
+	return string(key)
 }
 
 // of is the resolver of a VPC, nil where it does not run.
-func (r *resolvers) of(vpc topology.VPC) *dns.Server {
+func (r *resolvers) of(vpc *topology.VPC) *dns.Server {
 	if running := r.running.get(resolverKey(vpc)); running != nil {
 		return running.server
 	}
@@ -51,9 +60,9 @@ func (r *resolvers) of(vpc topology.VPC) *dns.Server {
 
 // stopMissing stops those that plan does not have.
 func (r *resolvers) stopMissing(plan *topology.Plan) {
-	keep := map[string]bool{}
-	for _, vpc := range plan.VPCs {
-		keep[resolverKey(vpc)] = true
+	keep := make(map[string]bool, len(plan.VPCs))
+	for i := range plan.VPCs {
+		keep[resolverKey(&plan.VPCs[i])] = true
 	}
 	for _, running := range r.running.removeOthers(keep) {
 		running.stop()
@@ -62,7 +71,8 @@ func (r *resolvers) stopMissing(plan *topology.Plan) {
 
 // start starts those of plan that do not run.
 func (r *resolvers) start(plan *topology.Plan) error {
-	for _, vpc := range plan.VPCs {
+	for i := range plan.VPCs {
+		vpc := &plan.VPCs[i]
 		if r.of(vpc) != nil || len(vpc.Resolvers) == 0 {
 			continue
 		}
@@ -75,7 +85,7 @@ func (r *resolvers) start(plan *topology.Plan) error {
 	return nil
 }
 
-func (r *resolvers) startOne(vpc topology.VPC) (*runningResolver, error) {
+func (r *resolvers) startOne(vpc *topology.VPC) (*runningResolver, error) {
 	space, err := r.spaces.space(vpc.Namespace)
 	if err != nil {
 		return nil, err
@@ -103,7 +113,7 @@ func (r *resolvers) startOne(vpc topology.VPC) (*runningResolver, error) {
 }
 
 // forwarder is nil where the VPC has no upstreams.
-func forwarder(vpc topology.VPC, space Space) *dns.Forwarder {
+func forwarder(vpc *topology.VPC, space Space) *dns.Forwarder {
 	if len(vpc.Upstreams) == 0 {
 		return nil
 	}
@@ -142,7 +152,7 @@ func (r *resolvers) publish(state control.Snapshot, health compile.Health) error
 	}
 	for i := range plan.VPCs {
 		vpc := &plan.VPCs[i]
-		running := r.running.get(resolverKey(*vpc))
+		running := r.running.get(resolverKey(vpc))
 		if running == nil {
 			continue // it has no resolver
 		}
@@ -152,7 +162,7 @@ func (r *resolvers) publish(state control.Snapshot, health compile.Health) error
 	}
 	// The events come after the views, so that no answer contradicts them.
 	var events []control.Event
-	r.answers, events = changedAnswers(r.answers, compile.AnsweredZones(plan, state, health))
+	r.answers, events = changedAnswers(r.answers, names.Answered)
 	for _, e := range events {
 		r.observe(e)
 	}
@@ -162,7 +172,7 @@ func (r *resolvers) publish(state control.Snapshot, health compile.Health) error
 // publish gives a resolver its view, which costs little where only the public names
 // are others than before.
 func (r *runningResolver) publish(config dns.Config, public *dns.Public) error {
-	same := r.view != nil && r.config.Equal(config)
+	same := r.view != nil && (memo.Identical(&r.config, &config) || r.config.Equal(config))
 	if same && r.public == public {
 		return nil
 	}
@@ -194,7 +204,7 @@ const (
 // the difference. Zones that are not connected are not there: the connection
 // has events of its own.
 func changedAnswers(before map[string]answerState, zones []compile.Answered) (map[string]answerState, []control.Event) {
-	next := map[string]answerState{}
+	next := make(map[string]answerState, len(zones))
 	var events []control.Event
 	for _, a := range zones {
 		name := a.Zone.ENI.Name
@@ -219,6 +229,6 @@ func changedAnswers(before map[string]answerState, zones []compile.Answered) (ma
 func nameEvent(a compile.Answered, verb control.Verb, from, to, what string) control.Event {
 	return control.Event{
 		Kind: "name", Name: a.Zone.ENI.Name, Verb: verb, From: from, To: to,
-		Text: fmt.Sprintf("%s (%s) of endpoint %q %s", a.Zone.ENI.IP, a.Zone.Zone, a.Endpoint.Name, what),
+		Text: fmt.Sprintf("%s (%s) of endpoint %q %s", a.Zone.ENI.IP, a.Zone.Zone, a.Endpoint, what),
 	}
 }

@@ -128,30 +128,35 @@ func (s *spaces) stopMissing(plan *topology.Plan) error {
 type numbering struct {
 	mu      sync.Mutex
 	highest packet.ENI
-	numbers compile.Numbers
+	numbers compile.Numbers // never changed: others have it
 }
 
 // add numbers the ENIs of a plan that have no number yet. It returns all.
 func (n *numbering) add(plan *topology.Plan) compile.Numbers {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.numbers == nil {
-		n.numbers = compile.Numbers{}
-	}
+	own := false
 	for _, eni := range plan.ENIs() {
-		if _, known := n.numbers[eni.Device]; !known {
-			n.highest++
-			n.numbers[eni.Device] = n.highest
+		if _, known := n.numbers[eni.Device]; known {
+			continue
 		}
+		if !own {
+			own = true
+			more := make(compile.Numbers, len(n.numbers)+1)
+			maps.Copy(more, n.numbers)
+			n.numbers = more
+		}
+		n.highest++
+		n.numbers[eni.Device] = n.highest
 	}
-	return maps.Clone(n.numbers)
+	return n.numbers
 }
 
-// all is a copy.
+// all are those that were given. Nobody changes them.
 func (n *numbering) all() compile.Numbers {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return maps.Clone(n.numbers)
+	return n.numbers
 }
 
 // names are the ENIs of a plan by number.

@@ -37,8 +37,8 @@ type serverGroups struct {
 	saved     map[string][]lb.Saved // of the process before, by group, until there is the group; guarded by checking
 	savedText []byte                // of this one; guarded by checking
 
-	picking sync.Mutex
-	pickers map[string][]boundPicker // by link: a picker keeps its turn; guarded by picking
+	picking  sync.Mutex
+	choosers map[string]*linkChooser // by link: a picker keeps its turn; guarded by picking
 }
 
 type runningGroup struct {
@@ -192,46 +192,73 @@ func (g *serverGroups) serverChanged(group string, before lb.State, now lb.Serve
 	}
 }
 
-// pick gives a compilation the pickers of its links, and keep makes them those
-// that the next one goes on with.
+// linkChooser chooses the targets of a link by its pickers: first the one that chooses
+// now, then those of groups that the link led to before, while sessions are left that
+// they gave out. It is never changed: other pickers are another linkChooser.
+type linkChooser struct {
+	pickers []boundPicker
+	compile.Chooser
+}
+
+// pick gives a compilation the choosers of its links, and keep makes them those
+// that the next one goes on with. A link of which nothing is different has the one that
+// it had.
 func (g *serverGroups) pick() (pick compile.Pick, keep func()) {
-	next := map[string][]boundPicker{}
+	g.picking.Lock()
+	before := g.choosers
+	g.picking.Unlock()
+	groups, next := g.running.all(), make(map[string]*linkChooser, len(before))
+	fresh := map[[3]string]*linkChooser{} // a compilation may ask for it twice
 	pick = func(link, group, zone string) compile.Chooser {
-		those := g.pickersFor(link, group, zone)
-		next[link] = union(next[link], those)
-		return chooserOf(those)
+		running := groups[group]
+		if running == nil {
+			return compile.Chooser{}
+		}
+		c := before[link]
+		if !c.is(running.group, zone) {
+			key := [3]string{link, group, zone}
+			if fresh[key] == nil {
+				fresh[key] = c.with(running.group, zone)
+			}
+			c = fresh[key]
+		}
+		if other := next[link]; other != nil && other != c {
+			next[link] = &linkChooser{pickers: union(other.pickers, c.pickers)}
+		} else {
+			next[link] = c
+		}
+		return c.Chooser
 	}
 	return pick, func() {
 		g.picking.Lock()
 		defer g.picking.Unlock()
-		g.pickers = next
+		g.choosers = next
 	}
 }
 
-// pickersFor are the pickers of a link: first the one that chooses now, then
-// those of groups that the link led to before, while sessions are left that
-// they gave out.
-func (g *serverGroups) pickersFor(link, name, zone string) []boundPicker {
-	group := g.group(name)
-	if group == nil {
-		return nil
-	}
-	g.picking.Lock()
-	defer g.picking.Unlock()
-	var now []boundPicker
-	var before []boundPicker
-	for _, p := range g.pickers[link] {
-		switch {
-		case p.group == group && p.zone == zone:
-			now = []boundPicker{p}
-		case p.Sessions() > 0:
-			before = append(before, p)
+// is says whether a chooser picks from a group, and no session is another's.
+func (c *linkChooser) is(group *lb.Group, zone string) bool {
+	return c != nil && len(c.pickers) == 1 && c.pickers[0].group == group && c.pickers[0].zone == zone
+}
+
+// with is the chooser that picks from a group now; nil has picked from none.
+func (c *linkChooser) with(group *lb.Group, zone string) *linkChooser {
+	var now, before []boundPicker
+	if c != nil {
+		for _, p := range c.pickers {
+			switch {
+			case p.group == group && p.zone == zone:
+				now = []boundPicker{p}
+			case p.Sessions() > 0:
+				before = append(before, p)
+			}
 		}
 	}
 	if now == nil {
 		now = []boundPicker{{group.Picker(zone), group, zone}}
 	}
-	return append(now, before...)
+	pickers := append(now, before...)
+	return &linkChooser{pickers, chooserOf(pickers)}
 }
 
 // union are the pickers of both. A link's name may be that of two, one that
@@ -248,9 +275,6 @@ func union(some, more []boundPicker) []boundPicker {
 // chooserOf asks the first picker, and takes sessions back for the one that gave
 // them out.
 func chooserOf(pickers []boundPicker) compile.Chooser {
-	if len(pickers) == 0 {
-		return compile.Chooser{}
-	}
 	return compile.Chooser{
 		Pick: func(t packet.FiveTuple, seq uint32) (netip.AddrPort, bool) {
 			return pickers[0].Pick(packet.FiveTuple{Src: t.Src, Dst: t.Dst}, seq)
@@ -278,8 +302,8 @@ func chooserOf(pickers []boundPicker) compile.Chooser {
 func (g *serverGroups) cutServer(group *lb.Group, server netip.AddrPort, fate fullnat.Fate) {
 	g.picking.Lock()
 	links := map[string]bool{}
-	for link, pickers := range g.pickers {
-		for _, p := range pickers {
+	for link, chooser := range g.choosers {
+		for _, p := range chooser.pickers {
 			if p.group == group {
 				links[link] = true
 			}

@@ -21,9 +21,10 @@ var errClosing = errors.New("the lab is just being taken down")
 type currentPlan struct {
 	changing sync.Mutex
 	plan     atomic.Pointer[topology.Plan]
-	machine  *topology.Plan // of which the machine is; guarded by changing
-	file     []byte         // that was saved as that of the machine; guarded by changing
-	inForce  uint64         // the revision of the control plane that is; guarded by changing
+	machine  *topology.Plan  // of which the machine is; guarded by changing
+	file     []byte          // that was saved as that of the machine; guarded by changing
+	inForce  uint64          // the revision of the control plane that is; guarded by changing
+	planner  compile.Planner // guarded by changing
 }
 
 // transition is the right to change what a lab runs: see exclusively.
@@ -154,7 +155,7 @@ func (t *transition) putInForce(plan *topology.Plan) error {
 	t.current.plan.Store(plan)
 	numbers := t.numbers.all()
 	pick, keep := t.groups.pick()
-	desired := compile.Plan(state.Plan, state, numbers, pick)
+	desired := t.current.planner.Plan(state.Plan, state, numbers, pick)
 	keep()
 	t.faults.impose(&desired, state.Plan, numbers)
 	if err := t.engine.Configure(desired.Dataplane); err != nil {

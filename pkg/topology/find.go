@@ -241,9 +241,10 @@ func (e *NotFoundError) Error() string {
 
 // find returns the element with a name, or a NotFoundError.
 func find[T any](kind, name string, all []T, nameOf func(*T) string) (*T, error) {
-	i := slices.IndexFunc(all, func(e T) bool { return nameOf(&e) == name })
-	if i < 0 {
-		return nil, &NotFoundError{Kind: kind, Name: name, Known: spell.Names(all, nameOf)}
+	for i := range all {
+		if nameOf(&all[i]) == name {
+			return &all[i], nil
+		}
 	}
-	return &all[i], nil
+	return nil, &NotFoundError{Kind: kind, Name: name, Known: spell.Names(all, nameOf)}
 }

@@ -1,5 +1,12 @@
 package topology
 
+import (
+	"reflect"
+	"slices"
+
+	"github.com/plinksim/plinksim/internal/memo"
+)
+
 // Part is what a plan has in one VPC. What stands in other VPCs does not matter to
 // the network in it, except for the VPCs that it has peerings with.
 type Part struct {
@@ -11,8 +18,21 @@ type Part struct {
 	Endpoints     []*Endpoint
 }
 
-// Parts are those of all VPCs, in the order of the file. reflect.DeepEqual of two
-// plans' parts is fast where the plans share what they have in common.
+// Equal says whether both have the same. That is fast where their plans share what they
+// have in common.
+func (p *Part) Equal(o *Part) bool {
+	return equal(p.VPC, o.VPC) && slices.EqualFunc(p.Peerings, o.Peerings, equal[Peering]) &&
+		slices.EqualFunc(p.Peers, o.Peers, equal[VPC]) &&
+		slices.EqualFunc(p.LoadBalancers, o.LoadBalancers, equal[LoadBalancer]) &&
+		slices.EqualFunc(p.NATGateways, o.NATGateways, equal[NATGateway]) &&
+		slices.EqualFunc(p.Endpoints, o.Endpoints, equal[Endpoint])
+}
+
+func equal[T any](a, b *T) bool {
+	return a == b || memo.Identical(a, b) || reflect.DeepEqual(a, b)
+}
+
+// Parts are those of all VPCs, in the order of the file.
 func (p *Plan) Parts() []*Part {
 	out, of := make([]*Part, len(p.VPCs)), make(map[string]*Part, len(p.VPCs))
 	for i := range p.VPCs {
