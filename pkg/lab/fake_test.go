@@ -29,6 +29,7 @@ type fakeMachine struct {
 	tcp     map[place]*fakeListener
 	udp     map[place]*fakeSocket
 	fail    error // that the next Change gives
+	noHosts error // that SetHosts gives
 	ports   uint16
 }
 
@@ -93,8 +94,28 @@ func (m *fakeMachine) Connect(_ *topology.Plan, numbers compile.Numbers) error {
 func (m *fakeMachine) SetHosts(instance *topology.Instance, names []topology.HostName) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.noHosts != nil {
+		return m.noHosts
+	}
 	m.hosts[instance.Name] = names
 	return nil
+}
+
+// failHosts lets SetHosts fail, or, with nil, lets it be.
+func (m *fakeMachine) failHosts(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.noHosts = err
+}
+
+// hostNames are those in the hosts files of all instances.
+func (m *fakeMachine) hostNames() (all []topology.HostName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, names := range m.hosts {
+		all = append(all, names...)
+	}
+	return all
 }
 
 // open counts the sockets that are listened on.

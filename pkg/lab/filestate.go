@@ -100,12 +100,12 @@ func (f *fileState) apply(ctx context.Context, file *topology.Plan, replace repl
 	if same, err := sameText(next.now(), f.now()); same || err != nil {
 		return false, err
 	}
-	if changed, err = replace(ctx, next.now()); err != nil {
-		return changed, err
+	if changed, err = replace(ctx, next.now()); err != nil && !changed {
+		return false, err
 	}
 	f.base, f.file, f.doc, f.plan = next.base, next.file, next.doc, next.plan
 	f.save(f.doc.Since(f.base))
-	return changed, nil
+	return changed, err
 }
 
 func sameText(a, b *topology.Plan) (bool, error) {
@@ -217,9 +217,10 @@ func (f *fileState) makeLocked(all []*request, replace replace) {
 	if len(fit) > 1 {
 		ctx = context.WithoutCancel(ctx) // nobody ends what others asked for
 	}
-	if _, err := replace(ctx, plan); err != nil {
+	changed, late := replace(ctx, plan)
+	if late != nil && !changed {
 		if len(fit) == 1 {
-			fit[0].err = err
+			fit[0].err = late
 			return
 		}
 		for i := range fit {
@@ -230,13 +231,17 @@ func (f *fileState) makeLocked(all []*request, replace replace) {
 	for _, r := range fit {
 		r.err = r.then()
 	}
-	if failed := failures(fit); len(failed) > 0 {
-		doc, plan, _ = f.checkLocked(slices.DeleteFunc(fit, func(r *request) bool { return r.err != nil }))
+	failed := failures(fit)
+	if len(failed) > 0 {
+		doc, plan, fit = f.checkLocked(slices.DeleteFunc(fit, func(r *request) bool { return r.err != nil }))
 		if _, err := replace(context.WithoutCancel(ctx), plan); err != nil {
 			for _, r := range failed {
 				r.err = errors.Join(r.err, err)
 			}
 		}
+	}
+	for _, r := range fit {
+		r.err = late // what was asked for is made
 	}
 	if doc != f.doc {
 		f.doc, f.plan = doc, plan
@@ -334,7 +339,11 @@ func (f *fileState) putAside(ctx context.Context, replace replace) (back func() 
 	if f.plan == f.file {
 		return nothingMore, nil
 	}
-	if _, err := replace(ctx, f.file); err != nil {
+	if changed, err := replace(ctx, f.file); err != nil {
+		if changed {
+			_, back := replace(context.WithoutCancel(ctx), f.plan)
+			err = errors.Join(err, back)
+		}
 		return nil, err
 	}
 	f.aside = true

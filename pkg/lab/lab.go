@@ -7,16 +7,12 @@
 package lab
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/netip"
-	"path"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,7 +24,6 @@ import (
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/lb"
 	"github.com/plinksim/plinksim/pkg/status"
-	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -87,6 +82,7 @@ type Lab struct {
 
 	file      *fileState
 	saved     *stateFiles
+	kept      keptPlan
 	current   currentPlan
 	numbers   numbering
 	faults    *liveFaults
@@ -127,13 +123,14 @@ func Start(ctx context.Context, cfg Config) (*Lab, error) {
 	saved.restore(plane)
 	l := &Lab{
 		process: newProcess(cfg.Machine, cfg.Log), machine: cfg.Machine, store: cfg.Store, started: time.Now(),
-		plane: plane, file: file, saved: saved, hosts: &hostsFiles{machine: cfg.Machine},
+		plane: plane, file: file, saved: saved, kept: keptPlan{store: cfg.Store}, hosts: &hostsFiles{machine: cfg.Machine},
 		faults: &liveFaults{faults: restoreFaults(saved)},
 	}
 	l.pace = newPace(l, cfg)
 	l.makeParts()
 	l.authority.wanted = cfg.Authority
-	if err := l.change(ctx, l.leftBehind(ctx, cfg.Progress), file.plan, cfg.Progress); err != nil {
+	left := l.kept.leftBehind(file.plan.Name, l.mender(ctx, cfg.Progress))
+	if err := l.change(ctx, left, file.plan, cfg.Progress); err != nil {
 		if !cfg.Keep {
 			err = errors.Join(err, cfg.Machine.Remove(context.WithoutCancel(ctx)))
 		}
@@ -166,71 +163,28 @@ func (l *Lab) makeParts() {
 	l.proxies = &proxies{process: l.process, group: l.groups.group, authority: l.authority}
 }
 
-// The files of a lab's store that say what its machine is.
-const (
-	planFile     = "topology.yaml"  // the file of the topology that it was made or changed for
-	planEdits    = "topology.edits" // and how that was edited
-	changingFile = "changing"       // there while it is between two topologies
-)
-
-// leftBehind is the plan of which the machine is, or nil where that is not
-// known: a lab that was never finished, or one of another version. A machine that
-// was left between two plans becomes that of the first again.
-func (l *Lab) leftBehind(ctx context.Context, progress Progress) *topology.Plan {
-	file, err := l.store.Load(planFile)
-	if err != nil {
-		return nil
-	}
-	edits, err := l.store.Load(planEdits)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	plan := planOfKept(l.store, l.file.plan.Name, file, edits)
-	text, err := l.store.Load(changingFile)
-	if errors.Is(err, fs.ErrNotExist) || plan == nil {
-		return plan
-	}
-	var to halfway
+// mender lets the machine go back to a plan that it was of when a process was killed
+// that made it another one's; nil where the machine cannot.
+func (l *Lab) mender(ctx context.Context, progress Progress) func(plan, half *topology.Plan) bool {
 	mender, can := l.machine.(Mender)
-	if err != nil || !can || json.Unmarshal(text, &to) != nil {
+	if !can {
 		return nil
 	}
-	if to.File == nil {
-		to.File = file
+	return func(plan, half *topology.Plan) bool {
+		err := l.onMachine(func() error { return mender.Mend(ctx, plan, half, progress) })
+		if err != nil {
+			l.log.Warn("a change was killed on its way, and what it left cannot be mended: the lab is made again", "error", err)
+		}
+		return err == nil
 	}
-	half := planOfKept(l.store, l.file.plan.Name, to.File, to.Edits)
-	if half == nil {
-		return nil
-	}
-	err = l.onMachine(func() error { return mender.Mend(ctx, plan, half, progress) })
-	if err != nil {
-		l.log.Warn("a change was killed on its way, and what it left cannot be mended: the lab is made again", "error", err)
-		return nil
-	}
-	return plan
 }
 
-// planOfKept is the plan of a lab's files; nil where they are of no lab of that name.
-func planOfKept(store Store, name string, file, edits []byte) *topology.Plan {
-	plan, err := topofile.PlanOfKept(path.Join(store.String(), planFile), file, edits)
-	if err != nil || plan.Name != name {
-		return nil
-	}
-	return plan
-}
-
-// halfway is what the mark of a change says of the plan that the machine becomes.
-type halfway struct {
-	File  []byte `json:"file,omitempty"` // nil: that of planFile
-	Edits []byte `json:"edits"`
-}
-
-// change makes the machine that of a plan. It leaves a mark until keep removes
-// it: the mark says that the machine is between two plans. Where they are the same,
-// what is missing is made, and whoever is killed meanwhile leaves nothing worse.
+// change makes the machine that of a plan. It leaves a mark until keep removes it: the
+// mark says that the machine is between two plans. Where they are the same, what is
+// missing is made, and whoever is killed meanwhile leaves nothing worse.
 func (l *Lab) change(ctx context.Context, old, plan *topology.Plan, progress Progress) error {
-	if old != nil {
-		if err := mark(l.store, plan); err != nil {
+	if old != nil && !l.kept.is(plan) {
+		if err := l.kept.mark(plan); err != nil {
 			return err
 		}
 	}
@@ -255,44 +209,6 @@ func (l *Lab) onMachine(do func() error) error {
 // was started: what lies between two calls is the machine's part of the edits
 // between them.
 func (l *Lab) MachineTime() time.Duration { return time.Duration(l.machineTime.Load()) }
-
-// mark writes down that the machine becomes that of a plan, unless it is.
-func mark(store Store, plan *topology.Plan) error {
-	file, edits, err := topofile.Kept(plan)
-	if err != nil {
-		return err
-	}
-	to := halfway{file, edits}
-	if was, err := store.Load(planFile); err == nil && bytes.Equal(was, file) {
-		to.File = nil
-		if was, err := store.Load(planEdits); err == nil && bytes.Equal(was, edits) {
-			return nil
-		}
-	}
-	text, err := json.Marshal(to)
-	if err != nil {
-		return err
-	}
-	return store.Save(changingFile, text)
-}
-
-// keep writes down the plan of which the machine is.
-func (l *Lab) keep(plan *topology.Plan) error {
-	file, edits, err := topofile.Kept(plan)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(file, l.current.file) {
-		if err := l.store.Save(planFile, file); err != nil {
-			return err
-		}
-		l.current.file = file
-	}
-	if err := l.store.Save(planEdits, edits); err != nil {
-		return err
-	}
-	return l.store.Save(changingFile, nil)
-}
 
 // run starts what runs in this process, in the order in which a packet needs
 // it: programs that answer, health checks, names, the data plane.
@@ -366,10 +282,12 @@ func (l *Lab) tellResumed(r fullnat.Resumed) {
 // not saved.
 func (l *Lab) Apply(ctx context.Context, plan *topology.Plan, progress Progress) (changed bool, err error) {
 	changed, err = l.file.apply(ctx, plan, l.replacer(progress))
-	if err != nil {
+	if err != nil && !changed {
 		return false, err
 	}
-	err = l.exclusively(func(t *transition) error { return t.services.startEnded(t.Plan(), progress) })
+	err = errors.Join(err, l.exclusively(func(t *transition) error {
+		return t.services.startEnded(t.Plan(), progress)
+	}))
 	if changed {
 		err = errors.Join(err, l.waitReady(ctx, progress), l.save())
 	}

@@ -121,11 +121,11 @@ func (l *Lab) EditBy(ctx context.Context, editor Editor, edits []topology.Edit, 
 		return nil, refusal(err)
 	}
 	made, err := l.file.edit(ctx, edits, l.replacer(quietly), nothingMore)
-	if err != nil {
+	if late := (*NotInForceError)(nil); err != nil && !errors.As(err, &late) {
 		return nil, err
 	}
 	tellEdit(l.plane, editor, made)
-	if wait > 0 {
+	if err == nil && wait > 0 {
 		limited, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
 		err = l.plane.WaitApplied(limited, l.plane.Revision())

@@ -49,7 +49,7 @@ func TestAFileIsEdited(t *testing.T) {
 		if refuse == nil {
 			runs = plan
 		}
-		return true, refuse
+		return refuse == nil, refuse
 	}
 	has := func() bool { _, err := runs.Endpoint("ep2"); return err == nil }
 	try := func(then func() error) error { _, err := f.edit(t.Context(), edit, replace, then); return err }

@@ -107,11 +107,19 @@ func (s *spaces) space(name string) (Space, error) {
 
 // stopMissing closes those that plan does not have.
 func (s *spaces) stopMissing(plan *topology.Plan) error {
-	keep := map[string]bool{plan.Dataplane: true}
-	for _, vpc := range plan.VPCs {
-		keep[vpc.Namespace] = true
-		for _, instance := range vpc.Instances {
-			keep[instance.Namespace] = !instance.Stopped
+	open := s.open.all()
+	keep := make(map[string]bool, len(open))
+	look := func(namespace string, there bool) {
+		if open[namespace] != nil {
+			keep[namespace] = there
+		}
+	}
+	look(plan.Dataplane, true)
+	for i := range plan.VPCs {
+		vpc := &plan.VPCs[i]
+		look(vpc.Namespace, true)
+		for j := range vpc.Instances {
+			look(vpc.Instances[j].Namespace, !vpc.Instances[j].Stopped)
 		}
 	}
 	for _, s := range proxiesOf(plan) {

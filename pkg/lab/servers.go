@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/plinksim/plinksim/internal/memo"
 	"github.com/plinksim/plinksim/pkg/compile"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/fullnat"
@@ -111,14 +112,19 @@ func (g *serverGroups) follow(plan *topology.Plan) error {
 	g.checking.Lock()
 	defer g.checking.Unlock()
 	g.plan.Store(plan)
-	proxies := proxiesOf(plan)
-	for _, sg := range plan.ServerGroups {
-		running := g.running.get(sg.Name)
-		same := running != nil && reflect.DeepEqual(running.group.Config(), sg)
+	proxies, all := proxiesOf(plan), g.running.all()
+	vpcs := make(map[string]*topology.VPC, len(plan.VPCs))
+	for i := range plan.VPCs {
+		vpcs[plan.VPCs[i].Name] = &plan.VPCs[i]
+	}
+	for i := range plan.ServerGroups {
+		sg := plan.ServerGroups[i]
+		running := all[sg.Name]
+		same := running != nil && running.isOf(&sg)
 		if same && !running.stale {
 			continue
 		}
-		from, err := g.prober(plan, proxies, sg)
+		from, err := g.prober(vpcs[sg.VPC], proxies, &sg)
 		if err != nil {
 			return fmt.Errorf("server group %q: %w", sg.Name, err)
 		}
@@ -129,6 +135,11 @@ func (g *serverGroups) follow(plan *topology.Plan) error {
 		g.startLocked(from, sg, running)
 	}
 	return nil
+}
+
+func (r *runningGroup) isOf(sg *topology.ServerGroup) bool {
+	is := r.group.Config()
+	return memo.Identical(&is, sg) || reflect.DeepEqual(&is, sg)
 }
 
 func (g *serverGroups) startLocked(from prober, sg topology.ServerGroup, running *runningGroup) {
@@ -158,14 +169,13 @@ func (g *serverGroups) startLocked(from prober, sg topology.ServerGroup, running
 // prober is where the servers of a group are probed from: for an alb's groups
 // its first node, which is also where requests come from ("ALB status codes":
 // a Local IP that the vSwitch assigns), otherwise the VPC.
-func (g *serverGroups) prober(plan *topology.Plan, proxies []proxySpec, sg topology.ServerGroup) (prober, error) {
+func (g *serverGroups) prober(vpc *topology.VPC, proxies []proxySpec, sg *topology.ServerGroup) (prober, error) {
 	for _, spec := range proxies {
 		if slices.Contains(spec.Groups(), sg.Name) {
 			space, err := g.spaces.space(spec.node.Proxy.Namespace)
 			return prober{space: space}, err
 		}
 	}
-	vpc := plan.MustVPC(sg.VPC)
 	space, err := g.spaces.space(vpc.Namespace)
 	if sg.IPv6 {
 		return prober{space, vpc.IPv6HealthSource()}, err

@@ -67,13 +67,13 @@ type serviceSpec struct {
 
 func servicesOf(plan *topology.Plan) []serviceSpec {
 	var specs []serviceSpec
-	for _, vpc := range plan.VPCs {
-		for _, instance := range vpc.Instances {
-			for _, s := range instance.Services {
-				if instance.Stopped {
-					continue
+	for i := range plan.VPCs {
+		instances := plan.VPCs[i].Instances
+		for j := range instances {
+			for _, s := range instances[j].Services {
+				if !instances[j].Stopped {
+					specs = append(specs, serviceSpec{instances[j], s})
 				}
-				specs = append(specs, serviceSpec{instance, s})
 			}
 		}
 	}

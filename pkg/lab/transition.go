@@ -22,7 +22,6 @@ type currentPlan struct {
 	changing sync.Mutex
 	plan     atomic.Pointer[topology.Plan]
 	machine  *topology.Plan  // of which the machine is; guarded by changing
-	file     []byte          // that was saved as that of the machine; guarded by changing
 	inForce  uint64          // the revision of the control plane that is; guarded by changing
 	planner  compile.Planner // guarded by changing
 }
@@ -53,6 +52,21 @@ func (l *Lab) replacer(progress Progress) replace {
 	}
 }
 
+// NotInForceError says that a change was made, and that something of the lab does not
+// follow it yet.
+type NotInForceError struct{ Err error }
+
+func (e *NotInForceError) Error() string {
+	return fmt.Sprintf("the change was made, but it is not in force: %v", e.Err)
+}
+
+func (e *NotInForceError) Unwrap() error { return e.Err }
+
+// Hint says what to do about it.
+func (e *NotInForceError) Hint() string { return "the next change of the lab puts it in force, too" }
+
+// replace makes the lab that of a plan. Where it was changed with an error, that is a
+// *NotInForceError; where it was not, the lab is what it was before.
 func (t *transition) replace(ctx context.Context, plan *topology.Plan, progress Progress) (changed bool, err error) {
 	old := t.Plan()
 	if plan.Name != old.Name {
@@ -76,10 +90,14 @@ func (t *transition) replace(ctx context.Context, plan *topology.Plan, progress 
 		err = t.plane.Apply(plan)
 	}
 	if err == nil {
+		// The lab is that of plan from here on: what is not in force is tried again.
 		tellStates(t.plane, old, plan)
-		return true, t.putInForce(plan)
+		if err = t.putInForce(plan); err != nil {
+			err = &NotInForceError{err}
+		}
+		return true, err
 	}
-	undo := t.onMachine(func() error { return t.machine.Change(context.WithoutCancel(ctx), plan, old, quietly) })
+	undo := t.change(context.WithoutCancel(ctx), plan, old, quietly)
 	t.current.machine = old
 	return false, errors.Join(err, undo, t.rollback(old))
 }
@@ -125,7 +143,7 @@ func (t *transition) startUserspace(plan *topology.Plan, progress Progress) erro
 	if err := t.cloud.start(plan); err != nil {
 		return err
 	}
-	return t.keep(plan)
+	return t.kept.keep(plan)
 }
 
 // stopMissing stops what the lab has and plan has not. It goes on when

@@ -26,14 +26,15 @@ import (
 //	    what a restarted daemon goes on with
 //	ca.pem, ca-key.pem, ca-certificates.crt   the certificate authority, where the lab has made one
 //	api-cloud.json, api-keys.json, api.json, aws/   the API for clients of the cloud, where it was started
-//	changing     there while the kernel is between two topologies
+//	changing     what topology the kernel becomes, while it is between two
 type Dir string
 
 // own are the names above, without the lock, and those of files that are
 // being written. What else is in the directory is not ours to remove.
 var own = []string{
 	"netns", "etc", "sessions", "programs", "log", "control.sock", "pid", "keeper", "changing",
-	"topology.yaml", "topology.yaml.next", "topology.edits", "topology.edits.next", "state.json", "state.json.next",
+	"topology.yaml", "topology.yaml.next", "topology.new.yaml", "topology.new.yaml.next", "topology.edits", "topology.edits.next",
+	"state.json", "state.json.next",
 	"faults.json", "faults.json.next", "edits.json", "edits.json.next", "added.json",
 	"health.json", "health.json.next", "pace.json", "pace.json.next",
 	"ca.pem", "ca.pem.next", "ca-key.pem", "ca-key.pem.next", "ca-certificates.crt", "ca-certificates.crt.next",

@@ -27,6 +27,7 @@ type Document struct {
 	base *Document      // of which it was edited, nil where it was not
 	plan *topology.Plan // of it, nil where nobody has made one
 	size int            // bytes that its text has at most
+	made *madeOnce      // what is different from base, nil where that has to be found every time
 	seen *changeMemo    // of all that are edited of one
 }
 
@@ -82,7 +83,7 @@ func (d *Document) With(edits ...topology.Edit) (*Document, error) {
 		e.base = d.base.root
 	}
 	out := *d
-	out.root, out.plan = e.root, nil
+	out.root, out.plan, out.made = e.root, nil, new(madeOnce)
 	for _, edit := range edits {
 		if err := e.apply(edit); err != nil {
 			return nil, err
@@ -138,7 +139,7 @@ func (d *Document) Plan() (*topology.Plan, error) {
 func (d *Document) Edited(old *Document, edits ...topology.Edit) (*Document, *topology.Plan, error) {
 	if d.base != old {
 		of := *d
-		of.base = old
+		of.base, of.made = old, nil
 		d = &of
 	}
 	after, err := d.With(edits...)
@@ -164,7 +165,7 @@ func (d *Document) whole(before *Document, edits []topology.Edit) (*Document, *t
 		if after, err = d.base.With(topology.Edits(d.Since(d.base))...); err != nil {
 			return nil, nil, err
 		}
-		after.base = d.base
+		after.base, after.made = d.base, nil
 	}
 	text, err := after.Text()
 	if err != nil {
@@ -241,6 +242,20 @@ func (d *Document) find(path string) *yaml.Node {
 // that lead from the old one to it: per key of mappings; of lists what was
 // taken out and what was added at the end, or the whole list.
 func (d *Document) Since(old *Document) []topology.Change {
+	if d.made == nil || old != d.base {
+		return d.since(old)
+	}
+	d.made.Do(func() { d.made.changes = d.since(old) })
+	return slices.Clip(d.made.changes)
+}
+
+// madeOnce are the changes of a document since its base, which are asked for often.
+type madeOnce struct {
+	sync.Once
+	changes []topology.Change
+}
+
+func (d *Document) since(old *Document) []topology.Change {
 	return changes(d.seen, nil, reflect.TypeFor[rawTopology](), old.root, d.root)
 }
 

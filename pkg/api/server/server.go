@@ -362,6 +362,10 @@ func toError(err error) *api.Error {
 	if errors.As(err, &unsaved) {
 		return &api.Error{Text: err.Error(), Hint: unsaved.Hint()}
 	}
+	var late *lab.NotInForceError
+	if errors.As(err, &late) {
+		return &api.Error{Text: err.Error(), Hint: late.Hint()}
+	}
 	return &api.Error{Text: err.Error()}
 }
 
