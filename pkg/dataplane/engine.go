@@ -142,7 +142,9 @@ func (e *Engine) Configure(cfg Config) error {
 		return fmt.Errorf("configure the session table: %w", err)
 	}
 	e.arp.owned = owned
-	e.arrivals.byENI, e.arrivals.anyMAC = newArrivals(cfg.Owned, e.arrivals.byENI), cfg.AnyMAC
+	before := e.arrivals.byENI
+	e.arrivals.byENI, e.arrivals.anyMAC = newArrivals(cfg.Owned, before), cfg.AnyMAC
+	e.enis.forget(before, e.arrivals.byENI)
 	e.shaper.configure(cfg.Shaping)
 	e.config = cfg
 	return nil

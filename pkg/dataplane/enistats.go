@@ -26,6 +26,16 @@ func (s *eniStats) grow(eni packet.ENI) {
 	}
 }
 
+// forget takes back what was counted at ENIs that were known before and are not now:
+// another one may get the number.
+func (s eniStats) forget(before, now []*arrival) {
+	for n := range min(len(before), len(s)) {
+		if before[n] != nil && (n >= len(now) || now[n] == nil) {
+			s[n] = ENIStats{ENI: packet.ENI(n)}
+		}
+	}
+}
+
 func (s *eniStats) received(frames []packet.Frame) {
 	for i := range frames {
 		e := s.at(frames[i].ENI)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"math"
 	"sync"
+	"time"
 
 	"github.com/plinksim/plinksim/pkg/compile"
 	"github.com/plinksim/plinksim/pkg/packet"
@@ -132,32 +134,78 @@ func (s *spaces) stopMissing(plan *topology.Plan) error {
 	return errors.Join(errs...)
 }
 
-// numbering gives every ENI that the lab ever had a number of its own.
+// numbering gives every ENI of a lab a number of its own. One that is gone keeps its number
+// for a while: it may come back, and sessions may remember it. Then another gets it, so
+// that there are no more numbers than a lab has ENIs at a time.
 type numbering struct {
 	mu      sync.Mutex
 	highest packet.ENI
-	numbers compile.Numbers // never changed: others have it
+	numbers compile.Numbers      // never changed: others have it
+	gone    map[string]time.Time // ENIs that have a number and are in no plan any more, since when
 }
+
+// numberRest is how long a number is out of use before another ENI gets it: sessions
+// of links that are gone are removed within seconds.
+const numberRest = time.Minute
 
 // add numbers the ENIs of a plan that have no number yet. It returns all.
 func (n *numbering) add(plan *topology.Plan) compile.Numbers {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	own := false
-	for _, eni := range plan.ENIs() {
-		if _, known := n.numbers[eni.Device]; known {
-			continue
+	enis, now := plan.ENIs(), time.Now()
+	var fresh []string
+	there := make(map[string]bool, len(enis))
+	for _, eni := range enis {
+		there[eni.Device] = true
+		delete(n.gone, eni.Device)
+		if _, known := n.numbers[eni.Device]; !known {
+			fresh = append(fresh, eni.Device)
 		}
-		if !own {
-			own = true
-			more := make(compile.Numbers, len(n.numbers)+1)
-			maps.Copy(more, n.numbers)
-			n.numbers = more
-		}
-		n.highest++
-		n.numbers[eni.Device] = n.highest
 	}
-	return n.numbers
+	if len(there)-len(fresh)+len(n.gone) < len(n.numbers) {
+		n.leave(there, now)
+	}
+	if len(fresh) == 0 {
+		return n.numbers
+	}
+	numbers := make(compile.Numbers, len(n.numbers)+len(fresh))
+	maps.Copy(numbers, n.numbers)
+	for _, device := range fresh {
+		numbers[device] = n.next(numbers, now)
+	}
+	n.numbers = numbers
+	return numbers
+}
+
+// leave notes which ENIs are not there any more.
+func (n *numbering) leave(there map[string]bool, now time.Time) {
+	if n.gone == nil {
+		n.gone = map[string]time.Time{}
+	}
+	for device := range n.numbers {
+		if _, known := n.gone[device]; !there[device] && !known {
+			n.gone[device] = now
+		}
+	}
+}
+
+// next is the number of a new ENI: that of the one that left first, where that has
+// rested or there is no other.
+func (n *numbering) next(numbers compile.Numbers, now time.Time) packet.ENI {
+	var first string
+	for device, since := range n.gone {
+		if first == "" || since.Before(n.gone[first]) {
+			first = device
+		}
+	}
+	if first != "" && (now.Sub(n.gone[first]) >= numberRest || n.highest == math.MaxUint16) {
+		number := numbers[first]
+		delete(numbers, first)
+		delete(n.gone, first)
+		return number
+	}
+	n.highest++
+	return n.highest
 }
 
 // all are those that were given. Nobody changes them.
