@@ -225,7 +225,7 @@ func lookAt(t *testing.T, client *api.Client) (exported *topology.Plan, states m
 	}
 	made, err := client.Edits(t.Context())
 	require.NoError(t, err)
-	for _, e := range made {
+	for _, e := range made.Changes {
 		edits += e.Path + "\n"
 	}
 	return exported, states, edits

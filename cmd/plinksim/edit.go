@@ -127,17 +127,25 @@ func newEditList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List how the lab's topology was edited since its file",
 		Args: takes(cobra.NoArgs, "no arguments"),
-		Long: "List what is different from the lab's file: + was created, - deleted, ~ changed.",
+		Long: "List what is different from the lab's file: + was created, - deleted, ~ changed. Warnings are those\n" +
+			"that validate would print of the topology with these changes.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := on.client(cmd.Context(), "")
 			if err != nil {
 				return err
 			}
-			changes, err := client.Edits(cmd.Context())
+			edited, err := client.Edits(cmd.Context())
 			if err != nil {
 				return err
 			}
-			return showChanges(cmd, on.output, changes)
+			if on.output == "json" {
+				edited.Changes = append([]topology.Change{}, edited.Changes...)
+				return printJSON(cmd.OutOrStdout(), edited)
+			}
+			for _, warning := range edited.Warnings {
+				fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: warning: %s\n", warning.String())
+			}
+			return showChanges(cmd, on.output, edited.Changes)
 		},
 	}
 	on.addFlags(cmd)

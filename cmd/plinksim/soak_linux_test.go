@@ -359,8 +359,9 @@ func (s *soaking) killed() {
 func (s *soaking) quiet() {
 	_, err := s.lab.ClearFaults(s.t.Context(), "")
 	require.NoError(s.t, err)
-	changes, err := s.lab.Edits(s.t.Context())
+	edited, err := s.lab.Edits(s.t.Context())
 	require.NoError(s.t, err)
+	changes := edited.Changes
 	call := api.EditCall{WaitSeconds: 30}
 	for _, c := range slices.Backward(changes) {
 		if list, atEnd := strings.CutSuffix(c.Path, "/"+topology.AtEnd); atEnd { // of names

@@ -76,6 +76,9 @@ type Restarted struct {
 // Edited are changes of a topology.
 type Edited struct {
 	Changes []topology.Change `json:"changes"`
+	// Warnings are what a user should know of the topology with all edits; only in the
+	// answer to the question how it was edited.
+	Warnings []topology.Problem `json:"warnings,omitempty"`
 }
 
 // Exported is a lab as a topology file, and what no file can say of it.

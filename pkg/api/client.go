@@ -91,11 +91,10 @@ func (c *Client) Edit(ctx context.Context, call EditCall) ([]topology.Change, er
 	return e.Changes, err
 }
 
-// Edits are the changes since the lab's file.
-func (c *Client) Edits(ctx context.Context) ([]topology.Change, error) {
-	var e Edited
-	err := c.call(ctx, "GET", "/v1/edit", nil, &e)
-	return e.Changes, err
+// Edits are the changes since the lab's file, and the warnings of the topology with them.
+func (c *Client) Edits(ctx context.Context) (e Edited, err error) {
+	err = c.call(ctx, "GET", "/v1/edit", nil, &e)
+	return e, err
 }
 
 // Export is the lab as it is now, as a file.

@@ -133,6 +133,10 @@ func (l *Lab) EditBy(ctx context.Context, editor Editor, edits []topology.Edit, 
 	return made, errors.Join(err, l.saved.written())
 }
 
+// Warnings are what a user should know of the topology as it is now, also where it was
+// edited. The whole of it is read for that.
+func (l *Lab) Warnings() ([]topology.Problem, error) { return topofile.WarningsOf(l.Plan()) }
+
 // Edits are the changes of the topology since the lab's file.
 func (l *Lab) Edits() []topology.Change { return l.file.edits() }
 

@@ -180,6 +180,29 @@ func (d *Document) whole(before *Document, edits []topology.Edit) (*Document, *t
 	return after, plan, nil
 }
 
+// WarningsOf are the warnings of a plan. Those of an edited one are found by reading the
+// whole text again, and have no place in a file.
+func WarningsOf(p *topology.Plan) ([]topology.Problem, error) {
+	d, edited := p.Origin.(*Document)
+	if !edited {
+		return p.Warnings, nil
+	}
+	text, err := d.Text()
+	if err != nil {
+		return nil, err
+	}
+	whole, err := Parse(d.name, text)
+	if err != nil {
+		return nil, err
+	}
+	warnings := slices.Clone(whole.Warnings)
+	for i := range warnings {
+		w := &warnings[i]
+		w.File, w.Line, w.Column, w.Excerpt = "", 0, 0, ""
+	}
+	return warnings, nil
+}
+
 // TextOf is the text of the file that a plan was made of.
 func TextOf(p *topology.Plan) ([]byte, error) {
 	if d, ok := p.Origin.(*Document); ok {

@@ -196,3 +196,31 @@ func TestElementsOfLists(t *testing.T) {
 	}
 	require.Equal(t, []string{"a", "b/c~d", "=10.0.0.0/8"}, topology.SplitPath(topology.JoinPath("a", "b/c~d", "=10.0.0.0/8")))
 }
+
+// An edited plan has the warnings of the file that it would be, whichever way it was
+// planned, without places.
+func TestEditedPlansAreWarnedOf(t *testing.T) {
+	plan, err := Load("../../testdata/topologies/alibaba-clb.yaml")
+	require.NoError(t, err)
+	warned := func(p *topology.Plan) (messages []string) {
+		t.Helper()
+		warnings, err := WarningsOf(p)
+		require.NoError(t, err)
+		for _, w := range warnings {
+			messages = append(messages, w.Message)
+			require.Equal(t, p.Source != nil, w.Line > 0, w.Message)
+		}
+		return messages
+	}
+	base, err := DocumentOf(plan)
+	require.NoError(t, err)
+	before := warned(plan)
+	_, edited, err := base.Edited(base, topology.Edit{Path: "vpcs/empty", Value: "{cidr: 10.0.0.0/16}"})
+	require.NoError(t, err)
+	text, err := TextOf(edited)
+	require.NoError(t, err)
+	whole, err := Parse("whole.yaml", text)
+	require.NoError(t, err)
+	require.Equal(t, warned(whole), warned(edited))
+	require.Greater(t, len(warned(edited)), len(before))
+}

@@ -22,8 +22,12 @@ type Problem struct {
 	Others int `json:"-"`
 }
 
-// Error is the problem's first line: file:line:column and the message.
+// Error is the problem's first line: file:line:column and the message. What no file
+// says has the message alone.
 func (p Problem) Error() string {
+	if p.File == "" {
+		return p.Message
+	}
 	if p.Line == 0 {
 		return fmt.Sprintf("%s: %s", p.File, p.Message)
 	}

@@ -101,9 +101,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/capture", s.capture)
 	mux.HandleFunc("POST /v1/do", s.do)
 	mux.HandleFunc("POST /v1/edit", s.edit)
-	mux.HandleFunc("GET /v1/edit", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, api.Edited{Changes: s.Lab.Edits()})
-	})
+	mux.HandleFunc("GET /v1/edit", s.edits)
 	mux.HandleFunc("GET /v1/export", s.export)
 	mux.HandleFunc("POST /v1/cloud-api", s.cloud.start)
 	mux.HandleFunc("GET /v1/cloud-api", s.cloud.tell)
@@ -199,6 +197,15 @@ func (s *Server) edit(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Server-Timing", timing("total", time.Since(began))+", "+
 		timing("machine", s.Lab.MachineTime()-machine))
 	answer(w, made)
+}
+
+func (s *Server) edits(w http.ResponseWriter, r *http.Request) {
+	warnings, err := s.Lab.Warnings()
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, err)
+		return
+	}
+	answer(w, api.Edited{Changes: s.Lab.Edits(), Warnings: warnings})
 }
 
 // timing is a metric of a Server-Timing header (W3C, Server Timing, "The
