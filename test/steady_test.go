@@ -121,10 +121,39 @@ func takeSteps(t *testing.T, l *lab.Lab, dir labdir.Dir, n int) {
 		made++
 		text, _, err := l.Export()
 		require.NoError(t, err)
-		requireSameKernel(t, kernelOfNew(t, text), now, "step %d: %s\nexport:\n%s", i, step, text)
+		requireSameKernel(t, kernelOfNew(t, text), withoutLeftZones(l, now), "step %d: %s\nexport:\n%s", i, step, text)
 		last = now
 	}
 	t.Log(made, "steps were made, and", refused, "refused, of which", interrupted, "were interrupted")
+}
+
+// withoutLeftZones is the kernel without the ENIs of zones that operations took endpoints
+// out of: they stay, without an address that answers, until the file has them no more, as
+// an operation may put the endpoints back.
+func withoutLeftZones(l *lab.Lab, state map[string][]string) map[string][]string {
+	left, now := map[string]bool{}, l.Plane().Plan()
+	for _, planned := range l.Plan().Endpoints {
+		is, err := now.Endpoint(planned.Name)
+		if err != nil {
+			continue
+		}
+		for _, zone := range planned.Zones {
+			if _, err := is.Zone(zone.Zone); err != nil {
+				left[zone.ENI.Device] = true
+			}
+		}
+	}
+	if len(left) == 0 {
+		return state
+	}
+	out := maps.Clone(state)
+	for space, lines := range out {
+		out[space] = slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
+			device, _, isLink := strings.Cut(strings.TrimPrefix(line, "link "), " ")
+			return isLink && strings.HasPrefix(line, "link ") && left[device]
+		})
+	}
+	return out
 }
 
 func take(ctx context.Context, l *lab.Lab, step anyedit.Step) (changed bool, err error) {
