@@ -42,6 +42,10 @@ func (l *Lab) Wrong() error {
 	return fmt.Errorf("%s", strings.Join(w.found, "\n"))
 }
 
+// ForgetDeleted takes out what was deleted when the machine could not do without it, as
+// the next deletion and the next start do.
+func (l *Lab) ForgetDeleted() { l.forgetDeleted(l.ctx) }
+
 type wrong struct {
 	*Lab
 	state control.Snapshot

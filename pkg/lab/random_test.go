@@ -116,6 +116,8 @@ func take(l *lab.Lab, step anyedit.Step) error {
 // made of its export.
 func sameAsNew(t *testing.T, l *lab.Lab, store *copyStore) {
 	t.Helper()
+	l.ForgetDeleted()
+	synctest.Wait()
 	base, err := topofile.Parse("base.yaml", []byte(anyedit.Base(string(l.Plan().Cloud))))
 	require.NoError(t, err)
 	again := startFake(t, base, store.copied())
