@@ -22,7 +22,6 @@ import (
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/fullnat"
-	"github.com/plinksim/plinksim/pkg/lb"
 	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -458,11 +457,10 @@ func (l *Lab) situation() compile.Situation {
 	return s
 }
 
-// health is a copy of what is known now.
+// health is what is known now, of the servers when somebody asks.
 func (l *Lab) health() compile.Health {
-	servers := l.groups.health()
 	return compile.Health{
-		Servers:   func(group string) []lb.ServerHealth { return servers[group] },
+		Servers:   l.groups.health(),
 		ZonesDown: l.faults.zonesDown(),
 		Cloud:     l.cloud.names(),
 	}

@@ -74,13 +74,15 @@ func (g *serverGroups) group(name string) *lb.Group {
 	return nil
 }
 
-// health is a copy of what is known of the servers now.
-func (g *serverGroups) health() map[string][]lb.ServerHealth {
-	out := map[string][]lb.ServerHealth{}
-	for name, running := range g.running.all() {
-		out[name] = running.group.Health()
+// health is what is known of the servers of a group when it is asked.
+func (g *serverGroups) health() func(group string) []lb.ServerHealth {
+	all := g.running.all()
+	return func(group string) []lb.ServerHealth {
+		if running := all[group]; running != nil {
+			return running.group.Health()
+		}
+		return nil
 	}
-	return out
 }
 
 // stopMissing stops the health checks of groups that plan does not have.

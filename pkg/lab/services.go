@@ -93,7 +93,15 @@ func (s serviceSpec) bodyFor(client peer) string { return client.fill(s.Body) + 
 
 // key tells services apart over changes of the file.
 func (s serviceSpec) key() string {
-	key := fmt.Sprintf("%s %s %s %d %q %q", s.instance.Namespace, s.instance.IP, s.Kind, s.Port, s.Body, s.Argv)
+	text := append(append(make([]byte, 0, 128), s.instance.Namespace...), ' ')
+	text = append(append(append(s.instance.IP.AppendTo(text), ' '), s.Kind...), ' ')
+	text = strconv.AppendQuote(append(strconv.AppendInt(text, int64(s.Port), 10), ' '), s.Body)
+	if len(s.Argv) > 0 {
+		text = fmt.Appendf(text, " %q", s.Argv)
+	} else {
+		text = append(text, " []"...)
+	}
+	key := string(text)
 	if s.ProxyProtocol {
 		key += " proxy_protocol"
 	}
