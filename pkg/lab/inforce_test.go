@@ -44,7 +44,7 @@ func (l *Lab) Wrong() error {
 
 // ForgetDeleted takes out what was deleted when the machine could not do without it, as
 // the next deletion and the next start do.
-func (l *Lab) ForgetDeleted() { l.forgetDeleted(l.ctx) }
+func (l *Lab) ForgetDeleted() { deletions{l}.forget(l.ctx) }
 
 type wrong struct {
 	*Lab

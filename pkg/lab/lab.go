@@ -128,7 +128,7 @@ func Start(ctx context.Context, cfg Config) (*Lab, error) {
 	l.pace = newPace(l, cfg)
 	l.makeParts()
 	l.authority.wanted = cfg.Authority
-	left := l.kept.leftBehind(file.plan.Name, l.mender(ctx, cfg.Progress))
+	left := l.kept.leftBehind(file.plan.Name, menderOf(ctx, l, cfg.Progress))
 	if err := l.change(ctx, left, file.plan, cfg.Progress); err != nil {
 		if !cfg.Keep {
 			err = errors.Join(err, cfg.Machine.Remove(context.WithoutCancel(ctx)))
@@ -162,9 +162,9 @@ func (l *Lab) makeParts() {
 	l.proxies = &proxies{process: l.process, group: l.groups.group, authority: l.authority}
 }
 
-// mender lets the machine go back to a plan that it was of when a process was killed
+// menderOf lets a lab's machine go back to a plan that it was of when a process was killed
 // that made it another one's; nil where the machine cannot.
-func (l *Lab) mender(ctx context.Context, progress Progress) func(plan, half *topology.Plan) bool {
+func menderOf(ctx context.Context, l *Lab, progress Progress) func(plan, half *topology.Plan) bool {
 	mender, can := l.machine.(Mender)
 	if !can {
 		return nil
@@ -235,7 +235,7 @@ func (l *Lab) run(ctx context.Context, plan *topology.Plan, cfg Config) error {
 	l.work.Go(l.saveEvents)
 	l.work.Go(drains{l}.release)
 	err = l.waitReady(ctx, cfg.Progress)
-	l.forgetDeleted(ctx)
+	deletions{l}.forget(ctx)
 	return err
 }
 

@@ -44,33 +44,36 @@ func (l *Lab) waitInForce(ctx context.Context, o topology.Operation, event contr
 	}
 	switch o.Verb {
 	case topology.VerbEndpointDelete, topology.VerbServiceDelete:
-		l.forgetDeleted(ctx)
+		deletions{l}.forget(ctx)
 	case topology.VerbGatewayDelete:
-		l.forget(ctx, topology.JoinPath("nat_gateways", o.NATGateway))
+		deletions{l}.forgetOne(ctx, topology.JoinPath("nat_gateways", o.NATGateway))
 	case topology.VerbEntryDelete:
-		l.forget(ctx, topology.JoinPath("nat_gateways", o.NATGateway, "full_nat", o.Entry))
+		deletions{l}.forgetOne(ctx, topology.JoinPath("nat_gateways", o.NATGateway, "full_nat", o.Entry))
 	}
 	return nil
 }
 
-// forgetDeleted takes out of the lab the services and endpoints that operations have
-// deleted: also those that were deleted when the machine could not, or the daemon that
-// ran the lab before was killed.
-func (l *Lab) forgetDeleted(ctx context.Context) {
-	services, endpoints := l.plane.Deleted()
+// deletions are what operations have deleted and the topology still has.
+type deletions struct{ *Lab }
+
+// forget takes out of the lab the services and endpoints that operations have deleted:
+// also those that were deleted when the machine could not, or the daemon that ran the
+// lab before was killed.
+func (d deletions) forget(ctx context.Context) {
+	services, endpoints := d.plane.Deleted()
 	for _, name := range endpoints {
-		l.forget(ctx, topology.JoinPath("endpoints", name))
+		d.forgetOne(ctx, topology.JoinPath("endpoints", name))
 	}
 	for _, name := range services {
-		l.forget(ctx, topology.JoinPath("endpoint_services", name))
+		d.forgetOne(ctx, topology.JoinPath("endpoint_services", name))
 	}
 }
 
-// forget takes what was deleted out of the lab. It is gone for everybody already, so
+// forgetOne takes what was deleted out of the lab. It is gone for everybody already, so
 // that what fails here is not the operation.
-func (l *Lab) forget(ctx context.Context, path string) {
-	if err := l.file.forget(ctx, path, l.replacer(quietly)); err != nil {
-		l.log.Warn("what was deleted is still a part of the topology", "path", path, "error", err)
+func (d deletions) forgetOne(ctx context.Context, path string) {
+	if err := d.file.forget(ctx, path, d.replacer(quietly)); err != nil {
+		d.log.Warn("what was deleted is still a part of the topology", "path", path, "error", err)
 	}
 }
 
