@@ -33,6 +33,10 @@ aws-clients: build tools ## try the API of AWS on aws-sdk-go-v2 and, session by 
 	cd test/clients/aws && go mod tidy -diff && go test ./...
 	$(SUDO) env PLINKSIM=$(CURDIR)/$(BIN) test/clients/aws/sessions.sh
 
+ansible: build ## let a playbook of Debian's Ansible make a service and an endpoint, twice
+	scripts/install-tools ansible
+	$(SUDO) env PLINKSIM=$(CURDIR)/$(BIN) test/clients/ansible/twice.sh
+
 tofu: build ## build OpenTofu and a provider of AWS, and let them make, change and destroy a lab's objects
 	go -C test/clients/tofu/opentofu build -trimpath -o $(CURDIR)/bin/clients/ github.com/opentofu/opentofu/cmd/tofu
 	go -C test/clients/tofu/provider build -trimpath -o $(CURDIR)/bin/clients/ github.com/terraform-providers/terraform-provider-aws
