@@ -17,7 +17,12 @@ here=$(cd "$(dirname "$0")" && pwd)
 "$PLINKSIM" up --api 127.0.0.1:0 --api-in-vpcs --api-exec --name "$lab"
 eval "$("$PLINKSIM" api env)"
 
-a() { "$AWS" --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }
+# AWS_ENDPOINT_URL is known to 1.29, 2.13 and later.
+version=$("$AWS" --version 2>&1 | sed 's#aws-cli/\([0-9]*\.[0-9]*\).*#\1#')
+case $version in
+1.[0-9] | 1.1? | 1.2[0-8] | 2.[0-9] | 2.1[0-2]) a() { "$AWS" --endpoint-url "$AWS_ENDPOINT_URL" "$@"; } ;;
+*) a() { "$AWS" "$@"; } ;;
+esac
 P() { a --profile provider "$@"; }
 C() { a --profile consumer "$@"; }
 q() { local all=("$@"); "${all[@]:0:$#-1}" --query "${all[-1]}" --output text; } # q COMMAND... QUERY
@@ -156,13 +161,46 @@ echo "the script runs on $(hostname)"' 'Instances[0].InstanceId')
 	until_is "the script runs on $SCRIPT" "$PLINKSIM" logs "$SCRIPT"
 }
 
+a_target_stops() {
+	P ec2 stop-instances --instance-ids "$WEB"
+	until_is stopped q P ec2 describe-instances --instance-ids "$WEB" 'Reservations[0].Instances[0].State.Name'
+	no get "http://$DNS/"
+	P ec2 start-instances --instance-ids "$WEB"
+	until_is web get "http://$DNS/"
+}
+
+tags_and_names() {
+	P ec2 create-tags --resources "$WEB" "$PVPC" --tags Key=team,Value=shop
+	is "$(q P ec2 describe-instances --filters Name=tag:team,Values=sh* 'Reservations[0].Instances[0].InstanceId')" "$WEB"
+	"$PLINKSIM" instance set web tags.team=door
+	is "$(q P ec2 describe-tags --filters "Name=resource-id,Values=$WEB" Name=key,Values=team 'Tags[0].Value')" door
+}
+
 as_a_file() {
 	"$PLINKSIM" export >"$work/lab.yaml"
 	"$PLINKSIM" validate "$work/lab.yaml"
+	grep -q 'tags: {.*team: door' "$work/lab.yaml"
+}
+
+# The lab of a file, in which a service waits for its owner.
+a_file_is_driven() {
+	"$PLINKSIM" down "$lab"
+	"$PLINKSIM" up --api 127.0.0.1:0 "$here/../../../testdata/topologies/aws-nlb.yaml"
+	lab=aws-nlb
+	eval "$("$PLINKSIM" api env)"
+	local service endpoint
+	service=$(q P ec2 describe-vpc-endpoint-service-configurations 'ServiceConfigurations[0].ServiceId')
+	endpoint=$(q C ec2 describe-vpc-endpoints 'VpcEndpoints[0].VpcEndpointId')
+	CLIENT=client
+	DNS=$(q C ec2 describe-vpc-endpoints 'VpcEndpoints[0].DnsEntries[0].DnsName')
+	no get "http://$DNS/"
+	P ec2 accept-vpc-endpoint-connections --service-id "$service" --vpc-endpoint-ids "$endpoint"
+	until_is "Hello World from provider VPC" get "http://$DNS/"
 }
 
 for session in who_am_i from_nothing_to_a_page acceptance_decides permissions a_second_zone a_private_name \
-	rules_and_targets what_is_refused by_a_program_on_an_instance user_data as_a_file; do
+	rules_and_targets a_target_stops tags_and_names what_is_refused by_a_program_on_an_instance user_data as_a_file \
+	a_file_is_driven; do
 	echo "== $session"
 	$session >/dev/null
 done
