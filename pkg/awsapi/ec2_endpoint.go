@@ -26,6 +26,7 @@ func endpointRows(a *adder) {
 			"vpc-endpoint-state": "State", "vpc-endpoint-type": "VpcEndpointType", "ip-address-type": "IpAddressType",
 			"service-region": "ServiceRegion",
 		},
+		shelved: true,
 		all: func(base *call) (out []wire.M, _ error) {
 			c := private{base}
 			state := c.snapshot()

@@ -28,6 +28,7 @@ func fixedRows(a *adder) {
 			"interface-type":               "InterfaceType", "requester-managed": "RequesterManaged", "owner-id": "OwnerId",
 			"mac-address": "MacAddress", "requester-id": "RequesterId", "source-dest-check": "SourceDestCheck",
 		},
+		shelved: true,
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
 			for _, e := range c.enis() {
@@ -45,6 +46,7 @@ func fixedRows(a *adder) {
 			"route.destination-cidr-block": "Routes.DestinationCidrBlock", "route.gateway-id": "Routes.GatewayId",
 			"route.state": "Routes.State", "route.origin": "Routes.Origin",
 		},
+		shelved: true,
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
 			for _, v := range c.ownVPCs() {
@@ -59,6 +61,7 @@ func fixedRows(a *adder) {
 			"association.subnet-id": "Associations.SubnetId", "association.network-acl-id": "Associations.NetworkAclId",
 			"association.association-id": "Associations.NetworkAclAssociationId",
 		},
+		shelved: true,
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
 			for _, v := range c.ownVPCs() {
@@ -74,6 +77,7 @@ func fixedRows(a *adder) {
 			"attachment.status":                "Attachments.State",
 			"attachment.delete-on-termination": "Attachments.DeleteOnTermination",
 		},
+		shelved: true,
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
 			for _, v := range c.ownVPCs() {

@@ -43,6 +43,7 @@ func groupRows(a *adder) {
 	list(a, listing{name: "DescribeSecurityGroups", answer: "SecurityGroups", ids: "GroupIds", id: "GroupId",
 		missing: "InvalidGroup.NotFound", text: "The security group '%s' does not exist",
 		more: map[string]string{"GroupNames": "GroupName"}, filters: groupFilters(),
+		shelved: true,
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
 			for _, v := range c.ownVPCs() {
@@ -56,6 +57,7 @@ func groupRows(a *adder) {
 		id: "SecurityGroupRuleId", missing: "InvalidSecurityGroupRuleId.NotFound",
 		text:    "The security group rule ID '%s' does not exist",
 		filters: map[string]string{"group-id": "GroupId", "security-group-rule-id": "SecurityGroupRuleId"},
+		shelved: true,
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
 			for _, v := range c.ownVPCs() {

@@ -79,8 +79,10 @@ func instanceRows(a *adder) {
 					out = append(out, c.viewReservation(v, &v.Instances[i]))
 				}
 			}
-			return append(out, c.api.gone.of(c.Account.Name, c.Now())...), nil
-		}})
+			return out, nil
+		},
+		shelved: true,
+		late:    func(c *call) []wire.M { return c.api.gone.of(c.Account.Name, c.Now()) }})
 	list(a, listing{name: "DescribeInstanceStatus", answer: "InstanceStatuses", ids: "InstanceIds", id: "InstanceId",
 		missing: "InvalidInstanceID.NotFound", text: "The instance ID '%s' does not exist",
 		filters: map[string]string{

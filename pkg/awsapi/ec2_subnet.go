@@ -29,6 +29,7 @@ func subnetRows(a *adder) {
 			"ipv6-cidr-block-association.association-id":  "Ipv6CidrBlockAssociationSet.AssociationId",
 			"available-ip-address-count":                  "AvailableIpAddressCount",
 		},
+		shelved: true,
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
 			used := c.usedAddresses()

@@ -70,6 +70,7 @@ func tagRows(a *adder) {
 		filters: map[string]string{
 			"resource-id": "ResourceId", "resource-type": "ResourceType", "key": "Key", "value": "Value",
 		},
+		shelved: true,
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
 			kinds := c.taggable()

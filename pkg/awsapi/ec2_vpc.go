@@ -32,6 +32,7 @@ func vpcRows(a *adder) {
 			"ipv6-cidr-block-association.association-id":  "Ipv6CidrBlockAssociationSet.AssociationId",
 			"ipv6-cidr-block-association.state":           "Ipv6CidrBlockAssociationSet.Ipv6CidrBlockState.State",
 		},
+		shelved: true,
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
 			for _, v := range c.ownVPCs() {

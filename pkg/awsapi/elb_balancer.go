@@ -28,7 +28,8 @@ func balancerRows(a *adder) {
 	list(a, listing{name: "DescribeLoadBalancers", answer: "LoadBalancers", ids: "LoadBalancerArns",
 		id:      "LoadBalancerArn",
 		missing: "LoadBalancerNotFound", text: "One or more load balancers not found: %s",
-		more: map[string]string{"Names": "LoadBalancerName"},
+		more:    map[string]string{"Names": "LoadBalancerName"},
+		shelved: true,
 		all: func(base *call) (out []wire.M, _ error) {
 			c := balancing{base}
 			for _, l := range c.ownBalancers() {

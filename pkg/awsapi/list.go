@@ -29,8 +29,12 @@ type listing struct {
 	// tagged is the member of the objects that has tags; "" is themselves.
 	tagged string
 	// also are parameters that all reads of the call's values.
-	also    []string
-	all     func(c *call) ([]wire.M, error)
+	also []string
+	all  func(c *call) ([]wire.M, error)
+	// shelved says that all changes with the plan, the control plane and the record
+	// alone. late are more of them, which change with the time; nil: none.
+	shelved bool
+	late    func(c *call) []wire.M
 	then    func(answer wire.M) // adds to the answer; nil: nothing
 	ignored []string
 }
@@ -88,7 +92,7 @@ func field[T any](in reflect.Value, name string) (out T) {
 }
 
 func (l listing) run(c *call, in reflect.Value) (wire.M, error) {
-	all, err := l.all(c)
+	all, err := l.everything(c)
 	if err != nil {
 		return nil, err
 	}
@@ -131,18 +135,32 @@ func (l listing) page(c *call, all []wire.M, most int, token string) (wire.M, er
 }
 
 // only keeps the objects that were asked for, in their order.
-func (l listing) only(all []wire.M, member string, ids []string) ([]wire.M, error) {
+func (l listing) only(all []wire.M, member string, ids []string) (out []wire.M, _ error) {
 	if len(ids) == 0 {
 		return all, nil
 	}
+	asked := make(map[string]bool, len(ids))
 	for _, id := range ids {
-		if !slices.ContainsFunc(all, func(m wire.M) bool { return slices.Contains(texts(m, member), id) }) {
+		asked[id] = false
+	}
+	paths := cloudapi.PathsOf(member)
+	for _, m := range all {
+		kept := false
+		for _, id := range paths.Texts(m) {
+			if _, is := asked[id]; is {
+				asked[id], kept = true, true
+			}
+		}
+		if kept {
+			out = append(out, m)
+		}
+	}
+	for _, id := range ids {
+		if !asked[id] {
 			return nil, wire.Errorf(l.missing, l.text, id)
 		}
 	}
-	return slices.DeleteFunc(all, func(m wire.M) bool {
-		return !slices.ContainsFunc(texts(m, member), func(id string) bool { return slices.Contains(ids, id) })
-	}), nil
+	return out, nil
 }
 
 func (l listing) filter(c *call, all []wire.M, filters []wire.Filter) ([]wire.M, error) {
@@ -152,12 +170,14 @@ func (l listing) filter(c *call, all []wire.M, filters []wire.Filter) ([]wire.M,
 		if !known && !tagged {
 			return nil, wire.Errorf("InvalidParameterValue", "The filter '%s' is invalid", f.Name)
 		}
-		all = slices.DeleteFunc(all, func(m wire.M) bool {
-			if known {
-				return !f.Fits(texts(m, member))
+		paths := cloudapi.PathsOf(member)
+		kept := []wire.M{}
+		for _, m := range all {
+			if known && f.Fits(paths.Texts(m)) || !known && f.Fits(l.tagTexts(m, f.Name)) {
+				kept = append(kept, m)
 			}
-			return !f.Fits(l.tagTexts(m, f.Name))
-		})
+		}
+		all = kept
 	}
 	return all, nil
 }

@@ -40,7 +40,8 @@ type Key = cloudapi.Key
 // Server answers for one lab. It is an http.Handler.
 type Server struct {
 	*cloudapi.Server
-	gone tombstones
+	gone  tombstones
+	shelf shelf
 
 	metadata *metadata
 	inVPCs   atomic.Bool // see ServeInVPCs

@@ -45,8 +45,9 @@ const (
 type Record struct {
 	store lab.Store
 
-	mu    sync.RWMutex
-	state recordState
+	mu      sync.RWMutex
+	state   recordState
+	version uint64 // of the things
 }
 
 type recordState struct {
@@ -83,6 +84,13 @@ func (r *Record) IDs(prefix string) (ids []string) {
 	return ids
 }
 
+// Version changes with whatever is recorded of objects.
+func (r *Record) Version() uint64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.version
+}
+
 // Thing is a copy of what is recorded of an object.
 func (r *Record) Thing(id string) Thing {
 	r.mu.RLock()
@@ -112,6 +120,7 @@ func (r *Record) Change(id string, change func(*Thing)) error {
 	}
 	change(&t)
 	r.state.Things[id] = t
+	r.version++
 	return r.saveLocked()
 }
 
@@ -122,6 +131,7 @@ func (r *Record) Forget(ids ...string) error {
 	for _, id := range ids {
 		delete(r.state.Things, id)
 	}
+	r.version++
 	return r.saveLocked()
 }
 

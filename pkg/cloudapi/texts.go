@@ -7,15 +7,28 @@ import (
 	"github.com/plinksim/plinksim/pkg/wire"
 )
 
-// Texts are the values of a member of an object, which a path such as
-// Association.Main leads to through structures and lists, as filters write them.
-// Several paths have a comma between them.
-func Texts(m wire.M, paths string) (out []string) {
-	for _, path := range strings.Split(paths, ",") {
-		out = append(out, textsAt(m, strings.Split(path, "."))...)
+// Paths lead to values in objects, each by the names of members.
+type Paths [][]string
+
+// PathsOf reads paths such as Association.Main, with a comma between two.
+func PathsOf(text string) (out Paths) {
+	for _, path := range strings.Split(text, ",") {
+		out = append(out, strings.Split(path, "."))
 	}
 	return out
 }
+
+// Texts are the values that the paths lead to, through structures and lists, as filters
+// write them.
+func (p Paths) Texts(m wire.M) (out []string) {
+	for _, path := range p {
+		out = append(out, textsAt(m, path)...)
+	}
+	return out
+}
+
+// Texts are the values that the paths of a text lead to.
+func Texts(m wire.M, paths string) []string { return PathsOf(paths).Texts(m) }
 
 func textsAt(value any, path []string) (out []string) {
 	switch v := value.(type) {
@@ -33,6 +46,8 @@ func textsAt(value any, path []string) (out []string) {
 		return out
 	case []string:
 		return v
+	case string:
+		return []string{v}
 	}
 	return []string{fmt.Sprint(value)}
 }
