@@ -205,7 +205,12 @@ func soak(t *testing.T, bin string, run *soakRun, minute time.Duration) {
 	run.EchoedBytes, run.LostBytes = streams.end()
 	s.client.Close()
 	s.run("down")
-	run.Left = s.left()
+	// "down" does not wait until the daemon's process has ended.
+	for late := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if run.Left = s.left(); len(run.Left) == 0 || time.Now().After(late) {
+			break
+		}
+	}
 	run.judge()
 }
 

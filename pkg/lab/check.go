@@ -104,6 +104,9 @@ func (l checks) run(ctx context.Context, all []topology.Check, filter CheckFilte
 		return err
 	}
 	l.groups.settleHealth(ctx, l.plane.State().Plan) // servers may have come back
+	if err := l.exclusively((*transition).publishNames); err != nil {
+		return err
+	}
 	for _, i := range filter.chosen(all) {
 		check := all[i]
 		result := status.Check{

@@ -333,7 +333,7 @@ func (l *Lab) waitReady(ctx context.Context, progress Progress) error {
 		return err
 	}
 	l.groups.waitForHealth(ctx, l.plane.State().Plan, progress)
-	return nil
+	return l.exclusively((*transition).publishNames) // reconcile may not have come to it
 }
 
 // reconcile puts every change of the control plane in force, and lets the

@@ -41,6 +41,9 @@ func (l *Lab) waitInForce(ctx context.Context, o topology.Operation, event contr
 	}
 	if event.Kind == control.KindServer {
 		l.groups.settleHealth(ctx, l.plane.State().Plan)
+		if err := l.exclusively((*transition).publishNames); err != nil {
+			return err
+		}
 	}
 	switch o.Verb {
 	case topology.VerbEndpointDelete, topology.VerbServiceDelete:
