@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,12 +20,15 @@ import (
 // diary is a store that knows what it had after each Save.
 type diary struct {
 	lab.MemoryStore
+	mu    sync.Mutex
 	files map[string][]byte
 	saved []string            // the names, with a minus where a file was removed
 	after []map[string][]byte // what there was after each
 }
 
 func (d *diary) Save(name string, text []byte) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.files == nil {
 		d.files = map[string][]byte{}
 	}
@@ -37,6 +41,12 @@ func (d *diary) Save(name string, text []byte) error {
 	}
 	d.after = append(d.after, maps.Clone(d.files))
 	return d.MemoryStore.Save(name, text)
+}
+
+func (d *diary) saves() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.saved)
 }
 
 // rebuilt is a machine that notes whether it was mended, or made from nothing.
@@ -67,7 +77,7 @@ func TestAKillWhileAPlanIsKeptRebuildsNothing(t *testing.T) {
 	store := &diary{}
 	l, err := lab.Start(t.Context(), lab.Config{Plan: file, Machine: newFakeMachine(), Store: store})
 	require.NoError(t, err)
-	begun := len(store.saved)
+	begun := store.saves()
 	_, err = l.Apply(t.Context(), changed, func(int, int, string) {})
 	require.NoError(t, err)
 	_, err = l.Edit(t.Context(), []topology.Edit{{Path: "vpcs/more/mtu", Value: "1400"}}, 10*time.Second)

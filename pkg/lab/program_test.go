@@ -2,6 +2,8 @@ package lab
 
 import (
 	"errors"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +17,7 @@ import (
 // mortals is a space whose programs end as the test says.
 type mortals struct {
 	Space
+	mu      sync.Mutex
 	started []time.Duration // since the first
 	began   time.Time
 	fail    error // that the next start gives
@@ -22,22 +25,46 @@ type mortals struct {
 }
 
 func (m *mortals) Run(p Program, ended func(how, log string)) (func(), error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.fail != nil {
 		return nil, m.fail
 	}
 	m.started = append(m.started, time.Since(m.began))
 	gone := make(chan struct{})
-	m.end = func(how string) {
+	end := func(how string) {
 		ended(how, "web.log")
 		close(gone)
 	}
+	m.end = end
 	return func() {
 		select {
 		case <-gone:
 		default:
-			m.end("signal: terminated")
+			end("signal: terminated")
 		}
 	}, nil
+}
+
+// die ends the program that was started last.
+func (m *mortals) die(how string) {
+	m.mu.Lock()
+	end := m.end
+	m.mu.Unlock()
+	end(how)
+}
+
+// failing lets starts fail from now on, or not any more.
+func (m *mortals) failing(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail = err
+}
+
+func (m *mortals) starts() []time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.started)
 }
 
 func supervised(t *testing.T, policy topology.RestartPolicy) (*mortals, *service, *[]string) {
@@ -57,7 +84,7 @@ func TestAProgramThatFailsAgainAndAgainIsLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, s, told := supervised(t, topology.RestartOnFailure)
 		for range 5 {
-			m.end("exit status 1")
+			m.die("exit status 1")
 			require.True(t, s.hasEnded())
 			require.True(t, s.hasFuture())
 			time.Sleep(17 * time.Second / 16)
@@ -66,15 +93,15 @@ func TestAProgramThatFailsAgainAndAgainIsLeftAlone(t *testing.T) {
 			}
 		}
 		var steps []float64
-		for i, at := range m.started[1:] {
-			steps = append(steps, (at - m.started[i]).Round(time.Second).Seconds())
+		for i, at := range m.starts()[1:] {
+			steps = append(steps, (at - m.starts()[i]).Round(time.Second).Seconds())
 		}
 		require.Equal(t, []float64{1, 2, 4, 8, 16}, steps)
-		m.end("exit status 1")
+		m.die("exit status 1")
 		require.False(t, s.hasFuture())
 		require.Equal(t, "exited: exit status 1, see web.log; it was started again 5 times in a row", s.State())
 		time.Sleep(time.Hour)
-		require.Len(t, m.started, 6)
+		require.Len(t, m.starts(), 6)
 		require.Equal(t, "end: is not started again: it ended 6 times in a row", (*told)[len(*told)-1])
 		require.Contains(t, *told, "start: was started again, 5 of 5")
 	})
@@ -84,17 +111,17 @@ func TestAProgramThatRanForAWhileHasNoPast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, s, _ := supervised(t, topology.RestartAlways)
 		for range 10 {
-			m.end(Succeeded)
+			m.die(Succeeded)
 			require.Contains(t, s.State(), "starts again after 1s, 1 of 5")
 			time.Sleep(time.Second + calm)
 		}
-		require.Len(t, m.started, 11)
+		require.Len(t, m.starts(), 11)
 		// It cannot be started for a while.
-		m.fail = errors.New("no such program")
-		m.end("exit status 1")
+		m.failing(errors.New("no such program"))
+		m.die("exit status 1")
 		time.Sleep(2 * time.Second)
 		require.Contains(t, s.State(), "exited: it cannot be started: no such program; starts again after 2s, 2 of 5")
-		m.fail = nil
+		m.failing(nil)
 		time.Sleep(2 * time.Second)
 		require.Equal(t, "running", s.State())
 		s.stop()
@@ -114,22 +141,22 @@ func TestAProgramIsStartedAgainOnlyWhereItsPolicySaysSo(t *testing.T) {
 			{topology.RestartAlways, Succeeded, true},
 		} {
 			m, s, _ := supervised(t, tt.policy)
-			m.end(tt.how)
+			m.die(tt.how)
 			require.Equal(t, tt.again, s.hasFuture(), "%+v", tt)
 			time.Sleep(time.Minute)
-			require.Equal(t, tt.again, len(m.started) == 2, "%+v", tt)
+			require.Equal(t, tt.again, len(m.starts()) == 2, "%+v", tt)
 			s.stop()
 		}
 		// One that is stopped stays stopped, also while it waits.
 		m, s, told := supervised(t, topology.RestartAlways)
 		s.stop()
 		time.Sleep(time.Minute)
-		require.Len(t, m.started, 1)
+		require.Len(t, m.starts(), 1)
 		require.Empty(t, *told)
 		m, s, _ = supervised(t, topology.RestartAlways)
-		m.end("exit status 1")
+		m.die("exit status 1")
 		s.stop()
 		time.Sleep(time.Minute)
-		require.Len(t, m.started, 1)
+		require.Len(t, m.starts(), 1)
 	})
 }
