@@ -100,7 +100,8 @@ func recordPackets(w io.Writer, stream io.Reader, stderr io.Writer) error {
 	return err
 }
 
-func printPackets(w io.Writer, stream io.Reader) error {
+// eachPacket reads a capture to its end.
+func eachPacket(stream io.Reader, do func(*pcap.Reader, *pcap.Packet) error) error {
 	r, err := pcap.NewReader(stream)
 	if err != nil {
 		return err
@@ -112,6 +113,14 @@ func printPackets(w io.Writer, stream io.Reader) error {
 		} else if err != nil {
 			return err
 		}
+		if err := do(r, &p); err != nil {
+			return err
+		}
+	}
+}
+
+func printPackets(w io.Writer, stream io.Reader) error {
+	return eachPacket(stream, func(_ *pcap.Reader, p *pcap.Packet) error {
 		arrow := "<"
 		if p.Direction == pcap.Sent {
 			arrow = ">"
@@ -121,8 +130,7 @@ func printPackets(w io.Writer, stream io.Reader) error {
 		if p.Comment != "" {
 			text += "   " + p.Comment
 		}
-		if _, err := fmt.Fprintln(w, text); err != nil {
-			return err
-		}
-	}
+		_, err := fmt.Fprintln(w, text)
+		return err
+	})
 }

@@ -129,25 +129,16 @@ func (w *flowWriter) follow(ctx context.Context, stream io.Reader, interval time
 }
 
 func (w *flowWriter) read(stream io.Reader) error {
-	r, err := pcap.NewReader(stream)
-	if err != nil {
-		return err
-	}
-	for {
-		var p pcap.Packet
-		if err := r.Next(&p); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
+	return eachPacket(stream, func(r *pcap.Reader, p *pcap.Packet) error {
 		w.mu.Lock()
-		w.log.Add(&p)
+		defer w.mu.Unlock()
+		w.log.Add(p)
 		if dropped := r.Dropped(); dropped != w.missing {
 			w.missing = dropped
 			w.log.Skip()
 		}
-		w.mu.Unlock()
-	}
+		return nil
+	})
 }
 
 func (w *flowWriter) cut(now time.Time) error {

@@ -11,6 +11,7 @@ import (
 // has and how many the writer said were missing.
 func CopyBlocks(w io.Writer, r io.Reader) (packets, dropped uint64, err error) {
 	missing := map[uint32]uint64{} // by interface
+	ours := Reader{order: binary.LittleEndian}
 	var block []byte
 	for {
 		block, err = readBlock(block, r)
@@ -20,12 +21,14 @@ func CopyBlocks(w io.Writer, r io.Reader) (packets, dropped uint64, err error) {
 		if err != nil {
 			return packets, dropped, err
 		}
-		if binary.LittleEndian.Uint32(block) == blockPacket {
+		switch binary.LittleEndian.Uint32(block) {
+		case blockPacket:
 			packets++
-		}
-		if number, n, ok := droppedIn(block); ok {
-			dropped += n - missing[number]
-			missing[number] = n
+		case blockStatistics:
+			if number, n, ok := ours.droppedIn(block[8 : len(block)-4]); ok {
+				dropped += n - missing[number]
+				missing[number] = n
+			}
 		}
 		if _, err := w.Write(block); err != nil {
 			return packets, dropped, err
@@ -47,18 +50,17 @@ func readBlock(block []byte, r io.Reader) ([]byte, error) {
 	return block, err
 }
 
-// droppedIn reads an interface statistics block.
-func droppedIn(block []byte) (number uint32, dropped uint64, ok bool) {
-	const optionsAt = 8 + 12
-	if binary.LittleEndian.Uint32(block) != blockStatistics || len(block) < optionsAt+4 {
+// droppedIn reads the body of an interface statistics block.
+func (r *Reader) droppedIn(body []byte) (number uint32, dropped uint64, ok bool) {
+	const optionsAt = 12
+	if len(body) < optionsAt {
 		return 0, 0, false
 	}
-	r := Reader{order: binary.LittleEndian}
-	err := r.options(block[optionsAt:len(block)-4], func(code uint16, value []byte) error {
+	err := r.options(body[optionsAt:], func(code uint16, value []byte) error {
 		if code == optDropped && len(value) == 8 {
-			dropped, ok = binary.LittleEndian.Uint64(value), true
+			dropped, ok = r.order.Uint64(value), true
 		}
 		return nil
 	})
-	return binary.LittleEndian.Uint32(block[8:]), dropped, ok && err == nil
+	return r.order.Uint32(body), dropped, ok && err == nil
 }

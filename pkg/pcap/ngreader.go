@@ -294,23 +294,11 @@ func (i *ngInterface) time(stamp uint64) (int64, bool) {
 	return seconds*1e9 + int64(fraction), true
 }
 
-// missing reads an interface statistics block, for Dropped.
+// missing takes note of an interface statistics block, for Dropped.
 func (r *Reader) missing(body []byte) {
-	const optionsAt = 12
-	if len(body) < optionsAt {
-		return
+	if number, dropped, ok := r.droppedIn(body); ok && int(number) < len(r.ng) {
+		r.ng[number].dropped = dropped
 	}
-	number := r.order.Uint32(body)
-	if int(number) >= len(r.ng) {
-		return
-	}
-	// A block that cannot be read says nothing.
-	r.options(body[optionsAt:], func(code uint16, value []byte) error {
-		if code == optDropped && len(value) == 8 {
-			r.ng[number].dropped = r.order.Uint64(value)
-		}
-		return nil
-	})
 }
 
 // Dropped is how many packets are missing, as far as the file has said so: a
