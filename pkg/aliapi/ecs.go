@@ -88,7 +88,7 @@ func ecsRows(a *adder) {
 	}, "AcceptLanguage InstanceChargeType SpotStrategy Verbose", "every zone of a lab has everything")
 	of := func(ids func(v *topology.VPC) []string) func(c *call) []string {
 		return func(c *call) (out []string) {
-			for _, v := range c.ownVPCs() {
+			for _, v := range c.OwnVPCs() {
 				out = append(out, ids(v)...)
 			}
 			return out
@@ -120,7 +120,7 @@ func ecsLists(a *adder) {
 			"ResourceGroupId": is("ResourceGroupId")},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
-			for _, v := range c.ownVPCs() {
+			for _, v := range c.OwnVPCs() {
 				for i := range v.Instances {
 					out = append(out, c.viewInstance(v, &v.Instances[i]))
 				}
@@ -132,7 +132,7 @@ func ecsLists(a *adder) {
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
 			zone, _ := c.Values["ZoneId"].(string)
-			for _, v := range c.ownVPCs() {
+			for _, v := range c.OwnVPCs() {
 				for i := range v.Instances {
 					if in := &v.Instances[i]; zone == "" || in.Zone == zone {
 						out = append(out, wire.M{"InstanceId": in.ID, "Status": c.instanceState(in)})
@@ -174,7 +174,7 @@ func (c network) viewENI(e eni) wire.M {
 }
 
 func (c *call) instance(id string) (*topology.VPC, *topology.Instance, error) {
-	for _, v := range c.ownVPCs() {
+	for _, v := range c.OwnVPCs() {
 		for i := range v.Instances {
 			if v.Instances[i].ID == id {
 				return v, &v.Instances[i], nil

@@ -55,7 +55,7 @@ func groupRows(a *adder) {
 		ignored: []string{"NetworkType", "groups of a lab are in VPCs"},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
-			for _, v := range c.ownVPCs() {
+			for _, v := range c.OwnVPCs() {
 				for i := range v.SecurityGroups {
 					g := &v.SecurityGroups[i]
 					out = append(out, wire.M{"SecurityGroupId": g.ID, "SecurityGroupName": c.name(g.ID, g.Name),

@@ -39,18 +39,8 @@ func (c *call) only(m wire.M) wire.M {
 	return out
 }
 
-// ownVPCs are those of the caller's account.
-func (c *call) ownVPCs() (out []*topology.VPC) {
-	for i := range c.Plan.VPCs {
-		if c.Plan.VPCs[i].Account == c.Account.Name {
-			out = append(out, &c.Plan.VPCs[i])
-		}
-	}
-	return out
-}
-
 func (c *call) vpc(id string) (*topology.VPC, error) {
-	for _, v := range c.ownVPCs() {
+	for _, v := range c.OwnVPCs() {
 		if v.ID == id {
 			return v, nil
 		}
@@ -59,7 +49,7 @@ func (c *call) vpc(id string) (*topology.VPC, error) {
 }
 
 func (c *call) vSwitch(id string) (*topology.VPC, *topology.Subnet, error) {
-	for _, v := range c.ownVPCs() {
+	for _, v := range c.OwnVPCs() {
 		for i := range v.Subnets {
 			if v.Subnets[i].ID == id {
 				return v, &v.Subnets[i], nil
@@ -70,7 +60,7 @@ func (c *call) vSwitch(id string) (*topology.VPC, *topology.Subnet, error) {
 }
 
 func (c *call) group(id string) (*topology.VPC, *topology.SecurityGroup, error) {
-	for _, v := range c.ownVPCs() {
+	for _, v := range c.OwnVPCs() {
 		for i := range v.SecurityGroups {
 			if v.SecurityGroups[i].ID == id {
 				return v, &v.SecurityGroups[i], nil
@@ -209,7 +199,7 @@ type eni struct {
 // enis are the network interfaces in the caller's VPCs.
 func (c *call) enis() (out []eni) {
 	own := map[string]*topology.VPC{}
-	for _, vpc := range c.ownVPCs() {
+	for _, vpc := range c.OwnVPCs() {
 		own[vpc.Name] = vpc
 	}
 	add := func(of, subnet string, e eni) {

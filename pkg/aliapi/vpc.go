@@ -70,7 +70,7 @@ func vpcRows(a *adder) {
 		"AcceptLanguage ZoneType", "the zones of a lab have one name")
 	of := func(ids func(c *call, v *topology.VPC) []string) func(c *call) []string {
 		return func(c *call) (out []string) {
-			for _, v := range c.ownVPCs() {
+			for _, v := range c.OwnVPCs() {
 				out = append(out, ids(c, v)...)
 			}
 			return out
@@ -102,7 +102,7 @@ func vpcLists(a *adder) {
 			"ResourceGroupId": is("ResourceGroupId"), "VpcOwnerId": is("OwnerId")},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
-			for _, v := range c.ownVPCs() {
+			for _, v := range c.OwnVPCs() {
 				out = append(out, c.viewVPC(v))
 			}
 			return out, nil
@@ -114,7 +114,7 @@ func vpcLists(a *adder) {
 			"RouteTableId": is("RouteTable.RouteTableId")},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
-			for _, v := range c.ownVPCs() {
+			for _, v := range c.OwnVPCs() {
 				for i := range v.Subnets {
 					out = append(out, c.viewVSwitch(v, &v.Subnets[i]))
 				}
@@ -128,7 +128,7 @@ func vpcLists(a *adder) {
 			"ResourceGroupId": is("ResourceGroupId")},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
-			for _, v := range c.ownVPCs() {
+			for _, v := range c.OwnVPCs() {
 				id := c.routeTable(v)
 				out = append(out, wire.M{"RouteTableId": id, "RouteTableType": "System", "RouterId": c.router(v),
 					"RouterType": "VRouter", "VpcId": v.ID, "Status": "Available", "AssociateType": "VSwitch",

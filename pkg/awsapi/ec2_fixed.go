@@ -49,7 +49,7 @@ func fixedRows(a *adder) {
 		shelved: true,
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
-			for _, v := range c.ownVPCs() {
+			for _, v := range c.OwnVPCs() {
 				out = append(out, c.viewRouteTable(v))
 			}
 			return out, nil
@@ -64,7 +64,7 @@ func fixedRows(a *adder) {
 		shelved: true,
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
-			for _, v := range c.ownVPCs() {
+			for _, v := range c.OwnVPCs() {
 				out = append(out, c.viewNetworkACL(v))
 			}
 			return out, nil
@@ -80,7 +80,7 @@ func fixedRows(a *adder) {
 		shelved: true,
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
-			for _, v := range c.ownVPCs() {
+			for _, v := range c.OwnVPCs() {
 				for i := range v.Instances {
 					out = append(out, c.viewVolume(&v.Instances[i]))
 				}
@@ -220,7 +220,7 @@ func imageRows(a *adder) {
 				out = append(out, viewImage(m))
 			}
 			// Another image of which there is an instance is there, with nothing in it.
-			for _, v := range c.ownVPCs() {
+			for _, v := range c.OwnVPCs() {
 				for _, in := range v.Instances {
 					id := c.Record.Note(in.ID, "image")
 					known := slices.ContainsFunc(out, func(m wire.M) bool { return m["ImageId"] == id })
@@ -264,7 +264,7 @@ func imageRows(a *adder) {
 		filters: map[string]string{"instance-id": "InstanceId"},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
-			for _, v := range c.ownVPCs() {
+			for _, v := range c.OwnVPCs() {
 				for _, in := range v.Instances {
 					out = append(out, wire.M{"InstanceId": in.ID, "CpuCredits": "standard"})
 				}
@@ -395,7 +395,7 @@ func nothingRows(a *adder) {
 		l.all = nothing
 		if strings.HasPrefix(l.name, "DescribeVpcClassicLink") {
 			l.all = func(c *call) (out []wire.M, _ error) {
-				for _, v := range c.ownVPCs() {
+				for _, v := range c.OwnVPCs() {
 					key := "ClassicLinkEnabled"
 					if l.name == "DescribeVpcClassicLinkDnsSupport" {
 						key = "ClassicLinkDnsSupported"

@@ -46,7 +46,7 @@ func groupRows(a *adder) {
 		shelved: true,
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
-			for _, v := range c.ownVPCs() {
+			for _, v := range c.OwnVPCs() {
 				for i := range v.SecurityGroups {
 					out = append(out, c.viewGroup(v, &v.SecurityGroups[i]))
 				}
@@ -60,7 +60,7 @@ func groupRows(a *adder) {
 		shelved: true,
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
-			for _, v := range c.ownVPCs() {
+			for _, v := range c.OwnVPCs() {
 				for i := range v.SecurityGroups {
 					g := &v.SecurityGroups[i]
 					for _, egress := range []bool{false, true} {

@@ -74,7 +74,7 @@ func instanceRows(a *adder) {
 		tagged: "Instances",
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
-			for _, v := range c.ownVPCs() {
+			for _, v := range c.OwnVPCs() {
 				for i := range v.Instances {
 					out = append(out, c.viewReservation(v, &v.Instances[i]))
 				}
@@ -94,7 +94,7 @@ func instanceRows(a *adder) {
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
 			everything, _ := c.Values["IncludeAllInstances"].(bool)
-			for _, v := range c.ownVPCs() {
+			for _, v := range c.OwnVPCs() {
 				for i := range v.Instances {
 					in := &v.Instances[i]
 					state := c.instanceState(in)

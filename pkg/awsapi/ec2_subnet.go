@@ -33,7 +33,7 @@ func subnetRows(a *adder) {
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
 			used := c.usedAddresses()
-			for _, v := range c.ownVPCs() {
+			for _, v := range c.OwnVPCs() {
 				for i := range v.Subnets {
 					out = append(out, c.viewSubnet(v, &v.Subnets[i], used[v.Subnets[i].ID]))
 				}

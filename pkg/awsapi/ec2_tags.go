@@ -98,7 +98,7 @@ type tagged struct {
 func (c network) taggable() map[string]tagged {
 	out := map[string]tagged{}
 	recorded := func(kind, id string) { out[id] = tagged{kind: kind, tags: c.Record.Thing(id).Tags} }
-	for _, v := range c.ownVPCs() {
+	for _, v := range c.OwnVPCs() {
 		in := func(keys ...string) []string { return append([]string{"vpcs", v.Name}, keys...) }
 		out[v.ID] = tagged{kind: "vpc", name: v.Name, tags: v.Tags, path: in()}
 		for _, s := range v.Subnets {

@@ -35,7 +35,7 @@ func vpcRows(a *adder) {
 		shelved: true,
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
-			for _, v := range c.ownVPCs() {
+			for _, v := range c.OwnVPCs() {
 				out = append(out, c.viewVPC(v))
 			}
 			return out, nil
@@ -249,7 +249,7 @@ func associateVpcCidrBlock(c network, in struct {
 }
 
 func disassociateVpcCidrBlock(c network, in struct{ AssociationId string }) (wire.M, error) {
-	for _, vpc := range c.ownVPCs() {
+	for _, vpc := range c.OwnVPCs() {
 		if vpc.IPv6CIDR.IsValid() && c.viewIPv6Block(vpc)["AssociationId"] == in.AssociationId {
 			view := c.viewIPv6Block(vpc)
 			view["Ipv6CidrBlockState"] = wire.M{"State": "disassociating"}

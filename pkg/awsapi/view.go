@@ -118,18 +118,8 @@ func withTags(v value, tags map[string]string) value {
 	return v
 }
 
-// ownVPCs are those of the caller's account.
-func (c *call) ownVPCs() (out []*topology.VPC) {
-	for i := range c.Plan.VPCs {
-		if c.Plan.VPCs[i].Account == c.Account.Name {
-			out = append(out, &c.Plan.VPCs[i])
-		}
-	}
-	return out
-}
-
 func (c *call) vpc(id string) (*topology.VPC, error) {
-	for _, v := range c.ownVPCs() {
+	for _, v := range c.OwnVPCs() {
 		if v.ID == id {
 			return v, nil
 		}
@@ -138,7 +128,7 @@ func (c *call) vpc(id string) (*topology.VPC, error) {
 }
 
 func (c *call) subnet(id string) (*topology.VPC, *topology.Subnet, error) {
-	for _, v := range c.ownVPCs() {
+	for _, v := range c.OwnVPCs() {
 		for i := range v.Subnets {
 			if v.Subnets[i].ID == id {
 				return v, &v.Subnets[i], nil
@@ -149,7 +139,7 @@ func (c *call) subnet(id string) (*topology.VPC, *topology.Subnet, error) {
 }
 
 func (c *call) group(id string) (*topology.VPC, *topology.SecurityGroup, error) {
-	for _, v := range c.ownVPCs() {
+	for _, v := range c.OwnVPCs() {
 		for i := range v.SecurityGroups {
 			if v.SecurityGroups[i].ID == id {
 				return v, &v.SecurityGroups[i], nil
@@ -179,7 +169,7 @@ func (c *call) groupNames(vpc *topology.VPC, ids []string) ([]string, error) {
 }
 
 func (c *call) instance(id string) (*topology.VPC, *topology.Instance, error) {
-	for _, v := range c.ownVPCs() {
+	for _, v := range c.OwnVPCs() {
 		for i := range v.Instances {
 			if v.Instances[i].ID == id {
 				return v, &v.Instances[i], nil
@@ -235,7 +225,7 @@ func (c *call) enis() (out []eni) {
 		}
 	}
 	own := map[string]*topology.VPC{}
-	for _, vpc := range c.ownVPCs() {
+	for _, vpc := range c.OwnVPCs() {
 		own[vpc.Name] = vpc
 		for i := range vpc.Instances {
 			in := &vpc.Instances[i]

@@ -257,3 +257,13 @@ func (s *Server) Calls() []Logged {
 	defer s.calls.mu.Unlock()
 	return slices.Clone(s.calls.last)
 }
+
+// OwnVPCs are those of the caller's account.
+func (c *Call) OwnVPCs() (out []*topology.VPC) {
+	for i := range c.Plan.VPCs {
+		if c.Plan.VPCs[i].Account == c.Account.Name {
+			out = append(out, &c.Plan.VPCs[i])
+		}
+	}
+	return out
+}
