@@ -26,7 +26,7 @@ func TestWhoMayNotCallIsRefused(t *testing.T) {
 		want   string
 		status int
 	}{
-		{"nobody's key", func(p *client) { p.key.ID = "LTAINOBODY" }, "InvalidAccessKeyId.NotFound", 404},
+		{"a key of no account", func(p *client) { p.key.ID = "LTAINOBODY" }, "InvalidAccessKeyId.NotFound", 404},
 		{"another secret", func(p *client) { p.key.Secret = "x" }, "SignatureDoesNotMatch", 400},
 		{"a token that nobody gave", func(p *client) { p.key.Token = "x" }, "InvalidSecurityToken.MismatchWithAccessKey",
 			400},

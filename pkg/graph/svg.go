@@ -106,8 +106,12 @@ func (s State) class() string {
 	return map[State]string{Unknown: "unknown", Passes: "passes", Waits: "waits", Fails: "fails"}[s]
 }
 
+// word is "" where nothing is known.
 func (s State) word() string {
-	return map[State]string{Unknown: "", Passes: "passes", Waits: "waits", Fails: "fails"}[s]
+	if s == Unknown {
+		return ""
+	}
+	return s.class()
 }
 
 var classOfKind = map[Kind]string{

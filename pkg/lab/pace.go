@@ -70,7 +70,7 @@ func (p *Pace) TimeScale() topology.TimeScale {
 
 // SetTimeScale lets the lab's times pass so many times as fast from now on, and
 // returns when that is in force. Sessions that are open are held to the new times;
-// the listeners of albs are opened anew, which ends their clients' connections when
+// the listeners of albs are opened again, which ends their clients' connections when
 // they have been answered.
 func (p *Pace) SetTimeScale(scale topology.TimeScale) error {
 	if err := scale.Check(); err != nil {
