@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/packet"
@@ -244,16 +247,28 @@ func TestCachedFlowsGoOnWithoutTheirProcess(t *testing.T) {
 				require.NoError(t, w.Leave())
 				require.NoError(t, <-done)
 
-				before := received.Load()
-				require.Eventually(t, func() bool { return received.Load() > before+(8<<20) }, 10*time.Second, time.Millisecond,
-					"while nobody is there")
+				more := func() func() bool {
+					before := received.Load()
+					return func() bool { return received.Load() > before+(8<<20) }
+				}
+				require.Eventually(t, more(), 10*time.Second, time.Millisecond, "while nobody is there")
+				// What asks for a decision is lost now, and keeps nothing else from passing.
+				setTTL(t, conn, 1)
+				last := int64(-1)
+				require.Eventually(t, func() bool {
+					now := received.Load()
+					stands := now == last
+					last = now
+					return stands
+				}, 10*time.Second, 20*time.Millisecond, "segments without a hop left pass")
+				setTTL(t, conn, 64)
+				require.Eventually(t, more(), 10*time.Second, time.Millisecond, "after what was lost")
 				w, done = open(cfg)
 				require.Equal(t, fullnat.Resumed{Sessions: 1}, w.Resumed())
 				if cfg.Mode != FlowCacheOff {
 					require.Eventually(t, passes(w), 10*time.Second, time.Millisecond, "the next cache")
 				}
-				before = received.Load()
-				require.Eventually(t, func() bool { return received.Load() > before+(8<<20) }, 10*time.Second, time.Millisecond)
+				require.Eventually(t, more(), 10*time.Second, time.Millisecond)
 				close(stop)
 				total := <-sent
 				require.ErrorIs(t, <-ended, io.EOF)
@@ -267,6 +282,17 @@ func TestCachedFlowsGoOnWithoutTheirProcess(t *testing.T) {
 			})
 		}
 	}
+}
+
+// setTTL changes the TTL of what a connection sends from now on, a byte from 1 to 255.
+func setTTL(t *testing.T, conn net.Conn, ttl int) {
+	raw, err := conn.(syscall.Conn).SyscallConn()
+	require.NoError(t, err)
+	var refused error
+	require.NoError(t, raw.Control(func(fd uintptr) {
+		refused = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_TTL, ttl)
+	}))
+	require.NoError(t, refused)
 }
 
 // attachedPrograms are those at the devices of the namespace of this thread.

@@ -147,16 +147,18 @@ always_inline int ordinary_options(struct __sk_buff *skb, __u32 count) {
 }
 
 // expected says whether the numbers of a segment are those of the session table's
-// store.Flow.Expects.
-always_inline int expected(const struct slot *s, __u32 end, __u32 ack, __u32 window) {
-	__u32 reach = s->reach & 31, offer = s->offer & 31;
+// store.Flow.Expects. Without a table nobody learns that a window has grown, so it
+// may be as large as one can be (2^30, RFC 7323, 2.3).
+always_inline int expected(const struct slot *s, __u32 end, __u32 ack, __u32 window, int alone) {
+	__u32 reach = alone ? 30 : s->reach & 31, offer = alone ? 30 : s->offer & 31;
 	__u32 ahead = end - s->next + (1u << reach);
 	__u32 acked = ack - s->ack + (1u << offer);
 	return (ahead >> 1 >> reach | acked >> 1 >> offer | window << (s->scale & 15) >> offer) == 0;
 }
 
-// rule says what becomes of a packet, and changes nothing.
-always_inline __u64 rule(struct __sk_buff *skb) {
+// rule says what becomes of a packet, and changes nothing. alone says that no session
+// table reads the ring.
+always_inline __u64 rule(struct __sk_buff *skb, int alone) {
 	struct head h;
 	if (skb->vlan_present || bpf_skb_load_bytes(skb, 0, &h, sizeof h)) return UNKNOWN;
 	if (h.type != bpf_htons(ETH_P_IP) || h.verihl != 0x45) return UNKNOWN;
@@ -174,7 +176,7 @@ always_inline __u64 rule(struct __sk_buff *skb) {
 	__u32 gate = s->gate;
 	__u64 *generation = bpf_map_lookup_elem(&gates, &gate);
 	if (!generation || (__u32)*(volatile __u64 *)generation != s->generation) return miss;
-	if (*(volatile __u32 *)&s->missed != *(volatile __u32 *)&s->handled) return miss;
+	if (!alone && *(volatile __u32 *)&s->missed != *(volatile __u32 *)&s->handled) return miss;
 	// Another CPU may have written a time that is later than now.
 	__s32 silence = now_ms() - *(volatile __u32 *)&s->last;
 	if (silence > 0 && (__u32)silence >= s->idle) return miss;
@@ -189,7 +191,7 @@ always_inline __u64 rule(struct __sk_buff *skb) {
 		headers = 20 + of_tcp;
 		if (of_tcp < 20 || headers > length || !ordinary_options(skb, of_tcp - 20)) return miss;
 		__u32 end = bpf_ntohl(t.seq) + length - headers;
-		if (!expected(s, end, bpf_ntohl(t.ack), bpf_ntohs(t.window))) return miss;
+		if (!expected(s, end, bpf_ntohl(t.ack), bpf_ntohs(t.window), alone)) return miss;
 	} else {
 		struct {
 			__u16 length, sum;
@@ -210,7 +212,7 @@ int ring_filter(struct __sk_buff *skb) {
 	__u32 zero = 0;
 	__u64 *cell = bpf_map_lookup_elem(&ruled, &zero);
 	if (!cell) return -1;
-	__u64 r = *cell = rule(skb);
+	__u64 r = *cell = rule(skb, 0);
 	return (r & 3) == HIT ? 0 : -1;
 }
 
@@ -239,9 +241,11 @@ int eni_in(struct __sk_buff *skb) {
 	if (!cell) return TC_ACT_UNSPEC;
 	__u64 r = *cell;
 	*cell = NOTHING;
-	// Without a ring nobody else gets the packet.
-	if (r == NOTHING) r = rule(skb);
-	if (r == UNKNOWN) return TC_ACT_UNSPEC;
+	// Without a ring there is no session table: what it has not sent on is lost,
+	// so nothing can overtake it, and what misses now is for nobody.
+	int alone = r == NOTHING;
+	if (alone) r = rule(skb, 1);
+	if (r == UNKNOWN || (alone && (r & 3) == MISS)) return TC_ACT_UNSPEC;
 	__u32 number = r >> RULING_BITS;
 	struct slot *s = bpf_map_lookup_elem(&slots, &number);
 	if (!s) return TC_ACT_UNSPEC;
