@@ -8,7 +8,11 @@ TOOL    := go tool -modfile=tools/go.mod
 BIN     := bin/plinksim
 # Test binaries that make namespaces run as root, the compiler as the user.
 EXEC    := $(if $(filter 0,$(shell id -u)),,-exec "$(if $(SUDO),sudo -E env PATH=$(PATH),$(CURDIR)/scripts/rootless)")
-TEST    := $(TOOL) gotestsum --format pkgname-and-test-fails -- $(EXEC)
+# RERUN=FILE runs tests that failed once more, alone, if they are few, and lists them in
+# FILE: beside all the others a test may miss a time limit.
+RERUN   :=
+TEST     = $(TOOL) gotestsum --format pkgname-and-test-fails \
+	$(if $(RERUN),--rerun-fails=1 --rerun-fails-max-failures=6 --rerun-fails-report=$(RERUN)) --packages
 DEMO    := testdata/topologies/alibaba-clb.yaml
 
 # Every target with a comment is no file.
@@ -24,7 +28,7 @@ demo: build ## build, run the first topology with its checks, and remove it
 	@scripts/demo $(BIN) $(DEMO)
 
 test: tools ## run every test, those in namespaces included
-	$(TEST) ./...
+	$(TEST) ./... -- $(EXEC)
 
 test-nonroot: ## run the tests as you are: without root those in namespaces are skipped
 	go test ./...
@@ -46,7 +50,7 @@ examples: tools ## run the examples that are modules of their own
 	scripts/examples go test $(EXEC) ./...
 
 race: tools ## run every test under the race detector; SHORT=1 leaves out what takes long
-	$(TEST) -race $(if $(SHORT),-short) -timeout $(if $(SHORT),15m,30m) ./...
+	$(TEST) ./... -- $(EXEC) -race $(if $(SHORT),-short) -timeout $(if $(SHORT),15m,30m)
 
 fuzz: ## run every fuzz target for FUZZTIME (default 30s)
 	scripts/fuzz $(or $(FUZZTIME),30s)
@@ -73,9 +77,9 @@ bpf: ## compile the flow cache's programs, with Debian 12's clang 14, llvm, libb
 		-no-global-types -cflags "-O2 -g -Wall -Werror" flowcache flowcache.bpf.c -- -I/usr/include/$$(uname -m)-linux-gnu
 
 test-flow-cache: tools ## run the tests of what forwards with every session in the flow cache; SHORT=1 leaves out what takes long
-	PLINKSIM_FLOW_CACHE=force $(TEST) $(if $(SHORT),-short) ./pkg/fullnat ./pkg/dataplane
-	$(if $(SHORT),@true,PLINKSIM_FLOW_CACHE=force:clsact $(TEST) ./pkg/dataplane)
-	$(if $(SHORT),@true,PLINKSIM_FLOW_CACHE=force $(TEST) -timeout 30m ./pkg/machine/kernel ./pkg/plinktest ./test)
+	PLINKSIM_FLOW_CACHE=force $(TEST) "./pkg/fullnat ./pkg/dataplane" -- $(EXEC) $(if $(SHORT),-short)
+	$(if $(SHORT),@true,PLINKSIM_FLOW_CACHE=force:clsact $(TEST) ./pkg/dataplane -- $(EXEC))
+	$(if $(SHORT),@true,PLINKSIM_FLOW_CACHE=force $(TEST) "./pkg/machine/kernel ./pkg/plinktest ./test" -- $(EXEC) -timeout 30m)
 
 bpf-tools: ## install what "make bpf" needs
 	$(SUDO) apt-get install -y -qq --no-install-recommends clang llvm libbpf-dev linux-libc-dev
