@@ -73,6 +73,57 @@ func TestTheGroupsOfAnNLBJudgeTheClientAndNotTheEndpoint(t *testing.T) {
 	}
 }
 
+// fronted has an ALB with security groups: what comes to it is judged by them, what it
+// sends too, and its servers name its group.
+const fronted = `name: fronted
+cloud: aws
+region: r
+accounts: [a]
+vpcs:
+  v:
+    cidr: 10.2.0.0/16
+    subnets: {s: {zone: ra, cidr: 10.2.0.0/24}, t: {zone: rb, cidr: 10.2.1.0/24}}
+    security_groups:
+      clients: {}
+      strangers: {}
+      front: {ingress: [{protocol: tcp, ports: 80, source: clients}, {protocol: tcp, ports: 80, source: 10.2.0.9/32}]}
+      narrow: {ingress: [{protocol: tcp, ports: 80, source: clients}], egress: [{protocol: tcp, ports: 81, destination: servers}]}
+      servers: {ingress: [{protocol: tcp, ports: 80, source: front}, {protocol: tcp, ports: 80, source: narrow}]}
+    instances:
+      client: {subnet: s, ip: 10.2.0.10, security_groups: [clients]}
+      stranger: {subnet: s, ip: 10.2.0.11, security_groups: [strangers]}
+      server: {subnet: s, ip: 10.2.0.20, security_groups: [servers], services: [{http: 80}]}
+server_groups:
+  web: {vpc: v, protocol: http, health_check: {interval: 5s, timeout: 2s}, servers: [{instance: server, port: 80}]}
+  alb: {vpc: v, health_check: {interval: 5s, timeout: 2s}, servers: [{load_balancer: alb, port: 80}]}
+load_balancers:
+  alb: {type: alb, vpc: v, subnets: {s: {ip: 10.2.0.30}, t: {ip: 10.2.1.30}}, security_groups: [front], listeners: [{protocol: http, port: 80, server_group: web}]}
+  narrow: {type: alb, vpc: v, subnets: {s: {ip: 10.2.0.40}, t: {ip: 10.2.1.40}}, security_groups: [narrow], listeners: [{protocol: http, port: 80, server_group: web}]}
+  nlb: {type: nlb, vpc: v, subnets: {s: {ip: 10.2.0.9}}, listeners: [{protocol: tcp, port: 80, server_group: alb}]}
+checks:
+  - {name: its group lets clients in, from: client, get: "http://10.2.0.30/", expect: {bodies: [server]}}
+  - {name: at every node, from: client, get: "http://10.2.1.30/", expect: {bodies: [server]}}
+  - {name: and nobody else, from: stranger, get: "http://10.2.0.30/", timeout: 1s, expect: {error: timeout}}
+  - {name: but for the NLB before it, from: stranger, get: "http://10.2.0.9/", expect: {bodies: [server]}}
+  - {name: servers let in its group and nobody else, from: client, get: "http://10.2.0.20/", timeout: 1s, expect: {error: timeout}}
+  - {name: what it may send is judged too, from: client, get: "http://10.2.0.40/", timeout: 15s, expect: {status: 504}}
+`
+
+func TestTheGroupsOfAnALBJudgeWhatItGetsAndSends(t *testing.T) {
+	l := plinktest.UpText(t, fronted)
+	passes(t, l)
+	for _, tt := range []struct {
+		from, to string
+		passes   bool
+	}{
+		{"client", "10.2.0.30:80", true}, {"stranger", "10.2.0.30:80", false}, {"stranger", "10.2.0.9:80", true},
+		{"client", "10.2.0.20:80", false}, {"client", "10.2.0.40:80", false},
+	} {
+		e := l.Explain(tt.from, tt.to)
+		require.Equal(t, tt.passes, e.Passes, "%s to %s: %+v", tt.from, tt.to, e)
+	}
+}
+
 func passes(t *testing.T, l *plinktest.Lab) {
 	t.Helper()
 	require.NoError(t, l.Running().Check(t.Context(), func(r status.Check) {

@@ -333,9 +333,10 @@ func createLoadBalancer(c balancing, in struct {
 	if err != nil {
 		return nil, err
 	}
-	if kind == topology.ALB && len(groups) > 0 {
-		return nil, wire.Errorf("UnsupportedOperation",
-			"An ALB of a lab is in no security group: leave SecurityGroups out")
+	if kind == topology.ALB && len(groups) == 0 {
+		// As at AWS (Elastic Load Balancing user guide, "Security groups for your Application
+		// Load Balancer").
+		groups = []string{topology.DefaultGroup}
 	}
 	tags, err := tagsOf(in.Tags)
 	if err != nil {
@@ -454,6 +455,9 @@ func setSecurityGroups(c balancing, in struct {
 			"You cannot set security groups on a Network Load Balancer that was created without any security groups")
 	}
 	names, err := c.groupNames(c.Plan.MustVPC(l.VPC), in.SecurityGroups)
+	if err == nil && l.Type == topology.ALB && len(names) == 0 {
+		err = wire.Errorf("ValidationError", "An Application Load Balancer must have a security group")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -470,6 +474,9 @@ func setSecurityGroups(c balancing, in struct {
 	if l, err = c.balancer(in.LoadBalancerArn); err != nil {
 		return nil, err
 	}
-	return wire.M{"SecurityGroupIds": c.viewBalancer(l)["SecurityGroups"],
-		"EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic": onOff(!l.EndpointsFree)}, nil
+	answer := wire.M{"SecurityGroupIds": c.viewBalancer(l)["SecurityGroups"]}
+	if l.Type == topology.NLB {
+		answer["EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic"] = onOff(!l.EndpointsFree)
+	}
+	return answer, nil
 }

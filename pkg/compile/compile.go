@@ -243,12 +243,12 @@ func (c *compiler) link(ep topology.Endpoint, zone topology.EndpointZone, balanc
 	c.nat.Links = append(c.nat.Links, link)
 }
 
-// filter is the load balancer's own security groups as the core asks them, nil
-// where it has none. The client's address is judged, also of what comes through
+// filter is the security groups of an nlb as the core asks them, nil where it has
+// none; an alb's nodes are behind theirs by themselves. The client's address is judged, also of what comes through
 // an endpoint (User Guide for Network Load Balancers, "Update the security groups
 // for your Network Load Balancer").
 func (c *compiler) filter(balancer *topology.LoadBalancer) func(packet.FiveTuple) bool {
-	if len(balancer.SecurityGroups) == 0 {
+	if len(balancer.SecurityGroups) == 0 || balancer.Type == topology.ALB {
 		return nil
 	}
 	set := secgroup.Compile(c.plan.Groups(c.index.VPCs[balancer.VPC], balancer.SecurityGroups))

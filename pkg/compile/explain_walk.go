@@ -175,7 +175,7 @@ func (w *walk) atNode(eni *topology.ENI) {
 	balancer := w.nodeOf(eni)
 	node, _ := balancer.Node(eni.Zone)
 	w.passes("address", "%s is load balancer %s in zone %s", w.addr(), balancer.Name, node.Zone)
-	w.isFiltered(balancer)
+	w.isFiltered(balancer, w.flow)
 	w.isUp(eni)
 	w.atListener(balancer, node, w.flow.Dst.Port())
 }
@@ -208,7 +208,7 @@ func (w *walk) atENI(eni *topology.ENI) {
 	if balancer.EndpointsFree && len(balancer.SecurityGroups) > 0 {
 		w.passes("security group", "%s: its groups do not judge what comes through endpoints", balancer.Name)
 	} else {
-		w.isFiltered(balancer)
+		w.isFiltered(balancer, w.flow)
 	}
 	w.isUp(&node.ENI)
 	for _, listener := range balancer.Listeners {
@@ -289,18 +289,22 @@ func (w *walk) isAdmitted(ep *topology.Endpoint) {
 }
 
 // isFiltered asks the load balancer's own groups, where it has some.
-func (w *walk) isFiltered(balancer *topology.LoadBalancer) {
+func (w *walk) isFiltered(balancer *topology.LoadBalancer, flow packet.FiveTuple) {
 	if len(balancer.SecurityGroups) == 0 {
 		return
 	}
-	d := secgroup.Compile(w.Plan.Groups(w.Plan.MustVPC(balancer.VPC), balancer.SecurityGroups)).Ingress(w.flow)
+	d := secgroup.Compile(w.Plan.Groups(w.Plan.MustVPC(balancer.VPC), balancer.SecurityGroups)).Ingress(flow)
 	if d.Allowed {
 		w.passes("security group", "%s: %s", balancer.Name, d.Reason())
 		return
 	}
-	w.stops("security group", fullnat.Denied.String(),
-		fmt.Sprintf("allow %s %d from %s in a security group of load balancer %s", ProtocolName(w.flow.Protocol),
-			w.flow.Dst.Port(), w.flow.Src.Addr(), balancer.Name), "%s: %s", balancer.Name, d.Reason())
+	verdict := fullnat.Denied.String()
+	if balancer.Type == topology.ALB {
+		verdict = "" // its node drops it, and not the core
+	}
+	w.stops("security group", verdict,
+		fmt.Sprintf("allow %s %d from %s in a security group of load balancer %s", ProtocolName(flow.Protocol),
+			flow.Dst.Port(), flow.Src.Addr(), balancer.Name), "%s: %s", balancer.Name, d.Reason())
 }
 
 // isUp notes what faults were set for an ENI, and nothing where there are none.
@@ -372,7 +376,7 @@ func (w *walk) toServers(group string, balancer *topology.LoadBalancer, node *to
 	w.passes("servers", "server group %s: %s", group, strings.Join(texts, "; "))
 	for _, s := range takes {
 		if s.Balancer != "" {
-			w.atTarget(s)
+			w.atTarget(node, s)
 			continue
 		}
 		instance := w.Plan.InstanceOf(sg, s)
@@ -399,7 +403,11 @@ func (w *walk) toServers(group string, balancer *topology.LoadBalancer, node *to
 		} else if i := slices.IndexFunc(node.Local, func(a netip.Addr) bool { return a.Is4() == s.IP.Is4() }); i >= 0 {
 			source = node.Local[i] // one of the server's version of IP, as the core takes it
 		}
-		w.atInstance(instance, packet.FiveTuple{Protocol: w.flow.Protocol, Src: netip.AddrPortFrom(source, 0), Dst: netip.AddrPortFrom(s.IP, s.Port)})
+		flow := packet.FiveTuple{Protocol: w.flow.Protocol, Src: netip.AddrPortFrom(source, 0), Dst: netip.AddrPortFrom(s.IP, s.Port)}
+		if node.Proxy != nil && !w.leaves(balancer, flow) {
+			continue
+		}
+		w.atInstance(instance, flow)
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// Firewall is the step that puts an instance behind its security groups: an
-// nftables table in the instance's namespace. Replies pass, as security groups
+// Firewall is the step that puts an instance, or an alb's node, behind its security
+// groups: an nftables table in its namespace. Replies pass, as security groups
 // are stateful, and what is dropped is counted for each direction.
 type Firewall struct {
 	Namespace string
@@ -41,14 +41,14 @@ func (f Firewall) equal(o Firewall) bool {
 		f.Metadata == o.Metadata && f.Balancers == o.Balancers && f.IPv6 == o.IPv6
 }
 
-// firewallOf joins the security groups of an instance. A flow passes if the
+// firewallOf joins security groups; Namespace and IPv6 are their member's. A flow passes if the
 // first rule that matches it allows it: rules are asked by priority, and those
 // that deny before those that allow.
-func firewallOf(plan *topology.Plan, vpc *topology.VPC, inst *topology.Instance) Firewall {
-	f := Firewall{Namespace: inst.Namespace, Resolvers: vpc.Resolvers, FiltersEgress: true, IPv6: inst.IPv6.IsValid()}
+func firewallOf(plan *topology.Plan, vpc *topology.VPC, groups []string) Firewall {
+	f := Firewall{Resolvers: vpc.Resolvers, FiltersEgress: true}
 	f.Metadata, f.Balancers = plan.Profile.Metadata, vpc.BalancerBlock()
 	open := false
-	for _, group := range plan.Groups(vpc, inst.SecurityGroups) {
+	for _, group := range plan.Groups(vpc, groups) {
 		f.Ingress = append(f.Ingress, group.Ingress...)
 		f.Egress = append(f.Egress, group.Egress...)
 		open = open || group.Egress == nil

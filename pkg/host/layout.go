@@ -159,7 +159,7 @@ func vpcGroup(plan *topology.Plan, part *topology.Part) group {
 	for _, lb := range part.LoadBalancers {
 		for i := range lb.Nodes {
 			if lb.Nodes[i].Proxy != nil {
-				addProxy(&g, vpc, &lb.Nodes[i])
+				common.addProxy(&g, lb, &lb.Nodes[i])
 			}
 		}
 	}
@@ -204,7 +204,8 @@ func addSubnet(g *group, vpc *topology.VPC, sub *topology.Subnet, nat []netip.Pr
 	}
 }
 
-// instances are those of a VPC, with what several of them have in common.
+// instances are those of a VPC and the proxies of its albs, with what several of them
+// have in common.
 type instances struct {
 	plan      *topology.Plan
 	vpc       *topology.VPC
@@ -226,14 +227,15 @@ func (i *instances) natBlocks(sub *topology.Subnet) []netip.Prefix {
 	return blocks
 }
 
-func (i *instances) firewall(inst *topology.Instance) Firewall {
-	groups := strings.Join(inst.SecurityGroups, " ")
-	f, known := i.firewalls[groups]
+// firewall is what members of security groups are behind, in their namespace.
+func (i *instances) firewall(groups []string, namespace string, ipv6 bool) Firewall {
+	key := strings.Join(groups, " ")
+	f, known := i.firewalls[key]
 	if !known {
-		f = firewallOf(i.plan, i.vpc, inst)
-		i.firewalls[groups] = f
+		f = firewallOf(i.plan, i.vpc, groups)
+		i.firewalls[key] = f
 	}
-	f.Namespace, f.IPv6 = inst.Namespace, inst.IPv6.IsValid()
+	f.Namespace, f.IPv6 = namespace, ipv6
 	return f
 }
 
@@ -268,7 +270,7 @@ func (i *instances) add(g *group, inst *topology.Instance) {
 		File{ns, "nsswitch.conf", nsswitch},
 	)
 	if len(inst.SecurityGroups) > 0 {
-		g.add(what, i.firewall(inst))
+		g.add(what, i.firewall(inst.SecurityGroups, ns, inst.IPv6.IsValid()))
 	}
 	if inst.SourceCheck {
 		g.add(what,
@@ -287,10 +289,11 @@ func addENI(g *group, plan *topology.Plan, vpc *topology.VPC, eni *topology.ENI)
 
 // addProxy makes the namespace of an alb's node, which is in its subnet as an
 // instance is, and has a way to the NAT IP that consumers' sessions come from.
-func addProxy(g *group, vpc *topology.VPC, node *topology.Node) {
-	proxy, sub := node.Proxy, vpc.MustSubnet(node.Subnet)
+func (i *instances) addProxy(g *group, balancer *topology.LoadBalancer, node *topology.Node) {
+	vpc, proxy, sub := i.vpc, node.Proxy, i.vpc.MustSubnet(node.Subnet)
 	ns, dev := proxy.Namespace, proxy.Device
-	g.add(fmt.Sprintf("proxy of load balancer node %s in VPC %s", node.ENI.Name, vpc.Name),
+	what := fmt.Sprintf("proxy of load balancer node %s in VPC %s", node.ENI.Name, vpc.Name)
+	g.add(what,
 		Netns{ns},
 		Sysctl{ns, instanceSettings},
 		LinkUp{ns, "lo"},
@@ -303,6 +306,9 @@ func addProxy(g *group, vpc *topology.VPC, node *topology.Node) {
 	)
 	for _, block := range node.Consumers(sub) {
 		g.add("its way back to consumers", Route{Namespace: ns, Device: dev, Dst: block})
+	}
+	if len(balancer.SecurityGroups) > 0 {
+		g.add(what, i.firewall(balancer.SecurityGroups, ns, false))
 	}
 }
 

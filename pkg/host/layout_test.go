@@ -79,7 +79,7 @@ func TestSecurityGroupsOfAnInstanceAreJoined(t *testing.T) {
 				inst.SecurityGroups = append(inst.SecurityGroups, g.Name)
 			}
 			vpc.SecurityGroups = append(vpc.SecurityGroups, topology.SecurityGroup{Name: "of another", Ingress: []topology.Rule{allow(1)}})
-			f := firewallOf(&topology.Plan{}, vpc, inst)
+			f := firewallOf(&topology.Plan{}, vpc, inst.SecurityGroups)
 			require.Equal(t, tt.ingress, f.Ingress)
 			require.Equal(t, tt.egress, f.Egress)
 			require.Equal(t, tt.filtersEgress, f.FiltersEgress)

@@ -93,9 +93,12 @@ func (b loadBalancerBuilder) filters(
 ) {
 	groups, enforce := e.Value.SecurityGroups, e.Value.Enforce
 	switch {
-	case groups.Node != nil && (!b.can.BalancerGroups || lb.Type != topology.NLB):
-		b.problem(groups.Node, "remove them, or use an nlb of aws",
-			"%s: a lab has security groups of load balancers for nlbs of aws alone", who)
+	case groups.Node != nil && !b.can.BalancerGroups:
+		b.problem(groups.Node, "remove them, or use cloud: aws",
+			"%s: a lab has security groups of load balancers for those of aws alone", who)
+	case enforce.given() && lb.Type == topology.ALB:
+		b.problem(enforce.Node, "remove it, or write it in the nlb that leads to the alb",
+			"%s is an alb, and endpoints lead to nlbs alone", who)
 	case enforce.given() && len(groups.Items) == 0:
 		b.problem(enforce.Node, "add security_groups, or remove it", "%s has no security groups to enforce", who)
 	default:

@@ -241,9 +241,9 @@ type rawLoadBalancer struct {
 	_             more                  `doc:"addresses too, for which its subnets need an ipv6_cidr; ipv4 where it is"`
 	_             more                  `doc:"missing; nlb only"`
 	// What SetSecurityGroups has at AWS.
-	SecurityGroups sequence[value[string]] `yaml:"security_groups" doc:"of an nlb at aws: groups of its VPC that judge what"`
-	_              more                    `doc:"comes to it, by the client's address; nothing is filtered where there is none"`
-	Enforce        value[string]           `yaml:"enforce_security_groups_on_private_link" doc:"whether they judge" enum:"on|off"`
+	SecurityGroups sequence[value[string]] `yaml:"security_groups" doc:"at aws: groups of its VPC that judge what"`
+	_              more                    `doc:"comes to it, by the client's address; an alb's judge what its nodes send too. Nothing is filtered where there is none"`
+	Enforce        value[string]           `yaml:"enforce_security_groups_on_private_link" doc:"of an nlb: whether they judge" enum:"on|off"`
 	_              more                    `doc:"what comes through endpoints too; on where it is missing"`
 	CrossZone      value[bool]             `yaml:"cross_zone" doc:"a node may pick servers of other zones; where it is"`
 	_              more                    `doc:"missing true of an alb, else false"`

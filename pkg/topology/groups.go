@@ -42,7 +42,7 @@ func (p *Plan) expanded(vpc *VPC, rules []Rule) []Rule {
 
 // Members are the addresses of what is in a security group of a VPC: instances,
 // the ENIs of endpoints, and the nodes of load balancers, with the address from
-// which these probe their servers.
+// which those of layer 4 probe their servers.
 func (p *Plan) Members(vpc *VPC, group string) (out []netip.Addr) {
 	add := func(addrs ...netip.Addr) {
 		for _, a := range addrs {
@@ -66,6 +66,12 @@ func (p *Plan) Members(vpc *VPC, group string) (out []netip.Addr) {
 	}
 	for _, lb := range p.LoadBalancers {
 		if lb.VPC != vpc.Name || !slices.Contains(lb.SecurityGroups, group) {
+			continue
+		}
+		if lb.Type == ALB {
+			for i := range lb.Nodes {
+				add(lb.Nodes[i].IP())
+			}
 			continue
 		}
 		add(vpc.HealthSource)

@@ -294,8 +294,9 @@ type LoadBalancer struct {
 	CrossZone bool // a node may pick servers of other zones
 	DualStack bool // its nodes have IPv6 addresses too
 	// SecurityGroups judge what comes to its listeners, by the client's address;
-	// nothing is filtered where there is none. EndpointsFree lets what comes
-	// through endpoints pass, whatever they say.
+	// nothing is filtered where there is none. Those of an alb judge what its nodes
+	// send too, as an instance's do. EndpointsFree lets what comes through endpoints to
+	// an nlb pass, whatever they say.
 	SecurityGroups []string
 	EndpointsFree  bool
 	// SecondaryIPs are how many NAT IPs each node has beside its own address.

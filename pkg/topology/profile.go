@@ -42,7 +42,7 @@ type Profile struct {
 	Quotas         Quotas
 	DefaultGroup   bool // what names no security group is in its VPC's default one
 	JointListeners bool // one for TCP and UDP, and no two on one port
-	BalancerGroups bool // NLBs can have security groups
+	BalancerGroups bool // NLBs and ALBs can have security groups
 	RegionalZone   bool // names of zones begin with that of their region
 	DenyRules      bool // security groups can deny, and their rules have priorities
 	SourceCheck    bool // an instance sends from its own addresses only, unless it is told otherwise

@@ -12,7 +12,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// rules are the security groups of an instance, with what needs no rule.
+// rules are the security groups of an instance or an alb's node, with what needs no rule.
 type rules struct {
 	groups []topology.SecurityGroup
 	set    *secgroup.Set
@@ -24,8 +24,13 @@ type rules struct {
 	balancers netip.Prefix // may always come in, if it is valid
 }
 
-func rulesOf(plan *topology.Plan, vpc *topology.VPC, in *topology.Instance) *rules {
-	groups := plan.Groups(vpc, in.SecurityGroups)
+// rulesOf joins security groups of a VPC; where there is none it is nil, and nothing is
+// filtered.
+func rulesOf(plan *topology.Plan, vpc *topology.VPC, names []string) *rules {
+	if len(names) == 0 {
+		return nil
+	}
+	groups := plan.Groups(vpc, names)
 	return &rules{
 		groups: groups, set: secgroup.Compile(groups),
 		resolvers: vpc.Resolvers, balancers: vpc.BalancerBlock(),

@@ -48,10 +48,10 @@ func specsOf(plan *topology.Plan) []spec {
 		}
 	}
 	for i := range plan.LoadBalancers {
-		vpc := plan.MustVPC(plan.LoadBalancers[i].VPC)
-		for j := range plan.LoadBalancers[i].Nodes {
-			if node := &plan.LoadBalancers[i].Nodes[j]; node.Proxy != nil {
-				specs = append(specs, proxySpec(vpc, node))
+		balancer := &plan.LoadBalancers[i]
+		for j := range balancer.Nodes {
+			if node := &balancer.Nodes[j]; node.Proxy != nil {
+				specs = append(specs, proxySpec(plan, balancer, node))
 			}
 		}
 	}
@@ -109,19 +109,19 @@ func instanceSpec(plan *topology.Plan, vpc *topology.VPC, in *topology.Instance)
 	for _, block := range plan.NATBlocks(vpc, vpc.MustSubnet(in.Subnet)) {
 		s.routes = append(s.routes, routeSpec{to: block})
 	}
-	if len(in.SecurityGroups) > 0 {
-		s.rules = rulesOf(plan, vpc, in)
-	}
+	s.rules = rulesOf(plan, vpc, in.SecurityGroups)
 	return s
 }
 
 // proxySpec is that of an ALB's node.
-func proxySpec(vpc *topology.VPC, node *topology.Node) spec {
+func proxySpec(plan *topology.Plan, balancer *topology.LoadBalancer, node *topology.Node) spec {
+	vpc := plan.MustVPC(balancer.VPC)
 	sub, p := vpc.MustSubnet(node.Subnet), node.Proxy
 	s := hostSpec(vpc, sub, p.Namespace, p.MAC, p.IP, netip.Addr{})
 	for _, block := range node.Consumers(sub) {
 		s.routes = append(s.routes, routeSpec{to: block})
 	}
+	s.rules = rulesOf(plan, vpc, balancer.SecurityGroups)
 	return s
 }
 
