@@ -204,7 +204,7 @@ func TestListsHavePagesFiltersAndCounts(t *testing.T) {
 	require.Empty(t, s.p.link("ListVpcEndpointServices", "Tag.1.Key", "team", "Tag.1.Value", "x").at("Services.0.ServiceId"))
 	s.c.link("TagResources", "ResourceType", "vpcendpoint", "ResourceId.1", s.endpoint, "Tag.1.Key", "a", "Tag.1.Value",
 		"b")
-	require.Equal(t, "b", s.c.link("ListTagResources", "ResourceType", "vpcendpoint", "ResourceId.1", s.endpoint).
+	require.Equal(t, "b", s.c.link("ListTagResources", "ResourceType", "VpcEndpoint", "ResourceId.1", s.endpoint).
 		at("TagResources.TagResource.0.TagValue"))
 	s.c.link("UntagResources", "ResourceType", "vpcendpoint", "ResourceId.1", s.endpoint, "TagKey.1", "a")
 	require.Empty(t, s.c.link("ListTagResources", "ResourceType", "vpcendpoint").at("TagResources.TagResource.0.TagValue"))

@@ -2,6 +2,7 @@ package aliapi
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/plinksim/plinksim/pkg/cloudapi"
 	"github.com/plinksim/plinksim/pkg/wire"
@@ -11,13 +12,23 @@ import (
 // of the caller's.
 type taggable map[string]func(c *call) []string
 
+// kind is a resource type, in whatever capitals: Terraform's provider says VpcEndpoint.
+func (t taggable) kind(word string) (name string, all func(c *call) []string, err error) {
+	for name, all := range t {
+		if strings.EqualFold(name, word) {
+			return name, all, nil
+		}
+	}
+	return "", nil, wire.Errorf("InvalidResourceType.NotFound", "The ResourceType provided does not exist: %s", word)
+}
+
 // tagRows adds the operations on tags of a product. untag is the name of the one that takes
 // them away, which differs in its capitals.
 func tagRows(a *adder, untag string, of taggable) {
 	known := func(c *call, kind string, ids []string) error {
-		all, ok := of[kind]
-		if !ok {
-			return wire.Errorf("InvalidResourceType.NotFound", "The ResourceType provided does not exist: %s", kind)
+		_, all, err := of.kind(kind)
+		if err != nil {
+			return err
 		}
 		if len(ids) == 0 || len(ids) > mostTagged {
 			return wire.Errorf("NumberExceed.ResourceIds", "1 to %d resources can be named in a call", mostTagged)
@@ -87,10 +98,10 @@ func tagRows(a *adder, untag string, of taggable) {
 	})
 	list(a, listing{name: "ListTagResources", answer: "TagResources.TagResource", usual: 50, most: 100,
 		also: []string{"ResourceId", "ResourceType"}, all: func(c *call) (out []wire.M, _ error) {
-			kind, _ := c.Values["ResourceType"].(string)
-			all, ok := of[kind]
-			if !ok {
-				return nil, wire.Errorf("InvalidResourceType.NotFound", "The ResourceType provided does not exist: %s", kind)
+			word, _ := c.Values["ResourceType"].(string)
+			kind, all, err := of.kind(word)
+			if err != nil {
+				return nil, err
 			}
 			wanted := c.texts("ResourceId")
 			pairs, _ := c.Values["Tag"].([]any)
