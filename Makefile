@@ -37,6 +37,12 @@ aws-clients: build tools ## try the API of AWS on aws-sdk-go-v2 and, session by 
 	cd test/clients/aws && go mod tidy -diff && go test ./...
 	$(SUDO) env PLINKSIM=$(CURDIR)/$(BIN) test/clients/aws/sessions.sh
 
+ali-clients: build ## let the SDKs of Alibaba Cloud for Go and Node.js drive labs, session by session; needs root
+	scripts/install-tools node
+	cd test/clients/alibaba/popcore && npm ci --omit=dev --no-fund --no-audit
+	cd test/clients/alibaba && go mod tidy -diff && go vet ./... && \
+		PLINKSIM=$(CURDIR)/$(BIN) PLINKSIM_MUST_RUN=1 go test $(EXEC) -count 1 -timeout 15m ./...
+
 ansible: build ## let a playbook of Debian's Ansible make a service and an endpoint, twice
 	scripts/install-tools ansible
 	$(SUDO) env PLINKSIM=$(CURDIR)/$(BIN) test/clients/ansible/twice.sh
