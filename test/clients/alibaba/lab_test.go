@@ -32,19 +32,26 @@ type lab struct {
 	keys    []key
 }
 
-// up brings an empty lab up, and takes it down at the end of the test.
-func up(t *testing.T, name string) *lab {
+// program is plinksim's.
+func program(t *testing.T) string {
 	t.Helper()
-	program := os.Getenv("PLINKSIM")
-	if program == "" {
+	name := os.Getenv("PLINKSIM")
+	if name == "" {
 		if os.Getenv("PLINKSIM_MUST_RUN") != "" {
 			t.Fatal("PLINKSIM, the program, is not set")
 		}
 		t.Skip("PLINKSIM, the program, is not set: \"make ali-clients\" sets it")
 	}
+	return name
+}
+
+// up brings an empty lab up, and takes it down at the end of the test.
+func up(t *testing.T, name string) *lab {
+	t.Helper()
+	l := &lab{t: t, program: program(t)}
 	state, err := os.MkdirTemp("", "plinksim") // a socket's path is short
 	require.NoError(t, err)
-	l := &lab{t: t, program: program, env: append(os.Environ(), "PLINKSIM_STATE_DIR="+filepath.Join(state, "run"))}
+	l.env = append(os.Environ(), "PLINKSIM_STATE_DIR="+filepath.Join(state, "run"))
 	t.Cleanup(func() {
 		l.plinksim("down", name)
 		require.NoError(t, os.RemoveAll(state))

@@ -103,14 +103,14 @@ func TestTheProgramOfTheDocumentMakesAGateway(t *testing.T) {
 	s.network(&s.p, "provider", "0.0.0.0/0")
 	s.network(&s.c, "consumer", "192.168.0.0/16")
 	s.ecs2 = s.p.instance("plinksim_empty", "reverse-vpc", "192.168.24.9")
-	made := program(t, l, s.p.vpc, s.p.vsw)
+	made := makeGateway(t, l, s.p.vpc, s.p.vsw)
 	require.Regexp(t, `^ngw-\w+$`, made.at("NatGatewayId"))
 	require.NotEmpty(t, made.at("RequestId"))
 	s.leadsToADatabase(made.at("NatGatewayId"), made.at("FullNatTableIds.FullNatTableId.0"))
 }
 
-// program runs the program as a user does, and gives what it prints.
-func program(t *testing.T, l *lab, vpc, vsw string) answer {
+// makeGateway runs the program as a user does, and gives what it prints.
+func makeGateway(t *testing.T, l *lab, vpc, vsw string) answer {
 	t.Helper()
 	cmd := exec.Command("bash", "-c", `set -eu; eval "$("$PLINKSIM" api env provider)"; go run ./natgateway "$@"`,
 		"program", vpc, vsw)
