@@ -18,10 +18,8 @@ import (
 )
 
 func newBench() *cobra.Command {
-	var quick bool
-	var only, from, jsonFile, reportFile, output string
-	var compare bool
-	var options bench.Options
+	var quick, compare bool
+	var b benchRun
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure the data plane against the kernel's NAT on this machine",
@@ -37,6 +35,8 @@ Six rounds and more give intervals that have the median with 95 % confidence.
 --compare holds two files of --json against each other, and says which
 differences are more than chance.
 
+The commands below measure with frames of all sizes and up to a million flows.
+
 The figures depend on what else the machine does: --quiet 30s waits before
 each measurement until the machine is idle, at most 30 seconds.`,
 		Example: "  sudo plinksim bench --quick\n" +
@@ -49,85 +49,110 @@ each measurement until the machine is idle, at most 30 seconds.`,
 			return takes(cobra.NoArgs, "no arguments")(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkOutput(output); err != nil {
-				return err
-			}
 			if compare {
+				if err := checkOutput(b.output); err != nil {
+					return err
+				}
 				return compareBench(cmd.OutOrStdout(), args[0], args[1])
 			}
-			if err := checkBench(cmd, quick, only, reportFile, &options); err != nil {
-				return err
-			}
-			if from != "" {
-				report, err := readBench(from)
-				if err != nil {
-					return err
+			if quick {
+				if !cmd.Flags().Changed("rounds") {
+					b.options.Rounds = 3
 				}
-				return writeBench(cmd.OutOrStdout(), report, output, jsonFile, reportFile)
-			}
-			if err := needRights("bench", host.SysAdmin, host.NetAdmin, host.NetRaw, host.NetBindService); err != nil {
-				return err
-			}
-			if os.Geteuid() != 0 {
-				os.Setenv(labdir.RootVariable, labdir.Root())
-				code, err := rootless.Again()
-				if err != nil {
-					return err
+				if !cmd.Flags().Changed("seconds") {
+					b.options.Seconds = 0.3
 				}
-				return exitCode(code)
 			}
-			progress := newProgress(cmd.ErrOrStderr())
-			defer progress.end()
-			options.Progress = benchProgress(progress)
-			progress.say(fmt.Sprintf("this takes about %s", took(options.Estimate().Round(time.Second))))
-			report, err := bench.Run(cmd.Context(), options)
-			progress.end()
-			if err != nil {
-				return err
-			}
-			return writeBench(cmd.OutOrStdout(), report, output, jsonFile, reportFile)
+			return b.run(cmd)
 		},
 	}
+	b.flags(cmd)
+	b.window(cmd)
 	flags := cmd.Flags()
 	flags.BoolVar(&quick, "quick", false, "3 rounds of 0.3 s: a look in less than a minute")
-	flags.IntVar(&options.Rounds, "rounds", 5, "how often each load runs through each topology")
-	flags.Float64Var(&options.Seconds, "seconds", 2, "how long each load runs")
-	flags.DurationVar(&options.Quiet, "quiet", 0,
-		"wait at most so long before each measurement, until the machine is idle")
-	flags.StringVar(&only, "only", "", "run the loads whose name this regular expression matches")
-	flags.IntVar(&options.Workers, "workers", 1, "threads that carry the data plane's packets: 1, 2, 4, ...")
-	flags.StringSliceVar(&options.Paths, "path", nil, "core, cache, kernel or forward; all where it is missing")
+	flags.StringVar(&b.only, "only", "", "run the loads whose name this regular expression matches")
 	flags.BoolVar(&compare, "compare", false, "measure nothing: compare the two files that are given")
-	flags.StringVar(&jsonFile, "json", "", "write everything that was measured to this file")
-	flags.StringVar(&reportFile, "report", "",
-		"write a report to this file: .html with plots, .svg the plots alone, .md tables, .csv all values")
-	flags.StringVar(&from, "from", "", "measure nothing: use the figures of an earlier --json file")
-	addOutput(cmd, &output)
+	cmd.AddCommand(newBenchLoad(), newBenchSearch())
 	return cmd
 }
 
-// checkBench completes the options, so that a wrong one is found at once and
-// not after minutes.
-func checkBench(cmd *cobra.Command, quick bool, only, reportFile string, o *bench.Options) error {
-	if quick {
-		if !cmd.Flags().Changed("rounds") {
-			o.Rounds = 3
-		}
-		if !cmd.Flags().Changed("seconds") {
-			o.Seconds = 0.3
-		}
+// benchRun is what all commands of bench have in common.
+type benchRun struct {
+	options                                  bench.Options
+	only, from, jsonFile, reportFile, output string
+}
+
+func (b *benchRun) flags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.IntVar(&b.options.Rounds, "rounds", 5, "how often each load runs through each topology")
+	flags.DurationVar(&b.options.Quiet, "quiet", 0,
+		"wait at most so long before each measurement, until the machine is idle")
+	flags.IntVar(&b.options.Workers, "workers", 1, "threads that carry the data plane's packets: 1, 2, 4, ...")
+	flags.StringSliceVar(&b.options.Paths, "path", nil, "core, cache, kernel or forward; all where it is missing")
+	flags.StringVar(&b.jsonFile, "json", "", "write everything that was measured to this file")
+	flags.StringVar(&b.reportFile, "report", "",
+		"write a report to this file: .html with plots, .svg the plots alone, .md tables, .csv all values")
+	flags.StringVar(&b.from, "from", "", "measure nothing: use the figures of an earlier --json file")
+	addOutput(cmd, &b.output)
+}
+
+// window adds the flag of commands that measure for a time.
+func (b *benchRun) window(cmd *cobra.Command) {
+	cmd.Flags().Float64Var(&b.options.Seconds, "seconds", 2, "how long each load runs")
+}
+
+// run measures, or reads what was measured, and writes it.
+func (b *benchRun) run(cmd *cobra.Command) error {
+	if err := checkOutput(b.output); err != nil {
+		return err
 	}
-	if only != "" {
-		match, err := regexp.Compile(only)
+	if err := b.check(); err != nil {
+		return err
+	}
+	if b.from != "" {
+		report, err := readBench(b.from)
+		if err != nil {
+			return err
+		}
+		return b.write(cmd.OutOrStdout(), report)
+	}
+	if err := needRights("bench", host.SysAdmin, host.NetAdmin, host.NetRaw, host.NetBindService); err != nil {
+		return err
+	}
+	if os.Geteuid() != 0 {
+		os.Setenv(labdir.RootVariable, labdir.Root())
+		code, err := rootless.Again()
+		if err != nil {
+			return err
+		}
+		return exitCode(code)
+	}
+	progress := newProgress(cmd.ErrOrStderr())
+	defer progress.end()
+	b.options.Progress = benchProgress(progress)
+	progress.say(fmt.Sprintf("this takes about %s", took(b.options.Estimate().Round(time.Second))))
+	report, err := bench.Run(cmd.Context(), b.options)
+	progress.end()
+	if err != nil {
+		return err
+	}
+	return b.write(cmd.OutOrStdout(), report)
+}
+
+// check completes the options, so that a wrong one is found at once and not after
+// minutes.
+func (b *benchRun) check() error {
+	if b.only != "" {
+		match, err := regexp.Compile(b.only)
 		if err != nil {
 			return &usageError{fmt.Errorf("--only: %w", err)}
 		}
-		o.Only = match
+		b.options.Only = match
 	}
-	if reportFile != "" && reportWriter(&bench.Report{}, reportFile) == nil {
-		return &usageError{fmt.Errorf("--report %q: want a name that ends in .html, .svg, .md or .csv", reportFile)}
+	if b.reportFile != "" && reportWriter(&bench.Report{}, b.reportFile) == nil {
+		return &usageError{fmt.Errorf("--report %q: want a name that ends in .html, .svg, .md or .csv", b.reportFile)}
 	}
-	if err := o.Check(); err != nil {
+	if err := b.options.Check(); err != nil {
 		return &usageError{err}
 	}
 	return nil
@@ -150,18 +175,18 @@ func benchProgress(p *progress) func(done, total int, what string) {
 	}
 }
 
-func writeBench(stdout io.Writer, report *bench.Report, output, jsonFile, reportFile string) error {
-	if jsonFile != "" {
-		if err := writeTo(jsonFile, report.WriteJSON); err != nil {
+func (b *benchRun) write(stdout io.Writer, report *bench.Report) error {
+	if b.jsonFile != "" {
+		if err := writeTo(b.jsonFile, report.WriteJSON); err != nil {
 			return err
 		}
 	}
-	if reportFile != "" {
-		if err := writeTo(reportFile, reportWriter(report, reportFile)); err != nil {
+	if b.reportFile != "" {
+		if err := writeTo(b.reportFile, reportWriter(report, b.reportFile)); err != nil {
 			return err
 		}
 	}
-	if output == "json" {
+	if b.output == "json" {
 		return report.WriteJSON(stdout)
 	}
 	return report.WriteTable(stdout)

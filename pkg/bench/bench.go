@@ -29,6 +29,10 @@ type Options struct {
 	Paths []string
 	// Workers are the threads that carry the core's packets; 0 means 1.
 	Workers int
+	// Loads, Searches and Sessions are measured instead of the usual workloads, where
+	// there are any.
+	Loads    []Load
+	Searches []Search
 	// Progress is called with what is being done; it may be nil.
 	Progress lab.Progress
 }
@@ -69,6 +73,16 @@ func (o Options) Check() error {
 	if err := dataplane.CheckWorkers(o.Workers); err != nil {
 		return err
 	}
+	for _, l := range o.Loads {
+		if err := l.check(); err != nil {
+			return err
+		}
+	}
+	for _, s := range o.Searches {
+		if err := s.check(); err != nil {
+			return err
+		}
+	}
 	if len(o.chosen()) == 0 {
 		return fmt.Errorf("no workload has a name that matches %q", o.Only)
 	}
@@ -82,12 +96,50 @@ func (o Options) Check() error {
 
 func (o Options) chosen() []workload {
 	var chosen []workload
-	for _, w := range workloads() {
+	for _, w := range o.workloads() {
 		if o.Only == nil || o.Only.MatchString(w.name) {
 			chosen = append(chosen, w)
 		}
 	}
 	return chosen
+}
+
+// workloads are what can be measured.
+func (o Options) workloads() []workload {
+	if len(o.Loads)+len(o.Searches) == 0 {
+		return workloads()
+	}
+	var all []workload
+	for _, l := range o.Loads {
+		all = append(all, l.workload())
+	}
+	for _, s := range o.Searches {
+		all = append(all, s.workload())
+	}
+	return all
+}
+
+// senders is how many clients there are.
+func (o Options) senders() int {
+	n := 2
+	for _, l := range o.Loads {
+		n = max(n, l.Senders)
+	}
+	for _, s := range o.Searches {
+		n = max(n, s.Load.Senders)
+	}
+	return n
+}
+
+// sessions is how many sessions the largest load has.
+func (o Options) sessions() (n int) {
+	for _, l := range o.Loads {
+		n = max(n, l.Flows)
+	}
+	for _, s := range o.Searches {
+		n = max(n, s.Load.Flows)
+	}
+	return n
 }
 
 func (o Options) window() time.Duration { return time.Duration(o.Seconds * float64(time.Second)) }
@@ -96,8 +148,11 @@ func (o Options) warmUp() time.Duration { return o.window() / 5 }
 // Estimate is about how long Run takes on a machine that does nothing else.
 func (o Options) Estimate() time.Duration {
 	o = o.withDefaults()
-	each := o.window() + o.warmUp() + settle + 50*time.Millisecond
-	return time.Second + each*time.Duration(o.Rounds*len(o.chosen())*len(o.Paths))
+	var all time.Duration
+	for _, w := range o.chosen() {
+		all += w.takes(o)
+	}
+	return time.Second + all*time.Duration(o.Rounds*len(o.Paths))
 }
 
 // settle is the pause between two measurements, in which queues run empty.
@@ -119,7 +174,7 @@ func Run(ctx context.Context, o Options) (_ *Report, err error) {
 	}()
 	for _, name := range o.Paths {
 		o.Progress(0, 0, fmt.Sprintf("build the topology of the %s", name))
-		p, err := open(ctx, name, o.Workers)
+		p, err := open(ctx, name, o)
 		if err != nil {
 			return nil, err
 		}
@@ -152,7 +207,7 @@ func (r *Report) measure(ctx context.Context, o Options, paths []*path) error {
 				if err != nil {
 					return err
 				}
-				m, err := p.measure(ctx, o, w)
+				m, err := w.measure(ctx, p, o)
 				if err != nil {
 					return fmt.Errorf("%s through the %s: %w", w.name, p.name, err)
 				}
@@ -174,9 +229,9 @@ func (p *path) measure(ctx context.Context, o Options, w workload) (*measurement
 	if err != nil {
 		return nil, err
 	}
-	clients := []*process{p.client}
+	clients := p.clients[:1]
 	if w.both {
-		clients = append(clients, p.second)
+		clients = p.clients[:2]
 	}
 	for _, c := range clients {
 		if err := c.give(job); err != nil {

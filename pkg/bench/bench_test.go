@@ -174,7 +174,7 @@ func TestReportsAreWholeDocuments(t *testing.T) {
 	require.NoError(t, r.WriteSVG(&svg))
 	wellFormed(t, svg.String())
 	require.NoError(t, r.WriteHTML(&page))
-	require.Equal(t, len(r.Figures), strings.Count(page.String(), "<svg "))
+	require.Equal(t, len(r.Figures), strings.Count(page.String(), "is better)</h3>\n<svg "))
 	require.NotRegexp(t, `(src|href)=`, page.String(), "the page needs nothing else")
 	require.NoError(t, r.WriteJSON(&js))
 	again, err := ReadJSON(js.Bytes())

@@ -15,12 +15,20 @@ const GeneratorCommand = "__bench"
 
 // order is what a generator is asked to do, a line of JSON on its input.
 type order struct {
-	Do      string        `json:"do"`          // serve, count, bulk, small, paced, request or connect
+	Do      string        `json:"do"`          // see generator.obey
 	To      netip.Addr    `json:"to,omitzero"` // the address to load
 	Streams int           `json:"streams,omitempty"`
 	Rate    int           `json:"rate,omitempty"` // datagrams per second
 	WarmUp  time.Duration `json:"warm_up,omitempty"`
 	For     time.Duration `json:"for,omitempty"` // after the warm-up
+
+	// Of loads that are made of whole frames.
+	From    netip.Addr `json:"from,omitzero"`
+	Run     uint16     `json:"run,omitempty"`     // the number of the measurement
+	Sender  int        `json:"sender,omitempty"`  // which one this is
+	Senders int        `json:"senders,omitempty"` // how many there are
+	Flows   int        `json:"flows,omitempty"`   // of each sender
+	Sizes   []int      `json:"sizes,omitempty"`   // of the frames
 }
 
 // answer is a line of JSON on a generator's output, one for every order.
@@ -36,6 +44,12 @@ type answer struct {
 	Packets   uint64 `json:"packets,omitempty"`
 	Lost      uint64 `json:"lost,omitempty"`
 	Reordered uint64 `json:"reordered,omitempty"`
+
+	// Of loads that are made of whole frames.
+	Flows   int           `json:"flows,omitempty"`   // of which a frame has come
+	Late    time.Duration `json:"late,omitempty"`    // how late the last frame went
+	Missed  uint64        `json:"missed,omitempty"`  // frames that the receiver had no room for
+	Latency []byte        `json:"latency,omitempty"` // an HdrHistogram
 }
 
 func (a answer) perSecond() float64 {
@@ -67,7 +81,8 @@ func Generate(orders io.Reader, answers io.Writer) int {
 
 // generator is both ends of the load: one process serves, another asks.
 type generator struct {
-	server *server
+	server   *server
+	receiver *receiver // of frames
 }
 
 func (g *generator) obey(o order) (a answer, err error) {
@@ -90,6 +105,14 @@ func (g *generator) obey(o order) (a answer, err error) {
 		return request(o)
 	case "connect":
 		return connectRequestClose(o)
+	case "listen":
+		return a, g.listen(o)
+	case "open", "send":
+		return g.send(o)
+	case "reply":
+		return g.reply(o)
+	case "received":
+		return g.received()
 	}
 	return a, fmt.Errorf("unknown order %q", o.Do)
 }

@@ -64,15 +64,16 @@ func translateInKernel(dir string, plan *topology.Plan, nat bool) error {
 
 // knowEachOther gives clients and server routes by the router.
 func knowEachOther(dir string, plan *topology.Plan, left, right, server netip.Addr) error {
-	for _, r := range []struct {
+	type route struct {
 		instance string
 		to       netip.Prefix
 		via      netip.Addr
-	}{
-		{"consumer/client", netip.PrefixFrom(server, 32), left},
-		{"consumer/second", netip.PrefixFrom(server, 32), left},
-		{"provider/server", netip.PrefixFrom(left, 24).Masked(), right},
-	} {
+	}
+	routes := []route{{"provider/server", netip.PrefixFrom(left, 24).Masked(), right}}
+	for i := range plan.MustVPC("consumer").Instances {
+		routes = append(routes, route{"consumer/" + clientName(i), netip.PrefixFrom(server, 32), left})
+	}
+	for _, r := range routes {
 		instance, err := plan.Instance(r.instance)
 		if err != nil {
 			return err

@@ -17,14 +17,15 @@ import (
 
 // path is one of the topologies, with generators at both ends.
 type path struct {
-	name           string
-	dir            labdir.Dir
-	plan           *topology.Plan
-	client, server *process
-	second         *process // another client
-	workers        int      // of the core
-	lab            *lab.Lab // of the core's
-	closers        []func(context.Context) error
+	name    string
+	dir     labdir.Dir
+	plan    *topology.Plan
+	server  *process
+	clients []*process
+	workers int      // of the core
+	runs    uint16   // loads of frames that were measured
+	lab     *lab.Lab // of the core's
+	closers []func(context.Context) error
 }
 
 // The paths.
@@ -38,12 +39,12 @@ const (
 var paths = []string{viaCore, viaCache, viaKernel, viaForward}
 
 // open builds a topology and starts what belongs in its middle and its ends.
-func open(ctx context.Context, name string, workers int) (*path, error) {
-	plan, err := topologyOf("bench-" + name)
+func open(ctx context.Context, name string, o Options) (*path, error) {
+	plan, err := topologyOf("bench-"+name, o.senders(), o.sessions())
 	if err != nil {
 		return nil, err
 	}
-	p := &path{name: name, dir: labdir.Of(plan.Name), plan: plan, workers: workers}
+	p := &path{name: name, dir: labdir.Of(plan.Name), plan: plan, workers: o.Workers}
 	if err := p.start(ctx); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
@@ -73,11 +74,12 @@ func (p *path) start(ctx context.Context) error {
 	if p.server, err = p.generator("provider", "server"); err != nil {
 		return err
 	}
-	if p.client, err = p.generator("consumer", "client"); err != nil {
-		return err
-	}
-	if p.second, err = p.generator("consumer", "second"); err != nil {
-		return err
+	for i := range p.plan.MustVPC("consumer").Instances {
+		g, err := p.generator("consumer", clientName(i))
+		if err != nil {
+			return err
+		}
+		p.clients = append(p.clients, g)
 	}
 	if _, err := p.server.do(ctx, order{Do: "serve"}); err != nil {
 		return err
@@ -129,17 +131,22 @@ func (p *path) generator(vpc, instance string) (*process, error) {
 // endpoint is the address that the client loads.
 func (p *path) endpoint() netip.Addr {
 	if p.name == viaForward {
-		return p.plan.MustVPC("provider").Instances[0].IP
+		return p.serverAddress()
 	}
 	return p.plan.Endpoints[0].Zones[0].ENI.IP
 }
+
+func (p *path) serverAddress() netip.Addr { return p.plan.MustVPC("provider").Instances[0].IP }
+
+// address is that of a client.
+func (p *path) address(client int) netip.Addr { return p.plan.MustVPC("consumer").Instances[client].IP }
 
 // reachable waits until a request is answered.
 func (p *path) reachable(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	for {
-		_, err := p.client.do(ctx, order{Do: "request", To: p.endpoint(), For: time.Millisecond})
+		_, err := p.clients[0].do(ctx, order{Do: "request", To: p.endpoint(), For: time.Millisecond})
 		if err == nil {
 			return nil
 		}

@@ -46,6 +46,11 @@ type Figure struct {
 	Metric   string `json:"metric"`
 	Unit     string `json:"unit"`
 	Lower    bool   `json:"lower_is_better"`
+	// Series, Axis and X are where the workload stands among others that differ from it
+	// in one quantity, for a curve.
+	Series string  `json:"series,omitempty"`
+	Axis   string  `json:"axis,omitempty"`
+	X      float64 `json:"x,omitempty"`
 	// Paths are what was measured, in the order of the Report's.
 	Paths []PathFigure `json:"paths"`
 }
@@ -98,6 +103,14 @@ type RunInfo struct {
 	BusyBefore float64 `json:"busy_before"`
 	// RingDrops is how many frames the kernel had no slot for, of the core's.
 	RingDrops uint64 `json:"ring_drops,omitempty"`
+	// Missed is how many frames the receiver of the benchmark itself had no room for:
+	// they are not the path's fault.
+	Missed uint64 `json:"missed_by_receiver,omitempty"`
+	// Latency is of the frames that arrived, in nanoseconds, as HdrHistogram writes it
+	// (version 2, compressed, in base64).
+	Latency string `json:"latency,omitempty"`
+	// Trials are those of a search.
+	Trials []Trial `json:"trials,omitempty"`
 }
 
 func newReport(o Options) *Report {
@@ -107,7 +120,8 @@ func newReport(o Options) *Report {
 	}
 	for _, w := range o.chosen() {
 		for _, m := range w.metrics {
-			f := Figure{Workload: w.name, Doc: w.doc, Metric: m.name, Unit: m.unit, Lower: m.lower}
+			f := Figure{Workload: w.name, Doc: w.doc, Metric: m.name, Unit: m.unit, Lower: m.lower,
+				Series: w.point.series, Axis: w.point.axis, X: w.point.x}
 			for _, path := range o.Paths {
 				f.Paths = append(f.Paths, PathFigure{Path: path})
 			}
@@ -126,6 +140,7 @@ func (r *Report) add(round int, w workload, p *path, m *measurement, busyBefore 
 		info.RingDrops = status.RingDrops - before
 		r.Dataplane[p.name+", "+w.name] = status
 	}
+	info.Missed, info.Latency, info.Trials = m.load.missed, m.load.encoded, m.trials
 	r.Runs = append(r.Runs, info)
 	for _, metric := range w.metrics {
 		f := r.figure(w.name, metric.name)

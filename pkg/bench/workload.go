@@ -1,6 +1,9 @@
 package bench
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // The ports that a generator serves on.
 const (
@@ -26,8 +29,8 @@ func tcpPorts() []int {
 const (
 	// requestSize is the length of requests and responses in bytes.
 	requestSize = 64
-	// smallPayload makes a frame of 64 bytes: Ethernet 14, IPv4 20, UDP 8.
-	smallPayload = 64 - 14 - 20 - 8
+	// smallPayload makes a frame of 64 bytes, with its check sequence (RFC 2544, 9.1).
+	smallPayload = minFrame - frameCheck - headers
 	// pacedRate is what must arrive without loss, in datagrams per second.
 	pacedRate = 100_000
 	// maxConnections limits one measurement of short connections: each holds a
@@ -42,6 +45,36 @@ type workload struct {
 	order   order
 	both    bool // clients do it
 	metrics []metric
+	point   point
+	time    func(Options) time.Duration // that it takes, where it is not the options' alone
+	// run measures it once; nil gives the order to the clients.
+	run func(ctx context.Context, p *path, o Options) (*measurement, error)
+}
+
+// point is where a workload stands in a series of workloads that differ in one
+// quantity.
+type point struct {
+	series, axis string
+	x            float64
+}
+
+// measure measures the workload once.
+func (w workload) measure(ctx context.Context, p *path, o Options) (*measurement, error) {
+	if w.run != nil {
+		return w.run(ctx, p, o)
+	}
+	return p.measure(ctx, o, w)
+}
+
+// pauses are between two measurements, and within one.
+const pauses = settle + 50*time.Millisecond
+
+// takes is about how long one measurement takes.
+func (w workload) takes(o Options) time.Duration {
+	if w.time != nil {
+		return w.time(o) + pauses
+	}
+	return o.window() + o.warmUp() + pauses
 }
 
 // metric is one figure of a workload.
@@ -58,6 +91,8 @@ type measurement struct {
 	bytes   float64       // that arrived
 	packets float64       // datagrams that arrived
 	client  answer
+	load    loadResult
+	trials  []Trial
 }
 
 func (m *measurement) perSecond(n float64) float64 { return n / m.elapsed.Seconds() }
