@@ -13,3 +13,10 @@ var TopologyReference string
 //
 //go:embed docs/reference/clouds.md
 var CloudReference string
+
+// OutputSchema is the file docs/reference/output.schema.json, a JSON Schema of what
+// commands print as JSON: a definition for each type, and for each command, by the
+// command line without flags ("plinksim status").
+//
+//go:embed docs/reference/output.schema.json
+var OutputSchema []byte

@@ -48,8 +48,7 @@ func newAPIKeys() *cobra.Command {
 				return err
 			}
 			if on.output == "json" {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema, "address": told.Address,
-					"region": told.Region, "keys": told.Keys})
+				return printJSON(cmd.OutOrStdout(), apiKeys{status.NewHead(), told.Address, told.Region, told.Keys})
 			}
 			t := newTable(cmd.OutOrStdout(), "ACCOUNT", "NUMBER", "ACCESS KEY ID", "SECRET ACCESS KEY")
 			for _, key := range told.Keys {
@@ -79,7 +78,7 @@ func newAPICalls() *cobra.Command {
 				return err
 			}
 			if on.output == "json" {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema, "calls": calls})
+				return printJSON(cmd.OutOrStdout(), apiCalls{status.NewHead(), calls})
 			}
 			printCalls(cmd.OutOrStdout(), calls)
 			return nil
@@ -130,14 +129,14 @@ func newAPIOperations() *cobra.Command {
 			if clients == nil {
 				return &usageError{fmt.Errorf("--cloud: %q has no API: aws or alibaba", cloud)}
 			}
-			var operations []cloudapi.Operation
+			operations := []cloudapi.Operation{}
 			for _, op := range clients.operations() {
 				if op.Done || all {
 					operations = append(operations, op)
 				}
 			}
 			if output == "json" {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema, "operations": operations})
+				return printJSON(cmd.OutOrStdout(), apiOperations{status.NewHead(), operations})
 			}
 			t := newTable(cmd.OutOrStdout(), "API", "OPERATION", "DONE", "IGNORES")
 			for _, op := range operations {

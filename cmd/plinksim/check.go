@@ -101,7 +101,7 @@ func (run checkRun) check(cmd *cobra.Command, client *api.Client, asJSON bool) (
 		return err
 	}
 	if asJSON {
-		if err := printJSON(out, map[string]any{"schema": status.Schema, "checks": results}); err != nil {
+		if err := printJSON(out, status.Checks{Head: status.NewHead(), Checks: results}); err != nil {
 			return err
 		}
 	} else if len(results) == 0 {

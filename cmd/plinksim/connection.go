@@ -106,7 +106,7 @@ owner. The actions are those of "connection" that are possible now.`,
 			}
 			connections := connectionsOf(s, service)
 			if seen.json {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema, "connections": connections})
+				return printJSON(cmd.OutOrStdout(), status.Connections{Head: status.NewHead(), Connections: connections})
 			}
 			printConnections(cmd.OutOrStdout(), connections, seen.as)
 			none(cmd, len(connections), "connections", seen.as)

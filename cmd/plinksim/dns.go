@@ -171,7 +171,7 @@ func watchQueries(cmd *cobra.Command, client *api.Client, from string, count int
 	lines := json.NewEncoder(out)
 	err := client.WatchQueries(cmd.Context(), from, func(q api.WatchedQuery) error {
 		if asJSON {
-			if err := lines.Encode(q); err != nil {
+			if err := lines.Encode(queryLine{status.NewHead(), q}); err != nil {
 				return err
 			}
 		} else {

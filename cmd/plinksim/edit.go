@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/plinksim/plinksim/pkg/api"
+	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -140,7 +141,7 @@ func newEditList() *cobra.Command {
 			}
 			if on.output == "json" {
 				edited.Changes = append([]topology.Change{}, edited.Changes...)
-				return printJSON(cmd.OutOrStdout(), edited)
+				return printJSON(cmd.OutOrStdout(), changeList{status.NewHead(), edited})
 			}
 			for _, warning := range edited.Warnings {
 				fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: warning: %s\n", warning.String())
@@ -154,7 +155,8 @@ func newEditList() *cobra.Command {
 
 func showChanges(cmd *cobra.Command, output string, changes []topology.Change) error {
 	if output == "json" {
-		return printJSON(cmd.OutOrStdout(), api.Edited{Changes: append([]topology.Change{}, changes...)})
+		return printJSON(cmd.OutOrStdout(),
+			changeList{status.NewHead(), api.Edited{Changes: append([]topology.Change{}, changes...)}})
 	}
 	printChanges(cmd.OutOrStdout(), changes)
 	if len(changes) == 0 {

@@ -23,8 +23,7 @@ again and when "up" applies a changed file. "check" puts everything back.`,
 			want: "no arguments",
 			show: func(cmd *cobra.Command, s status.Lab, seen view) error {
 				if seen.json {
-					return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema,
-						"endpoints": s.Endpoints})
+					return printJSON(cmd.OutOrStdout(), status.Endpoints{Head: status.NewHead(), Endpoints: s.Endpoints})
 				}
 				printEndpointList(cmd.OutOrStdout(), s.Cloud, s.Endpoints)
 				none(cmd, len(s.Endpoints), "endpoints", seen.as)
@@ -43,7 +42,7 @@ again and when "up" applies a changed file. "check" puts everything back.`,
 					return err
 				}
 				if seen.json {
-					return printJSON(cmd.OutOrStdout(), ep)
+					return printJSON(cmd.OutOrStdout(), status.OneEndpoint{Head: status.NewHead(), Endpoint: *ep})
 				}
 				printEndpoint(cmd.OutOrStdout(), s.Cloud, *ep)
 				return nil

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/status"
 )
 
 func newEvents() *cobra.Command {
@@ -24,7 +25,7 @@ func newEvents() *cobra.Command {
 			lines := json.NewEncoder(cmd.OutOrStdout())
 			err = client.Events(cmd.Context(), 0, follow, func(e control.Event) error {
 				if on.output == "json" {
-					return lines.Encode(e)
+					return lines.Encode(oneEvent{status.NewHead(), e})
 				}
 				text := e.Text
 				if e.Request != "" {

@@ -28,7 +28,7 @@ func newList() *cobra.Command {
 				return err
 			}
 			if output == "json" {
-				return errors.Join(printJSON(cmd.OutOrStdout(), labs), err)
+				return errors.Join(printJSON(cmd.OutOrStdout(), labList{status.NewHead(), labs}), err)
 			}
 			if len(labs) == 0 {
 				fmt.Fprintln(cmd.ErrOrStderr(), "no lab is up; \"plinksim up FILE\" starts one")
@@ -52,8 +52,7 @@ func newList() *cobra.Command {
 
 // listedLab is a lab as "ls" shows it.
 type listedLab struct {
-	Schema string `json:"schema"`
-	Lab    string `json:"lab"`
+	Lab string `json:"lab"`
 	// State is up; busy while it is built or taken down; not answering, when
 	// its daemon hangs; or left behind, when its daemon was killed.
 	State     string    `json:"state"`
@@ -70,7 +69,7 @@ func listLabs(ctx context.Context) ([]listedLab, error) {
 	labs := []listedLab{}
 	for _, name := range names {
 		dir := labdir.Of(name)
-		l := listedLab{Schema: status.Schema, Lab: name, State: "left behind", Dir: string(dir)}
+		l := listedLab{Lab: name, State: "left behind", Dir: string(dir)}
 		if dir.Running() {
 			l.ask(ctx, api.NewClient(dir))
 		}

@@ -84,7 +84,7 @@ func gatewayOf(now status.Lab, name string) *status.NATGateway {
 
 // natShow is a command that prints a part of what a lab has: of all gateways,
 // or of the one that is named.
-func natShow(use, short string, args cobra.PositionalArgs, want string, pick func(status.NATGateway) any,
+func natShow(use, short string, args cobra.PositionalArgs, want string, output func([]status.NATGateway) any,
 	print func(io.Writer, status.NATGateway)) *cobra.Command {
 	var on target
 	cmd := &cobra.Command{
@@ -113,7 +113,7 @@ func natShow(use, short string, args cobra.PositionalArgs, want string, pick fun
 				gateways = []status.NATGateway{*g}
 			}
 			if on.output == "json" {
-				return printNATJSON(cmd.OutOrStdout(), gateways, pick)
+				return printJSON(cmd.OutOrStdout(), output(gateways))
 			}
 			if len(gateways) == 0 {
 				fmt.Fprintln(cmd.ErrOrStderr(), "the lab has no NAT gateways")
@@ -129,14 +129,6 @@ func natShow(use, short string, args cobra.PositionalArgs, want string, pick fun
 	}
 	on.addFlags(cmd)
 	return cmd
-}
-
-func printNATJSON(w io.Writer, gateways []status.NATGateway, pick func(status.NATGateway) any) error {
-	out := map[string]any{}
-	for _, g := range gateways {
-		out[g.Name] = pick(g)
-	}
-	return printJSON(w, map[string]any{"schema": status.Schema, "nat_gateways": out})
 }
 
 func gatewayNames(now status.Lab) (names []string) {
@@ -160,8 +152,7 @@ func newGatewayList() *cobra.Command {
 				return err
 			}
 			if on.output == "json" {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema,
-					"nat_gateways": now.NATGateways})
+				return printJSON(cmd.OutOrStdout(), status.NATGateways{Head: status.NewHead(), NATGateways: now.NATGateways})
 			}
 			t := newTable(cmd.OutOrStdout(), "NAT GATEWAY", extra("ID"), extra("TYPE"), "VPC", extra("ZONE"), "ADDRESS", "NAT CIDR",
 				"NAT IPS", "ENTRIES", "STATUS")
@@ -181,7 +172,9 @@ func newGatewayList() *cobra.Command {
 
 func newGatewayShow() *cobra.Command {
 	return natShow("show GATEWAY", "Show a NAT gateway with its NAT IPs and entries", cobra.ExactArgs(1), "one gateway",
-		func(g status.NATGateway) any { return g },
+		func(g []status.NATGateway) any {
+			return status.OneNATGateway{Head: status.NewHead(), NATGateway: g[0]}
+		},
 		func(w io.Writer, g status.NATGateway) {
 			t := newTable(w)
 			for _, row := range [][2]any{
@@ -199,13 +192,29 @@ func newGatewayShow() *cobra.Command {
 
 func newIPList() *cobra.Command {
 	return natShow("list [GATEWAY]", "List the NAT IPs", cobra.MaximumNArgs(1), "at most one gateway",
-		func(g status.NATGateway) any { return g.NATIPs },
+		func(gateways []status.NATGateway) any {
+			ips := []status.NATIPOf{}
+			for _, g := range gateways {
+				for _, ip := range g.NATIPs {
+					ips = append(ips, status.NATIPOf{NATGateway: g.Name, NATIP: ip})
+				}
+			}
+			return status.NATIPs{Head: status.NewHead(), NATIPs: ips}
+		},
 		func(w io.Writer, g status.NATGateway) { printIPs(w, g.Name, g.NATIPs) })
 }
 
 func newEntryList() *cobra.Command {
 	return natShow("list [GATEWAY]", "List the FullNAT entries", cobra.MaximumNArgs(1), "at most one gateway",
-		func(g status.NATGateway) any { return g.Entries },
+		func(gateways []status.NATGateway) any {
+			entries := []status.FullNATEntryOf{}
+			for _, g := range gateways {
+				for _, e := range g.Entries {
+					entries = append(entries, status.FullNATEntryOf{NATGateway: g.Name, FullNATEntry: e})
+				}
+			}
+			return status.FullNAT{Head: status.NewHead(), Entries: entries}
+		},
 		func(w io.Writer, g status.NATGateway) { printEntries(w, g.Name, g.Entries) })
 }
 

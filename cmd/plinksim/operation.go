@@ -188,7 +188,7 @@ func (op operation) do(cmd *cobra.Command, client *api.Client, on *target, o top
 	case err != nil:
 		return err
 	case on.output == "json":
-		return printJSON(cmd.OutOrStdout(), event)
+		return printJSON(cmd.OutOrStdout(), oneEvent{status.NewHead(), event})
 	case op.show != nil:
 		now, err := client.Status(cmd.Context())
 		if err == nil {

@@ -41,7 +41,7 @@ func newServerList() *cobra.Command {
 				}
 			}
 			if on.output == "json" {
-				return printJSON(cmd.OutOrStdout(), groups)
+				return printJSON(cmd.OutOrStdout(), status.ServerGroups{Head: status.NewHead(), ServerGroups: groups})
 			}
 			printServers(cmd.OutOrStdout(), status.Lab{ServerGroups: groups})
 			return nil

@@ -27,8 +27,7 @@ and those that have it on their whitelist.`,
 			want: "no arguments",
 			show: func(cmd *cobra.Command, s status.Lab, seen view) error {
 				if seen.json {
-					return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema,
-						"endpoint_services": s.Services})
+					return printJSON(cmd.OutOrStdout(), status.EndpointServices{Head: status.NewHead(), Services: s.Services})
 				}
 				printServiceList(cmd.OutOrStdout(), s.Cloud, s.Services)
 				none(cmd, len(s.Services), "endpoint services", seen.as)
@@ -130,7 +129,7 @@ func newWhitelistList() *cobra.Command {
 				return err
 			}
 			if seen.json {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": status.Schema, "whitelist": svc.Whitelist})
+				return printJSON(cmd.OutOrStdout(), status.Whitelist{Head: status.NewHead(), Whitelist: svc.Whitelist})
 			}
 			for _, account := range svc.Whitelist {
 				fmt.Fprintln(cmd.OutOrStdout(), account)
@@ -154,7 +153,8 @@ func newServiceShow() *cobra.Command {
 				return err
 			}
 			if seen.json {
-				return printJSON(cmd.OutOrStdout(), svc)
+				return printJSON(cmd.OutOrStdout(),
+					status.OneEndpointService{Head: status.NewHead(), EndpointService: *svc})
 			}
 			printService(cmd.OutOrStdout(), s.Cloud, *svc)
 			connections := connectionsOf(s, svc.Name)

@@ -27,7 +27,7 @@ func newSessions() *cobra.Command {
 					return err
 				}
 				if on.output == "json" {
-					return printJSON(w, map[string]any{"schema": status.Schema, "sessions": sessions})
+					return printJSON(w, status.Sessions{Head: status.NewHead(), Sessions: sessions})
 				}
 				if len(sessions) == 0 && !watch {
 					fmt.Fprintln(cmd.ErrOrStderr(), "no sessions: nothing has passed, or it was too long ago")

@@ -23,7 +23,7 @@ func newVersion() *cobra.Command {
 			}
 			if output == "json" {
 				return printJSON(cmd.OutOrStdout(),
-					map[string]string{"schema": status.Schema, "version": version, "go": goVersion()})
+					status.Version{Head: status.NewHead(), Version: version, Go: goVersion()})
 			}
 			_, err := fmt.Fprint(cmd.OutOrStdout(), versionLine())
 			return err

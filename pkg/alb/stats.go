@@ -92,6 +92,13 @@ func (c *counters) backend(group string, server netip.AddrPort) *backend {
 	return b
 }
 
+// copied is a copy of counts that is not nil.
+func copied[K comparable](counts map[K]uint64) map[K]uint64 {
+	out := make(map[K]uint64, len(counts))
+	maps.Copy(out, counts)
+	return out
+}
+
 // Stats reads the counters.
 func (l *Listener) Stats() Stats {
 	c := &l.stats
@@ -100,12 +107,12 @@ func (l *Listener) Stats() Stats {
 	s := Stats{
 		Accepted: c.accepted.Load(), Open: c.open.Load(),
 		BytesReceived: c.received.Load(), BytesSent: c.sent.Load(),
-		Requests: maps.Clone(c.statuses), Failures: maps.Clone(c.failures),
+		Requests: copied(c.statuses), Failures: copied(c.failures),
 	}
 	for key, b := range c.backends {
 		b.mu.Lock()
 		s.Backends = append(s.Backends, BackendStats{
-			Group: key.group, Server: key.server, Requests: maps.Clone(b.statuses),
+			Group: key.group, Server: key.server, Requests: copied(b.statuses),
 			ConnectErrors: b.connectErrors.Load(), Errors: b.errors.Load(), Active: b.active.Load(),
 		})
 		b.mu.Unlock()

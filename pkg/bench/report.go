@@ -23,6 +23,7 @@ const ReportVersion = 2
 
 // Report is everything that one Run measured.
 type Report struct {
+	status.Head
 	Version int       `json:"version"`
 	Started time.Time `json:"started"`
 	Ended   time.Time `json:"ended"`
@@ -115,7 +116,7 @@ type RunInfo struct {
 
 func newReport(o Options) *Report {
 	r := &Report{
-		Version: ReportVersion, Started: time.Now().UTC().Truncate(time.Second), Machine: ThisMachine(),
+		Head: status.NewHead(), Version: ReportVersion, Started: time.Now().UTC().Truncate(time.Second), Machine: ThisMachine(),
 		Rounds: o.Rounds, Workers: o.Workers, Seconds: o.Seconds, Paths: o.Paths, Dataplane: map[string]status.Dataplane{},
 	}
 	for _, w := range o.chosen() {

@@ -12,8 +12,8 @@ import (
 
 // Ignored is a parameter that changes nothing in a lab. It stands for all below it.
 type Ignored struct {
-	Parameter string
-	Why       string
+	Parameter string `json:"parameter"`
+	Why       string `json:"why"`
 }
 
 // Pairs are ignored parameters, written as names with blanks between them, then why.

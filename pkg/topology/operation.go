@@ -50,6 +50,7 @@ type Operation struct {
 	Request string `json:"request,omitempty"`
 
 	// What is created, where the file does not have it: see topofile.EditOf.
+
 	VPC            string   `json:"vpc,omitempty"`
 	Subnets        []string `json:"subnets,omitempty"`
 	SecurityGroups []string `json:"security_groups,omitempty"`
