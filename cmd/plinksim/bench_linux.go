@@ -26,7 +26,8 @@ func newBench() *cobra.Command {
 		Long: `Build the same topology four times: through plinksim's data plane (core), the
 same with its flow cache (cache), through a router that does SNAT and DNAT with
 nftables (kernel), and through one that only forwards, which is the limit
-(forward). Run the same loads through them in turn: bulk TCP, small UDP packets
+(forward). "null" in --path is the kernel's NAT once more: its ratio to the first
+is what chance does. Run the same loads through them in turn: bulk TCP, small UDP packets
 of one and two senders, request/response, short connections, and 100,000 packets
 per second that must all arrive. The generators are part of this program.
 Everything is removed afterwards.
@@ -72,7 +73,7 @@ each measurement until the machine is idle, at most 30 seconds.`,
 	flags.BoolVar(&quick, "quick", false, "3 rounds of 0.3 s: a look in less than a minute")
 	flags.StringVar(&b.only, "only", "", "run the loads whose name this regular expression matches")
 	flags.BoolVar(&compare, "compare", false, "measure nothing: compare the two files that are given")
-	cmd.AddCommand(newBenchLoad(), newBenchSearch())
+	cmd.AddCommand(newBenchLoad(), newBenchSearch(), newBenchSessions())
 	return cmd
 }
 
@@ -88,7 +89,7 @@ func (b *benchRun) flags(cmd *cobra.Command) {
 	flags.DurationVar(&b.options.Quiet, "quiet", 0,
 		"wait at most so long before each measurement, until the machine is idle")
 	flags.IntVar(&b.options.Workers, "workers", 1, "threads that carry the data plane's packets: 1, 2, 4, ...")
-	flags.StringSliceVar(&b.options.Paths, "path", nil, "core, cache, kernel or forward; all where it is missing")
+	flags.StringSliceVar(&b.options.Paths, "path", nil, "some of core, cache, kernel, forward and null; all but the last where it is missing")
 	flags.StringVar(&b.jsonFile, "json", "", "write everything that was measured to this file")
 	flags.StringVar(&b.reportFile, "report", "",
 		"write a report to this file: .html with plots, .svg the plots alone, .md tables, .csv all values")

@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +17,7 @@ func newBenchLoad() *cobra.Command {
 	var b benchRun
 	var l loadFlags
 	var rates []string
+	var pcapFile string
 	cmd := &cobra.Command{
 		Use:   "load",
 		Short: "Offer UDP frames of any sizes, flows and rates: what arrives, and when",
@@ -32,15 +35,23 @@ Sizes are those of Ethernet frames with their four bytes of check sequence
 (RFC 2544). imix is seven frames of 64 bytes, four of 570 and one of 1518;
 other mixes are written as RFC 6985 says, with a letter for each frame
 (a 64, b 128, c 256, d 512, e 1024, f 1280, g 1518), and own sizes as capital
-letters: aaAg:A=570.`,
+letters: aaAg:A=570.
+
+--pcap writes the frames of one load for other programs (tcpreplay, trafgen,
+Wireshark, "plinksim replay"): those of --seconds at its rate, or all sizes on all
+flows once, and at most a million.`,
 		Example: "  sudo plinksim bench load --frames 64,128,256,512,1024,1280,1518,imix\n" +
 			"  sudo plinksim bench load --rates 10k,50k,100k,150k,200k --report latency.html\n" +
-			"  sudo plinksim bench load --flows 1,100,10k,100k --senders 2 --path core,kernel",
+			"  sudo plinksim bench load --flows 1,100,10k,100k --senders 2 --path core,kernel\n" +
+			"  plinksim bench load --frames imix --flows 1k --rates 10k --pcap load.pcap",
 		Args: takes(cobra.NoArgs, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			load, err := l.loads(rates)
 			if err != nil {
 				return &usageError{err}
+			}
+			if pcapFile != "" {
+				return writeLoad(pcapFile, load, b.options.Seconds)
 			}
 			b.options.Loads = load
 			return b.run(cmd)
@@ -49,9 +60,24 @@ letters: aaAg:A=570.`,
 	l.flags(cmd)
 	cmd.Flags().StringSliceVar(&rates, "rates", nil,
 		"frames a second in each direction, as 50000 or 50k; as many as go where it is missing")
+	cmd.Flags().StringVar(&pcapFile, "pcap", "",
+		"measure nothing: write the frames that the senders send to the provider to this file")
 	b.window(cmd)
 	b.flags(cmd)
 	return cmd
+}
+
+// writeLoad writes a packet file of the one load that the flags say.
+func writeLoad(name string, loads []bench.Load, seconds float64) error {
+	if len(loads) != 1 {
+		return &usageError{fmt.Errorf("--pcap writes one load, and these are %d: give one size, number of flows and rate",
+			len(loads))}
+	}
+	if err := (bench.Options{Loads: loads, Seconds: seconds}).Check(); err != nil {
+		return &usageError{err}
+	}
+	during := time.Duration(seconds * float64(time.Second))
+	return writeTo(name, func(w io.Writer) error { return loads[0].WritePcap(w, during) })
 }
 
 // loadFlags are those of loads that are made of whole frames.

@@ -25,7 +25,7 @@ type Options struct {
 	// Quiet is how long to wait before each measurement until the machine is
 	// idle; 0 does not wait.
 	Quiet time.Duration
-	// Paths are "core", "kernel" or both; none means both.
+	// Paths are some of the variable of that name; none means all but the null.
 	Paths []string
 	// Workers are the threads that carry the core's packets; 0 means 1.
 	Workers int
@@ -33,6 +33,7 @@ type Options struct {
 	// there are any.
 	Loads    []Load
 	Searches []Search
+	Sessions []Sessions
 	// Progress is called with what is being done; it may be nil.
 	Progress lab.Progress
 }
@@ -83,12 +84,17 @@ func (o Options) Check() error {
 			return err
 		}
 	}
+	for _, s := range o.Sessions {
+		if err := s.check(); err != nil {
+			return err
+		}
+	}
 	if len(o.chosen()) == 0 {
 		return fmt.Errorf("no workload has a name that matches %q", o.Only)
 	}
 	for _, name := range o.Paths {
-		if !slices.Contains(paths, name) {
-			return fmt.Errorf("no path %q: want %s", name, strings.Join(paths, ", "))
+		if !slices.Contains(Paths, name) {
+			return fmt.Errorf("no path %q: want %s", name, strings.Join(Paths, ", "))
 		}
 	}
 	return nil
@@ -106,7 +112,7 @@ func (o Options) chosen() []workload {
 
 // workloads are what can be measured.
 func (o Options) workloads() []workload {
-	if len(o.Loads)+len(o.Searches) == 0 {
+	if len(o.Loads)+len(o.Searches)+len(o.Sessions) == 0 {
 		return workloads()
 	}
 	var all []workload
@@ -114,6 +120,9 @@ func (o Options) workloads() []workload {
 		all = append(all, l.workload())
 	}
 	for _, s := range o.Searches {
+		all = append(all, s.workload())
+	}
+	for _, s := range o.Sessions {
 		all = append(all, s.workload())
 	}
 	return all
@@ -138,6 +147,9 @@ func (o Options) sessions() (n int) {
 	}
 	for _, s := range o.Searches {
 		n = max(n, s.Load.Flows)
+	}
+	for _, s := range o.Sessions {
+		n = max(n, s.Number)
 	}
 	return n
 }

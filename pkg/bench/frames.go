@@ -95,11 +95,12 @@ func (f Frames) mean() float64 {
 	return float64(sum) / float64(max(len(f.Sizes), 1))
 }
 
-// of is the size of a sender's frame. Each flow gets all sizes, also where their
-// number divides that of the flows.
+// of is the size of a sender's frame. Each flow gets all sizes, whatever the number of
+// flows.
 func (f Frames) of(number uint64, flows int) int {
 	if len(f.Sizes) == 1 {
 		return f.Sizes[0]
 	}
-	return f.Sizes[(number+number/uint64(flows))%uint64(len(f.Sizes))]
+	n := uint64(flows)
+	return f.Sizes[(number%n+number/n)%uint64(len(f.Sizes))]
 }

@@ -37,15 +37,18 @@ func TestFramesAreReadAsRFC6985WritesThem(t *testing.T) {
 	}
 }
 
-// Twelve flows and a mix of twelve frames: no flow has only one of the sizes.
+// Also where the number of flows has to do with that of the frames in the mix.
 func TestEachFlowGetsAllSizesOfAMix(t *testing.T) {
 	f, err := ParseFrames("imix")
 	require.NoError(t, err)
-	const flows = 12
-	count := map[int]int{}
-	for round := range uint64(len(f.Sizes)) {
-		count[f.of(round*flows, flows)]++
+	for _, flows := range []int{1, 5, 11, 12, 24} {
+		for flow := range uint64(flows) {
+			count := map[int]int{}
+			for round := range uint64(len(f.Sizes)) {
+				count[f.of(round*uint64(flows)+flow, flows)]++
+			}
+			require.Equal(t, map[int]int{64: 7, 570: 4, 1518: 1}, count, "flow %d of %d", flow, flows)
+		}
 	}
-	require.Equal(t, map[int]int{64: 7, 570: 4, 1518: 1}, count)
 	require.InDelta(t, 353.8, f.mean(), 0.1)
 }

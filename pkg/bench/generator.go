@@ -29,6 +29,8 @@ type order struct {
 	Senders int        `json:"senders,omitempty"` // how many there are
 	Flows   int        `json:"flows,omitempty"`   // of each sender
 	Sizes   []int      `json:"sizes,omitempty"`   // of the frames
+	// Outstanding is how many sessions wait for an answer at a time.
+	Outstanding int `json:"outstanding,omitempty"`
 }
 
 // answer is a line of JSON on a generator's output, one for every order.
@@ -50,6 +52,8 @@ type answer struct {
 	Late    time.Duration `json:"late,omitempty"`    // how late the last frame went
 	Missed  uint64        `json:"missed,omitempty"`  // frames that the receiver had no room for
 	Latency []byte        `json:"latency,omitempty"` // an HdrHistogram
+
+	Sessions *sessionAnswer `json:"sessions,omitempty"`
 }
 
 func (a answer) perSecond() float64 {
@@ -83,6 +87,9 @@ func Generate(orders io.Reader, answers io.Writer) int {
 type generator struct {
 	server   *server
 	receiver *receiver // of frames
+
+	sessions    bool  // sessions of frames are answered
+	sessionWire *wire // of a client of sessions
 }
 
 func (g *generator) obey(o order) (a answer, err error) {
@@ -113,6 +120,10 @@ func (g *generator) obey(o order) (a answer, err error) {
 		return g.reply(o)
 	case "received":
 		return g.received()
+	case "serve sessions":
+		return a, g.serveSessions(o)
+	case "sessions":
+		return g.useSessions(o)
 	}
 	return a, fmt.Errorf("unknown order %q", o.Do)
 }

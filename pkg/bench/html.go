@@ -77,7 +77,7 @@ func bar(p PathFigure) template.HTML {
 }
 
 // colours are told apart also by who sees no red or no green.
-var colours = []string{"#1b6ca8", "#009e73", "#b85c00", "#555555"}
+var colours = []string{"#1b6ca8", "#009e73", "#b85c00", "#555555", "#9b59b6"}
 
 // plotBody draws a line for each path, from zero, with a point for each round, a bar
 // at the median and its interval.

@@ -283,10 +283,7 @@ func (p *path) listen(ctx context.Context, l Load, job order) (senders []frameSe
 		}
 	}
 	server := p.serverAddress()
-	job.To = p.address(0)
-	if p.name != viaForward {
-		job.To = p.plan.LoadBalancers[0].Nodes[0].Local[0]
-	}
+	job.To = p.nearAddress()
 	if _, err := p.server.do(ctx, job); err != nil {
 		return nil, nil, err
 	}

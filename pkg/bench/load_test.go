@@ -1,7 +1,9 @@
 package bench
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"net/netip"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/pcap"
 )
 
 var client, endpoint = netip.MustParseAddr("10.1.0.10"), netip.MustParseAddr("10.1.0.200")
@@ -245,4 +248,44 @@ func TestLoadsOfFramesPassEveryPath(t *testing.T) {
 		}
 		require.Equal(t, run.Workload == "search, "+loads[0].name(), len(run.Trials) > 0)
 	}
+}
+
+func TestALoadIsWrittenAsAPacketFile(t *testing.T) {
+	mix, err := ParseFrames("imix")
+	require.NoError(t, err)
+	for _, tt := range []struct {
+		name    string
+		load    Load
+		frames  int
+		last    time.Duration
+		longest int
+	}{
+		{"without a rate each flow has all sizes", Load{Frames: mix, Flows: 10, Senders: 2, Direction: ToProvider},
+			120, 119 * time.Microsecond, 1514},
+		{"with a rate there are those of its time",
+			Load{Frames: Frames{"", []int{64}}, Flows: 3, Senders: 1, Direction: Both, Rate: 1000},
+			500, 499 * time.Millisecond, 60},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var file bytes.Buffer
+			require.NoError(t, tt.load.WritePcap(&file, 500*time.Millisecond))
+			r, err := pcap.NewReader(&file)
+			require.NoError(t, err)
+			var p pcap.Packet
+			n, longest, flows := 0, 0, map[string]bool{}
+			for r.Next(&p) == nil {
+				n++
+				longest = max(longest, len(p.Data))
+				decoded := gopacket.NewPacket(p.Data, layers.LayerTypeEthernet, gopacket.Default)
+				require.Nil(t, decoded.ErrorLayer())
+				flows[decoded.NetworkLayer().NetworkFlow().String()+decoded.TransportLayer().TransportFlow().String()] = true
+			}
+			require.Equal(t, tt.frames, n)
+			require.Equal(t, tt.longest, longest)
+			require.Len(t, flows, tt.load.Flows)
+			require.Equal(t, tt.last.Nanoseconds(), p.Time)
+		})
+	}
+	back := Load{Frames: mix, Flows: 10, Senders: 2, Direction: ToConsumer}
+	require.ErrorContains(t, back.WritePcap(io.Discard, time.Second), "only while sessions are open")
 }

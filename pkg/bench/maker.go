@@ -122,10 +122,13 @@ func checksum(f *flow, proto byte, length int, l4 []byte) uint16 {
 	return fold(sum(sum(s, f.to[:]), l4))
 }
 
-// sum adds an even number of bytes (RFC 1071).
+// sum adds bytes (RFC 1071). An odd one is the last.
 func sum(s uint32, b []byte) uint32 {
 	for ; len(b) >= 2; b = b[2:] {
 		s += uint32(b[0])<<8 | uint32(b[1])
+	}
+	if len(b) == 1 {
+		s += uint32(b[0]) << 8
 	}
 	return s
 }
@@ -133,4 +136,43 @@ func sum(s uint32, b []byte) uint32 {
 func fold(s uint32) uint16 {
 	s = s>>16 + s&0xffff
 	return ^uint16(s>>16 + s)
+}
+
+// The flags of TCP (RFC 9293, 3.1).
+const (
+	tcpFIN = 1 << iota
+	tcpSYN
+	tcpRST
+	tcpPSH
+	tcpACK
+)
+
+// segment is what is in a TCP header beside the ports.
+type segment struct {
+	flags    byte
+	seq, ack uint32
+}
+
+const tcpHeader = 20
+
+// tcp writes a segment's frame into b and returns it.
+func (k *maker) tcp(b []byte, f *flow, s segment, payload []byte) []byte {
+	b = b[:l4At+tcpHeader+len(payload)]
+	k.ip(b, f, protoTCP)
+	t := b[l4At:]
+	binary.BigEndian.PutUint16(t, f.fromPort)
+	binary.BigEndian.PutUint16(t[2:], f.toPort)
+	binary.BigEndian.PutUint32(t[4:], s.seq)
+	binary.BigEndian.PutUint32(t[8:], s.ack)
+	t[12], t[13] = tcpHeader/4<<4, s.flags
+	binary.BigEndian.PutUint16(t[14:], 65535) // window
+	t[16], t[17], t[18], t[19] = 0, 0, 0, 0
+	copy(t[tcpHeader:], payload)
+	binary.BigEndian.PutUint16(t[16:], checksum(f, protoTCP, len(t), t))
+	return b
+}
+
+// segmentOf reads the header of a segment.
+func segmentOf(l4 []byte) segment {
+	return segment{l4[13], binary.BigEndian.Uint32(l4[4:]), binary.BigEndian.Uint32(l4[8:])}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/dataplane"
@@ -34,9 +35,15 @@ const (
 	viaCache   = "cache"   // with the flow cache
 	viaKernel  = "kernel"  // nftables SNAT and DNAT
 	viaForward = "forward" // no NAT: a router
+	viaNull    = "null"    // the kernel's NAT again
 )
 
+// paths are those that are measured where nobody asks for others.
 var paths = []string{viaCore, viaCache, viaKernel, viaForward}
+
+// Paths are all that there are. "null" is the kernel's NAT once more, in a topology of
+// its own: its ratio to the first says what chance and the order do.
+var Paths = append(slices.Clone(paths), viaNull)
 
 // open builds a topology and starts what belongs in its middle and its ends.
 func open(ctx context.Context, name string, o Options) (*path, error) {
@@ -112,7 +119,7 @@ func (p *path) startKernel(ctx context.Context) error {
 	if err := host.Build(ctx, dir, p.plan, func(int, int, string) {}); err != nil {
 		return err
 	}
-	return translateInKernel(dir, p.plan, p.name == viaKernel)
+	return translateInKernel(dir, p.plan, p.name != viaForward)
 }
 
 func (p *path) generator(vpc, instance string) (*process, error) {
@@ -137,6 +144,14 @@ func (p *path) endpoint() netip.Addr {
 }
 
 func (p *path) serverAddress() netip.Addr { return p.plan.MustVPC("provider").Instances[0].IP }
+
+// nearAddress is what the server sees of the first client.
+func (p *path) nearAddress() netip.Addr {
+	if p.name == viaForward {
+		return p.address(0)
+	}
+	return p.plan.LoadBalancers[0].Nodes[0].Local[0]
+}
 
 // address is that of a client.
 func (p *path) address(client int) netip.Addr { return p.plan.MustVPC("consumer").Instances[client].IP }

@@ -235,6 +235,8 @@ func (a *arrived) from() (ip [4]byte, port uint16) {
 	return [4]byte(a.frame[ipAt+12:]), uint16(a.l4[0])<<8 | uint16(a.l4[1])
 }
 
+func (a *arrived) toPort() uint16 { return uint16(a.l4[2])<<8 | uint16(a.l4[3]) }
+
 const gsoUDP = 5 // VIRTIO_NET_HDR_GSO_UDP_L4
 
 func (in *incoming) split(i int, each func(*arrived)) {

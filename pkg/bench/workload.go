@@ -93,6 +93,7 @@ type measurement struct {
 	client  answer
 	load    loadResult
 	trials  []Trial
+	opened  sessionResult
 }
 
 func (m *measurement) perSecond(n float64) float64 { return n / m.elapsed.Seconds() }
