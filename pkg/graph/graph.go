@@ -30,6 +30,7 @@ type Box struct {
 	ID     string // letters, digits and "_", unique among boxes and nodes
 	Parent string // the ID of the box around it, or ""
 	Label  string
+	Path   string // of the object in a topology file
 }
 
 // Node is a sender, a receiver or a stage of packets.
@@ -38,8 +39,11 @@ type Node struct {
 	Box   string // the ID of the box around it, or "" for a node outside of all VPCs
 	Kind  Kind
 	Label []string // lines
-	// Stands is how many instances the node stands for; 0 where it is one object.
+	// Stands is how many objects the node stands for; 0 where it is one.
 	Stands int
+	// Path is where the object is in a topology file: vpcs/vpc1/instances/ecs1. Where the
+	// node stands for several, it is that of one or of what they are in.
+	Path string
 }
 
 // Kind gives a node its shape.
@@ -80,6 +84,7 @@ type Live struct {
 	Zones   map[string]Zone         // by ENI of the endpoint: ep1@zone
 	Servers map[netip.AddrPort]bool // whether they are healthy
 	Faults  map[string]string       // of ENIs that do not work, by name: "blackhole"
+	Traffic map[string]string       // what passes, by ENI of the endpoint, in words
 }
 
 // Zone is the state of a connection in one zone of its endpoint.
@@ -90,6 +95,21 @@ type Zone struct {
 
 // Of draws a plan, with the states of a running lab where live has them.
 func Of(plan *topology.Plan, live Live) *Graph {
+	g := whole(plan, live)
+	g.stack()
+	return g
+}
+
+// Around draws what packets from or to an object cross, by its path in a topology file,
+// with everything that is in it. It is empty where nothing has that path.
+func Around(plan *topology.Plan, live Live, path string) *Graph {
+	g := whole(plan, live).around(path)
+	g.stack()
+	return g
+}
+
+// whole has a node for every instance.
+func whole(plan *topology.Plan, live Live) *Graph {
 	d := drawing{plan: plan, live: live, Graph: &Graph{Title: plan.Name}}
 	for i := range plan.VPCs {
 		d.vpc(&plan.VPCs[i])
@@ -109,7 +129,6 @@ func Of(plan *topology.Plan, live Live) *Graph {
 	for i := range plan.Checks {
 		d.use(&plan.Checks[i])
 	}
-	d.stack()
 	return d.Graph
 }
 
@@ -121,15 +140,18 @@ type drawing struct {
 
 func (d *drawing) vpc(v *topology.VPC) {
 	box := id("vpc", v.Name)
-	d.Boxes = append(d.Boxes, Box{ID: box, Label: fmt.Sprintf("%s, %s (account %s)", v.Name, v.Blocks(), v.Account)})
+	path := topology.JoinPath("vpcs", v.Name)
+	d.Boxes = append(d.Boxes, Box{
+		ID: box, Path: path, Label: fmt.Sprintf("%s, %s (account %s)", v.Name, v.Blocks(), v.Account),
+	})
 	for _, s := range v.Subnets {
 		d.Boxes = append(d.Boxes, Box{ID: id("subnet", v.Name, s.Name), Parent: box,
-			Label: fmt.Sprintf("%s, %s, %s", s.Name, s.Zone, s.CIDR)})
+			Path: path + "/" + topology.JoinPath("subnets", s.Name), Label: fmt.Sprintf("%s, %s, %s", s.Name, s.Zone, s.CIDR)})
 	}
 	for _, i := range v.Instances {
 		d.Nodes = append(d.Nodes, Node{
 			ID: id("instance", v.Name, i.Name), Box: id("subnet", v.Name, i.Subnet), Kind: Instance,
-			Label: []string{i.Name, i.IP.String()},
+			Label: []string{i.Name, i.IP.String()}, Path: path + "/" + topology.JoinPath("instances", i.Name),
 		})
 	}
 }
@@ -139,7 +161,10 @@ func (d *drawing) service(s *topology.EndpointService) {
 	if s.AutoAccept {
 		accepts = "accepts by itself"
 	}
-	d.Nodes = append(d.Nodes, Node{ID: id("service", s.Name), Kind: Service, Label: []string{s.Name, accepts}})
+	d.Nodes = append(d.Nodes, Node{
+		ID: id("service", s.Name), Kind: Service, Label: []string{s.Name, accepts},
+		Path: topology.JoinPath("endpoint_services", s.Name),
+	})
 	for _, r := range s.Resources {
 		e := Edge{From: id("service", s.Name), To: id("node", r.LoadBalancer, r.Zone)}
 		eni := r.LoadBalancer + "@" + r.Zone
@@ -153,7 +178,8 @@ func (d *drawing) service(s *topology.EndpointService) {
 
 func (d *drawing) endpoint(ep *topology.Endpoint) {
 	for _, z := range ep.Zones {
-		n := Node{ID: id("eni", ep.Name, z.Zone), Kind: EndpointENI, Label: []string{z.ENI.Name, z.ENI.IP.String()}}
+		n := Node{ID: id("eni", ep.Name, z.Zone), Kind: EndpointENI, Label: []string{z.ENI.Name, z.ENI.IP.String()},
+			Path: topology.JoinPath("endpoints", ep.Name)}
 		e := Edge{From: n.ID, To: id("service", ep.Service)}
 		if ep.Reverse {
 			n.Kind, e.From, e.To = ReverseENI, e.To, e.From
@@ -164,6 +190,9 @@ func (d *drawing) endpoint(ep *topology.Endpoint) {
 			if state.Open {
 				e.State = Passes
 			}
+		}
+		if passes := d.live.Traffic[z.ENI.Name]; passes != "" {
+			e.Label = strings.TrimPrefix(e.Label+", "+passes, ", ")
 		}
 		d.faulty(&e, z.ENI.Name)
 		d.edge(e)
@@ -205,7 +234,8 @@ func (d *drawing) edge(e Edge) {
 // gateway to the ENI is the service's.
 func (d *drawing) gateway(gw *topology.NATGateway) {
 	d.eni(Node{ID: id("gateway", gw.Name), Kind: Gateway,
-		Label: []string{gw.ENI.Name, "NAT gateway " + gw.ENI.IP.String()}}, gw.ENI)
+		Path: topology.JoinPath("nat_gateways", gw.Name), Label: []string{gw.ENI.Name, "NAT gateway " + gw.ENI.IP.String()}},
+		gw.ENI)
 	for _, entry := range gw.Entries {
 		ep, err := d.plan.Endpoint(entry.Endpoint)
 		if err != nil {
@@ -227,7 +257,7 @@ func (d *drawing) gateway(gw *topology.NATGateway) {
 func (d *drawing) balancer(l *topology.LoadBalancer) {
 	for _, node := range l.Nodes {
 		from := id("node", l.Name, node.Zone)
-		d.eni(Node{ID: from, Kind: BalancerNode,
+		d.eni(Node{ID: from, Kind: BalancerNode, Path: topology.JoinPath("load_balancers", l.Name),
 			Label: []string{node.ENI.Name, string(l.Type) + " " + node.IP().String()}}, node.ENI)
 		for _, listener := range l.Listeners {
 			for _, group := range listener.Groups() {
@@ -283,7 +313,8 @@ func (d *drawing) listener(l *topology.LoadBalancer, node *topology.Node, from s
 		d.edge(e)
 	}
 	if !slices.ContainsFunc(d.Nodes, func(n Node) bool { return n.ID == at }) {
-		d.Nodes = append(d.Nodes, Node{ID: at, Box: id("vpc", l.VPC), Kind: Group, Label: label})
+		d.Nodes = append(d.Nodes, Node{ID: at, Box: id("vpc", l.VPC), Kind: Group, Label: label,
+			Path: topology.JoinPath("server_groups", group.Name)})
 	}
 	d.edge(in)
 }

@@ -14,7 +14,7 @@ func (r rect) overlaps(o rect) bool {
 
 type area struct {
 	rect
-	class, label string
+	class, label, path string
 }
 
 // curve is an edge: from x1, y1 to x2, y2, with a bend at each end towards the
@@ -165,7 +165,7 @@ func (l *layout) vpc(box Box, x, y int) (right, below int) {
 	}
 	right = max(right+2*gap, x+widest)
 	outer := len(l.boxes)
-	l.boxes = append(l.boxes, area{rect{x, y, right - x, 0}, "vpc", box.Label})
+	l.boxes = append(l.boxes, area{rect{x, y, right - x, 0}, "vpc", box.Label, box.Path})
 	inner := y + boxHead + gap/2
 	for _, subnet := range l.g.Boxes {
 		if subnet.Parent != box.ID {
@@ -181,7 +181,7 @@ func (l *layout) vpc(box Box, x, y int) (right, below int) {
 			rows[c]++
 		}
 		height := boxHead + gap/2 + max(1, slices.Max(rows))*(nodeHeight+gap)
-		l.boxes = append(l.boxes, area{rect{x + gap, inner, right - x - 2*gap, height}, "subnet", subnet.Label})
+		l.boxes = append(l.boxes, area{rect{x + gap, inner, right - x - 2*gap, height}, "subnet", subnet.Label, subnet.Path})
 		inner += height + gap
 	}
 	for c := range columns {

@@ -39,7 +39,7 @@ func (g *Graph) stack() {
 		}
 		becomes[first.ID] = first.ID
 		first.Label = []string{first.Label[0] + " to " + last.Label[0], fmt.Sprintf("%d instances", len(same))}
-		first.Stands = len(same)
+		first.Stands, first.Path = len(same), g.pathOf(first.Box)
 	}
 	if len(gone) == 0 {
 		return
@@ -52,6 +52,10 @@ func (g *Graph) stack() {
 	}
 	g.Nodes = kept
 	g.stackEdges(becomes)
+}
+
+func (g *Graph) pathOf(box string) string {
+	return g.Boxes[slices.IndexFunc(g.Boxes, func(b Box) bool { return b.ID == box })].Path
 }
 
 // routes are the other ends of each node's edges, with their labels, sorted.

@@ -21,8 +21,7 @@ const (
 
 // style has the colours by class, for a light and a dark background; all have a
 // contrast of 4.5 to 1 or more against what is behind them (WCAG 2.2, 1.4.3).
-const style = `<style>
-text{font-family:Verdana,"DejaVu Sans",Geneva,sans-serif;font-size:13px;fill:#1c2529}
+const style = `text{font-family:Verdana,"DejaVu Sans",Geneva,sans-serif;font-size:13px;fill:#1c2529}
 .label{font-size:11px;paint-order:stroke;stroke:#fff;stroke-width:4px;stroke-linejoin:round}
 .in-vpc,.in-subnet{paint-order:stroke;stroke-width:4px;stroke-linejoin:round}.in-vpc{stroke:#eef2f4}.in-subnet{stroke:#fff}
 .page{fill:#fff}.vpc{fill:#eef2f4;stroke:#78909c}.subnet{fill:#fff;stroke:#b0bec5}
@@ -39,16 +38,30 @@ text{fill:#e6ecef}.in-vpc{stroke:#1b2429}.in-subnet{stroke:#141b1f}.page{fill:#1
 .head.unknown{fill:#b0bec5}.head.passes{fill:#81c784}.head.waits{fill:#ffb74d}.head.fails{fill:#ef9a9a}
 .label.unknown{fill:#cfd8dc}.label.passes{fill:#81c784}.label.waits{fill:#ffb74d}.label.fails{fill:#ef9a9a}
 .label.unknown,.label.passes,.label.waits,.label.fails{stroke:#11171a}}
-</style>
 `
 
 // SVG draws the graph: the VPCs of callers on the left, endpoint services in the
 // middle, the VPCs of servers on the right, and a legend below. It is one file
 // without references to others, light or dark as whoever looks at it prefers.
-func (g *Graph) SVG() string {
+func (g *Graph) SVG() string { return g.svg("<style>\n"+style+"</style>\n", nil) }
+
+// Inline is the same as a part of a page that has Style. What has a path is a link to
+// what href says of it; where that is "", it is none.
+func (g *Graph) Inline(href func(path string) string) string { return g.svg("", href) }
+
+// Style is the style sheet of a drawing. Its selectors are those of any page: it is for a
+// rule that is around it and names the drawing.
+func Style() string { return style }
+
+func (g *Graph) svg(style string, href func(path string) string) string {
 	l := newLayout(g)
+	role := "img"
+	if href != nil {
+		role = "group" // with links in it
+	}
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img">`+"\n", l.width, l.height, l.width, l.height)
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="%s">`+"\n",
+		l.width, l.height, l.width, l.height, role)
 	fmt.Fprintf(&b, "<title>%s</title>\n%s<rect class=\"page\" width=\"100%%\" height=\"100%%\"/>\n",
 		html.EscapeString(g.Title), style)
 	for _, box := range l.boxes {
@@ -59,10 +72,14 @@ func (g *Graph) SVG() string {
 		drawEdge(&b, e, l.edges[i])
 	}
 	for _, box := range l.boxes {
+		end := link(&b, href, box.path)
 		write(&b, "in-"+box.class, box.x+10, box.y+18, "", box.label)
+		b.WriteString(end)
 	}
 	for _, n := range g.Nodes {
+		end := link(&b, href, n.Path)
 		drawNode(&b, n, l.nodes[n.ID])
+		b.WriteString(end)
 	}
 	for i, e := range g.Edges {
 		if at := l.labels[i]; at != (rect{}) {
@@ -72,6 +89,15 @@ func (g *Graph) SVG() string {
 	l.drawLegend(&b)
 	b.WriteString("</svg>\n")
 	return b.String()
+}
+
+// link begins a link where there is one, and returns its end.
+func link(b *strings.Builder, href func(path string) string, path string) (end string) {
+	if href == nil || path == "" || href(path) == "" {
+		return ""
+	}
+	fmt.Fprintf(b, `<a href="%s">`, html.EscapeString(href(path)))
+	return "</a>\n"
 }
 
 // HTML is a page with the drawing and the same in words. It needs no other file.
