@@ -29,7 +29,7 @@ var layers = []string{
 	5: "pkg/lab pkg/replay",
 	6: "pkg/cloudapi pkg/machine/kernel pkg/machine/netstack",
 	7: "pkg/aliapi pkg/awsapi pkg/plinktest",
-	8: "pkg/api/server pkg/bench",
+	8: "pkg/api/server pkg/bench pkg/console",
 	9: "cmd/plinksim test examples/browser examples/dnscache examples/exhaustion examples/idletimeout examples/mtu examples/overlap " +
 		"examples/proxyprotocol examples/rollout examples/zoneloss",
 }

@@ -385,27 +385,41 @@ func (k kind) words(prefix string) func(args []string) ([]topology.Edit, error) 
 	}
 }
 
-// instanceCommands are what accounts do to instances beside creating them.
+// instanceState is what accounts do to instances beside creating them.
+type instanceState struct {
+	verb, short, long string
+	edit              topology.Edit // below the instance where it has a path
+}
+
+var instanceStates = []instanceState{
+	{
+		"stop", "Switch instances off, which keep their addresses",
+		"Switch instances off: their programs end, their addresses do not answer, and their servers\n" +
+			"become unhealthy. They keep their addresses, and \"start\" switches them on again.",
+		topology.Edit{Path: "state", Value: topology.StateStopped},
+	},
+	{
+		"start", "Switch instances on again", "Switch instances on again that were stopped.",
+		topology.Edit{Path: "state"},
+	},
+	{
+		"terminate", "Delete instances, and take them out of their server groups",
+		"Delete instances. They leave their server groups first, as in the clouds; \"delete\" refuses\n" +
+			"to delete what a server group has.", topology.Edit{Leave: true},
+	},
+}
+
 func instanceCommands(k kind) []*cobra.Command {
-	state := func(verb, short, long string, edit topology.Edit) *cobra.Command {
-		cmd := k.command(verb+" "+k.name+"...", short, k.name, 1,
-			func(args []string) ([]topology.Edit, error) { return k.each(args, edit) })
-		cmd.Long = long
-		return cmd
+	commands := []*cobra.Command{
+		k.command("run "+k.name+" [KEY=VALUE...]", "Create an instance, as \"create\" does", "", 1, k.create),
 	}
-	run := k.command("run "+k.name+" [KEY=VALUE...]", "Create an instance, as \"create\" does", "", 1, k.create)
-	return []*cobra.Command{
-		run,
-		state("stop", "Switch instances off, which keep their addresses",
-			"Switch instances off: their programs end, their addresses do not answer, and their servers\n"+
-				"become unhealthy. They keep their addresses, and \"start\" switches them on again.",
-			topology.Edit{Path: "state", Value: topology.StateStopped}),
-		state("start", "Switch instances on again",
-			"Switch instances on again that were stopped.", topology.Edit{Path: "state"}),
-		state("terminate", "Delete instances, and take them out of their server groups",
-			"Delete instances. They leave their server groups first, as in the clouds; \"delete\" refuses\n"+
-				"to delete what a server group has.", topology.Edit{Leave: true}),
+	for _, s := range instanceStates {
+		cmd := k.command(s.verb+" "+k.name+"...", s.short, k.name, 1,
+			func(args []string) ([]topology.Edit, error) { return k.each(args, s.edit) })
+		cmd.Long = s.long
+		commands = append(commands, cmd)
 	}
+	return commands
 }
 
 // tagsKey is the key of an object's tags.

@@ -168,7 +168,7 @@ another through PrivateLink, with real packets and no cloud account.
 	add(root, "use", newExec(), newRestart(), newAccept(), newReject(), newService(), newEndpoint(), newConnection(),
 		newServer(), newNAT(), newAPI(), newFault(), newCheck())
 	add(root, "make", append(newKinds(), newEdit())...)
-	add(root, "see", newStatus(), newLogs(), newExplain(), newGraph(), newSessions(), newEvents(), newExport(), newName(),
+	add(root, "see", newConsole(), newStatus(), newLogs(), newExplain(), newGraph(), newSessions(), newEvents(), newExport(), newName(),
 		newDNS(), newCapture(), newFlowLog(), newMetrics())
 	add(root, "file", newInit(), newValidate(), newPlan(), newSchema(), newReplay())
 	root.AddCommand(newBench(), newMan(), newVersion(), newDaemon())

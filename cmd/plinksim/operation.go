@@ -441,7 +441,15 @@ var completions = map[string]func(now status.Lab, o topology.Operation) []string
 	"vpc": func(now status.Lab, _ topology.Operation) []string {
 		return namesOf(now.VPCs, func(v status.VPC) string { return v.Name })
 	},
-	"resource":       loadBalancerNames,
+	"resource": loadBalancerNames,
+	"resources": func(now status.Lab, o topology.Operation) (names []string) {
+		for _, s := range now.Services {
+			if s.Name == o.Service {
+				return s.Resources
+			}
+		}
+		return nil
+	},
 	"load_balancers": loadBalancerNames,
 	"server_group": func(now status.Lab, _ topology.Operation) []string {
 		return namesOf(now.ServerGroups, func(g status.ServerGroup) string { return g.Name })

@@ -113,19 +113,30 @@ func (g *Graph) HTML() string {
 	b.WriteString(g.SVG())
 	b.WriteString("</div>\n<h2>Routes</h2>\n<table><thead><tr><th scope=\"col\">from</th><th scope=\"col\">to</th>" +
 		"<th scope=\"col\">by</th><th scope=\"col\">state</th></tr></thead><tbody>\n")
-	names := map[string]string{}
-	for _, n := range g.Nodes {
-		names[n.ID] = n.Label[0]
-	}
-	for _, e := range g.Edges {
+	for _, r := range g.Routes() {
 		b.WriteString("<tr>")
-		for _, text := range []string{names[e.From], names[e.To], e.Label, e.State.word()} {
+		for _, text := range []string{r.From, r.To, r.By, r.State} {
 			fmt.Fprintf(&b, "<td>%s</td>", html.EscapeString(text))
 		}
 		b.WriteString("</tr>\n")
 	}
 	b.WriteString("</tbody></table></body></html>\n")
 	return b.String()
+}
+
+// Route is an arrow of a drawing in words.
+type Route struct{ From, To, By, State string }
+
+// Routes are the arrows of the drawing in words.
+func (g *Graph) Routes() (out []Route) {
+	names := map[string]string{}
+	for _, n := range g.Nodes {
+		names[n.ID] = n.Label[0]
+	}
+	for _, e := range g.Edges {
+		out = append(out, Route{names[e.From], names[e.To], e.Label, e.State.word()})
+	}
+	return out
 }
 
 func (s State) class() string {

@@ -277,6 +277,17 @@ func KeyKind(key string) reflect.Kind {
 	return typ.Kind()
 }
 
+// KeyDoc says what a key is for.
+func KeyDoc(key string) string { return mustField(key).Tag.Get("doc") }
+
+// KeyEnum are the values that a key takes, none where it takes any.
+func KeyEnum(key string) []string {
+	if text := mustField(key).Tag.Get("enum"); text != "" && text[0] != '$' {
+		return strings.Split(text, "|")
+	}
+	return nil
+}
+
 // Set gives a field the value that a text means. Lists get one more.
 func (o *Operation) Set(key, text string) error {
 	f := reflect.ValueOf(o).Elem().FieldByIndex(mustField(key).Index)
