@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,13 @@ func TestMain(m *testing.M) {
 			go leak(os.Getenv(leakVariable))
 		}
 		main()
+	}
+	if what := os.Getenv(floodVariable); what != "" && len(os.Args) == 1 {
+		if err := beFlood(what); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	}
 	plinktest.Main(m)
 }

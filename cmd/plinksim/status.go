@@ -57,9 +57,9 @@ func printStatus(w io.Writer, s status.Lab) {
 		section(w, func(w io.Writer) { print(w, s) })
 	}
 	fmt.Fprintln(w)
-	say(w, "data plane: %d of %d sessions, %d frames read, %d sent, %d superframes; lost: %d ring, %d copy, %d send",
+	say(w, "data plane: %d of %d sessions, %d frames read, %d sent, %d superframes; lost: %s",
 		s.Dataplane.Sessions, s.Dataplane.MaxSessions, s.Dataplane.FramesRead, s.Dataplane.FramesSent, s.Dataplane.Superframes,
-		s.Dataplane.RingDrops, s.Dataplane.CopyDrops, s.Dataplane.SendErrors)
+		lostText(&s.Dataplane))
 	if cache := s.Dataplane.FlowCache; cache != nil {
 		say(w, "flow cache: %s", flowCacheText(cache))
 	}
@@ -70,6 +70,15 @@ func printStatus(w io.Writer, s status.Lab) {
 	for _, problem := range s.Problems {
 		say(w, "problem: %s", problem)
 	}
+}
+
+// lostText leaves out what few labs have.
+func lostText(d *status.Dataplane) string {
+	text := fmt.Sprintf("%d ring, %d copy, %d send", d.RingDrops, d.CopyDrops, d.SendErrors)
+	if d.Crowded > 0 {
+		text += fmt.Sprintf(", %d crowded", d.Crowded)
+	}
+	return text
 }
 
 // flowCacheText says whether the kernel forwards packets itself, and why not.
@@ -240,7 +249,7 @@ func printWorkers(w io.Writer, s status.Lab) {
 	t := newTable(w, "WORKER", "SESSIONS", "READ", "SENT", "HANDED OVER", "LOST")
 	for i, worker := range s.Dataplane.Workers {
 		t.row(i, worker.Sessions, worker.FramesRead, worker.FramesSent, worker.HandedOver,
-			worker.RingDrops+worker.CopyDrops+worker.SendErrors+worker.HandedOverDrops)
+			worker.RingDrops+worker.CopyDrops+worker.Crowded+worker.SendErrors+worker.HandedOverDrops)
 	}
 	t.flush()
 }

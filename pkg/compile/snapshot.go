@@ -46,12 +46,13 @@ func Dataplane(stats dataplane.EngineStats, workers []dataplane.WorkerStats) sta
 		Sessions: stats.Table.Sessions, MaxSessions: stats.Table.MaxSessions, Verdicts: Verdicts(stats.Table.Verdicts),
 		FramesRead: stats.Driver.FramesRead, FramesSent: stats.Driver.FramesWritten,
 		Superframes: stats.Driver.SuperframesRead, RingDrops: stats.Driver.RingDrops,
-		CopyDrops: stats.Driver.CopyDrops, SendErrors: stats.Driver.SendErrors,
+		CopyDrops: stats.Driver.CopyDrops, Crowded: stats.Driver.Crowded, SendErrors: stats.Driver.SendErrors,
 	}
 	for _, w := range workers {
 		out.Workers = append(out.Workers, status.Worker{
 			Sessions: w.Sessions, FramesRead: w.Driver.FramesRead, FramesSent: w.Driver.FramesWritten,
-			RingDrops: w.Driver.RingDrops, CopyDrops: w.Driver.CopyDrops, SendErrors: w.Driver.SendErrors,
+			RingDrops: w.Driver.RingDrops, CopyDrops: w.Driver.CopyDrops, Crowded: w.Driver.Crowded,
+			SendErrors: w.Driver.SendErrors,
 			HandedOver: w.HandedOver, HandedOverDrops: w.Refused,
 		})
 	}

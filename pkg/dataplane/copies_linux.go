@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// copyBuffers is how many long frames one Read hands out. More would not
-	// stay in the cache between their arrival and their departure.
+	// copyBuffers is how many long frames are outside of the kernel at a time. More
+	// would not stay in the cache between their arrival and their departure.
 	copyBuffers = 16
 	// copyBuffer holds the longest IPv4 packet, an Ethernet header with tags,
 	// and room for what a translation may insert.
@@ -18,18 +18,12 @@ const (
 
 // copies receives the frames that did not fit their slot.
 type copies struct {
-	buffers [][]byte
-	used    int
-	vnet    [vnetHdrLen]byte
-	iov     [2]unix.Iovec
-	msg     unix.Msghdr
+	vnet [vnetHdrLen]byte
+	iov  [2]unix.Iovec
+	msg  unix.Msghdr
 }
 
 func (c *copies) init() {
-	all := make([]byte, copyBuffers*copyBuffer)
-	for i := range copyBuffers {
-		c.buffers = append(c.buffers, all[i*copyBuffer:(i+1)*copyBuffer:(i+1)*copyBuffer])
-	}
 	c.iov[0].Base = &c.vnet[0]
 	c.iov[0].SetLen(vnetHdrLen)
 	c.iov[1].SetLen(copyBuffer)
@@ -37,11 +31,10 @@ func (c *copies) init() {
 	c.msg.SetIovlen(2)
 }
 
-// receive reads the copy of a frame of length bytes into the next buffer. It
-// returns false if there is none. A copy of another length belongs to a slot
-// that went by, and is passed over.
-func (c *copies) receive(fd int, length uint32) ([]byte, packet.Offload, bool) {
-	buffer := c.buffers[c.used]
+// receive reads the copy of a frame of length bytes into a cell for long ones. It
+// returns false if there is no copy. One of another length belongs to a slot that
+// went by, and is passed over.
+func (c *copies) receive(fd int, buffer []byte, length uint32) ([]byte, packet.Offload, bool) {
 	c.iov[1].Base = &buffer[0]
 	for {
 		n, errno := recvmsg(fd, &c.msg)
@@ -57,7 +50,6 @@ func (c *copies) receive(fd int, length uint32) ([]byte, packet.Offload, bool) {
 		if int(length) > len(buffer) {
 			return nil, packet.Offload{}, false
 		}
-		c.used++
 		return buffer[:length], readVnetHdr(c.vnet[:]), true
 	}
 }

@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"github.com/plinksim/plinksim/pkg/packet"
@@ -14,6 +15,10 @@ type counters struct {
 	superframesRead           atomic.Uint64
 	ringDrops, copyDrops      atomic.Uint64
 	sendErrors, foreign       atomic.Uint64
+	crowded                   atomic.Uint64
+
+	mu        sync.Mutex
+	crowdedAt map[packet.ENI]uint64 // since somebody asked
 }
 
 func (c *counters) read(frames []packet.Frame) {
@@ -34,6 +39,36 @@ func (c *counters) read(frames []packet.Frame) {
 	}
 }
 
+// crowd counts a frame of an ENI of which too many were waiting.
+func (c *counters) crowd(eni packet.ENI) {
+	c.crowded.Add(1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.crowdedAt == nil {
+		c.crowdedAt = map[packet.ENI]uint64{}
+	}
+	c.crowdedAt[eni]++
+}
+
+func (c *counters) takeCrowded(tell func(packet.ENI, uint64)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for eni, n := range c.crowdedAt {
+		tell(eni, n)
+	}
+	clear(c.crowdedAt)
+}
+
+// lostFrames counts frames that one Read did not understand.
+type lostFrames struct{ foreign, copies uint64 }
+
+func (c *counters) lost(n *lostFrames) {
+	if *n != (lostFrames{}) {
+		c.foreign.Add(n.foreign)
+		c.copyDrops.Add(n.copies)
+	}
+}
+
 func (c *counters) wrote(frames, bytes uint64) {
 	c.framesWritten.Add(frames)
 	c.bytesWritten.Add(bytes)
@@ -50,5 +85,6 @@ func (c *counters) stats() DriverStats {
 		CopyDrops:       c.copyDrops.Load(),
 		SendErrors:      c.sendErrors.Load(),
 		Foreign:         c.foreign.Load(),
+		Crowded:         c.crowded.Load(),
 	}
 }

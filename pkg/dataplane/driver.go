@@ -36,6 +36,7 @@ type DriverStats struct {
 	RingDrops                 uint64 // frames that the kernel had no slot for
 	CopyDrops                 uint64 // superframes whose whole copy did not arrive
 	SendErrors                uint64 // frames that could not be sent
+	Crowded                   uint64 // frames of a sender of whom too many were waiting already
 	Foreign                   uint64 // frames from interfaces that are no ENI, or with a VLAN tag
 }
 
@@ -49,5 +50,6 @@ func (s *DriverStats) add(other *DriverStats) {
 	s.RingDrops += other.RingDrops
 	s.CopyDrops += other.CopyDrops
 	s.SendErrors += other.SendErrors
+	s.Crowded += other.Crowded
 	s.Foreign += other.Foreign
 }

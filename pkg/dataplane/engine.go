@@ -320,6 +320,7 @@ func (e *Engine) Stats() EngineStats {
 	driver := e.driver.Stats()
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.enis.refused(e.driver)
 	stats := EngineStats{Driver: driver, ARP: e.arp.stats, Shaped: e.shaper.snapshot()}
 	if e.closed {
 		stats.ENIs = e.enis.used()

@@ -7,6 +7,16 @@ type ENIStats struct {
 	ENI                           packet.ENI
 	FramesReceived, BytesReceived uint64
 	FramesSent, BytesSent         uint64
+	// FramesCrowded are those that were not received, as too many of the ENI, or of
+	// their source, were waiting.
+	FramesCrowded uint64
+}
+
+// crowdedDriver is a Driver at which ENIs take turns.
+type crowdedDriver interface {
+	// takeCrowded tells how many frames of which ENIs it has refused since it did
+	// so last, from any goroutine.
+	takeCrowded(tell func(packet.ENI, uint64))
 }
 
 // eniStats are by number, of which a lab uses the lowest. The engine's mutex
@@ -44,6 +54,13 @@ func (s *eniStats) received(frames []packet.Frame) {
 	}
 }
 
+// refused asks the driver what it did not let in.
+func (s *eniStats) refused(driver Driver) {
+	if d, ok := driver.(crowdedDriver); ok {
+		d.takeCrowded(func(eni packet.ENI, n uint64) { s.at(eni).FramesCrowded += n })
+	}
+}
+
 func (s *eniStats) sent(frames []packet.Frame) {
 	for i := range frames {
 		e := s.at(frames[i].ENI)
@@ -56,7 +73,7 @@ func (s *eniStats) sent(frames []packet.Frame) {
 func (s eniStats) used() []ENIStats {
 	var out []ENIStats
 	for _, e := range s {
-		if e.FramesReceived > 0 || e.FramesSent > 0 {
+		if e.FramesReceived > 0 || e.FramesSent > 0 || e.FramesCrowded > 0 {
 			out = append(out, e)
 		}
 	}

@@ -136,7 +136,7 @@ func (s *sharedCache) settle() {
 
 // isEmpty implements cachingDriver. It is for the goroutine that reads.
 func (r *Ring) isEmpty() bool {
-	return atomic.LoadUint32(&r.slots.head().Status)&unix.TP_STATUS_USER == 0
+	return r.crowd.isEmpty() && atomic.LoadUint32(&r.slots.head().Status)&unix.TP_STATUS_USER == 0
 }
 
 // FlowCache says what the ring's flow cache does.

@@ -79,6 +79,13 @@ func (h *handover) sort(frames []packet.Frame) (kept int) {
 	return kept
 }
 
+// takeCrowded implements crowdedDriver.
+func (h *handover) takeCrowded(tell func(packet.ENI, uint64)) {
+	if d, ok := h.Driver.(crowdedDriver); ok {
+		d.takeCrowded(tell)
+	}
+}
+
 // maxInbox is how many frames may wait to be taken by their worker.
 const maxInbox = 1024
 

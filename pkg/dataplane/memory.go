@@ -15,6 +15,8 @@ import (
 //
 // Once a Read follows, the data of the Read before is overwritten: whoever
 // kept it too long finds out.
+//
+// Where more than Burst frames wait, ENIs take turns as at a Ring.
 type Memory struct {
 	counters counters
 	ready    chan struct{} // holds a token while a Read shall look again
@@ -22,6 +24,7 @@ type Memory struct {
 
 	mu       sync.Mutex
 	injected []packet.Frame
+	crowd    *crowd // of injected frames, where many wait
 	lent     []packet.Frame
 	sent     []packet.Frame
 	woken    bool
@@ -32,7 +35,7 @@ var errMemoryClosed = fmt.Errorf("memory driver: %w", os.ErrClosed)
 
 // NewMemory makes a driver that nothing was injected into.
 func NewMemory() *Memory {
-	return &Memory{ready: make(chan struct{}, 1), sentMore: make(chan struct{}, 1)}
+	return &Memory{ready: make(chan struct{}, 1), sentMore: make(chan struct{}, 1), crowd: newCrowd(crowdRoom)}
 }
 
 // Inject lets frames arrive, in this order. They are copied.
@@ -100,14 +103,32 @@ func (m *Memory) tryRead(frames []packet.Frame, first bool) (n int, done bool, e
 		signal(m.ready) // for a second reader
 		return 0, true, errMemoryClosed
 	}
-	n = copy(frames, m.injected)
-	m.lent, m.injected = append(m.lent, m.injected[:n]...), m.injected[n:]
+	if m.crowd.isEmpty() && len(m.injected) <= Burst {
+		n = copy(frames, m.injected)
+		m.injected = m.injected[n:]
+	} else {
+		m.sort()
+		n = m.crowd.take(frames[:min(len(frames), crowdBurst)])
+	}
+	m.lent = append(m.lent, frames[:n]...)
 	m.counters.read(frames[:n])
 	if n > 0 {
 		return n, true, nil
 	}
 	done, m.woken = m.woken, false
 	return 0, done, nil
+}
+
+// sort moves the injected frames to the crowd.
+func (m *Memory) sort() {
+	for i := range m.injected {
+		if f := &m.injected[i]; m.crowd.admits(f) {
+			m.crowd.put(f)
+		} else {
+			m.counters.crowd(f.ENI)
+		}
+	}
+	m.injected = m.injected[:0]
 }
 
 func (m *Memory) overwriteLent() {
@@ -146,6 +167,9 @@ func (m *Memory) Wake() {
 
 // Stats implements Driver.
 func (m *Memory) Stats() DriverStats { return m.counters.stats() }
+
+// takeCrowded implements crowdedDriver.
+func (m *Memory) takeCrowded(tell func(packet.ENI, uint64)) { m.counters.takeCrowded(tell) }
 
 // Close implements Driver. What was sent can still be taken.
 func (m *Memory) Close() error {

@@ -79,6 +79,9 @@ func (c RingConfig) withDefaults() (RingConfig, error) {
 // A frame that fits its slot is handed out where the kernel put it. A longer
 // one arrives twice: cut off in its slot, and whole in the socket's receive
 // queue, from where it is copied into a buffer of the Ring.
+//
+// Where more than Burst frames wait, all are copied, and the ENIs take turns: see
+// crowd.
 type Ring struct {
 	fd       int
 	enis     atomic.Pointer[eniMap]
@@ -90,7 +93,10 @@ type Ring struct {
 	mem    []byte     // the ring, shared with the kernel
 	slots  slots
 	lent   []*unix.Tpacket2Hdr // slots that the last Read handed out
+	cells  cells
+	taken  [][]byte // cells that the last Read handed out
 	copies copies
+	crowd  *crowd // frames in cells that are to be read
 	poll   [2]unix.PollFd
 	spin   spinner
 
@@ -124,7 +130,7 @@ func OpenRing(cfg RingConfig) (*Ring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a packet socket: %w", err)
 	}
-	r := &Ring{fd: fd, cache: openRingCache(&cfg)}
+	r := &Ring{fd: fd, cache: openRingCache(&cfg), crowd: newCrowd(crowdRoom)}
 	r.enis.Store(enis)
 	if err := r.setup(cfg); err != nil {
 		r.cache.forget(fd)
@@ -166,6 +172,7 @@ func (r *Ring) setup(cfg RingConfig) error {
 		return fmt.Errorf("make an eventfd: %w", err)
 	}
 	r.copies.init()
+	r.cells.addLong(copyBuffers)
 	r.sender.init()
 	r.poll = [2]unix.PollFd{{Fd: int32(r.fd), Events: unix.POLLIN}, {Fd: int32(r.waker.fd), Events: unix.POLLIN}}
 	if err := r.cache.attach(r.fd, cfg.ENIs); err != nil {
@@ -256,63 +263,133 @@ func (r *Ring) Read(frames []packet.Frame) (int, error) {
 
 var errRingClosed = fmt.Errorf("packet ring: %w", os.ErrClosed)
 
-// giveBack returns the slots of the last Read to the kernel.
+// giveBack returns the slots of the last Read to the kernel, and its cells.
 func (r *Ring) giveBack() {
 	for _, h := range r.lent {
 		release(h)
 	}
 	r.lent = r.lent[:0]
-	r.copies.used = 0
+	for _, cell := range r.taken {
+		r.cells.put(cell)
+	}
+	r.taken = r.taken[:0]
 }
 
-// collect takes the frames that are there.
+// collect takes the frames that are there: in the order in which they came, unless
+// that are so many that the ENIs take turns.
 func (r *Ring) collect(frames []packet.Frame) (n int) {
+	if r.crowd.isEmpty() && !r.slots.filled(Burst) {
+		return r.fromRing(frames)
+	}
+	r.sort()
+	n = r.crowd.take(frames[:min(len(frames), crowdBurst)])
+	for i := range frames[:n] {
+		r.taken = append(r.taken, frames[i].Data)
+	}
+	return n
+}
+
+// fromRing takes frames where the kernel put them.
+func (r *Ring) fromRing(frames []packet.Frame) (n int) {
 	enis := r.enis.Load()
-	var foreign, missing uint64
-	for n < len(frames) {
+	var lost lostFrames
+	for ; n < len(frames); n++ {
+		h, ok := r.next(&frames[n], enis, &lost)
+		if !ok {
+			break
+		}
+		if h != nil {
+			r.lent = append(r.lent, h)
+		} else {
+			r.taken = append(r.taken, frames[n].Data)
+		}
+	}
+	r.counters.lost(&lost)
+	return n
+}
+
+// sort moves the frames of the ring to the crowd, so that the kernel has its slots
+// again, and drops those that the crowd does not admit.
+func (r *Ring) sort() {
+	enis := r.enis.Load()
+	var lost lostFrames
+	defer r.counters.lost(&lost)
+	for {
+		var f packet.Frame
+		h, ok := r.next(&f, enis, &lost)
+		if !ok {
+			return
+		}
+		admitted := r.crowd.admits(&f)
+		if h != nil && admitted {
+			cell := r.cells.get(len(f.Data))
+			if cell == nil { // it is long, and stays in its slot for now
+				r.slots.back()
+				return
+			}
+			copy(cell, f.Data)
+			f.Data = cell
+		}
+		if h != nil {
+			release(h)
+		}
+		switch {
+		case admitted:
+			r.crowd.put(&f)
+			continue
+		case h == nil:
+			r.cells.put(f.Data)
+		}
+		r.counters.crowd(f.ENI)
+	}
+}
+
+// next makes f the next frame of the ring, and returns its slot: nil where the frame
+// is in a cell. It is false where there is none, or no cell for it.
+func (r *Ring) next(f *packet.Frame, enis *eniMap, lost *lostFrames) (h *unix.Tpacket2Hdr, ok bool) {
+	for {
 		h := r.slots.head()
 		status := atomic.LoadUint32(&h.Status)
 		if status&unix.TP_STATUS_USER == 0 {
-			break
+			return nil, false
 		}
-		if status&unix.TP_STATUS_COPY != 0 && r.copies.used == len(r.copies.buffers) {
-			break // at the next Read
-		}
-		r.slots.advance()
 		eni := enis.byIndex[r.slots.address(h).Ifindex]
-		f := &frames[n]
+		isForeign := eni == 0 || status&unix.TP_STATUS_VLAN_VALID != 0
 		switch {
 		case status&unix.TP_STATUS_COPY != 0:
-			// Read it in any case: the copies stand in the order of the slots.
-			data, offload, ok := r.copies.receive(r.fd, h.Len)
-			release(h)
-			if !ok {
-				missing++
-			} else if eni == 0 || status&unix.TP_STATUS_VLAN_VALID != 0 {
-				r.copies.used--
-				foreign++
-			} else {
-				*f = packet.Frame{ENI: eni, Data: data, Offload: offload}
-				n++
+			cell := r.cells.get(copyBuffer)
+			if cell == nil {
+				return nil, false
 			}
-		case eni == 0 || status&unix.TP_STATUS_VLAN_VALID != 0:
+			// Read it in any case: the copies stand in the order of the slots.
+			data, offload, ok := r.copies.receive(r.fd, cell, h.Len)
+			r.slots.advance()
 			release(h)
-			foreign++
+			if ok && !isForeign {
+				*f = packet.Frame{ENI: eni, Data: data, Offload: offload}
+				return nil, true
+			}
+			r.cells.put(cell)
+			if ok {
+				lost.foreign++
+			} else {
+				lost.copies++
+			}
+		case isForeign:
+			r.slots.advance()
+			release(h)
+			lost.foreign++
 		case h.Len > h.Snaplen:
+			r.slots.advance()
 			release(h)
-			missing++ // the receive queue was full
+			lost.copies++ // the receive queue was full
 		default:
 			f.ENI = eni
 			f.Data, f.Offload = r.slots.frame(h)
-			r.lent = append(r.lent, h)
-			n++
+			r.slots.advance()
+			return h, true
 		}
 	}
-	if foreign|missing != 0 {
-		r.counters.foreign.Add(foreign)
-		r.counters.copyDrops.Add(missing)
-	}
-	return n
 }
 
 // ready says whether there is a frame or a wake, without a system call.
@@ -357,6 +434,9 @@ func (r *Ring) Stats() DriverStats {
 	r.addRingDrops()
 	return r.counters.stats()
 }
+
+// takeCrowded implements crowdedDriver.
+func (r *Ring) takeCrowded(tell func(packet.ENI, uint64)) { r.counters.takeCrowded(tell) }
 
 // addRingDrops asks the kernel what it dropped; the kernel then starts from zero.
 func (r *Ring) addRingDrops() {
@@ -408,6 +488,23 @@ func (s *slots) advance() {
 	if s.next++; s.next == s.n {
 		s.next = 0
 	}
+}
+
+// back undoes advance.
+func (s *slots) back() {
+	if s.next--; s.next < 0 {
+		s.next = s.n - 1
+	}
+}
+
+// filled says whether the next count slots have frames, of a ring that is larger.
+func (s *slots) filled(count int) bool {
+	if count >= s.n {
+		return false
+	}
+	at := (s.next + count - 1) % s.n
+	h := (*unix.Tpacket2Hdr)(unsafe.Pointer(&s.mem[at*s.size]))
+	return atomic.LoadUint32(&h.Status)&unix.TP_STATUS_USER != 0
 }
 
 // address is where the kernel says from which interface the frame came:

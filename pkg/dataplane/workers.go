@@ -210,6 +210,7 @@ func addENIs(sum map[packet.ENI]ENIStats, enis []ENIStats) {
 		s.BytesReceived += e.BytesReceived
 		s.FramesSent += e.FramesSent
 		s.BytesSent += e.BytesSent
+		s.FramesCrowded += e.FramesCrowded
 		sum[e.ENI] = s
 	}
 }

@@ -269,6 +269,7 @@ type Worker struct {
 	FramesSent uint64 `json:"frames_sent"`
 	RingDrops  uint64 `json:"ring_drops"`
 	CopyDrops  uint64 `json:"copy_drops"`
+	Crowded    uint64 `json:"crowded"` // frames of senders of whom too many were waiting
 	SendErrors uint64 `json:"send_errors"`
 	// Frames that another worker's session was of, and those of them that it
 	// had no room for.
@@ -286,6 +287,7 @@ type Dataplane struct {
 	Superframes uint64            `json:"superframes_read"`
 	RingDrops   uint64            `json:"ring_drops"`
 	CopyDrops   uint64            `json:"copy_drops"`
+	Crowded     uint64            `json:"crowded"` // frames of senders of whom too many were waiting
 	SendErrors  uint64            `json:"send_errors"`
 	Workers     []Worker          `json:"workers"`
 	FlowCache   *FlowCache        `json:"flow_cache,omitempty"` // missing where there can be none

@@ -135,6 +135,9 @@ var (
 	descENIBytes = desc("eni_bytes_total", "Bytes of the frames that an ENI received or sent, with Ethernet headers.",
 		"eni", "direction")
 
+	descENICrowded = desc("eni_crowded_frames_total",
+		"Frames of an ENI that were dropped as too many of it, or of their source, were waiting.", "eni")
+
 	descLinkPackets  = linkDesc("link_packets_total", "Frames that a link forwarded; a superframe is one.", "direction")
 	descLinkBytes    = linkDesc("link_bytes_total", "Bytes of the IP packets that a link forwarded.", "direction")
 	descLinkSegments = linkDesc("link_segments_total",
@@ -164,7 +167,7 @@ var (
 		"worker", "direction")
 	descWorkerSuperframes = desc("worker_superframes_total", "Superframes that a worker received.", "worker")
 	descWorkerDropped     = desc("worker_dropped_frames_total",
-		"Frames that a worker's driver lost: no slot in the ring, no whole copy, not sent, from no ENI, or no room where it was handed over to.", "worker", "reason")
+		"Frames that a worker's driver lost: no slot in the ring, no whole copy, too many of its sender, not sent, from no ENI, or no room where it was handed over to.", "worker", "reason")
 
 	descWorkerSessions = desc("worker_sessions", "Sessions in a worker's table.", "worker")
 	descWorkerHanded   = desc("worker_handed_over_frames_total",
@@ -220,6 +223,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		to.count(descENIFrames, s.FramesSent, eni, "sent")
 		to.count(descENIBytes, s.BytesReceived, eni, "received")
 		to.count(descENIBytes, s.BytesSent, eni, "sent")
+		to.count(descENICrowded, s.FramesCrowded, eni)
 	}
 	to.table(m.Engine.Table)
 	for _, l := range m.Engine.Table.Links {
@@ -319,6 +323,7 @@ func (e emitter) worker(worker string, w dataplane.WorkerStats) {
 	e.count(descWorkerSuperframes, s.SuperframesRead, worker)
 	e.count(descWorkerDropped, s.RingDrops, worker, "ring")
 	e.count(descWorkerDropped, s.CopyDrops, worker, "copy")
+	e.count(descWorkerDropped, s.Crowded, worker, "crowded")
 	e.count(descWorkerDropped, s.SendErrors, worker, "send")
 	e.count(descWorkerDropped, s.Foreign, worker, "foreign")
 }

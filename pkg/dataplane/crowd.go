@@ -1,0 +1,165 @@
+package dataplane
+
+import "github.com/plinksim/plinksim/pkg/packet"
+
+// A worker to which more frames come than it can judge takes them in turns: some of
+// one ENI, then some of the next, and at an ENI of one source after the other. That is
+// deficit round robin, with frames for bytes as a frame costs the same whatever it
+// carries (Shreedhar and Varghese, "Efficient Fair Queueing using Deficit Round Robin",
+// SIGCOMM 1995). The sources of an ENI share a few lines by a hash (McKenney,
+// "Stochastic Fairness Queueing", INFOCOM 1990). Frames of one source stay in order.
+//
+// What may wait depends on the places that are free, so that a flood is refused and
+// the others find room (Choudhury and Hahne, "Dynamic Queue Length Thresholds for
+// Shared-Memory Packet Switches", IEEE/ACM Transactions on Networking 6(2), 1998). A
+// SYN is refused long before any other frame: its sender sends it again, and it would
+// cost an answer, a session and a NAT port.
+
+const (
+	// crowdRoom is how many frames may wait: those of some 30 ms.
+	crowdRoom = 4096
+	// crowdTurn is how many frames an ENI has at its turn: enough that datagrams of
+	// one flow still leave together.
+	crowdTurn = 8
+	// crowdLines is how many lines the sources of an ENI have, and crowdLineBits the
+	// bits of a hash that choose one.
+	crowdLines    = 1 << crowdLineBits
+	crowdLineBits = 4
+	// crowdBurst is how many frames of a crowd one Read returns. Who comes next waits
+	// that long.
+	crowdBurst = Burst / 2
+	// laterShare is how many frames a source may let wait for each place that is free,
+	// if they are no SYNs.
+	laterShare = 4
+)
+
+// crowd holds the frames that wait for a worker, and says which is next. Its memory
+// grows with them and stays. It belongs to one goroutine.
+type crowd struct {
+	room    int
+	waiting int
+	places  []place // number 0 is nobody's
+	free    int32   // the first place without a frame; they are chained
+	enis    []*crowdENI
+	first   *crowdENI // whose turn it is; nil where nothing waits
+	last    *crowdENI
+}
+
+// place has a frame that waits.
+type place struct {
+	frame packet.Frame
+	next  int32 // in its line, or of those that are free
+}
+
+// crowdENI has the frames of one ENI.
+type crowdENI struct {
+	next    *crowdENI // whose turn follows
+	waiting int
+	turn    int // frames that it may still have at this turn
+	line    int // whose turn it is
+	lines   [crowdLines]crowdLine
+}
+
+// crowdLine has the frames of some sources, in their order.
+type crowdLine struct {
+	first, last int32
+	waiting     int
+}
+
+func newCrowd(room int) *crowd { return &crowd{room: room, places: make([]place, 1)} }
+
+func (c *crowd) isEmpty() bool { return c.waiting == 0 }
+
+// admits says whether a frame may wait: whether there is room, and its sender has no
+// more than its share of it.
+func (c *crowd) admits(f *packet.Frame) bool {
+	e := c.at(f.ENI)
+	waiting, free := e.lineOf(f).waiting, c.room-c.waiting
+	if packet.IsSYN(f.Data) {
+		return waiting < free-e.waiting
+	}
+	return waiting < laterShare*free
+}
+
+// put lets a frame wait that was admitted. Its memory stays the caller's.
+func (c *crowd) put(f *packet.Frame) {
+	n := c.free
+	if n != 0 {
+		c.free = c.places[n].next
+	} else {
+		n = int32(len(c.places))
+		c.places = append(c.places, place{})
+	}
+	c.places[n].frame = *f
+	e := c.at(f.ENI)
+	l := e.lineOf(f)
+	if l.waiting == 0 {
+		l.first = n
+	} else {
+		c.places[l.last].next = n
+	}
+	l.last = n
+	l.waiting++
+	c.waiting++
+	if e.waiting++; e.waiting == 1 {
+		c.queue(e)
+	}
+}
+
+// take fills frames with those that are next, and returns how many.
+func (c *crowd) take(frames []packet.Frame) (n int) {
+	for ; n < len(frames) && c.waiting > 0; n++ {
+		e := c.first
+		l := e.nextLine()
+		at := l.first
+		frames[n] = c.places[at].frame
+		l.first = c.places[at].next
+		c.places[at] = place{next: c.free}
+		c.free = at
+		l.waiting--
+		e.waiting--
+		c.waiting--
+		if e.turn--; e.turn > 0 && e.waiting > 0 {
+			continue
+		}
+		c.first = e.next
+		e.line = (e.line + 1) % crowdLines
+		if e.waiting > 0 {
+			c.queue(e)
+		}
+	}
+	return n
+}
+
+// queue lets e have a turn when all others have had theirs.
+func (c *crowd) queue(e *crowdENI) {
+	if c.first == nil {
+		c.first = e
+	} else {
+		c.last.next = e
+	}
+	c.last = e
+	e.next, e.turn = nil, crowdTurn
+}
+
+func (c *crowd) at(eni packet.ENI) *crowdENI {
+	for int(eni) >= len(c.enis) {
+		c.enis = append(c.enis, nil)
+	}
+	if c.enis[eni] == nil {
+		c.enis[eni] = &crowdENI{}
+	}
+	return c.enis[eni]
+}
+
+func (e *crowdENI) lineOf(f *packet.Frame) *crowdLine {
+	return &e.lines[packet.SourceHash(f.Data)>>(32-crowdLineBits)]
+}
+
+// nextLine is the line whose turn it is at an ENI where something waits.
+func (e *crowdENI) nextLine() *crowdLine {
+	for e.lines[e.line].waiting == 0 {
+		e.line = (e.line + 1) % crowdLines
+	}
+	return &e.lines[e.line]
+}
