@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -10,18 +11,32 @@ import (
 // of their lives, by operations and by reports of the lab.
 
 // settle moves what changed up to a revision to where it rests: the data plane
-// does now what the state of that revision asks for.
-func (st *state) settle(revision uint64) (events []Event) {
+// does now what the state of that revision asks for. It says whether the data plane
+// has to do something else now: what it carries when it is connecting, it carries in
+// the same way when it is connected.
+func (st *state) settle(revision uint64) (events []Event, again bool) {
 	due := map[*connection]bool{}
 	for _, c := range st.connections {
 		due[c] = c.revision <= revision
 	}
 	for _, c := range st.connections {
-		if due[c] {
-			events = append(events, st.settleConnection(c)...)
+		if !due[c] {
+			continue
+		}
+		if moved := st.settleConnection(c); len(moved) > 0 {
+			events, again = append(events, moved...), again || !c.isOpen()
 		}
 	}
-	return append(events, st.settleObjects(revision, due)...)
+	gateways, gone := st.settleGateways(revision)
+	objects, left := st.settleObjects(revision, due)
+	again = again || gone || left || len(gateways) > 0
+	return slices.Concat(events, gateways, objects), again
+}
+
+// isOpen says whether the connection and all of its zones are open. From an open state
+// a report leads to another one.
+func (c *connection) isOpen() bool {
+	return c.State.Open() && !slices.ContainsFunc(c.Zones, func(z Zone) bool { return !z.State.Open() })
 }
 
 // settleConnection moves a connection and its zones to where they rest.
@@ -47,10 +62,8 @@ func (st *state) settleConnection(c *connection) (events []Event) {
 }
 
 // settleObjects moves services and endpoints to where they rest, and
-// forgets those that are gone.
-func (st *state) settleObjects(revision uint64, due map[*connection]bool) (events []Event) {
-	events = st.settleGateways(revision)
-	gone := false
+// forgets those that are gone. It says whether there were any.
+func (st *state) settleObjects(revision uint64, due map[*connection]bool) (events []Event, gone bool) {
 	leaving := map[ends][]string{} // zones
 	for c := range due {
 		for _, z := range c.Zones {
@@ -72,13 +85,13 @@ func (st *state) settleObjects(revision uint64, due map[*connection]bool) (event
 		}
 	}
 	if !gone {
-		return events
+		return events, false
 	}
 	left, err := st.adopt(st.plan, st.live)
 	if err != nil {
 		panic("removing an object made the rest invalid: " + err.Text)
 	}
-	return append(events, left...)
+	return append(events, left...), true
 }
 
 func (st *state) settleObject(o *object, revision uint64, kind Kind, name string, gone *bool) []Event {
@@ -102,9 +115,9 @@ func (st *state) settleObject(o *object, revision uint64, kind Kind, name string
 	return []Event{objectEvent(kind, name, Report, "", from, word, text)}
 }
 
-// settleGateways moves gateways, NAT IPs and entries to where they rest.
-func (st *state) settleGateways(revision uint64) (events []Event) {
-	gone := false
+// settleGateways moves gateways, NAT IPs and entries to where they rest. It says whether
+// any of them are gone.
+func (st *state) settleGateways(revision uint64) (events []Event, gone bool) {
 	for i := range st.plan.NATGateways {
 		planned := &st.plan.NATGateways[i]
 		g := st.live.gateways[planned.Name]
@@ -124,7 +137,7 @@ func (st *state) settleGateways(revision uint64) (events []Event) {
 	if gone {
 		st.overlay()
 	}
-	return events
+	return events, gone
 }
 
 func (st *state) enter(o *object, s State) {

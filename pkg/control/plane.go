@@ -130,16 +130,24 @@ func (p *Plane) Changed() <-chan struct{} { return p.changed }
 // Report says that the data plane does what the state of revision asks for:
 // what was connecting by then is connected, what was disconnecting is
 // disconnected, what was being deleted is gone. If anything moved, that is a
-// change with a revision of its own, and reporting that one moves nothing.
-func (p *Plane) Report(revision uint64) {
+// change with a revision of its own, and reporting that one moves nothing. It returns
+// the newest revision that is in force: that one is where all that moved is carried
+// as it was before.
+func (p *Plane) Report(revision uint64) (inForce uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.applied = max(p.applied, min(revision, p.state.revision))
-	if events := p.state.settle(revision); len(events) > 0 {
-		p.commitLocked(events...)
-		return
+	events, again := p.state.settle(revision)
+	if len(events) == 0 {
+		p.signalLocked()
+		return p.applied
 	}
-	p.signalLocked()
+	newest := p.applied == p.state.revision // nothing else has changed meanwhile
+	p.commitLocked(events...)
+	if newest && !again {
+		p.applied = p.state.revision
+	}
+	return p.applied
 }
 
 // WaitApplied returns when revision, or a later one, was reported.

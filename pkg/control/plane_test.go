@@ -242,6 +242,28 @@ func TestReportOfAnOlderRevisionMovesNothingNewer(t *testing.T) {
 	require.Equal(t, settled, p.Revision(), "reporting what is so already is no change")
 }
 
+// What was connecting is carried already when it is connected. What was disconnecting is
+// called otherwise in answers, and a new look is needed.
+func TestReportSaysWhatIsInForce(t *testing.T) {
+	p := newPlane(t, planOf("alibaba"))
+	bringTo(t, p, control.Connecting)
+	connecting := p.Revision()
+	require.Equal(t, connecting+1, p.Report(connecting))
+	require.Equal(t, control.Connected, stateOf(t, p).State)
+	require.NoError(t, p.WaitApplied(t.Context(), p.Revision()))
+
+	require.NoError(t, decide(p, control.Reject, "", "svc1", "ep1"))
+	disconnecting := p.Revision()
+	require.Equal(t, disconnecting, p.Report(disconnecting))
+	require.Equal(t, control.Disconnected, stateOf(t, p).State)
+	require.Equal(t, disconnecting+1, p.Report(p.Revision()))
+
+	bringTo(t, p, control.Connecting)
+	old := p.Revision()
+	require.NoError(t, p.Apply(planOf("alibaba")))
+	require.Equal(t, old, p.Report(old), "another change is not in force yet")
+}
+
 func TestChangedWakesOnceForSeveralChanges(t *testing.T) {
 	p := newPlane(t, planOf("alibaba"))
 	<-p.Changed()

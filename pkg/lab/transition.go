@@ -189,7 +189,11 @@ func (t *transition) putInForce(plan *topology.Plan) error {
 		return err
 	}
 	t.current.inForce = state.Revision
-	t.report(state.Revision)
+	if wait := t.pace.transitionTime(); wait > 0 {
+		t.work.Go(func() { t.reportAfter(wait, state.Revision) })
+	} else {
+		t.current.inForce = t.plane.Report(state.Revision)
+	}
 	return nil
 }
 
@@ -221,22 +225,15 @@ func (t *transition) regroup(plan, now *topology.Plan) error {
 	return nil
 }
 
-// report tells the control plane that a revision is in force, not before those
+// reportAfter tells the control plane that a revision is in force, not before those
 // who watch could see the states on the way. The data plane is ahead of the
 // states then, and never behind.
-func (t *transition) report(revision uint64) {
-	wait := t.pace.transitionTime()
-	if wait == 0 {
+func (t *transition) reportAfter(wait time.Duration, revision uint64) {
+	select {
+	case <-t.ctx.Done():
+	case <-time.After(wait):
 		t.plane.Report(revision)
-		return
 	}
-	t.work.Go(func() {
-		select {
-		case <-t.ctx.Done():
-		case <-time.After(wait):
-			t.plane.Report(revision)
-		}
-	})
 }
 
 // publishNames changes what the resolvers answer and nothing else.
