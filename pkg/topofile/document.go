@@ -29,6 +29,8 @@ type Document struct {
 	size int            // bytes that its text has at most
 	made *madeOnce      // what is different from base, nil where that has to be found every time
 	seen *changeMemo    // of all that are edited of one
+
+	sections sections // of root, nil where nobody has looked for them
 }
 
 // DocumentOf is the document that a plan was made of.
@@ -83,7 +85,7 @@ func (d *Document) With(edits ...topology.Edit) (*Document, error) {
 		e.base = d.base.root
 	}
 	out := *d
-	out.root, out.plan, out.made = e.root, nil, new(madeOnce)
+	out.root, out.plan, out.made, out.sections = e.root, nil, new(madeOnce), nil
 	for _, edit := range edits {
 		if err := e.apply(edit); err != nil {
 			return nil, err

@@ -34,10 +34,14 @@ func (d *Document) planAfter(before *Document) (*topology.Plan, bool) {
 		return nil, false
 	}
 	r := replan{
-		was: sectionsOf(before.root), now: sectionsOf(d.root), old: old, names: old.Index(),
+		was: before.sections, old: old, names: old.Index(),
 		dirty: map[string]bool{}, changed: map[string]bool{}, context: map[string]bool{}, services: map[string]bool{},
 	}
-	if !r.onlySections(before.root, d.root) {
+	if r.was == nil {
+		r.was = sectionsOf(before.root, nil)
+	}
+	r.now = sectionsOf(d.root, r.was)
+	if !r.onlySections() {
 		return nil, false
 	}
 	r.mark()
@@ -45,6 +49,7 @@ func (d *Document) planAfter(before *Document) (*topology.Plan, bool) {
 	if !ok || !r.keeps(part) {
 		return nil, false
 	}
+	d.sections = r.now
 	return r.merged(d, part)
 }
 
@@ -77,11 +82,15 @@ type section struct {
 	entries map[string]*yaml.Node // of a mapping
 }
 
-func sectionsOf(root *yaml.Node) sections {
+// sectionsOf finds the sections of a document. Those that are as they were before are
+// the same ones.
+func sectionsOf(root *yaml.Node, before sections) sections {
 	out := sections{}
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		s := section{node: root.Content[i+1]}
-		if s.node.Kind == yaml.MappingNode {
+		if was := before[root.Content[i].Value]; was.node == s.node {
+			s = was
+		} else if s.node.Kind == yaml.MappingNode {
 			s.entries = make(map[string]*yaml.Node, len(s.node.Content)/2)
 			for j := 0; j+1 < len(s.node.Content); j += 2 {
 				s.entries[s.node.Content[j].Value] = s.node.Content[j+1]
@@ -106,7 +115,7 @@ type replan struct {
 
 // onlySections says whether all that differs is in the sections that can be planned by
 // themselves.
-func (r *replan) onlySections(before, now *yaml.Node) bool {
+func (r *replan) onlySections() bool {
 	other := map[string]bool{}
 	for name := range r.was {
 		other[name] = true
@@ -351,15 +360,15 @@ func (r *replan) keeps(part *topology.Plan) bool {
 func (r *replan) merged(d *Document, part *topology.Plan) (*topology.Plan, bool) {
 	plan, fresh := *r.old, part.Index()
 	plan.Source, plan.Warnings, plan.Origin = nil, nil, nil
-	plan.VPCs = mergedList(r.now["vpcs"], fresh.VPCs, r.names.VPCs,
+	plan.VPCs = mergedList(r.now["vpcs"], fresh.VPCs, r.old.VPCs, r.names.VPCs,
 		func(v *topology.VPC) bool { return r.dirty[v.Name] })
-	plan.ServerGroups = mergedList(r.now["server_groups"], fresh.ServerGroups, r.names.ServerGroups,
+	plan.ServerGroups = mergedList(r.now["server_groups"], fresh.ServerGroups, r.old.ServerGroups, r.names.ServerGroups,
 		func(g *topology.ServerGroup) bool { return r.dirty[g.VPC] })
-	plan.LoadBalancers = mergedList(r.now["load_balancers"], fresh.LoadBalancers, r.names.LoadBalancers,
+	plan.LoadBalancers = mergedList(r.now["load_balancers"], fresh.LoadBalancers, r.old.LoadBalancers, r.names.LoadBalancers,
 		func(l *topology.LoadBalancer) bool { return r.dirty[l.VPC] })
-	plan.Services = mergedList(r.now["endpoint_services"], fresh.Services, r.names.Services,
+	plan.Services = mergedList(r.now["endpoint_services"], fresh.Services, r.old.Services, r.names.Services,
 		func(s *topology.EndpointService) bool { return r.changed[s.Name] })
-	plan.Endpoints = mergedList(r.now["endpoints"], fresh.Endpoints, r.names.Endpoints,
+	plan.Endpoints = mergedList(r.now["endpoints"], fresh.Endpoints, r.old.Endpoints, r.names.Endpoints,
 		func(e *topology.Endpoint) bool { return r.dirty[e.VPC] })
 	if !distinct(&plan) || tooManyServices(&plan) || mayShareIDs(&plan) {
 		return nil, false
@@ -367,18 +376,33 @@ func (r *replan) merged(d *Document, part *topology.Plan) (*topology.Plan, bool)
 	return &plan, r.last(d, &plan)
 }
 
-// mergedList has the objects of a section in its order.
-func mergedList[T any](s section, fresh, old map[string]*T, again func(*T) bool) (out []T) {
+// mergedList has the objects of a section in its order. What came out as it was is the
+// old one, and where all did, the list is the old one: whoever compares plans is spared
+// a look into them. again says whether an object was
+// planned again for its own sake.
+func mergedList[T any](s section, fresh map[string]*T, old []T, byName map[string]*T,
+	again func(*T) bool) (out []T) {
 	if s.node == nil {
 		return nil
 	}
-	for i := 0; i+1 < len(s.node.Content); i += 2 {
-		name := s.node.Content[i].Value
-		if f := fresh[name]; f != nil && again(f) {
-			out = append(out, *f)
-		} else {
-			out = append(out, *old[name])
+	n := len(s.node.Content) / 2
+	for i := range n {
+		name := s.node.Content[2*i].Value
+		now := byName[name]
+		if f := fresh[name]; f != nil {
+			if again(f) && (now == nil || !reflect.DeepEqual(f, now)) {
+				now = f
+			}
 		}
+		if out == nil && (i >= len(old) || now != &old[i]) {
+			out = append(make([]T, 0, n), old[:i]...)
+		}
+		if out != nil {
+			out = append(out, *now)
+		}
+	}
+	if out == nil {
+		return slices.Clip(old[:n])
 	}
 	return out
 }
