@@ -103,3 +103,41 @@ func TestStampsStandForValues(t *testing.T) {
 	s.Begin()
 	require.NotEqual(t, other, stamp(1, 3))
 }
+
+// What differs between two lists is found as by a look at each element for each other.
+func TestDifferingElementsAreFound(t *testing.T) {
+	type object struct{ name, value string }
+	letters := []string{"a", "b", "c", "d", "e", "f"}
+	text := func(o *object) string { return o.name }
+	rapid.Check(t, func(t *rapid.T) {
+		names := rapid.SliceOfNDistinct(rapid.SampledFrom(letters), 0, 6, rapid.ID)
+		one, two := "1", "2" // the same strings to the bit wherever they are
+		list := func(label string) (out []object) {
+			for _, name := range names.Draw(t, label) {
+				out = append(out, object{name, rapid.SampledFrom([]string{one, two}).Draw(t, "value")})
+			}
+			return out
+		}
+		old, now := list("old"), list("now")
+		if rapid.Bool().Draw(t, "edited") {
+			at := rapid.IntRange(0, len(old)).Draw(t, "at")
+			now = slices.Concat(old[:at], now, old[at:])
+			seen := map[string]bool{}
+			now = slices.DeleteFunc(now, func(o object) bool { was := seen[o.name]; seen[o.name] = true; return was })
+		}
+		gone, fresh := memo.Differing(old, now, text)
+		values := func(some []*object) (out []object) {
+			for _, o := range some {
+				out = append(out, *o)
+			}
+			return out
+		}
+		without := func(some, others []object) []object {
+			return slices.DeleteFunc(slices.Clone(some), func(o object) bool { return slices.Contains(others, o) })
+		}
+		require.ElementsMatch(t, without(old, now), values(gone))
+		require.ElementsMatch(t, without(now, old), values(fresh))
+		gone, fresh = memo.Differing(old, old, text)
+		require.Empty(t, append(gone, fresh...))
+	})
+}

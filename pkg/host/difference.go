@@ -49,14 +49,18 @@ const ofNone = ""
 
 // differing are the groups of two plans that may differ, and the first of each.
 func differing(old, plan *topology.Plan) (before, after []placed) {
-	parts := old.Parts()
+	var vpcs map[string]bool // all
+	if old.Dataplane == plan.Dataplane {
+		vpcs = topology.DifferingVPCs(old, plan)
+	}
+	parts := old.Parts(vpcs)
 	was := make(map[string]*topology.Part, len(parts))
 	for _, part := range parts {
 		was[part.VPC.Name] = part
 	}
 	before, after = []placed{{ofNone, dataplaneGroup(old)}}, []placed{{ofNone, dataplaneGroup(plan)}}
 	same := make(map[string]bool, len(parts))
-	for _, part := range plan.Parts() {
+	for _, part := range plan.Parts(vpcs) {
 		name := part.VPC.Name
 		if known := was[name]; old.Dataplane == plan.Dataplane && known != nil && known.Equal(part) {
 			same[name] = true

@@ -8,7 +8,7 @@ import (
 
 // ENIIndexes gives the interface index of every ENI's device in the data plane
 // namespace, by the device's name. It fails if one is missing. Those that are known are
-// not looked up again.
+// not looked up again; where these are all that there are, known itself is the answer.
 func ENIIndexes(dir string, plan *topology.Plan, known map[string]int) (map[string]int, error) {
 	indexes, enis := map[string]int{}, plan.ENIs()
 	for _, eni := range enis {
@@ -16,7 +16,10 @@ func ENIIndexes(dir string, plan *topology.Plan, known map[string]int) (map[stri
 			indexes[eni.Device] = i
 		}
 	}
-	if len(indexes) == len(enis) {
+	switch {
+	case len(indexes) == len(enis) && len(known) == len(enis):
+		return known, nil
+	case len(indexes) == len(enis):
 		return indexes, nil
 	}
 	err := onThread(func() error {

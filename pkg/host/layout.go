@@ -59,7 +59,7 @@ func tasks(plan *topology.Plan) []task {
 
 func groups(plan *topology.Plan) []group {
 	gs := []group{dataplaneGroup(plan)}
-	for _, part := range plan.Parts() {
+	for _, part := range plan.Parts(nil) {
 		gs = append(gs, vpcGroup(plan, part))
 	}
 	return gs

@@ -280,8 +280,10 @@ func (w *wrong) names() {
 // runs compares the programs and the listeners that there are.
 func (w *wrong) runs() {
 	var want []string
-	for _, spec := range servicesOf(w.current.plan.Load()) {
-		want = append(want, spec.key())
+	for _, vpc := range w.current.plan.Load().VPCs {
+		for _, spec := range servicesOf(vpc.Instances) {
+			want = append(want, spec.key())
+		}
 	}
 	slices.Sort(want)
 	w.equal(slices.Sorted(maps.Keys(w.services.running.all())), want, "the services")

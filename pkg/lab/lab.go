@@ -302,8 +302,8 @@ func (l *Lab) Restart(ref string) (restarted []string, err error) {
 		if err != nil {
 			return err
 		}
-		var specs []serviceSpec
-		for _, s := range servicesOf(plan) {
+		var specs []*keyedService
+		for _, s := range t.services.of(plan) {
 			if s.instance.Namespace == instance.Namespace {
 				specs, restarted = append(specs, s), append(restarted, s.String())
 			}

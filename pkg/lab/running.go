@@ -6,9 +6,11 @@ import (
 	"log/slog"
 	"maps"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/plinksim/plinksim/internal/memo"
 	"github.com/plinksim/plinksim/pkg/compile"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -101,6 +103,9 @@ func (r *running[T]) removeOthers(keep map[string]bool) []T {
 type spaces struct {
 	machine Machine
 	open    running[Space]
+
+	vpcs  []topology.VPC  // of the plan of the last stopMissing; guarded by the lab's transition
+	there map[string]bool // the namespaces of these, and of their instances that are switched on
 }
 
 func (s *spaces) space(name string) (Space, error) {
@@ -109,21 +114,13 @@ func (s *spaces) space(name string) (Space, error) {
 
 // stopMissing closes those that plan does not have.
 func (s *spaces) stopMissing(plan *topology.Plan) error {
+	s.follow(plan.VPCs)
 	open := s.open.all()
 	keep := make(map[string]bool, len(open))
-	look := func(namespace string, there bool) {
-		if open[namespace] != nil {
-			keep[namespace] = there
-		}
+	for namespace := range open {
+		keep[namespace] = s.there[namespace]
 	}
-	look(plan.Dataplane, true)
-	for i := range plan.VPCs {
-		vpc := &plan.VPCs[i]
-		look(vpc.Namespace, true)
-		for j := range vpc.Instances {
-			look(vpc.Instances[j].Namespace, !vpc.Instances[j].Stopped)
-		}
-	}
+	keep[plan.Dataplane] = true
 	for _, s := range proxiesOf(plan) {
 		keep[s.node.Proxy.Namespace] = true
 	}
@@ -134,6 +131,29 @@ func (s *spaces) stopMissing(plan *topology.Plan) error {
 	return errors.Join(errs...)
 }
 
+// follow finds the namespaces that are there.
+func (s *spaces) follow(vpcs []topology.VPC) {
+	if s.there == nil {
+		s.there = map[string]bool{}
+	}
+	gone, fresh := memo.Differing(s.vpcs, vpcs, func(v *topology.VPC) string { return v.Name })
+	for _, vpc := range gone {
+		delete(s.there, vpc.Namespace)
+		for i := range vpc.Instances {
+			delete(s.there, vpc.Instances[i].Namespace)
+		}
+	}
+	for _, vpc := range fresh {
+		s.there[vpc.Namespace] = true
+		for i := range vpc.Instances {
+			if !vpc.Instances[i].Stopped {
+				s.there[vpc.Instances[i].Namespace] = true
+			}
+		}
+	}
+	s.vpcs = vpcs
+}
+
 // numbering gives every ENI of a lab a number of its own. One that is gone keeps its number
 // for a while: it may come back, and sessions may remember it. Then another gets it, so
 // that there are no more numbers than a lab has ENIs at a time.
@@ -142,6 +162,7 @@ type numbering struct {
 	highest packet.ENI
 	numbers compile.Numbers      // never changed: others have it
 	gone    map[string]time.Time // ENIs that have a number and are in no plan any more, since when
+	enis    []*topology.ENI      // of the plan that was added last
 }
 
 // numberRest is how long a number is out of use before another ENI gets it: sessions
@@ -153,6 +174,10 @@ func (n *numbering) add(plan *topology.Plan) compile.Numbers {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	enis, now := plan.ENIs(), time.Now()
+	same := slices.EqualFunc(enis, n.enis, func(a, b *topology.ENI) bool { return a == b || a.Device == b.Device })
+	if n.enis = enis; same && len(enis) > 0 {
+		return n.numbers
+	}
 	var fresh []string
 	there := make(map[string]bool, len(enis))
 	for _, eni := range enis {

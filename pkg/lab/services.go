@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/plinksim/plinksim/internal/memo"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -65,15 +66,18 @@ type serviceSpec struct {
 	topology.InstanceService
 }
 
-func servicesOf(plan *topology.Plan) []serviceSpec {
-	var specs []serviceSpec
-	for i := range plan.VPCs {
-		instances := plan.VPCs[i].Instances
-		for j := range instances {
-			for _, s := range instances[j].Services {
-				if !instances[j].Stopped {
-					specs = append(specs, serviceSpec{instances[j], s})
-				}
+// keyedService is a service with its key.
+type keyedService struct {
+	serviceSpec
+	at string
+}
+
+// servicesOf are those of instances that are switched on.
+func servicesOf(instances []topology.Instance) (specs []*keyedService) {
+	for i := range instances {
+		for _, s := range instances[i].Services {
+			if spec := (serviceSpec{instances[i], s}); !instances[i].Stopped {
+				specs = append(specs, &keyedService{spec, spec.key()})
 			}
 		}
 	}
@@ -116,13 +120,32 @@ type services struct {
 	*process
 	running running[*service]
 	observe func(control.Event)
+
+	// Guarded by the lab's transition.
+	vpcs  []topology.VPC  // of the plan that was looked at last
+	specs []*keyedService // of these
+	byVPC memo.Of[[]topology.Instance, []*keyedService]
+}
+
+// of are those of a plan, in the order of its file. Those of VPCs that are as they were are
+// not made again.
+func (s *services) of(plan *topology.Plan) []*keyedService {
+	if memo.Identical(&s.vpcs, &plan.VPCs) {
+		return s.specs
+	}
+	s.byVPC.Begin()
+	s.vpcs, s.specs = plan.VPCs, nil
+	for i := range plan.VPCs {
+		s.specs = append(s.specs, s.byVPC.Get(plan.VPCs[i].Name, plan.VPCs[i].Instances, servicesOf)...)
+	}
+	return s.specs
 }
 
 // stopMissing stops those that plan does not have.
 func (s *services) stopMissing(plan *topology.Plan) {
 	keep := map[string]bool{}
-	for _, spec := range servicesOf(plan) {
-		keep[spec.key()] = true
+	for _, spec := range s.of(plan) {
+		keep[spec.at] = true
 	}
 	s.stopOthers(keep)
 }
@@ -142,23 +165,23 @@ func (s *services) endOthers(plan *topology.Plan) error {
 		return nil
 	}
 	keep := map[string]bool{}
-	for _, spec := range servicesOf(plan) {
-		keep[spec.key()] = true
+	for _, spec := range s.of(plan) {
+		keep[spec.at] = true
 	}
 	return keeper.EndOthers(func(name string) bool { return keep[name] })
 }
 
 // start starts those of plan that do not run.
 func (s *services) start(plan *topology.Plan) error {
-	for _, spec := range servicesOf(plan) {
-		if s.running.get(spec.key()) != nil {
+	for _, spec := range s.of(plan) {
+		if s.running.get(spec.at) != nil {
 			continue
 		}
-		running, err := s.startOne(plan, spec)
+		running, err := s.startOne(plan, spec.serviceSpec)
 		if err != nil {
 			return fmt.Errorf("instance %q: service %s: %w", plan.ShortName(spec.instance), spec, err)
 		}
-		s.running.put(spec.key(), running)
+		s.running.put(spec.at, running)
 	}
 	return nil
 }
@@ -197,26 +220,26 @@ func (s *services) runsProgram(plan *topology.Plan, ref string) bool {
 // startEnded starts those of plan again that have ended by themselves.
 func (s *services) startEnded(plan *topology.Plan, progress Progress) error {
 	var errs []error
-	for _, spec := range servicesOf(plan) {
-		ended := s.running.get(spec.key())
+	for _, spec := range s.of(plan) {
+		ended := s.running.get(spec.at)
 		if ended == nil || ended.hasEnded == nil || !ended.hasEnded() {
 			continue
 		}
 		progress(0, 0, fmt.Sprintf("start %s of instance %s again, which had %s", spec, plan.ShortName(spec.instance), ended.State()))
-		errs = append(errs, s.restart(plan, []serviceSpec{spec}))
+		errs = append(errs, s.restart(plan, []*keyedService{spec}))
 	}
 	return errors.Join(errs...)
 }
 
 // restart ends services and starts them again. What cannot be started is tried again
 // with the next change of the lab.
-func (s *services) restart(plan *topology.Plan, specs []serviceSpec) error {
+func (s *services) restart(plan *topology.Plan, specs []*keyedService) error {
 	keep := map[string]bool{}
 	for key := range s.running.all() {
 		keep[key] = true
 	}
 	for _, spec := range specs {
-		delete(keep, spec.key())
+		delete(keep, spec.at)
 	}
 	s.stopOthers(keep)
 	return s.start(plan)

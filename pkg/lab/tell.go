@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/plinksim/plinksim/internal/memo"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -46,7 +47,8 @@ func tellEdit(plane *control.Plane, editor Editor, made []topology.Change) {
 
 // tellStates adds an event for each instance that was switched off or on.
 func tellStates(plane *control.Plane, old, now *topology.Plan) {
-	before, after := stopped(old), stopped(now)
+	gone, fresh := memo.Differing(old.VPCs, now.VPCs, func(v *topology.VPC) string { return v.Name })
+	before, after := stopped(gone), stopped(fresh)
 	refs := maps.Clone(before)
 	maps.Copy(refs, after)
 	for _, ref := range slices.Sorted(maps.Keys(refs)) {
@@ -60,12 +62,12 @@ func tellStates(plane *control.Plane, old, now *topology.Plan) {
 	}
 }
 
-// stopped are the instances that are switched off, by VPC/NAME.
-func stopped(p *topology.Plan) map[string]bool {
+// stopped are the instances of VPCs that are switched off, by VPC/NAME.
+func stopped(vpcs []*topology.VPC) map[string]bool {
 	out := map[string]bool{}
-	for i := range p.VPCs {
-		for j := range p.VPCs[i].Instances {
-			if in := &p.VPCs[i].Instances[j]; in.Stopped {
+	for _, vpc := range vpcs {
+		for i := range vpc.Instances {
+			if in := &vpc.Instances[i]; in.Stopped {
 				out[in.Ref()] = true
 			}
 		}

@@ -23,24 +23,28 @@ func (p *Plan) OwnAddresses(v *VPC) []netip.Addr {
 // proxy, and no NAT IP.
 func (p *Plan) NATBlocks(vpc *VPC, sub *Subnet) []netip.Prefix {
 	var blocks []netip.Prefix
-	add := func(eni ENI, block netip.Prefix) {
+	add := func(eni *ENI, block netip.Prefix) {
 		onLink := sub.CIDR.Overlaps(block) || sub.IPv6CIDR.Overlaps(block)
 		if eni.VPC == vpc.Name && eni.Subnet == sub.Name && !onLink && !slices.Contains(blocks, block) {
 			blocks = append(blocks, block)
 		}
 	}
-	for _, lb := range p.LoadBalancers {
-		for _, node := range lb.Nodes {
+	for i := range p.LoadBalancers {
+		if p.LoadBalancers[i].VPC != vpc.Name {
+			continue
+		}
+		for j := range p.LoadBalancers[i].Nodes {
+			node := &p.LoadBalancers[i].Nodes[j]
 			if node.Proxy != nil {
 				continue
 			}
 			for _, local := range node.Local {
-				add(node.ENI, netip.PrefixFrom(local, local.BitLen()))
+				add(&node.ENI, netip.PrefixFrom(local, local.BitLen()))
 			}
 		}
 	}
-	for _, gw := range p.NATGateways {
-		add(gw.ENI, gw.CIDR)
+	for i := range p.NATGateways {
+		add(&p.NATGateways[i].ENI, p.NATGateways[i].CIDR)
 	}
 	return blocks
 }

@@ -8,10 +8,12 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/plinksim/plinksim/internal/memo"
 	"github.com/plinksim/plinksim/pkg/compile"
 	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/host"
@@ -26,8 +28,9 @@ import (
 type Machine struct {
 	dir       labdir.Dir
 	lasting   bool
-	dataplane string         // its namespace
-	indexes   map[string]int // of devices there that are known
+	dataplane string          // its namespace
+	indexes   map[string]int  // of devices there that are known; it is not changed but replaced
+	numbers   compile.Numbers // that the rings know, of these devices
 	rings     *dataplane.RingWorkers
 	// FlowCache is how its data plane uses the kernel's help. It may be changed
 	// before the lab starts.
@@ -73,6 +76,9 @@ func (m *Machine) Change(ctx context.Context, old, plan *topology.Plan, progress
 	if err != nil {
 		m.indexes = nil
 		return err
+	}
+	if len(others) > 0 {
+		m.indexes = maps.Clone(m.indexes)
 	}
 	for _, device := range others {
 		delete(m.indexes, device)
@@ -127,13 +133,20 @@ func (m *Machine) Connect(plan *topology.Plan, numbers compile.Numbers) error {
 	if err != nil {
 		return err
 	}
-	m.indexes = indexes
+	same := memo.Identical(&indexes, &m.indexes) && memo.Identical(&numbers, &m.numbers)
 	m.limiter.know(string(m.dir), plan, numbers)
-	byIndex := map[int]packet.ENI{}
-	for device, index := range indexes {
-		byIndex[index] = numbers[device]
+	m.indexes, m.numbers = indexes, nil
+	if !same {
+		byIndex := make(map[int]packet.ENI, len(indexes))
+		for device, index := range indexes {
+			byIndex[index] = numbers[device]
+		}
+		if err := m.rings.SetENIs(byIndex); err != nil {
+			return err
+		}
 	}
-	return m.rings.SetENIs(byIndex)
+	m.numbers = numbers
+	return nil
 }
 
 // SetHosts implements lab.Machine.

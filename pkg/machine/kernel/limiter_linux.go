@@ -15,36 +15,46 @@ import (
 // it leaves its subnet's bridge by one end, and what goes to it leaves the data plane
 // by the other.
 type limiter struct {
-	mu   sync.Mutex
-	dir  string
-	enis map[packet.ENI]ends
+	mu      sync.Mutex
+	dir     string
+	plan    *topology.Plan
+	numbers compile.Numbers
+	enis    map[packet.ENI]ends // of plan; nil where nobody has asked for them
 }
 
 // ends are the two devices of an ENI.
 type ends struct{ bridge, plane host.Rate }
 
 func (l *limiter) know(dir string, plan *topology.Plan, numbers compile.Numbers) {
-	namespaces := map[string]string{}
-	for i := range plan.VPCs {
-		namespaces[plan.VPCs[i].Name] = plan.VPCs[i].Namespace
-	}
-	enis := map[packet.ENI]ends{}
-	for _, eni := range plan.ENIs() {
-		enis[numbers[eni.Device]] = ends{
-			bridge: host.Rate{Namespace: namespaces[eni.VPC], Device: eni.Port},
-			plane:  host.Rate{Namespace: plan.Dataplane, Device: eni.Device},
-		}
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.dir, l.enis = dir, enis
+	l.dir, l.plan, l.numbers, l.enis = dir, plan, numbers, nil
+}
+
+// endsOfLocked are the devices of an ENI.
+func (l *limiter) endsOfLocked(eni packet.ENI) (ends, bool) {
+	if l.enis == nil && l.plan != nil {
+		namespaces := map[string]string{}
+		for i := range l.plan.VPCs {
+			namespaces[l.plan.VPCs[i].Name] = l.plan.VPCs[i].Namespace
+		}
+		l.enis = map[packet.ENI]ends{}
+		for _, eni := range l.plan.ENIs() {
+			l.enis[l.numbers[eni.Device]] = ends{
+				bridge: host.Rate{Namespace: namespaces[eni.VPC], Device: eni.Port},
+				plane:  host.Rate{Namespace: l.plan.Dataplane, Device: eni.Device},
+			}
+		}
+	}
+	e, ok := l.enis[eni]
+	return e, ok
 }
 
 // Limit implements dataplane.Limiter.
 func (l *limiter) Limit(eni packet.ENI, toProvider, toConsumer dataplane.RateLimit) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e, ok := l.enis[eni]
+	e, ok := l.endsOfLocked(eni)
 	if !ok {
 		return fmt.Errorf("limit the rate of ENI %d: it has no device", eni)
 	}
@@ -60,7 +70,8 @@ func (l *limiter) Counts(enis []packet.ENI) ([]dataplane.LimitCounts, error) {
 	defer l.mu.Unlock()
 	var devices []host.Rate
 	for _, eni := range enis {
-		devices = append(devices, l.enis[eni].bridge, l.enis[eni].plane)
+		e, _ := l.endsOfLocked(eni)
+		devices = append(devices, e.bridge, e.plane)
 	}
 	counts, err := host.RateCounts(l.dir, devices...)
 	if err != nil {
