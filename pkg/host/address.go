@@ -27,6 +27,9 @@ type Route struct {
 	Namespace, Device string
 	Dst               netip.Prefix // without host bits; /0 is the default route
 	Via               netip.Addr   // zero: none
+	// Src is what the namespace itself sends from. A route with it needs no route to Via,
+	// which is a neighbour on the device.
+	Src netip.Addr
 }
 
 func (r Route) String() string {
@@ -34,7 +37,10 @@ func (r Route) String() string {
 	if r.Dst.Bits() == 0 && r.Dst.Addr().Is4() {
 		dst = "default"
 	}
-	if r.Via.IsValid() {
+	switch {
+	case r.Via.IsValid() && r.Src.IsValid():
+		return fmt.Sprintf("ip -n %s route add %s via %s dev %s onlink src %s", r.Namespace, dst, r.Via, r.Device, r.Src)
+	case r.Via.IsValid():
 		return fmt.Sprintf("ip -n %s route add %s via %s dev %s", r.Namespace, dst, r.Via, r.Device)
 	}
 	return fmt.Sprintf("ip -n %s route add %s dev %s scope link", r.Namespace, dst, r.Device)

@@ -82,6 +82,10 @@ func (r Route) route(s *space) (*netlink.Route, error) {
 	if r.Via.IsValid() {
 		route.Gw, route.Scope = r.Via.AsSlice(), netlink.SCOPE_UNIVERSE
 	}
+	if r.Src.IsValid() {
+		route.Src = r.Src.AsSlice()
+		route.SetFlag(netlink.FLAG_ONLINK)
+	}
 	return route, nil
 }
 

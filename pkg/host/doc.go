@@ -7,7 +7,9 @@
 // hangs from there: DIR/netns/NAME pins the network namespace NAME, and
 // DIR/etc/NAME holds the resolv.conf, hosts and nsswitch.conf that programs in
 // that namespace see. Nothing is ever created in the namespace that the caller
-// is in: no interface, no bridge, no route, no table. So a lab cannot disturb
+// is in: no interface, no bridge, no route, no table. (The VXLAN devices of a slice
+// of a topology over several hosts are in the lab too, but their UDP socket is where
+// the caller is.) So a lab cannot disturb
 // its host or another lab, and when its namespaces go, everything goes. That
 // is why Remove needs no plan, no list and no memory of what was built, and
 // why it works after any crash.

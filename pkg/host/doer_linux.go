@@ -10,4 +10,4 @@ type doer interface {
 }
 
 var _ = []doer{Netns{}, Sysctl{}, LinkUp{}, Bridge{}, Veth{}, Address{}, Route{}, File{}, Firewall{}, PortGuard{},
-	ReceiverGuard{}}
+	ReceiverGuard{}, VXLAN{}, Peer{}}

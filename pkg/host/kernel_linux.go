@@ -19,7 +19,9 @@ type kernel struct {
 	at     string // the namespace that the thread is in; "" where it started
 	there  presence
 	spaces map[string]*space
-	proc   *sysctls // nil before a parameter was set
+	// outside is in the namespace of the process; nil before something was made there.
+	outside *netlink.Handle
+	proc    *sysctls // nil before a parameter was set
 }
 
 // presence is what is known of how much of the steps is there before they are done.
@@ -137,6 +139,10 @@ func (k *kernel) close() {
 	}
 	k.proc.close()
 	k.proc = nil
+	if k.outside != nil {
+		k.outside.Close()
+		k.outside = nil
+	}
 }
 
 // index gives the number of a device.

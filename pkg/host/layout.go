@@ -132,8 +132,10 @@ func addPeering(g *group, plan *topology.Plan, number int) {
 		for _, block := range peer.CIDRs() {
 			g.add(what, Route{Namespace: vpc.Namespace, Device: p.Devices[i], Dst: block, Via: ends[1-i]})
 		}
-		if source := peer.HealthSource; source.IsValid() && !peer.Contains(source) {
-			g.add(what, Route{Namespace: vpc.Namespace, Device: p.Devices[i], Dst: host(source), Via: ends[1-i]})
+		for _, source := range peer.Probers() {
+			if !peer.Contains(source) {
+				g.add(what, Route{Namespace: vpc.Namespace, Device: p.Devices[i], Dst: host(source), Via: ends[1-i]})
+			}
 		}
 	}
 }
@@ -147,6 +149,7 @@ func vpcGroup(plan *topology.Plan, part *topology.Part) group {
 	for i := range vpc.Subnets {
 		addSubnet(&g, vpc, &vpc.Subnets[i], plan.NATBlocks(vpc, &vpc.Subnets[i]))
 	}
+	addTransit(&g, vpc)
 	common := newInstances(plan, vpc)
 	for i := range vpc.Instances {
 		if in := &vpc.Instances[i]; !in.Stopped {

@@ -84,6 +84,9 @@ func makeTrees(dir string) error {
 // removeTrees takes the directories away, and with the pins the
 // namespaces.
 func removeTrees(dir string) error {
+	if err := removeVXLANs(dir); err != nil {
+		return err
+	}
 	for _, tree := range trees(dir) {
 		if err := removeTree(tree); err != nil {
 			return err

@@ -33,6 +33,7 @@ func (b *addresses) choose() {
 	for i := range b.plan.VPCs {
 		b.plan.VPCs[i].HealthSource = vpcBuilder{b}.healthSource(&b.plan.VPCs[i])
 	}
+	hostBuilder{b}.choose()
 	serverGroupBuilder{b.draft}.choose()
 }
 

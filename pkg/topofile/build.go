@@ -73,6 +73,7 @@ func (d *draft) build() *topology.Plan {
 	endpointBuilder{a}.build()
 	fullNATBuilder{d}.build()
 	quotaBuilder{d}.build()
+	hostBuilder{a}.build()
 	idBuilder{draft: d}.build()
 	if len(d.problems) == 0 {
 		a.choose()

@@ -391,7 +391,7 @@ func word(text string) *yaml.Node {
 
 // objectKinds are what people call the objects of a part of the file.
 var objectKinds = map[string]string{
-	"accounts": "account", "peerings": "peering",
+	"accounts": "account", "peerings": "peering", "hosts": "host",
 	"vpcs": "vpc", "subnets": "subnet", "security_groups": "security group", "instances": "instance",
 	"server_groups": "server group", "load_balancers": "load balancer", "nat_gateways": "NAT gateway",
 	"full_nat": "FullNAT entry", "endpoint_services": "endpoint service", "endpoints": "endpoint",

@@ -134,7 +134,7 @@ func TestMessages(t *testing.T) {
 		{name: "a list stands where the topology should", new: "- name: small\n"},
 		{name: "a second document follows", old: "checks:", new: "---\nchecks:"},
 		{name: "a key is misspelled", old: "    subnets:\n      h1", new: "    subents:\n      h1"},
-		{name: "a key is not known at all", old: "accounts:", new: "horses: 3\naccounts:"},
+		{name: "a key is not known at all", old: "accounts:", new: "giraffes: 3\naccounts:"},
 		{name: "a key is given twice", old: "accounts:", new: "region: cn-beijing\naccounts:"},
 		{name: "a name is given twice", old: "      i1: {zone", new: "      h1: {zone"},
 		{name: "a required key is missing", old: "zone: cn-hangzhou-h, cidr: 10.0.0.0/24", new: "cidr: 10.0.0.0/24"},

@@ -71,7 +71,7 @@ func TestEveryKeyOfWordsRefersToObjectsOrDoesNot(t *testing.T) {
 		proxy_protocol ip_address_type method path host request response type
 		enforce_security_groups_on_private_link forwarded hosts paths content_type certificate
 		key mode cookie query domain description payer private_dns_name resource_type service_region cname
-		target txt error bodies addresses resolve connect get restart env udp send server_name`)
+		target txt error bodies addresses resolve connect get restart env udp send server_name zones`)
 	var in func(typ reflect.Type)
 	seen, used := map[reflect.Type]bool{}, map[string]bool{}
 	in = func(typ reflect.Type) {

@@ -46,6 +46,9 @@ type rawTopology struct {
 	_             more                      `doc:"for each that is there; 262144 where it is missing"`
 	Quotas        rawQuotas                 `yaml:"quotas" doc:"how many of something there may be; the cloud's where"`
 	_             more                      `doc:"a key is missing, 0 for no limit"`
+	Hosts         named[rawHost]            `yaml:"hosts" doc:"the machines that the lab is spread over, by name;"`
+	_             more                      `doc:"one where the key is missing"`
+	Underlay      *rawUnderlay              `yaml:"underlay" doc:"the network between the hosts"`
 	Checks        sequence[rawCheck]        `yaml:"checks" doc:"verification steps, done in this order"`
 }
 

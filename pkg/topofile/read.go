@@ -610,6 +610,8 @@ func parse(node *yaml.Node, t tag, into any) (hint string, err error) {
 		}
 	case *netip.Prefix:
 		return parsePrefix(text, v)
+	case *underlayAddr:
+		return parseUnderlayAddr(text, v)
 	case *ipv6Addr:
 		return parseIPv6Addr(text, v)
 	case *ipv6Block:

@@ -59,6 +59,9 @@ func separable(p *topology.Plan) bool {
 	if len(p.NATGateways) > 0 {
 		return false // entries refer to endpoints
 	}
+	if len(p.Hosts) > 0 {
+		return false // a zone is on one host for all VPCs
+	}
 	for i := range p.Services {
 		if p.Services[i].PrivateName != nil {
 			return false // zones verify it

@@ -74,7 +74,7 @@ func (p *Plan) Members(vpc *VPC, group string) (out []netip.Addr) {
 			}
 			continue
 		}
-		add(vpc.HealthSource)
+		add(vpc.Probers()...)
 		if lb.DualStack {
 			add(vpc.IPv6HealthSource())
 		}

@@ -48,6 +48,12 @@ type Plan struct {
 	DNSZones      []DNSZone
 	Checks        []Check
 
+	// Hosts are the machines that the lab is spread over, none where it is on one; and
+	// the network between them. OnHost is set of what On gives: the host that it is on.
+	Hosts    []Host
+	Underlay Underlay
+	OnHost   string
+
 	// Dataplane names the namespace in which every ENI of the lab ends.
 	Dataplane string
 	// Warnings are what a user should know though the topology is usable.
@@ -80,7 +86,13 @@ type VPC struct {
 	Upstreams []netip.Addr
 	// HealthSource is the address from which backends of this VPC see health
 	// checks come. It is an address of the VPC's namespace.
-	HealthSource   netip.Addr
+	HealthSource netip.Addr
+	// HealthSources are the same for each of the plan's hosts, in their order; zero where
+	// the VPC has no subnet on the host that it could be of. VNI is the number of the
+	// VPC's VXLAN. Transit is set on a host alone: see On.
+	HealthSources  []netip.Addr
+	VNI            int
+	Transit        *Transit
 	MTU            int
 	Subnets        []Subnet
 	SecurityGroups []SecurityGroup

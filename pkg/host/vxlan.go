@@ -1,0 +1,66 @@
+package host
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+	"github.com/plinksim/plinksim/pkg/topology"
+)
+
+// VXLAN is the step that makes the device by which a VPC reaches other hosts. Its UDP
+// socket is in the namespace that the lab's process is in, which is the only thing of a
+// lab that is there. The device is made in the VPC's namespace at once: one that is moved
+// there would be left behind by a crash in between.
+type VXLAN struct {
+	Namespace, Device string
+	VNI               int
+	Local             netip.Addr // of this host, in the underlay
+	Port              uint16
+	MAC               packet.MAC
+	MTU               int
+}
+
+func (v VXLAN) String() string {
+	return fmt.Sprintf("ip link add %s netns %s address %s mtu %d up type vxlan id %d local %s dstport %d nolearning udpcsum",
+		v.Device, v.Namespace, v.MAC, v.MTU, v.VNI, v.Local, v.Port)
+}
+
+func (v VXLAN) replaces() string { return "" }
+
+// Peer is the step that tells a VXLAN device where another host is. Nothing has to ask for
+// it: there is no flooding, and no ARP.
+type Peer struct {
+	Namespace, Device string
+	IP                netip.Addr // of the device on the other host
+	MAC               packet.MAC
+	Address           netip.Addr // of the other host, in the underlay
+}
+
+func (p Peer) String() string {
+	return lines(
+		fmt.Sprintf("bridge -n %s fdb add %s dev %s dst %s self permanent", p.Namespace, p.MAC, p.Device, p.Address),
+		fmt.Sprintf("ip -n %s neigh add %s lladdr %s dev %s nud permanent", p.Namespace, p.IP, p.MAC, p.Device))
+}
+
+func (p Peer) replaces() string { return "" }
+
+// addTransit makes the VXLAN device of a VPC, and routes to what it has on other hosts. The
+// router itself, which answers traceroute, sends from an address of its subnets.
+func addTransit(g *group, vpc *topology.VPC) {
+	t := vpc.Transit
+	if t == nil {
+		return
+	}
+	what := fmt.Sprintf("VPC %s on other hosts", vpc.Name)
+	g.add(what,
+		VXLAN{vpc.Namespace, t.Device, t.VNI, t.Local, t.Port, t.MAC, vpc.MTU},
+		Address{vpc.Namespace, t.Device, host(t.IP)},
+	)
+	for _, peer := range t.Peers {
+		g.add(what, Peer{vpc.Namespace, t.Device, peer.IP, peer.MAC, peer.Address})
+		for _, dst := range peer.Routes {
+			g.add(what, Route{vpc.Namespace, t.Device, dst, peer.IP, t.Source})
+		}
+	}
+}
