@@ -66,7 +66,7 @@ type checkRun struct {
 func (run checkRun) check(cmd *cobra.Command, client *api.Client, asJSON bool) (err error) {
 	out := cmd.OutOrStdout()
 	results := []status.Check{}
-	failed := 0
+	failed, skipped := 0, 0
 	call := api.CheckCall{Only: run.only, FailFast: run.failFast}
 	if run.file != "" {
 		if call.File, err = os.ReadFile(run.file); err != nil {
@@ -89,7 +89,10 @@ func (run checkRun) check(cmd *cobra.Command, client *api.Client, asJSON bool) (
 	}
 	err = client.Check(cmd.Context(), call, func(r status.Check) error {
 		results = append(results, r)
-		if !r.Passed {
+		switch {
+		case r.Skipped:
+			skipped++
+		case !r.Passed:
 			failed++
 		}
 		if !asJSON {
@@ -107,7 +110,11 @@ func (run checkRun) check(cmd *cobra.Command, client *api.Client, asJSON bool) (
 	} else if len(results) == 0 {
 		fmt.Fprintln(out, "the topology file of the lab has no checks")
 	} else {
-		fmt.Fprintf(out, "\n%d passed, %d failed\n", len(results)-failed, failed)
+		fmt.Fprintf(out, "\n%d passed, %d failed", len(results)-failed-skipped, failed)
+		if skipped > 0 {
+			fmt.Fprintf(out, ", %d not run on this host", skipped)
+		}
+		fmt.Fprintln(out)
 	}
 	if failed > 0 {
 		return exitCode(1)
@@ -125,6 +132,9 @@ func printCheck(w *screen, r status.Check, header bool) {
 	mark := w.paint("ok  ", green)
 	if !r.Passed {
 		mark = w.paint("FAIL", red)
+	}
+	if r.Skipped {
+		mark, r.Passed = "skip", true // which is shown as briefly
 	}
 	if w.columns == 0 || w.columns >= checkColumns {
 		if header {

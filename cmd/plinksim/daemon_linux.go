@@ -44,6 +44,7 @@ func newDaemon() *cobra.Command {
 	var flowCache string
 	var transition time.Duration
 	var timeScale float64
+	var onHost string
 	cmd := &cobra.Command{
 		Use: "__daemon", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -76,7 +77,7 @@ func newDaemon() *cobra.Command {
 			err := daemon(ctx, lock, file, lab.Config{
 				Workers: workers, Transition: transition, MaxSessions: maxSessions, Keep: takeOver || leftBehind,
 				TimeScale: topology.TimeScale(timeScale),
-				Authority: authority,
+				Authority: authority, Host: onHost,
 			}, flowCache, await, tell, ready)
 			if err != nil && !up {
 				tell(api.Progress{End: true, Err: &api.Error{Text: err.Error(), Hint: hintOf(toDoctor(err))}})
@@ -91,6 +92,7 @@ func newDaemon() *cobra.Command {
 	cmd.Flags().Float64Var(&timeScale, "time-scale", 0, "how many times as fast times pass")
 	cmd.Flags().IntVar(&maxSessions, "max-sessions", 0, "of the data plane")
 	cmd.Flags().BoolVar(&authority, "authority", false, "make a certificate authority in any case")
+	cmd.Flags().StringVar(&onHost, "host", "", "of the topology's, that this is")
 	cmd.Flags().BoolVar(&leftBehind, "left-behind", false, "leave the lab as it is where it cannot be taken over")
 	cmd.Flags().BoolVar(&takeOver, "take-over", false, "wait for the lab's lock, which another daemon lets go of")
 	cmd.Flags().StringVar(&flowCache, "flow-cache", kernel.DefaultFlowCache(), "of the data plane")
@@ -261,7 +263,7 @@ func serve(ctx context.Context, lock *labdir.Lock, cfg lab.Config, cache datapla
 func handoverOf(cfg lab.Config, cache dataplane.FlowCacheConfig) api.Handover {
 	return api.Handover{
 		Version: version, Workers: cfg.Workers, MaxSessions: cfg.MaxSessions, FlowCache: cache.String(),
-		Transition: cfg.Transition,
+		Transition: cfg.Transition, Host: cfg.Host,
 	}
 }
 

@@ -59,6 +59,11 @@ run, 127 if it was not found.`,
 			if err != nil {
 				return err
 			}
+			if other := plan.HostOf(instance.Zone); other != nil {
+				if here, err := dir.Load("host"); err == nil && string(here) != other.Name {
+					return fmt.Errorf("instance %q is on host %q, and this is host %q: run it there", args[0], other.Name, here)
+				}
+			}
 			if terminal && !isTerminal(os.Stdin) {
 				return errors.New("exec -t: standard input is no terminal: leave out -t")
 			}

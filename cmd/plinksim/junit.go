@@ -16,6 +16,7 @@ type (
 		Name     string      `xml:"name,attr"`
 		Tests    int         `xml:"tests,attr"`
 		Failures int         `xml:"failures,attr"`
+		Skipped  int         `xml:"skipped,attr,omitempty"`
 		Time     string      `xml:"time,attr"` // seconds
 		Cases    []junitCase `xml:"testcase"`
 	}
@@ -24,6 +25,10 @@ type (
 		Class   string        `xml:"classname,attr"`
 		Time    string        `xml:"time,attr"`
 		Failure *junitFailure `xml:"failure"`
+		Skipped *junitSkipped `xml:"skipped"`
+	}
+	junitSkipped struct {
+		Message string `xml:"message,attr"`
 	}
 	junitFailure struct {
 		Message string `xml:"message,attr"`
@@ -38,7 +43,11 @@ func writeJUnit(w io.Writer, lab string, results []status.Check) error {
 	for _, r := range results {
 		total += r.Seconds
 		c := junitCase{Name: r.Name, Class: "plinksim." + lab, Time: fmt.Sprintf("%.3f", r.Seconds)}
-		if !r.Passed {
+		switch {
+		case r.Skipped:
+			suite.Skipped++
+			c.Skipped = &junitSkipped{r.Got}
+		case !r.Passed:
 			suite.Failures++
 			c.Failure = &junitFailure{
 				Message: fmt.Sprintf("expected %s, came %s", r.Expect, r.Got),

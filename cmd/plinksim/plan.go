@@ -9,7 +9,8 @@ import (
 )
 
 func newPlan() *cobra.Command {
-	return &cobra.Command{
+	var onHost string
+	cmd := &cobra.Command{
 		Use:   "plan FILE",
 		Short: "Print the ip and nft commands that a topology file stands for",
 		Long: `Print everything that "up" would do to the kernel as ip, sysctl and nft
@@ -18,6 +19,9 @@ is for people. The same file gives the same text on every machine.`,
 		Args: takes(cobra.ExactArgs(1), "one topology file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			plan, err := load(args[0])
+			if err == nil {
+				plan, err = sliceOn(cmd, plan, onHost)
+			}
 			if err != nil {
 				return err
 			}
@@ -25,4 +29,6 @@ is for people. The same file gives the same text on every machine.`,
 			return err
 		},
 	}
+	addHost(cmd, &onHost)
+	return cmd
 }

@@ -52,6 +52,9 @@ func printStatus(w io.Writer, s status.Lab) {
 		say(w, "time scale %[1]g: idle timeouts, health checks, slow starts, draining, TTLs and persistence pass %[1]g "+
 			"times as fast as at the cloud; TCP's own timers, delays and bandwidth do not", s.TimeScale)
 	}
+	if s.Host != "" {
+		say(w, "host %s of %s: what is on the others, they tell", s.Host, strings.Join(s.Hosts, ", "))
+	}
 	for _, print := range []func(io.Writer, status.Lab){printEndpoints, printServices, printGateways, printInstances,
 		printServers, printProxies, printLinks, printShaping, printENIFaults, printTimers} {
 		section(w, func(w io.Writer) { print(w, s) })
@@ -184,10 +187,19 @@ func printInstances(w io.Writer, s status.Lab) {
 				}
 				services = append(services, text)
 			}
-			t.row(i.Name, vpc.Name, i.Zone, addresses(i.IP, i.IPv6), i.State, i.Denied, i.Spoofed, strings.Join(services, ", "))
+			t.row(i.Name, vpc.Name, i.Zone, addresses(i.IP, i.IPv6), stateOn(i), i.Denied, i.Spoofed, strings.Join(services, ", "))
 		}
 	}
 	t.flush()
+}
+
+// stateOn is the state of an instance, of which only its host knows more where that is
+// another one.
+func stateOn(i status.Instance) string {
+	if i.Host != "" {
+		return i.State + " (host " + i.Host + ")"
+	}
+	return i.State
 }
 
 func printServers(w io.Writer, s status.Lab) {

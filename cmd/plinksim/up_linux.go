@@ -28,6 +28,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/machine/kernel"
+	"github.com/plinksim/plinksim/pkg/rootless"
 	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -42,6 +43,7 @@ func newUp() *cobra.Command {
 	var flowCache string
 	var transition time.Duration
 	var timeScale float64
+	var onHost string
 	cmd := &cobra.Command{
 		Use:     "up [FILE]",
 		Aliases: []string{"deploy", "apply"},
@@ -66,6 +68,7 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 			"  sudo plinksim up --time-scale 60 lab.yaml # minutes of the cloud take seconds\n" +
 			"  sudo plinksim up alibaba-clb             # a topology that plinksim has\n" +
 			"  sudo plinksim up --foreground lab.yaml    # until ctrl-C\n" +
+			"  sudo plinksim up --host a lab.yaml        # a file with hosts: what is on host a\n" +
 			"  sudo plinksim up --dry-run lab.yaml       # only print what would change\n" +
 			"  sudo plinksim up --cloud aws --region us-east-1 --name shop\n" +
 			"  sudo plinksim up --api 127.0.0.1:4566     # and drive it with the AWS CLI: \"plinksim api env\"\n" +
@@ -99,6 +102,10 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 			if err != nil {
 				return err
 			}
+			slice, err := sliceOn(cmd, plan, onHost)
+			if err != nil {
+				return err
+			}
 			plan.File = absolute(plan.File)
 			if dryRun {
 				changes, err := differences(cmd.Context(), plan)
@@ -110,6 +117,9 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 			if err := needRights("up", host.SysAdmin, host.NetAdmin, host.NetRaw, host.NetBindService); err != nil {
 				return err
 			}
+			if err := checkMachine(slice); err != nil {
+				return err
+			}
 			for _, warning := range plan.Warnings {
 				fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: warning: %s\n", warning.String())
 			}
@@ -118,6 +128,7 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 			}
 			plan.MaxSessions = cmp.Or(maxSessions, plan.MaxSessions)
 			up := &up{plan: plan, dir: labdir.Of(plan.Name), progress: newProgress(cmd.ErrOrStderr())}
+			up.host = onHost
 			up.workers, up.transition, up.flowCache = workers, transition, cache
 			up.retimed, up.timeScale = cmd.Flags().Changed("transition"), scale
 			up.authority = cloudAPI.InVPCs
@@ -185,6 +196,7 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 	cmd.Flags().BoolVar(&replace, "replace", false,
 		"replace a lab of the same name that came from another file, without a question")
 	empty.addFlags(cmd)
+	addHost(cmd, &onHost)
 	addMaxSessions(cmd, &maxSessions)
 	addOutput(cmd, &output)
 	return cmd
@@ -315,6 +327,7 @@ type up struct {
 	retimed    bool               // transition was asked for
 	timeScale  topology.TimeScale // 0: as it was
 	authority  bool               // make a certificate authority in any case
+	host       string             // of the plan's, "" where it has none
 }
 
 func (u *up) checkSocket() error {
@@ -347,6 +360,10 @@ func (u *up) background(ctx context.Context) error {
 // change asks a lab's daemon to apply the file. It is to be tried again where
 // the daemon ended meanwhile, as when somebody took the lab down.
 func (u *up) change(ctx context.Context, daemon *api.Client) (again bool, err error) {
+	if now, err := daemon.Status(ctx); err == nil && now.Host != u.host {
+		return false, withHint(fmt.Errorf("lab %q is up here %s, and is to be %s", u.plan.Name, asHost(now.Host), asHost(u.host)),
+			"\"plinksim down %s\" removes it", u.plan.Name)
+	}
 	// What cannot be said now is said when it is applied.
 	changes, _ := daemon.Diff(ctx, u.plan.File, u.plan.Source)
 	changed, err := daemon.Apply(ctx, u.plan.File, u.plan.Source, u.progress.show)
@@ -382,6 +399,25 @@ func (u *up) change(ctx context.Context, daemon *api.Client) (again bool, err er
 		}
 	}
 	return false, nil
+}
+
+func asHost(name string) string {
+	if name == "" {
+		return "as a whole"
+	}
+	return fmt.Sprintf("host %q", name)
+}
+
+// checkMachine says why this machine cannot be the host that a plan is on.
+func checkMachine(slice *topology.Plan) error {
+	if slice.OnHost == "" {
+		return nil
+	}
+	if os.Geteuid() != 0 || rootless.Arrived() {
+		return withHint(fmt.Errorf("host %q has a UDP socket for VXLAN in the network of the machine, and an ordinary user "+
+			"cannot make it", slice.OnHost), "run it with sudo")
+	}
+	return host.CheckUnderlay(slice)
 }
 
 // interrupted says what became of a change that nobody waited for. The daemon
@@ -514,7 +550,7 @@ func (u *up) daemon(lock *labdir.Lock, more ...string) (daemon *exec.Cmd, report
 		"--workers", strconv.Itoa(u.workers), "--transition", u.transition.String(),
 		"--time-scale", strconv.FormatFloat(float64(u.timeScale), 'g', -1, 64),
 		"--max-sessions", strconv.Itoa(u.plan.MaxSessions), "--flow-cache", u.flowCache.String(),
-		"--authority=" + strconv.FormatBool(u.authority)}, more...))
+		"--host", u.host, "--authority=" + strconv.FormatBool(u.authority)}, more...))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -591,7 +627,7 @@ func (u *up) foreground(ctx context.Context, stderr io.Writer, show func() error
 	log := slog.New(slog.NewTextHandler(stderr, nil))
 	cfg := lab.Config{
 		Plan: u.plan, Workers: u.workers, Transition: u.transition, TimeScale: u.timeScale, Log: log,
-		Progress: u.progress.show, Authority: u.authority,
+		Progress: u.progress.show, Authority: u.authority, Host: u.host,
 	}
 	return serve(ctx, lock, cfg, u.flowCache, func() {
 		u.progress.end()

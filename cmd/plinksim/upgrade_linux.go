@@ -66,6 +66,7 @@ func upgrade(ctx context.Context, out, stderr io.Writer, dir labdir.Dir) error {
 	if u.flowCache, err = dataplane.ParseFlowCache(cmp.Or(handover.FlowCache, kernel.DefaultFlowCache())); err != nil {
 		return err
 	}
+	u.host = handover.Host
 	defer u.progress.end()
 	lock, err := dir.OpenLock()
 	if err != nil {

@@ -108,4 +108,5 @@ type Handover struct {
 	MaxSessions int           `json:"max_sessions"`
 	FlowCache   string        `json:"flow_cache,omitempty"`
 	Transition  time.Duration `json:"transition_ns"`
+	Host        string        `json:"host,omitempty"` // of a topology over several
 }

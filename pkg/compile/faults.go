@@ -184,7 +184,7 @@ func (f *Faults) forget(plan *topology.Plan) {
 	maps.DeleteFunc(f.zones, func(name string, _ bool) bool { return !slices.Contains(zones, name) })
 }
 
-// Impose adds what goes wrong to what a lab should do.
+// Impose adds what goes wrong to what a lab should do. An ENI without a number is on another host.
 func (f *Faults) Impose(d *Desired, plan *topology.Plan, numbers Numbers) {
 	f.forget(plan)
 	s := dataplane.Shaping{Faults: map[packet.ENI]dataplane.Fault{}}
@@ -197,8 +197,9 @@ func (f *Faults) Impose(d *Desired, plan *topology.Plan, numbers Numbers) {
 		return
 	}
 	for _, eni := range plan.ENIs() {
-		if fault := f.of(*eni); fault != dataplane.NoFault {
-			s.Faults[numbers[eni.Device]] = fault
+		number, here := numbers[eni.Device]
+		if fault := f.of(*eni); here && fault != dataplane.NoFault {
+			s.Faults[number] = fault
 		}
 	}
 }
@@ -225,15 +226,19 @@ func (f *Faults) shapedLinks(perZone bool, ep *topology.Endpoint, numbers Number
 	}
 	if !perZone {
 		for _, zone := range ep.Zones {
-			link.ENIs = append(link.ENIs, numbers[zone.ENI.Device])
+			if number, here := numbers[zone.ENI.Device]; here {
+				link.ENIs = append(link.ENIs, number)
+			}
 		}
 		return []dataplane.ShapedLink{link}
 	}
 	var links []dataplane.ShapedLink
 	for _, zone := range ep.Zones {
-		own := link
-		own.Name, own.ENIs = zone.ENI.Name, []packet.ENI{numbers[zone.ENI.Device]}
-		links = append(links, own)
+		if number, here := numbers[zone.ENI.Device]; here {
+			own := link
+			own.Name, own.ENIs = zone.ENI.Name, []packet.ENI{number}
+			links = append(links, own)
+		}
 	}
 	return links
 }

@@ -143,7 +143,7 @@ func (m *Planner) Plan(plan *topology.Plan, state control.Snapshot, numbers Numb
 		c.gateway(gw)
 	}
 	m.sizes = sizes{len(c.nat.ENIs), len(c.owned), len(c.nat.Links)}
-	return Desired{Dataplane: dataplane.Config{NAT: c.nat, Owned: c.owned}, Hosts: c.hostNames()}
+	return Desired{Dataplane: dataplane.Config{NAT: c.nat, Owned: c.owned}, Hosts: HostNames(plan)}
 }
 
 func (m *Planner) begin() {

@@ -76,11 +76,11 @@ func (c *compiler) admitReverse(ep topology.Endpoint, target netip.AddrPort) fun
 	}
 }
 
-// hostNames are the names of NAT IPs in the hosts files of every VPC.
-func (c *compiler) hostNames() map[string][]topology.HostName {
-	out := map[string][]topology.HostName{}
-	for _, vpc := range c.plan.VPCs {
-		out[vpc.Name] = c.plan.HostNames(vpc.Name)
+// HostNames are the names of NAT IPs in the hosts files of every VPC.
+func HostNames(plan *topology.Plan) map[string][]topology.HostName {
+	out := make(map[string][]topology.HostName, len(plan.VPCs))
+	for i := range plan.VPCs {
+		out[plan.VPCs[i].Name] = plan.HostNames(plan.VPCs[i].Name)
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -27,12 +28,15 @@ type CaptureStream struct {
 // Capture starts to copy what comes and goes at ENIs. The caller closes what
 // it returns.
 func (l *Lab) Capture(opts status.CaptureOptions) (*CaptureStream, error) {
-	plan := l.Plan()
+	plan := l.here.of(l.Plan())
 	enis := plan.ENIs()
 	if len(opts.ENIs) > 0 {
 		enis = nil
 		for _, ref := range opts.ENIs {
 			eni, err := plan.ENI(ref)
+			if other, known := l.Plan().ENI(ref); err != nil && known == nil {
+				err = fmt.Errorf("%s is on host %q: capture it there", other.Name, l.here.elsewhere(l.Plan(), other.Zone))
+			}
 			if err != nil {
 				return nil, err
 			}

@@ -114,6 +114,11 @@ func (l checks) run(ctx context.Context, all []topology.Check, filter CheckFilte
 			Does: describe(check), Expect: expectation(plan, check),
 		}
 		start := time.Now()
+		if result.Got = l.here.skips(plan, all[:i], check); result.Got != "" {
+			result.Skipped = true
+			report(result)
+			continue
+		}
 		result.Got, result.Passed = l.runOne(ctx, check)
 		result.Seconds = time.Since(start).Seconds()
 		if ctx.Err() != nil {

@@ -59,8 +59,11 @@ func (g *serverGroups) settleHealth(ctx context.Context, plan *topology.Plan) {
 func (g *serverGroups) awaited(plan *topology.Plan, sg topology.ServerGroup, group *lb.Group) []string {
 	var out []string
 	for _, h := range group.Health() {
-		isALB := slices.ContainsFunc(sg.Servers,
-			func(s topology.Server) bool { return s.Balancer != "" && s.Name() == h.Instance })
+		is := func(s topology.Server) bool { return s.Name() == h.Instance }
+		if i := slices.IndexFunc(sg.Servers, is); i >= 0 && g.here.elsewhere(plan, sg.Servers[i].Zone) != "" {
+			continue // its host may not be up yet
+		}
+		isALB := slices.ContainsFunc(sg.Servers, func(s topology.Server) bool { return s.Balancer != "" && is(s) })
 		if h.State == lb.Initial || h.State == lb.Unhealthy && (isALB || g.runsProgram(plan, h.Instance)) {
 			out = append(out, h.Instance)
 		}

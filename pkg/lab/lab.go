@@ -50,6 +50,8 @@ type Config struct {
 	// Keep leaves the machine as it is when Start fails: another process may take
 	// the lab over.
 	Keep bool
+	// Host is the host of the plan that this lab is on; "" runs all of them here.
+	Host string
 	// Authority makes the lab's certificate authority before programs on instances
 	// start, whether or not the plan needs it: see CloudServer.Secure.
 	Authority bool
@@ -93,6 +95,7 @@ type Lab struct {
 	authority *authority
 	hosts     *hostsFiles
 	pace      *Pace
+	here      *onHost
 
 	machineTime atomic.Int64 // in nanoseconds: see MachineTime
 	checking    sync.Mutex   // held while checks run
@@ -112,6 +115,10 @@ func Start(ctx context.Context, cfg Config) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
+	here := &onHost{name: cfg.Host}
+	if err := here.claim(cfg.Store, file.plan); err != nil {
+		return nil, err
+	}
 	plane, err := control.NewPlane(file.plan, time.Now)
 	if err == nil {
 		err = readCertificates(file.plan)
@@ -123,7 +130,7 @@ func Start(ctx context.Context, cfg Config) (*Lab, error) {
 	l := &Lab{
 		process: newProcess(cfg.Machine, cfg.Log), machine: cfg.Machine, store: cfg.Store, started: time.Now(),
 		plane: plane, file: file, saved: saved, kept: keptPlan{store: cfg.Store}, hosts: &hostsFiles{machine: cfg.Machine},
-		faults: &liveFaults{faults: restoreFaults(saved)},
+		faults: &liveFaults{faults: restoreFaults(saved)}, here: here,
 	}
 	l.pace = newPace(l, cfg)
 	l.makeParts()
@@ -155,7 +162,7 @@ func (l *Lab) makeParts() {
 	l.resolvers = &resolvers{process: l.process, observe: l.plane.Observe}
 	l.cloud = &cloudServers{process: l.process, authority: l.authority}
 	l.groups = &serverGroups{
-		process: l.process, observe: l.plane.Observe, judged: make(chan struct{}, 1), runsProgram: l.services.runsProgram,
+		process: l.process, here: l.here, observe: l.plane.Observe, judged: make(chan struct{}, 1), runsProgram: l.services.runsProgram,
 		cut: func(fate func(string, netip.AddrPort) fullnat.Fate) int { return l.engine.Cut(fate) },
 	}
 	l.groups.restore(l.saved)
@@ -170,7 +177,7 @@ func menderOf(ctx context.Context, l *Lab, progress Progress) func(plan, half *t
 		return nil
 	}
 	return func(plan, half *topology.Plan) bool {
-		err := l.onMachine(func() error { return mender.Mend(ctx, plan, half, progress) })
+		err := l.onMachine(func() error { return mender.Mend(ctx, l.here.of(plan), l.here.of(half), progress) })
 		if err != nil {
 			l.log.Warn("a change was killed on its way, and what it left cannot be mended: the lab is made again", "error", err)
 		}
@@ -190,7 +197,7 @@ func (l *Lab) change(ctx context.Context, old, plan *topology.Plan, progress Pro
 	if old != nil && l.current.machine != nil {
 		old = l.current.machine // the same with the members that groups have now
 	}
-	err := l.onMachine(func() error { return l.machine.Change(ctx, old, plan, progress) })
+	err := l.onMachine(func() error { return l.machine.Change(ctx, l.here.of(old), l.here.of(plan), progress) })
 	if err == nil {
 		l.current.machine = plan
 	}
@@ -216,7 +223,7 @@ func (l *Lab) run(ctx context.Context, plan *topology.Plan, cfg Config) error {
 	if err := l.openDataplane(cfg.Workers, cmp.Or(cfg.MaxSessions, cfg.Plan.MaxSessions)); err != nil {
 		return err
 	}
-	if err := l.services.endOthers(plan); err != nil {
+	if err := l.services.endOthers(l.here.of(plan)); err != nil {
 		return fmt.Errorf("end the programs of the earlier daemon: %w", err)
 	}
 	err := l.exclusively(func(t *transition) error {
@@ -285,7 +292,7 @@ func (l *Lab) Apply(ctx context.Context, plan *topology.Plan, progress Progress)
 		return false, err
 	}
 	err = errors.Join(err, l.exclusively(func(t *transition) error {
-		return t.services.startEnded(t.Plan(), progress)
+		return t.services.startEnded(t.here.of(t.Plan()), progress)
 	}))
 	if changed {
 		err = errors.Join(err, l.waitReady(ctx, progress), l.save())
@@ -299,6 +306,9 @@ func (l *Lab) Restart(ref string) (restarted []string, err error) {
 	err = l.exclusively(func(t *transition) error {
 		plan := t.Plan()
 		instance, err := plan.Running(ref)
+		if err == nil {
+			err = t.here.reaches(plan, instance)
+		}
 		if err != nil {
 			return err
 		}
@@ -312,7 +322,7 @@ func (l *Lab) Restart(ref string) (restarted []string, err error) {
 		if len(specs) == 0 {
 			return fmt.Errorf("instance %q has no services", name)
 		}
-		err = t.services.restart(plan, specs)
+		err = t.services.restart(t.here.of(plan), specs)
 		if err == nil {
 			t.plane.Observe(control.Event{Kind: "program", Name: name, Verb: "restart", To: "running",
 				Text: fmt.Sprintf("the services of instance %s were started again: %s", name, strings.Join(restarted, ", "))})
@@ -418,6 +428,9 @@ func (l *Lab) File() (name string, text []byte) {
 func (l *Lab) Client(ref string) (*Client, error) {
 	plan := l.Plan()
 	instance, err := plan.Running(ref)
+	if err == nil {
+		err = l.here.reaches(plan, instance)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -447,7 +460,7 @@ const maxFullPools = 1 << 12
 
 func (l *Lab) situation() compile.Situation {
 	state := l.plane.State()
-	s := compile.Situation{Plan: state.Plan, State: state, Numbers: l.numbers.all(), Health: l.health()}
+	s := compile.Situation{Plan: state.Plan, State: state, Numbers: l.numbers.whole(state.Plan), Health: l.health()}
 	nobody := func(string, string, string) compile.Chooser {
 		return compile.Chooser{} // no packet is sent, and pickers keep their turn
 	}

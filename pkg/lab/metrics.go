@@ -60,12 +60,12 @@ func (l *Lab) Metrics() Metrics {
 		m.Links[link.Name] = labels(link.Name)
 	}
 	m.Problems = l.saved.problems()
-	m.Proxies = l.proxies.stats(l.pace.of(plan))
+	m.Proxies = l.proxies.stats(l.pace.of(l.here.of(plan)))
 	used := map[packet.ENI]dataplane.ENIStats{}
 	for _, s := range engine.ENIs {
 		used[s.ENI] = s
 	}
-	names := l.numbers.names(plan)
+	names := l.numbers.names(l.here.of(plan))
 	for number, name := range names {
 		m.ENIs[name] = used[number]
 	}

@@ -21,6 +21,9 @@ func (l *Lab) Do(ctx context.Context, o topology.Operation, wait time.Duration) 
 	if spec := o.Spec(); spec != nil && spec.Read {
 		return l.plane.Look(o)
 	}
+	if err := l.here.refusal(l.Plan()); err != nil {
+		return control.Event{}, err
+	}
 	event, save, err := l.carryOut(ctx, o)
 	if err != nil {
 		return event, err
@@ -121,6 +124,9 @@ func (l *Lab) EditBy(ctx context.Context, editor Editor, edits []topology.Edit, 
 	[]topology.Change, error) {
 	if len(edits) == 0 {
 		return nil, nil
+	}
+	if err := l.here.refusal(l.Plan()); err != nil {
+		return nil, err
 	}
 	edits, err := topofile.NamedEdits(l.Plan(), edits)
 	if err != nil {

@@ -240,6 +240,24 @@ func (n *numbering) all() compile.Numbers {
 	return n.numbers
 }
 
+// whole are all, and numbers for those ENIs of a plan that have none as they are on other
+// hosts: nobody sends them packets.
+func (n *numbering) whole(plan *topology.Plan) compile.Numbers {
+	out := n.all()
+	next := packet.ENI(math.MaxUint16)
+	for _, eni := range plan.ENIs() {
+		if _, known := out[eni.Device]; known {
+			continue
+		}
+		if next == math.MaxUint16 {
+			out = maps.Clone(out)
+		}
+		out[eni.Device] = next
+		next--
+	}
+	return out
+}
+
 // names are the ENIs of a plan by number.
 func (n *numbering) names(plan *topology.Plan) map[packet.ENI]string {
 	numbers, out := n.all(), map[packet.ENI]string{}

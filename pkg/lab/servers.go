@@ -24,6 +24,7 @@ import (
 // that links have of them.
 type serverGroups struct {
 	*process
+	here    *onHost
 	running running[*runningGroup]
 	observe func(control.Event)
 	// cut lets sessions have the fate that they are told.

@@ -30,19 +30,23 @@ func (l *Lab) Status() status.Lab {
 	s := compile.Status(state)
 	s.Dir, s.PID, s.Started, s.Problems = l.store.String(), os.Getpid(), l.started, l.saved.problems()
 	s.TimeScale, s.Timers = float64(l.pace.TimeScale()), compile.Timers(plan, l.pace.TimeScale())
-	counts := l.counts(plan)
+	s.Host, s.Hosts = l.here.name, plan.NamesOfHosts()
+	counts := l.counts(l.here.of(plan))
 	for i, vpc := range plan.VPCs {
 		for j, instance := range vpc.Instances {
 			of := counts[instance.Namespace]
 			s.VPCs[i].Instances[j].Denied = of.Denied
 			s.VPCs[i].Instances[j].Spoofed = counts[vpc.Namespace].Spoofed[instance.Port] + of.Spoofed[instance.Device]
 			l.addServices(&s.VPCs[i].Instances[j], instance)
+			if other := l.here.elsewhere(plan, instance.Zone); other != "" {
+				onOther(&s.VPCs[i].Instances[j], other)
+			}
 		}
 	}
 	for _, sg := range plan.ServerGroups {
 		s.ServerGroups = append(s.ServerGroups, l.groups.status(plan, sg))
 	}
-	s.Proxies = l.proxies.status(l.pace.of(plan))
+	s.Proxies = l.proxies.status(l.pace.of(l.here.of(plan)))
 	stats := l.engine.Stats()
 	s.Shaping = l.faults.shaped(plan, l.numbers.all(), stats.Shaped)
 	s.ENIFaults = l.faults.ofENIs(plan)
@@ -80,6 +84,14 @@ func (l *Lab) counts(plan *topology.Plan) map[string]Counts {
 		}
 	}
 	return counts
+}
+
+// onOther is an instance of which only another host knows more.
+func onOther(out *status.Instance, host string) {
+	out.Host = host
+	for i := range out.Services {
+		out.Services[i].State = "on host " + host
+	}
 }
 
 // addServices adds what is known of the services of an instance that runs.

@@ -75,10 +75,10 @@ func (t *transition) replace(ctx context.Context, plan *topology.Plan, progress 
 	if old == plan || old.Source != nil && bytes.Equal(old.Source, plan.Source) {
 		return false, nil
 	}
-	if err := readCertificates(plan); err != nil {
+	if err := errors.Join(t.here.check(plan), readCertificates(plan)); err != nil {
 		return false, err
 	}
-	t.services.stopMissing(plan) // while they have a network to say goodbye
+	t.services.stopMissing(t.here.of(plan)) // while they have a network to say goodbye
 	if err := t.change(ctx, old, plan, progress); err != nil {
 		// The machine is as before, but spaces that plan has not were made
 		// again, and what ran in them is in those that are gone.
@@ -119,28 +119,29 @@ func (t *transition) rollback(old *topology.Plan) error {
 // more, and writes plan down. The machine is that of plan already, and nothing
 // passes differently until putInForce.
 func (t *transition) startUserspace(plan *topology.Plan, progress Progress) error {
-	connect := func() error { return t.machine.Connect(plan, t.numbers.add(plan)) }
+	here := t.here.of(plan)
+	connect := func() error { return t.machine.Connect(here, t.numbers.add(here)) }
 	if err := errors.Join(t.stopMissing(plan), t.onMachine(connect)); err != nil {
 		return err
 	}
-	if t.authority.isNeeded(plan) { // before programs start, so that they see it
+	if t.authority.isNeeded(here) { // before programs start, so that they see it
 		if _, err := t.authority.prepare(plan.Name); err != nil {
 			return err
 		}
 	}
 	progress(0, 0, "start the services of the instances")
-	if err := t.services.start(plan); err != nil {
+	if err := t.services.start(here); err != nil {
 		return err
 	}
 	t.groups.lookAgain()
-	if err := t.proxies.open(t.pace.of(plan)); err != nil {
+	if err := t.proxies.open(t.pace.of(here)); err != nil {
 		return err
 	}
 	progress(0, 0, "start the resolvers")
-	if err := t.resolvers.start(plan); err != nil {
+	if err := t.resolvers.start(here); err != nil {
 		return err
 	}
-	if err := t.cloud.start(plan); err != nil {
+	if err := t.cloud.start(here); err != nil {
 		return err
 	}
 	return t.kept.keep(plan)
@@ -149,6 +150,7 @@ func (t *transition) startUserspace(plan *topology.Plan, progress Progress) erro
 // stopMissing stops what the lab has and plan has not. It goes on when
 // something cannot be stopped cleanly.
 func (t *transition) stopMissing(plan *topology.Plan) error {
+	plan = t.here.of(plan)
 	t.services.stopMissing(plan)
 	t.proxies.stopMissing(t.pace.of(plan))
 	t.groups.stopMissing(plan)
@@ -164,16 +166,17 @@ func (t *transition) catchUp() error { return t.putInForce(t.Plan()) }
 // the control plane.
 func (t *transition) putInForce(plan *topology.Plan) error {
 	state := t.pace.state()
-	if err := t.groups.follow(state.Plan); err != nil {
+	here := t.here.state(state)
+	if err := t.groups.follow(here.Plan); err != nil {
 		return err
 	}
-	if err := t.proxies.follow(state.Plan); err != nil {
+	if err := t.proxies.follow(here.Plan); err != nil {
 		return err
 	}
 	t.current.plan.Store(plan)
 	numbers := t.numbers.all()
 	pick, keep := t.groups.pick()
-	desired := t.current.planner.Plan(state.Plan, state, numbers, pick)
+	desired := t.current.planner.Plan(here.Plan, here, numbers, pick)
 	keep()
 	t.faults.impose(&desired, state.Plan, numbers)
 	if err := t.engine.Configure(desired.Dataplane); err != nil {
@@ -182,7 +185,10 @@ func (t *transition) putInForce(plan *topology.Plan) error {
 	if err := t.resolvers.publish(state, t.health()); err != nil {
 		return err
 	}
-	if err := t.hosts.set(plan, desired.Hosts); err != nil {
+	if here.Plan != state.Plan {
+		desired.Hosts = compile.HostNames(state.Plan) // those of other hosts too
+	}
+	if err := t.hosts.set(t.here.of(plan), desired.Hosts); err != nil {
 		return err
 	}
 	if err := t.regroup(plan, state.Plan); err != nil {
@@ -217,7 +223,7 @@ func (t *transition) regroup(plan, now *topology.Plan) error {
 	}) {
 		return nil
 	}
-	change := func() error { return t.machine.Change(t.ctx, t.current.machine, want, quietly) }
+	change := func() error { return t.machine.Change(t.ctx, t.here.of(t.current.machine), t.here.of(want), quietly) }
 	if err := t.onMachine(change); err != nil {
 		return fmt.Errorf("put the members of security groups in force: %w", err)
 	}

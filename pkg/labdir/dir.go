@@ -27,12 +27,13 @@ import (
 //	ca.pem, ca-key.pem, ca-certificates.crt   the certificate authority, where the lab has made one
 //	api-cloud.json, api-keys.json, api.json, aws/   the API for clients of the cloud, where it was started
 //	changing     what topology the kernel becomes, while it is between two
+//	host         which host of a topology over several this is
 type Dir string
 
 // own are the names above, without the lock, and those of files that are
 // being written. What else is in the directory is not ours to remove.
 var own = []string{
-	"netns", "etc", "sessions", "programs", "log", "control.sock", "pid", "keeper", "changing",
+	"netns", "etc", "sessions", "programs", "log", "control.sock", "pid", "keeper", "changing", "host", "host.next",
 	"topology.yaml", "topology.yaml.next", "topology.new.yaml", "topology.new.yaml.next", "topology.edits", "topology.edits.next",
 	"state.json", "state.json.next",
 	"faults.json", "faults.json.next", "edits.json", "edits.json.next", "added.json",

@@ -22,6 +22,9 @@ type Lab struct {
 	Dir     string    `json:"dir"`
 	PID     int       `json:"pid"`
 	Started time.Time `json:"started"`
+	// Host is the host that this is, of a topology over several; Hosts are all of them.
+	Host  string   `json:"host,omitempty"`
+	Hosts []string `json:"hosts,omitempty"`
 	// TimeScale is how many times as fast as at the cloud the times of the lab pass: 1
 	// unless "up" was told otherwise.
 	TimeScale float64 `json:"time_scale"`
@@ -71,6 +74,7 @@ type Instance struct {
 	ID       string            `json:"id"`
 	Subnet   string            `json:"subnet"`
 	Zone     string            `json:"zone"`
+	Host     string            `json:"host,omitempty"` // where that is another one than the lab's
 	IP       netip.Addr        `json:"ip"`
 	IPv6     netip.Addr        `json:"ipv6,omitzero"`
 	DNSName  string            `json:"dns_name"`
