@@ -476,8 +476,8 @@ func TestRefusedRequests(t *testing.T) {
 func TestTheLoadBalancerAnswersByItself(t *testing.T) {
 	inBubble(t, 1, says, func(t *testing.T, b *bench) {
 		b.config.HTTP.Rules = []topology.ListenerRule{
-			{Paths: []string{"/closed"}, FixedResponse: &topology.FixedResponse{Status: 403, ContentType: "application/json", Body: `{"why":"closed"}`}},
-			{Paths: []string{"/old/*"}, Redirect: &topology.Redirect{Status: 301, Protocol: "https", Path: "/new"}},
+			{Paths: []string{"/closed"}, Action: answers(403, "application/json", `{"why":"closed"}`)},
+			{Paths: []string{"/old/*"}, Action: topology.Action{Redirect: &topology.Redirect{Status: 301, Protocol: "https", Path: "/new"}}},
 		}
 		b.start()
 		resp, body := b.get(b.client(), "/closed")
@@ -488,6 +488,34 @@ func TestTheLoadBalancerAnswersByItself(t *testing.T) {
 		require.Equal(t, 301, resp.StatusCode)
 		require.Equal(t, "https://shop.example/new?x=1", resp.Header.Get("Location"))
 		require.Zero(t, b.server(0).dials.Load())
+	})
+}
+
+func answers(status int, kind, body string) topology.Action {
+	return topology.Action{FixedResponse: &topology.FixedResponse{Status: status, ContentType: kind, Body: body}}
+}
+
+// A listener without a rule may answer by itself too, or share requests out.
+func TestAListenerDoesWhatNoRuleIsFor(t *testing.T) {
+	inBubble(t, 1, says, func(t *testing.T, b *bench) {
+		otherwise := answers(404, "text/plain", "nobody")
+		b.config.ServerGroup, b.config.HTTP.Otherwise = "", &otherwise
+		b.start()
+		resp, body := b.get(b.client(), "/")
+		require.Equal(t, 404, resp.StatusCode)
+		require.Equal(t, "nobody", body)
+
+		changed := b.config
+		http := *b.config.HTTP
+		http.Otherwise = &topology.Action{Split: []topology.Share{{ServerGroup: "rs1", Weight: 1}, {ServerGroup: "none", Weight: 1}}}
+		changed.HTTP = &http
+		b.listener.Configure(changed)
+		statuses := map[int]int{}
+		for range 10 {
+			resp, _ := b.get(b.client(), "/")
+			statuses[resp.StatusCode]++
+		}
+		require.Equal(t, map[int]int{200: 5, 503: 5}, statuses)
 	})
 }
 
@@ -779,7 +807,7 @@ func TestAConfigurationIsSwapped(t *testing.T) {
 		_, body := b.get(client, "/")
 		require.Equal(t, "a", body)
 		changed := *b.config.HTTP
-		changed.Rules = []topology.ListenerRule{{Paths: []string{"/"}, FixedResponse: &topology.FixedResponse{Status: 200, Body: "closed"}}}
+		changed.Rules = []topology.ListenerRule{{Paths: []string{"/"}, Action: answers(200, "", "closed")}}
 		b.config.HTTP = &changed
 		b.listener.Configure(b.config)
 		_, body = b.get(client, "/")

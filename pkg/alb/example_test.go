@@ -23,7 +23,7 @@ func ExampleListener() {
 			Protocol: topology.HTTP, Port: 80, IdleTimeout: time.Minute, ServerGroup: "shop",
 			HTTP: &topology.HTTPListener{RequestTimeout: time.Minute, Rules: []topology.ListenerRule{{
 				Priority: 1, Paths: []string{"/closed/*"},
-				FixedResponse: &topology.FixedResponse{Status: 403, ContentType: "text/plain", Body: "closed"},
+				Action: topology.Action{FixedResponse: &topology.FixedResponse{Status: 403, ContentType: "text/plain", Body: "closed"}},
 			}}},
 		},
 	})

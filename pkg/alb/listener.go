@@ -1,5 +1,5 @@
 // Package alb balances at layer 7: a Listener accepts HTTP requests on a
-// net.Listener that it is given, decides by host and path where each goes, and
+// net.Listener that it is given, decides by its rules where each goes, and
 // sends it on to a server of a group through a dialer that it is given.
 //
 //	l := alb.New(node.DialContext, log)
@@ -80,6 +80,8 @@ type Listener struct {
 type state struct {
 	Config
 	groups    map[string]*Group
+	rules     []action // of the rules, in their order
+	otherwise action
 	transport *http.Transport
 	tls       *tls.Config // nil for http
 }
@@ -104,6 +106,7 @@ func (l *Listener) Configure(cfg Config) {
 	for i := range cfg.Groups {
 		s.groups[cfg.Groups[i].Name] = &cfg.Groups[i]
 	}
+	s.decide()
 	s.transport = l.newTransport(cfg)
 	if cfg.Protocol == topology.HTTPS {
 		s.tls = &tls.Config{Certificates: cfg.Certificates, NextProtos: []string{"h2", "http/1.1"}}
@@ -111,6 +114,14 @@ func (l *Listener) Configure(cfg Config) {
 	if old := l.state.Swap(s); old != nil {
 		old.transport.CloseIdleConnections()
 	}
+}
+
+// decide makes the actions of a configuration ready for use.
+func (s *state) decide() {
+	for i := range s.HTTP.Rules {
+		s.rules = append(s.rules, actionOf(s.HTTP.Rules[i].Action))
+	}
+	s.otherwise = actionOf(s.Default())
 }
 
 // Serve answers what comes to ln until ctx ends, ln is closed, or Drain or Close

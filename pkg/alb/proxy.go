@@ -23,16 +23,19 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer.fail(status, "refused")
 		return
 	}
-	rule := s.rule(r)
+	does := s.action(r)
 	switch {
-	case rule.FixedResponse != nil:
-		respond(answer, rule.FixedResponse)
-	case rule.Redirect != nil:
-		http.Redirect(answer, r, location(rule.Redirect, s.Protocol, s.Port, r), rule.Redirect.Status)
-	case s.groups[rule.ServerGroup] == nil:
-		answer.fail(http.StatusServiceUnavailable, "no_server")
+	case does.FixedResponse != nil:
+		respond(answer, does.FixedResponse)
+	case does.Redirect != nil:
+		http.Redirect(answer, r, location(does.Redirect, s.Protocol, s.Port, r), does.Redirect.Status)
 	default:
-		l.forward(answer, r, s, s.groups[rule.ServerGroup])
+		group := s.groups[does.group()]
+		if group == nil {
+			answer.fail(http.StatusServiceUnavailable, "no_server")
+			return
+		}
+		l.forward(answer, r, s, group)
 	}
 }
 

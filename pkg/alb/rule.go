@@ -4,23 +4,121 @@ import (
 	"cmp"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
-// rule is the first rule that matches, or one that leads to the listener's
-// server group.
-func (s *state) rule(r *http.Request) topology.ListenerRule {
-	host := strings.ToLower(hostname(r.Host))
-	for _, rule := range s.HTTP.Rules {
-		if matchAny(rule.Hosts, host) && matchAny(rule.Paths, r.URL.Path) {
-			return rule
+// action is what becomes of a request, with the turns of its groups.
+type action struct {
+	topology.Action
+	turns *turns
+}
+
+func actionOf(a topology.Action) action { return action{a, &turns{shares: a.Split}} }
+
+// group is the name of the server group whose turn it is.
+func (a *action) group() string {
+	if len(a.Split) > 0 {
+		return a.turns.next()
+	}
+	return a.ServerGroup
+}
+
+// action is that of the first rule that matches, or of the listener.
+func (s *state) action(r *http.Request) *action {
+	asked := question{r: r, host: strings.ToLower(hostname(r.Host))}
+	for i := range s.HTTP.Rules {
+		if asked.fits(&s.HTTP.Rules[i]) {
+			return &s.rules[i]
 		}
 	}
-	return topology.ListenerRule{ServerGroup: s.ServerGroup}
+	return &s.otherwise
+}
+
+// question is a request as rules look at it. What few rules ask for is read when the
+// first does.
+type question struct {
+	r     *http.Request
+	host  string
+	query url.Values
+}
+
+func (q *question) fits(rule *topology.ListenerRule) bool {
+	if !matchAny(rule.Hosts, q.host) || !matchAny(rule.Paths, q.r.URL.Path) ||
+		len(rule.Methods) > 0 && !slices.Contains(rule.Methods, q.r.Method) ||
+		len(rule.Query) > 0 && !q.asks(rule.Query) {
+		return false
+	}
+	for _, h := range rule.Headers {
+		if !slices.ContainsFunc(q.r.Header.Values(h.Name), func(v string) bool { return matchFold(h.Values, v) }) {
+			return false
+		}
+	}
+	client := addrPort(q.r.RemoteAddr).Addr()
+	return len(rule.Sources) == 0 ||
+		slices.ContainsFunc(rule.Sources, func(p netip.Prefix) bool { return p.Contains(client) })
+}
+
+// asks says whether the query has what one of the matches wants.
+func (q *question) asks(wanted []topology.QueryMatch) bool {
+	if q.query == nil {
+		q.query = q.r.URL.Query()
+	}
+	for key, values := range q.query {
+		for _, w := range wanted {
+			if w.Key != "" && !matchFold([]string{w.Key}, key) {
+				continue
+			}
+			if slices.ContainsFunc(values, func(v string) bool { return matchFold([]string{w.Value}, v) }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// matchFold says whether one of the patterns describes a text, in whatever case.
+func matchFold(patterns []string, text string) bool {
+	text = strings.ToLower(text)
+	return slices.ContainsFunc(patterns, func(p string) bool { return match(strings.ToLower(p), text) })
+}
+
+// turns are those of groups with weights. They are spread: at 3 to 1 the second group has
+// each fourth turn (the smooth weighted round robin of nginx/nginx:
+// src/http/ngx_http_upstream_round_robin.c).
+type turns struct {
+	shares []topology.Share
+
+	mu   sync.Mutex
+	owed []int // to each
+}
+
+// next is the group of this turn, "" where no group has a weight.
+func (t *turns) next() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.owed == nil {
+		t.owed = make([]int, len(t.shares))
+	}
+	best, sum := -1, 0
+	for i, s := range t.shares {
+		t.owed[i] += s.Weight
+		sum += s.Weight
+		if s.Weight > 0 && (best < 0 || t.owed[i] > t.owed[best]) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return ""
+	}
+	t.owed[best] -= sum
+	return t.shares[best].ServerGroup
 }
 
 func matchAny(patterns []string, text string) bool {

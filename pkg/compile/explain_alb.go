@@ -42,13 +42,32 @@ func (w *walk) atListener(balancer *topology.LoadBalancer, node *topology.Node, 
 	for _, listener := range balancer.Listeners {
 		if listener.Port == port && listener.Protocol.Transport().Number() == w.flow.Protocol {
 			w.passes("listener", "load balancer %s listens on %s %d", balancer.Name, listener.Protocol, listener.Port)
-			w.toServers(listener.ServerGroup, balancer, node)
+			w.does(listener.Default(), balancer, node)
 			return
 		}
 	}
 	has := orList(balancer.Listeners, func(l topology.Listener) string { return fmt.Sprintf("%s %d", l.Protocol, l.Port) })
 	w.stops("listener", "", fmt.Sprintf("use %s, or add a listener to %s", has, balancer.Name),
 		"load balancer %s does not listen on %s %d", balancer.Name, ProtocolName(w.flow.Protocol), port)
+}
+
+// does is what a listener does, its rules left aside.
+func (w *walk) does(action topology.Action, balancer *topology.LoadBalancer, node *topology.Node) {
+	if action.FixedResponse != nil || action.Redirect != nil {
+		w.passes("action", "load balancer %s answers by itself: %s", balancer.Name, action.String())
+		return
+	}
+	if len(action.Split) > 0 {
+		w.passes("action", "server groups share the requests: %s", action.String())
+	}
+	for _, s := range action.Split {
+		if s.Weight > 0 {
+			w.toServers(s.ServerGroup, balancer, node)
+		}
+	}
+	if action.ServerGroup != "" {
+		w.toServers(action.ServerGroup, balancer, node)
+	}
 }
 
 // leaves asks the groups of an alb whether its nodes may send something.

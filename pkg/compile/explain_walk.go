@@ -213,7 +213,7 @@ func (w *walk) atENI(eni *topology.ENI) {
 	w.isUp(&node.ENI)
 	for _, listener := range balancer.Listeners {
 		if listener.Port == link.Match.Port() && listener.Protocol.Transport().Number() == link.Protocol {
-			w.toServers(listener.ServerGroup, balancer, node)
+			w.does(listener.Default(), balancer, node)
 		}
 	}
 }

@@ -39,25 +39,23 @@ func readCertificates(plan *topology.Plan) error {
 			if listener.HTTP == nil {
 				continue
 			}
-			if _, err := givenCertificates(plan, listener); err != nil {
-				return fmt.Errorf("load balancer %q: listener %s port %d: %w",
-					balancer.Name, listener.Protocol, listener.Port, err)
+			for _, c := range listener.HTTP.Certificates {
+				if _, err := givenCertificate(plan, c); err != nil && c.Certificate != "" {
+					return fmt.Errorf("load balancer %q: listener %s port %d: %w",
+						balancer.Name, listener.Protocol, listener.Port, err)
+				}
 			}
 		}
 	}
 	return nil
 }
 
-func givenCertificates(plan *topology.Plan, listener topology.Listener) ([]tls.Certificate, error) {
-	var out []tls.Certificate
-	for _, files := range listener.HTTP.Certificates {
-		pair, err := tls.LoadX509KeyPair(beside(plan, files.Certificate), beside(plan, files.Key))
-		if err != nil {
-			return nil, fmt.Errorf("certificate %s with key %s: %w", files.Certificate, files.Key, err)
-		}
-		out = append(out, pair)
+func givenCertificate(plan *topology.Plan, files topology.Certificate) (tls.Certificate, error) {
+	pair, err := tls.LoadX509KeyPair(beside(plan, files.Certificate), beside(plan, files.Key))
+	if err != nil {
+		return pair, fmt.Errorf("certificate %s with key %s: %w", files.Certificate, files.Key, err)
 	}
-	return out, nil
+	return pair, nil
 }
 
 // beside is a file that the topology names: relative to the topology's own.
@@ -79,30 +77,48 @@ type authority struct {
 	making sync.Mutex
 }
 
-// certificates of a listener: those that are given, or one made for it.
+// certificates of a listener: those that are given or made for the names that are, or one
+// made for it.
 func (a *authority) certificates(plan *topology.Plan, listener topology.Listener) ([]tls.Certificate, error) {
 	if listener.Protocol != topology.HTTPS {
 		return nil, nil
 	}
-	if len(listener.HTTP.Certificates) > 0 {
-		return givenCertificates(plan, listener)
+	wanted := listener.HTTP.Certificates
+	if len(wanted) == 0 {
+		wanted = []topology.Certificate{{Names: listener.HTTP.CertificateNames}}
+	}
+	var out []tls.Certificate
+	for _, c := range wanted {
+		one, err := a.certificate(plan, c)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
+func (a *authority) certificate(plan *topology.Plan, c topology.Certificate) (tls.Certificate, error) {
+	if c.Certificate != "" {
+		return givenCertificate(plan, c)
 	}
 	ca, err := a.prepare(plan.Name)
 	if err != nil {
-		return nil, fmt.Errorf("the lab's certificate authority: %w", err)
+		return tls.Certificate{}, fmt.Errorf("the lab's certificate authority: %w", err)
 	}
-	leaf, err := issue(ca, listener.HTTP.CertificateNames)
+	leaf, err := issue(ca, c.Names)
 	if err != nil {
-		return nil, fmt.Errorf("make a certificate: %w", err)
+		return tls.Certificate{}, fmt.Errorf("make a certificate: %w", err)
 	}
-	return []tls.Certificate{leaf}, nil
+	return leaf, nil
 }
 
 // isNeeded says whether the lab has listeners whose certificates it makes, or others
 // will ask for some.
 func (a *authority) isNeeded(plan *topology.Plan) bool {
 	return a.wanted || slices.ContainsFunc(proxiesOf(plan), func(spec proxySpec) bool {
-		return spec.Protocol == topology.HTTPS && len(spec.HTTP.Certificates) == 0
+		return spec.Protocol == topology.HTTPS && (len(spec.HTTP.Certificates) == 0 ||
+			slices.ContainsFunc(spec.HTTP.Certificates, func(c topology.Certificate) bool { return c.Certificate == "" }))
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -54,11 +55,15 @@ func (b listenerBuilder) listener(who string, lb *topology.LoadBalancer, raw raw
 		}
 	}
 	lb.Listeners = append(lb.Listeners, b.joint(l)...)
-	if fits {
-		b.group(who, lb, &l, raw.ServerGroup)
-	} else {
+	if !fits || l.HTTP != nil {
 		refer(b.draft, who, raw.ServerGroup, b.plan.ServerGroup)
+		return
 	}
+	if !raw.ServerGroup.given() && !raw.ServerGroup.Bad {
+		b.problem(raw.Node, "add server_group: NAME", "%s: listener %s port %d leads to no server group", who,
+			l.Protocol, l.Port)
+	}
+	b.group(who, lb, &l, raw.ServerGroup)
 }
 
 // joint are the listeners of a load balancer that one of a file is: one for each
@@ -122,6 +127,7 @@ func (b listenerBuilder) notHTTP(who string, raw rawListener) {
 	}{
 		{"request_timeout", raw.RequestTimeout.Node}, {"rules", raw.Rules.Node},
 		{"forwarded", raw.Forwarded.Node}, {"certificates", raw.Certificates.Node},
+		{"split", raw.Split.Node}, {"fixed_response", raw.FixedResponse.node()}, {"redirect", raw.Redirect.node()},
 	} {
 		if key.node != nil && raw.Protocol.given() {
 			b.problem(key.node, "remove "+key.name,
@@ -142,14 +148,42 @@ func (b listenerBuilder) http(who string, lb *topology.LoadBalancer, l *topology
 		l.HTTP.Forwarded = b.forwarded(who, raw)
 	}
 	for _, c := range raw.Certificates.Items {
-		l.HTTP.Certificates = append(l.HTTP.Certificates,
-			topology.CertificateFiles{Certificate: c.Certificate.V, Key: c.Key.V})
+		l.HTTP.Certificates = append(l.HTTP.Certificates, b.certificate(who, c))
+	}
+	does := ruleBuilder(b).action(who, fmt.Sprintf("%s: listener %s port %d", who, l.Protocol, l.Port), lb, l,
+		rawAction{raw.ServerGroup, raw.Split, raw.FixedResponse, raw.Redirect, raw.Node})
+	if does.ServerGroup == "" {
+		l.HTTP.Otherwise = &does
 	}
 	for _, r := range raw.Rules.Items {
 		ruleBuilder(b).rule(who, lb, l, r)
 	}
 	slices.SortStableFunc(l.HTTP.Rules,
 		func(a, b topology.ListenerRule) int { return cmp.Compare(a.Priority, b.Priority) })
+}
+
+// certificate is two files, or one that the lab makes for names.
+func (b listenerBuilder) certificate(who string, raw rawCertificate) topology.Certificate {
+	out := topology.Certificate{Certificate: raw.Certificate.V, Key: raw.Key.V}
+	for _, v := range raw.Names.Items {
+		if v.given() && !isHostPattern(v.V) {
+			b.problem(v.Node, "write a name such as www.shop.example or *.shop.example",
+				"%s: certificates: %q is not a name", who, v.V)
+		}
+		out.Names = append(out.Names, v.V)
+	}
+	files := raw.Certificate.given() || raw.Key.given()
+	if files == (len(out.Names) > 0) || files && (!raw.Certificate.given() || !raw.Key.given()) {
+		b.problem(raw.Node, "write certificate and key, or names", "%s: a certificate is two files, or one for names", who)
+	}
+	return out
+}
+
+// isHostPattern says whether a certificate can be for a name: X.509 knows a star as the
+// whole first label alone (RFC 6125, 6.4.3).
+func isHostPattern(name string) bool {
+	rest := strings.TrimPrefix(name, "*.")
+	return rest != "" && !strings.ContainsAny(rest, "*?/: \t")
 }
 
 // timeouts takes any timeout from a second on, as idleTimeout does. AWS has
@@ -195,7 +229,8 @@ func (b listenerBuilder) forwarded(who string, raw rawListener) []string {
 // be behind https too, where the load balancer ends TLS.
 func (b listenerBuilder) group(who string, lb *topology.LoadBalancer, l *topology.Listener, ref value[string]) {
 	group := refer(b.draft, who, ref, b.plan.ServerGroup)
-	if group == nil || b.bad["server group "+group.Name] {
+	misfit := lb.Type != "" && l.Protocol.IsHTTP() != (lb.Type == topology.ALB) // which is noted already
+	if group == nil || misfit || b.bad["server group "+group.Name] {
 		return
 	}
 	want := []string{string(l.Protocol)}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -179,6 +178,9 @@ func (b loadBalancerBuilder) namesOf(lb *topology.LoadBalancer, l topology.Liste
 			continue
 		}
 		add(ep.Domain)
+		if p := service.PrivateName; p != nil {
+			add(p.Name)
+		}
 		for _, zone := range ep.Zones {
 			add(zone.Domain)
 			add(zone.ENI.IP.String())
@@ -189,8 +191,7 @@ func (b loadBalancerBuilder) namesOf(lb *topology.LoadBalancer, l topology.Liste
 	}
 	for _, rule := range l.HTTP.Rules {
 		for _, host := range rule.Hosts {
-			// X.509 knows a star as the whole first label alone (RFC 6125, 6.4.3).
-			if !strings.ContainsAny(strings.TrimPrefix(host, "*."), "*?") {
+			if isHostPattern(host) {
 				add(host)
 			}
 		}

@@ -69,7 +69,7 @@ func TestWhatIsTerminatedLeavesItsServerGroups(t *testing.T) {
 func TestEveryKeyOfWordsRefersToObjectsOrDoesNot(t *testing.T) {
 	plain := strings.Fields(`a aaaa name cloud region accounts zone protocol action state body scheduler
 		proxy_protocol ip_address_type method path host request response type
-		enforce_security_groups_on_private_link forwarded hosts paths content_type certificate
+		enforce_security_groups_on_private_link forwarded hosts paths methods names value values content_type certificate
 		key mode cookie query domain description payer private_dns_name resource_type service_region cname
 		target txt error bodies addresses resolve connect get restart env udp send server_name zones`)
 	var in func(typ reflect.Type)

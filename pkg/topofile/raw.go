@@ -261,8 +261,8 @@ type rawLoadBalancer struct {
 type rawListener struct {
 	Protocol    value[string]        `yaml:"protocol,required" doc:"what it accepts" enum:"tcp|udp|tcp_udp|http|https" later:"quic|tls|tcpssl"`
 	Port        value[int]           `yaml:"port,required" doc:"the port" range:"1..65535"`
-	ServerGroup value[string]        `yaml:"server_group,required" doc:"where sessions go, and requests that no rule"`
-	_           more                 `doc:"is for"`
+	ServerGroup value[string]        `yaml:"server_group" doc:"where sessions go, and requests that no rule"`
+	_           more                 `doc:"is for; http and https can have split, fixed_response or redirect instead"`
 	IdleTimeout value[time.Duration] `yaml:"idle_timeout" doc:"how long a session may be silent, such as 900s; the"`
 	_           more                 `doc:"cloud's default where it is missing"`
 	// The names of the places are the values of an attribute of AWS target
@@ -275,6 +275,12 @@ type rawListener struct {
 	_              more                      `doc:"default where it is missing"`
 	Rules          sequence[rawListenerRule] `yaml:"rules" doc:"of http and https: requests that do not go to the"`
 	_              more                      `doc:"server group"`
+	Split          sequence[rawShare]        `yaml:"split" doc:"of http and https: server groups that share those"`
+	_              more                      `doc:"requests by weights"`
+	FixedResponse  *rawFixedResponse         `yaml:"fixed_response" doc:"of http and https: how the load balancer"`
+	_              more                      `doc:"answers them by itself"`
+	Redirect       *rawRedirect              `yaml:"redirect" doc:"of http and https: where their clients are sent;"`
+	_              more                      `doc:"what is missing stays as it was asked for"`
 	Forwarded      sequence[value[string]]   `yaml:"forwarded" doc:"of http and https: what servers are told in"`
 	_              more                      `doc:"headers beside X-Forwarded-For: proto, port, client_port, slb_id;"`
 	_              more                      `doc:"the cloud's default where it is missing"`

@@ -34,13 +34,59 @@ func (b ruleBuilder) rule(who string, lb *topology.LoadBalancer, l *topology.Lis
 		Priority: raw.Priority.V,
 		Hosts:    b.patterns(who, "host", raw.Hosts),
 		Paths:    b.patterns(who, "path", raw.Paths),
+		Methods:  b.methods(who, raw.Methods),
+		Headers:  b.headers(who, raw.Headers),
 	}
-	if raw.Hosts.Node == nil && raw.Paths.Node == nil {
-		b.problem(raw.Node, "add hosts: [...] or paths: [...]; what no rule is for goes to the listener's server group",
+	for _, q := range raw.Query.Items {
+		rule.Query = append(rule.Query, topology.QueryMatch{Key: q.Key.V, Value: q.Value.V})
+	}
+	for _, s := range raw.Sources.Items {
+		rule.Sources = append(rule.Sources, b.network(who, "source", s))
+	}
+	named := 0
+	for key, node := range map[string]*yaml.Node{"hosts": raw.Hosts.Node, "paths": raw.Paths.Node,
+		"methods": raw.Methods.Node, "headers": raw.Headers.Node, "query": raw.Query.Node,
+		"sources": raw.Sources.Node} {
+		if node == nil {
+			continue
+		}
+		named++
+		if node.Kind == yaml.SequenceNode && len(node.Content) == 0 {
+			b.problem(node, "name one, or leave the key out", "%s: the list of %s is empty", who, key)
+		}
+	}
+	if named == 0 {
+		b.problem(raw.Node, "add hosts: [...] or paths: [...]; what no rule is for is done by the listener itself",
 			"%s is for no host and no path", who)
 	}
-	b.action(who, lb, l, &rule, raw)
+	rule.Action = b.action(who, who, lb, l, rawAction{raw.ServerGroup, raw.Split, raw.FixedResponse, raw.Redirect, raw.Node})
 	l.HTTP.Rules = append(l.HTTP.Rules, rule)
+}
+
+// methods are those of a rule (RFC 9110, 9.1).
+func (b ruleBuilder) methods(who string, raw sequence[value[string]]) (out []string) {
+	for _, v := range raw.Items {
+		if v.given() && (v.V == "" || strings.ToUpper(v.V) != v.V || strings.ContainsAny(v.V, " \t*?")) {
+			b.problem(v.Node, "write a method such as GET", "%s: method %q is not one", who, v.V)
+			continue
+		}
+		out = append(out, v.V)
+	}
+	return out
+}
+
+func (b ruleBuilder) headers(who string, raw sequence[rawHeaderMatch]) (out []topology.HeaderMatch) {
+	for _, h := range raw.Items {
+		one := topology.HeaderMatch{Name: h.Name.V}
+		for _, v := range h.Values.Items {
+			one.Values = append(one.Values, v.V)
+		}
+		if strings.EqualFold(one.Name, "host") {
+			b.problem(h.Name.Node, "use hosts", "%s: the header Host has a key of its own", who)
+		}
+		out = append(out, one)
+	}
+	return out
 }
 
 func (b ruleBuilder) patterns(who, what string, raw sequence[value[string]]) []string {
@@ -60,24 +106,35 @@ func (b ruleBuilder) patterns(who, what string, raw sequence[value[string]]) []s
 			out = append(out, v.V)
 		}
 	}
-	if raw.Node != nil && len(raw.Items) == 0 && raw.Node.Kind == yaml.SequenceNode {
-		b.problem(raw.Node, "name one, or leave the key out", "%s: the list of %ss is empty", who, what)
-	}
 	return out
 }
 
+// rawAction are the keys of what a rule or a listener does.
+type rawAction struct {
+	ServerGroup   value[string]
+	Split         sequence[rawShare]
+	FixedResponse *rawFixedResponse
+	Redirect      *rawRedirect
+	Node          *yaml.Node
+}
+
+// action is what a rule or a listener does; does is how messages name it.
 func (b ruleBuilder) action(
-	who string, lb *topology.LoadBalancer, l *topology.Listener, rule *topology.ListenerRule, raw rawListenerRule,
-) {
+	who, does string, lb *topology.LoadBalancer, l *topology.Listener, raw rawAction,
+) (out topology.Action) {
 	var actions []string
 	if raw.ServerGroup.given() {
 		actions = append(actions, "server_group")
-		rule.ServerGroup = raw.ServerGroup.V
+		out.ServerGroup = raw.ServerGroup.V
 		listenerBuilder(b).group(who, lb, l, raw.ServerGroup)
+	}
+	if raw.Split.Node != nil {
+		actions = append(actions, "split")
+		out.Split = b.split(who, lb, l, raw.Split)
 	}
 	if f := raw.FixedResponse; f != nil {
 		actions = append(actions, "fixed_response")
-		rule.FixedResponse = &topology.FixedResponse{Status: f.Status.V, ContentType: f.ContentType.or("text/plain"),
+		out.FixedResponse = &topology.FixedResponse{Status: f.Status.V, ContentType: f.ContentType.or("text/plain"),
 			Body: f.Body.V}
 		if f.Status.V/100 == 3 {
 			b.problem(f.Status.Node, "use redirect", "%s: fixed_response status %d is a redirect", who, f.Status.V)
@@ -89,15 +146,34 @@ func (b ruleBuilder) action(
 	}
 	if raw.Redirect != nil {
 		actions = append(actions, "redirect")
-		rule.Redirect = b.redirect(who, raw.Redirect)
+		out.Redirect = b.redirect(who, raw.Redirect)
 	}
 	if len(actions) != 1 && !raw.ServerGroup.Bad {
 		what := "nothing"
 		if len(actions) > 1 {
 			what = "several things: " + spell.List(actions)
 		}
-		b.problem(raw.Node, "write one of server_group, fixed_response and redirect", "%s does %s", who, what)
+		b.problem(raw.Node, "write one of server_group, split, fixed_response and redirect", "%s does %s", does, what)
 	}
+	return out
+}
+
+// split are groups with weights. Where all are 0 every request is answered with 503.
+func (b ruleBuilder) split(
+	who string, lb *topology.LoadBalancer, l *topology.Listener, raw sequence[rawShare],
+) (out []topology.Share) {
+	for _, s := range raw.Items {
+		if slices.ContainsFunc(out, func(o topology.Share) bool { return o.ServerGroup == s.ServerGroup.V }) {
+			b.problem(s.ServerGroup.Node, "name it once", "%s: split: server group %q is there twice", who, s.ServerGroup.V)
+		}
+		listenerBuilder(b).group(who, lb, l, s.ServerGroup)
+		out = append(out, topology.Share{ServerGroup: s.ServerGroup.V, Weight: s.Weight.V})
+	}
+	if len(out) == 0 && raw.Node.Kind == yaml.SequenceNode {
+		b.problem(raw.Node, "name server groups: [{server_group: v1, weight: 90}, {server_group: v2, weight: 10}]",
+			"%s: the list of split is empty", who)
+	}
+	return out
 }
 
 func (b ruleBuilder) redirect(who string, raw *rawRedirect) *topology.Redirect {

@@ -20,9 +20,9 @@ func (b serverGroupBuilder) build() {
 	// uses it.
 	for _, lb := range b.raw.LoadBalancers.Entries {
 		for _, l := range lb.Value.Listeners.Items {
-			used := []string{l.ServerGroup.V}
+			used := sharers(l.ServerGroup, l.Split)
 			for _, rule := range l.Rules.Items {
-				used = append(used, rule.ServerGroup.V)
+				used = append(used, sharers(rule.ServerGroup, rule.Split)...)
 			}
 			for _, group := range used {
 				if b.balancerOf[group] == "" {
@@ -32,6 +32,15 @@ func (b serverGroupBuilder) build() {
 		}
 	}
 	each(b.draft, "server group", b.raw.ServerGroups.Entries, b.group)
+}
+
+// sharers are the groups that an action leads to.
+func sharers(one value[string], split sequence[rawShare]) []string {
+	out := []string{one.V}
+	for _, s := range split.Items {
+		out = append(out, s.ServerGroup.V)
+	}
+	return out
 }
 
 func (b serverGroupBuilder) group(e *entry[rawServerGroup]) {

@@ -364,7 +364,7 @@ type Node struct {
 type Listener struct {
 	Protocol    Protocol // TCP or UDP, HTTP or HTTPS of an ALB
 	Port        uint16
-	ServerGroup string
+	ServerGroup string // where it leads; "" where HTTP.Otherwise says what it does
 	IdleTimeout time.Duration
 	// ProxyProtocol says where a PROXY protocol v2 header goes before what the
 	// consumer sends; "" for none.
