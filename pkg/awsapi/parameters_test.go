@@ -1,6 +1,11 @@
 package awsapi_test
 
-import "github.com/stretchr/testify/require"
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/stretchr/testify/require"
+)
 
 // walkParameters sends the parameters that the walk has no need of.
 func (s *shop) walkParameters() {
@@ -185,6 +190,7 @@ func (s *shop) moreOfRules() {
 		}
 		return out
 	}
+	s.moreOfActions(heard, group)
 	s.p.elb("CreateRule", all([]string{"ListenerArn", heard, "Priority", "1"}, host, redirect)...)
 	s.p.elb("CreateRule", all([]string{"ListenerArn", heard, "Priority", "2"}, path, target)...)
 	s.p.elb("CreateRule", all([]string{"ListenerArn", heard, "Priority", "3"}, path, weighted)...)
@@ -193,4 +199,51 @@ func (s *shop) moreOfRules() {
 	s.p.elb("ModifyRule", all([]string{"RuleArn", rule}, path, target)...)
 	s.p.elb("ModifyRule", all([]string{"RuleArn", rule, "Conditions.member.1.Field", "path-pattern",
 		"Conditions.member.1.Values.member.1", "/c"}, weighted)...)
+}
+
+// moreOfActions are what rules and default actions of a listener have that leads to a group.
+func (s *shop) moreOfActions(heard, group string) {
+	second := s.p.elb("CreateTargetGroup", "Name", "site2", "Protocol", "HTTP", "Port", "80", "VpcId", s.pvpc).
+		at("CreateTargetGroupResult/TargetGroups/member/TargetGroupArn")
+	prefixed := func(prefix string, parameters ...string) (out []string) {
+		for i := 0; i < len(parameters); i += 2 {
+			out = append(out, prefix+".member.1."+parameters[i], parameters[i+1])
+		}
+		return out
+	}
+	actions := func(prefix string) [][]string {
+		return [][]string{
+			prefixed(prefix, "Type", "forward", "ForwardConfig.TargetGroups.member.1.TargetGroupArn", group,
+				"ForwardConfig.TargetGroups.member.1.Weight", "2", "ForwardConfig.TargetGroups.member.2.TargetGroupArn",
+				second, "ForwardConfig.TargetGroups.member.2.Weight", "3",
+				"ForwardConfig.TargetGroupStickinessConfig.Enabled", "false"),
+			prefixed(prefix, "Type", "redirect", "RedirectConfig.StatusCode", "HTTP_302", "RedirectConfig.Host",
+				"b.example", "RedirectConfig.Path", "/b", "RedirectConfig.Port", "8443", "RedirectConfig.Protocol",
+				"HTTPS", "RedirectConfig.Query", "q=1"),
+			prefixed(prefix, "Type", "fixed-response", "FixedResponseConfig.StatusCode", "404",
+				"FixedResponseConfig.MessageBody", "no", "FixedResponseConfig.ContentType", "text/html"),
+		}
+	}
+	alb := s.p.elb("DescribeListeners", "ListenerArns.member.1", heard).
+		at("DescribeListenersResult/Listeners/member/LoadBalancerArn")
+	for i, does := range actions("DefaultActions") {
+		s.p.elb("CreateListener", append([]string{"LoadBalancerArn", alb, "Protocol", "HTTP", "Port",
+			fmt.Sprint(8000 + i)}, does...)...)
+		s.p.elb("ModifyListener", append([]string{"ListenerArn", heard}, does...)...)
+	}
+	const first = ".Values.member.1"
+	var rule string
+	for i, condition := range [][]string{
+		{"Field", "http-header", "HttpHeaderConfig.HttpHeaderName", "X-A", "HttpHeaderConfig" + first, "a"},
+		{"Field", "query-string", "QueryStringConfig" + first + ".Key", "a", "QueryStringConfig" + first + ".Value", "b"},
+		{"Field", "http-request-method", "HttpRequestMethodConfig" + first, "PUT"},
+		{"Field", "source-ip", "SourceIpConfig" + first, "10.0.0.0/16"},
+	} {
+		does := actions("Actions")[0]
+		made := s.p.elb("CreateRule", append(append([]string{"ListenerArn", heard, "Priority", fmt.Sprint(20 + i)},
+			prefixed("Conditions", condition...)...), does...)...)
+		rule = cmp.Or(rule, made.at("CreateRuleResult/Rules/member/RuleArn"))
+		s.p.elb("ModifyRule", append(append([]string{"RuleArn", rule}, prefixed("Conditions", condition...)...),
+			does...)...)
+	}
 }

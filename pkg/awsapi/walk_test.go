@@ -200,6 +200,25 @@ func (s *shop) walkRules() {
 	require.Equal(s.t, []string{"20", "default"},
 		s.p.elb("DescribeRules", "ListenerArn", heard).texts("DescribeRulesResult/Rules/member/Priority"))
 	s.p.elb("DeleteRule", "RuleArn", rule)
+	arn := "arn:aws:acm:us-east-1:" + s.p.number + ":certificate/"
+	secure := s.p.elb("CreateListener", "LoadBalancerArn", alb, "Protocol", "HTTPS", "Port", "443", "SslPolicy",
+		"ELBSecurityPolicy-TLS13-1-2-2021-06", "Certificates.member.1.CertificateArn", arn+"www.shop.example",
+		"DefaultActions.member.1.Type", "redirect", "DefaultActions.member.1.RedirectConfig.StatusCode", "HTTP_302",
+		"DefaultActions.member.1.RedirectConfig.Host", "b.example", "DefaultActions.member.1.RedirectConfig.Path", "/b",
+		"DefaultActions.member.1.RedirectConfig.Port", "8443", "DefaultActions.member.1.RedirectConfig.Protocol",
+		"HTTPS", "DefaultActions.member.1.RedirectConfig.Query", "q=1").
+		at("CreateListenerResult/Listeners/member/ListenerArn")
+	s.p.elb("AddListenerCertificates", "ListenerArn", secure, "Certificates.member.1.CertificateArn", arn+"*.shop.example")
+	first := s.p.elb("DescribeListenerCertificates", "ListenerArn", secure, "PageSize", "1")
+	second := s.p.elb("DescribeListenerCertificates", "ListenerArn", secure, "PageSize", "1", "Marker",
+		first.at("DescribeListenerCertificatesResult/NextMarker"))
+	require.Equal(s.t, arn+"*.shop.example",
+		second.at("DescribeListenerCertificatesResult/Certificates/member/CertificateArn"))
+	s.p.elb("RemoveListenerCertificates", "ListenerArn", secure, "Certificates.member.1.CertificateArn",
+		arn+"*.shop.example")
+	s.p.elb("ModifyListener", "ListenerArn", secure, "SslPolicy", "ELBSecurityPolicy-2016-08",
+		"Certificates.member.1.CertificateArn", arn+"shop.example")
+	s.p.elb("DeleteListener", "ListenerArn", secure)
 	s.p.elb("DeleteListener", "ListenerArn", heard)
 	s.p.elb("DeleteTargetGroup", "TargetGroupArn", group)
 }
