@@ -18,18 +18,17 @@ import (
 // (RFC 6298, 2.1).
 const confirmTime = store.Tick(1500 * time.Millisecond / store.TickLength)
 
-// takeOver takes the port of the oldest unconfirmed session of one of the link's
-// NAT IPs towards target, for the flow with key first, if it gives way. The target
+// takeOver takes the port of an unconfirmed session of one of the link's NAT IPs
+// towards target, for the flow with key first, if one gives way. The target
 // is told that the session is over, so that it takes the next one from the same
 // port for a new one.
 func (t *Table) takeOver(l *link, first store.Key, target end) (source natPort, ok bool) {
 	for _, local := range l.local[version(target.addr)] {
 		source.addr, source.pool = local, t.poolOf(l, local, target)
-		pool := t.ports.At(source.pool)
-		if n := pool.HalfOpen.Oldest; n != 0 && t.givesWay(n, l, first) {
+		if n := t.firstToYield(source.pool, l, first); n != 0 {
 			t.resetTarget(t.half.All[n].Session)
 			t.evict(n)
-			source.port = pool.TakeRested()
+			source.port = t.ports.At(source.pool).TakeRested()
 			if l.replyKey(source, target) != first {
 				return source, true
 			}
@@ -37,6 +36,30 @@ func (t *Table) takeOver(l *link, first store.Key, target end) (source natPort, 
 		}
 	}
 	return natPort{}, false
+}
+
+// yieldTries is how many of the oldest unconfirmed sessions are asked to give way. The
+// oldest may be of somebody who waits as patiently as the one who asks.
+const yieldTries = 8
+
+// firstToYield is the unconfirmed session of a pool that gives way to one of the link
+// l with the key first: the oldest of the link that has most of them, if it is there.
+// It is 0 where none does.
+func (t *Table) firstToYield(pool store.PoolID, l *link, first store.Key) store.HalfOpenID {
+	if most := t.links.heaviest; most != nil && most != l {
+		n := most.half.Oldest
+		if n != 0 && t.sessions.At(t.half.All[n].Session).Pool == pool && t.givesWay(n, l, first) {
+			return n
+		}
+	}
+	n := t.ports.At(pool).HalfOpen.Oldest
+	for range yieldTries {
+		if n == 0 || t.givesWay(n, l, first) {
+			return n
+		}
+		n = t.half.NextInPool(n)
+	}
+	return 0
 }
 
 // givesWay says whether an unconfirmed session gives its place to one of the link

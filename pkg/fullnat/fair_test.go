@@ -194,3 +194,30 @@ func TestAnotherConsumerOfTheEndpointGetsAPortInTime(t *testing.T) {
 	require.EqualValues(t, 1, m.table.Stats().Links[0].Evicted)
 	require.Equal(t, NoNATPort, m.visit(0, 0x0a000a0a, 1001))
 }
+
+// Somebody whose SYN-ACK was lost is patient: what he has is nobody's who came later,
+// as long as a flood has more, and it keeps nobody from what the flood has.
+func TestAPatientConsumerKeepsWhatTheFloodShouldGive(t *testing.T) {
+	m := newMarket(t, Behaviour{})
+	flood := func(count int) {
+		for n := range count {
+			m.send(0, 0x0a000a0a, uint16(1024+n), packet.FlagSYN, 7000, 0)
+		}
+	}
+	flood(100)
+	v, nat := m.send(1, 0x0a000a0b, 1000, packet.FlagSYN, 7000, 0)
+	require.Equal(t, Forwarded, v)
+	for n := range 3 { // of the same consumer, no older than half of the flood
+		v, _ := m.send(1, 0x0a000a0b, uint16(2000+n), packet.FlagSYN, 7000, 0)
+		require.Equal(t, Forwarded, v)
+	}
+	flood(60_000)
+	for n := range 200 { // all of the flood that is older, and some
+		require.Equal(t, Forwarded, m.visit(2, 0x0a000a0c, uint16(1000+n)), "nat 21: visit %d", n)
+	}
+	require.Equal(t, Forwarded, m.visit(1, 0x0a000a0b, 3000), "nat 21: of the same endpoint")
+	m.answer(nat, "SA", 100, 7001)
+	v, _ = m.send(1, 0x0a000a0b, 1000, packet.FlagACK, 7001, 101)
+	require.Equal(t, Forwarded, v, "nat 21: the patient one is served")
+	require.Zero(t, m.table.Stats().Links[1].Evicted)
+}

@@ -70,6 +70,9 @@ func (h *HalfOpens) Drop(n HalfOpenID, link, pool *HalfOpenList) {
 	}
 }
 
+// NextInPool is the next younger one of the same pool of NAT ports, 0 behind the last.
+func (h *HalfOpens) NextInPool(n HalfOpenID) HalfOpenID { return h.All[n].near[ofPool].newer }
+
 // Trim returns a huge page of memory if nobody is half-open, and says whether
 // it did. What is less than one stays.
 func (h *HalfOpens) Trim() bool {
