@@ -1,6 +1,7 @@
 package host
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -13,29 +14,95 @@ type difference struct {
 }
 
 // differenceOf looks only into VPCs in which the plans differ. What is undone may
-// take other things in its VPC along, so that all of that is done again, and with
-// it what lies between VPCs; after something there, all VPCs that differ.
+// take other things along, which are done again: see lost. After something that is of
+// no VPC, that is all of the VPCs that differ; and what lies between VPCs is done again
+// after everything.
 func differenceOf(old, plan *topology.Plan) difference {
 	before, after := differing(old, plan)
 	known, wanted := stepsOf(before), stepsOf(after)
 	var d difference
-	touched := map[string]bool{} // the VPCs in which something is undone
+	gone := lost{vpcs: map[string]bool{}, namespaces: map[string]bool{}, ports: map[Veth]bool{}}
 	for _, g := range before {
 		for _, t := range g.group {
 			if !wanted.has(t.Step) && !wanted.replaced[t.replaces()] {
 				d.undo = append(d.undo, t.Step)
-				touched[g.vpc] = true
+				gone.without(t.Step, g.vpc)
 			}
 		}
 	}
+	delete(gone.namespaces, old.Dataplane) // a device there is alone
 	slices.Reverse(d.undo)
 	for _, g := range after {
-		if !touched[g.vpc] && !touched[ofNone] && !(g.vpc == ofNone && len(d.undo) > 0) {
-			g.group = slices.DeleteFunc(g.group, func(t task) bool { return known.has(t.Step) })
+		if !gone.vpcs[g.vpc] && !gone.vpcs[ofNone] && !(g.vpc == ofNone && len(d.undo) > 0) {
+			g.group = slices.DeleteFunc(g.group, func(t task) bool { return !gone.has(t.Step) && known.has(t.Step) })
 		}
 		d.do = append(d.do, g.group)
 	}
 	return d
+}
+
+// lost is what steps that are undone may take along. A bridge takes all that is in its
+// VPC; what goes in a namespace, others there; and a namespace the ports of its devices.
+// A port of a bridge takes nothing of other ports.
+type lost struct {
+	vpcs, namespaces map[string]bool
+	ports            map[Veth]bool // their Namespace and Port alone
+}
+
+// without notes that a step of a VPC is undone.
+func (l *lost) without(step Step, vpc string) {
+	switch s := step.(type) {
+	case Bridge:
+		l.vpcs[vpc] = true
+	case File, Firewall, PortGuard, ReceiverGuard: // nothing depends on it
+		return
+	case Veth:
+		l.namespaces[s.Namespace] = true
+	}
+	l.namespaces[namespaceOf(step)] = true
+	if vpc == ofNone {
+		l.vpcs[vpc] = true
+	}
+}
+
+// has says whether a step may be lost. A port's guard is asked for after its port.
+func (l *lost) has(step Step) bool {
+	switch s := step.(type) {
+	case PortGuard:
+		return l.ports[Veth{Namespace: s.Namespace, Port: s.Port}]
+	case Veth:
+		l.ports[Veth{Namespace: s.Namespace, Port: s.Port}] = l.namespaces[s.PeerNamespace]
+	}
+	return l.namespaces[namespaceOf(step)]
+}
+
+// namespaceOf is where a step is: of a pair of devices, the end that is no port.
+func namespaceOf(step Step) string {
+	switch s := step.(type) {
+	case Netns:
+		return s.Name
+	case Sysctl:
+		return s.Namespace
+	case LinkUp:
+		return s.Namespace
+	case Bridge:
+		return s.Namespace
+	case Veth:
+		return s.PeerNamespace
+	case Address:
+		return s.Namespace
+	case Route:
+		return s.Namespace
+	case File:
+		return s.Namespace
+	case Firewall:
+		return s.Namespace
+	case PortGuard:
+		return s.Namespace
+	case ReceiverGuard:
+		return s.Namespace
+	}
+	panic(fmt.Sprintf("a step is nowhere: %T", step))
 }
 
 // placed is the group of a VPC.

@@ -116,3 +116,36 @@ func TestADifferenceIsThatOfWholePlans(t *testing.T) {
 		}
 	})
 }
+
+// An instance that stops takes nothing of the others in its VPC along, however many
+// there are: what is done again is of the VPC alone.
+func TestAnInstanceThatStopsLeavesTheOthersAlone(t *testing.T) {
+	steps := func(instances int) (undo, do int) {
+		var plans [2]*topology.Plan
+		for i, more := range []string{"", ", stopped: true"} {
+			text := fmt.Sprintf(`
+name: any
+cloud: aws
+region: eu-central-1
+vpcs:
+  v:
+    cidr: 10.0.0.0/16
+    subnets: {s: {zone: eu-central-1a, cidr: 10.0.0.0/20}}
+    security_groups: {web: {ingress: [{protocol: tcp, source: 0.0.0.0/0}]}}
+    instances:
+      stops: {subnet: s, security_groups: [web]%s}
+      i-1..%d: {subnet: s, security_groups: [web]}
+`, strings.Replace(more, "stopped: true", "state: stopped", 1), instances)
+			plan, err := topofile.Parse("any.yaml", []byte(text))
+			require.NoError(t, err)
+			plans[i] = plan
+		}
+		d := differenceOf(plans[0], plans[1])
+		return len(d.undo), len(slices.Concat(d.do...))
+	}
+	undo, do := steps(3)
+	manyUndo, manyDo := steps(300)
+	require.Equal(t, undo, manyUndo)
+	require.Equal(t, do, manyDo)
+	require.Less(t, do, 15)
+}
