@@ -35,7 +35,7 @@ func consoleActions() (out []console.Action) {
 	for _, k := range kinds {
 		out = append(out, k.actions()...)
 	}
-	return out
+	return append(append(out, faultActions()...), restartAction())
 }
 
 // keyRefers are the patterns of the objects that keys of operations name.

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -163,11 +164,9 @@ func TestTheConsoleMakesALabByItsForms(t *testing.T) {
 	s.step("plinksim accept svc1 ep1", "/do/connection/accept?service=svc1&endpoint=ep1")
 	require.Contains(t, s.get("/o/endpoint_services/svc1"), ">Deny</a>")
 
-	client, err := s.lab.Client("ecs1")
-	require.NoError(t, err)
 	where, err := s.lab.Plan().Lookup("ep1")
 	require.NoError(t, err)
-	resp, err := client.HTTP().Get("http://" + where + "/")
+	resp, err := s.client("ecs1").Get("http://" + where + "/")
 	require.NoError(t, err)
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(t, errors.Join(err, resp.Body.Close()))
@@ -183,6 +182,80 @@ func TestTheConsoleMakesALabByItsForms(t *testing.T) {
 
 	// What was done is a script.
 	require.Contains(t, s.get("/steps"), "plinksim vpc create vpc1 cidr=10.0.0.0/16\nplinksim vpc create vpc2")
+}
+
+// What does not pass is found, mended and seen from the pages alone.
+func TestTheConsoleSaysWhyNothingPasses(t *testing.T) {
+	text, err := os.ReadFile("../../testdata/topologies/alibaba-clb.yaml")
+	require.NoError(t, err)
+	s := newConsoleSite(t, string(text))
+	page := s.get("/explain?from=ecs1&to=ep1")
+	require.Contains(t, page, "It does not pass.")
+	button := regexp.MustCompile(`<a class="button main" href="([^"]*)">accept svc1 ep1`).FindStringSubmatch(page)
+	require.NotNil(t, button, page)
+	s.step("plinksim accept svc1 ep1", html.UnescapeString(button[1]))
+	require.Contains(t, s.get("/explain?from=ecs1&to=ep1"), "It passes.")
+
+	s.step("plinksim fault down ep1 --blackhole", "/do/fault/down", "target=ep1", "blackhole=true")
+	require.Contains(t, s.get("/faults"), "ep1@eu-central-1b: blackhole")
+	page = s.get("/explain?from=ecs1&to=ep1")
+	button = regexp.MustCompile(`<a class="button main" href="([^"]*)">fault up`).FindStringSubmatch(page)
+	require.NotNil(t, button, page)
+	code, _ := s.fill(html.UnescapeString(button[1]))
+	require.Equal(t, http.StatusOK, code)
+	require.NotContains(t, s.get("/faults"), "blackhole</")
+	s.step("plinksim fault set ep1 --delay 10ms --to provider", "/do/fault/set?endpoint=ep1", "delay=10ms", "to=provider")
+	require.Contains(t, s.get("/faults"), "delay 10ms")
+	code, page = s.fill("/do/fault/set?endpoint=ep1", "loss=much")
+	require.Equal(t, http.StatusUnprocessableEntity, code)
+	require.Contains(t, page, "much")
+	s.step("plinksim fault clear ep1", "/do/fault/clear", "endpoint=ep1")
+
+	where, err := s.lab.Plan().Lookup("ep1")
+	require.NoError(t, err)
+	require.Contains(t, s.get("/names?from=ecs1&type=A&name="+where), "NOERROR")
+
+	_, err = s.client("ecs1").Get("http://" + where + "/")
+	require.NoError(t, err)
+	require.Contains(t, s.get("/sessions?q=ep1"), "1 found")
+	require.Contains(t, s.get("/sessions?q=ep2"), "0 found")
+	require.Contains(t, s.get("/figures"), "<h2>sessions ")
+
+	// Packets are shown, and recorded.
+	begun := make(chan error)
+	go func() {
+		for s.t.Context().Err() == nil { // until the captures have what they want
+			resp, err := s.client("ecs1").Get("http://" + where + "/")
+			if err == nil {
+				resp.Body.Close()
+			}
+			select {
+			case begun <- err:
+				return
+			default:
+			}
+		}
+	}()
+	page = s.get("/capture?eni=ep1@eu-central-1b&count=4&seconds=30")
+	require.Contains(t, page, "4 packets")
+	require.Contains(t, page, "ep1@eu-central-1b")
+	require.Equal(t, "\x0a\x0d\x0d\x0a", s.get("/capture.pcapng?count=4&seconds=30")[:4], "a pcapng file begins so")
+	require.NoError(t, <-begun)
+	code, _ = s.send("GET", "/capture.pcapng?count=4&seconds=9999", nil)
+	require.Equal(t, http.StatusBadRequest, code)
+
+	code, _ = s.send("POST", "/checks", nil)
+	require.Equal(t, http.StatusOK, code)
+	require.Eventually(t, func() bool { return strings.Contains(s.get("/checks"), "10 passed, 0 failed.") },
+		30*time.Second, 50*time.Millisecond)
+}
+
+// client is HTTP from an instance.
+func (s *consoleSite) client(instance string) *http.Client {
+	s.t.Helper()
+	client, err := s.lab.Client(instance)
+	require.NoError(s.t, err)
+	return client.HTTP()
 }
 
 // Each command that changes a lab has a form in which every value can be given.

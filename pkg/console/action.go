@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"net/url"
 	"slices"
 	"strings"
@@ -67,10 +68,12 @@ const (
 	Many            // several words
 )
 
-// Step is what an Action does, of which one is there: an operation or edits.
+// Step is what an Action does, of which one is there: operations, edits, or something
+// else that a lab can do, which returns what came of it.
 type Step struct {
 	Operations []topology.Operation
 	Edits      []topology.Edit
+	Other      func(ctx context.Context, lab Lab) (string, error)
 	Command    string // the command line that does the same
 }
 

@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/api"
@@ -37,6 +38,7 @@ type Lab interface {
 	Query(ctx context.Context, from, name, qtype string) (status.NameAnswer, error)
 	Check(ctx context.Context, call api.CheckCall, each func(status.Check) error) error
 	Faults(ctx context.Context) (status.Faults, error)
+	Restart(ctx context.Context, instance string) (services []string, err error)
 	SetFault(ctx context.Context, change status.FaultChange) (status.Faults, error)
 	ClearFaults(ctx context.Context, endpoint string) (status.Faults, error)
 	TakeDown(ctx context.Context, f api.Failure) (status.Faults, error)
@@ -60,12 +62,15 @@ type Config struct {
 
 // Console answers browsers. Run must run beside it.
 type Console struct {
-	cfg   Config
-	guard *guard
-	live  *live
-	steps *steps
-	pages map[string]*page
-	mux   *http.ServeMux
+	cfg    Config
+	guard  *guard
+	live   *live
+	steps  *steps
+	checks checks
+	work   sync.WaitGroup // what goes on without a page
+	ended  chan struct{}
+	pages  map[string]*page
+	mux    *http.ServeMux
 }
 
 // New makes a console. Nothing is asked of the lab before Run.
@@ -73,7 +78,8 @@ func New(cfg Config) *Console {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Console{cfg: cfg, guard: newGuard(), live: newLive(cfg), steps: &steps{}, pages: parsePages()}
+	c := &Console{cfg: cfg, guard: newGuard(), live: newLive(cfg), steps: &steps{}, pages: parsePages(),
+		ended: make(chan struct{})}
 	c.routes()
 	return c
 }
@@ -81,8 +87,12 @@ func New(cfg Config) *Console {
 // Ticket is a path, with a query, that opens the console once in one browser.
 func (c *Console) Ticket() string { return openPath + "?token=" + c.guard.ticket() }
 
-// Run follows the lab until ctx ends.
-func (c *Console) Run(ctx context.Context) { c.live.run(ctx) }
+// Run follows the lab until ctx ends. It is called once.
+func (c *Console) Run(ctx context.Context) {
+	c.live.run(ctx)
+	close(c.ended)
+	c.work.Wait()
+}
 
 // Serve answers on a listener until ctx ends, and closes it.
 func (c *Console) Serve(ctx context.Context, ln net.Listener) error {
@@ -151,6 +161,15 @@ func (c *Console) routes() {
 		"GET /objects":           c.objects,
 		"GET /o/{path...}":       c.object,
 		"GET /events":            c.events,
+		"GET /explain":           c.explain,
+		"GET /names":             c.names,
+		"GET /sessions":          c.sessions,
+		"GET /capture":           c.capture,
+		"GET /capture.pcapng":    c.captureFile,
+		"GET /checks":            c.checksPage,
+		"POST /checks":           c.runChecks,
+		"GET /faults":            c.faults,
+		"GET /figures":           c.figuresPage,
 		"GET /steps":             c.stepsPage,
 		"GET /do/{action...}":    c.form,
 		"POST /do/{action...}":   c.do,

@@ -297,6 +297,13 @@ func (c *Console) carryOut(ctx context.Context, step Step) (string, error) {
 			texts = append(texts, "nothing is different")
 		}
 	}
+	if step.Other != nil {
+		text, err := step.Other(ctx, c.cfg.Lab)
+		if err != nil {
+			return "", err
+		}
+		texts = append(texts, text)
+	}
 	return strings.Join(texts, "; "), nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ type objectBody struct {
 	Free                    []keyRow // keys that it could have
 	Picture                 picture
 	Events                  []control.Event
-	Explain                 string // the query of "why does it not pass"
+	Looks                   []button // pages that look into it
 }
 
 type crumb struct{ Name, URL string }
@@ -94,9 +95,28 @@ func (c *Console) object(q *request) error {
 	if inFile {
 		b.keys(now, pattern)
 	}
+	b.Looks = now.looks(parts)
 	b.Picture = c.around(now, path)
 	b.Events = c.live.newest(10, func(e control.Event) bool { return tellsOf(e, path, name) })
 	return q.render(http.StatusOK, "object", name, b)
+}
+
+// looks are the pages that show what becomes of the packets of an object.
+func (s *snapshot) looks(parts []string) []button {
+	name := parts[len(parts)-1]
+	page := func(label, path, key, value string) button {
+		return button{Label: label, URL: path + "?" + url.Values{key: {value}}.Encode()}
+	}
+	switch {
+	case parts[0] == "endpoints":
+		return []button{page("Why not?", "/explain", "to", name), page("Sessions", "/sessions", "q", name+"@")}
+	case len(parts) == 4 && parts[2] == "instances":
+		if names := s.instances(); !slices.Contains(names, name) {
+			name = parts[1] + "/" + name
+		}
+		return []button{page("Why not?", "/explain", "from", name), page("Ask for a name", "/names", "from", name)}
+	}
+	return nil
 }
 
 func (c *Console) kindName(now *snapshot, pattern string) string {

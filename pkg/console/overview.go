@@ -71,8 +71,8 @@ func (c *Console) glance(now *snapshot) []figure {
 	return []figure{
 		{share(open, all), "connections open", shareState(open, all), "/objects"},
 		{share(healthy, servers), "servers healthy", shareState(healthy, servers), "/objects"},
-		{fmt.Sprint(now.Dataplane.Sessions), "sessions now", "", ""},
-		{fmt.Sprint(drops), "packets dropped", "", ""},
+		{fmt.Sprint(now.Dataplane.Sessions), "sessions now", "", "/sessions"},
+		{fmt.Sprint(drops), "packets dropped", "", "/figures"},
 		{fmt.Sprint(instances), "instances", "", "/objects"},
 		{fmt.Sprint(len(now.VPCs)), "VPCs", "", "/objects"},
 	}

@@ -2,8 +2,11 @@ package console
 
 import (
 	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/status"
 )
 
 // eventsBody are the newest events.
@@ -24,6 +27,41 @@ func (c *Console) events(q *request) error {
 		return contains(string(e.Kind)+" "+e.Name+" "+e.Text, b.Query)
 	})
 	return q.render(http.StatusOK, "events", "Events", b)
+}
+
+// faultsBody is what goes wrong on purpose.
+type faultsBody struct {
+	status.Faults
+	Actions []button
+	Ups     map[string]string // the form that ends a fault, by what fails
+}
+
+func (c *Console) faults(q *request) error {
+	now, err := q.now()
+	if err != nil {
+		return err
+	}
+	b := faultsBody{Ups: map[string]string{}}
+	if b.Faults, err = c.cfg.Lab.Faults(q.Context()); err != nil {
+		return err
+	}
+	for i := range c.cfg.Actions {
+		if a := &c.cfg.Actions[i]; strings.HasPrefix(a.Path, "fault ") {
+			b.Actions = append(b.Actions, button{
+				Label: a.title(now.plan.Cloud), URL: a.URL() + "?back=/faults", Title: a.Short,
+			})
+		}
+	}
+	up := func(target string) {
+		b.Ups[target] = "/do/fault/up?" + url.Values{"target": {target}, "back": {"/faults"}}.Encode()
+	}
+	for _, zone := range b.ZonesDown {
+		up(zone)
+	}
+	for _, eni := range b.ENIs {
+		up(eni.Name)
+	}
+	return q.render(http.StatusOK, "faults", "Faults", b)
 }
 
 // stepsPage are the steps that were done here, as a script.

@@ -68,13 +68,18 @@ func parsePages() map[string]*page {
 // link is a page in the menu.
 type link struct{ Label, URL string }
 
-var menu = []link{{"Overview", "/"}, {"Objects", "/objects"}, {"Events", "/events"}, {"Steps", "/steps"}}
+var menu = []link{
+	{"Overview", "/"}, {"Objects", "/objects"}, {"Why not?", "/explain"}, {"Names", "/names"}, {"Sessions", "/sessions"},
+	{"Capture", "/capture"}, {"Checks", "/checks"}, {"Faults", "/faults"}, {"Figures", "/figures"}, {"Events", "/events"},
+	{"Steps", "/steps"},
+}
 
 var functions = template.FuncMap{
 	"upper": upper,
 	"menu":  func() []link { return menu },
 	"clock": func(t time.Time) string { return t.Local().Format("15:04:05") },
 	"stamp": func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") },
+	"micro": func(t time.Time) string { return t.Local().Format("15:04:05.000000") },
 	"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	"state": stateClass,
 	"href":  objectURL,
@@ -203,14 +208,22 @@ func (c *Console) refused(err error) refusal {
 }
 
 func (c *Console) remedy(r topology.Remedy) remedy {
-	if r.Do == nil {
-		return remedy{r.String(), "/faults"}
+	values := url.Values{}
+	if f := r.Fault; f != nil {
+		a := c.action("fault " + string(f.Verb))
+		if a == nil {
+			return remedy{r.String(), ""}
+		}
+		values.Set(a.Fields[0].Name, f.Target)
+		if f.Bandwidth != nil {
+			values.Set("bandwidth", topology.FormatRate(int64(*f.Bandwidth)*1e6))
+		}
+		return remedy{r.String(), a.URL() + "?" + values.Encode()}
 	}
 	a := c.actionOf(r.Do.Verb)
 	if a == nil {
 		return remedy{r.String(), ""}
 	}
-	values := url.Values{}
 	for _, f := range a.Fields {
 		if text := r.Do.Text(f.Name); text != "" {
 			values.Set(f.Name, text)
