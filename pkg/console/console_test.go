@@ -179,6 +179,7 @@ func (s *site) send(browser *http.Client, method, path string, values url.Values
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(s.t, err)
+	require.Equal(s.t, "same-origin", resp.Header.Get("Referrer-Policy"), "else the origin of forms is null")
 	require.Contains(s.t, resp.Header.Get("Content-Security-Policy"), "default-src 'none'; script-src 'self'")
 	return resp.StatusCode, string(body)
 }
