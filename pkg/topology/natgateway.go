@@ -28,16 +28,16 @@ func FreeNATPort(key string, taken func(uint16) bool) uint16 {
 // a place that the number of those that it has decides. False where there is
 // none.
 func (p *Plan) FreeNATIP(g *NATGateway, taken func(netip.Addr) bool) (netip.Addr, bool) {
-	low, top := p.natReserve(g)
+	low, top := g.reserve(p)
 	return derive.Address(g.CIDR, low, top, fmt.Sprintf("%s/nat/%s/%d", p.Name, g.Name, len(g.NATIPs)),
 		func(addr netip.Addr) bool {
 			return p.addressOf(g.VPC, addr) != "" || taken(addr)
 		})
 }
 
-// natReserve is how many addresses at both ends of the NAT CIDR are kept: those
+// reserve is how many addresses at both ends of the NAT CIDR are kept: those
 // of a subnet, none of a block of one's own.
-func (p *Plan) natReserve(g *NATGateway) (low, top int) {
+func (g *NATGateway) reserve(p *Plan) (low, top int) {
 	if vpc, err := p.VPC(g.VPC); err == nil && vpc.SubnetOf(g.CIDR.Addr()) != nil {
 		return p.Profile.LowReserve, p.Profile.TopReserve
 	}
@@ -47,7 +47,7 @@ func (p *Plan) natReserve(g *NATGateway) (low, top int) {
 // CheckNATIP says why a gateway of the plan cannot get a NAT IP: it is not in
 // its NAT CIDR, it is reserved there, or something else has it.
 func (p *Plan) CheckNATIP(g *NATGateway, addr netip.Addr) error {
-	low, top := p.natReserve(g)
+	low, top := g.reserve(p)
 	if !g.CIDR.Contains(addr) {
 		return fmt.Errorf("%s is not in the NAT CIDR of NAT gateway %q (%s)", addr, g.Name, g.CIDR)
 	}
