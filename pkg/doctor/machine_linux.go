@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -37,7 +38,7 @@ func Examine(ctx context.Context) Report {
 		r.User, as = "an ordinary user", "user namespace"
 		add(userNamespaces(), joining(), users())
 	}
-	add(stateDirectory(), descriptors(), memory(), sharedMemory())
+	add(stateDirectory(), descriptors(), instances(), memory(), sharedMemory())
 	add(tried(ctx)...)
 	add(others()...)
 	r.conclude(as)
@@ -162,6 +163,29 @@ func descriptors() Check {
 		return Check{name, Missing, found, "the daemon of a lab needs more", remedy}
 	case limit.Max < goodFiles:
 		return Check{name, Warning, found, "large labs, and built-in services with many connections, need more", remedy}
+	}
+	return ok(name, found)
+}
+
+// goodInstances is how many instances a large lab has.
+const goodInstances = 1000
+
+// instances says how many there may be, of all labs of the user: each is a network
+// namespace (user_namespaces(7), namespaces(7)).
+func instances() Check {
+	const name, limits = "instances", "/proc/sys/user/max_net_namespaces"
+	text, err := os.ReadFile(limits)
+	if errors.Is(err, fs.ErrNotExist) {
+		return ok(name, "no limit of network namespaces")
+	}
+	most, scanErr := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err = errors.Join(err, scanErr); err != nil {
+		return Check{Name: name, State: NotTried, Found: err.Error()}
+	}
+	found := fmt.Sprintf("at most %d network namespaces, of which each instance is one", most)
+	if most < goodInstances {
+		return Check{name, Warning, found, "large labs, and many labs at a time, need more",
+			"sudo sysctl user.max_net_namespaces=15000; in a user namespace, in that around it"}
 	}
 	return ok(name, found)
 }
