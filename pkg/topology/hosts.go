@@ -97,7 +97,7 @@ func (p *Plan) On(name string) (*Plan, error) {
 		blind[vpc.Name] = !vpc.HealthSource.IsValid()
 		vpc.Subnets = kept(vpc.Subnets, func(s *Subnet) bool { return here(s.Zone) })
 		vpc.Instances = kept(vpc.Instances, func(in *Instance) bool { return here(in.Zone) })
-		vpc.SecurityGroups = p.withMembers(&p.VPCs[i])
+		vpc.SecurityGroups = withMembers(&p.VPCs[i], p)
 	}
 	out.ServerGroups = slices.Clone(p.ServerGroups)
 	for i := range out.ServerGroups {
@@ -130,7 +130,7 @@ func kept[T any](all []T, keep func(*T) bool) (out []T) {
 
 // withMembers are the security groups of a VPC with a rule for each member, on whichever host
 // that is, where a rule names a group.
-func (p *Plan) withMembers(vpc *VPC) []SecurityGroup {
+func withMembers(vpc *VPC, p *Plan) []SecurityGroup {
 	groups := p.Groups(vpc, spell.Names(vpc.SecurityGroups, func(g *SecurityGroup) string { return g.Name }))
 	for i := range groups {
 		groups[i].Ingress, groups[i].Egress = ungrouped(groups[i].Ingress), ungrouped(groups[i].Egress)
