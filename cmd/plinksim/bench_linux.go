@@ -79,8 +79,9 @@ each measurement until the machine is idle, at most 30 seconds.`,
 
 // benchRun is what all commands of bench have in common.
 type benchRun struct {
-	options                                  bench.Options
-	only, from, jsonFile, reportFile, output string
+	options                            bench.Options
+	only, jsonFile, reportFile, output string
+	from                               []string
 }
 
 func (b *benchRun) flags(cmd *cobra.Command) {
@@ -93,7 +94,8 @@ func (b *benchRun) flags(cmd *cobra.Command) {
 	flags.StringVar(&b.jsonFile, "json", "", "write everything that was measured to this file")
 	flags.StringVar(&b.reportFile, "report", "",
 		"write a report to this file: .html with plots, .svg the plots alone, .md tables, .csv all values")
-	flags.StringVar(&b.from, "from", "", "measure nothing: use the figures of an earlier --json file")
+	flags.StringSliceVar(&b.from, "from", nil,
+		"measure nothing: use the figures of earlier --json files, which may be parts of a measurement")
 	addOutput(cmd, &b.output)
 }
 
@@ -110,8 +112,16 @@ func (b *benchRun) run(cmd *cobra.Command) error {
 	if err := b.check(); err != nil {
 		return err
 	}
-	if b.from != "" {
-		report, err := readBench(b.from)
+	if len(b.from) > 0 {
+		var parts []*bench.Report
+		for _, name := range b.from {
+			part, err := readBench(name)
+			if err != nil {
+				return err
+			}
+			parts = append(parts, part)
+		}
+		report, err := bench.Merge(parts...)
 		if err != nil {
 			return err
 		}

@@ -30,8 +30,8 @@ var goals = []struct {
 // page.
 func (r *Report) WriteMarkdown(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %s, %d CPUs, %d MB, Linux %s (%s). Medians of %d rounds of %g s;\nratios are the medians of the rounds' ratios, with their 95 %% intervals (all rounds where there are less than six).\n\n",
-		r.Started.Format("2006-01-02 15:04 MST"), r.Machine.CPU, r.Machine.CPUs, r.Machine.MemoryMB, r.Machine.Kernel, r.Machine.Arch, r.Rounds, r.Seconds)
+	fmt.Fprintf(&b, "%s, %s, %d CPUs, %d MB, Linux %s (%s). Medians of %s;\nratios are the medians of the rounds' ratios, with their 95 %% intervals (all rounds where there are less than six).\n\n",
+		r.Started.Format("2006-01-02 15:04 MST"), r.Machine.CPU, r.Machine.CPUs, r.Machine.MemoryMB, r.Machine.Kernel, r.Machine.Arch, r.Length())
 	b.WriteString("| workload | metric | unit |")
 	for _, path := range r.Paths {
 		fmt.Fprintf(&b, " %s |", path)

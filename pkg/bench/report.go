@@ -30,7 +30,7 @@ type Report struct {
 	Machine Machine   `json:"machine"`
 	Rounds  int       `json:"rounds"`
 	Workers int       `json:"workers"` // of the core
-	Seconds float64   `json:"seconds"` // of one measurement
+	Seconds float64   `json:"seconds"` // of one measurement; 0 where that has a length of its own
 	Paths   []string  `json:"paths"`
 	Figures []Figure  `json:"figures"`
 	// Runs lists every measurement in the order in which it was made.
@@ -118,6 +118,9 @@ func newReport(o Options) *Report {
 	r := &Report{
 		Head: status.NewHead(), Version: ReportVersion, Started: time.Now().UTC().Truncate(time.Second), Machine: ThisMachine(),
 		Rounds: o.Rounds, Workers: o.Workers, Seconds: o.Seconds, Paths: o.Paths, Dataplane: map[string]status.Dataplane{},
+	}
+	if len(o.Loads)+len(o.Sessions) == 0 && len(o.Searches) > 0 {
+		r.Seconds = 0
 	}
 	for _, w := range o.chosen() {
 		for _, m := range w.metrics {
@@ -234,9 +237,17 @@ func (r *Report) WriteTable(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nMedians of %d rounds of %g s; ratios to the %s; %s, %d CPUs, Linux %s.\n",
-		r.Rounds, r.Seconds, r.Base(), r.Machine.CPU, r.Machine.CPUs, r.Machine.Kernel)
+	_, err := fmt.Fprintf(w, "\nMedians of %s; ratios to the %s; %s, %d CPUs, Linux %s.\n",
+		r.Length(), r.Base(), r.Machine.CPU, r.Machine.CPUs, r.Machine.Kernel)
 	return err
+}
+
+// Length says how often and how long was measured.
+func (r *Report) Length() string {
+	if r.Seconds == 0 {
+		return fmt.Sprintf("%d rounds", r.Rounds)
+	}
+	return fmt.Sprintf("%d rounds of %g s", r.Rounds, r.Seconds)
 }
 
 // WriteCSV writes a line for every value that was measured.

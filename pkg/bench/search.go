@@ -30,7 +30,7 @@ type Trial struct {
 	Sent   float64 `json:"sent"` // frames
 	Lost   float64 `json:"lost"` // frames, with those that could not be sent
 	P50    float64 `json:"p50"`  // microseconds
-	P999   float64 `json:"p999"`
+	P999   float64 `json:"p999"` // microseconds: the 99.9th percentile
 	Passed bool    `json:"passed"`
 	Why    string  `json:"why,omitempty"` // it did not
 }
