@@ -423,7 +423,8 @@ func TestAPlanHasAllThatItNames(t *testing.T) {
 			}
 			for _, ep := range p.Endpoints {
 				require.Len(t, p.Groups(p.MustVPC(ep.VPC), ep.SecurityGroups), len(ep.SecurityGroups))
-				p.MustService(ep.Service)
+				_, err := p.Service(ep.Service)
+				require.NoError(t, err)
 			}
 			for _, gw := range p.NATGateways {
 				for _, entry := range gw.Entries {

@@ -19,10 +19,6 @@ func (p *Plan) MustInstance(ref string) *Instance { return must(p.Instance(ref))
 // MustServerGroup is a server group of a listener or a rule.
 func (p *Plan) MustServerGroup(name string) *ServerGroup { return must(p.ServerGroup(name)) }
 
-// MustService is the service of an endpoint. A service that was deleted while
-// the lab runs is not in the Plan any more, and its endpoints may be.
-func (p *Plan) MustService(name string) *EndpointService { return must(p.Service(name)) }
-
 // MustZone is the endpoint's presence in a zone of one of its links.
 func (e *Endpoint) MustZone(zone string) *EndpointZone { return must(e.Zone(zone)) }
 
