@@ -101,6 +101,10 @@ func namespaceOf(step Step) string {
 		return s.Namespace
 	case ReceiverGuard:
 		return s.Namespace
+	case VXLAN:
+		return s.Namespace
+	case Peer:
+		return s.Namespace
 	}
 	panic(fmt.Sprintf("a step is nowhere: %T", step))
 }

@@ -122,6 +122,7 @@ func requireStepsOnce(t *testing.T, whole *topology.Plan, slices []*topology.Pla
 	times := map[string]int{}
 	for _, slice := range slices {
 		for _, step := range Steps(slice) {
+			require.NotEmpty(t, namespaceOf(step), "%s", step) // or a change of the lab would panic
 			if !isTransit(step) {
 				times[step.String()]++
 			}
