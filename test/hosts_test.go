@@ -181,7 +181,12 @@ func TestOneTopologyOverTwoHosts(t *testing.T) {
 	a, b := hosts[0], hosts[1]
 	file := filepath.Join(t.TempDir(), "over.yaml")
 	long := strings.Repeat("x", 1500-28)
-	require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(overHosts, "LONG", long)), 0o600))
+	write := func(edits ...string) {
+		t.Helper()
+		text := strings.NewReplacer(append(edits, "LONG", long)...).Replace(overHosts)
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	}
+	write()
 	up := func(h hostMachine) { t.Helper(); h.run("up", file, "--host", h.name) }
 
 	require.Contains(t, a.refused("up", file), "spread over the hosts a, b")
@@ -232,6 +237,23 @@ func TestOneTopologyOverTwoHosts(t *testing.T) {
 	b.kill()
 	up(a)
 	up(b)
+	require.Regexp(t, `\n5 passed, 0 failed, 2 not run on this host`, a.run("check"))
+	// Another file changes what it changes: a subnet that only one host has, and the port.
+	subnet, instance := "10.0.2.0/24}}\n    instances:\n      web-h:", "web-i: {subnet: i,"
+	write(subnet, "10.0.2.0/24}, i2: {zone: r1-i, cidr: 10.0.3.0/24}}\n    instances:\n      web-h:",
+		instance, "web-3: {subnet: i2, ip: 10.0.3.10, services: [{http: 80}]}\n      "+instance)
+	up(a)
+	up(b)
+	require.Equal(t, map[string]int{"web-3": 3}, a.calls("web-h", "http://10.0.3.10/", 3))
+	write("mtu: 1550", "mtu: 1550, port: 14790")
+	up(a)
+	up(b)
+	for _, h := range hosts {
+		sockets, err := h.enter("ss", "-Hlnu")
+		require.NoError(t, err)
+		require.Contains(t, sockets, ":14790 ")
+		require.NotContains(t, sockets, ":14789 ")
+	}
 	require.Regexp(t, `\n5 passed, 0 failed, 2 not run on this host`, a.run("check"))
 	for _, h := range hosts {
 		h.run("down")
