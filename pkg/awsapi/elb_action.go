@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/plinksim/plinksim/pkg/cloudapi"
 	"github.com/plinksim/plinksim/pkg/topology"
 	"github.com/plinksim/plinksim/pkg/wire"
 )
@@ -149,37 +150,9 @@ func redirectValue(in redirectConfig) (value, error) {
 	return r, nil
 }
 
-// actionAsValue is an action of the plan as a topology file has it.
-func actionAsValue(a topology.Action) value {
-	switch {
-	case len(a.Split) > 0:
-		var shares []value
-		for _, s := range a.Split {
-			shares = append(shares, value{"server_group": s.ServerGroup, "weight": s.Weight})
-		}
-		return value{"split": shares}
-	case a.FixedResponse != nil:
-		return value{"fixed_response": value{"status": a.FixedResponse.Status,
-			"content_type": a.FixedResponse.ContentType, "body": a.FixedResponse.Body}}
-	case a.Redirect != nil:
-		d := value{"status": a.Redirect.Status}
-		for key, text := range map[string]string{"protocol": string(a.Redirect.Protocol), "host": a.Redirect.Host,
-			"path": a.Redirect.Path, "query": a.Redirect.Query} {
-			if text != "" {
-				d[key] = text
-			}
-		}
-		if a.Redirect.Port != 0 {
-			d["port"] = int(a.Redirect.Port)
-		}
-		return value{"redirect": d}
-	}
-	return value{"server_group": a.ServerGroup}
-}
-
 // actionEdits make a listener do what v says, which does now what the plan says.
 func actionEdits(path []string, now topology.Action, v value) (edits []topology.Edit) {
-	before := actionAsValue(now)
+	before := cloudapi.ActionValue(now)
 	for _, key := range actionKeys {
 		switch {
 		case v[key] != nil:

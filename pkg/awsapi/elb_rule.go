@@ -283,7 +283,7 @@ func modifyRule(c balancing, in struct {
 		return nil, wire.Errorf("OperationNotPermitted", "Default rule '%s' cannot be modified: modify its listener",
 			in.RuleArn)
 	}
-	v := ruleAsValue(r)
+	v := cloudapi.RuleValue(r)
 	replace := func(keys []string, with value) {
 		for _, key := range keys {
 			delete(v, key)
@@ -308,36 +308,6 @@ func modifyRule(c balancing, in struct {
 		return nil, err
 	}
 	return c.answerRule(in.RuleArn)
-}
-
-// ruleAsValue is a rule of the plan as a topology file has it.
-func ruleAsValue(r *topology.ListenerRule) value {
-	v := value{"priority": r.Priority}
-	if len(r.Hosts) > 0 {
-		v["hosts"] = r.Hosts
-	}
-	if len(r.Paths) > 0 {
-		v["paths"] = r.Paths
-	}
-	for key, list := range map[string][]string{"methods": r.Methods, "sources": sources(r)} {
-		if len(list) > 0 {
-			v[key] = list
-		}
-	}
-	var headers, query []value
-	for _, h := range r.Headers {
-		headers = append(headers, value{"name": h.Name, "values": h.Values})
-	}
-	for _, q := range r.Query {
-		query = append(query, value{"key": q.Key, "value": q.Value})
-	}
-	for key, list := range map[string][]value{"headers": headers, "query": query} {
-		if len(list) > 0 {
-			v[key] = list
-		}
-	}
-	maps.Copy(v, actionAsValue(r.Action))
-	return v
 }
 
 func setRulePriorities(c balancing, in struct {
@@ -377,7 +347,7 @@ func setRulePriorities(c balancing, in struct {
 			return nil, wire.Errorf("PriorityInUse", "Priority '%d' is currently in use", r.Priority)
 		}
 		taken[r.Priority] = true
-		rules = append(rules, ruleAsValue(&r))
+		rules = append(rules, cloudapi.RuleValue(&r))
 	}
 	sort.Slice(rules, func(i, j int) bool { return rules[i]["priority"].(int) < rules[j]["priority"].(int) })
 	err := c.Edit(at(rules, balancerPath(of.balancer, "listeners", listenerPart(of.Listener), "rules")...)...)
