@@ -81,34 +81,12 @@ func (s *session) replacement() {
 
 // bandwidth measures what a connection carries, with 100 Mbit/s and with 1 Gbit/s.
 func (s *session) bandwidth() {
-	const bytes = 20 << 20
-	serve := exec.Command(s.program, "exec", s.ecs2, "--", "python3", "-c", fmt.Sprintf(`
-import http.server
-class Large(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "%d")
-        self.end_headers()
-        for _ in range(%d): self.wfile.write(bytes(1 << 20))
-http.server.HTTPServer(("", 8080), Large).serve_forever()`, bytes, bytes>>20))
-	serve.Env = s.env
-	require.NoError(s.t, serve.Start())
-	defer func() {
-		_ = serve.Process.Kill()
-		_ = serve.Wait()
-	}()
-	s.p.let(s.p.group, "8080/8080", "0.0.0.0/0")
-	s.c.let(s.c.group, "8080/8080", "192.168.0.0/16")
-	servers := s.p.do("slb", "CreateVServerGroup", params{"LoadBalancerId": s.balancer, "VServerGroupName": "large",
-		"BackendServers": fmt.Sprintf(`[{"ServerId":%q,"Port":8080,"Weight":100}]`, s.ecs2)}).at("VServerGroupId")
-	s.p.listen(s.balancer, servers, 8080)
-
 	measure := func(mbit int) (got float64) {
 		s.p.link("UpdateVpcEndpointConnectionAttribute", s.ends(params{"Bandwidth": mbit}))
 		s.c.until("privatelink", "GetVpcEndpointAttribute", params{"EndpointId": s.endpoint}, "Bandwidth", strconv.Itoa(mbit))
 		require.Eventually(s.t, func() bool {
 			out, err := s.run("exec", s.client, "--", "curl", "-fsS", "--max-time", "20", "-o", "/dev/null", "-w",
-				"%{speed_download}", "http://"+s.name+":8080/")
+				"%{speed_download}", s.page()+"bytes/20000000")
 			if err != nil {
 				return false
 			}
