@@ -32,6 +32,22 @@ func (c balancing) balancers(kind topology.LoadBalancerType) (out []*topology.Lo
 	return out
 }
 
+// deleteBalancer deletes a load balancer with more, unless a service offers it: then it is refused
+// with a code.
+func (c balancing) deleteBalancer(l *topology.LoadBalancer, offered string, more ...topology.Edit) error {
+	for i := range c.Plan.Services {
+		if s := &c.Plan.Services[i]; !s.Absent && s.Offers(l.Name) {
+			return wire.Errorf(offered, "The load balancer %q is a resource of the endpoint service %q: detach it first.", l.ID,
+				s.ID)
+		}
+	}
+	if err := c.Edit(append([]topology.Edit{{Path: path("load_balancers", l.Name)}}, more...)...); err != nil {
+		return coded(err, topology.InUse, offered)
+	}
+	c.Forget(l.ID)
+	return nil
+}
+
 // serverGroup is one of the caller's server groups, with its VPC.
 func (c balancing) serverGroup(id, code string) (*topology.VPC, *topology.ServerGroup, error) {
 	for i := range c.Plan.ServerGroups {
@@ -165,17 +181,6 @@ func schedulerOf(text string, known ...string) (string, error) {
 			strings.Join(known, ", "))
 	}
 	return text, nil
-}
-
-// listener finds one by its protocol and port, nil where there is none.
-func listener(l *topology.LoadBalancer, protocol string, port int) *topology.Listener {
-	i := slices.IndexFunc(l.Listeners, func(h topology.Listener) bool {
-		return string(h.Protocol) == protocol && int(h.Port) == port
-	})
-	if i < 0 {
-		return nil
-	}
-	return &l.Listeners[i]
 }
 
 // atListener is the place of a listener in the topology.

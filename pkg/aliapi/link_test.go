@@ -214,6 +214,8 @@ func (s *shop) takeApart() {
 	require.Equal(t, "EndpointNotFound", s.c.code("privatelink", "GetVpcEndpointAttribute", "EndpointId", s.endpoint))
 	require.Equal(t, "EndpointServiceOperationDenied", s.p.code("privatelink", "DeleteVpcEndpointService", "ServiceId",
 		s.service), "it has resources")
+	require.Equal(t, "OperationFailed.ExistsPrivateLink", s.p.code("slb", "DeleteLoadBalancer", "LoadBalancerId",
+		s.id("clb3")))
 	for _, clb := range []string{"clb1", "clb2", "clb3"} { // in one zone each, which Terraform's provider does not say
 		s.p.link("DetachResourceFromVpcEndpointService", "ServiceId", s.service, "ResourceType", "slb", "ResourceId",
 			s.id(clb))

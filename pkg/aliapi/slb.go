@@ -34,15 +34,11 @@ func slbRows(a *adder) {
 		if err != nil {
 			return nil, err
 		}
-		edits := []topology.Edit{{Path: path("load_balancers", l.Name)}}
+		var groups []topology.Edit
 		for _, g := range c.groupsOf(l.ID) {
-			edits = append(edits, topology.Edit{Path: path("server_groups", g.Name)})
+			groups = append(groups, topology.Edit{Path: path("server_groups", g.Name)})
 		}
-		if err := c.Edit(edits...); err != nil {
-			return nil, coded(err, topology.InUse, "OperationFailed.ExistsPrivateLink")
-		}
-		c.Forget(l.ID)
-		return nil, nil
+		return nil, c.deleteBalancer(l, "OperationFailed.ExistsPrivateLink", groups...)
 	})
 	op(a, "SetLoadBalancerName", func(c balancing, in struct{ LoadBalancerId, LoadBalancerName string }) (wire.M,
 		error) {

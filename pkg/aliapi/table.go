@@ -43,6 +43,7 @@ func init() {
 		{"ecs", "ECS", ecsRows},
 		{"slb", "SLB", slbRows},
 		{"nlb", "NLB", nlbRows},
+		{"alb", "ALB", albRows},
 		{"sts", "STS", identityRows},
 	}
 }

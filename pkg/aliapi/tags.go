@@ -71,7 +71,7 @@ func tagRows(a *adder, untag string, of taggable) {
 				}
 			})
 		}
-		return nil, nil
+		return tagged(c), nil
 	})
 	op(a, untag, func(c *call, in struct {
 		ResourceType       string
@@ -94,9 +94,13 @@ func tagRows(a *adder, untag string, of taggable) {
 				}
 			})
 		}
-		return nil, nil
+		return tagged(c), nil
 	})
-	list(a, listing{name: "ListTagResources", answer: "TagResources.TagResource", usual: 50, most: 100,
+	answer := "TagResources.TagResource"
+	if a.service.Operations["ListTagResources"].Output.Member("TagResources").Shape.Kind == wire.List {
+		answer = "TagResources"
+	}
+	list(a, listing{name: "ListTagResources", answer: answer, usual: 50, most: 100,
 		also: []string{"ResourceId", "ResourceType"}, all: func(c *call) (out []wire.M, _ error) {
 			word, _ := c.Values["ResourceType"].(string)
 			kind, all, err := of.kind(word)
@@ -117,6 +121,14 @@ func tagRows(a *adder, untag string, of taggable) {
 			}
 			return out, nil
 		}})
+}
+
+// tagged is the answer, a job where the API has jobs.
+func tagged(c *call) wire.M {
+	if c.Service.Operations[c.Action].Output.Member("JobId") == nil {
+		return nil
+	}
+	return balancing{c}.job(nil)
 }
 
 // mostTagged is how many objects a call can give tags.

@@ -173,15 +173,23 @@ func regionRows(a *adder, product string, zone func(c *call, zone string) wire.M
 	op(a, "DescribeRegions", func(c *call, _ struct{}) (wire.M, error) {
 		endpoint := product + "." + c.Plan.Region + ".aliyuncs.com"
 		m := wire.M{"RegionId": c.Plan.Region, "LocalName": c.Plan.Region, "RegionEndpoint": endpoint}
-		return wire.M{"Regions": wire.M{"Region": []wire.M{m}}}, nil
+		return nest(c, "Regions", "Region", []wire.M{m}), nil
 	}, why...).anywhere = true
 	op(a, "DescribeZones", func(c *call, _ struct{}) (wire.M, error) {
 		out := []wire.M{}
 		for _, z := range c.zones() {
 			out = append(out, zone(c, z))
 		}
-		return wire.M{"Zones": wire.M{"Zone": out}}, nil
+		return nest(c, "Zones", "Zone", out), nil
 	}, ignored...)
+}
+
+// nest is a list as an API has it: as it is, or in an object of its own.
+func nest(c *call, outer, inner string, all []wire.M) wire.M {
+	if c.Service.Operations[c.Action].Output.Member(outer).Shape.Kind == wire.List {
+		return wire.M{outer: all}
+	}
+	return wire.M{outer: wire.M{inner: all}}
 }
 
 // eni is a network interface of an instance, a load balancer, a NAT gateway or an endpoint.

@@ -151,6 +151,9 @@ func (c *call) ownNumber() int64 {
 
 // rename changes what clients call an object; "" changes nothing.
 func (c *call) rename(id, name, description string) {
+	if c.Dry {
+		return
+	}
 	c.Change(id, func(t *cloudapi.Thing) {
 		if name != "" {
 			t.Notes["name"] = name
