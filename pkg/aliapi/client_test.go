@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,8 +37,10 @@ type cloud struct {
 	url    string
 	now    func() time.Time
 	sent   map[string]bool // parameters, by "SERVICE OPERATION NAME"
-	calls  int
 }
+
+// nonce is that of the last request.
+var nonce atomic.Int64
 
 const empty = "{name: shop, cloud: alibaba, region: eu-central-1, accounts: [provider, consumer], vpcs: {}}"
 
@@ -145,7 +148,6 @@ func (a answer) texts(list, member string) []string {
 func (c *client) form(service, action string, parameters []string) url.Values {
 	c.t.Helper()
 	require.Zero(c.t, len(parameters)%2, "parameters are pairs")
-	c.cloud.calls++
 	region := c.region
 	if region == "" {
 		region = c.lab.Plan().Region
@@ -156,7 +158,7 @@ func (c *client) form(service, action string, parameters []string) url.Values {
 	}
 	form := url.Values{"Action": {action}, "Version": {wire.Find(wire.Alibaba(), service).Version}, "Format": {format},
 		"AccessKeyId": {c.key.ID}, "SignatureMethod": {"HMAC-SHA1"}, "SignatureVersion": {"1.0"},
-		"SignatureNonce": {strconv.Itoa(c.cloud.calls)}, "RegionId": {region},
+		"SignatureNonce": {strconv.FormatInt(nonce.Add(1), 10)}, "RegionId": {region},
 		"Timestamp": {c.now().UTC().Format("2006-01-02T15:04:05Z")}}
 	if c.key.Token != "" {
 		form.Set("SecurityToken", c.key.Token)

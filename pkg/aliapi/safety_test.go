@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,7 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/plinksim/plinksim/pkg/aliapi"
+	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/lab"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 func TestWhoMayNotCallIsRefused(t *testing.T) {
@@ -52,6 +55,33 @@ func TestWhoMayNotCallIsRefused(t *testing.T) {
 	p := c.as("provider")
 	p.change = func(*http.Request) { off = 16 * time.Minute }
 	require.Equal(t, "InvalidTimeStamp.Expired", p.code("privatelink", "ListVpcEndpoints"))
+}
+
+// A request that was answered is not answered again, whoever sends it.
+func TestANonceIsUsedOnce(t *testing.T) {
+	c := up(t, empty)
+	p := c.as("provider")
+	var query string
+	p.change = func(r *http.Request) {
+		if query != "" {
+			r.URL.RawQuery = query
+		}
+		query = r.URL.RawQuery
+	}
+	first := p.do("vpc", "CreateVpc", "CidrBlock", "10.0.0.0/16").at("VpcId")
+	require.Equal(t, "SignatureNonceUsed", p.code("vpc", "CreateVpc", "CidrBlock", "10.0.0.0/16"))
+	p.change = nil
+	require.Equal(t, []string{first}, p.do("vpc", "DescribeVpcs").texts("Vpcs.Vpc", "VpcId"))
+}
+
+// What a call did is an event that has the identifier of the request.
+func TestEventsHaveTheIDsOfRequests(t *testing.T) {
+	s := newShop(t)
+	made := s.p.link("EnableVpcEndpointConnection", "ServiceId", s.service, "EndpointId", s.endpoint)
+	events := s.lab.Plane().Events(0)
+	require.True(t, slices.ContainsFunc(events, func(e control.Event) bool {
+		return e.Request == made.at("RequestId") && e.Verb == topology.VerbAccept
+	}), "%v", events)
 }
 
 // A recorded request of each client gets an answer, or is refused for a reason behind its

@@ -40,7 +40,10 @@ type Config = cloudapi.Config
 type Key = cloudapi.Key
 
 // Server answers for one lab. It is an http.Handler.
-type Server struct{ *cloudapi.Server }
+type Server struct {
+	*cloudapi.Server
+	nonces nonces
+}
 
 // New makes a server, with keys for every account of the lab.
 func New(cfg Config) (*Server, error) {
@@ -48,7 +51,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("a lab of cloud %s has no API for clients of Alibaba Cloud", cloud)
 	}
 	base, err := cloudapi.NewServer(cfg, newKey)
-	return &Server{base}, err
+	return &Server{Server: base}, err
 }
 
 // newKey has the form of Alibaba Cloud's keys: LTAI with 20 characters and a secret of 30, and
@@ -139,6 +142,10 @@ func (s *Server) authenticate(c *call, asked *wire.ACSRequest) *wire.Error {
 	if refused != nil {
 		known := signatureCodes[refused.Fault]
 		return &wire.Error{Code: known.code, Status: known.status, Message: refused.Message}
+	}
+	if !s.nonces.use(id, asked.Nonce(), s.Now()) {
+		return &wire.Error{Code: "SignatureNonceUsed", Status: http.StatusBadRequest,
+			Message: "The request signature nonce has been used."}
 	}
 	key := s.Ring.Key(id)
 	account, err := plan.Account(key.Account)

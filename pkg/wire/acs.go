@@ -87,7 +87,12 @@ type signedACS interface {
 	read() (key, token, at string, _ *SignatureError)
 	// valid says whether the signature is that of a secret.
 	valid(secret string) bool
+	nonce() string
 }
+
+// Nonce is what tells the request from others that are like it; no two that are signed have
+// the same.
+func (r *ACSRequest) Nonce() string { return r.signed.nonce() }
 
 // ACSVerifier verifies requests that are signed with ACS3-HMAC-SHA256 (Alibaba Cloud SDK
 // documentation, "Request syntax and signature method V3") or with HMAC-SHA1 in parameters
@@ -169,6 +174,8 @@ func (s *acs3) read() (key, token, at string, _ *SignatureError) {
 	return parts["Credential"], h.Get("X-Acs-Security-Token"), h.Get("X-Acs-Date"), nil
 }
 
+func (s *acs3) nonce() string { return s.r.Header.Get("X-Acs-Signature-Nonce") }
+
 func (s *acs3) valid(secret string) bool {
 	payload := fmt.Sprintf("%x", sha256.Sum256(s.body))
 	if subtle.ConstantTimeCompare([]byte(payload), []byte(s.r.Header.Get("X-Acs-Content-Sha256"))) != 1 {
@@ -226,6 +233,8 @@ func (s *rpc1) read() (key, token, at string, _ *SignatureError) {
 	}
 	return p.Get("AccessKeyId"), p.Get("SecurityToken"), p.Get("Timestamp"), nil
 }
+
+func (s *rpc1) nonce() string { return s.parameters.Get("SignatureNonce") }
 
 func (s *rpc1) valid(secret string) bool {
 	given, err := base64.StdEncoding.Strict().DecodeString(s.parameters.Get("Signature"))
