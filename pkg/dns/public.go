@@ -1,10 +1,14 @@
 package dns
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 
 	"github.com/miekg/dns"
+
+	"github.com/plinksim/plinksim/internal/memo"
 )
 
 // Public are names and zones that many views have in common, as those of a region's
@@ -15,14 +19,23 @@ type Public struct {
 	config Config
 	twice  []string        // names that are there more than once: only one of them is known
 	above  map[string]bool // what is above its names and zones
+
+	number, of uint64   // its own, and that of the one that it has more names than, 0 where there is none
+	more       []string // canonical: the names that it has more
 }
+
+var lastPublic atomic.Uint64
 
 // NewPublic checks a configuration's names and zones and indexes them. It takes over
 // what it can from one that was made before, which may be nil. The lists of cfg are
 // not to be changed any more.
 func NewPublic(cfg Config, before *Public) (*Public, error) {
+	if more, ok := before.added(cfg); ok {
+		return before.with(cfg, more)
+	}
 	p := &Public{
 		view: &View{ttl: seconds(cfg.TTL), host: cfg.Host, own: newLayer()}, config: cfg, above: map[string]bool{},
+		number: lastPublic.Add(1),
 	}
 	if err := p.view.addZones(cfg.Zones); err != nil {
 		return nil, err
@@ -47,6 +60,67 @@ func NewPublic(cfg Config, before *Public) (*Public, error) {
 	return p, nil
 }
 
+// added are the names that a configuration has more; false where that is not all that is
+// different, or where it matters where they stand.
+func (p *Public) added(cfg Config) ([]Name, bool) {
+	if p == nil || len(p.twice) > 0 || cfg.TTL != p.config.TTL || cfg.Host != p.config.Host ||
+		!slices.Equal(cfg.Zones, p.config.Zones) {
+		return nil, false
+	}
+	old, now := p.config.Names, cfg.Names
+	for len(old) > 0 && len(now) > 0 && sameName(&old[0], &now[0]) {
+		old, now = old[1:], now[1:]
+	}
+	last := true // nothing stands behind them
+	for ; len(old) > 0 && len(now) > 0 && sameName(&old[len(old)-1], &now[len(now)-1]); last = false {
+		old, now = old[:len(old)-1], now[:len(now)-1]
+	}
+	if len(old) > 0 {
+		return nil, false
+	}
+	for i := range now {
+		if p.view.own.names[dns.CanonicalName(now[i].FQDN)] != nil {
+			return nil, false
+		}
+		for _, a := range now[i].Addrs {
+			if !last && len(p.view.own.reverse[a.IP.Unmap()]) > 0 {
+				return nil, false
+			}
+		}
+	}
+	return now, true
+}
+
+func sameName(a, b *Name) bool { return memo.Identical(a, b) || a.equal(*b) }
+
+// with is a copy with more names.
+func (p *Public) with(cfg Config, more []Name) (*Public, error) {
+	own := p.view.own
+	own.names, own.parents, own.reverse = maps.Clone(own.names), maps.Clone(own.parents), maps.Clone(own.reverse)
+	out := &Public{
+		view: &View{ttl: p.view.ttl, host: p.view.host, own: own}, config: cfg, above: maps.Clone(p.above),
+		number: lastPublic.Add(1), of: p.number,
+	}
+	for _, n := range more {
+		key := dns.CanonicalName(n.FQDN)
+		if own.names[key] != nil {
+			out.twice = append(out.twice, n.FQDN)
+			continue
+		}
+		for _, a := range n.Addrs {
+			if ip := a.IP.Unmap(); own.reverse[ip] != nil {
+				own.reverse[ip] = slices.Clip(own.reverse[ip]) // the rest is the other's
+			}
+		}
+		if err := out.view.addName(n, cfg.TTL, nil); err != nil {
+			return nil, err
+		}
+		out.addAbove(key)
+		out.more = append(out.more, key)
+	}
+	return out, nil
+}
+
 func (p *Public) addAbove(key string) {
 	for key = parentOf(key); key != "." && !p.above[key]; key = parentOf(key) {
 		p.above[key] = true
@@ -66,7 +140,15 @@ func (p *Public) SameZones(other *Public) bool {
 func (v *View) With(public *Public) (*View, error) {
 	out := *v
 	out.public = public
-	return &out, out.clash()
+	if v.public == nil || public.of != v.public.number || len(public.twice) > 0 {
+		return &out, out.clash()
+	}
+	for _, key := range public.more {
+		if k := v.own.names[key]; k != nil && !v.hidden(key) {
+			return &out, errTwice(k.FQDN)
+		}
+	}
+	return &out, nil
 }
 
 // clash notes a name that the view would have twice.
