@@ -107,7 +107,7 @@ func (m *Namer) Names(plan *topology.Plan, state control.Snapshot, health Health
 	for i := range plan.VPCs {
 		vpc := &plan.VPCs[i]
 		own := vpcNames{
-			vpc: *vpc, ttl: plan.Profile.NameTTL, serviceNames: plan.Profile.ServiceNames, endpoints: in[vpc.Name],
+			vpc: vpc, ttl: plan.Profile.NameTTL, serviceNames: plan.Profile.ServiceNames, endpoints: in[vpc.Name],
 		}
 		if vpc.PrivateDNS() {
 			own.hostDomain = plan.InstanceDomain()
@@ -124,9 +124,15 @@ func (m *Namer) Names(plan *topology.Plan, state control.Snapshot, health Health
 
 // cloudNames are those of the cloud's servers that no public zone of the file has.
 func cloudNames(names, others []dns.Name) (out []dns.Name) {
+	if len(names) == 0 {
+		return nil
+	}
+	taken := make(map[string]bool, len(others))
+	for i := range others {
+		taken[others[i].FQDN] = true
+	}
 	for _, name := range names {
-		taken := func(other dns.Name) bool { return other.FQDN == name.FQDN }
-		if !slices.ContainsFunc(others, taken) {
+		if !taken[name.FQDN] {
 			out = append(out, name)
 		}
 	}
@@ -174,7 +180,7 @@ func (n *namer) balancerNames(l *topology.LoadBalancer) []dns.Name {
 
 // vpcNames is all that the names of a VPC's own depend on.
 type vpcNames struct {
-	vpc          topology.VPC
+	vpc          *topology.VPC
 	ttl          time.Duration
 	serviceNames bool
 	endpoints    []namedEndpoint
@@ -184,7 +190,7 @@ type vpcNames struct {
 
 // Same says whether both depend on the same.
 func (n *vpcNames) Same(o *vpcNames) bool {
-	return (memo.Identical(&n.vpc, &o.vpc) || reflect.DeepEqual(n.vpc, o.vpc)) &&
+	return (n.vpc == o.vpc || memo.Identical(n.vpc, o.vpc) || reflect.DeepEqual(n.vpc, o.vpc)) &&
 		n.ttl == o.ttl && n.serviceNames == o.serviceNames && reflect.DeepEqual(n.zones, o.zones) &&
 		slices.EqualFunc(n.endpoints, o.endpoints, func(a, b namedEndpoint) bool {
 			return memo.Identical(&a, &b) || reflect.DeepEqual(a, b)
@@ -373,19 +379,20 @@ func privateNameOf(ep *topology.Endpoint, svc *topology.EndpointService, c contr
 
 // endpointName is all that the names of an endpoint depend on.
 type endpointName struct {
-	endpoint topology.Endpoint
+	endpoint *topology.Endpoint
 	zones    []dns.Address // one for each of its zones
 }
 
 // Same says whether both depend on the same.
 func (e *endpointName) Same(o *endpointName) bool {
 	return slices.Equal(e.zones, o.zones) &&
-		(memo.Identical(&e.endpoint, &o.endpoint) || reflect.DeepEqual(e.endpoint, o.endpoint))
+		(e.endpoint == o.endpoint || memo.Identical(e.endpoint, o.endpoint) || reflect.DeepEqual(e.endpoint, o.endpoint))
 }
 
 func (n *namer) endpointName(ep *topology.Endpoint, c control.Connection) endpointName {
-	in := endpointName{endpoint: *ep, zones: make([]dns.Address, 0, len(ep.Zones))}
-	for _, zone := range ep.Zones {
+	in := endpointName{endpoint: ep, zones: make([]dns.Address, 0, len(ep.Zones))}
+	for i := range ep.Zones {
+		zone := &ep.Zones[i]
 		in.zones = append(in.zones, n.address(zone, zoneOf(c, zone.Zone)))
 	}
 	return in
@@ -409,7 +416,7 @@ func (e endpointName) names() []dns.Name {
 }
 
 // address is the ENI of a zone, and whether the endpoint's name leads to it.
-func (n *namer) address(zone topology.EndpointZone, state control.Zone) dns.Address {
+func (n *namer) address(zone *topology.EndpointZone, state control.Zone) dns.Address {
 	addr := dns.Address{IP: zone.ENI.IP, Zone: zone.Zone}
 	switch {
 	case !state.State.Open(): // what connects is carried by the time that names are published

@@ -38,6 +38,9 @@ type part struct {
 // sizes are how long the lists of a whole configuration were.
 type sizes struct{ enis, owned, links int }
 
+// room is for what an edit may add without a copy of the lists.
+const room = 16
+
 func (c *compiler) add(p *part) {
 	c.nat.ENIs = append(c.nat.ENIs, p.enis...)
 	c.nat.Links = append(c.nat.Links, p.links...)
@@ -118,9 +121,9 @@ func (m *Planner) Plan(plan *topology.Plan, state control.Snapshot, numbers Numb
 		numbers: numbers, pick: pick,
 		nat: &fullnat.Config{
 			PortsPerTarget: plan.Profile.NATPorts,
-			ENIs:           make([]fullnat.Interface, 0, m.sizes.enis), Links: make([]fullnat.Link, 0, m.sizes.links),
+			ENIs:           make([]fullnat.Interface, 0, m.sizes.enis+room), Links: make([]fullnat.Link, 0, m.sizes.links+room),
 		},
-		owned: make([]dataplane.Owned, 0, m.sizes.owned),
+		owned: make([]dataplane.Owned, 0, m.sizes.owned+room),
 	}
 	for i := range plan.Endpoints {
 		ep := &plan.Endpoints[i]

@@ -21,6 +21,10 @@ type resolvers struct {
 	running running[*runningResolver]
 	observe func(control.Event)
 
+	keying sync.Mutex     // guards the keys
+	keys   []string       // of the resolvers of vpcs, in their order
+	vpcs   []topology.VPC // of the plan that was looked at last
+
 	publishing sync.Mutex // guards what is below
 	namer      compile.Namer
 	public     *dns.Public
@@ -58,11 +62,24 @@ func (r *resolvers) of(vpc *topology.VPC) *dns.Server {
 	return nil
 }
 
+// keysOf are the keys of the resolvers of a plan, in the order of its VPCs.
+func (r *resolvers) keysOf(plan *topology.Plan) []string {
+	r.keying.Lock()
+	defer r.keying.Unlock()
+	if !memo.Identical(&r.vpcs, &plan.VPCs) {
+		r.vpcs, r.keys = plan.VPCs, make([]string, len(plan.VPCs))
+		for i := range plan.VPCs {
+			r.keys[i] = resolverKey(&plan.VPCs[i])
+		}
+	}
+	return r.keys
+}
+
 // stopMissing stops those that plan does not have.
 func (r *resolvers) stopMissing(plan *topology.Plan) {
 	keep := make(map[string]bool, len(plan.VPCs))
-	for i := range plan.VPCs {
-		keep[resolverKey(&plan.VPCs[i])] = true
+	for _, key := range r.keysOf(plan) {
+		keep[key] = true
 	}
 	for _, running := range r.running.removeOthers(keep) {
 		running.stop()
@@ -71,16 +88,16 @@ func (r *resolvers) stopMissing(plan *topology.Plan) {
 
 // start starts those of plan that do not run.
 func (r *resolvers) start(plan *topology.Plan) error {
-	for i := range plan.VPCs {
+	for i, key := range r.keysOf(plan) {
 		vpc := &plan.VPCs[i]
-		if r.of(vpc) != nil || len(vpc.Resolvers) == 0 {
+		if r.running.get(key) != nil || len(vpc.Resolvers) == 0 {
 			continue
 		}
 		running, err := r.startOne(vpc)
 		if err != nil {
 			return fmt.Errorf("vpc %q: start its resolver: %w", vpc.Name, err)
 		}
-		r.running.put(resolverKey(vpc), running)
+		r.running.put(key, running)
 	}
 	return nil
 }
@@ -150,9 +167,9 @@ func (r *resolvers) publish(state control.Snapshot, health compile.Health) error
 		}
 		r.public = public
 	}
-	for i := range plan.VPCs {
+	for i, key := range r.keysOf(plan) {
 		vpc := &plan.VPCs[i]
-		running := r.running.get(resolverKey(vpc))
+		running := r.running.get(key)
 		if running == nil {
 			continue // it has no resolver
 		}

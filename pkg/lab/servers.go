@@ -90,9 +90,9 @@ func (g *serverGroups) health() func(group string) []lb.ServerHealth {
 func (g *serverGroups) stopMissing(plan *topology.Plan) {
 	g.checking.Lock()
 	defer g.checking.Unlock()
-	keep := map[string]bool{}
-	for _, sg := range plan.ServerGroups {
-		keep[sg.Name] = true
+	keep := make(map[string]bool, len(plan.ServerGroups))
+	for i := range plan.ServerGroups {
+		keep[plan.ServerGroups[i].Name] = true
 	}
 	for _, running := range g.running.removeOthers(keep) {
 		running.stop()
@@ -121,13 +121,13 @@ func (g *serverGroups) follow(plan *topology.Plan) error {
 		vpcs[plan.VPCs[i].Name] = &plan.VPCs[i]
 	}
 	for i := range plan.ServerGroups {
-		sg := plan.ServerGroups[i]
+		sg := &plan.ServerGroups[i]
 		running := all[sg.Name]
-		same := running != nil && running.isOf(&sg)
+		same := running != nil && running.isOf(sg)
 		if same && !running.stale {
 			continue
 		}
-		from, err := g.prober(vpcs[sg.VPC], proxies, &sg)
+		from, err := g.prober(vpcs[sg.VPC], proxies, sg)
 		if err != nil {
 			return fmt.Errorf("server group %q: %w", sg.Name, err)
 		}
@@ -135,7 +135,7 @@ func (g *serverGroups) follow(plan *topology.Plan) error {
 			running.stale = false
 			continue
 		}
-		g.startLocked(from, sg, running)
+		g.startLocked(from, *sg, running)
 	}
 	return nil
 }
