@@ -26,6 +26,8 @@ type Planner struct {
 	ofEndpoints, ofBalancers parts
 	sizes                    sizes
 	facts                    []uint64 // memory for those of the part that is looked at
+
+	carriers map[*topology.LoadBalancer][]uint64 // the balancerFact of those that were asked for in this round
 }
 
 // part is what an endpoint or a load balancer adds to the configuration.
@@ -158,6 +160,7 @@ func (m *Planner) begin() {
 	m.groups.Begin()
 	m.ofEndpoints.begin()
 	m.ofBalancers.begin()
+	m.carriers = make(map[*topology.LoadBalancer][]uint64, len(m.carriers))
 }
 
 // apart makes a part of a configuration. What is made keeps nothing of the compiler.
@@ -208,7 +211,13 @@ func (m *Planner) balancerFacts(c *compiler, balancer *topology.LoadBalancer) []
 	return m.facts
 }
 
+// balancerFact adds what depends on a load balancer alone, of which many endpoints ask.
 func (m *Planner) balancerFact(c *compiler, balancer *topology.LoadBalancer) {
+	if known, ok := m.carriers[balancer]; ok {
+		m.facts = append(m.facts, known...)
+		return
+	}
+	first := len(m.facts)
 	m.facts = append(m.facts, m.balancers.Of(balancer.Name, balancer), m.vpcFact(c, balancer.VPC))
 	for i := range balancer.Listeners {
 		if group := c.index.ServerGroups[balancer.Listeners[i].ServerGroup]; group != nil {
@@ -218,6 +227,7 @@ func (m *Planner) balancerFact(c *compiler, balancer *topology.LoadBalancer) {
 	if len(balancer.SecurityGroups) > 0 {
 		m.groupFacts(c, "load balancer "+balancer.Name, balancer.VPC, balancer.SecurityGroups)
 	}
+	m.carriers[balancer] = slices.Clone(m.facts[first:])
 }
 
 func (m *Planner) vpcFact(c *compiler, name string) uint64 {

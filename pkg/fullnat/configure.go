@@ -43,8 +43,11 @@ func (b *book) replaceLinks(r *routes, order []*link) {
 		b.shut(store.LinkID(n))
 	}
 	for _, l := range order {
+		if l.Was == "" {
+			continue
+		}
 		was := b.links.byName[l.Was]
-		if l.Was != "" && b.links.byName[l.Name] == nil && was != nil && l.continues(was) {
+		if b.links.byName[l.Name] == nil && was != nil && l.continues(was) {
 			b.links.succeed(l, was)
 			l.stats.Name = l.Name
 			renamed[was] = true
@@ -219,8 +222,8 @@ func (c *compiler) route(l *link) {
 	for _, locals := range l.local {
 		for _, local := range locals {
 			c.own(l.Egress, local, natIP)
-			if l.Behaviour.ResetStray {
-				c.routes.resets[address{local, l.Egress}] = true
+			if at := (address{local, l.Egress}); l.Behaviour.ResetStray && !c.routes.resets[at] {
+				c.routes.resets[at] = true
 			}
 		}
 	}
@@ -240,7 +243,9 @@ func (c *compiler) route(l *link) {
 
 func (c *compiler) own(eni packet.ENI, addr uint32, as owner) {
 	a := address{addr, eni}
-	c.routes.owned[a] = max(c.routes.owned[a], as)
+	if known, ok := c.routes.owned[a]; !ok || known < as {
+		c.routes.owned[a] = as
+	}
 }
 
 func (c *compiler) checkLink(l *Link) {

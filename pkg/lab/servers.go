@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"reflect"
@@ -41,6 +42,7 @@ type serverGroups struct {
 
 	picking  sync.Mutex
 	choosers map[string]*linkChooser // by link: a picker keeps its turn; guarded by picking
+	round    uint64                  // how many times links were given choosers; guarded by the lab's transition
 }
 
 type runningGroup struct {
@@ -211,6 +213,7 @@ func (g *serverGroups) serverChanged(group string, before lb.State, now lb.Serve
 type linkChooser struct {
 	pickers []boundPicker
 	compile.Chooser
+	round uint64 // in which a link was given it last; guarded by the lab's transition
 }
 
 // pick gives a compilation the choosers of its links, and keep makes them those
@@ -218,16 +221,20 @@ type linkChooser struct {
 // it had.
 func (g *serverGroups) pick() (pick compile.Pick, keep func()) {
 	g.picking.Lock()
-	before := g.choosers
+	before := g.choosers // changed by keep alone
 	g.picking.Unlock()
-	groups, next := g.running.all(), make(map[string]*linkChooser, len(before))
+	g.round++
+	round, same := g.round, 0 // and how many links have the chooser that they had
+	groups := g.running.all()
+	next := map[string]*linkChooser{}     // of links that have another one
 	fresh := map[[3]string]*linkChooser{} // a compilation may ask for it twice
 	pick = func(link, group, zone string) compile.Chooser {
 		running := groups[group]
 		if running == nil {
 			return compile.Chooser{}
 		}
-		c := before[link]
+		was := before[link]
+		c := was
 		if !c.is(running.group, zone) {
 			key := [3]string{link, group, zone}
 			if fresh[key] == nil {
@@ -235,17 +242,40 @@ func (g *serverGroups) pick() (pick compile.Pick, keep func()) {
 			}
 			c = fresh[key]
 		}
-		if other := next[link]; other != nil && other != c {
-			next[link] = &linkChooser{pickers: union(other.pickers, c.pickers)}
-		} else {
+		var given *linkChooser // in this round
+		if len(next) > 0 {
+			given = next[link]
+		}
+		if given == nil && was != nil && was.round == round {
+			given = was
+		}
+		switch {
+		case given == nil && c == was:
+			was.round = round
+			same++
+		case given == nil:
 			next[link] = c
+		case given != c:
+			next[link] = &linkChooser{pickers: union(given.pickers, c.pickers)}
 		}
 		return c.Chooser
 	}
-	return pick, func() {
-		g.picking.Lock()
-		defer g.picking.Unlock()
-		g.choosers = next
+	return pick, func() { g.keep(next, round, same) }
+}
+
+// keep makes the choosers of a round those of the links.
+func (g *serverGroups) keep(next map[string]*linkChooser, round uint64, same int) {
+	g.picking.Lock()
+	defer g.picking.Unlock()
+	if same < len(g.choosers) {
+		maps.DeleteFunc(g.choosers, func(_ string, c *linkChooser) bool { return c.round != round })
+	}
+	if g.choosers == nil {
+		g.choosers = make(map[string]*linkChooser, len(next))
+	}
+	for link, c := range next {
+		c.round = round
+		g.choosers[link] = c
 	}
 }
 
@@ -271,7 +301,7 @@ func (c *linkChooser) with(group *lb.Group, zone string) *linkChooser {
 		now = []boundPicker{{group.Picker(zone), group, zone}}
 	}
 	pickers := append(now, before...)
-	return &linkChooser{pickers, chooserOf(pickers)}
+	return &linkChooser{pickers: pickers, Chooser: chooserOf(pickers)}
 }
 
 // union are the pickers of both. A link's name may be that of two, one that
