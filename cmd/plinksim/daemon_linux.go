@@ -235,7 +235,7 @@ func serve(ctx context.Context, lock *labdir.Lock, cfg lab.Config, cache datapla
 	if err == nil {
 		api := &server.Server{
 			Lab: running, Down: down, Handover: handoverOf(cfg, cache), Store: dir, Log: cfg.Log,
-			Transition: cmp.Or(cfg.Transition, cfg.Plan.Transition),
+			Transition: cmp.Or(running.Pace().Transition(), cfg.Plan.Transition),
 		}
 		api.Leave = func() {
 			leaving.Store(true)

@@ -42,7 +42,8 @@ type Config struct {
 	Workers int
 	// MaxSessions is how many sessions there may be; 0 is what the plan says.
 	MaxSessions int
-	// Transition is how long states on the way last; 0 is what the plan says.
+	// Transition is how long states on the way last; 0 is as long as in the process that
+	// ran the lab before, or what the plan says.
 	Transition time.Duration
 	// TimeScale is how many times as fast as at the cloud times pass; 0 is as fast as
 	// the process let them pass that ran the lab before, or as ever.
@@ -148,7 +149,7 @@ func Start(ctx context.Context, cfg Config) (*Lab, error) {
 		}
 		return nil, errors.Join(err, l.Close(context.WithoutCancel(ctx)))
 	}
-	if cfg.TimeScale != 0 {
+	if cfg.TimeScale != 0 || cfg.Transition != 0 {
 		_ = l.pace.save() // a failure is logged, and in the status
 	}
 	return l, nil

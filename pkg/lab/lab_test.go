@@ -123,9 +123,11 @@ func TestALabGoesOnWithWhatItsStoreHas(t *testing.T) {
 	require.NoError(t, err)
 	decide(t, l, topology.VerbAccept)
 	require.NoError(t, l.TakeDown("ep1", true))
+	require.NoError(t, l.Pace().SetTransition(time.Millisecond))
 	require.NoError(t, l.Close(context.Background()))
 
 	next, _ := upFake(t, store)
+	require.Equal(t, time.Millisecond, next.Pace().Transition())
 	c, ok := next.Plane().State().Connection("svc1", "ep1")
 	require.True(t, ok)
 	require.Equal(t, control.Connected, c.State)

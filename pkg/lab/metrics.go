@@ -44,6 +44,9 @@ type NATPortUse struct {
 // NAT IP and target.
 const maxNATPortUse = 100
 
+// Problems are sentences about what is wrong with the lab itself, as its status has them.
+func (l *Lab) Problems() []string { return l.saved.problems() }
+
 // Metrics reads the counters.
 func (l *Lab) Metrics() Metrics {
 	plan, engine, ports := l.Plan(), l.engine.Stats(), l.engine.PortUse(maxNATPortUse)
@@ -59,7 +62,7 @@ func (l *Lab) Metrics() Metrics {
 	for _, link := range engine.Table.Links {
 		m.Links[link.Name] = labels(link.Name)
 	}
-	m.Problems = l.saved.problems()
+	m.Problems = l.Problems()
 	m.Proxies = l.proxies.stats(l.pace.of(l.here.of(plan)))
 	used := map[packet.ENI]dataplane.ENIStats{}
 	for _, s := range engine.ENIs {

@@ -14,7 +14,7 @@ import (
 // Its methods may be called from any goroutine.
 type Pace struct {
 	lab        *Lab
-	transition atomic.Int64 // of Config, or SetTransition: a time.Duration
+	transition atomic.Int64 // of Config, SetTransition or the process before: a time.Duration
 
 	mu    sync.Mutex
 	scale topology.TimeScale // never 0
@@ -24,11 +24,10 @@ type Pace struct {
 // fasterPlan is a plan, and the same with its times as they last.
 type fasterPlan struct{ plan, faster *topology.Plan }
 
-// newPace goes on with the time scale of the process that ran the lab before,
-// unless another one is asked for.
+// newPace goes on with the pace of the process that ran the lab before, unless another
+// one is asked for.
 func newPace(l *Lab, cfg Config) *Pace {
 	p := &Pace{lab: l, scale: 1}
-	p.SetTransition(cfg.Transition)
 	l.saved.read(paceFile, "how fast time passes", func(text []byte) error {
 		var saved savedPace
 		err := json.Unmarshal(text, &saved)
@@ -37,9 +36,13 @@ func newPace(l *Lab, cfg Config) *Pace {
 		}
 		if err == nil {
 			p.scale = max(saved.TimeScale, 1)
+			p.transition.Store(int64(max(saved.Transition, 0)))
 		}
 		return err
 	})
+	if cfg.Transition != 0 {
+		p.transition.Store(int64(cfg.Transition))
+	}
 	if cfg.TimeScale != 0 {
 		p.scale = cfg.TimeScale
 	}
@@ -48,12 +51,13 @@ func newPace(l *Lab, cfg Config) *Pace {
 
 // savedPace is what paceFile has.
 type savedPace struct {
-	TimeScale topology.TimeScale `json:"time_scale"`
+	TimeScale  topology.TimeScale `json:"time_scale"`
+	Transition time.Duration      `json:"transition_ns,omitempty"`
 }
 
-// save writes down the time scale for a process that takes the lab over.
+// save writes down the pace for a process that takes the lab over.
 func (p *Pace) save() error {
-	text, err := json.Marshal(savedPace{p.TimeScale()})
+	text, err := json.Marshal(savedPace{p.TimeScale(), p.Transition()})
 	if err != nil {
 		return &NotSavedError{err}
 	}
@@ -119,9 +123,12 @@ func (p *Pace) state() control.Snapshot {
 // Transition is what Config or SetTransition said of how long states on the way last.
 func (p *Pace) Transition() time.Duration { return time.Duration(p.transition.Load()) }
 
-// SetTransition says how long states on the way last from now on; 0 is what the plan
-// says.
-func (p *Pace) SetTransition(last time.Duration) { p.transition.Store(int64(last)) }
+// SetTransition says how long states on the way last from now on, also where another
+// process takes the lab over; 0 is what the plan says.
+func (p *Pace) SetTransition(last time.Duration) error {
+	p.transition.Store(int64(last))
+	return p.save()
+}
 
 // transitionTime is how long states on the way last.
 func (p *Pace) transitionTime() time.Duration {

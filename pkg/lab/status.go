@@ -28,7 +28,7 @@ func (l *Lab) Status() status.Lab {
 	state := l.plane.State()
 	plan := state.Plan
 	s := compile.Status(state)
-	s.Dir, s.PID, s.Started, s.Problems = l.store.String(), os.Getpid(), l.started, l.saved.problems()
+	s.Dir, s.PID, s.Started, s.Problems = l.store.String(), os.Getpid(), l.started, l.Problems()
 	s.TimeScale, s.Timers = float64(l.pace.TimeScale()), compile.Timers(plan, l.pace.TimeScale())
 	s.Host, s.Hosts = l.here.name, plan.NamesOfHosts()
 	counts := l.counts(l.here.of(plan))

@@ -41,7 +41,7 @@ func newMetrics(l *lab.Lab) *metrics {
 	)
 	return &metrics{
 		handler:  promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
-		problems: func() []string { return l.Metrics().Problems },
+		problems: l.Problems,
 	}
 }
 

@@ -303,7 +303,10 @@ func (s *Server) transition(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err)
 		return
 	}
-	s.Lab.Pace().SetTransition(time.Duration(t.Seconds * float64(time.Second)))
+	if err := s.Lab.Pace().SetTransition(time.Duration(t.Seconds * float64(time.Second))); err != nil {
+		refuse(w, http.StatusInternalServerError, err)
+		return
+	}
 	w.WriteHeader(http.StatusNoContent)
 }
 
