@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net/netip"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -52,6 +51,9 @@ func instanceRows(a *adder) {
 		"InstanceInitiatedShutdownBehavior", "an instance of a lab does not shut itself down",
 		"EbsOptimized BlockDeviceMappings", noDisks, "DisableApiStop", "stopping is not protected in a lab")
 	op(a, "DescribeInstanceAttribute", describeInstanceAttribute)
+	op(a, "ModifyInstanceMetadataOptions", modifyMetadataOptions, "HttpProtocolIpv6",
+		"instances of a lab have their metadata at 169.254.169.254 alone")
+	profileRows(a)
 	list(a, listing{name: "DescribeInstances", answer: "Reservations", ids: "InstanceIds", id: "Instances.InstanceId",
 		missing: "InvalidInstanceID.NotFound", text: "The instance ID '%s' does not exist",
 		filters: map[string]string{
@@ -161,29 +163,6 @@ type runInstancesIn struct {
 	TagSpecifications              []tagSpecification
 }
 
-// profileIn is an instance profile by its name or ARN. A lab has no IAM: there is one of
-// every name, and its role has that name too.
-type profileIn struct{ Arn, Name string }
-
-var profileForm = regexp.MustCompile(`^arn:aws:iam::(\d{12}):instance-profile/(?:[\w+=,.@-]+/)*([\w+=,.@-]{1,128})$`)
-
-// role is the role of a profile, "" where none is named.
-func (p profileIn) role(account string) (string, error) {
-	if p.Arn == "" {
-		return p.Name, nil
-	}
-	m := profileForm.FindStringSubmatch(p.Arn)
-	switch {
-	case p.Name != "":
-		return "", wire.Errorf("InvalidParameterCombination", "The parameter 'iamInstanceProfile.name' may not be used"+
-			" in combination with 'iamInstanceProfile.arn'")
-	case m == nil || m[1] != account:
-		return "", wire.Errorf("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.arn is invalid."+
-			" Invalid IAM Instance Profile ARN", p.Arn)
-	}
-	return m[2], nil
-}
-
 // mostInstances is how many instances a call may make.
 const mostInstances = 100
 
@@ -279,8 +258,8 @@ func runInstances(c network, in runInstancesIn) (wire.M, error) {
 	notes := map[string]string{
 		"image": in.ImageId, "type": cmp.Or(in.InstanceType, "m1.small"), "key": in.KeyName, "userdata": in.UserData,
 		"reservation": c.NewID("r"), "protected": boolText(in.DisableApiTermination),
-		"token":   fmt.Sprint(cmp.Or(c.Values["ClientToken"], any(""))),
-		"profile": role, "metadata": options.text(),
+		"token":     fmt.Sprint(cmp.Or(c.Values["ClientToken"], any(""))),
+		profileNote: role, "metadata": options.text(),
 	}
 	views := []wire.M{}
 	for _, id := range ids {

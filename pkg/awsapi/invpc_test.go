@@ -274,3 +274,39 @@ func TestKeysOfARoleAreRenewed(t *testing.T) {
 	require.Equal(t, "AuthFailure", code)
 	require.True(t, strings.HasPrefix(c.onInstance("app1").key.ID, "ASIA"))
 }
+
+// What clients change of an instance's metadata its next request meets.
+func TestMetadataFollowWhatClientsChange(t *testing.T) {
+	c := up(t, `{name: m, cloud: aws, region: us-east-1, accounts: [a], vpcs: {v: {cidr: 10.0.0.0/16, subnets: {s: {zone:
+  us-east-1a, cidr: 10.0.0.0/24}}, instances: {i: {subnet: s}}}}}`)
+	require.NoError(t, c.server.ServeInVPCs(true))
+	a := c.as("a")
+	id := a.ec2("DescribeInstances").at("reservationSet/item/instancesSet/item/instanceId")
+	list := "latest/meta-data/iam/security-credentials/"
+	status := func() int { status, _ := c.ask("v/i", asked{path: "/" + list}); return status }
+	require.Equal(t, 401, status(), "without a token")
+	set := func(parameters ...string) {
+		a.ec2("ModifyInstanceMetadataOptions", append([]string{"InstanceId", id}, parameters...)...)
+	}
+	set("HttpTokens", "optional")
+	require.Equal(t, 200, status())
+	set("HttpEndpoint", "disabled")
+	require.Equal(t, 403, status())
+	set("HttpEndpoint", "enabled")
+	require.Equal(t, 200, status(), "HttpTokens is what it was")
+
+	role := func() string { _, text := c.ask("v/i", asked{path: "/" + list}); return text }
+	require.Equal(t, "plinksim", role(), "that of instances of a file")
+	const associated = "iamInstanceProfileAssociationSet/item/associationId"
+	described := func() string { return a.ec2("DescribeIamInstanceProfileAssociations").at(associated) }
+	require.Equal(t, "IncorrectState", a.code("AssociateIamInstanceProfile", "InstanceId", id,
+		"IamInstanceProfile.Name", "app"))
+	a.ec2("ReplaceIamInstanceProfileAssociation", "AssociationId", described(), "IamInstanceProfile.Name", "app")
+	require.Equal(t, "app", role())
+	a.ec2("DisassociateIamInstanceProfile", "AssociationId", described())
+	require.Empty(t, described())
+	require.Equal(t, 404, status(), "it has no role")
+	a.ec2("AssociateIamInstanceProfile", "InstanceId", id, "IamInstanceProfile.Name", "other")
+	require.Equal(t, "other", role())
+	require.Equal(t, "NoSuchAssociation", a.code("DisassociateIamInstanceProfile", "AssociationId", "iip-assoc-0"))
+}

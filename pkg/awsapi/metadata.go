@@ -365,15 +365,19 @@ func (m *metadata) addRole(t tree, account *topology.Account, in *topology.Insta
 // for one.
 const fileRole = "plinksim"
 
-// roleOf is the role of an instance: that of the profile that RunInstances named, and
-// "" where it named none.
+// roleOf is the role of an instance: that of the profile that clients gave it, and "" where
+// they gave it none.
 func (s *Server) roleOf(in *topology.Instance) string {
 	t := s.Record.Thing(in.ID)
-	if t.Created.IsZero() && s.inVPCs.Load() {
+	role, said := t.Notes[profileNote]
+	if !said && t.Created.IsZero() && s.inVPCs.Load() {
 		return fileRole
 	}
-	return t.Notes["profile"]
+	return role
 }
+
+// profileNote is the note of an instance with the role of its profile.
+const profileNote = "profile"
 
 func profileARN(account *topology.Account, role string) string {
 	return "arn:aws:iam::" + account.ID + ":instance-profile/" + role

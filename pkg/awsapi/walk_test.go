@@ -109,6 +109,19 @@ func (s *shop) walkInstances() {
 	s.p.ec2("ModifyInstanceAttribute", "InstanceId", id, "InstanceType.Value", "t3.large")
 	require.Equal(s.t, "t3.large", s.p.ec2("DescribeInstances", "InstanceId.1", id).
 		at("reservationSet/item/instancesSet/item/instanceType"))
+	s.p.ec2("ModifyInstanceMetadataOptions", "InstanceId", id, "HttpTokens", "optional", "HttpEndpoint", "enabled",
+		"InstanceMetadataTags", "enabled", "HttpPutResponseHopLimit", "3")
+	const association = "iamInstanceProfileAssociation/associationId"
+	made := s.p.ec2("AssociateIamInstanceProfile", "InstanceId", id, "IamInstanceProfile.Name", "app").at(association)
+	s.p.ec2("DescribeIamInstanceProfileAssociations", "AssociationId.1", made)
+	changed := s.p.ec2("ReplaceIamInstanceProfileAssociation", "AssociationId", made, "IamInstanceProfile.Arn",
+		"arn:aws:iam::"+s.p.number+":instance-profile/other").at(association)
+	s.p.ec2("DisassociateIamInstanceProfile", "AssociationId", changed)
+	s.p.ec2("AssociateIamInstanceProfile", "InstanceId", id, "IamInstanceProfile.Arn",
+		"arn:aws:iam::"+s.p.number+":instance-profile/app")
+	named := s.p.ec2("DescribeIamInstanceProfileAssociations", "Filter.1.Name", "instance-id", "Filter.1.Value.1", id).
+		at("iamInstanceProfileAssociationSet/item/associationId")
+	s.p.ec2("ReplaceIamInstanceProfileAssociation", "AssociationId", named, "IamInstanceProfile.Name", "third")
 	s.p.ec2("StartInstances", "InstanceId.1", id)
 	require.Equal(s.t, "IncorrectInstanceState", s.p.code("ModifyInstanceAttribute", "InstanceId", id,
 		"InstanceType.Value", "t3.micro"))
