@@ -32,7 +32,7 @@ func FilterValues(s *Server, account, key, filter string, values wire.Values) (f
 			c.Account = &plan.Accounts[i]
 		}
 	}
-	all, err := r.listing.everything(c)
+	all, _, err := r.listing.everything(c)
 	if err != nil {
 		panic(err)
 	}

@@ -92,7 +92,7 @@ func field[T any](in reflect.Value, name string) (out T) {
 }
 
 func (l listing) run(c *call, in reflect.Value) (wire.M, error) {
-	all, err := l.everything(c)
+	all, kept, err := l.everything(c)
 	if err != nil {
 		return nil, err
 	}
@@ -110,11 +110,11 @@ func (l listing) run(c *call, in reflect.Value) (wire.M, error) {
 		field[[]wire.Filter](in, "Filter")...)); err != nil {
 		return nil, err
 	}
-	return l.page(c, all, field[int](in, "MaxResults")+field[int](in, "PageSize"),
+	return l.page(c, all, kept, field[int](in, "MaxResults")+field[int](in, "PageSize"),
 		field[string](in, "NextToken")+field[string](in, "Marker"))
 }
 
-func (l listing) page(c *call, all []wire.M, most int, token string) (wire.M, error) {
+func (l listing) page(c *call, all []wire.M, kept *shelved, most int, token string) (wire.M, error) {
 	// A larger page is cut (Amazon EC2 API Reference, "Query parameters for pagination").
 	page, next, ok := wire.Page(all, min(most, 1000), token, c.Values)
 	if most < 0 || !ok {
@@ -130,6 +130,12 @@ func (l listing) page(c *call, all []wire.M, most int, token string) (wire.M, er
 	}
 	if l.then != nil {
 		l.then(answer)
+	} else if kept != nil {
+		rendered, err := kept.rendered(c.Service.Operations[l.name], l.answer, page)
+		if err != nil {
+			return nil, err
+		}
+		answer[l.answer] = rendered
 	}
 	return answer, nil
 }

@@ -2,6 +2,7 @@ package awsapi
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 
@@ -14,7 +15,15 @@ import (
 type shelf struct {
 	mu    sync.Mutex
 	stamp stamp
-	views map[string][]wire.M // by listing, account and the parameters that it reads
+	views map[string]*shelved // by listing, account and the parameters that it reads
+}
+
+// shelved are views, and how answers write them, once some did.
+type shelved struct {
+	views []wire.M // which nobody may change
+
+	mu    sync.Mutex
+	texts map[uintptr]wire.Rendered // by the views' addresses; "": not yet
 }
 
 // mostShelved is how many listings of a stamp are kept.
@@ -27,50 +36,79 @@ type stamp struct {
 	record   uint64
 }
 
-// get gives views that nobody may change.
-func (s *shelf) get(key string, now stamp) ([]wire.M, bool) {
+// get gives views of now, nil where there are none.
+func (s *shelf) get(key string, now stamp) *shelved {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stamp != now {
-		return nil, false
+		return nil
 	}
-	views, there := s.views[key]
-	return views, there
+	return s.views[key]
 }
 
-func (s *shelf) put(key string, now stamp, views []wire.M) {
+func (s *shelf) put(key string, now stamp, views *shelved) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stamp != now || len(s.views) >= mostShelved {
-		s.stamp, s.views = now, map[string][]wire.M{}
+		s.stamp, s.views = now, map[string]*shelved{}
 	}
 	s.views[key] = views
 }
 
-// everything is all that a listing lists, which nobody may change.
-func (l listing) everything(c *call) (all []wire.M, err error) {
-	// With a transition what is new looks different after a while.
-	shelved := l.shelved && c.Transition == 0
+func address(view wire.M) uintptr { return reflect.ValueOf(view).Pointer() }
+
+// rendered are views as an operation's answers write them. Those that are not on the shelf
+// are written anew. An address is that of one view, as long as the shelf holds it.
+func (s *shelved) rendered(op *wire.Operation, list string, views []wire.M) ([]wire.Rendered, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.texts == nil {
+		s.texts = make(map[uintptr]wire.Rendered, len(s.views))
+		for _, view := range s.views {
+			s.texts[address(view)] = ""
+		}
+	}
+	out := make([]wire.Rendered, len(views))
+	for i, view := range views {
+		text, ours := s.texts[address(view)]
+		if text == "" {
+			var err error
+			if text, err = wire.Render(op, list, view); err != nil {
+				return nil, err
+			}
+		}
+		if ours {
+			s.texts[address(view)] = text
+		}
+		out[i] = text
+	}
+	return out, nil
+}
+
+// everything is all that a listing lists, which nobody may change, and the shelf's part of
+// it, nil where nothing of it is kept.
+func (l listing) everything(c *call) (all []wire.M, kept *shelved, err error) {
 	now := stamp{c.Plan, c.Lab.Plane().Revision(), c.Record.Version()}
-	var key strings.Builder
-	fmt.Fprintf(&key, "%s %s", l.name, c.Account.Name)
-	for _, name := range l.also {
-		fmt.Fprintf(&key, " %v", c.Values[name])
-	}
-	there := false
-	if shelved {
-		all, there = c.api.shelf.get(key.String(), now)
-	}
-	if !there {
-		if all, err = l.all(c); err != nil {
-			return nil, err
+	// With a transition what is new looks different after a while.
+	if l.shelved && c.Transition == 0 {
+		var key strings.Builder
+		fmt.Fprintf(&key, "%s %s", l.name, c.Account.Name)
+		for _, name := range l.also {
+			fmt.Fprintf(&key, " %v", c.Values[name])
 		}
-		if shelved {
-			c.api.shelf.put(key.String(), now, all)
+		if kept = c.api.shelf.get(key.String(), now); kept == nil {
+			if all, err = l.all(c); err != nil {
+				return nil, nil, err
+			}
+			kept = &shelved{views: all}
+			c.api.shelf.put(key.String(), now, kept)
 		}
+		all = kept.views
+	} else if all, err = l.all(c); err != nil {
+		return nil, nil, err
 	}
 	if l.late == nil {
-		return all, nil
+		return all, kept, nil
 	}
-	return append(all[:len(all):len(all)], l.late(c)...), nil
+	return append(all[:len(all):len(all)], l.late(c)...), kept, nil
 }

@@ -10,9 +10,21 @@ import (
 )
 
 // M is a part of an answer, by the names of members. A value is a string or another
-// type of strings, a number, a bool, a time.Time, an M, a slice of these, or anything that has a String
-// method. Nil and a zero time leave the member out; an empty slice is an empty list.
+// type of strings, a number, a bool, a time.Time, an M, a slice of these or of Rendered, or
+// anything that has a String method. Nil and a zero time leave the member out; an empty slice is an empty list.
 type M map[string]any
+
+// Rendered is an element of a list as answers have it, made by Render.
+type Rendered string
+
+// Render writes one element of a list, so that answers which have it again need not. list
+// is the member of the answer that has the list.
+func Render(op *Operation, list string, element M) (Rendered, error) {
+	m := op.Output.Member(list)
+	e := encoder{}
+	e.member(m.Shape.Element, m.Shape.Item, element, op.Name+"."+list)
+	return Rendered(e.b.String()), e.err
+}
 
 // TimeFormat is how times are written, in UTC.
 const TimeFormat = "2006-01-02T15:04:05.000Z"
@@ -21,6 +33,7 @@ const TimeFormat = "2006-01-02T15:04:05.000Z"
 // have, which is a mistake of the program.
 func Encode(op *Operation, answer M, requestID string) ([]byte, error) {
 	e := encoder{}
+	e.b.Grow(sizeOf(answer))
 	e.b.WriteString(xml.Header)
 	fmt.Fprintf(&e.b, `<%sResponse xmlns="%s">`, op.Name, op.Service.Namespace)
 	output := op.Output
@@ -47,6 +60,18 @@ func Encode(op *Operation, answer M, requestID string) ([]byte, error) {
 	}
 	fmt.Fprintf(&e.b, "</%sResponse>", op.Name)
 	return []byte(e.b.String()), e.err
+}
+
+// sizeOf is about how long an answer becomes, as far as it is rendered.
+func sizeOf(answer M) int {
+	size := 1 << 10
+	for _, value := range answer {
+		rendered, _ := value.([]Rendered)
+		for _, one := range rendered {
+			size += len(one)
+		}
+	}
+	return size
 }
 
 type encoder struct {
@@ -104,6 +129,13 @@ func (e *encoder) member(s *Shape, name string, value any, at string) {
 			return
 		}
 		e.b.WriteString("<" + name + ">")
+		if rendered, ok := value.([]Rendered); ok {
+			for _, one := range rendered {
+				e.b.WriteString(string(one))
+			}
+			e.b.WriteString("</" + name + ">")
+			return
+		}
 		for i := range v.Len() {
 			e.member(s.Element, s.Item, v.Index(i).Interface(), at)
 		}
