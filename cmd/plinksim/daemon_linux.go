@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"strconv"
@@ -45,6 +44,7 @@ func newDaemon() *cobra.Command {
 	var transition time.Duration
 	var timeScale float64
 	var onHost string
+	var logs api.Log
 	cmd := &cobra.Command{
 		Use: "__daemon", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -78,7 +78,7 @@ func newDaemon() *cobra.Command {
 				Workers: workers, Transition: transition, MaxSessions: maxSessions, Keep: takeOver || leftBehind,
 				TimeScale: topology.TimeScale(timeScale),
 				Authority: authority, Host: onHost,
-			}, flowCache, await, tell, ready)
+			}, flowCache, logs, await, tell, ready)
 			if err != nil && !up {
 				tell(api.Progress{End: true, Err: &api.Error{Text: err.Error(), Hint: hintOf(toDoctor(err))}})
 			}
@@ -91,6 +91,8 @@ func newDaemon() *cobra.Command {
 	cmd.Flags().DurationVar(&transition, "transition", 0, "how long states on the way last")
 	cmd.Flags().Float64Var(&timeScale, "time-scale", 0, "how many times as fast times pass")
 	cmd.Flags().IntVar(&maxSessions, "max-sessions", 0, "of the data plane")
+	cmd.Flags().StringVar(&logs.Level, "log-level", "", "of the log")
+	cmd.Flags().StringVar(&logs.Format, "log-format", "", "of the log")
 	cmd.Flags().BoolVar(&authority, "authority", false, "make a certificate authority in any case")
 	cmd.Flags().StringVar(&onHost, "host", "", "of the topology's, that this is")
 	cmd.Flags().BoolVar(&leftBehind, "left-behind", false, "leave the lab as it is where it cannot be taken over")
@@ -170,8 +172,8 @@ func awaitNobodyReads(ctx context.Context, pipe *os.File) bool {
 	}
 }
 
-func daemon(ctx context.Context, lock *labdir.Lock, file string, cfg lab.Config, flowCache string, await func() error,
-	tell func(api.Progress), ready func()) error {
+func daemon(ctx context.Context, lock *labdir.Lock, file string, cfg lab.Config, flowCache string, logs api.Log,
+	await func() error, tell func(api.Progress), ready func()) error {
 	cache, err := dataplane.ParseFlowCache(flowCache)
 	if err != nil {
 		return err
@@ -186,8 +188,12 @@ func daemon(ctx context.Context, lock *labdir.Lock, file string, cfg lab.Config,
 	cfg.Progress = api.Seldom(func(done, total int, what string) {
 		tell(api.Progress{Done: done, Total: total, What: what})
 	})
-	cfg.Plan, cfg.Log = plan, textLogger(os.Stderr)
-	return serve(ctx, lock, cfg, cache, ready)
+	cfg.Plan = plan
+	logging, err := server.NewLogging(os.Stderr, plan.Name, logs)
+	if err != nil {
+		return err
+	}
+	return serve(ctx, lock, cfg, cache, logging, ready)
 }
 
 // serve runs a lab until ctx ends or a client takes it down, and removes it, or
@@ -195,7 +201,9 @@ func daemon(ctx context.Context, lock *labdir.Lock, file string, cfg lab.Config,
 // when the lab is up and its socket answers. The caller holds the lab's lock until
 // it returns.
 func serve(ctx context.Context, lock *labdir.Lock, cfg lab.Config, cache dataplane.FlowCacheConfig,
-	ready func()) error {
+	logging *server.Logging, ready func()) error {
+	cfg.Log = logging.Logger()
+	cfg.Progress = loggedProgress(cfg.Log, cfg.Progress)
 	dir, stays := labdir.Of(cfg.Plan.Name), cfg.Keep
 	defer func() {
 		if !stays {
@@ -234,7 +242,7 @@ func serve(ctx context.Context, lock *labdir.Lock, cfg lab.Config, cache datapla
 	ln, err := server.Listen(dir.Socket())
 	if err == nil {
 		api := &server.Server{
-			Lab: running, Down: down, Handover: handoverOf(cfg, cache), Store: dir, Log: cfg.Log,
+			Lab: running, Down: down, Handover: handoverOf(cfg, cache), Store: dir, Log: cfg.Log, Logging: logging,
 			Transition: cmp.Or(running.Pace().Transition(), cfg.Plan.Transition),
 		}
 		api.Leave = func() {
@@ -269,4 +277,14 @@ func handoverOf(cfg lab.Config, cache dataplane.FlowCacheConfig) api.Handover {
 
 var errInterrupted = errors.New("interrupted: what had been made is removed")
 
-func textLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
+// loggedProgress tells the log, too, what is done while a lab comes up.
+func loggedProgress(log *slog.Logger, next lab.Progress) lab.Progress {
+	return func(done, total int, what string) {
+		if total > 0 {
+			log.Debug("a step is done", "step", done, "of", total, "what", what)
+		} else {
+			log.Debug("a stage begins", "what", what)
+		}
+		next(done, total, what)
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -23,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/plinksim/plinksim/pkg/api"
+	"github.com/plinksim/plinksim/pkg/api/server"
 	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/lab"
@@ -44,6 +44,7 @@ func newUp() *cobra.Command {
 	var transition time.Duration
 	var timeScale float64
 	var onHost string
+	var logs api.Log
 	cmd := &cobra.Command{
 		Use:     "up [FILE]",
 		Aliases: []string{"deploy", "apply"},
@@ -94,6 +95,9 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 			if err := scale.Check(); err != nil {
 				return &usageError{fmt.Errorf("--time-scale: %w", err)}
 			}
+			if err := logs.Check(); err != nil {
+				return &usageError{err}
+			}
 			cache, err := dataplane.ParseFlowCache(flowCache)
 			if err != nil {
 				return &usageError{fmt.Errorf("--flow-cache: %w", err)}
@@ -131,7 +135,8 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 			up.host = onHost
 			up.workers, up.transition, up.flowCache = workers, transition, cache
 			up.retimed, up.timeScale = cmd.Flags().Changed("transition"), scale
-			up.authority = cloudAPI.InVPCs
+			up.authority, up.logs = cloudAPI.InVPCs, logs
+			up.relogged = cmd.Flags().Changed("log-level") || cmd.Flags().Changed("log-format")
 			if err := checkMetrics(up.dir, metrics); err != nil {
 				return err
 			}
@@ -192,6 +197,7 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 	cmd.Flags().Float64Var(&timeScale, "time-scale", 0,
 		"let idle timeouts, health checks, draining and TTLs pass so many times as fast, for example 60; "+
 			"a lab keeps it until another is given, 1 ends it")
+	addLogs(cmd, &logs)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only print what would change, as \"plinksim diff\" does")
 	cmd.Flags().BoolVar(&replace, "replace", false,
 		"replace a lab of the same name that came from another file, without a question")
@@ -200,6 +206,24 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 	addMaxSessions(cmd, &maxSessions)
 	addOutput(cmd, &output)
 	return cmd
+}
+
+// addLogs adds the flags about the log of a daemon, which variables of the environment have values for.
+func addLogs(cmd *cobra.Command, logs *api.Log) {
+	for _, f := range []struct {
+		value          *string
+		name, variable string
+		values         []string
+		usage          string
+	}{
+		{&logs.Level, "log-level", "PLINKSIM_LOG_LEVEL", api.LogLevels,
+			"what the daemon's log has: debug, info, warn or error, and what is worse"},
+		{&logs.Format, "log-format", "PLINKSIM_LOG_FORMAT", api.LogFormats, "how the daemon's log is written: text or json"},
+	} {
+		cmd.Flags().StringVar(f.value, f.name, "", f.usage+"; "+f.variable+" where it is missing")
+		*f.value = os.Getenv(f.variable)
+		cmd.RegisterFlagCompletionFunc(f.name, cobra.FixedCompletions(f.values, cobra.ShellCompDirectiveNoFileComp))
+	}
 }
 
 // outliveReaders lets a command that changes a lab go on to its end where nobody
@@ -328,6 +352,8 @@ type up struct {
 	timeScale  topology.TimeScale // 0: as it was
 	authority  bool               // make a certificate authority in any case
 	host       string             // of the plan's, "" where it has none
+	logs       api.Log
+	relogged   bool // logs was asked for
 }
 
 func (u *up) checkSocket() error {
@@ -392,6 +418,15 @@ func (u *up) change(ctx context.Context, daemon *api.Client) (again bool, err er
 			return false, err
 		}
 		u.progress.say(fmt.Sprintf("the time scale is %g from now on", float64(u.timeScale)))
+	}
+	if err == nil && u.logs != (api.Log{}) {
+		now, err := daemon.SetLog(ctx, u.logs)
+		if err != nil {
+			return false, err
+		}
+		if u.relogged {
+			u.progress.say(fmt.Sprintf("the log has the level %s and the format %s from now on", now.Level, now.Format))
+		}
 	}
 	if err == nil {
 		for _, c := range changes {
@@ -550,6 +585,7 @@ func (u *up) daemon(lock *labdir.Lock, more ...string) (daemon *exec.Cmd, report
 		"--workers", strconv.Itoa(u.workers), "--transition", u.transition.String(),
 		"--time-scale", strconv.FormatFloat(float64(u.timeScale), 'g', -1, 64),
 		"--max-sessions", strconv.Itoa(u.plan.MaxSessions), "--flow-cache", u.flowCache.String(),
+		"--log-level", u.logs.Level, "--log-format", u.logs.Format,
 		"--host", u.host, "--authority=" + strconv.FormatBool(u.authority)}, more...))
 	if err != nil {
 		return nil, nil, err
@@ -624,15 +660,18 @@ func (u *up) foreground(ctx context.Context, stderr io.Writer, show func() error
 		return err
 	}
 	defer lock.Release()
-	log := slog.New(slog.NewTextHandler(stderr, nil))
+	logging, err := server.NewLogging(stderr, u.plan.Name, u.logs)
+	if err != nil {
+		return err
+	}
 	cfg := lab.Config{
-		Plan: u.plan, Workers: u.workers, Transition: u.transition, TimeScale: u.timeScale, Log: log,
+		Plan: u.plan, Workers: u.workers, Transition: u.transition, TimeScale: u.timeScale,
 		Progress: u.progress.show, Authority: u.authority, Host: u.host,
 	}
-	return serve(ctx, lock, cfg, u.flowCache, func() {
+	return serve(ctx, lock, cfg, u.flowCache, logging, func() {
 		u.progress.end()
 		if err := show(); err != nil {
-			log.Error("what was made cannot be shown", "error", err)
+			logging.Logger().Error("what was made cannot be shown", "error", err)
 		}
 	})
 }

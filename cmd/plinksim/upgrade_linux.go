@@ -63,6 +63,7 @@ func upgrade(ctx context.Context, out, stderr io.Writer, dir labdir.Dir) error {
 	}
 	plan.MaxSessions = handover.MaxSessions
 	u := &up{plan: plan, dir: dir, workers: handover.Workers, transition: handover.Transition, progress: newProgress(stderr)}
+	u.logs = handover.Log
 	if u.flowCache, err = dataplane.ParseFlowCache(cmp.Or(handover.FlowCache, kernel.DefaultFlowCache())); err != nil {
 		return err
 	}

@@ -9,8 +9,11 @@
 package api
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
+	"github.com/plinksim/plinksim/internal/spell"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -99,6 +102,36 @@ type Progress struct {
 	Err     *Error            `json:"failed,omitempty"` // with End
 }
 
+// Log is how a daemon writes its log. What is "" stays as it is; a log begins with LogInfo and LogText.
+type Log struct {
+	Level  string `json:"level,omitempty"`
+	Format string `json:"format,omitempty"`
+}
+
+// LogLevels are the levels of a daemon's log: it has what has that level and what is worse.
+var LogLevels = []string{"debug", LogInfo, "warn", "error"}
+
+// LogFormats are the formats of a daemon's log.
+var LogFormats = []string{LogText, LogJSON}
+
+// The level and the format that a log begins with, and the format with a JSON object in each line.
+const (
+	LogInfo = "info"
+	LogText = "text"
+	LogJSON = "json"
+)
+
+// Check says whether there are such a level and such a format.
+func (l Log) Check() error {
+	if l.Level != "" && !slices.Contains(LogLevels, l.Level) {
+		return fmt.Errorf("log level %q: want %s", l.Level, spell.Either(LogLevels))
+	}
+	if l.Format != "" && !slices.Contains(LogFormats, l.Format) {
+		return fmt.Errorf("log format %q: want %s", l.Format, spell.Either(LogFormats))
+	}
+	return nil
+}
+
 // Handover is what a daemon tells the one that comes after it.
 type Handover struct {
 	Version     string        `json:"version"`
@@ -109,4 +142,5 @@ type Handover struct {
 	FlowCache   string        `json:"flow_cache,omitempty"`
 	Transition  time.Duration `json:"transition_ns"`
 	Host        string        `json:"host,omitempty"` // of a topology over several
+	Log         Log           `json:"log"`
 }

@@ -199,6 +199,11 @@ func (c *Client) SetTimeScale(ctx context.Context, scale topology.TimeScale) err
 	return c.call(ctx, "POST", "/v1/time-scale", TimeScale{scale}, nil)
 }
 
+// SetLog says how the daemon writes its log from now on, and returns how it does.
+func (c *Client) SetLog(ctx context.Context, how Log) (now Log, err error) {
+	return now, c.call(ctx, "POST", "/v1/log", how, &now)
+}
+
 // Restart ends the services of an instance and starts them again. It says which.
 func (c *Client) Restart(ctx context.Context, instance string) (services []string, err error) {
 	var restarted Restarted

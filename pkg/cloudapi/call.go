@@ -54,7 +54,10 @@ func (c *Call) Respond(w http.ResponseWriter, text []byte, refused *wire.Error, 
 	}
 	w.WriteHeader(status)
 	_, _ = w.Write(text) // a client that went away hears nothing
-	c.calls.add(c.entry(began, c.Now().Sub(began), refused))
+	logged := c.entry(began, c.Now().Sub(began), refused)
+	c.calls.add(logged)
+	c.Log.Debug("a client of the cloud was answered", "request_id", logged.ID, "account", logged.Account,
+		"service", logged.Service, "action", logged.Action, "refused", logged.Refused, "millis", logged.Millis)
 }
 
 // ByToken does a call once for each client token, "" for none: who asks again with the same

@@ -276,8 +276,8 @@ func (l *Lab) tellResumed(r fullnat.Resumed) {
 			r.Damaged+r.Refused, r.Sessions))
 	}
 	if r != (fullnat.Resumed{}) {
-		l.log.Info("sessions of the earlier daemon", "go on", r.Sessions, "damaged", r.Damaged,
-			"without a link", r.Foreign, "without a place", r.Refused)
+		l.log.Info("sessions of the earlier daemon", "go_on", r.Sessions, "damaged", r.Damaged,
+			"without_link", r.Foreign, "without_place", r.Refused)
 	}
 }
 

@@ -39,6 +39,8 @@ type Server struct {
 	Store      lab.Store
 	Log        *slog.Logger
 	Transition time.Duration
+	// Logging is how Log is written; nil where that does not change.
+	Logging *Logging
 
 	metrics *metrics
 	cloud   *cloud
@@ -69,7 +71,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	defer s.cloud.stop()
 	s.cloud.resume()
 	server := &http.Server{
-		Handler: s.routes(), ReadHeaderTimeout: 10 * time.Second,
+		Handler: s.logged(s.routes()), ReadHeaderTimeout: 10 * time.Second,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	stopped := make(chan struct{})
@@ -119,6 +121,7 @@ func (s *Server) routes() http.Handler {
 	}
 	mux.HandleFunc("POST /v1/transition", s.transition)
 	mux.HandleFunc("POST /v1/time-scale", s.timeScale)
+	mux.HandleFunc("POST /v1/log", s.logging)
 	mux.HandleFunc("POST /v1/restart", s.restart)
 	mux.HandleFunc("POST /v1/down", func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusAccepted)
@@ -131,6 +134,9 @@ func (s *Server) handover(w http.ResponseWriter, _ *http.Request) {
 	h := s.Handover
 	h.File, h.Source = s.Lab.File()
 	h.Transition = s.Lab.Pace().Transition()
+	if s.Logging != nil {
+		h.Log = s.Logging.Now()
+	}
 	answer(w, h)
 }
 
