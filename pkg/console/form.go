@@ -111,10 +111,10 @@ func backOf(values url.Values) string {
 // choices are the values that a field can have. They are all of them where it is strict,
 // as with an object that must be there.
 func (c *Console) choices(now *snapshot, f Field, values url.Values) (out []choice, strict bool) {
-	texts := f.Enum
+	texts := slices.Clone(f.Enum)
 	strict = len(texts) > 0
 	if f.Choices != nil {
-		texts = append(texts[:len(texts):len(texts)], f.Choices(now.Lab, values)...)
+		texts = append(texts, f.Choices(now.Lab, values)...)
 	}
 	if len(texts) == 0 {
 		for _, pattern := range f.Refers {
