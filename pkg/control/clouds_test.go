@@ -61,6 +61,28 @@ func TestALoadBalancerMayBeOfASecondServiceOnceTheFirstIsGone(t *testing.T) {
 	did(t, p, "reject svc1 ep1", "service-delete svc1", "service-create svc3")
 }
 
+func TestAChangedFileCannotOfferWhatAServiceThatAnOperationCreatedOffers(t *testing.T) {
+	plan := func(second bool) *topology.Plan {
+		plan := market(topology.AWS)
+		plan.Quotas = topology.Quotas{}
+		plan.Endpoints = nil
+		plan.Services[0].Absent = true // as far as the file knows
+		if second {
+			plan.Services[2].Absent = false
+			plan.Services[2].Resources = []topology.Resource{{LoadBalancer: "lb1", Zone: "h"}}
+		}
+		return plan
+	}
+	p := newPlane(t, plan(false))
+	did(t, p, "service-create svc1")
+	before := p.State()
+	require.ErrorContains(t, p.Apply(plan(true)),
+		`load balancer "lb1" is offered by endpoint service "svc1", and at aws by one alone`)
+	require.Equal(t, before, p.State())
+	did(t, p, "service-delete svc1")
+	require.NoError(t, p.Apply(plan(true)))
+}
+
 func TestAnEndpointIsNotCreatedWithPrivateDNSWhereItsAcceptanceIsAskedFor(t *testing.T) {
 	plan := market(topology.AWS)
 	plan.Services[0].PrivateName = &topology.PrivateName{Name: "db.example.com", State: topology.Verified}

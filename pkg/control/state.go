@@ -34,6 +34,11 @@ func (st *state) adopt(plan *topology.Plan, next overrides) ([]Event, *Error) {
 		services, held  = servicesOf(merged), byEnds(st.connections)
 		before, planned = servicesOf(st.plan), servicesOf(plan)
 	)
+	if plan != st.plan {
+		if err := offeredTwice(merged); err != nil {
+			return nil, err
+		}
+	}
 	for i := range merged.Endpoints {
 		endpoint := &merged.Endpoints[i]
 		service := services[endpoint.Service]
@@ -61,6 +66,26 @@ func (st *state) adopt(plan *topology.Plan, next overrides) ([]Event, *Error) {
 	st.merged = merged
 	st.overlayConnections()
 	return events, nil
+}
+
+// offeredTwice refuses a load balancer of several services where it may be of one alone. A
+// file that is right may say that of a lab in which operations created or attached things.
+func offeredTwice(merged *topology.Plan) *Error {
+	if !merged.Profile.OneService {
+		return nil
+	}
+	of := make(map[string]string, len(merged.Services))
+	for i := range merged.Services {
+		s := &merged.Services[i]
+		for _, r := range s.Resources {
+			if other := of[r.LoadBalancer]; r.LoadBalancer != "" && other != "" && other != s.Name {
+				return inUse("load balancer", r.LoadBalancer, "detach it there first",
+					"load balancer %q is offered by endpoint service %q, and at %s by one alone", r.LoadBalancer, other, merged.Cloud)
+			}
+			of[r.LoadBalancer] = s.Name
+		}
+	}
+	return nil
 }
 
 // overlay puts the live overrides on the plan again, after one of them changed.
