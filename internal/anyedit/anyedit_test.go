@@ -59,7 +59,8 @@ func TestStepsAreOfEveryKind(t *testing.T) {
 		require.Less(t, most, 40)
 	}
 	sections := slices.DeleteFunc(New(1).schema.keys(), func(key string) bool {
-		return New(1).schema.Properties[key].AdditionalProperties.schema == nil
+		// The hosts of a lab are chosen before it comes up: no edit brings any.
+		return key == "hosts" || New(1).schema.Properties[key].AdditionalProperties.schema == nil
 	})
 	for _, key := range slices.Concat(sections, partsOfVPCs, topology.Verbs(), strings.Fields("servers listeners records full_nat")) {
 		require.NotZero(t, seen[key], key)
