@@ -60,6 +60,7 @@ func pagesOf(t *testing.T, topology plinksim.Topology) (pages []func(io.Writer))
 	}
 	for i := range now.Proxies {
 		now.Proxies[i].Requests, now.Proxies[i].Failures, now.Proxies[i].Servers = nil, nil, nil
+		now.Proxies[i].Open = 0 // a health check may hold one
 	}
 	title := func(command string, page func(io.Writer)) {
 		pages = append(pages, func(w io.Writer) {
