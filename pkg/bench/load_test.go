@@ -13,6 +13,7 @@ import (
 	"github.com/google/gopacket/layers"
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/pcap"
 )
@@ -221,6 +222,7 @@ func TestASearchEndsAtTheRateThatPasses(t *testing.T) {
 // Loads of every kind go through every path, and nothing of a slow one is lost.
 func TestLoadsOfFramesPassEveryPath(t *testing.T) {
 	needLab(t)
+	testenv.NeedNoRace(t)
 	mix, err := ParseFrames("imix")
 	require.NoError(t, err)
 	loads := append(Loads([]Frames{mix}, []int{200}, 2, Both, []int{2000}),
