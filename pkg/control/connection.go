@@ -5,7 +5,6 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -94,33 +93,14 @@ func (c *connection) word(s State) string { return Word(c.cloud, KindConnection,
 func (c *connection) copy() Connection {
 	out := c.Connection
 	out.Zones = append([]Zone{}, c.Zones...) // empty, and not nil, for JSON
-	out.Actions = c.actions()
-	return out
-}
-
-// actions are what the provider can do to the connection now. Nobody changes them.
-func (c *connection) actions() []Verb {
-	if known, ok := knownActions.Load(connectionState{c.cloud, c.State}); ok {
-		return known.([]Verb)
-	}
-	out := []Verb{}
+	out.Actions = []Verb{}
 	for _, verb := range []Verb{Accept, Reject, Bandwidth} {
 		if _, ok := c.next(verb); ok && (c.cloud.Profile().TuneConnections || tuning[verb].hint == "") {
-			out = append(out, verb)
+			out.Actions = append(out.Actions, verb)
 		}
 	}
-	out = slices.Clip(out)
-	knownActions.Store(connectionState{c.cloud, c.State}, out)
 	return out
 }
-
-// connectionState is all that the actions of a connection depend on.
-type connectionState struct {
-	cloud topology.Cloud
-	state State
-}
-
-var knownActions sync.Map // lists of verbs by connectionState
 
 func (c *connection) clone() *connection {
 	out := *c

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -226,10 +225,6 @@ func (l overrides) fitted(plan *topology.Plan, cloud topology.Cloud, now time.Ti
 	}
 	for _, planned := range plan.Endpoints {
 		e := l.endpoints[planned.Name]
-		if e.asBefore(&planned) && cloud == plan.Cloud {
-			out.endpoints[planned.Name] = e
-			continue
-		}
 		owner := planned.Account + "/" + planned.VPC
 		if e == nil || e.Owner != owner || cloud != plan.Cloud {
 			e = &endpoint{object: newObject(owner, planned.Absent, now)}
@@ -246,16 +241,6 @@ func (l overrides) fitted(plan *topology.Plan, cloud topology.Cloud, now time.Ti
 		}
 	}
 	return out
-}
-
-// asBefore says whether a record can stay the same for an endpoint of a plan: it is of
-// that endpoint, and nothing of it has to fit.
-func (e *endpoint) asBefore(planned *topology.Endpoint) bool {
-	if e == nil || len(e.Zones)+len(e.SecurityGroups) > 0 || e.exists(planned.Absent) == (e.State == Gone) {
-		return false
-	}
-	account, vpc, _ := strings.Cut(e.Owner, "/")
-	return account == planned.Account && vpc == planned.VPC
 }
 
 func newObject(owner string, absent bool, now time.Time) object {
@@ -277,12 +262,10 @@ func (l overrides) merged(plan *topology.Plan) *topology.Plan {
 			out.Services = append(out.Services, s)
 		}
 	}
-	if !l.asPlanned(plan) {
-		out.Endpoints = make([]topology.Endpoint, 0, len(plan.Endpoints))
-		for _, planned := range plan.Endpoints {
-			if e := l.endpoints[planned.Name].merged(planned); !e.Absent {
-				out.Endpoints = append(out.Endpoints, e)
-			}
+	out.Endpoints = make([]topology.Endpoint, 0, len(plan.Endpoints))
+	for _, planned := range plan.Endpoints {
+		if e := l.endpoints[planned.Name].merged(planned); !e.Absent {
+			out.Endpoints = append(out.Endpoints, e)
 		}
 	}
 	out.NATGateways = make([]topology.NATGateway, 0, len(plan.NATGateways))
@@ -296,17 +279,6 @@ func (l overrides) merged(plan *topology.Plan) *topology.Plan {
 		out.ServerGroups = append(out.ServerGroups, l.groups[planned.Name].merged(plan, planned))
 	}
 	return &out
-}
-
-// asPlanned says whether all endpoints of a plan are there as it says.
-func (l overrides) asPlanned(plan *topology.Plan) bool {
-	for i := range plan.Endpoints {
-		planned := &plan.Endpoints[i]
-		if e := l.endpoints[planned.Name]; e.changed() || !e.exists(planned.Absent) || planned.Absent {
-			return false
-		}
-	}
-	return true
 }
 
 // changed reports whether anything is changed but that the service exists.

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"slices"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -96,10 +95,6 @@ func (st *state) overlay() {
 
 func (st *state) overlayConnections() {
 	connections, services := byEnds(st.connections), servicesOf(st.merged)
-	shared := len(st.plan.Endpoints) > 0 && len(st.merged.Endpoints) > 0 && &st.plan.Endpoints[0] == &st.merged.Endpoints[0]
-	if shared && st.changesEndpoints() {
-		st.merged.Endpoints = slices.Clone(st.merged.Endpoints)
-	}
 	for i := range st.merged.Endpoints {
 		e := &st.merged.Endpoints[i]
 		c := connections[ends{e.Service, e.Name}]
@@ -114,16 +109,6 @@ func (st *state) overlayConnections() {
 			limit(&e.Impairments, *c.limit)
 		}
 	}
-}
-
-// changesEndpoints says whether endpoints get anything of their services or connections.
-func (st *state) changesEndpoints() bool {
-	for _, s := range st.live.services {
-		if s.ZoneAffinity != nil || s.Bandwidth != nil {
-			return true
-		}
-	}
-	return slices.ContainsFunc(st.connections, func(c *connection) bool { return c.limit != nil })
 }
 
 // inherit gives a connection the bandwidth of its service, and its
@@ -189,15 +174,11 @@ func (st *state) snapshot() Snapshot {
 	for i, c := range st.connections {
 		s.Connections[i] = c.copy()
 	}
-	s.Services = make([]Object, 0, len(st.merged.Services))
-	for i := range st.merged.Services {
-		name := st.merged.Services[i].Name
-		s.Services = append(s.Services, st.live.services[name].view(name, st.plan.Cloud, KindService))
+	for _, svc := range st.merged.Services {
+		s.Services = append(s.Services, st.live.services[svc.Name].view(svc.Name, st.plan.Cloud, KindService))
 	}
-	s.Endpoints = make([]Object, 0, len(st.merged.Endpoints))
-	for i := range st.merged.Endpoints {
-		name := st.merged.Endpoints[i].Name
-		s.Endpoints = append(s.Endpoints, st.live.endpoints[name].view(name, st.plan.Cloud, KindEndpoint))
+	for _, ep := range st.merged.Endpoints {
+		s.Endpoints = append(s.Endpoints, st.live.endpoints[ep.Name].view(ep.Name, st.plan.Cloud, KindEndpoint))
 	}
 	s.NATGateways = st.gatewayViews()
 	return s
