@@ -163,6 +163,9 @@ type request struct {
 	ctx   context.Context
 	edits []topology.Edit
 	then  func() error
+	// still says, when the request is looked at, whether the edits are still to be made;
+	// nil: they are.
+	still func() bool
 
 	// What became of them; guarded by fileState.mu.
 	answered bool
@@ -195,7 +198,10 @@ func (q *requests) take() []*request {
 // changes are made together: the first of them that gets mu makes them all.
 func (f *fileState) edit(ctx context.Context, edits []topology.Edit, replace replace,
 	then func() error) ([]topology.Change, error) {
-	r := &request{ctx: ctx, edits: edits, then: then}
+	return f.make(&request{ctx: ctx, edits: edits, then: then}, replace)
+}
+
+func (f *fileState) make(r *request, replace replace) ([]topology.Change, error) {
 	f.waiting.add(r)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -277,10 +283,15 @@ func (f *fileState) editedLocked(doc *topofile.Document, r *request) (*topofile.
 	if r.ctx.Err() != nil {
 		return nil, nil, context.Cause(r.ctx) // nobody waits for it any more
 	}
+	if r.still != nil && !r.still() {
+		return nil, nil, errNotAnyMore
+	}
 	return f.after(doc, r.edits)
 }
 
 func nothingMore() error { return nil }
+
+var errNotAnyMore = errors.New("this is not to be done any more")
 
 // settled does something while nobody changes the topology: the state of the
 // control plane is that of the edits then.
@@ -291,14 +302,15 @@ func (f *fileState) settled(do func() error) error {
 }
 
 // forget takes an object that is gone, and that the file does not have, out of
-// the lab. Where another one needs it, it stays and does not exist.
-func (f *fileState) forget(ctx context.Context, path string, replace replace) error {
+// the lab. Where another one needs it, it stays and does not exist. Where gone says that
+// the object is there again, as others have made it meanwhile, it stays.
+func (f *fileState) forget(ctx context.Context, path string, gone func() bool, replace replace) error {
 	if !f.edited(path) {
 		return nil
 	}
-	_, err := f.edit(ctx, []topology.Edit{{Path: path}}, replace, nothingMore)
+	_, err := f.make(&request{ctx: ctx, edits: []topology.Edit{{Path: path}}, then: nothingMore, still: gone}, replace)
 	var refused *control.Error
-	if errors.As(err, &refused) {
+	if errors.As(err, &refused) || errors.Is(err, errNotAnyMore) {
 		return nil
 	}
 	return err

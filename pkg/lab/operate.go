@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/control"
@@ -52,9 +53,9 @@ func (l *Lab) waitInForce(ctx context.Context, o topology.Operation, event contr
 	case topology.VerbEndpointDelete, topology.VerbServiceDelete:
 		deletions{l}.forget(ctx)
 	case topology.VerbGatewayDelete:
-		deletions{l}.forgetOne(ctx, topology.JoinPath("nat_gateways", o.NATGateway))
+		deletions{l}.forgetOne(ctx, topology.JoinPath("nat_gateways", o.NATGateway), nil)
 	case topology.VerbEntryDelete:
-		deletions{l}.forgetOne(ctx, topology.JoinPath("nat_gateways", o.NATGateway, "full_nat", o.Entry))
+		deletions{l}.forgetOne(ctx, topology.JoinPath("nat_gateways", o.NATGateway, "full_nat", o.Entry), nil)
 	}
 	return nil
 }
@@ -68,17 +69,24 @@ type deletions struct{ *Lab }
 func (d deletions) forget(ctx context.Context) {
 	services, endpoints := d.plane.Deleted()
 	for _, name := range endpoints {
-		d.forgetOne(ctx, topology.JoinPath("endpoints", name))
+		d.forgetOne(ctx, topology.JoinPath("endpoints", name), func() bool {
+			_, endpoints := d.plane.Deleted()
+			return slices.Contains(endpoints, name)
+		})
 	}
 	for _, name := range services {
-		d.forgetOne(ctx, topology.JoinPath("endpoint_services", name))
+		d.forgetOne(ctx, topology.JoinPath("endpoint_services", name), func() bool {
+			services, _ := d.plane.Deleted()
+			return slices.Contains(services, name)
+		})
 	}
 }
 
 // forgetOne takes what was deleted out of the lab. It is gone for everybody already, so
-// that what fails here is not the operation.
-func (d deletions) forgetOne(ctx context.Context, path string) {
-	if err := d.file.forget(ctx, path, d.replacer(quietly)); err != nil {
+// that what fails here is not the operation. gone is asked while nobody changes the
+// topology; nil where nobody else can have made the object again.
+func (d deletions) forgetOne(ctx context.Context, path string, gone func() bool) {
+	if err := d.file.forget(ctx, path, gone, d.replacer(quietly)); err != nil {
 		d.log.Warn("what was deleted is still a part of the topology", "path", path, "error", err)
 	}
 }

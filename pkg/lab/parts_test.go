@@ -76,9 +76,14 @@ func TestAFileIsEdited(t *testing.T) {
 	require.NoError(t, back())
 	require.True(t, has())
 
-	require.NoError(t, f.forget(t.Context(), "endpoints/ep1", replace), "which the file has")
+	require.NoError(t, f.forget(t.Context(), "endpoints/ep1", nil, replace), "which the file has")
 	require.Len(t, runs.Endpoints, 2)
-	require.NoError(t, f.forget(t.Context(), "endpoints/ep2", replace))
+	gone := false
+	isGone := func() bool { return gone }
+	require.NoError(t, f.forget(t.Context(), "endpoints/ep2", isGone, replace))
+	require.True(t, has(), "somebody has made it again")
+	gone = true
+	require.NoError(t, f.forget(t.Context(), "endpoints/ep2", isGone, replace))
 	require.False(t, has())
 	require.Empty(t, saved)
 }
