@@ -58,7 +58,7 @@ func (s *shelf) put(key string, now stamp, views *shelved) {
 func address(view wire.M) uintptr { return reflect.ValueOf(view).Pointer() }
 
 // rendered are views as an operation's answers write them. Those that are not on the shelf
-// are written anew. An address is that of one view, as long as the shelf holds it.
+// are written now. An address is that of one view, as long as the shelf holds it.
 func (s *shelved) rendered(op *wire.Operation, list string, views []wire.M) ([]wire.Rendered, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

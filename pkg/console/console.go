@@ -57,7 +57,7 @@ type Config struct {
 	Kinds   []Kind
 	Actions []Action
 	By      string       // who does what is done here, for the lab's events
-	Log     *slog.Logger // hears of what fails and is nobody's request; nil: nobody
+	Log     *slog.Logger // gets what fails outside of any request; may be nil
 }
 
 // Console answers browsers. Run must run beside it.

@@ -120,7 +120,7 @@ func TestACrowdRefusesTheOneWhoFloods(t *testing.T) {
 	require.Equal(t, 100, let(1, 1, 0x10, 100), "what is no SYN")
 	require.Zero(t, let(1, 1, syn, 100))
 	let(3, 1, 0x10, 10_000)
-	require.Equal(t, 10, let(4, 1, syn, 10), "there is always room for who has nothing there")
+	require.Equal(t, 10, let(4, 1, syn, 10), "there is always room for a sender of which nothing waits")
 	require.Equal(t, 10, let(5, 1, 0x10, 10))
 	require.LessOrEqual(t, c.waiting, 900)
 }

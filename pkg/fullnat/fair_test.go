@@ -195,8 +195,8 @@ func TestAnotherConsumerOfTheEndpointGetsAPortInTime(t *testing.T) {
 	require.Equal(t, NoNATPort, m.visit(0, 0x0a000a0a, 1001))
 }
 
-// Somebody whose SYN-ACK was lost is patient: what he has is nobody's who came later,
-// as long as a flood has more, and it keeps nobody from what the flood has.
+// A consumer whose SYN-ACK was lost keeps its NAT port, whoever comes later, as long as a
+// flood has ports that can be taken; and it keeps no other consumer from those.
 func TestAPatientConsumerKeepsWhatTheFloodShouldGive(t *testing.T) {
 	m := newMarket(t, Behaviour{})
 	flood := func(count int) {

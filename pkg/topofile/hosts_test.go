@@ -87,7 +87,7 @@ func TestMessagesAboutHosts(t *testing.T) {
 		{name: "a zone is named twice", old: "zones: [cn-hangzhou-i]", new: "zones: [cn-hangzhou-i, cn-hangzhou-i]"},
 		{name: "two hosts have one address", old: "198.18.0.2", new: "198.18.0.1"},
 		{name: "addresses of both versions", old: "198.18.0.2", new: `"2001:db8::2"`},
-		{name: "an address that is none", old: "198.18.0.2", new: "host-b"},
+		{name: "an address that is invalid", old: "198.18.0.2", new: "host-b"},
 		{name: "an address that nobody reaches", old: "198.18.0.2", new: "127.0.0.1"},
 		{name: "a host without an address", old: "address: 198.18.0.2, ", new: ""},
 		{name: "packets that do not fit", old: "mtu: 1550", new: "mtu: 1500", problems: 2},
