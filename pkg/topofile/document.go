@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"go.yaml.in/yaml/v3"
 
@@ -28,7 +29,6 @@ type Document struct {
 	plan *topology.Plan // of it, nil where nobody has made one
 	size int            // bytes that its text has at most
 	made *madeOnce      // what is different from base, nil where that has to be found every time
-	seen *changeMemo    // of all that are edited of one
 
 	sections sections // of root, nil where nobody has looked for them
 }
@@ -44,7 +44,7 @@ func DocumentOf(p *topology.Plan) (*Document, error) {
 	}
 	d := &Document{name: p.File, root: file.Content[0], head: file.HeadComment, foot: file.FootComment, plan: p}
 	d.unfolded()
-	d.shares, d.seen = shares(d.root), new(changeMemo)
+	d.shares = shares(d.root)
 	text, err := d.Text()
 	d.size = len(text)
 	return d, err
@@ -85,7 +85,7 @@ func (d *Document) With(edits ...topology.Edit) (*Document, error) {
 		e.base = d.base.root
 	}
 	out := *d
-	out.root, out.plan, out.made, out.sections = e.root, nil, new(madeOnce), nil
+	out.root, out.plan, out.made, out.sections = e.root, nil, d.made.next(), nil
 	for _, edit := range edits {
 		if err := e.apply(edit); err != nil {
 			return nil, err
@@ -270,85 +270,117 @@ func (d *Document) Since(old *Document) []topology.Change {
 	if d.made == nil || old != d.base {
 		return d.since(old)
 	}
-	d.made.Do(func() { d.made.changes = d.since(old) })
-	return slices.Clip(d.made.changes)
-}
-
-// madeOnce are the changes of a document since its base, which are asked for often.
-type madeOnce struct {
-	sync.Once
-	changes []topology.Change
+	return slices.Clip(d.made.of(d.base.root, d.root).changes)
 }
 
 func (d *Document) since(old *Document) []topology.Change {
-	return changes(d.seen, nil, reflect.TypeFor[rawTopology](), old.root, d.root)
+	return compare(nil, nil, reflect.TypeFor[rawTopology](), old.root, d.root).changes
 }
 
-// changeMemo remembers the changes of what stands at one place, so that they need not
-// be written down again. Any goroutine may use it; nil remembers nothing.
-type changeMemo struct {
-	mu    sync.Mutex
-	known map[[2]*yaml.Node][]topology.Change
+// madeOnce is how a document differs from its base, which is asked for often. Any
+// goroutine may use it.
+type madeOnce struct {
+	once sync.Once
+	diff atomic.Pointer[difference] // until it is known, that of an earlier document, or nil
 }
 
-// mostChanges is how many changes are remembered before all are forgotten.
-const mostChanges = 1 << 14
-
-func (m *changeMemo) get(old, now *yaml.Node, make func() []topology.Change) []topology.Change {
-	if m == nil {
-		return make()
+// next is for a document that was edited of this one's, which may be nil. It keeps what
+// it needs of this one and not this one, so that no chain of documents stays in memory.
+func (m *madeOnce) next() *madeOnce {
+	out := &madeOnce{}
+	if m != nil {
+		out.diff.Store(m.diff.Load())
 	}
-	key := [2]*yaml.Node{old, now}
-	m.mu.Lock()
-	out, known := m.known[key]
-	m.mu.Unlock()
-	if known {
-		return out
-	}
-	out = make()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.known == nil || len(m.known) > mostChanges {
-		m.known = map[[2]*yaml.Node][]topology.Change{}
-	}
-	m.known[key] = out
 	return out
 }
 
-func changes(memo *changeMemo, path []string, typ reflect.Type, old, now *yaml.Node) (out []topology.Change) {
-	if old == now {
+func (m *madeOnce) of(base, root *yaml.Node) *difference {
+	m.once.Do(func() {
+		m.diff.Store(compare(m.diff.Load(), nil, reflect.TypeFor[rawTopology](), base, root))
+	})
+	return m.diff.Load()
+}
+
+// difference is between two nodes, which stand at the same place. It does not change.
+// Below it is what it was made of, so that what stays the same in the next document need
+// not be compared and written down again.
+type difference struct {
+	old, now *yaml.Node // old is nil where there was nothing
+	changes  []topology.Change
+	below    map[string]*difference // of those values of a mapping that are not one node
+}
+
+// at is the difference below, nil where there is none.
+func (d *difference) at(key string) *difference {
+	if d == nil {
 		return nil
+	}
+	return d.below[key]
+}
+
+// compare finds the difference between two nodes of a raw type. What earlier has below
+// it is taken from there where the nodes are those of now.
+func compare(earlier *difference, path []string, typ reflect.Type, old, now *yaml.Node) *difference {
+	d := &difference{old: old, now: now}
+	if old == now {
+		return d
 	}
 	old, now = follow(old), follow(now)
 	section := len(path) == 1
 	switch {
 	case section && isEmpty(old) && isEmpty(now), old.Kind != yaml.MappingNode && same(old, now):
-		return nil
+		return d
 	case old.Kind == yaml.SequenceNode && now.Kind == yaml.SequenceNode:
 		if all, ok := elementChanges(path, old, now); ok {
-			return all
+			d.changes = all
+			return d
 		}
 	case old.Kind == yaml.MappingNode && now.Kind == yaml.MappingNode:
-		before, after := members(old), members(now)
-		had, has := valuesOf(before), valuesOf(after)
-		for _, p := range before {
-			if has[p.key.Value] == nil && (len(path) > 0 || !isEmpty(p.value)) {
-				out = append(out, change(append(path, p.key.Value), p.value, nil))
-			}
-		}
-		for _, p := range after {
-			was := had[p.key.Value]
-			if was == p.value {
-				continue
-			}
-			at := append(path[:len(path):len(path)], p.key.Value)
-			out = append(out, memo.get(was, p.value, func() []topology.Change {
-				return memberChanges(memo, at, typ, was, p.value)
-			})...)
-		}
-		return out
+		d.compareMembers(earlier, path, typ, members(old), members(now))
+		return d
 	}
-	return []topology.Change{change(path, old, now)}
+	d.changes = []topology.Change{change(path, old, now)}
+	return d
+}
+
+func (d *difference) compareMembers(earlier *difference, path []string, typ reflect.Type, before, after []pair) {
+	had, has := valuesOf(before), valuesOf(after)
+	for _, p := range before {
+		if has[p.key.Value] == nil && (len(path) > 0 || !isEmpty(p.value)) {
+			d.changes = append(d.changes, change(append(path, p.key.Value), p.value, nil))
+		}
+	}
+	d.below = map[string]*difference{}
+	for _, p := range after {
+		key := p.key.Value
+		if had[key] == p.value {
+			continue
+		}
+		below := earlier.at(key)
+		if below == nil || below.old != had[key] || below.now != p.value {
+			at := append(path[:len(path):len(path)], key)
+			below = compareMember(below, at, typ, had[key], p.value)
+		}
+		d.below[key] = below
+		d.changes = append(d.changes, below.changes...)
+	}
+}
+
+// compareMember is compare for a value in a mapping of a raw type, of which there was
+// nothing where old is nil.
+func compareMember(earlier *difference, path []string, typ reflect.Type, old, now *yaml.Node) *difference {
+	of, _, _ := (&walk{typ: typ}).below(path)
+	d := &difference{now: now}
+	switch {
+	case old != nil:
+		return compare(earlier, path, of, old, now)
+	case holdsObjects(of, now): // they come one by one
+		d = compare(earlier, path, of, &yaml.Node{Kind: follow(now).Kind}, now)
+		d.old = nil
+	case len(path) > 1 || !isEmpty(now):
+		d.changes = []topology.Change{change(path, nil, now)}
+	}
+	return d
 }
 
 func valuesOf(pairs []pair) map[string]*yaml.Node {
@@ -357,22 +389,6 @@ func valuesOf(pairs []pair) map[string]*yaml.Node {
 		out[p.key.Value] = p.value
 	}
 	return out
-}
-
-// memberChanges are those of a mapping's value, of which there was nothing where old
-// is nil.
-func memberChanges(memo *changeMemo, path []string, typ reflect.Type, old, now *yaml.Node) []topology.Change {
-	of, _, _ := (&walk{typ: typ}).below(path)
-	if old == nil && holdsObjects(of, now) {
-		old = &yaml.Node{Kind: follow(now).Kind} // they come one by one
-	}
-	switch {
-	case old != nil:
-		return changes(memo, path, of, old, now)
-	case len(path) > 1 || !isEmpty(now):
-		return []topology.Change{change(path, nil, now)}
-	}
-	return nil
 }
 
 // holdsObjects says whether a value of a raw type has what users add and take

@@ -2,9 +2,12 @@ package topofile
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
+	"weak"
 
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 	"pgregory.net/rapid"
 
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -127,6 +130,7 @@ func TestAPlanOfWhatAnEditChangesIsThatOfTheWhole(t *testing.T) {
 				} else {
 					byWhole++
 				}
+				require.Equal(t, doc.since(base), doc.Since(base), "what an earlier document knew")
 				again, err := base.With(topology.Edits(doc.Since(base))...)
 				require.NoError(t, err)
 				require.True(t, same(again.root, doc.root), "the changes lead to another document")
@@ -135,4 +139,33 @@ func TestAPlanOfWhatAnEditChangesIsThatOfTheWhole(t *testing.T) {
 	}
 	t.Logf("%d edits were planned by what they change, %d whole", byParts, byWhole)
 	require.Greater(t, byParts, 2*byWhole)
+}
+
+// Edits that came and went take no memory: a document keeps of the earlier ones what is
+// still in it.
+func TestADocumentForgetsTheEarlierOnes(t *testing.T) {
+	for name, text := range map[string]string{
+		"parts that are shared by documents": fmt.Sprintf(crowd, "aws"),
+		"parts that are shared by aliases":   fmt.Sprintf(crowd, "aws") + "x-web: &web {ingress: []}\nx-db: *web\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			base := documentOf(t, text)
+			doc := base
+			var earlier []weak.Pointer[yaml.Node]
+			for n := range 20 {
+				var err error
+				doc, _, err = doc.Edited(base, topology.Edit{Path: "vpcs/v1/instances/more", Value: "{subnet: a}"},
+					topology.Edit{Path: "endpoints/e1/description", Value: fmt.Sprint("text ", n)})
+				require.NoError(t, err)
+				require.Len(t, doc.Since(base), 2)
+				earlier = append(earlier, weak.Make(doc.find("endpoints/e1/description")))
+			}
+			runtime.GC()
+			for n, node := range earlier[:len(earlier)-1] {
+				require.Nil(t, node.Value(), "edit %d", n)
+			}
+			require.NotNil(t, earlier[len(earlier)-1].Value())
+			runtime.KeepAlive(doc)
+		})
+	}
 }
