@@ -39,6 +39,7 @@ type soakRun struct {
 	End         soakFigures  `json:"end"`
 	EchoedBytes int64        `json:"echoed_bytes"`
 	LostBytes   int64        `json:"lost_bytes"`
+	Log         []string     `json:"log,omitempty"`  // errors in the log of its daemons
 	Left        []string     `json:"left,omitempty"` // in the kernel, after the lab was taken down
 	Problems    []string     `json:"problems"`
 }
@@ -53,9 +54,13 @@ func (r *soakRun) name() string {
 // soakFigures are those of a lab that is what its file says, the medians of some
 // samples.
 type soakFigures struct {
-	// RSS is that of the daemon. It follows the garbage collector, so that where a
-	// daemon stays a minute has the median of all of its samples.
+	// RSS is that of the daemon, in KiB, and below it are its parts. It follows the
+	// garbage collector, so that where a daemon stays a minute has the median of all of
+	// its samples.
 	RSS         int `json:"rss_kib"`
+	Anonymous   int `json:"rss_anonymous_kib"` // of it, what is in no file: heap and stacks
+	File        int `json:"rss_file_kib"`      // of it, pages of the program
+	Shared      int `json:"rss_shared_kib"`    // of it, the packet ring and the tables of sessions
 	Descriptors int `json:"descriptors"`
 	Goroutines  int `json:"goroutines"`
 	Namespaces  int `json:"namespaces"` // network namespaces that the lab or its daemon holds
@@ -137,6 +142,9 @@ func (r *soakRun) judge() {
 			wrong("%d of %d requests in minute %d failed", lost.Unanswered, lost.Unanswered+lost.Made, m.Minute)
 		}
 	}
+	for _, line := range r.Log {
+		wrong("log: %s", line)
+	}
 	for _, what := range r.Left {
 		wrong("left: %s", what)
 	}
@@ -152,10 +160,16 @@ func (s *soaking) measure(samples int) (f soakFigures) {
 		time.Sleep(soakPause)
 		all = append(all, s.sample())
 	}
+	return medians(all)
+}
+
+// medians are those of each figure.
+func medians(all []soakFigures) (f soakFigures) {
 	for _, of := range []func(*soakFigures) *int{
-		func(f *soakFigures) *int { return &f.RSS }, func(f *soakFigures) *int { return &f.Descriptors },
-		func(f *soakFigures) *int { return &f.Goroutines }, func(f *soakFigures) *int { return &f.Namespaces },
-		func(f *soakFigures) *int { return &f.Sessions },
+		func(f *soakFigures) *int { return &f.RSS }, func(f *soakFigures) *int { return &f.Anonymous },
+		func(f *soakFigures) *int { return &f.File }, func(f *soakFigures) *int { return &f.Shared },
+		func(f *soakFigures) *int { return &f.Descriptors }, func(f *soakFigures) *int { return &f.Goroutines },
+		func(f *soakFigures) *int { return &f.Namespaces }, func(f *soakFigures) *int { return &f.Sessions },
 	} {
 		slices.SortFunc(all, func(a, b soakFigures) int { return *of(&a) - *of(&b) })
 		*of(&f) = *of(&all[len(all)/2])
@@ -173,25 +187,26 @@ func (s *soaking) sample() (f soakFigures) {
 	} {
 		*to = int(gauge(s.t, text.String(), name))
 	}
-	f.RSS = s.rss()
+	s.memory(&f)
 	f.Namespaces = len(s.namespaces())
 	return f
 }
 
-// rss is the resident memory of the daemon in KiB (proc_pid_statm(5)); 0 where it
-// has just been killed.
-func (s *soaking) rss() (kib int) {
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(s.dir.PID()), "statm"))
-	if fields := strings.Fields(string(text)); err == nil && len(fields) > 1 {
-		kib, err = strconv.Atoi(fields[1])
-		require.NoError(s.t, err)
+// memory reads the resident memory of the daemon and its parts, in KiB
+// (proc_pid_status(5)); all are 0 where it has just been killed.
+func (s *soaking) memory(f *soakFigures) {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(s.dir.PID()), "status"))
+	if err != nil {
+		return
 	}
-	return kib * os.Getpagesize() / 1024
-}
-
-func median(all []int) int {
-	slices.Sort(all)
-	return all[len(all)/2]
+	parts := map[string]*int{"VmRSS": &f.RSS, "RssAnon": &f.Anonymous, "RssFile": &f.File, "RssShmem": &f.Shared}
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(line, ":")
+		if to := parts[name]; to != nil {
+			*to, err = strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")))
+			require.NoError(s.t, err)
+		}
+	}
 }
 
 func gauge(t *testing.T, metrics, name string) float64 {
@@ -206,8 +221,8 @@ func gauge(t *testing.T, metrics, name string) float64 {
 	return 0
 }
 
-// namespaces are the network namespaces that are pinned for the lab, or that its
-// daemon has open, as the kernel calls them.
+// namespaces are the network namespaces that are pinned for the lab, that its
+// daemon has open, or that a thread of it is in, as the kernel calls them.
 func (s *soaking) namespaces() map[string]bool {
 	all := map[string]bool{}
 	names, err := host.Namespaces(string(s.dir))
@@ -224,9 +239,12 @@ func (s *soaking) namespaces() map[string]bool {
 		}))
 		ns.Close()
 	}
-	for _, open := range links(filepath.Join("/proc", strconv.Itoa(s.dir.PID()), "fd", "*")) {
-		if strings.HasPrefix(open, "net:") {
-			all[open] = true
+	daemon := filepath.Join("/proc", strconv.Itoa(s.dir.PID()))
+	for _, pattern := range []string{"fd/*", "task/*/ns/net"} {
+		for _, open := range links(filepath.Join(daemon, pattern)) {
+			if strings.HasPrefix(open, "net:") {
+				all[open] = true
+			}
 		}
 	}
 	return all
@@ -238,6 +256,21 @@ func links(pattern string) (all []string) {
 	for _, file := range files {
 		if to, err := os.Readlink(file); err == nil {
 			all = append(all, to)
+		}
+	}
+	return all
+}
+
+// errors are the lines of the log of the lab's daemons that tell of something that
+// plinksim itself did wrong.
+func (s *soaking) errors() (all []string) {
+	text, err := os.ReadFile(s.dir.Path("log", "daemon.log"))
+	require.NoError(s.t, err)
+	for line := range strings.Lines(string(text)) {
+		for _, bad := range []string{" level=ERROR ", "panic: ", "fatal error: ", "unexpected fault address "} {
+			if strings.Contains(line, bad) {
+				all = append(all, strings.TrimSpace(line))
+			}
 		}
 	}
 	return all
@@ -292,11 +325,14 @@ func (r *soakReport) markdown() []byte {
 
 func (r *soakRun) table(w *bytes.Buffer) {
 	fmt.Fprintf(w, "\n**%s**\n\n", r.name())
-	fmt.Fprintln(w, "| minute | RSS (MiB) | descriptors | goroutines | namespaces | sessions | done | refused | not answered | echoed (MB) |")
-	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|")
+	fmt.Fprintln(w, "| minute | RSS (MiB) | anonymous | files | shared | descriptors | goroutines | namespaces | sessions | done | refused | not answered | echoed (MB) |")
+	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 	row := func(name string, f soakFigures, rest string) {
-		fmt.Fprintf(w, "| %s | %.1f | %d | %d | %d | %d |%s\n", name, float64(f.RSS)/1024, f.Descriptors, f.Goroutines,
-			f.Namespaces, f.Sessions, rest)
+		fmt.Fprintf(w, "| %s |", name)
+		for _, kib := range []int{f.RSS, f.Anonymous, f.File, f.Shared} {
+			fmt.Fprintf(w, " %.1f |", float64(kib)/1024)
+		}
+		fmt.Fprintf(w, " %d | %d | %d | %d |%s\n", f.Descriptors, f.Goroutines, f.Namespaces, f.Sessions, rest)
 	}
 	row("start", r.Start, " | | | |")
 	did := map[string]*soakCount{}
@@ -356,6 +392,7 @@ func TestASoakIsJudged(t *testing.T) {
 		{"a request fails", func(r *soakRun) { r.Minutes[5].Did["request"].Unanswered = 1 }, []string{"1 of 2 requests in minute 6 failed"}},
 		{"a request fails while the daemon is killed",
 			func(r *soakRun) { r.Kills, r.Minutes[5].Did["request"].Unanswered = true, 1 }, []string{}},
+		{"an error is in the log", func(r *soakRun) { r.Log = []string{"level=ERROR"} }, []string{"log: level=ERROR"}},
 		{"something is left", func(r *soakRun) { r.Left = []string{"mount x"} }, []string{"left: mount x"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
