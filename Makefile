@@ -6,6 +6,8 @@ SUDO    := $(if $(filter 0,$(shell id -u)),,$(if $(ROOTLESS),,$(shell command -v
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 TOOL    := go tool -modfile=tools/go.mod
 BIN     := bin/plinksim
+# The two packages that take longest begin first.
+ALL     := ./test ./cmd/plinksim ./...
 # Test binaries that make namespaces run as root, the compiler as the user.
 EXEC    := $(if $(filter 0,$(shell id -u)),,-exec "$(if $(SUDO),sudo -E env PATH=$(PATH),$(CURDIR)/scripts/rootless)")
 # RERUN=FILE runs tests that failed once more, alone, if they are few, and lists them in
@@ -28,7 +30,7 @@ demo: build ## build, run the first topology with its checks, and remove it
 	@scripts/demo $(BIN) $(DEMO)
 
 test: tools ## run every test, those in namespaces included
-	$(TEST) ./... -- $(EXEC)
+	$(TEST) "$(ALL)" -- $(EXEC)
 
 test-nonroot: ## run the tests as you are: without root those in namespaces are skipped
 	go test ./...
@@ -64,7 +66,7 @@ examples: tools ## run the examples that are modules of their own
 	scripts/examples go test $(EXEC) ./...
 
 race: tools ## run every test under the race detector; SHORT=1 leaves out what takes long
-	$(TEST) ./... -- $(EXEC) -race $(if $(SHORT),-short) -timeout $(if $(SHORT),15m,30m)
+	$(TEST) "$(ALL)" -- $(EXEC) -race $(if $(SHORT),-short) -timeout $(if $(SHORT),15m,30m)
 
 fuzz: ## run every fuzz target for FUZZTIME (default 30s)
 	scripts/fuzz $(or $(FUZZTIME),30s)

@@ -110,6 +110,7 @@ checks:
 `
 
 func TestTheGroupsOfAnALBJudgeWhatItGetsAndSends(t *testing.T) {
+	t.Parallel() // it waits for time limits, most of the time
 	l := plinktest.UpText(t, fronted)
 	passes(t, l)
 	for _, tt := range []struct {
@@ -171,6 +172,7 @@ checks:
 
 // Members of a group are who is in it now: instances, and the ENIs of endpoints.
 func TestWhatNamesNoGroupIsInTheDefaultGroupAndRulesFollowTheMembers(t *testing.T) {
+	t.Parallel()
 	plinktest.Require(t)
 	l := plinktest.UpText(t, defaults)
 	passes(t, l)

@@ -41,6 +41,7 @@ checks:
 `
 
 func TestALoadBalancerServesItsOwnVPC(t *testing.T) {
+	t.Parallel()
 	plinktest.Require(t)
 	const web, silence = "bodies: [web]", "error: timeout"
 	for _, tt := range []struct{ cloud, kind, itself, address string }{

@@ -58,6 +58,7 @@ checks:
 `
 
 func TestServersInAVPCWithAPeering(t *testing.T) {
+	t.Parallel()
 	plinktest.Require(t)
 	for _, cloud := range []string{"aws", "alibaba", "rfc"} {
 		t.Run(cloud, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
@@ -74,6 +75,7 @@ func TestASessionThatCarriesMuchIsCached(t *testing.T) {
 }
 
 func TestSmallPacketsAreCachedWhereSeveralSendThem(t *testing.T) {
+	testenv.NeedNoRace(t) // one goroutine
 	for _, tt := range []struct {
 		name  string
 		other int // the second session: 1 is of the same client, and 1<<15 of another one

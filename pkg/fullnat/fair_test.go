@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
@@ -126,6 +127,7 @@ func (m *market) visit(endpoint int, src uint32, port uint16) Verdict {
 // them, no connection of the others is refused: neither for want of a NAT port,
 // nor of a place in the table.
 func TestAFloodThroughOneEndpointCostsTheOthersNothing(t *testing.T) {
+	testenv.NeedNoRace(t) // one goroutine
 	const perSecond, honest = 56_000, 100
 	seconds := 6
 	if os.Getenv("PLINKSIM_LONG") == "1" {

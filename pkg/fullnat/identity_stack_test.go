@@ -64,6 +64,8 @@ func TestTwoStacksAcrossTheTable(t *testing.T) {
 			switch {
 			case os.Getenv("PLINKSIM_LONG") != "":
 				connections = 1000
+			case testing.Short() && testenv.Race:
+				connections = 8
 			case testing.Short() || testenv.Race || tt.addrs != worldOfIPv4:
 				connections = 25
 			}
