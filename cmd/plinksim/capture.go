@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/plinksim/plinksim/internal/spell"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/pcap"
 	"github.com/plinksim/plinksim/pkg/status"
@@ -93,9 +94,10 @@ func readFilters(host string, opts *status.CaptureOptions) (err error) {
 
 func recordPackets(w io.Writer, stream io.Reader, stderr io.Writer) error {
 	packets, dropped, err := pcap.CopyBlocks(w, stream)
-	fmt.Fprintf(stderr, "plinksim: recorded %d packets\n", packets)
+	fmt.Fprintf(stderr, "plinksim: recorded %s\n", spell.Count(packets, "packet"))
 	if dropped > 0 {
-		fmt.Fprintf(stderr, "plinksim: %d packets are missing: they came faster than they could be written\n", dropped)
+		fmt.Fprintf(stderr, "plinksim: missing, as they came faster than they could be written: %s\n",
+			spell.Count(dropped, "packet"))
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/plinksim/plinksim/internal/spell"
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/status"
 )
@@ -190,7 +191,7 @@ func watchQueries(cmd *cobra.Command, client *api.Client, from string, count int
 
 func printQuery(w io.Writer, q api.WatchedQuery) {
 	if q.Missed > 0 {
-		fmt.Fprintf(w, "%d questions came too fast and are not shown\n", q.Missed)
+		fmt.Fprintf(w, "not shown, as they came too fast: %s\n", spell.Count(q.Missed, "question"))
 	}
 	who := q.From
 	if who == "" {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/plinksim/plinksim/internal/spell"
 )
 
 func addOutput(cmd *cobra.Command, output *string) {
@@ -80,7 +82,7 @@ func (p *progress) show(done, total int, what string) {
 	if p.total != total || done == 1 {
 		p.total, p.began, p.drawn = total, now, time.Time{}
 		if !p.terminal {
-			fmt.Fprintf(p.w, "plinksim: make namespaces, interfaces and addresses (%d steps)\n", total)
+			fmt.Fprintf(p.w, "plinksim: make namespaces, interfaces and addresses (%s)\n", spell.Count(total, "step"))
 			p.drawn = now
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/plinksim/plinksim/internal/spell"
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/pcap"
 	"github.com/plinksim/plinksim/pkg/replay"
@@ -83,8 +84,8 @@ address. Packets that were captured elsewhere have other MACs: --any-mac.`,
 func warnOutOfOrder(stderr io.Writer, summary status.Replay) {
 	for _, in := range summary.Inputs {
 		if in.OutOfOrder > 0 {
-			fmt.Fprintf(stderr, "plinksim: warning: %s: %d packets are older than one before them, "+
-				"and were sent at its time (reordercap %[1]s SORTED sorts them)\n", in.File, in.OutOfOrder)
+			fmt.Fprintf(stderr, "plinksim: warning: %s: out of order, and sent at the time of the latest before: %s "+
+				"(reordercap %[1]s SORTED sorts them)\n", in.File, spell.Count(in.OutOfOrder, "packet"))
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/plinksim/plinksim/internal/spell"
 	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
 	"github.com/spf13/cobra"
@@ -60,9 +61,9 @@ func printStatus(w io.Writer, s status.Lab) {
 		section(w, func(w io.Writer) { print(w, s) })
 	}
 	fmt.Fprintln(w)
-	say(w, "data plane: %d of %d sessions, %d frames read, %d sent, %d superframes; lost: %s",
-		s.Dataplane.Sessions, s.Dataplane.MaxSessions, s.Dataplane.FramesRead, s.Dataplane.FramesSent, s.Dataplane.Superframes,
-		lostText(&s.Dataplane))
+	say(w, "data plane: %d of %d sessions, %s read, %d sent, %s; lost: %s",
+		s.Dataplane.Sessions, s.Dataplane.MaxSessions, spell.Count(s.Dataplane.FramesRead, "frame"), s.Dataplane.FramesSent,
+		spell.Count(s.Dataplane.Superframes, "superframe"), lostText(&s.Dataplane))
 	if cache := s.Dataplane.FlowCache; cache != nil {
 		say(w, "flow cache: %s", flowCacheText(cache))
 	}
@@ -92,7 +93,7 @@ func flowCacheText(c *status.FlowCache) string {
 		if c.Hook != "" {
 			what += " (" + c.Hook + ")"
 		}
-		what += fmt.Sprintf(", %d of %d sessions, %d frames forwarded", c.Sessions, c.MaxSessions, c.Frames)
+		what += fmt.Sprintf(", %d of %d sessions, %s forwarded", c.Sessions, c.MaxSessions, spell.Count(c.Frames, "frame"))
 	}
 	if c.Problem != "" {
 		what += ": " + c.Problem
@@ -250,8 +251,8 @@ func printLinks(w io.Writer, s status.Lab) {
 	t := newTable(w, "LINK", "SESSIONS", extra("OPENED"), "TO PROVIDER", "TO CONSUMER", extra("SUPERFRAMES"), "VERDICTS")
 	for _, l := range s.Links {
 		t.row(l.Name, l.Sessions, l.SessionsOpened,
-			fmt.Sprintf("%d packets, %d bytes", l.PacketsToProvider, l.BytesToProvider),
-			fmt.Sprintf("%d packets, %d bytes", l.PacketsToConsumer, l.BytesToConsumer),
+			spell.Count(l.PacketsToProvider, "packet")+", "+spell.Count(l.BytesToProvider, "byte"),
+			spell.Count(l.PacketsToConsumer, "packet")+", "+spell.Count(l.BytesToConsumer, "byte"),
 			l.Superframes, verdictText(l.Verdicts))
 	}
 	t.flush()

@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/plinksim/plinksim/internal/spell"
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/api/server"
 	"github.com/plinksim/plinksim/pkg/dataplane"
@@ -732,7 +733,7 @@ func printNext(w io.Writer, plan *topology.Plan, now status.Lab, foreground bool
 		t.row("  plinksim nat entry list", "where the NAT IPs lead")
 	}
 	if n := len(plan.Checks); n > 0 {
-		t.row("  plinksim check "+plan.Name, fmt.Sprintf("run the %d checks of the file", n))
+		t.row("  plinksim check "+plan.Name, "run the file's "+spell.Count(n, "check"))
 	}
 	t.row("  plinksim status "+plan.Name, "everything about the lab")
 	if foreground {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/plinksim/plinksim/internal/spell"
 )
 
 func newValidate() *cobra.Command {
@@ -23,10 +25,10 @@ func newValidate() *cobra.Command {
 			for _, vpc := range plan.VPCs {
 				instances += len(vpc.Instances)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(),
-				"%s is valid: lab %s, %d VPCs, %d instances, %d endpoint services, %d endpoints, %d checks\n",
-				args[0], plan.Name, len(plan.VPCs), instances, len(plan.Services), len(plan.Endpoints),
-				len(plan.Checks))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: lab %s, %s, %s, %s, %s, %s\n", args[0], plan.Name,
+				spell.Count(len(plan.VPCs), "VPC"), spell.Count(instances, "instance"),
+				spell.Count(len(plan.Services), "endpoint service"), spell.Count(len(plan.Endpoints), "endpoint"),
+				spell.Count(len(plan.Checks), "check"))
 			return nil
 		},
 	}

@@ -1,5 +1,5 @@
-// Package spell writes lists of names for people and finds the name that was
-// meant by one that is misspelt.
+// Package spell writes counts and lists of names for people, and finds the name that
+// was meant by one that is misspelt.
 package spell
 
 import (
@@ -26,6 +26,17 @@ func List(names []string) string {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:enough], ", "), len(names)-enough)
 	}
 	return strings.Join(names, ", ")
+}
+
+// Count is a number and what is counted: 1 service, 2 services, 2 entries.
+func Count[N int | int64 | uint32 | uint64](n N, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	if stem, ok := strings.CutSuffix(what, "y"); ok {
+		return fmt.Sprintf("%d %sies", n, stem)
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // longest is how many bytes of a name are compared: nobody misspells more.

@@ -7,6 +7,19 @@ import (
 	"pgregory.net/rapid"
 )
 
+func TestCountsHaveTheirPlural(t *testing.T) {
+	for _, tt := range []struct {
+		n    int
+		what string
+		want string
+	}{
+		{0, "check", "0 checks"}, {1, "check", "1 check"}, {2, "check", "2 checks"},
+		{1, "entry", "1 entry"}, {2, "entry", "2 entries"}, {1, "VPC", "1 VPC"}, {3, "VPC", "3 VPCs"},
+	} {
+		require.Equal(t, tt.want, Count(tt.n, tt.what))
+	}
+}
+
 func TestNearest(t *testing.T) {
 	keys := []string{"subnets", "cidr", "account", "instances", "ecs1", "ecs2"}
 	for _, tt := range []struct{ name, typed, want string }{

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/plinksim/plinksim/internal/spell"
 )
 
 // keptSamples are those of an hour.
@@ -86,7 +88,7 @@ func (f *figures) passing() map[string]string {
 	for eni, t := range now.traffic {
 		var words []string
 		if t.sessions > 0 {
-			words = append(words, plural(t.sessions, "session"))
+			words = append(words, spell.Count(t.sessions, "session"))
 		}
 		if was := before.traffic[eni].bytes; t.bytes > was && seconds > 0 {
 			words = append(words, rateText(float64(t.bytes-was)*8/seconds))
@@ -109,13 +111,6 @@ func rateText(bits float64) string {
 		}
 	}
 	return fmt.Sprintf("%.0f bit/s", bits)
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // figuresBody are the charts of the last hour.

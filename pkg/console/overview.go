@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/plinksim/plinksim/internal/spell"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/graph"
 	"github.com/plinksim/plinksim/pkg/status"
@@ -211,7 +212,7 @@ func (c *Console) objects(q *request) error {
 		for _, s := range now.Services {
 			if s.Account == account.Name {
 				a.Services = append(a.Services, entry{topology.JoinPath("endpoint_services", s.Name), s.Name,
-					plural(s.Connections, "connection"), s.State})
+					spell.Count(s.Connections, "connection"), s.State})
 			}
 		}
 		a.Services = keep(a.Services)
@@ -267,7 +268,7 @@ func inVPC(now *snapshot, vpc *topology.VPC, say func(string) string) []entries 
 	for _, b := range now.LoadBalancers {
 		if b.VPC == vpc.Name {
 			balancers.List = append(balancers.List, entry{topology.JoinPath("load_balancers", b.Name), b.Name,
-				b.Type + ", " + plural(len(b.Listeners), "listener"), ""})
+				b.Type + ", " + spell.Count(len(b.Listeners), "listener"), ""})
 		}
 	}
 	groups := entries{Title: say("server groups")}
@@ -280,7 +281,7 @@ func inVPC(now *snapshot, vpc *topology.VPC, say func(string) string) []entries 
 	for _, g := range now.NATGateways {
 		if g.VPC == vpc.Name {
 			gateways.List = append(gateways.List, entry{topology.JoinPath("nat_gateways", g.Name), g.Name,
-				plural(len(g.Entries), "entry"), g.State})
+				spell.Count(len(g.Entries), "entry"), g.State})
 		}
 	}
 	security := entries{Title: say("security groups")}

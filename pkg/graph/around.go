@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/plinksim/plinksim/internal/spell"
 )
 
 // around is the part of a graph of which Around speaks.
@@ -100,7 +102,7 @@ func (g *Graph) Coarse() *Graph {
 	for _, b := range g.Boxes {
 		if b.Parent == "" {
 			out.Boxes = append(out.Boxes, b,
-				Box{ID: b.ID + "_all", Parent: b.ID, Path: b.Path, Label: plural(subnets[b.ID], "subnet")})
+				Box{ID: b.ID + "_all", Parent: b.ID, Path: b.Path, Label: spell.Count(subnets[b.ID], "subnet")})
 		}
 	}
 	becomes, place := map[string]string{}, map[string]int{}
@@ -124,7 +126,7 @@ func (g *Graph) Coarse() *Graph {
 	}
 	for i := range out.Nodes {
 		if n := &out.Nodes[i]; n.Kind != Service && n.Stands > 1 {
-			n.Label = []string{plural(n.Stands, coarseNames[n.Kind])}
+			n.Label = []string{spell.Count(n.Stands, coarseNames[n.Kind])}
 		}
 	}
 	for _, e := range g.Edges {
@@ -173,7 +175,7 @@ func (g *Graph) stackServices() {
 		first[key] = i
 	}
 	for i, n := range stands {
-		g.Nodes[i].Stands, g.Nodes[i].Label = n+1, []string{plural(n+1, "service"), g.Nodes[i].Label[0] + ", …"}
+		g.Nodes[i].Stands, g.Nodes[i].Label = n+1, []string{spell.Count(n+1, "service"), g.Nodes[i].Label[0] + ", …"}
 	}
 	g.Nodes = slices.DeleteFunc(g.Nodes, func(n Node) bool { return gone[n.ID] })
 	g.Edges = slices.DeleteFunc(g.Edges, func(e Edge) bool { return gone[e.From] || gone[e.To] })
@@ -182,11 +184,4 @@ func (g *Graph) stackServices() {
 var coarseNames = map[Kind]string{
 	Instance: "instance", EndpointENI: "endpoint ENI", ReverseENI: "endpoint ENI", BalancerNode: "load balancer node",
 	Gateway: "NAT gateway", Group: "server group",
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/plinksim/plinksim/internal/spell"
 )
 
 // tooMany instances of one subnet with the same routes are drawn as one node.
@@ -38,7 +40,7 @@ func (g *Graph) stack() {
 			becomes[g.Nodes[i].ID] = first.ID
 		}
 		becomes[first.ID] = first.ID
-		first.Label = []string{first.Label[0] + " to " + last.Label[0], fmt.Sprintf("%d instances", len(same))}
+		first.Label = []string{first.Label[0] + " to " + last.Label[0], spell.Count(len(same), "instance")}
 		first.Stands, first.Path = len(same), g.pathOf(first.Box)
 	}
 	if len(gone) == 0 {

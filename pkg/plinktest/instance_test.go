@@ -130,7 +130,7 @@ func visit(t *testing.T, cloud, region string) {
 		s := &Server{on: &Instance{lab: &Lab{lab: lab.lab, t: t}, spec: plain.on.spec}, port: 80, visits: plain.Visits()}
 		s.RequireVisits(2)
 	})
-	require.Contains(t, r.fatal, "server api:80 had 1 visits, want 2:\n  from "+v.From.String()+", GET /one?two\n")
+	require.Contains(t, r.fatal, "server api:80 had 1 visit, want 2:\n  from "+v.From.String()+", GET /one?two\n")
 }
 
 func TestAnALBForwardsTheClientsAddress(t *testing.T) {
@@ -228,7 +228,7 @@ func TestPacketsAtAnENI(t *testing.T) {
 			packets.lab.t = t
 			packets.RequireCount(2, "SYNs", func(p Packet) bool { return p.Flags == "S" && !p.Sent })
 		})
-		require.Contains(t, r.fatal, "SYNs: 1 packets at ep, nlb, want 2\n")
+		require.Contains(t, r.fatal, "SYNs: 1 packet at ep, nlb, want 2\n")
 	})
 }
 

@@ -60,7 +60,7 @@ func TestSessionsAreCounted(t *testing.T) {
 		session := lab.RequireSessions("ep", 1)[0]
 		require.Equal(t, conn.LocalAddr().String(), session.Consumer.String())
 		r := record(t, func(t testing.TB) { (&Lab{lab: lab.lab, t: t}).RequireSessions("ep", 2) })
-		require.Contains(t, r.fatal, `endpoint "ep" has 1 sessions, want 2:`+"\n  tcp "+conn.LocalAddr().String())
+		require.Contains(t, r.fatal, `endpoint "ep" has 1 session, want 2:`+"\n  tcp "+conn.LocalAddr().String())
 		require.NoError(t, conn.Close())
 		lab.Eventually("the session is forgotten", 10*time.Minute, func() error {
 			if len(lab.SessionsOf("ep")) > 0 {

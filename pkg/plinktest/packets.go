@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/plinksim/plinksim/internal/spell"
 	"github.com/plinksim/plinksim/pkg/packet"
 	"github.com/plinksim/plinksim/pkg/pcap"
 	"github.com/plinksim/plinksim/pkg/status"
@@ -168,7 +169,7 @@ func (p *Packets) RequireCount(n int, what string, match func(Packet) bool) []Pa
 	time.Sleep(settleTime)
 	got := p.Select(match)
 	if len(got) != n {
-		p.lab.t.Fatalf("%s: %d packets at %s, want %d\n%s", what, len(got), p.enis, n, p.report())
+		p.lab.t.Fatalf("%s: %s at %s, want %d\n%s", what, spell.Count(len(got), "packet"), p.enis, n, p.report())
 	}
 	return got
 }

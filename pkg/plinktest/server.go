@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/pires/go-proxyproto"
+
+	"github.com/plinksim/plinksim/internal/spell"
 )
 
 // Server is a server of the test's own on an instance. It notes who came, without the
@@ -202,7 +204,7 @@ func (s *Server) RequireVisits(n int) []Visit {
 		for _, v := range visits {
 			lines += "\n  " + v.String()
 		}
-		s.on.lab.t.Fatalf("%s had %d visits, want %d:%s\n%s", s, len(visits), n, lines, s.on.lab.Drops())
+		s.on.lab.t.Fatalf("%s had %s, want %d:%s\n%s", s, spell.Count(len(visits), "visit"), n, lines, s.on.lab.Drops())
 	}
 	return visits
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/plinksim/plinksim/internal/spell"
 	"github.com/plinksim/plinksim/pkg/status"
 )
 
@@ -62,8 +63,8 @@ func (l *Lab) RequireSessions(endpoint string, n int) []status.Session {
 			lines = append(lines, "\n  "+s.Protocol+" "+s.Consumer.String()+" > "+s.Endpoint.String()+
 				", "+s.NAT.String()+" > "+s.Target.String()+" "+s.State)
 		}
-		l.t.Fatalf("endpoint %q has %d sessions, want %d:%s\n%s",
-			endpoint, len(sessions), n, strings.Join(lines, ""), l.Drops())
+		l.t.Fatalf("endpoint %q has %s, want %d:%s\n%s",
+			endpoint, spell.Count(len(sessions), "session"), n, strings.Join(lines, ""), l.Drops())
 	}
 	return sessions
 }

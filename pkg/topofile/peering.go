@@ -6,6 +6,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/plinksim/plinksim/internal/spell"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -33,7 +34,7 @@ func (b peeringBuilder) peering(e *entry[rawPeering]) {
 		}
 	}
 	if n := e.Value.VPCs.Node; n != nil && len(e.Value.VPCs.Items) != 2 {
-		b.problem(n, "name two", "%s is between %d VPCs", who, len(e.Value.VPCs.Items))
+		b.problem(n, "name two", "%s is between %s", who, spell.Count(len(e.Value.VPCs.Items), "VPC"))
 		return
 	}
 	if len(vpcs) != 2 {
