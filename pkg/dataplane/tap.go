@@ -132,7 +132,7 @@ func (t *tap) arrive(frames []packet.Frame) {
 
 // refused says that a frame of the burst is not for the session table.
 func (t *tap) refused(i int, v fullnat.Verdict) {
-	t.arrived[i].decided, t.arrived[i].Comment = true, "dropped: "+v.String()
+	t.arrived[i].decided, t.arrived[i].Comment = true, pcap.Dropped(v.String())
 }
 
 // tellVerdicts says what became of the frames that the table has judged. own are
@@ -152,7 +152,7 @@ func (t *tap) tellVerdicts(frames []packet.Frame, verdicts []fullnat.Verdict, ow
 			case fullnat.Held:
 				f.Comment = "held until its first fragment comes"
 			default:
-				f.Comment = "dropped: " + verdicts[n].String()
+				f.Comment = pcap.Dropped(verdicts[n].String())
 			}
 			n++
 		}

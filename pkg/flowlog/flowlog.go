@@ -75,9 +75,6 @@ func New(plan *topology.Plan, names []string, began time.Time) (*Log, error) {
 	return l, nil
 }
 
-// dropped is how the note of a captured packet begins that went nowhere.
-const dropped = "dropped: "
-
 // Add counts a packet of a capture. What is no IP packet is in no flow log.
 func (l *Log) Add(p *pcap.Packet) {
 	eni := l.byName[p.Interface]
@@ -90,9 +87,10 @@ func (l *Log) Add(p *pcap.Packet) {
 		return
 	}
 	src, dst := parsed.Addrs(p.Data)
+	_, rejected := pcap.DroppedBy(p.Comment)
 	k := key{
 		eni: eni, src: netip.AddrPortFrom(src, parsed.SrcPort), dst: netip.AddrPortFrom(dst, parsed.DstPort),
-		protocol: parsed.Protocol, sent: p.Direction == pcap.Sent, reject: strings.HasPrefix(p.Comment, dropped),
+		protocol: parsed.Protocol, sent: p.Direction == pcap.Sent, reject: rejected,
 	}
 	f := l.flows[k]
 	if f == nil {

@@ -415,3 +415,14 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+func TestACommentSaysByWhatAPacketWasDropped(t *testing.T) {
+	verdict, ok := pcap.DroppedBy(pcap.Dropped("Denied"))
+	require.True(t, ok)
+	require.Equal(t, "Denied", verdict)
+	for _, other := range []string{"", "Denied", "held until its first fragment comes"} {
+		verdict, ok := pcap.DroppedBy(other)
+		require.False(t, ok, other)
+		require.Empty(t, verdict)
+	}
+}

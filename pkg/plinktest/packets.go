@@ -35,10 +35,7 @@ type Packet struct {
 
 // Dropped is the verdict that the packet was dropped with, "" where it passed.
 func (p Packet) Dropped() string {
-	verdict, _ := strings.CutPrefix(p.Note, "dropped: ")
-	if verdict == p.Note {
-		return ""
-	}
+	verdict, _ := pcap.DroppedBy(p.Note)
 	return verdict
 }
 
