@@ -3,6 +3,7 @@ package plinktest
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"syscall"
@@ -10,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pires/go-proxyproto"
 	"github.com/stretchr/testify/require"
 
 	"github.com/plinksim/plinksim/pkg/topofile"
@@ -82,6 +84,21 @@ func TestAServerKnowsItsVisitors(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { visit(t, cloud, region) })
 		})
 	}
+}
+
+// As the built-in services: the specification of the protocol wants no guessing.
+func TestAServerThatReadsProxyHeadersRefusesConnectionsWithoutOne(t *testing.T) {
+	client, server := net.Pipe()
+	go func() {
+		_, _ = client.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
+		client.Close()
+	}()
+	s := &Server{proxied: true}
+	var err error
+	s.handle(server, func(c net.Conn) { _, err = c.Read(make([]byte, 1)) })
+	require.ErrorIs(t, err, proxyproto.ErrNoProxyProtocol)
+	require.Len(t, s.Visits(), 1)
+	require.Nil(t, s.Visits()[0].Proxy)
 }
 
 func visit(t *testing.T, cloud, region string) {

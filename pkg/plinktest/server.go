@@ -98,8 +98,10 @@ func (h *ProxyHeader) Endpoint() string {
 // ServerOption changes how a Server serves.
 type ServerOption func(*Server)
 
-// ReadProxyHeader lets a server read a PROXY header before anything else, where one
-// is there. It waits for the client to begin.
+// ReadProxyHeader lets a server read a PROXY header, of version 1 or 2, before anything
+// else on each connection: it waits for the client to begin. A connection without one
+// is refused, as the specification wants it: a handler of ServeHTTP does not get its
+// requests, and that of Serve gets an error from Read and Write.
 func ReadProxyHeader() ServerOption { return func(s *Server) { s.proxied = true } }
 
 // Echo sends back what it gets.
