@@ -33,6 +33,10 @@ func waitHealthy(ctx context.Context, client *api.Client, lab string) error {
 			if ill = unhealthy(now); len(ill) == 0 {
 				return nil
 			}
+			if ended := endedForGood(now); ended != "" { // and nothing to wait for
+				return withHint(fmt.Errorf("lab %q is up and not healthy: %s", lab, strings.Join(ill, "; ")),
+					"\"plinksim logs %s\" shows what it printed, and \"plinksim restart %[1]s\" starts it again", ended)
+			}
 		} else if limited.Err() == nil {
 			return err
 		}
@@ -47,6 +51,21 @@ func waitHealthy(ctx context.Context, client *api.Client, lab string) error {
 	}
 	return withHint(fmt.Errorf("%s, after %s", what, healthyTime),
 		"--timeout says how long to wait; \"plinksim logs INSTANCE\" shows what programs print")
+}
+
+// endedForGood is an instance of which a program has ended that is not started again by
+// itself, or "".
+func endedForGood(now status.Lab) string {
+	for _, vpc := range now.VPCs {
+		for _, instance := range vpc.Instances {
+			for _, s := range instance.Services {
+				if strings.HasPrefix(s.State, "exited") && !strings.Contains(s.State, status.StartsAgain) {
+					return instance.Name
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // unhealthy is what is not healthy in a lab: servers, and programs that have ended.

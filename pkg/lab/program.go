@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -112,7 +113,7 @@ func (p *program) planLocked(state string) {
 	}
 	pause := restartPause << p.tries
 	p.tries++
-	p.set(fmt.Sprintf("%s; starts again after %s, %d of %d", state, pause, p.tries, mostRestarts))
+	p.set(fmt.Sprintf("%s; %s after %s, %d of %d", state, status.StartsAgain, pause, p.tries, mostRestarts))
 	p.next = time.AfterFunc(pause, p.again)
 }
 

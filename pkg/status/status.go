@@ -88,6 +88,9 @@ type Instance struct {
 	Spoofed uint64 `json:"spoofed_packets"`
 }
 
+// StartsAgain is in the State of a program that has ended and is started again by itself.
+const StartsAgain = "starts again"
+
 // InstanceService is one program on an instance.
 type InstanceService struct {
 	Kind  string `json:"kind"`

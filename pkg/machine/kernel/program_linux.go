@@ -110,6 +110,9 @@ func findProgram(beside, program string) error {
 		program = filepath.Join(beside, program)
 	}
 	_, err := exec.LookPath(program)
+	if errors.Is(err, exec.ErrNotFound) {
+		return fmt.Errorf("there is no program %q on this machine: install it, or write its path", program)
+	}
 	return err
 }
 
