@@ -131,6 +131,7 @@ func TestMessages(t *testing.T) {
 		{name: "the file has a comment alone", new: "# nothing yet\n"},
 		{name: "the file is not YAML", old: "accounts: [a, b]", new: "accounts: [a, b"},
 		{name: "tabs indent a line", old: "  vpc1:\n", new: "\tvpc1:\n"},
+		{name: "a colon is missing", old: "  vpc1:\n", new: "  vpc1\n"},
 		{name: "a list stands where the topology should", new: "- name: small\n"},
 		{name: "a second document follows", old: "checks:", new: "---\nchecks:"},
 		{name: "a key is misspelled", old: "    subnets:\n      h1", new: "    subents:\n      h1"},

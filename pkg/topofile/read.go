@@ -88,6 +88,9 @@ func (s *source) notYAML(text []byte, err error) {
 			if partError.MatchString(message) {
 				line, hint = line+1, "what is wrong may be further down: this is where the part that holds it starts"
 			}
+			if strings.HasPrefix(message, "mapping values are not allowed") {
+				hint = "does the line before end with a colon? A text with a colon and a blank in it needs quotes"
+			}
 			// A file that stops too early is wrong in its last line.
 			node.Line, node.Column = min(line, len(s.lines)), 1
 		}
