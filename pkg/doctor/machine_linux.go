@@ -38,7 +38,7 @@ func Examine(ctx context.Context) Report {
 		r.User, as = "an ordinary user", "user namespace"
 		add(userNamespaces(), joining(), users())
 	}
-	add(stateDirectory(), descriptors(), instances(), memory(), sharedMemory())
+	add(stateDirectory(), descriptors(), instances(), neighbours(), memory(), sharedMemory())
 	add(tried(ctx)...)
 	add(others()...)
 	r.conclude(as)
@@ -186,6 +186,30 @@ func instances() Check {
 	if most < goodInstances {
 		return Check{name, Warning, found, "large labs, and many labs at a time, need more",
 			"sudo sysctl user.max_net_namespaces=15000; in a user namespace, in that around it"}
+	}
+	return ok(name, found)
+}
+
+// defaultNeighbours is how many the kernel has room for where nobody says otherwise
+// (arp(7), gc_thresh3).
+const defaultNeighbours = 1024
+
+// neighbours says how many addresses the kernel resolves at a time. Its table is one for
+// all network namespaces, and only that of the machine has its limit in /proc.
+func neighbours() Check {
+	const name, limit = "neighbours", "/proc/sys/net/ipv4/neigh/default/gc_thresh3"
+	text, err := os.ReadFile(limit)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Check{Name: name, State: NotTried, Found: "the limit is that of the machine around this network namespace"}
+	}
+	most, scanErr := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err = errors.Join(err, scanErr); err != nil {
+		return Check{Name: name, State: NotTried, Found: err.Error()}
+	}
+	found := fmt.Sprintf("at most %d in all network namespaces, of which each instance that speaks takes two", most)
+	if most < defaultNeighbours {
+		return Check{name, Warning, found, "where more instances speak at a time, packets are lost: no buffer space available",
+			"sudo sysctl net.ipv4.neigh.default.gc_thresh3=16384"}
 	}
 	return ok(name, found)
 }
