@@ -103,7 +103,7 @@ func flowCacheText(c *status.FlowCache) string {
 
 func printEndpoints(w io.Writer, s status.Lab) {
 	faults := faultsOf(s)
-	t := newTable(w, "ENDPOINT", extra("VPC"), "SERVICE", "STATE", "ZONE", "ZONE STATE", "ADDRESS", "NAME")
+	t := newTable(w, "ENDPOINT", extra("VPC"), "SERVICE", "STATE", "ZONE", "ZONE STATE", "ADDRESS", extra("NAME"))
 	for _, ep := range s.Endpoints {
 		t.row(ep.Name, ep.VPC, ep.Service, ep.State, "(all)", "", "", ep.Domain)
 		for _, z := range ep.Zones {
@@ -146,7 +146,7 @@ func printServices(w io.Writer, s status.Lab) {
 	if affinity {
 		header = append(header, extra("ZONE AFFINITY"))
 	}
-	t := newTable(w, append(header, "BANDWIDTH", "SERVICE NAME")...)
+	t := newTable(w, append(header, "BANDWIDTH", extra("SERVICE NAME"))...)
 	for _, svc := range s.Services {
 		row := []any{svc.Name, svc.Account, strings.Join(svc.Resources, ","), yesNo(svc.AutoAccept)}
 		if affinity {
