@@ -270,7 +270,7 @@ func (k kind) named(values url.Values) string {
 }
 
 func (k kind) keyFields(isNew bool) (fields []console.Field) {
-	for _, key := range topofile.KeysAt(k.file) {
+	for _, key := range k.keys() {
 		f := console.Field{
 			Name: key.Name, Label: key.Name, Help: key.Doc, Required: key.Required && isNew,
 			Enum: key.Enum, Refers: key.Refers,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -95,7 +96,19 @@ func newKinds() (commands []*cobra.Command) {
 func (k kind) isElement() bool { return strings.HasSuffix(k.file, "/"+topology.AtEnd) }
 
 // isWord says whether one has a name and nothing else.
-func (k kind) isWord() bool { return k.isElement() && len(topofile.KeysAt(k.file)) == 0 }
+func (k kind) isWord() bool { return k.isElement() && len(k.keys()) == 0 }
+
+// keysOfKinds are those of each kind, by its place in the file: they are looked for while
+// the tree of commands is made, so each time that the program starts.
+var keysOfKinds sync.Map
+
+func (k kind) keys() []topofile.Key {
+	keys, ok := keysOfKinds.Load(k.file)
+	if !ok {
+		keys, _ = keysOfKinds.LoadOrStore(k.file, topofile.KeysAt(k.file))
+	}
+	return keys.([]topofile.Key)
+}
 
 // commands are create, set and delete, or add, set and remove of elements,
 // without those that operations have.
@@ -220,7 +233,7 @@ func (k kind) keysHelp() string {
 	var b strings.Builder
 	b.WriteString("The keys are those of the file; a value may be YAML, a list words with\n" +
 		"commas between them, and KEY.KEY a key further down. KEY= takes a key away.\n\n")
-	for _, key := range topofile.KeysAt(k.file) {
+	for _, key := range k.keys() {
 		doc := key.Doc
 		if len(key.Enum) > 0 {
 			doc += " (" + strings.Join(key.Enum, ", ") + ")"
@@ -232,7 +245,7 @@ func (k kind) keysHelp() string {
 
 func (k kind) completeKey(cmd *cobra.Command, word string) (out []string) {
 	name, _, valued := strings.Cut(word, "=")
-	for _, key := range topofile.KeysAt(k.file) {
+	for _, key := range k.keys() {
 		if !valued {
 			out = append(out, key.Name+"=")
 			continue
@@ -303,7 +316,7 @@ func (k kind) createAt(names, pairs []string) ([]topology.Edit, error) {
 		return nil, fmt.Errorf("write a key of keys as YAML: %s={...}", strings.Split(nested[0].Path, "/")[len(at)])
 	}
 	var keys []string
-	for _, key := range topofile.KeysAt(k.file) {
+	for _, key := range k.keys() {
 		if text, ok := value[key.Name]; ok {
 			keys = append(keys, key.Name+": "+string(text))
 		}

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -35,10 +36,11 @@ type operation struct {
 	show func(cmd *cobra.Command, now status.Lab, o topology.Operation)
 }
 
-// operations are the rows of all tables.
-func operations() []operation {
+// operations are the rows of all tables. Every command asks for them many times while
+// the tree of commands is made.
+var operations = sync.OnceValue(func() []operation {
 	return slices.Concat(serviceOperations, endpointOperations, connectionOperations, serverOperations, natOperations)
-}
+})
 
 // operationsBelow are the commands of operations right below a group.
 func operationsBelow(path string) (commands []*cobra.Command) {
