@@ -11,18 +11,21 @@ var files embed.FS
 type Topology struct {
 	Name  string // of the file, without .yaml
 	Title string // what it shows, a few words
-	text  string
+	// Programs are those of the machine that its instances run, by their names in PATH.
+	Programs []string
+	text     string
 }
 
 // Text is the file as it is in testdata/topologies.
 func (t Topology) Text() string { return t.text }
 
 // Topologies are the topologies that the program carries, the one to start
-// with first: every file of testdata/topologies that is valid and needs no
-// other file beside it.
+// with first: every file of testdata/topologies that is valid and needs no other file
+// beside it.
 func Topologies() []Topology {
 	out := []Topology{
 		{Name: "starter", Title: "a small service and its consumer, explained line by line, to begin with"},
+		{Name: "haproxy", Title: "a service behind PROXY protocol v2, with haproxy", Programs: []string{"haproxy"}},
 		{Name: "alibaba-clb", Title: "Alibaba Cloud: a CLB shared between VPCs of one account"},
 		{Name: "alibaba-clb-same-account", Title: "the same in the Chinese quick start, with its own addresses"},
 		{Name: "alibaba-clb-cross-account", Title: "Alibaba Cloud: a CLB shared with another account, with a whitelist"},

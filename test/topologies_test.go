@@ -3,6 +3,7 @@ package test
 import (
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim"
 	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/plinktest"
 	"github.com/plinksim/plinksim/pkg/status"
@@ -65,7 +67,7 @@ func eachTopology(t *testing.T, test func(t *testing.T, file string, programs []
 		}
 		plan, err := topofile.Load(file)
 		require.NoError(t, err)
-		var programs []string
+		programs := programsOf(name)
 		for _, vpc := range plan.VPCs {
 			for _, instance := range vpc.Instances {
 				for _, service := range instance.Services {
@@ -77,6 +79,15 @@ func eachTopology(t *testing.T, test func(t *testing.T, file string, programs []
 		}
 		t.Run(name, func(t *testing.T) { test(t, file, programs) })
 	}
+}
+
+// programsOf are those that a topology of the program says it runs.
+func programsOf(name string) []string {
+	all := plinksim.Topologies()
+	if i := slices.IndexFunc(all, func(t plinksim.Topology) bool { return t.Name == name }); i >= 0 {
+		return slices.Clone(all[i].Programs)
+	}
+	return nil
 }
 
 // counted is how often a server answered. A client that uses a port again finds

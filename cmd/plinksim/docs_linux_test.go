@@ -77,6 +77,9 @@ func TestTheCommandsOfTheDocumentsWork(t *testing.T) {
 			t.Cleanup(func() { require.NoError(t, os.RemoveAll(state)) })
 			// The test is root already, and a machine may have no sudo program.
 			script := "set -eux\nsudo() { \"$@\"; }\n" + commands
+			readersFile := "../../shop.yaml" // which "init" does not write over
+			require.NoError(t, os.RemoveAll(readersFile))
+			t.Cleanup(func() { require.NoError(t, os.RemoveAll(readersFile)) })
 			cmd := exec.CommandContext(t.Context(), "bash", "-c", script)
 			cmd.Dir = "../.."
 			cmd.Env = append(os.Environ(), "PLINKSIM_STATE_DIR="+filepath.Join(state, "run"))
@@ -88,6 +91,25 @@ func TestTheCommandsOfTheDocumentsWork(t *testing.T) {
 			require.NoError(t, err, "%s", out)
 			require.NoDirExists(t, filepath.Join(state, "run"), "a document takes down what it brings up:\n%s", out)
 		})
+	}
+}
+
+// From nothing to a service of one's own behind haproxy a newcomer types less than ten
+// commands: those of the README, which the test above runs, "make build" and the
+// installation of haproxy.
+func TestTheWayToAServiceOfOnesOwnIsShort(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(text), "\n## A service of your own\n")
+	require.True(t, found)
+	section, _, _ = strings.Cut(section, "\n## ")
+	typed := []string{"make build", "apt-get install haproxy"}
+	for _, m := range fence.FindAllStringSubmatch(section, -1) {
+		typed = append(typed, strings.Split(strings.TrimSpace(m[2]), "\n")...)
+	}
+	require.Less(t, len(typed), 10, strings.Join(typed, "\n"))
+	for _, step := range []string{"init haproxy", "up", "check", "sed", "down"} {
+		require.Contains(t, strings.Join(typed, "\n"), step)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,8 +28,10 @@ func newInit() *cobra.Command {
 FILE; "-" prints it. Without a name it is "starter", a small service with its
 consumer. The others are the topologies of the clouds' documents; --list names
 them. They need no file, either: "plinksim up alibaba-clb" works from anywhere,
-if no file here has that name.`,
+if no file here has that name. "haproxy" is to be changed into a service of your own
+behind PROXY protocol.`,
 		Example: "  plinksim init\n" +
+			"  plinksim init haproxy shop.yaml\n" +
 			"  plinksim init aws-nlb shop.yaml\n" +
 			"  plinksim init --list",
 		Args: takes(cobra.MaximumNArgs(2), "a name of --list and a file"),
@@ -55,11 +58,28 @@ if no file here has that name.`,
 			if len(args) == 2 {
 				file = args[1]
 			}
-			return writeTopology(cmd, t.Text(), file)
+			if err := writeTopology(cmd, t.Text(), file); err != nil {
+				return err
+			}
+			if missing := missingPrograms(t.Programs); len(missing) > 0 {
+				fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: warning: its instances run what this machine does not have: "+
+					"install %s first\n", strings.Join(missing, ", "))
+			}
+			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&list, "list", false, "print the names of the topologies and what they show")
 	return cmd
+}
+
+// missingPrograms are those that are not in PATH.
+func missingPrograms(programs []string) (missing []string) {
+	for _, program := range programs {
+		if _, err := exec.LookPath(program); err != nil {
+			missing = append(missing, program)
+		}
+	}
+	return missing
 }
 
 // writeTopology does not write over what somebody has there.
@@ -120,16 +140,18 @@ func load(file string) (*topology.Plan, error) {
 		return topofile.Read("-", os.Stdin)
 	}
 	plan, err := topofile.Load(file)
-	if !errors.Is(err, fs.ErrNotExist) || strings.ContainsRune(file, filepath.Separator) {
+	if !errors.Is(err, fs.ErrNotExist) {
 		return plan, err
 	}
-	if t, ok := builtIn(file); ok {
-		return topofile.Parse(builtInFile+file, []byte(t.Text()))
+	if !strings.ContainsRune(file, filepath.Separator) {
+		if t, ok := builtIn(file); ok {
+			return topofile.Parse(builtInFile+file, []byte(t.Text()))
+		}
+		if near := spell.Nearest(file, builtInNames()); near != "" {
+			return nil, withHint(err, "a topology that plinksim has without a file is %q", near)
+		}
 	}
-	if near := spell.Nearest(file, builtInNames()); near != "" {
-		return nil, withHint(err, "a topology that plinksim has without a file is %q", near)
-	}
-	return nil, err
+	return nil, withHint(err, "\"plinksim init\" writes a file to start from, and \"init --list\" names others")
 }
 
 // absolute is the name of a plan's file from anywhere: the daemon is in

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/plinksim/plinksim"
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/plinktest"
 	"github.com/plinksim/plinksim/pkg/status"
 )
@@ -32,6 +33,7 @@ func TestTheOutputFitsItsSchema(t *testing.T) {
 	}
 	checks := map[string]chan *result{}
 	for _, topology := range topologies {
+		testenv.NeedPrograms(t, topology.Programs...)
 		fits(t, "up", file(t, topology))
 		done := make(chan *result, 1)
 		checks[topology.Name] = done
