@@ -15,7 +15,6 @@ import (
 	"github.com/plinksim/plinksim/pkg/dataplane"
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/packet"
-	"github.com/plinksim/plinksim/pkg/secgroup"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -61,6 +60,7 @@ type compiler struct {
 	connections connections
 	numbers     Numbers
 	pick        Pick
+	groups      *groupSets
 
 	nat   *fullnat.Config
 	owned []dataplane.Owned
@@ -251,7 +251,7 @@ func (c *compiler) filter(balancer *topology.LoadBalancer) func(packet.FiveTuple
 	if len(balancer.SecurityGroups) == 0 || balancer.Type == topology.ALB {
 		return nil
 	}
-	set := secgroup.Compile(c.plan.Groups(c.index.VPCs[balancer.VPC], balancer.SecurityGroups))
+	set := c.groupsOf(balancer.VPC, balancer.SecurityGroups).compiled()
 	return func(t packet.FiveTuple) bool { return set.Ingress(t).Allowed }
 }
 
@@ -403,11 +403,15 @@ func (c *compiler) admit(ep topology.Endpoint) func(packet.FiveTuple) bool {
 	if len(ep.SecurityGroups) == 0 {
 		return nil
 	}
-	vpc := c.index.VPCs[ep.VPC]
-	set := secgroup.Compile(c.plan.Groups(vpc, ep.SecurityGroups))
+	set := c.groupsOf(ep.VPC, ep.SecurityGroups).compiled()
 	return func(t packet.FiveTuple) bool {
 		return set.Ingress(packet.FiveTuple{Protocol: t.Protocol, Src: t.Src, Dst: t.Dst}).Allowed
 	}
+}
+
+// groupsOf are security groups of a VPC with the members that they have now.
+func (c *compiler) groupsOf(vpc string, names []string) *groupSet {
+	return c.groups.get(c.plan, c.index.VPCs[vpc], names)
 }
 
 // resource finds the load balancer, and its node in the zone, that carries the

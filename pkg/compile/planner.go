@@ -21,7 +21,7 @@ type Planner struct {
 	balancers memo.Stamps[topology.LoadBalancer]
 	servers   memo.Stamps[topology.ServerGroup]
 	endpoints memo.Stamps[topology.Endpoint]
-	groups    memo.Stamps[[]topology.SecurityGroup]
+	groups    groupSets
 
 	ofEndpoints, ofBalancers parts
 	sizes                    sizes
@@ -120,7 +120,7 @@ func (m *Planner) Plan(plan *topology.Plan, state control.Snapshot, numbers Numb
 	m.begin()
 	c := compiler{
 		profile: &plan.Profile, plan: plan, index: plan.Index(), connections: connectionsOf(state),
-		numbers: numbers, pick: pick,
+		numbers: numbers, pick: pick, groups: &m.groups,
 		nat: &fullnat.Config{
 			PortsPerTarget: plan.Profile.NATPorts,
 			ENIs:           make([]fullnat.Interface, 0, m.sizes.enis+room), Links: make([]fullnat.Link, 0, m.sizes.links+room),
@@ -157,7 +157,7 @@ func (m *Planner) begin() {
 	m.balancers.Begin()
 	m.servers.Begin()
 	m.endpoints.Begin()
-	m.groups.Begin()
+	m.groups.begin()
 	m.ofEndpoints.begin()
 	m.ofBalancers.begin()
 	m.carriers = make(map[*topology.LoadBalancer][]uint64, len(m.carriers))
@@ -175,7 +175,7 @@ func (c *compiler) apart(pick Pick, make func(*compiler)) part {
 func (m *Planner) endpointFacts(c *compiler, ep *topology.Endpoint) []uint64 {
 	m.facts = append(m.facts[:0], m.endpoints.Of(ep.Name, ep), m.vpcFact(c, ep.VPC), m.serviceFact(c, ep.Service))
 	if len(ep.SecurityGroups) > 0 {
-		m.groupFacts(c, "endpoint "+ep.Name, ep.VPC, ep.SecurityGroups)
+		m.facts = append(m.facts, c.groupsOf(ep.VPC, ep.SecurityGroups).stamp)
 	}
 	connection := c.connections.of(ep)
 	for i := range ep.Zones {
@@ -225,7 +225,7 @@ func (m *Planner) balancerFact(c *compiler, balancer *topology.LoadBalancer) {
 		}
 	}
 	if len(balancer.SecurityGroups) > 0 {
-		m.groupFacts(c, "load balancer "+balancer.Name, balancer.VPC, balancer.SecurityGroups)
+		m.facts = append(m.facts, c.groupsOf(balancer.VPC, balancer.SecurityGroups).stamp)
 	}
 	m.carriers[balancer] = slices.Clone(m.facts[first:])
 }
@@ -242,12 +242,6 @@ func (m *Planner) serviceFact(c *compiler, name string) uint64 {
 		return m.services.Of(name, service)
 	}
 	return 0
-}
-
-// groupFacts add security groups with the members that they have now.
-func (m *Planner) groupFacts(c *compiler, owner, vpc string, names []string) {
-	groups := c.plan.Groups(c.index.VPCs[vpc], names)
-	m.facts = append(m.facts, m.groups.Of(owner, &groups))
 }
 
 func fact(b bool) uint64 {

@@ -5,7 +5,6 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/packet"
-	"github.com/plinksim/plinksim/pkg/secgroup"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -65,8 +64,7 @@ func (c *compiler) admitReverse(ep topology.Endpoint, target netip.AddrPort) fun
 	if len(ep.SecurityGroups) == 0 {
 		return nil
 	}
-	vpc := c.index.VPCs[ep.VPC]
-	set := secgroup.Compile(c.plan.Groups(vpc, ep.SecurityGroups))
+	set := c.groupsOf(ep.VPC, ep.SecurityGroups).compiled()
 	ask := set.Egress
 	if c.profile.ReverseIngress {
 		ask = set.Ingress

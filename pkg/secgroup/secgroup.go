@@ -106,7 +106,11 @@ func (s *Set) Ingress(f packet.FiveTuple) Decision { return s.ingress.decide(f, 
 func (s *Set) Egress(f packet.FiveTuple) Decision { return s.egress.decide(f, f.Dst.Addr()) }
 
 func (l *list) add(group, preposition string, rules []topology.Rule) {
-	for _, r := range rules {
+	var decision Decision
+	for i, r := range rules {
+		if i == 0 || r.Group == "" || !alike(r, rules[i-1]) { // or it is of another member of the same group
+			decision = Decision{Allowed: !r.Deny, Group: fmt.Sprintf("%q", group), Rule: write(r, preposition)}
+		}
 		l.rules = append(l.rules, rule{
 			protocol: r.Protocol.Number(),
 			first:    r.FirstPort,
@@ -114,9 +118,15 @@ func (l *list) add(group, preposition string, rules []topology.Rule) {
 			peer:     r.Peer.Masked(),
 			deny:     r.Deny,
 			priority: r.Priority,
-			decision: Decision{Allowed: !r.Deny, Group: fmt.Sprintf("%q", group), Rule: write(r, preposition)},
+			decision: decision,
 		})
 	}
+}
+
+// alike says whether rules differ in nothing but the peer.
+func alike(a, b topology.Rule) bool {
+	a.Peer = b.Peer
+	return a == b
 }
 
 // finish orders the rules so that the first match decides. Rules that cannot

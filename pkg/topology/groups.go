@@ -44,33 +44,38 @@ func (p *Plan) expanded(vpc *VPC, rules []Rule) []Rule {
 // the ENIs of endpoints, and the nodes of load balancers, with the address from
 // which those of layer 4 probe their servers.
 func (p *Plan) Members(vpc *VPC, group string) (out []netip.Addr) {
+	seen := map[netip.Addr]bool{}
 	add := func(addrs ...netip.Addr) {
 		for _, a := range addrs {
-			if a.IsValid() && !slices.Contains(out, a) {
+			if a.IsValid() && !seen[a] {
+				seen[a] = true
 				out = append(out, a)
 			}
 		}
 	}
-	for _, in := range vpc.Instances {
+	for i := range vpc.Instances {
+		in := &vpc.Instances[i]
 		if slices.Contains(in.SecurityGroups, group) {
 			add(in.IP, in.IPv6)
 		}
 	}
-	for _, ep := range p.Endpoints {
+	for i := range p.Endpoints {
+		ep := &p.Endpoints[i]
 		if ep.VPC != vpc.Name || ep.Absent || !slices.Contains(ep.SecurityGroups, group) {
 			continue
 		}
-		for _, z := range ep.Zones {
-			add(z.ENI.IP, z.ENI.IPv6)
+		for j := range ep.Zones {
+			add(ep.Zones[j].ENI.IP, ep.Zones[j].ENI.IPv6)
 		}
 	}
-	for _, lb := range p.LoadBalancers {
+	for i := range p.LoadBalancers {
+		lb := &p.LoadBalancers[i]
 		if lb.VPC != vpc.Name || !slices.Contains(lb.SecurityGroups, group) {
 			continue
 		}
 		if lb.Type == ALB {
-			for i := range lb.Nodes {
-				add(lb.Nodes[i].IP())
+			for j := range lb.Nodes {
+				add(lb.Nodes[j].IP())
 			}
 			continue
 		}
