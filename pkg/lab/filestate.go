@@ -31,7 +31,9 @@ type fileState struct {
 	aside bool               // the lab is what the file says, and the edits come back
 }
 
-type replace func(context.Context, *topology.Plan) (changed bool, err error)
+// replace makes the lab that of a plan. What belongs to the change is done in then, once
+// the control plane has the plan, so that both are put in force together; nil: nothing does.
+type replace func(ctx context.Context, plan *topology.Plan, then func()) (changed bool, err error)
 
 // newFileState edits a file as it was edited before, as far as that fits.
 func newFileState(file *topology.Plan, made []topology.Change, save func([]topology.Change),
@@ -100,7 +102,7 @@ func (f *fileState) apply(ctx context.Context, file *topology.Plan, replace repl
 	if same, err := sameText(next.now(), f.now()); same || err != nil {
 		return false, err
 	}
-	if changed, err = replace(ctx, next.now()); err != nil && !changed {
+	if changed, err = replace(ctx, next.now(), nil); err != nil && !changed {
 		return false, err
 	}
 	f.base, f.file, f.doc, f.plan = next.base, next.file, next.doc, next.plan
@@ -223,7 +225,12 @@ func (f *fileState) makeLocked(all []*request, replace replace) {
 	if len(fit) > 1 {
 		ctx = context.WithoutCancel(ctx) // nobody ends what others asked for
 	}
-	changed, late := replace(ctx, plan)
+	then := sync.OnceFunc(func() {
+		for _, r := range fit {
+			r.err = r.then()
+		}
+	})
+	changed, late := replace(ctx, plan, then)
 	if late != nil && !changed {
 		if len(fit) == 1 {
 			fit[0].err = late
@@ -234,13 +241,11 @@ func (f *fileState) makeLocked(all []*request, replace replace) {
 		}
 		return
 	}
-	for _, r := range fit {
-		r.err = r.then()
-	}
+	then() // where nothing was to be changed
 	failed := failures(fit)
 	if len(failed) > 0 {
 		doc, plan, fit = f.checkLocked(slices.DeleteFunc(fit, func(r *request) bool { return r.err != nil }))
-		if _, err := replace(context.WithoutCancel(ctx), plan); err != nil {
+		if _, err := replace(context.WithoutCancel(ctx), plan, nil); err != nil {
 			for _, r := range failed {
 				r.err = errors.Join(r.err, err)
 			}
@@ -351,9 +356,9 @@ func (f *fileState) putAside(ctx context.Context, replace replace) (back func() 
 	if f.plan == f.file {
 		return nothingMore, nil
 	}
-	if changed, err := replace(ctx, f.file); err != nil {
+	if changed, err := replace(ctx, f.file, nil); err != nil {
 		if changed {
-			_, back := replace(context.WithoutCancel(ctx), f.plan)
+			_, back := replace(context.WithoutCancel(ctx), f.plan, nil)
 			err = errors.Join(err, back)
 		}
 		return nil, err
@@ -362,7 +367,7 @@ func (f *fileState) putAside(ctx context.Context, replace replace) (back func() 
 	return func() error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		_, err := replace(context.WithoutCancel(ctx), f.plan)
+		_, err := replace(context.WithoutCancel(ctx), f.plan, nil)
 		f.aside = err != nil
 		return err
 	}, nil

@@ -37,7 +37,7 @@ func newSlowLab(t *testing.T) *slowLab {
 	return l
 }
 
-func (l *slowLab) replace(_ context.Context, plan *topology.Plan) (bool, error) {
+func (l *slowLab) replace(_ context.Context, plan *topology.Plan, then func()) (bool, error) {
 	l.begun <- struct{}{}
 	<-l.begins
 	var names []string
@@ -47,6 +47,9 @@ func (l *slowLab) replace(_ context.Context, plan *topology.Plan) (bool, error) 
 	l.changes = append(l.changes, strings.Join(names, " "))
 	if slices.Contains(names, "bad") {
 		return false, errors.New("no room")
+	}
+	if then != nil {
+		then()
 	}
 	return true, nil
 }
@@ -175,4 +178,30 @@ func textOf(t *testing.T, plan *topology.Plan) string {
 	text, err := topofile.TextOf(plan)
 	require.NoError(t, err)
 	return string(text)
+}
+
+// An operation that makes its object is done before the plan with the object is put in
+// force: both are compiled once.
+func TestAnOperationIsPutInForceWithItsObject(t *testing.T) {
+	l := newSlowLab(t)
+	close(l.begins)
+	var did []string
+	in := func(ctx context.Context, plan *topology.Plan, then func()) (bool, error) {
+		did = append(did, "the control plane has it")
+		changed, err := l.replace(ctx, plan, then)
+		did = append(did, "it is in force")
+		return changed, err
+	}
+	operate := func() error {
+		did = append(did, "the operation")
+		return nil
+	}
+	edit := []topology.Edit{{Path: "vpcs/a", Value: "{cidr: 10.0.0.0/16}"}}
+	_, err := l.edit(t.Context(), edit, in, operate)
+	require.NoError(t, err)
+	require.Equal(t, []string{"the control plane has it", "the operation", "it is in force"}, did)
+	same := func(context.Context, *topology.Plan, func()) (bool, error) { return false, nil }
+	_, err = l.edit(t.Context(), edit, same, operate)
+	require.NoError(t, err)
+	require.Equal(t, "the operation", did[3], "also where the edit changes nothing")
 }

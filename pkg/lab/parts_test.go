@@ -45,7 +45,7 @@ func TestAFileIsEdited(t *testing.T) {
 	runs, refuse := base, error(nil)
 	f, err := newFileState(base, nil, func(c []topology.Change) { saved = c }, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	replace := func(_ context.Context, plan *topology.Plan) (bool, error) {
+	replace := func(_ context.Context, plan *topology.Plan, _ func()) (bool, error) {
 		if refuse == nil {
 			runs = plan
 		}

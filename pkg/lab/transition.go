@@ -42,10 +42,10 @@ func (l *Lab) exclusively(change func(*transition) error) error {
 
 // replacer makes the lab that of another plan.
 func (l *Lab) replacer(progress Progress) replace {
-	return func(ctx context.Context, plan *topology.Plan) (changed bool, err error) {
+	return func(ctx context.Context, plan *topology.Plan, then func()) (changed bool, err error) {
 		err = errClosing // unless there is a transition
 		_ = l.exclusively(func(t *transition) error {
-			changed, err = t.replace(ctx, plan, progress)
+			changed, err = t.replace(ctx, plan, then, progress)
 			return nil
 		})
 		return changed, err
@@ -67,7 +67,8 @@ func (e *NotInForceError) Hint() string { return "the next change of the lab put
 
 // replace makes the lab that of a plan. Where it was changed with an error, that is a
 // *NotInForceError; where it was not, the lab is what it was before.
-func (t *transition) replace(ctx context.Context, plan *topology.Plan, progress Progress) (changed bool, err error) {
+func (t *transition) replace(ctx context.Context, plan *topology.Plan, then func(), progress Progress) (
+	changed bool, err error) {
 	old := t.Plan()
 	if plan.Name != old.Name {
 		return false, fmt.Errorf("the lab is %q, and the file describes %q", old.Name, plan.Name)
@@ -92,6 +93,9 @@ func (t *transition) replace(ctx context.Context, plan *topology.Plan, progress 
 	if err == nil {
 		// The lab is that of plan from here on: what is not in force is tried again.
 		tellStates(t.plane, old, plan)
+		if then != nil {
+			then()
+		}
 		if err = t.putInForce(plan); err != nil {
 			err = &NotInForceError{err}
 		}
