@@ -71,6 +71,18 @@ func (p *Plane) Apply(plan *topology.Plan) error {
 	return nil
 }
 
+// Allows refuses a changed plan that lacks what an operation attached to a service that
+// stays: nobody sees in the file that it is offered. Apply, which has to take over what a
+// file says, would drop it.
+func (p *Plane) Allows(plan *topology.Plan) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.state.attachedStays(plan); err != nil {
+		return err.In(plan.Cloud, "")
+	}
+	return nil
+}
+
 // Reset puts everything back to where the plan has it and no provider has
 // decided, and returns the revision at which that is so: see WaitApplied.
 // Connections whose services accept by themselves are accepted again where

@@ -1,6 +1,8 @@
 package control
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -82,6 +84,31 @@ func offeredTwice(merged *topology.Plan) *Error {
 					"load balancer %q is offered by endpoint service %q, and at %s by one alone", r.LoadBalancer, other, merged.Cloud)
 			}
 			of[r.LoadBalancer] = s.Name
+		}
+	}
+	return nil
+}
+
+// attachedStays refuses a plan without something that an operation attached to a service
+// of it.
+func (st *state) attachedStays(plan *topology.Plan) *Error {
+	for i := range plan.Services {
+		planned := &plan.Services[i]
+		held := st.live.services[planned.Name]
+		if held == nil || !held.exists(planned.Absent) || held.Owner != planned.Account || st.plan.Cloud != plan.Cloud {
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(held.Resources)) {
+			r, err := st.plan.Resource(name)
+			if err != nil || !held.Resources[name] {
+				continue
+			}
+			was, err := st.plan.Offer(r.LoadBalancer)
+			if _, missing := plan.Offer(r.LoadBalancer); err != nil || missing == nil {
+				continue
+			}
+			return inUse(was.Kind, was.Name, "detach it first", "%s %q is offered by endpoint service %q",
+				was.Kind, was.Name, planned.Name).remedied(detaching(planned, was.Name))
 		}
 	}
 	return nil

@@ -57,3 +57,40 @@ func TestWhatCannotBeCreatedIsRefusedInTheCloudsWords(t *testing.T) {
 	require.Len(t, l.Plan().Services, 1, "nothing is left of what was refused")
 	require.Equal(t, "pendingAcceptance", l.Status().Endpoints[0].EndpointState)
 }
+
+// Nobody sees in a file that an operation attached a load balancer: whoever deletes that is
+// told, whether by an edit, on trial or in earnest, or by a changed file.
+func TestALoadBalancerThatAnOperationAttachedIsNotDeleted(t *testing.T) {
+	l := upFile(t, "../../testdata/topologies/alibaba-clb.yaml")
+	clb2 := []topology.Edit{{Path: "load_balancers/clb2", Value: "{type: clb, vpc: vpc2, subnets: [vsw2], listeners: []}"}}
+	gone := []topology.Edit{{Path: "load_balancers/clb2"}}
+	edit := func(edits []topology.Edit) error {
+		_, err := l.Edit(t.Context(), edits, 10*time.Second)
+		return err
+	}
+	do := func(verb topology.Verb) {
+		_, err := l.Do(t.Context(), topology.Operation{Verb: verb, Service: "svc1", Resource: "clb2"}, 10*time.Second)
+		require.NoError(t, err)
+	}
+	file := l.Plan()
+	require.NoError(t, edit(clb2))
+	do(topology.VerbAttach)
+	const why = `load balancer "clb2" is offered by endpoint service "svc1"`
+	var refused *control.Error
+	require.ErrorAs(t, edit(gone), &refused)
+	require.Equal(t, topology.InUse, refused.Code)
+	require.Equal(t, why, refused.Text)
+	require.Equal(t, "detach it first: detach svc1 clb2", refused.Advice())
+	_, err := l.LookAtEdits(gone)
+	require.ErrorContains(t, err, why)
+	edited, err := topofile.Parse("topology.yaml", []byte(textOf(t, l.Plan())+"# changed\n"))
+	require.NoError(t, err)
+	_, err = l.Apply(t.Context(), edited, func(int, int, string) {})
+	require.NoError(t, err, "a file that has it")
+	_, err = l.Apply(t.Context(), file, func(int, int, string) {})
+	require.ErrorContains(t, err, why, "a file that has it no more")
+	_, err = l.Plan().LoadBalancer("clb2")
+	require.NoError(t, err)
+	do(topology.VerbDetach)
+	require.NoError(t, edit(gone))
+}

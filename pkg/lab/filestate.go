@@ -20,6 +20,8 @@ import (
 type fileState struct {
 	save func([]topology.Change)
 	log  *slog.Logger
+	// allows refuses a plan that does not fit what operations did, nil where none does.
+	allows func(*topology.Plan) error
 
 	waiting requests
 
@@ -102,6 +104,9 @@ func (f *fileState) apply(ctx context.Context, file *topology.Plan, replace repl
 	if same, err := sameText(next.now(), f.now()); same || err != nil {
 		return false, err
 	}
+	if err := f.refuses(next.now()); err != nil {
+		return false, err
+	}
 	if changed, err = replace(ctx, next.now(), nil); err != nil && !changed {
 		return false, err
 	}
@@ -155,9 +160,19 @@ func (f *fileState) after(doc *topofile.Document, edits []topology.Edit) (*topof
 		return nil, nil, refusal(err)
 	}
 	if len(doc.Since(f.base)) == 0 {
-		return f.base, f.file, nil
+		doc, plan = f.base, f.file
+	}
+	if err := f.refuses(plan); err != nil {
+		return nil, nil, err
 	}
 	return doc, plan, nil
+}
+
+func (f *fileState) refuses(plan *topology.Plan) error {
+	if f.allows == nil {
+		return nil
+	}
+	return f.allows(plan)
 }
 
 // request is edits that wait to be made, and what belongs to them.

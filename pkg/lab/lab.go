@@ -128,6 +128,7 @@ func Start(ctx context.Context, cfg Config) (*Lab, error) {
 		return nil, err
 	}
 	saved.restore(plane)
+	file.allows = plane.Allows
 	l := &Lab{
 		process: newProcess(cfg.Machine, cfg.Log), machine: cfg.Machine, store: cfg.Store, started: time.Now(),
 		plane: plane, file: file, saved: saved, kept: keptPlan{store: cfg.Store}, hosts: &hostsFiles{machine: cfg.Machine},
