@@ -238,7 +238,7 @@ func TestPacketsAtAnENI(t *testing.T) {
 			packets.Require("pigs fly", func(p Packet) bool { return false })
 		})
 		require.Contains(t, r.fatal, "pigs fly: no such packet at ep, nlb\n")
-		require.Contains(t, r.fatal, " packets were seen, the last 20 are\n")
+		require.Contains(t, r.fatal, " packets seen, the last 20 are\n")
 		require.Contains(t, r.fatal, "> 10.0.0.247:5432 S 0 bytes   came to ep@eu-west-1a as tcp 10.0.0.118:")
 		require.Contains(t, r.fatal, " PA 4 bytes   dropped: NotConnected\npackets were dropped by: NotConnected 3 (")
 		r = record(t, func(t testing.TB) {

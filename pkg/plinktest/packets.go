@@ -175,7 +175,7 @@ func (p *Packets) RequireCount(n int, what string, match func(Packet) bool) []Pa
 func (p *Packets) report() string {
 	const most = 20
 	seen := p.Select(nil)
-	text := fmt.Sprintf("%d packets were seen", len(seen))
+	text := spell.Count(len(seen), "packet") + " seen"
 	if len(seen) > most {
 		text += fmt.Sprintf(", the last %d are", most)
 		seen = seen[len(seen)-most:]
