@@ -522,7 +522,7 @@ func (c balancing) viewHealth(g *topology.ServerGroup, s status.Server, used boo
 	}
 	health := wire.M{"State": s.State}
 	switch {
-	case !used:
+	case !used && s.State != "draining":
 		health = wire.M{"State": "unused", "Reason": "Target.NotInUse",
 			"Description": "Target group is not configured to receive traffic from the load balancer"}
 	case s.Code != "":

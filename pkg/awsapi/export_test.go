@@ -2,9 +2,9 @@ package awsapi
 
 import (
 	"maps"
-	"reflect"
 	"slices"
 
+	"github.com/plinksim/plinksim/internal/apitest"
 	"github.com/plinksim/plinksim/pkg/cloudapi"
 	"github.com/plinksim/plinksim/pkg/wire"
 )
@@ -56,31 +56,11 @@ func UsedParameters() map[string][]string {
 		if r.Op.Input == nil || r.listing != nil {
 			continue
 		}
-		out[key] = usedBelow(r.Op.Service.Protocol, r.Op.Input, r.Input, "")
+		before := ""
+		if r.Op.Service.Protocol == wire.AWSQuery {
+			before = ".member"
+		}
+		out[key] = apitest.Used(r.Op.Input, r.Input, before)
 	}
 	return out
-}
-
-func usedBelow(p wire.Protocol, s *wire.Shape, t reflect.Type, at string) (out []string) {
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	switch s.Kind {
-	case wire.Structure:
-		for i := range t.NumField() {
-			m := s.Member(t.Field(i).Name)
-			name := m.Request
-			if at != "" {
-				name = at + "." + name
-			}
-			out = append(out, usedBelow(p, m.Shape, t.Field(i).Type, name)...)
-		}
-		return out
-	case wire.List:
-		if p == wire.AWSQuery {
-			at += ".member"
-		}
-		return usedBelow(p, s.Element, t.Elem(), at+".N")
-	}
-	return []string{at}
 }
