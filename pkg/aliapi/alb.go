@@ -321,7 +321,7 @@ func (c balancing) viewALBGroup(vpc *topology.VPC, g *topology.ServerGroup) wire
 			"HealthCheckInterval": int(h.Interval / time.Second), "HealthyThreshold": h.Healthy,
 			"UnhealthyThreshold": h.Unhealthy, "HealthCheckPath": h.Path, "HealthCheckHost": cmp.Or(h.Host, "$SERVER_IP"),
 			"HealthCheckMethod": h.Method, "HealthCheckHttpVersion": "HTTP1.1",
-			"HealthCheckHttpCodes": codesOf(string(h.Codes)), "HealthCheckCodes": codesOf(string(h.Codes))},
+			"HealthCheckHttpCodes": classesOf(h.Codes), "HealthCheckCodes": classesOf(h.Codes)},
 	}
 }
 

@@ -173,6 +173,21 @@ func (h check) edits(group string) (out []topology.Edit) {
 	return []topology.Edit{{Path: path("server_groups", group, "health_check"), Value: text(v)}}
 }
 
+// classesOf are the statuses that a health check takes for healthy, as the clouds write them: http_2xx
+// where that is all of a hundred.
+func classesOf(codes topology.Codes) []string {
+	out := []string{}
+	for hundred := 100; hundred <= 500; hundred += 100 {
+		if codes.Contains(hundred) && codes.Contains(hundred+99) {
+			out = append(out, fmt.Sprintf("http_%dxx", hundred/100))
+		}
+	}
+	if len(out) == 0 {
+		return codesOf(string(codes))
+	}
+	return out
+}
+
 // schedulers are those of layer 4, which a file names in the same words.
 func schedulerOf(text string, known ...string) (string, error) {
 	text = strings.ToLower(text)

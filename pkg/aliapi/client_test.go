@@ -1,6 +1,7 @@
 package aliapi_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha1"
@@ -36,7 +37,8 @@ type cloud struct {
 	server *aliapi.Server
 	url    string
 	now    func() time.Time
-	sent   map[string]bool // parameters, by "SERVICE OPERATION NAME"
+	// before is asked before a call is sent, and may change its parameters; nil: nobody.
+	before func(c *client, service, action string, parameters url.Values)
 }
 
 // nonce is that of the last request.
@@ -49,7 +51,7 @@ func up(t testing.TB, text string, change ...func(*aliapi.Config)) *cloud {
 	t.Helper()
 	plan, err := topofile.Parse("topology.yaml", []byte(text))
 	require.NoError(t, err)
-	c := &cloud{t: t, store: &lab.MemoryStore{}, now: time.Now, sent: map[string]bool{}}
+	c := &cloud{t: t, store: &lab.MemoryStore{}, now: time.Now}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cfg := aliapi.Config{Store: c.store}
@@ -142,31 +144,18 @@ func (a answer) texts(list, member string) []string {
 	return out
 }
 
-// form are the parameters of a call, signed with HMAC-SHA1 as "RPC mechanism" in the
+// form is the call with what every call has, signed with HMAC-SHA1 as "RPC mechanism" in the
 // documentation of Alibaba Cloud's SDKs has it: a second implementation beside the one that
 // verifies.
-func (c *client) form(service, action string, parameters []string) url.Values {
-	c.t.Helper()
-	require.Zero(c.t, len(parameters)%2, "parameters are pairs")
-	region := c.region
-	if region == "" {
-		region = c.lab.Plan().Region
-	}
-	format := c.format
-	if format == "" {
-		format = "JSON"
-	}
-	form := url.Values{"Action": {action}, "Version": {wire.Find(wire.Alibaba(), service).Version}, "Format": {format},
-		"AccessKeyId": {c.key.ID}, "SignatureMethod": {"HMAC-SHA1"}, "SignatureVersion": {"1.0"},
-		"SignatureNonce": {strconv.FormatInt(nonce.Add(1), 10)}, "RegionId": {region},
-		"Timestamp": {c.now().UTC().Format("2006-01-02T15:04:05Z")}}
+func (c *client) form(service, action string, parameters url.Values) url.Values {
+	form := url.Values{"Action": {action}, "Version": {wire.Find(wire.Alibaba(), service).Version},
+		"Format": {cmp.Or(c.format, "JSON")}, "AccessKeyId": {c.key.ID}, "SignatureMethod": {"HMAC-SHA1"},
+		"SignatureVersion": {"1.0"}, "SignatureNonce": {strconv.FormatInt(nonce.Add(1), 10)},
+		"RegionId": {cmp.Or(c.region, c.lab.Plan().Region)}, "Timestamp": {c.now().UTC().Format("2006-01-02T15:04:05Z")}}
 	if c.key.Token != "" {
 		form.Set("SecurityToken", c.key.Token)
 	}
-	for i := 0; i < len(parameters); i += 2 {
-		form.Set(parameters[i], parameters[i+1])
-		c.sent[service+" "+action+" "+generic(parameters[i])] = true
-	}
+	maps.Copy(form, parameters)
 	var pairs []string
 	encode := func(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 	for _, name := range slices.Sorted(maps.Keys(form)) {
@@ -178,22 +167,23 @@ func (c *client) form(service, action string, parameters []string) url.Values {
 	return form
 }
 
-// generic is a parameter with N for the numbers of elements.
-func generic(parameter string) string {
-	parts := strings.Split(parameter, ".")
-	for i, p := range parts {
-		if _, err := strconv.Atoi(p); err == nil {
-			parts[i] = "N"
-		}
-	}
-	return strings.Join(parts, ".")
-}
-
 // send sends a call with parameters written as pairs, and gives the status and the body.
 func (c *client) send(service, action string, parameters ...string) (int, []byte) {
 	c.t.Helper()
-	form := c.form(service, action, parameters)
-	query, body := form.Encode(), ""
+	require.Zero(c.t, len(parameters)%2, "parameters are pairs")
+	values := url.Values{}
+	for i := 0; i < len(parameters); i += 2 {
+		values.Set(parameters[i], parameters[i+1])
+	}
+	if c.before != nil {
+		c.before(c, service, action, values)
+	}
+	return c.post(service, action, values)
+}
+
+func (c *client) post(service, action string, parameters url.Values) (int, []byte) {
+	c.t.Helper()
+	query, body := c.form(service, action, parameters).Encode(), ""
 	if c.inBody {
 		query, body = "", query
 	}

@@ -41,12 +41,15 @@ func groupRows(a *adder) {
 	op(a, "AuthorizeSecurityGroupEgress", func(c network, in egressIn) (wire.M, error) {
 		return nil, c.authorize(in.SecurityGroupId, true, in.rules())
 	}, "NicType", nicType, "DestGroupOwnerAccount DestGroupOwnerId", "a group is of its own VPC in a lab")
-	op(a, "RevokeSecurityGroup", func(c network, in ingressIn) (wire.M, error) {
+	const described = "a rule is found by what it does, whatever its description"
+	op(a, "RevokeSecurityGroup", func(c network, in noIngressIn) (wire.M, error) {
 		return nil, c.revoke(in.SecurityGroupId, false, in.rules())
-	}, "NicType", nicType, "SourceGroupOwnerAccount SourceGroupOwnerId", "a group is of its own VPC in a lab")
-	op(a, "RevokeSecurityGroupEgress", func(c network, in egressIn) (wire.M, error) {
+	}, "NicType", nicType, "SourceGroupOwnerAccount SourceGroupOwnerId", "a group is of its own VPC in a lab",
+		"Description Permissions.Description", described)
+	op(a, "RevokeSecurityGroupEgress", func(c network, in noEgressIn) (wire.M, error) {
 		return nil, c.revoke(in.SecurityGroupId, true, in.rules())
-	}, "NicType", nicType, "DestGroupOwnerAccount DestGroupOwnerId", "a group is of its own VPC in a lab")
+	}, "NicType", nicType, "DestGroupOwnerAccount DestGroupOwnerId", "a group is of its own VPC in a lab",
+		"Description Permissions.Description", described)
 	op(a, "DescribeSecurityGroupAttribute", describeGroup, "NicType", nicType)
 	list(a, listing{name: "DescribeSecurityGroups", answer: "SecurityGroups.SecurityGroup", usual: 10, most: 100,
 		filters: map[string]filter{"SecurityGroupId": is("SecurityGroupId"),
@@ -59,7 +62,7 @@ func groupRows(a *adder) {
 				for i := range v.SecurityGroups {
 					g := &v.SecurityGroups[i]
 					out = append(out, wire.M{"SecurityGroupId": g.ID, "SecurityGroupName": c.name(g.ID, g.Name),
-						"Description": c.Record.Note(g.ID, "description"), "VpcId": v.ID, "SecurityGroupType": "normal",
+						"Description": c.Record.Note(g.ID, "description"), "VpcId": v.ID, "SecurityGroupType": cmp.Or(c.Record.Note(g.ID, "type"), "normal"),
 						"CreationTime": c.CreatedAt(g.ID), "ResourceGroupId": c.resourceGroup(g.ID),
 						"RuleCount": len(g.Ingress) + len(shown(g.Egress)),
 						"Tags":      wire.M{"Tag": c.tags(g.ID, "TagKey", "TagValue")}})
@@ -93,7 +96,7 @@ func createGroup(c network, in struct {
 		return nil, err
 	}
 	c.Created(id, tags, map[string]string{"name": in.SecurityGroupName, "description": in.Description,
-		"resource group": in.ResourceGroupId})
+		"resource group": in.ResourceGroupId, "type": in.SecurityGroupType})
 	return wire.M{"SecurityGroupId": id}, nil
 }
 
@@ -144,6 +147,51 @@ func (in egressIn) rules() (out []ruleIn) {
 	for _, p := range in.Permissions {
 		out = append(out, ruleIn{p.IpProtocol, p.PortRange, p.Policy, p.Priority, p.Description, p.DestCidrIp,
 			p.Ipv6DestCidrIp, p.DestGroupId})
+	}
+	return out
+}
+
+// noIngressIn and noEgressIn take rules away.
+type noIngressIn struct {
+	SecurityGroupId                               string
+	IpProtocol, PortRange, Policy, Priority       string
+	SourceCidrIp, Ipv6SourceCidrIp, SourceGroupId string
+	Permissions                                   []struct {
+		IpProtocol, PortRange, Policy, Priority       string
+		SourceCidrIp, Ipv6SourceCidrIp, SourceGroupId string
+	}
+}
+
+func (in noIngressIn) rules() (out []ruleIn) {
+	if in.IpProtocol != "" || in.PortRange != "" {
+		out = append(out, ruleIn{in.IpProtocol, in.PortRange, in.Policy, in.Priority, "", in.SourceCidrIp,
+			in.Ipv6SourceCidrIp, in.SourceGroupId})
+	}
+	for _, p := range in.Permissions {
+		out = append(out, ruleIn{p.IpProtocol, p.PortRange, p.Policy, p.Priority, "", p.SourceCidrIp, p.Ipv6SourceCidrIp,
+			p.SourceGroupId})
+	}
+	return out
+}
+
+type noEgressIn struct {
+	SecurityGroupId                         string
+	IpProtocol, PortRange, Policy, Priority string
+	DestCidrIp, Ipv6DestCidrIp, DestGroupId string
+	Permissions                             []struct {
+		IpProtocol, PortRange, Policy, Priority string
+		DestCidrIp, Ipv6DestCidrIp, DestGroupId string
+	}
+}
+
+func (in noEgressIn) rules() (out []ruleIn) {
+	if in.IpProtocol != "" || in.PortRange != "" {
+		out = append(out, ruleIn{in.IpProtocol, in.PortRange, in.Policy, in.Priority, "", in.DestCidrIp, in.Ipv6DestCidrIp,
+			in.DestGroupId})
+	}
+	for _, p := range in.Permissions {
+		out = append(out, ruleIn{p.IpProtocol, p.PortRange, p.Policy, p.Priority, "", p.DestCidrIp, p.Ipv6DestCidrIp,
+			p.DestGroupId})
 	}
 	return out
 }

@@ -33,10 +33,24 @@ func Listed() map[string]string {
 	return out
 }
 
-// FiltersOf are the filters of a listing, and the parameters that it reads beside them.
-func FiltersOf(key string) (filters, also []string) {
-	l := rows()[key].listing
-	return slices.Sorted(maps.Keys(l.filters)), l.also
+// Filter is a filter with the parameter that has a value of it in requests, and what that is.
+type Filter struct {
+	Name, Parameter string
+	Kind            wire.Kind
+}
+
+// FiltersOf are the filters of a listing.
+func FiltersOf(key string) (out []Filter) {
+	r := rows()[key]
+	for _, name := range slices.Sorted(maps.Keys(r.listing.filters)) {
+		m := r.Op.Input.Member(name)
+		f := Filter{name, m.Request, m.Shape.Kind}
+		if f.Kind == wire.List {
+			f.Parameter, f.Kind = m.Request+".1", m.Shape.Element.Kind
+		}
+		out = append(out, f)
+	}
+	return out
 }
 
 // FilterValues are the values that an account's objects have for a filter, and how many
@@ -64,4 +78,21 @@ func FilterValues(s *Server, account, key, filter string, values wire.Values) (f
 func CanBeDry(key string) bool {
 	r := rows()[key]
 	return r != nil && r.Op.Input != nil && r.Op.Input.Member("DryRun") != nil
+}
+
+// Required are the parameters that operations need, as requests write them, by "SERVICE OPERATION".
+func Required() map[string][]string {
+	out := map[string][]string{}
+	for key, r := range rows() {
+		for _, m := range r.Op.Input.Members {
+			if m.Required && m.Name != "RegionId" {
+				name := m.Request
+				if m.Shape.Kind == wire.List {
+					name += ".1"
+				}
+				out[key] = append(out[key], name)
+			}
+		}
+	}
+	return out
 }

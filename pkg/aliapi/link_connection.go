@@ -71,9 +71,15 @@ func (c link) viewConnection(state control.Snapshot, s *topology.EndpointService
 	connection, _ := state.Connection(s.Name, e.Name)
 	zones := []wire.M{}
 	for _, z := range connection.Zones {
-		if m, ok := c.viewZone(e, z); ok {
-			zones = append(zones, m)
+		m, ok := c.viewZone(e, z)
+		if !ok {
+			continue
 		}
+		// What was allocated before the acceptance is told before it, too.
+		if l, err := c.Plan.LoadBalancer(c.Record.Note(e.ID, allocatedIn(z.Zone))); m["ResourceId"] == "" && err == nil {
+			m["ResourceId"] = l.ID
+		}
+		zones = append(zones, m)
 	}
 	owner, _ := strconv.ParseInt(c.numberOf(e.Account), 10, 64)
 	mode := "BandwidthLimit"
@@ -206,15 +212,18 @@ func allocate(c link, in struct {
 			in.ResourceId, in.ZoneId)
 	}
 	if !c.Dry {
-		c.Change(e.ID, func(t *cloudapi.Thing) { t.Notes["resource in "+in.ZoneId] = name })
+		c.Change(e.ID, func(t *cloudapi.Thing) { t.Notes[allocatedIn(in.ZoneId)] = name })
 	}
 	return nil, nil
 }
 
+// allocatedIn is where the record of an endpoint has the resource of a zone until it is accepted.
+func allocatedIn(zone string) string { return "resource in " + zone }
+
 // allocated are the resources that were allocated before the acceptance.
 func (c link) allocated(s *topology.EndpointService, e *topology.Endpoint) (out []topology.Resource) {
 	for _, z := range e.Zones {
-		r := topology.Resource{LoadBalancer: c.Record.Note(e.ID, "resource in "+z.Zone), Zone: z.Zone}
+		r := topology.Resource{LoadBalancer: c.Record.Note(e.ID, allocatedIn(z.Zone)), Zone: z.Zone}
 		if r.LoadBalancer != "" && slices.Contains(s.Resources, r) {
 			out = append(out, r)
 		}

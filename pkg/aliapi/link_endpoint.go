@@ -24,7 +24,8 @@ func endpointRows(a *adder) {
 		}
 		return c.answerEndpoint(state, i), nil
 	})
-	op(a, "UpdateVpcEndpointAttribute", updateEndpoint, "CrossRegionBandwidth", oneRegion)
+	op(a, "UpdateVpcEndpointAttribute", updateEndpoint, "CrossRegionBandwidth", oneRegion,
+		"ResetPolicy", "an endpoint of a lab always has the policy of full access")
 	op(a, "DeleteVpcEndpoint", func(c link, in struct{ EndpointId string }) (wire.M, error) {
 		e, err := c.endpoint(in.EndpointId)
 		if err != nil {
@@ -366,7 +367,6 @@ func updateEndpoint(c link, in struct {
 	EndpointName        string
 	EndpointDescription *string
 	PolicyDocument      string
-	ResetPolicy         *bool
 	ZoneAffinityEnabled *bool
 	AddressIpVersion    string
 }) (wire.M, error) {

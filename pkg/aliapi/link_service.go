@@ -539,6 +539,9 @@ func updateResource(c link, in struct {
 		return nil, notFound("ResourceNotFound", "The endpoint service %q has no resource %q in zone %q.", s.ID,
 			in.ResourceId, in.ZoneId)
 	}
+	if _, _, err := c.resource(offered{in.ResourceId, in.ResourceType, in.ZoneId}); err != nil {
+		return nil, err
+	}
 	if !in.AutoAllocatedEnabled {
 		return nil, wire.Errorf("UnsupportedOperation", "A service of a lab allocates all of its resources: detach %q, or"+
 			" allocate another one with UpdateVpcEndpointZoneConnectionResourceAttribute", in.ResourceId)

@@ -18,7 +18,8 @@ func natRows(a *adder) {
 	op(a, "CreateNatGateway", createGateway,
 		"InstanceChargeType Duration PricingCycle AutoPay InternetChargeType Spec", noBill,
 		"IcmpReplyEnabled", "NAT IPs of a lab answer no pings",
-		"EipBindMode", "a lab has no public addresses")
+		"EipBindMode", "a lab has no public addresses",
+		"AccessMode.TunnelType", "a NAT gateway of a lab has no tunnel")
 	op(a, "DeleteNatGateway", func(c network, in struct{ NatGatewayId string }) (wire.M, error) {
 		g, err := c.gateway(in.NatGatewayId)
 		if err != nil {
@@ -195,7 +196,7 @@ type createGatewayIn struct {
 	NatType, NetworkType                string
 	PrivateLinkEnabled                  *bool
 	PrivateLinkMode                     string
-	AccessMode                          *struct{ ModeValue, TunnelType string }
+	AccessMode                          *struct{ ModeValue string }
 	SecurityProtectionEnabled           *bool
 	Tag                                 []tag
 }
@@ -219,13 +220,16 @@ func createGateway(c network, in createGatewayIn) (wire.M, error) {
 		return nil, wire.Errorf("UnsupportedOperation", "A lab has no public addresses: a NAT gateway of it has NetworkType"+
 			" intranet")
 	case in.PrivateLinkMode != "" && !strings.EqualFold(in.PrivateLinkMode, "FullNat"),
-		in.AccessMode != nil && in.AccessMode.ModeValue == "tunnel":
+		in.AccessMode != nil && in.AccessMode.ModeValue != "route":
 		return nil, wire.Errorf("UnsupportedOperation", "A NAT gateway of a lab leads to the addresses of its FullNAT"+
 			" entries: PrivateLinkMode FullNat, or AccessMode route, without a tunnel")
+	case in.PrivateLinkEnabled != nil && !*in.PrivateLinkEnabled:
+		return nil, wire.Errorf("UnsupportedOperation", "A NAT gateway of a lab serves FullNAT entries and has no SNAT:"+
+			" PrivateLinkEnabled cannot be false")
 	case in.SecurityProtectionEnabled != nil && *in.SecurityProtectionEnabled:
 		return nil, wire.Errorf("UnsupportedOperation", "A lab has no firewall in front of a NAT gateway")
 	}
-	if in.PrivateLinkEnabled == nil || !*in.PrivateLinkEnabled {
+	if in.PrivateLinkEnabled == nil {
 		c.Note("a lab's NAT gateway serves FullNAT entries, also without PrivateLinkEnabled, and has no SNAT")
 	}
 	id := c.NewID("ngw")

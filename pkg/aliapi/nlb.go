@@ -250,7 +250,8 @@ func (c balancing) viewNLBGroup(vpc *topology.VPC, g *topology.ServerGroup) wire
 			"HealthCheckEnabled": h.Protocol != topology.NoProtocol, "HealthCheckType": strings.ToUpper(string(h.Protocol)),
 			"HealthCheckConnectPort": int(h.Port), "HealthCheckConnectTimeout": int(h.Timeout / time.Second),
 			"HealthCheckInterval": int(h.Interval / time.Second), "HealthyThreshold": h.Healthy,
-			"UnhealthyThreshold": h.Unhealthy},
+			"UnhealthyThreshold": h.Unhealthy, "HealthCheckDomain": cmp.Or(h.Host, "$SERVER_IP"), "HealthCheckUrl": h.Path,
+			"HttpCheckMethod": h.Method, "HealthCheckHttpCode": classesOf(h.Codes)},
 	}
 }
 

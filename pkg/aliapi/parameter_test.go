@@ -22,8 +22,8 @@ var chance = regexp.MustCompile(
 var others = map[string]string{
 	"normal": "enterprise", "Endpoint": "EndpointService", "BandwidthLimit": "Scalability", "Manual": "Auto",
 	"Graceful": "Force", "Insert": "Server", "Server": "Insert", "Wrr": "Wlc", "wrr": "rr", "HTTP": "HTTPS",
-	"http_2xx": "http_3xx", "http_3xx": "http_2xx", "http_4xx": "http_2xx", "GET": "HEAD", "get": "head", "tcp": "udp",
-	"accept": "drop", "22/23": "22/24", "10.9.0.0/16": "10.8.0.0/16", "2001:db8::/32": "2001:db8::/33",
+	"http_2xx": "http_3xx", "http_3xx": "http_2xx", "http_4xx": "http_2xx", "GET": "HEAD", "PUT": "POST", "get": "head", "tcp": "udp",
+	"accept": "drop", "22/23": "22/24", "10.9.0.0/16": "10.8.0.0/16", "10.0.0.0/16": "10.1.0.0/16", "2001:db8::/32": "2001:db8::/33",
 	"plinksim_http": "plinksim_echo", "plinksim_echo": "plinksim_http", "10.0.0.0/8": "172.16.0.0/12",
 	"Instance": "Ip", "ingress": "egress", "acs:ram:*::*": "acs:ram:*:1:*", "HTTPS": "HTTP", "text/html": "text/plain",
 }
@@ -62,7 +62,8 @@ var details = []struct {
 }{
 	{"ecs DescribeSecurityGroups", "SecurityGroupId", []string{"ecs DescribeSecurityGroupAttribute"}},
 	{"ecs DescribeInstances", "InstanceId", []string{"ecs DescribeUserData"}},
-	{"vpc DescribeNatGateways", "NatGatewayId", []string{"vpc ListNatIps", "vpc ListFullNatEntries"}},
+	{"vpc DescribeNatGateways", "NatGatewayId", []string{"vpc ListNatIps", "vpc ListNatIpCidrs",
+		"vpc ListFullNatEntries"}},
 	{"privatelink ListVpcEndpointServices", "ServiceId", []string{"privatelink ListVpcEndpointServiceResources",
 		"privatelink ListVpcEndpointServiceUsers"}},
 	{"privatelink ListVpcEndpoints", "EndpointId", []string{"privatelink GetVpcEndpointAttribute",

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -175,9 +176,7 @@ func TestATokenMakesOneObject(t *testing.T) {
 	var all sync.WaitGroup
 	for range 10 {
 		all.Go(func() {
-			as := *s.c
-			as.cloud = &cloud{t: s.t, lab: s.lab, url: s.url, now: s.now, sent: map[string]bool{}}
-			as.send("privatelink", "CreateVpcEndpoint", "VpcId", s.vpc, "ServiceName", s.name, "ClientToken", "ep-2")
+			s.c.send("privatelink", "CreateVpcEndpoint", "VpcId", s.vpc, "ServiceName", s.name, "ClientToken", "ep-2")
 		})
 	}
 	all.Wait()
@@ -349,4 +348,47 @@ func TestWhatIsWrongWithAnEndpointIsTold(t *testing.T) {
 	require.Equal(t, "rg-1", s.p.link("GetVpcEndpointServiceAttribute", "ServiceId", s.service).at("ResourceGroupId"))
 	s.p.link("OpenPrivateLinkService")
 	require.Equal(t, "true", s.p.link("CheckProductOpen").at("Success"))
+}
+
+// 2 MiB are too much, and of 200 calls at once each is done: the others wait for their turn.
+func TestWhatIsTooMuchIsRefused(t *testing.T) {
+	c := up(t, empty)
+	p := c.as("provider")
+	p.inBody = true
+	status, text := p.send("vpc", "DescribeVpcs", "X", strings.Repeat("x", 2<<20))
+	require.Equal(t, 413, status)
+	require.Equal(t, "RequestEntityTooLarge", parse(t, text).at("Code"))
+
+	var all sync.WaitGroup
+	var done atomic.Int64
+	for range 200 {
+		all.Go(func() {
+			if status, _ := p.send("vpc", "CreateVpc", "CidrBlock", "10.0.0.0/16"); status == 200 {
+				done.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	require.EqualValues(t, 200, done.Load())
+	require.Equal(t, "200", p.do("vpc", "DescribeVpcs").at("TotalCount"))
+}
+
+// A required parameter that is empty is refused as one that is missing.
+func TestWhatIsEmptyIsMissing(t *testing.T) {
+	c := up(t, empty)
+	p := c.as("provider")
+	tried := 0
+	for key, required := range aliapi.Required() {
+		service, action, _ := strings.Cut(key, " ")
+		for i := range required {
+			var parameters []string
+			for j, name := range required {
+				parameters = append(parameters, name, map[bool]string{true: "", false: "1"}[i == j])
+			}
+			code, _ := p.refused(service, action, parameters...)
+			require.NotEmpty(t, code, "%s without %s", key, required[i])
+			tried++
+		}
+	}
+	require.Greater(t, tried, 80)
 }

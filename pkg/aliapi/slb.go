@@ -85,7 +85,7 @@ func createCLB(c balancing, in struct {
 	ResourceGroupId                                                            string
 	Tag                                                                        []tag
 }) (wire.M, error) {
-	if in.VSwitchId == "" || in.AddressType == "internet" {
+	if in.VSwitchId == "" || in.AddressType != "" && !strings.EqualFold(in.AddressType, "intranet") {
 		return nil, wire.Errorf("UnsupportedOperation", "A lab has no public addresses: a CLB of it has AddressType intranet"+
 			" and a VSwitchId")
 	}
@@ -337,6 +337,9 @@ func (c balancing) clbListeners(l *topology.LoadBalancer) []clbListener {
 
 func (h clbListener) key() string { return fmt.Sprintf("listener %s %05d", h.Protocol, h.Port) }
 
+// said is where the record of a CLB has the description of a listener, whether it runs or not.
+func (h clbListener) said() string { return "description of " + h.key() }
+
 // clbListener finds a listener by its port, and by its protocol where that is said.
 func (c balancing) clbListener(id, protocol string, port int) (*topology.VPC, *topology.LoadBalancer, clbListener,
 	error) {
@@ -432,7 +435,10 @@ func clbListenerRows(a *adder) {
 				return nil, err
 			}
 		}
-		c.Change(l.ID, func(t *cloudapi.Thing) { delete(t.Notes, h.key()) })
+		c.Change(l.ID, func(t *cloudapi.Thing) {
+			delete(t.Notes, h.key())
+			delete(t.Notes, h.said())
+		})
 		return nil, nil
 	})
 	op(a, "DescribeLoadBalancerTCPListenerAttribute", func(c balancing, in struct {
@@ -480,6 +486,9 @@ func (c balancing) createCLBListener(protocol string, in clbListenerIn) error {
 	if err != nil {
 		return err
 	}
+	if !slices.Contains([]string{"", "on", "off"}, in.HealthCheckSwitch) {
+		return wire.Errorf("InvalidParameter", "Specified parameter HealthCheckSwitch is not valid: it is on or off")
+	}
 	edits := check{off: in.HealthCheckSwitch == "off", protocol: in.HealthCheckType, host: in.HealthCheckDomain,
 		page: in.HealthCheckURI, method: in.HealthCheckMethod, codes: codesOf(in.HealthCheckHttpCode),
 		port: max(in.HealthCheckConnectPort, 0), interval: in.HealthCheckInterval, timeout: in.HealthCheckConnectTimeout,
@@ -494,6 +503,7 @@ func (c balancing) createCLBListener(protocol string, in clbListenerIn) error {
 		return err
 	}
 	c.keepListener(l, h)
+	c.Change(l.ID, describing(h.said(), in.Description))
 	return nil
 }
 
@@ -510,7 +520,7 @@ func (c balancing) attributeListener(id, protocol string, port int) (wire.M, err
 		return nil, err
 	}
 	m := wire.M{"LoadBalancerId": l.ID, "ListenerPort": h.Port, "Status": "running", "VServerGroupId": h.Group,
-		"Bandwidth": -1, "Description": "", "HealthCheck": "on", "BackendServerPort": 0}
+		"Bandwidth": -1, "Description": c.Record.Note(l.ID, h.said()), "HealthCheck": "on", "BackendServerPort": 0}
 	if h.stopped {
 		m["Status"] = "stopped"
 	}
@@ -528,6 +538,11 @@ func (c balancing) attributeListener(id, protocol string, port int) (wire.M, err
 			m["HealthCheck"] = "off"
 		} else if h.Protocol == "tcp" {
 			m["HealthCheckType"] = string(check.Protocol)
+		}
+		if check.Protocol == topology.HTTP {
+			m["HealthCheckDomain"], m["HealthCheckURI"] = check.Host, check.Path
+			m["HealthCheckMethod"] = strings.ToLower(check.Method)
+			m["HealthCheckHttpCode"] = strings.Join(classesOf(check.Codes), ",")
 		}
 	}
 	return c.only(m), nil

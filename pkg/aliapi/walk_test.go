@@ -389,6 +389,7 @@ func (w *walk) ofNLB() {
 	p.do("nlb", "GetListenerAttribute", "ListenerId", heard)
 	p.do("nlb", "StopListener", "ListenerId", heard)
 	p.do("nlb", "StartListener", "ListenerId", heard)
+	p.do("nlb", "StopListener", "ListenerId", heard)
 	w.tags(p, "nlb", "UntagResources", "loadbalancer", of[1])
 	p.do("nlb", "DeleteListener", "ListenerId", heard)
 	p.do("nlb", "DeleteServerGroup", "ServerGroupId", group)

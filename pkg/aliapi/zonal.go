@@ -220,11 +220,13 @@ func (f *family) groups(c balancing) (out []*topology.ServerGroup) {
 type zonalServer struct{ ServerId, ServerIp, ServerType, Port, Weight string }
 
 func (s zonalServer) server() (server, error) {
-	out := server{id: s.ServerId, ip: s.ServerIp, weight: 100}
-	if strings.EqualFold(s.ServerType, "Ip") {
+	out := server{id: s.ServerId, weight: 100}
+	switch strings.ToLower(s.ServerType) {
+	case "", "ecs":
+	case "ip":
 		out.id, out.ip = "", cmp.Or(s.ServerIp, s.ServerId)
-	} else {
-		out.ip = ""
+	default:
+		return out, wire.Errorf("UnsupportedOperation", "A server of a lab has ServerType Ecs or Ip, and not %s", s.ServerType)
 	}
 	var err error
 	if out.port, err = strconv.Atoi(s.Port); err == nil && s.Weight != "" {
@@ -481,6 +483,9 @@ func (f *family) listenerRows(a *adder) {
 		h, err := f.listener(c, in.ListenerId)
 		if err != nil {
 			return nil, err
+		}
+		if h.stopped && c.Dry {
+			return nil, nil
 		}
 		if h.stopped {
 			c.Change(h.of.ID, func(t *cloudapi.Thing) { delete(t.Notes, stoppedNote+h.id) })
