@@ -1,7 +1,10 @@
 package aliapi
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,13 +41,22 @@ func rulePart(priority int) string { return fmt.Sprint("priority=", priority) }
 
 type (
 	ruleCondition struct {
-		Type                   string
-		HostConfig, PathConfig *struct{ Values []string }
+		Type                                                 string
+		HostConfig, PathConfig, MethodConfig, SourceIpConfig *valuesConfig
+		HeaderConfig                                         *struct {
+			Key    string
+			Values []string
+		}
+		QueryStringConfig *struct {
+			Values []struct{ Key, Value string }
+		}
 	}
-	ruleAction struct {
+	valuesConfig struct{ Values []string }
+	ruleAction   struct {
 		Type               string
 		ForwardGroupConfig *struct {
-			ServerGroupTuples []struct{ ServerGroupId string }
+			ServerGroupTuples        []struct{ ServerGroupId, Weight string }
+			ServerGroupStickySession *struct{ Enabled string }
 		}
 		FixedResponseConfig *struct{ Content, ContentType, HttpCode string }
 		RedirectConfig      *redirect
@@ -54,7 +66,7 @@ type (
 
 func albRuleRows(a *adder) {
 	ignored := []string{"RuleActions.Order", "a rule of a lab has one action",
-		"RuleActions.ForwardGroupConfig.ServerGroupTuples.Weight", "a rule of a lab leads to one group, which gets everything"}
+		"RuleActions.ForwardGroupConfig.ServerGroupStickySession.Timeout", "no client of a lab stays with one of several groups"}
 	op(a, "CreateRule", createRule, ignored...)
 	op(a, "UpdateRuleAttribute", updateRule, ignored...)
 	op(a, "DeleteRule", func(c balancing, in struct{ RuleId string }) (wire.M, error) {
@@ -83,45 +95,72 @@ func albRuleRows(a *adder) {
 		}})
 }
 
-// conditioned adds the conditions of a rule to it, as a topology file has them.
-func conditioned(v value, conditions []ruleCondition) error {
-	delete(v, "hosts")
-	delete(v, "paths")
-	for _, one := range conditions {
-		key, of := "", one.HostConfig
-		switch one.Type {
-		case "Host":
-			key = "hosts"
-		case "Path":
-			key, of = "paths", one.PathConfig
-		default:
-			return wire.Errorf("UnsupportedOperation", "The rules of a lab's ALB have conditions of the types Host and Path,"+
-				" and not %s", one.Type)
+// conditionKeys are the keys of conditions in a topology file, by the types of the API.
+var conditionKeys = map[string]string{"Host": "hosts", "Path": "paths", "Method": "methods", "SourceIp": "sources",
+	"Header": "headers", "QueryString": "query"}
+
+// values are those of a condition, as a topology file has them.
+func (one ruleCondition) values() (out []any) {
+	of := map[string]*valuesConfig{"Host": one.HostConfig, "Path": one.PathConfig, "Method": one.MethodConfig,
+		"SourceIp": one.SourceIpConfig}[one.Type]
+	switch h, q := one.HeaderConfig, one.QueryStringConfig; {
+	case of != nil:
+		for _, text := range of.Values {
+			out = append(out, text)
 		}
-		if of == nil || len(of.Values) == 0 || v[key] != nil {
+	case one.Type == "Header" && h != nil && len(h.Values) > 0:
+		out = append(out, value{"name": h.Key, "values": h.Values})
+	case one.Type == "QueryString" && q != nil:
+		for _, pair := range q.Values {
+			v := value{"value": cmp.Or(pair.Value, "*")}
+			if pair.Key != "" {
+				v["key"] = pair.Key
+			}
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// conditioned gives a rule its conditions, as a topology file has them. One type is there once,
+// but for headers.
+func conditioned(v value, conditions []ruleCondition) error {
+	for _, key := range conditionKeys {
+		delete(v, key)
+	}
+	for _, one := range conditions {
+		key := conditionKeys[one.Type]
+		if key == "" {
+			return wire.Errorf("UnsupportedOperation", "The rules of a lab's ALB have conditions of the types %s, and not %s",
+				strings.Join(slices.Sorted(maps.Keys(conditionKeys)), ", "), one.Type)
+		}
+		before, _ := v[key].([]any)
+		values := one.values()
+		if len(values) == 0 || len(before) > 0 && one.Type != "Header" {
 			return wire.Errorf("IllegalParam.RuleConditions", "A condition of type %s is there once, with values.", one.Type)
 		}
-		v[key] = of.Values
+		v[key] = append(before, values...)
 	}
 	return nil
 }
 
 // acting gives a rule its action, as a topology file has it.
 func (c balancing) acting(v value, actions []ruleAction) error {
+	const does = "A rule of a lab's ALB has one action: ForwardGroup, FixedResponse or Redirect, with its configuration"
+	for _, a := range actions {
+		if !slices.Contains([]string{"ForwardGroup", "FixedResponse", "Redirect"}, a.Type) {
+			return wire.Errorf("UnsupportedOperation", does+", and not %s", a.Type)
+		}
+	}
 	if len(actions) != 1 {
-		return wire.Errorf("UnsupportedOperation", "A rule of a lab's ALB has one action: ForwardGroup, FixedResponse or"+
-			" Redirect")
+		return wire.Errorf("UnsupportedOperation", does)
 	}
 	for _, key := range []string{"server_group", "split", "fixed_response", "redirect"} {
 		delete(v, key)
 	}
 	switch a := actions[0]; {
-	case a.Type == "ForwardGroup" && a.ForwardGroupConfig != nil && len(a.ForwardGroupConfig.ServerGroupTuples) == 1:
-		_, g, err := c.serverGroup(a.ForwardGroupConfig.ServerGroupTuples[0].ServerGroupId, ofALB.noGroup)
-		if err != nil {
-			return err
-		}
-		v["server_group"] = g.Name
+	case a.Type == "ForwardGroup" && a.ForwardGroupConfig != nil:
+		return c.forwarding(v, a)
 	case a.Type == "FixedResponse" && a.FixedResponseConfig != nil:
 		in := a.FixedResponseConfig
 		status, err := strconv.Atoi(in.HttpCode)
@@ -143,8 +182,44 @@ func (c balancing) acting(v value, actions []ruleAction) error {
 		}
 		v["redirect"] = r
 	default:
-		return wire.Errorf("UnsupportedOperation", "The rules of a lab's ALB have the actions ForwardGroup to one group,"+
-			" FixedResponse and Redirect, each with its configuration, and not %q so", a.Type)
+		return wire.Errorf("IllegalParam.RuleActions", "The action %s has no configuration.", a.Type)
+	}
+	return nil
+}
+
+// usualWeight is that of a server group that has none.
+const usualWeight = 100
+
+// forwarding makes a rule lead to a server group, or share its requests among several by their
+// weights.
+func (c balancing) forwarding(v value, a ruleAction) error {
+	config := a.ForwardGroupConfig
+	if s := config.ServerGroupStickySession; s != nil && strings.EqualFold(s.Enabled, "true") {
+		return wire.Errorf("UnsupportedOperation", "ServerGroupStickySession: no client of a lab stays with one of several"+
+			" groups")
+	}
+	var shares []value
+	for _, tuple := range config.ServerGroupTuples {
+		_, g, err := c.serverGroup(tuple.ServerGroupId, ofALB.noGroup)
+		if err != nil {
+			return err
+		}
+		weight, err := strconv.Atoi(cmp.Or(tuple.Weight, strconv.Itoa(usualWeight)))
+		if err != nil || weight < 0 || weight > 100 {
+			return wire.Errorf("IllegalParam.Weight", "The Weight of a server group is a number from 0 to 100.")
+		}
+		if slices.ContainsFunc(shares, func(s value) bool { return s["server_group"] == g.Name }) {
+			return wire.Errorf("IllegalParam.ServerGroupTuples", "The server group %q is there twice.", g.ID)
+		}
+		shares = append(shares, value{"server_group": g.Name, "weight": weight})
+	}
+	switch len(shares) {
+	case 0:
+		return wire.Errorf("IllegalParam.ServerGroupTuples", "The action ForwardGroup needs a server group.")
+	case 1:
+		v["server_group"] = shares[0]["server_group"]
+	default:
+		v["split"] = shares
 	}
 	return nil
 }
@@ -269,18 +344,11 @@ func updateRule(c balancing, in struct {
 
 func (c balancing) viewRule(h *heard, r *topology.ListenerRule) wire.M {
 	id := c.ruleID(h, r.Priority)
-	conditions := []wire.M{}
-	if len(r.Hosts) > 0 {
-		conditions = append(conditions, wire.M{"Type": "Host", "HostConfig": wire.M{"Values": r.Hosts}})
-	}
-	if len(r.Paths) > 0 {
-		conditions = append(conditions, wire.M{"Type": "Path", "PathConfig": wire.M{"Values": r.Paths}})
-	}
 	action := wire.M{"Order": 1}
 	switch {
 	case len(r.Groups()) > 0:
 		action["Type"] = "ForwardGroup"
-		tuples := []wire.M{{"ServerGroupId": c.groupID(r.ServerGroup), "Weight": 100}}
+		tuples := []wire.M{{"ServerGroupId": c.groupID(r.ServerGroup), "Weight": usualWeight}}
 		if len(r.Split) > 0 {
 			tuples = tuples[:0]
 		}
@@ -308,5 +376,31 @@ func (c balancing) viewRule(h *heard, r *topology.ListenerRule) wire.M {
 	}
 	return wire.M{"RuleId": id, "RuleName": c.Record.Note(id, "name"), "ListenerId": h.id, "LoadBalancerId": h.of.ID,
 		"Priority": r.Priority, "Direction": "Request", "RuleStatus": c.stateOf(id, "Provisioning", "Available"),
-		"RuleConditions": conditions, "RuleActions": []wire.M{action}, "Tags": c.tags(id, "Key", "Value")}
+		"RuleConditions": viewRuleConditions(r), "RuleActions": []wire.M{action}, "Tags": c.tags(id, "Key", "Value")}
+}
+
+func viewRuleConditions(r *topology.ListenerRule) []wire.M {
+	out := []wire.M{}
+	add := func(kind string, n int, config wire.M) {
+		if n > 0 {
+			out = append(out, wire.M{"Type": kind, kind + "Config": config})
+		}
+	}
+	add("Host", len(r.Hosts), wire.M{"Values": r.Hosts})
+	add("Path", len(r.Paths), wire.M{"Values": r.Paths})
+	for _, h := range r.Headers {
+		add("Header", 1, wire.M{"Key": h.Name, "Values": h.Values})
+	}
+	query := []wire.M{}
+	for _, q := range r.Query {
+		query = append(query, wire.M{"Key": q.Key, "Value": q.Value})
+	}
+	add("QueryString", len(query), wire.M{"Values": query})
+	add("Method", len(r.Methods), wire.M{"Values": r.Methods})
+	sources := []string{}
+	for _, block := range r.Sources {
+		sources = append(sources, block.String())
+	}
+	add("SourceIp", len(sources), wire.M{"Values": sources})
+	return out
 }

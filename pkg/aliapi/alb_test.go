@@ -1,6 +1,9 @@
 package aliapi_test
 
 import (
+	"io"
+	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -202,7 +205,19 @@ func (s *sites) refusals(rule string) {
 		{"Conflict.Priority", "CreateRule", append(append([]string{"ListenerId", s.listener, "Priority", "2"},
 			ofPath("/x")...), action...)},
 		{"UnsupportedOperation", "CreateRule", append([]string{"ListenerId", s.listener, "Priority", "5",
-			"RuleConditions.1.Type", "Method", "RuleConditions.1.MethodConfig.Values.1", "GET"}, action...)},
+			"RuleConditions.1.Type", "Cookie"}, action...)},
+		{"UnsupportedOperation", "CreateRule", append([]string{"ListenerId", s.listener, "Priority", "5",
+			"RuleConditions.1.Type", "Cookie", "RuleConditions.1.CookieConfig.Values.1.Key", "a"}, action...)},
+		{"IllegalParam.RuleConditions", "CreateRule", append([]string{"ListenerId", s.listener, "Priority", "5",
+			"RuleConditions.1.Type", "Method"}, action...)},
+		{"UnsupportedOperation", "CreateRule", append(ofPath("/x"), "ListenerId", s.listener, "Priority", "5",
+			"RuleActions.1.Type", "Rewrite")},
+		{"IllegalParam.RuleActions", "CreateRule", append(ofPath("/x"), "ListenerId", s.listener, "Priority", "5",
+			"RuleActions.1.Type", "Redirect")},
+		{"UnsupportedOperation", "CreateRule", append(append(ofPath("/x"), "ListenerId", s.listener, "Priority", "5",
+			"RuleActions.1.ForwardGroupConfig.ServerGroupStickySession.Enabled", "true"), action...)},
+		{"IllegalParam.Weight", "CreateRule", append(append(ofPath("/x"), "ListenerId", s.listener, "Priority", "5",
+			"RuleActions.1.ForwardGroupConfig.ServerGroupTuples.1.Weight", "101"), action...)},
 		{"UnsupportedOperation", "CreateRule", append(ofPath("/x"), "ListenerId", s.listener, "Priority", "5",
 			"RuleActions.1.Type", "InsertHeader", "RuleActions.1.InsertHeaderConfig.Key", "x")},
 		{"UnsupportedOperation", "CreateLoadBalancer", append(zones(s, "h", "i"), "AddressType", "Internet", "VpcId", s.vpc)},
@@ -237,6 +252,66 @@ func (s *sites) takeApart(rules ...string) {
 	}
 	require.Empty(s.t, s.p.do("alb", "ListLoadBalancers").texts("LoadBalancers", "LoadBalancerId"))
 	require.Empty(s.t, s.lab.Edits(), "nothing is left of what was made")
+}
+
+// Rules look at all that a request says, and share requests out.
+func TestTheRulesOfAnALB(t *testing.T) {
+	s := newSites(t)
+	s.offer()
+	api := flat("RuleActions.1.", "Type", "ForwardGroup", "ForwardGroupConfig.ServerGroupTuples.1.ServerGroupId", s.api)
+	var ids []string
+	for i, condition := range [][]string{
+		{"Type", "Header", "HeaderConfig.Key", "X-Beta", "HeaderConfig.Values.1", "y*"},
+		{"Type", "QueryString", "QueryStringConfig.Values.1.Key", "beta", "QueryStringConfig.Values.1.Value", "1"},
+		{"Type", "Method", "MethodConfig.Values.1", "PUT"},
+	} {
+		ids = append(ids, s.rule(strconv.Itoa(i+1), append(flat("RuleConditions.1.", condition...), api...)...))
+	}
+	ask := func(method, path string, header ...string) string {
+		client, err := s.lab.Client("client")
+		require.NoError(t, err)
+		r, err := http.NewRequestWithContext(t.Context(), method, s.page+path, nil)
+		require.NoError(t, err)
+		for i := 0; i < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		resp, err := client.HTTP().Do(r)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return strings.TrimSpace(string(text))
+	}
+	s.reads("client", s.page, "shop")
+	require.Equal(t, []string{"api", "shop", "api", "shop", "api"}, []string{ask("GET", "", "X-Beta", "yes"),
+		ask("GET", "", "X-Beta", "no"), ask("GET", "?beta=1"), ask("GET", "?beta=2"), ask("PUT", "")})
+	// The node sees the NAT IP of an endpoint, which is no address of the VPC.
+	source := flat("RuleConditions.1.", "Type", "SourceIp", "SourceIpConfig.Values.1", "192.168.0.0/16")
+	ids = append(ids, s.rule("4", append(source, api...)...))
+	require.Equal(t, "shop", ask("GET", ""))
+	s.call("UpdateRuleAttribute", "RuleId", ids[3], "RuleConditions.1.Type", "SourceIp",
+		"RuleConditions.1.SourceIpConfig.Values.1", "0.0.0.0/0")
+	require.Equal(t, "api", ask("GET", ""))
+	s.call("UpdateRuleAttribute", append(flat("RuleActions.1.", "Type", "ForwardGroup",
+		"ForwardGroupConfig.ServerGroupTuples.1.ServerGroupId", s.shop,
+		"ForwardGroupConfig.ServerGroupTuples.1.Weight", "25", "ForwardGroupConfig.ServerGroupTuples.2.ServerGroupId", s.api,
+		"ForwardGroupConfig.ServerGroupTuples.2.Weight", "75", "ForwardGroupConfig.ServerGroupStickySession.Enabled",
+		"false"), "RuleId", ids[3])...)
+	counts := map[string]int{}
+	for range 40 {
+		counts[ask("GET", "")]++
+	}
+	require.Equal(t, map[string]int{"shop": 10, "api": 30}, counts)
+	rules := s.p.do("alb", "ListRules", "ListenerIds.1", s.listener)
+	require.Equal(t, []string{"Header", "QueryString", "Method", "SourceIp"}, []string{
+		rules.at("Rules.0.RuleConditions.0.Type"), rules.at("Rules.1.RuleConditions.0.Type"),
+		rules.at("Rules.2.RuleConditions.0.Type"), rules.at("Rules.3.RuleConditions.0.Type")})
+	require.Equal(t, []string{"X-Beta", "beta", "PUT", "0.0.0.0/0", "75"}, []string{
+		rules.at("Rules.0.RuleConditions.0.HeaderConfig.Key"),
+		rules.at("Rules.1.RuleConditions.0.QueryStringConfig.Values.0.Key"),
+		rules.at("Rules.2.RuleConditions.0.MethodConfig.Values.0"),
+		rules.at("Rules.3.RuleConditions.0.SourceIpConfig.Values.0"),
+		rules.at("Rules.3.RuleActions.0.ForwardGroupConfig.ServerGroupTuples.1.Weight")})
 }
 
 func TestWhatIsSaidOfAnALBIsReadAgain(t *testing.T) {
