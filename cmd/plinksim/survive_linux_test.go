@@ -39,6 +39,7 @@ type mortal struct {
 	dir    labdir.Dir
 	plan   *topology.Plan
 	client *host.Namespace
+	user   uint32 // whose lab it is; 0 is root
 }
 
 // newMortal brings a lab up, in a directory of its own. Its instance is "client".
@@ -49,12 +50,34 @@ func newMortal(t *testing.T, bin, file string, args ...string) *mortal {
 
 func newMortalOf(t *testing.T, bin, file, client string, args ...string) *mortal {
 	t.Helper()
+	return (&mortal{t: t, bin: bin, file: file}).up(client, args...)
+}
+
+// newMortalOfUser is newMortal as another user, who gets all files beside file.
+func newMortalOfUser(t *testing.T, user uint32, bin, file string, args ...string) *mortal {
+	t.Helper()
+	if user != 0 {
+		testenv.NeedUser(t, int(user))
+		public, err := os.MkdirTemp("", "plinksim")
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, os.RemoveAll(public)) })
+		require.NoError(t, os.CopyFS(filepath.Join(public, "lab"), os.DirFS(filepath.Dir(file))))
+		require.NoError(t, os.Chmod(public, 0o755))
+		file = filepath.Join(public, "lab", filepath.Base(file))
+	}
+	return (&mortal{t: t, bin: bin, file: file, user: user}).up("client", args...)
+}
+
+func (m *mortal) up(client string, args ...string) *mortal {
+	t, file := m.t, m.file
+	t.Helper()
 	plan, err := topofile.Load(file)
 	require.NoError(t, err)
 	root, err := os.MkdirTemp("", "plinksim") // a socket's path must be short
 	require.NoError(t, err)
+	require.NoError(t, os.Chown(root, int(m.user), int(m.user)))
 	root = filepath.Join(root, "run")
-	m := &mortal{t: t, bin: bin, file: file, root: root, plan: plan, dir: labdir.Dir(filepath.Join(root, plan.Name))}
+	m.root, m.plan, m.dir = root, plan, labdir.Dir(filepath.Join(root, plan.Name))
 	t.Cleanup(func() {
 		m.run("down", "--all")
 		require.NoDirExists(t, root, "something is left")
@@ -63,7 +86,11 @@ func newMortalOf(t *testing.T, bin, file, client string, args ...string) *mortal
 	m.run(append([]string{"up", file}, args...)...)
 	in, err := plan.Instance(client)
 	require.NoError(t, err)
-	m.client, err = host.Open(string(m.dir), in.Namespace)
+	dir := string(m.dir)
+	if m.user != 0 { // the lab is in mounts of its own
+		dir = fmt.Sprintf("/proc/%d/root%s", m.dir.Keeper(), dir)
+	}
+	m.client, err = host.Open(dir, in.Namespace)
 	require.NoError(t, err)
 	t.Cleanup(func() { m.client.Close() })
 	return m
@@ -72,6 +99,12 @@ func newMortalOf(t *testing.T, bin, file, client string, args ...string) *mortal
 func (m *mortal) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(m.bin, args...)
 	cmd.Env = append(os.Environ(), labdir.RootVariable+"="+m.root)
+	if m.user != 0 {
+		home := filepath.Dir(m.root)
+		cmd.Dir = home
+		cmd.Env = append(cmd.Env, "HOME="+home, "XDG_RUNTIME_DIR="+home)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: m.user, Gid: m.user}}
+	}
 	return cmd
 }
 
@@ -229,20 +262,23 @@ func TestConnectionsSurviveTheirDaemon(t *testing.T) {
 		workers int
 		six     bool
 		long    bool
+		user    uint32
 	}{
-		{"aws", 1, true, false},
-		{"aws", 2, true, true},
-		{"alibaba", 1, false, true},
-		{"alibaba", 2, false, false},
+		{"aws", 1, true, false, 0},
+		{"aws", 2, true, true, 0},
+		{"alibaba", 1, false, true, 0},
+		{"alibaba", 2, false, false, 0},
+		{"alibaba", 1, false, false, nobody},
 	} {
-		t.Run(fmt.Sprintf("%s with %d workers", tt.file, tt.workers), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s with %d workers of user %d", tt.file, tt.workers, tt.user), func(t *testing.T) {
 			downloads, restarts := 60, 2
 			if os.Getenv("PLINKSIM_LONG") == "1" {
-				downloads, restarts = 500, 13 // of both kinds, in four labs
+				downloads, restarts = 500, 13 // of both kinds, in each lab
 			} else if tt.long {
 				testenv.NeedTime(t)
 			}
-			m := newMortal(t, bin, filepath.Join("testdata", "survive", tt.file+".yaml"), "--workers", strconv.Itoa(tt.workers))
+			m := newMortalOfUser(t, tt.user, bin, filepath.Join("testdata", "survive", tt.file+".yaml"),
+				"--workers", strconv.Itoa(tt.workers))
 			addresses := []string{m.eni("ep1", 80, false)}
 			if tt.six {
 				addresses = append(addresses, m.eni("ep1", 80, true), m.eni("ep1", 81, false), m.eni("ep1", 81, true))
