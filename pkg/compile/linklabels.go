@@ -16,6 +16,13 @@ type LinkLabels struct {
 	Port           string // that clients connect to
 }
 
+// BeginOf is where a link begins, by its name: an endpoint, a load balancer in its own VPC,
+// or an entry of a NAT gateway.
+func BeginOf(link string) string {
+	begin, _, _ := strings.Cut(link, "@")
+	return begin
+}
+
 // LabelsOfLinks gives the labels of a link by its name. The function keeps plan,
 // which must not change.
 func LabelsOfLinks(plan *topology.Plan) func(name string) LinkLabels {

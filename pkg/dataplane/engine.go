@@ -360,6 +360,17 @@ func (e *Engine) sessionsFrom(dst []fullnat.Session, from fullnat.Walk) ([]fulln
 	return e.table.SessionsFrom(dst, from, sessionsAtOnce, e.clock())
 }
 
+// SessionTo is a copy of the session whose target sees packets of this five-tuple come from
+// an egress ENI; false where there is none.
+func (e *Engine) SessionTo(egress packet.ENI, seen packet.FiveTuple) (s fullnat.Session, ok bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return s, false
+	}
+	return e.table.SessionTo(egress, seen, e.clock())
+}
+
 // Cut lets sessions have the fate that they are told, and returns how many do
 // not stay. Packets pass meanwhile, so those that may still start should stay.
 func (e *Engine) Cut(fate func(link string, target netip.AddrPort) fullnat.Fate) int {

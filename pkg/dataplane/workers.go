@@ -236,6 +236,16 @@ func (w *Workers) Sessions() (all []fullnat.Session) {
 	return all
 }
 
+// SessionTo is as that of an Engine.
+func (w *Workers) SessionTo(egress packet.ENI, seen packet.FiveTuple) (s fullnat.Session, ok bool) {
+	for _, e := range w.engines {
+		if s, ok = e.SessionTo(egress, seen); ok {
+			break
+		}
+	}
+	return s, ok
+}
+
 // Cut is as that of an Engine.
 func (w *Workers) Cut(fate func(link string, target netip.AddrPort) fullnat.Fate) (total int) {
 	for _, e := range w.engines {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
+	"github.com/plinksim/plinksim/pkg/packet"
 )
 
 // Walk is a place in a walk through the sessions. The zero value is the start.
@@ -41,6 +42,26 @@ func (t *Table) SessionsFrom(dst []Session, from Walk, count int, now time.Durat
 func (t *Table) Sessions(dst []Session, now time.Duration) []Session {
 	dst, _ = t.SessionsFrom(dst, Walk{}, len(t.sessions.All), now)
 	return dst
+}
+
+// SessionTo is a copy of the session whose target sees packets of this five-tuple come from
+// an egress ENI; false where none lives at now.
+func (t *Table) SessionTo(egress packet.ENI, seen packet.FiveTuple, now time.Duration) (s Session, ok bool) {
+	t.clock.Advance(now)
+	number := func(a netip.Addr) uint32 {
+		if a.Is4() {
+			return store.IPv4Number(a)
+		}
+		key := a.As16()
+		return t.addrs.Find(&key)
+	}
+	reply := store.NewKey(egress, seen.Protocol, number(seen.Dst.Addr()), number(seen.Src.Addr()),
+		seen.Dst.Port(), seen.Src.Port())
+	e := t.flows.Find(reply, t.flows.Home(reply))
+	if e == nil || t.timedOut(t.sessions.At(e.Session)) {
+		return Session{}, false
+	}
+	return t.describe(t.sessions.At(e.Session)), true
 }
 
 // Fate is what becomes of a session.

@@ -9,95 +9,117 @@ import (
 	"time"
 )
 
-// Opener is a Machine with a limit of what a process can have open.
-type Opener interface {
-	// Descriptors is how many files and sockets this process can have open.
-	Descriptors() int
-}
-
-// room is how many connections the built-in services and the albs of a lab can have
-// open at a time. The rest of the process's descriptors are for the other ends of
-// those, for the lab's API and for its resolvers. nil has no limit.
-type room chan struct{}
-
-func newRoom(machine Machine) room {
-	opener, ok := machine.(Opener)
-	if !ok {
-		return nil
-	}
-	return make(room, max(1, opener.Descriptors()/3))
-}
-
-// patientListener goes on when there is no descriptor for a connection: clients
-// wait, and are served when another one is done.
+// patientListener shares the room of a lab with others, and goes on when there is no
+// descriptor for a connection: clients wait, and are served when another one is done.
 type patientListener struct {
 	net.Listener
 	ctx  context.Context
-	room room
+	room *room
+	vpc  string // in which it listens
 	// lacks is told whenever connections begin to wait, and when they do not any
 	// more.
 	lacks func(bool)
+
+	begin sync.Once
+	ready chan net.Conn // those that have room
+	ended chan struct{} // closed when err is known
+	err   error
+
+	mu      sync.Mutex
+	waiting int
 }
 
 // patience is how long a listener waits before it tries again, as that of net/http.
 const patience = 5 * time.Millisecond
 
+// Accept implements net.Listener. A connection that waits for room does not hold up those
+// behind it, which may have some. When the listener is closed, those that wait end.
 func (l *patientListener) Accept() (net.Conn, error) {
-	waits := false
-	wait := func() {
-		if !waits {
-			waits = true
-			l.lacks(true)
-		}
+	l.begin.Do(func() {
+		l.ready, l.ended = make(chan net.Conn), make(chan struct{})
+		ctx, end := context.WithCancel(l.ctx)
+		go func() {
+			defer close(l.ended)
+			defer end()
+			l.err = l.acceptAll(ctx)
+		}()
+	})
+	select {
+	case conn := <-l.ready:
+		return conn, nil
+	case <-l.ended:
+		return nil, l.err
+	case <-l.ctx.Done():
+		return nil, net.ErrClosed
 	}
-	defer func() {
-		if waits {
-			l.lacks(false)
-		}
-	}()
+}
+
+func (l *patientListener) acceptAll(ctx context.Context) error {
 	for {
-		conn, err := l.Listener.Accept()
-		switch {
-		case err == nil && l.enter(wait):
-			return &roomyConn{Conn: conn, leave: sync.OnceFunc(l.leave)}, nil
-		case err == nil:
-			return nil, errors.Join(net.ErrClosed, conn.Close())
-		case !passes(err):
-			return nil, err
+		conn, err := l.accept()
+		if err != nil {
+			return err
 		}
-		wait()
+		g, wait := l.room.come(conn, l.room.partyOf(l, conn))
+		if !wait {
+			if !l.hand(ctx, g) {
+				return net.ErrClosed
+			}
+			continue
+		}
+		l.wait(1)
+		go func() {
+			admitted := l.room.await(ctx, g)
+			l.wait(-1)
+			if admitted {
+				l.hand(ctx, g)
+			} else {
+				cut(conn)
+			}
+		}()
+	}
+}
+
+// accept waits for a connection, and for a descriptor for it.
+func (l *patientListener) accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err == nil || !passes(err) {
+		return conn, err
+	}
+	l.wait(1)
+	defer l.wait(-1)
+	for {
 		select {
 		case <-time.After(patience):
 		case <-l.ctx.Done():
 			return nil, net.ErrClosed
 		}
+		if conn, err = l.Listener.Accept(); err == nil || !passes(err) {
+			return conn, err
+		}
 	}
 }
 
-// enter returns when there is room for a connection, or false when the lab ends.
-// Only then does a connection that has come take room: those that may come to other
-// listeners have the rest.
-func (l *patientListener) enter(wait func()) bool {
-	if l.room == nil {
-		return true
-	}
+// hand gives a connection that has room to whoever calls Accept, or returns false when the
+// listener ends.
+func (l *patientListener) hand(ctx context.Context, g *guest) bool {
+	conn := &roomyConn{Conn: g.conn, leave: func() { l.room.leave(g) }}
 	select {
-	case l.room <- struct{}{}:
+	case l.ready <- conn:
 		return true
-	default:
-	}
-	wait()
-	select {
-	case l.room <- struct{}{}:
-		return true
-	case <-l.ctx.Done():
+	case <-ctx.Done():
+		conn.Close()
 		return false
 	}
 }
 
-func (l *patientListener) leave() {
-	if l.room != nil {
-		<-l.room
+// wait counts connections that begin to wait, or end.
+func (l *patientListener) wait(more int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before := l.waiting
+	if l.waiting += more; before == 0 || l.waiting == 0 {
+		l.lacks(l.waiting > 0)
 	}
 }
 

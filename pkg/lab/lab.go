@@ -159,6 +159,7 @@ func Start(ctx context.Context, cfg Config) (*Lab, error) {
 // makeParts makes what runs in this process, without anything that runs.
 func (l *Lab) makeParts() {
 	truster, _ := l.machine.(Truster)
+	l.room.origin = originsIn(l)
 	l.authority = &authority{store: l.store, truster: truster, log: l.log}
 	l.services = &services{process: l.process, observe: l.plane.Observe}
 	l.resolvers = &resolvers{process: l.process, observe: l.plane.Observe}

@@ -138,7 +138,7 @@ func (p *proxies) openOne(spec proxySpec) error {
 		return err
 	}
 	log := p.log.With("listener", spec.String())
-	socket = &patientListener{Listener: socket, ctx: p.ctx, room: p.room, lacks: func(lacks bool) {
+	socket = &patientListener{Listener: socket, ctx: p.ctx, room: p.room, vpc: spec.balancer.VPC, lacks: func(lacks bool) {
 		if lacks {
 			log.Warn("clients wait: there are no descriptors for their connections")
 		}

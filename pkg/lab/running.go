@@ -24,11 +24,11 @@ type process struct {
 	work   sync.WaitGroup
 	log    *slog.Logger
 	spaces spaces
-	room   room
+	room   *room
 }
 
 func newProcess(machine Machine, log *slog.Logger) *process {
-	p := &process{log: log, spaces: spaces{machine: machine}, room: newRoom(machine)}
+	p := &process{log: log, spaces: spaces{machine: machine}, room: newRoom(machine, log)}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	return p
 }

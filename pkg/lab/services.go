@@ -246,7 +246,7 @@ func (s *services) restart(plan *topology.Plan, specs []*keyedService) error {
 }
 
 // startBuiltIn returns when the service listens.
-func startBuiltIn(ctx context.Context, space Space, room room, spec serviceSpec) (*service, error) {
+func startBuiltIn(ctx context.Context, space Space, room *room, spec serviceSpec) (*service, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	s := &service{state: listening, stop: func() { cancel(); running.Wait() }}
@@ -259,7 +259,7 @@ func startBuiltIn(ctx context.Context, space Space, room room, spec serviceSpec)
 			s.stop()
 			return nil, err
 		}
-		ln = &patientListener{Listener: ln, ctx: ctx, room: room, lacks: s.lacks}
+		ln = &patientListener{Listener: ln, ctx: ctx, room: room, vpc: spec.instance.VPC, lacks: s.lacks}
 		if spec.ProxyProtocol {
 			ln = readsHeaders(ln)
 		}
