@@ -53,6 +53,7 @@ type caching struct {
 	order    []*cachedSession  // all of them
 	wanted   []store.SessionID // which may be worth it
 	waiting  []store.SessionID // cached ones that have packets in userspace
+	settle   int               // of waiting, the first that Settle looks at next
 	crowd    crowd
 	bulk     bulk
 	senders  senders
@@ -140,7 +141,11 @@ func (t *Table) Settle(empty func() bool) {
 	}
 	// What is counted as missed is in the ring by now. When the ring is empty
 	// after that, the table has had it.
-	for _, id := range t.cache.waiting {
+	if t.cache.settle >= len(t.cache.waiting) {
+		t.cache.settle = 0
+	}
+	first, end := t.cache.settle, min(t.cache.settle+settleBudget, len(t.cache.waiting))
+	for _, id := range t.cache.waiting[first:end] {
 		if c := t.cache.sessions[id]; c != nil {
 			c.look()
 		}
@@ -148,21 +153,26 @@ func (t *Table) Settle(empty func() bool) {
 	if !empty() {
 		return
 	}
-	kept := t.cache.waiting[:0]
-	for _, id := range t.cache.waiting {
+	for i := end - 1; i >= first; i-- {
+		id := t.cache.waiting[i]
 		c := t.cache.sessions[id]
-		if c == nil || !c.waiting {
-			continue
+		if c != nil && c.waiting {
+			if t.clock.Now-c.since < t.cache.settling {
+				continue
+			}
+			c.waiting = false
+			t.resume(id, c)
 		}
-		if t.clock.Now-c.since < t.cache.settling {
-			kept = append(kept, id)
-			continue
-		}
-		c.waiting = false
-		t.resume(id, c)
+		// The last one has been looked at already, or is behind end.
+		last := len(t.cache.waiting) - 1
+		t.cache.waiting[i] = t.cache.waiting[last]
+		t.cache.waiting = t.cache.waiting[:last]
 	}
-	t.cache.waiting = kept
+	t.cache.settle = end
 }
+
+// settleBudget is how many waiting sessions Settle looks at.
+const settleBudget = 512
 
 // usualSettling is enough for packets that came before the session was in the
 // cache, and were not counted: they may be between the kernel's look-up and the
