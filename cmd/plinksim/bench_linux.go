@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -20,10 +21,11 @@ import (
 func newBench() *cobra.Command {
 	var quick, compare bool
 	var b benchRun
+	var instances, endpoints []string
 	cmd := &cobra.Command{
-		Use:   "bench",
-		Short: "Measure the data plane against the kernel's NAT on this machine",
-		Long: `Build the same topology four times: through plinksim's data plane (core), the
+		Use:   "bench [FILE]",
+		Short: "Measure the data plane against the kernel's NAT on this machine, or what a topology carries",
+		Long: `Without a file, build the same topology four times: through plinksim's data plane (core), the
 same with its flow cache (cache), through a router that does SNAT and DNAT with
 nftables (kernel), and through one that only forwards, which is the limit
 (forward). "null" in --path is the kernel's NAT once more: its ratio to the first
@@ -36,18 +38,31 @@ Six rounds and more give intervals that have the median with 95 % confidence.
 --compare holds two files of --json against each other, and says which
 differences are more than chance.
 
+With a file, measure what its own topology carries, with the bandwidths,
+impairments and security groups that it has: uploads and downloads, requests,
+short connections and small UDP packets. They go from an instance to each endpoint,
+at the endpoint's address in the instance's zone, to its first TCP and
+its first UDP port, and all servers behind it answer. --instance and --endpoint name
+others. The file is built twice, without (core) and with the flow cache (cache), as labs of
+their own: a lab that is up from it is not touched. Generators take the place of the
+programs on its instances, so there are no health checks; endpoint
+connections are accepted.
+
 The commands below measure with frames of all sizes and up to a million flows.
 
 The figures depend on what else the machine does: --quiet 30s waits before
 each measurement until the machine is idle, at most 30 seconds.`,
 		Example: "  sudo plinksim bench --quick\n" +
 			"  sudo plinksim bench --rounds 9 --json bench.json --report bench.html\n" +
-			"  plinksim bench --compare before.json after.json",
+			"  plinksim bench --compare before.json after.json\n" +
+			"  sudo plinksim bench --quick lab.yaml\n" +
+			"  sudo plinksim bench lab.yaml --instance vpc1/ecs1 --endpoint ep1:443 --path core\n" +
+			"  sudo plinksim bench alibaba-clb --only download   # a topology that plinksim has",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if compare {
 				return takes(cobra.ExactArgs(2), "two files of --json")(cmd, args)
 			}
-			return takes(cobra.NoArgs, "no arguments")(cmd, args)
+			return takes(cobra.MaximumNArgs(1), "at most one topology file")(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if compare {
@@ -55,6 +70,9 @@ each measurement until the machine is idle, at most 30 seconds.`,
 					return err
 				}
 				return compareBench(cmd.OutOrStdout(), args[0], args[1])
+			}
+			if err := b.use(args, instances, endpoints); err != nil {
+				return err
 			}
 			if quick {
 				if !cmd.Flags().Changed("rounds") {
@@ -72,9 +90,31 @@ each measurement until the machine is idle, at most 30 seconds.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&quick, "quick", false, "3 rounds of 0.3 s: a look in less than a minute")
 	flags.StringVar(&b.only, "only", "", "run the loads whose name this regular expression matches")
+	flags.StringSliceVar(&instances, "instance", nil,
+		"of a file: the instances that load, as VPC/NAME; one in each endpoint's VPC where it is missing")
+	flags.StringSliceVar(&endpoints, "endpoint", nil,
+		"of a file: the endpoints to measure, ep1 or ep1:443; all where it is missing")
 	flags.BoolVar(&compare, "compare", false, "measure nothing: compare the two files that are given")
 	cmd.AddCommand(newBenchLoad(), newBenchSearch(), newBenchSessions())
 	return cmd
+}
+
+// use measures the topology of a file, if there is one.
+func (b *benchRun) use(args, instances, endpoints []string) error {
+	if len(args) == 0 {
+		if len(instances)+len(endpoints) > 0 {
+			return &usageError{errors.New("--instance and --endpoint are for a topology file")}
+		}
+		return nil
+	}
+	plan, err := load(args[0])
+	if err != nil {
+		return err
+	}
+	if b.options.Own, err = bench.NewOwn(plan, instances, endpoints); err != nil {
+		return fmt.Errorf("%s: %w", args[0], err)
+	}
+	return nil
 }
 
 // benchRun is what all commands of bench have in common.

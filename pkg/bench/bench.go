@@ -34,6 +34,8 @@ type Options struct {
 	Loads    []Load
 	Searches []Search
 	Sessions []Sessions
+	// Own is a user's topology that is measured instead of the benchmark's; nil is that.
+	Own *Own
 	// Progress is called with what is being done; it may be nil.
 	Progress lab.Progress
 }
@@ -50,6 +52,9 @@ func (o Options) withDefaults() Options {
 	}
 	if len(o.Paths) == 0 {
 		o.Paths = slices.Clone(paths)
+		if o.Own != nil {
+			o.Paths = slices.Clone(ownPaths)
+		}
 	}
 	if o.Progress == nil {
 		o.Progress = func(int, int, string) {}
@@ -96,6 +101,10 @@ func (o Options) Check() error {
 		if !slices.Contains(Paths, name) {
 			return fmt.Errorf("no path %q: want %s", name, strings.Join(Paths, ", "))
 		}
+		if o.Own != nil && !slices.Contains(ownPaths, name) {
+			return fmt.Errorf("path %q has the benchmark's own topology: of a file there are %s", name,
+				strings.Join(ownPaths, " and "))
+		}
 	}
 	return nil
 }
@@ -112,6 +121,9 @@ func (o Options) chosen() []workload {
 
 // workloads are what can be measured.
 func (o Options) workloads() []workload {
+	if o.Own != nil {
+		return o.Own.workloads()
+	}
 	if len(o.Loads)+len(o.Searches)+len(o.Sessions) == 0 {
 		return workloads()
 	}
@@ -234,16 +246,25 @@ func (r *Report) measure(ctx context.Context, o Options, paths []*path) error {
 // measure runs one workload through one path once.
 func (p *path) measure(ctx context.Context, o Options, w workload) (*measurement, error) {
 	job := w.order
-	job.To, job.WarmUp, job.For = p.endpoint(), o.warmUp(), o.window()
+	job.WarmUp, job.For = o.warmUp(), o.window()
+	clients := p.clients
+	if w.route != nil {
+		job.To, clients = w.route.to.Addr(), []*process{p.senders[w.route.from]}
+		// The NAT ports of one target are to be enough for all rounds.
+		job.Limit = max(1, natPorts/o.Rounds)
+	} else {
+		job.To = p.endpoint()
+	}
 	ctx, cancel := context.WithTimeout(ctx, job.WarmUp+job.For+30*time.Second)
 	defer cancel()
-	base, err := p.server.do(ctx, order{Do: "count"})
+	base, err := p.count(ctx)
 	if err != nil {
 		return nil, err
 	}
-	clients := p.clients[:1]
 	if w.both {
-		clients = p.clients[:2]
+		clients = clients[:2]
+	} else {
+		clients = clients[:1]
 	}
 	for _, c := range clients {
 		if err := c.give(job); err != nil {
@@ -281,7 +302,7 @@ func (p *path) measure(ctx context.Context, o Options, w workload) (*measurement
 	if err := sleep(ctx, settle); err != nil {
 		return nil, err
 	}
-	end, err := p.server.do(ctx, order{Do: "count"})
+	end, err := p.count(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -292,6 +313,20 @@ func (p *path) measure(ctx context.Context, o Options, w workload) (*measurement
 	return m, nil
 }
 
+// count is what all servers have counted so far.
+func (p *path) count(ctx context.Context) (all answer, err error) {
+	for _, s := range p.servers {
+		a, err := s.do(ctx, order{Do: "count"})
+		if err != nil {
+			return all, err
+		}
+		all.Bytes += a.Bytes
+		all.Packets += a.Packets
+		all.Reordered += a.Reordered
+	}
+	return all, nil
+}
+
 // sample is what was counted so far.
 type sample struct {
 	at    time.Time
@@ -300,7 +335,7 @@ type sample struct {
 }
 
 func (p *path) sample(ctx context.Context) (s sample, err error) {
-	if s.count, err = p.server.do(ctx, order{Do: "count"}); err != nil {
+	if s.count, err = p.count(ctx); err != nil {
 		return s, err
 	}
 	s.at = time.Now()

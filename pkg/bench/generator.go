@@ -15,12 +15,19 @@ const GeneratorCommand = "__bench"
 
 // order is what a generator is asked to do, a line of JSON on its input.
 type order struct {
-	Do      string        `json:"do"`          // see generator.obey
-	To      netip.Addr    `json:"to,omitzero"` // the address to load
+	Do      string        `json:"do"`             // see generator.obey
+	To      netip.Addr    `json:"to,omitzero"`    // the address to load
+	Port    int           `json:"port,omitempty"` // 0: the workload's own
 	Streams int           `json:"streams,omitempty"`
 	Rate    int           `json:"rate,omitempty"` // datagrams per second
 	WarmUp  time.Duration `json:"warm_up,omitempty"`
 	For     time.Duration `json:"for,omitempty"` // after the warm-up
+
+	// TCP and UDP are the ports to serve on, whatever comes there.
+	TCP []int `json:"tcp,omitempty"`
+	UDP []int `json:"udp,omitempty"`
+	// Limit is how many connections there may be; 0 is maxConnections.
+	Limit int `json:"limit,omitempty"`
 
 	// Of loads that are made of whole frames.
 	From    netip.Addr `json:"from,omitzero"`
@@ -41,7 +48,7 @@ type answer struct {
 	P50     float64       `json:"p50,omitempty"`     // microseconds
 	P99     float64       `json:"p99,omitempty"`
 
-	// What a server has counted since it began, or a client lost.
+	// What a server has counted since it began, or a client received or lost.
 	Bytes     uint64 `json:"bytes,omitempty"`
 	Packets   uint64 `json:"packets,omitempty"`
 	Lost      uint64 `json:"lost,omitempty"`
@@ -97,6 +104,9 @@ func (g *generator) obey(o order) (a answer, err error) {
 	case "serve":
 		g.server, err = serve()
 		return a, err
+	case "serve ports":
+		g.server, err = servePorts(o.TCP, o.UDP)
+		return a, err
 	case "count":
 		if g.server == nil {
 			return a, errors.New("count what? serve comes first")
@@ -104,6 +114,8 @@ func (g *generator) obey(o order) (a answer, err error) {
 		return g.server.counters(), nil
 	case "bulk":
 		return bulk(o)
+	case "download":
+		return download(o)
 	case "small":
 		return small(o)
 	case "paced":

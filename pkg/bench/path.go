@@ -22,10 +22,13 @@ type path struct {
 	dir     labdir.Dir
 	plan    *topology.Plan
 	server  *process
+	servers []*process // all of them
 	clients []*process
-	workers int      // of the core
-	runs    uint16   // loads of frames that were measured
-	lab     *lab.Lab // of the core's
+	own     *Own
+	senders map[string]*process // of a user's topology, by VPC/instance
+	workers int                 // of the core
+	runs    uint16              // loads of frames that were measured
+	lab     *lab.Lab            // of the core's
 	closers []func(context.Context) error
 }
 
@@ -47,15 +50,23 @@ var Paths = append(slices.Clone(paths), viaNull)
 
 // open builds a topology and starts what belongs in its middle and its ends.
 func open(ctx context.Context, name string, o Options) (*path, error) {
-	plan, err := topologyOf("bench-"+name, o.senders(), o.sessions())
+	plan, err := o.plan("bench-" + name)
 	if err != nil {
 		return nil, err
 	}
-	p := &path{name: name, dir: labdir.Of(plan.Name), plan: plan, workers: o.Workers}
+	p := &path{name: name, dir: labdir.Of(plan.Name), plan: plan, own: o.Own, workers: o.Workers}
 	if err := p.start(ctx); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
 	return p, nil
+}
+
+// plan is the topology of a path.
+func (o Options) plan(name string) (*topology.Plan, error) {
+	if o.Own != nil {
+		return o.Own.plan(name)
+	}
+	return topologyOf(name, o.senders(), o.sessions())
 }
 
 func (p *path) start(ctx context.Context) error {
@@ -78,9 +89,16 @@ func (p *path) start(ctx context.Context) error {
 	if err := middle(ctx); err != nil {
 		return fmt.Errorf("build the topology of the %s: %w", p.name, err)
 	}
+	if p.own != nil {
+		if err := p.startOwn(); err != nil {
+			return err
+		}
+		return p.ownReachable(ctx)
+	}
 	if p.server, err = p.generator("provider", "server"); err != nil {
 		return err
 	}
+	p.servers = []*process{p.server}
 	for i := range p.plan.MustVPC("consumer").Instances {
 		g, err := p.generator("consumer", clientName(i))
 		if err != nil {
@@ -158,17 +176,25 @@ func (p *path) address(client int) netip.Addr { return p.plan.MustVPC("consumer"
 
 // reachable waits until a request is answered.
 func (p *path) reachable(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	for {
+	err := await(ctx, func() error {
 		_, err := p.clients[0].do(ctx, order{Do: "request", To: p.endpoint(), For: time.Millisecond})
-		if err == nil {
-			return nil
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("nothing gets through the %s: %w", p.name, err)
+	}
+	return nil
+}
+
+// await tries again for ten seconds, and returns what the last try said.
+func await(ctx context.Context, try func() error) error {
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		err := try()
+		if err == nil || time.Now().After(deadline) {
+			return err
 		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("nothing gets through the %s: %w", p.name, err)
-		case <-time.After(100 * time.Millisecond):
+		if stopped := sleep(ctx, 100*time.Millisecond); stopped != nil {
+			return stopped
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -39,7 +41,11 @@ func dialTCP(to netip.Addr, port int) (int, error) {
 		unix.Close(fd)
 		return -1, err
 	}
-	if err := again(func() error { return unix.Connect(fd, sockaddr(to, port)) }); err != nil {
+	err = again(func() error { return unix.Connect(fd, sockaddr(to, port)) })
+	if errors.Is(err, unix.EINPROGRESS) { // socket(7), SO_SNDTIMEO
+		err = fmt.Errorf("no answer within %s", patience)
+	}
+	if err != nil {
 		unix.Close(fd)
 		return -1, fmt.Errorf("connect to %s port %d: %w", to, port, err)
 	}
@@ -99,7 +105,7 @@ func bulk(o order) (answer, error) {
 	var first error
 	for range min(max(o.Streams, 1), 64) {
 		all.Go(func() {
-			if err := bulkStream(o.To, w.end); err != nil {
+			if err := bulkStream(o, w.end); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				first = errors.Join(first, err)
@@ -110,10 +116,10 @@ func bulk(o order) (answer, error) {
 	return answer{Elapsed: o.For}, first
 }
 
-func bulkStream(to netip.Addr, end time.Time) error {
+func bulkStream(o order, end time.Time) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	fd, err := dialTCP(to, sinkPort)
+	fd, err := dialTCP(o.To, cmp.Or(o.Port, sinkPort))
 	if err != nil {
 		return err
 	}
@@ -131,7 +137,7 @@ func bulkStream(to netip.Addr, end time.Time) error {
 func request(o order) (answer, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	fd, err := dialTCP(o.To, echoPort)
+	fd, err := dialTCP(o.To, cmp.Or(o.Port, echoPort))
 	if err != nil {
 		return answer{}, err
 	}
@@ -139,6 +145,7 @@ func request(o order) (answer, error) {
 	w := o.window()
 	samples := make([]time.Duration, 0, maxSamples)
 	data := make([]byte, requestSize)
+	data[0] = asksEcho
 	for at := time.Now(); at.Before(w.end) && len(samples) < maxSamples; {
 		if err := exchange(fd, data); err != nil {
 			return answer{}, fmt.Errorf("request: %w", err)
@@ -161,6 +168,38 @@ func exchange(fd int, data []byte) error {
 	return readAll(fd, data)
 }
 
+// download reads what the server sends until the window ends.
+func download(o order) (answer, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	fd, err := dialTCP(o.To, o.Port)
+	if err != nil {
+		return answer{}, err
+	}
+	defer unix.Close(fd)
+	if err := writeAll(fd, []byte{asksBulk}); err != nil {
+		return answer{}, fmt.Errorf("download: %w", err)
+	}
+	w := o.window()
+	block := make([]byte, bulkBlock)
+	var a answer
+	now := time.Now()
+	for now.Before(w.end) {
+		n, err := unix.Read(fd, block)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if n <= 0 {
+			return a, fmt.Errorf("download: %w", cmp.Or(err, errEnded))
+		}
+		if now = time.Now(); now.After(w.begin) {
+			a.Bytes += uint64(n)
+		}
+	}
+	a.Elapsed = now.Sub(w.begin)
+	return a, nil
+}
+
 // connectRequestClose opens a connection for each request. The server closes
 // first, as for HTTP/1.0, so that the client's ports can be used again at once.
 func connectRequestClose(o order) (answer, error) {
@@ -168,13 +207,14 @@ func connectRequestClose(o order) (answer, error) {
 	defer runtime.UnlockOSThread()
 	w := o.window()
 	data := make([]byte, requestSize)
+	data[0] = asksOnce
 	var a answer
-	for i := 0; i < maxConnections; i++ {
+	for i := range cmp.Or(o.Limit, maxConnections) {
 		now := time.Now()
 		if !now.Before(w.end) {
 			break
 		}
-		if err := oneConnection(o.To, closePort+i%closePorts, data); err != nil {
+		if err := oneConnection(o.To, cmp.Or(o.Port, closePort+i%closePorts), data); err != nil {
 			return a, err
 		}
 		if now.After(w.begin) {
@@ -233,6 +273,73 @@ func serve() (*server, error) {
 	}
 	go s.count(fd)
 	return s, nil
+}
+
+// What the first byte on a connection asks of a server that serves whatever comes on a port.
+const (
+	asksSink = iota // as bulk, which sends zeros
+	asksEcho
+	asksOnce
+	asksBulk
+)
+
+// servePorts listens on ports on which every workload may come.
+func servePorts(tcp, udp []int) (*server, error) {
+	s := &server{}
+	for _, port := range tcp {
+		fd, err := listenTCP(port)
+		if err != nil {
+			return nil, err
+		}
+		go accept(fd, true, s.any)
+	}
+	for _, port := range udp {
+		fd, err := listenUDP(port)
+		if err != nil {
+			return nil, err
+		}
+		go s.count(fd)
+	}
+	return s, nil
+}
+
+// any serves what the first byte asks for, behind a PROXY header if there is one.
+func (s *server) any(fd int) {
+	var first [1]byte
+	if err := skipProxyHeader(fd); err != nil {
+		return
+	}
+	if n, _, err := unix.Recvfrom(fd, first[:], unix.MSG_PEEK); n < 1 || err != nil {
+		return
+	}
+	switch first[0] {
+	case asksSink:
+		s.sink(fd)
+	case asksEcho:
+		echo(fd)
+	case asksOnce:
+		answerOnce(fd)
+	case asksBulk:
+		block := make([]byte, bulkBlock)
+		for writeAll(fd, block) == nil {
+		}
+	}
+}
+
+// skipProxyHeader reads a header of version 2 of the PROXY protocol (section 2.2 of its
+// description): twelve bytes that no workload begins with, four with its length in the last two,
+// and the rest.
+func skipProxyHeader(fd int) error {
+	const signature = "\r\n\r\n\x00\r\nQUIT\n"
+	var head [len(signature) + 4]byte
+	n, _, err := unix.Recvfrom(fd, head[:1], unix.MSG_PEEK)
+	if err != nil || n < 1 || head[0] != signature[0] {
+		return err
+	}
+	if err := readAll(fd, head[:]); err != nil {
+		return err
+	}
+	return readAll(fd, make([]byte, binary.BigEndian.Uint16(head[len(signature)+2:])))
 }
 
 func listenTCP(port int) (int, error) {

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -65,14 +66,14 @@ func (d *datagrams) call(trap uintptr, fd, n, flags int) (int, error) {
 	}
 }
 
-func dialUDP(to netip.Addr) (int, error) {
+func dialUDP(o order) (int, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, os.NewSyscallError("socket", err)
 	}
-	if err := errors.Join(impatient(fd), unix.Connect(fd, sockaddr(to, countPort))); err != nil {
+	if err := errors.Join(impatient(fd), unix.Connect(fd, sockaddr(o.To, cmp.Or(o.Port, countPort)))); err != nil {
 		unix.Close(fd)
-		return -1, fmt.Errorf("UDP to %s: %w", to, err)
+		return -1, fmt.Errorf("UDP to %s: %w", o.To, err)
 	}
 	return fd, nil
 }
@@ -82,7 +83,7 @@ func dialUDP(to netip.Addr) (int, error) {
 func small(o order) (answer, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	fd, err := dialUDP(o.To)
+	fd, err := dialUDP(o)
 	if err != nil {
 		return answer{}, err
 	}
@@ -107,7 +108,7 @@ const pace = 200 * time.Microsecond
 func paced(o order) (answer, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	fd, err := dialUDP(o.To)
+	fd, err := dialUDP(o)
 	if err != nil {
 		return answer{}, err
 	}

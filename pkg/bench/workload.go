@@ -36,6 +36,9 @@ const (
 	// maxConnections limits one measurement of short connections: each holds a
 	// NAT port for a minute or longer after its end.
 	maxConnections = 60_000
+	// natPorts is how many NAT ports of one target short connections use up at most in
+	// a whole run: a load balancer's NAT IP has 55,000 or more.
+	natPorts = 50_000
 )
 
 // workload is one kind of load, and what is computed from a measurement.
@@ -46,6 +49,7 @@ type workload struct {
 	both    bool // clients do it
 	metrics []metric
 	point   point
+	route   *route                      // of a user's topology; nil in the benchmark's own
 	time    func(Options) time.Duration // that it takes, where it is not the options' alone
 	// run measures it once; nil gives the order to the clients.
 	run func(ctx context.Context, p *path, o Options) (*measurement, error)
