@@ -98,6 +98,7 @@ bpf: ## compile the flow cache's programs, with Debian 12's clang 14, llvm, libb
 test-flow-cache: tools ## run the tests of what forwards with every session in the flow cache; SHORT=1 leaves out what takes long
 	PLINKSIM_FLOW_CACHE=force $(TEST) "./pkg/fullnat ./pkg/dataplane" -- $(EXEC) $(if $(SHORT),-short)
 	$(if $(SHORT),@true,PLINKSIM_FLOW_CACHE=force:clsact $(TEST) ./pkg/dataplane -- $(EXEC))
+	$(if $(SHORT),@true,PLINKSIM_FLOW_CACHE=force:none $(TEST) ./pkg/dataplane -- $(EXEC))
 	$(if $(SHORT),@true,PLINKSIM_FLOW_CACHE=force $(TEST) "./pkg/machine/kernel ./pkg/plinktest ./test" -- $(EXEC) -timeout 30m)
 
 bpf-tools: ## install what "make bpf" needs
