@@ -86,7 +86,7 @@ func albRows(a *adder) {
 	albListenerRows(a)
 	albRuleRows(a)
 	list(a, listing{name: "ListAsynJobs", answer: "Jobs", usual: 20, most: 100,
-		filters: map[string]filter{"ApiName": is("ApiName")}, also: []string{"JobIds"}, all: albJobs})
+		filters: map[string]filter{"ApiName": is("ApiName")}, also: []string{"JobIds"}, fresh: true, all: albJobs})
 }
 
 // albJobs are the jobs that are asked for by their identifiers, or those of the calls that the
@@ -476,7 +476,7 @@ func albListenerRows(a *adder) {
 			return out, nil
 		}})
 	list(a, listing{name: "GetListenerHealthStatus", answer: "ListenerHealthStatus", usual: 20, most: 100,
-		also: []string{"ListenerId", "IncludeRule"},
+		also: []string{"ListenerId", "IncludeRule"}, fresh: true,
 		all: func(base *call) ([]wire.M, error) {
 			c := balancing{base}
 			h, err := ofALB.listener(c, c.texts("ListenerId")[0])

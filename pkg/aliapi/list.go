@@ -48,8 +48,10 @@ type listing struct {
 	// usual and most are how many objects a page has, where nobody says, and at most.
 	usual, most int
 	// also are parameters that all reads of the call's values.
-	also    []string
-	all     func(c *call) ([]wire.M, error)
+	also []string
+	all  func(c *call) ([]wire.M, error)
+	// fresh says that all changes with more than the topology, the control plane and the record.
+	fresh   bool
 	then    func(c *call, answer wire.M) // adds to the answer; nil: nothing
 	ignored []string
 	tagged  bool // objects can be left out by their tags
@@ -112,8 +114,22 @@ func typeOf(s *wire.Shape) reflect.Type {
 	return reflect.TypeFor[string]()
 }
 
+// everything is all that a listing lists, of which nobody may change a view.
+func (l listing) everything(c *call) ([]wire.M, error) {
+	if !l.fresh {
+		kept, err := c.Shelved(l.name, l.also, func() ([]wire.M, error) { return l.all(c) })
+		if err != nil {
+			return nil, err
+		}
+		if kept != nil {
+			return slices.Clone(kept.Views), nil
+		}
+	}
+	return l.all(c)
+}
+
 func (l listing) run(c *call) (wire.M, error) {
-	all, err := l.all(c)
+	all, err := l.everything(c)
 	if err != nil {
 		return nil, err
 	}
@@ -126,8 +142,9 @@ func (l listing) run(c *call) (wire.M, error) {
 		for _, w := range wanted {
 			fits = append(fits, f.texts(w)...)
 		}
+		paths := cloudapi.PathsOf(f.member)
 		all = slices.DeleteFunc(all, func(m wire.M) bool {
-			return !slices.ContainsFunc(cloudapi.Texts(m, f.member), func(t string) bool { return slices.Contains(fits, t) })
+			return !slices.ContainsFunc(paths.Texts(m), func(t string) bool { return slices.Contains(fits, t) })
 		})
 	}
 	if tags, _ := c.Values["Tag"].([]any); l.tagged && len(tags) > 0 {

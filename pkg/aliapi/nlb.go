@@ -301,7 +301,7 @@ func nlbListenerRows(a *adder) {
 			return out, nil
 		}})
 	list(a, listing{name: "GetListenerHealthStatus", answer: "ListenerHealthStatus", usual: 20, most: 100,
-		also: []string{"ListenerId"},
+		also: []string{"ListenerId"}, fresh: true,
 		all: func(base *call) ([]wire.M, error) {
 			c := balancing{base}
 			id, _ := c.Values["ListenerId"].(string)

@@ -101,7 +101,7 @@ func tagRows(a *adder, untag string, of taggable) {
 		answer = "TagResources"
 	}
 	list(a, listing{name: "ListTagResources", answer: answer, usual: 50, most: 100,
-		also: []string{"ResourceId", "ResourceType"}, all: func(c *call) (out []wire.M, _ error) {
+		also: []string{"ResourceId", "ResourceType", "Tag"}, all: func(c *call) (out []wire.M, _ error) {
 			word, _ := c.Values["ResourceType"].(string)
 			kind, all, err := of.kind(word)
 			if err != nil {

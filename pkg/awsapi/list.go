@@ -91,6 +91,23 @@ func field[T any](in reflect.Value, name string) (out T) {
 	return out
 }
 
+// everything is all that a listing lists, which nobody may change, and the shelf's part of
+// it, nil where nothing of it is kept.
+func (l listing) everything(c *call) (all []wire.M, kept *cloudapi.Shelved, err error) {
+	if l.shelved {
+		kept, err = c.Shelved(l.name, l.also, func() ([]wire.M, error) { return l.all(c) })
+	}
+	if kept != nil {
+		all = kept.Views
+	} else if err == nil {
+		all, err = l.all(c)
+	}
+	if err != nil || l.late == nil {
+		return all, kept, err
+	}
+	return append(all[:len(all):len(all)], l.late(c)...), kept, nil
+}
+
 func (l listing) run(c *call, in reflect.Value) (wire.M, error) {
 	all, kept, err := l.everything(c)
 	if err != nil {
@@ -114,7 +131,7 @@ func (l listing) run(c *call, in reflect.Value) (wire.M, error) {
 		field[string](in, "NextToken")+field[string](in, "Marker"))
 }
 
-func (l listing) page(c *call, all []wire.M, kept *shelved, most int, token string) (wire.M, error) {
+func (l listing) page(c *call, all []wire.M, kept *cloudapi.Shelved, most int, token string) (wire.M, error) {
 	// A larger page is cut (Amazon EC2 API Reference, "Query parameters for pagination").
 	page, next, ok := wire.Page(all, min(most, 1000), token, c.Values)
 	if most < 0 || !ok {
@@ -131,7 +148,7 @@ func (l listing) page(c *call, all []wire.M, kept *shelved, most int, token stri
 	if l.then != nil {
 		l.then(answer)
 	} else if kept != nil {
-		rendered, err := kept.rendered(c.Service.Operations[l.name], l.answer, page)
+		rendered, err := kept.Rendered(c.Service.Operations[l.name], l.answer, page)
 		if err != nil {
 			return nil, err
 		}

@@ -40,8 +40,7 @@ type Key = cloudapi.Key
 // Server answers for one lab. It is an http.Handler.
 type Server struct {
 	*cloudapi.Server
-	gone  tombstones
-	shelf shelf
+	gone tombstones
 
 	metadata *metadata
 	inVPCs   atomic.Bool // see ServeInVPCs

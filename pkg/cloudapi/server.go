@@ -55,6 +55,7 @@ type Server struct {
 	Began  time.Time
 
 	calls  callLog
+	shelf  shelf
 	turns  chan struct{} // one for each call that runs
 	number atomic.Uint64 // of the last call
 }

@@ -60,30 +60,6 @@ type part struct {
 
 type list []any
 
-// MarshalJSON keeps the order.
-func (o object) MarshalJSON() ([]byte, error) {
-	var b bytes.Buffer
-	b.WriteByte('{')
-	for i, p := range o {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		name, err := json.Marshal(p.name)
-		if err != nil {
-			return nil, err
-		}
-		value, err := json.Marshal(p.value)
-		if err != nil {
-			return nil, err
-		}
-		b.Write(name)
-		b.WriteByte(':')
-		b.Write(value)
-	}
-	b.WriteByte('}')
-	return b.Bytes(), nil
-}
-
 func (o object) write(root string, format Format) []byte {
 	if format == XML {
 		var b strings.Builder
@@ -92,12 +68,59 @@ func (o object) write(root string, format Format) []byte {
 		return []byte(b.String())
 	}
 	var b bytes.Buffer
-	e := json.NewEncoder(&b)
+	writeJSON(&b, o)
+	return b.Bytes()
+}
+
+// writeJSON keeps the order of members.
+func writeJSON(b *bytes.Buffer, value any) {
+	switch v := value.(type) {
+	case object:
+		b.WriteByte('{')
+		for i, p := range v {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			writeJSON(b, p.name)
+			b.WriteByte(':')
+			writeJSON(b, p.value)
+		}
+		b.WriteByte('}')
+	case list:
+		b.WriteByte('[')
+		for i, one := range v {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			writeJSON(b, one)
+		}
+		b.WriteByte(']')
+	default:
+		if text, ok := v.(string); ok && isPlain(text) {
+			b.WriteString(`"` + text + `"`)
+			return
+		}
+		writeScalar(b, v)
+	}
+}
+
+// isPlain says whether a text is written in JSON as it is.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+func writeScalar(b *bytes.Buffer, v any) {
+	e := json.NewEncoder(b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(o); err != nil {
+	if err := e.Encode(v); err != nil {
 		panic("an answer is plain data: " + err.Error())
 	}
-	return bytes.TrimRight(b.Bytes(), "\n")
+	b.Truncate(b.Len() - 1) // without the end of the line
 }
 
 // writeXML writes each element of a list under the list's name.

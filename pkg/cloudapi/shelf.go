@@ -1,4 +1,4 @@
-package awsapi
+package cloudapi
 
 import (
 	"fmt"
@@ -15,12 +15,13 @@ import (
 type shelf struct {
 	mu    sync.Mutex
 	stamp stamp
-	views map[string]*shelved // by listing, account and the parameters that it reads
+	views map[string]*Shelved // by listing, account and the parameters that it reads
 }
 
-// shelved are views, and how answers write them, once some did.
-type shelved struct {
-	views []wire.M // which nobody may change
+// Shelved are views, and how answers write them, once some did. Its methods may be called from
+// any goroutine.
+type Shelved struct {
+	Views []wire.M // which nobody may change
 
 	mu    sync.Mutex
 	texts map[uintptr]wire.Rendered // by the views' addresses; "": not yet
@@ -37,7 +38,7 @@ type stamp struct {
 }
 
 // get gives views of now, nil where there are none.
-func (s *shelf) get(key string, now stamp) *shelved {
+func (s *shelf) get(key string, now stamp) *Shelved {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stamp != now {
@@ -46,25 +47,25 @@ func (s *shelf) get(key string, now stamp) *shelved {
 	return s.views[key]
 }
 
-func (s *shelf) put(key string, now stamp, views *shelved) {
+func (s *shelf) put(key string, now stamp, views *Shelved) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stamp != now || len(s.views) >= mostShelved {
-		s.stamp, s.views = now, map[string]*shelved{}
+		s.stamp, s.views = now, map[string]*Shelved{}
 	}
 	s.views[key] = views
 }
 
 func address(view wire.M) uintptr { return reflect.ValueOf(view).Pointer() }
 
-// rendered are views as an operation's answers write them. Those that are not on the shelf
+// Rendered are views as an operation's answers write them. Those that are not on the shelf
 // are written now. An address is that of one view, as long as the shelf holds it.
-func (s *shelved) rendered(op *wire.Operation, list string, views []wire.M) ([]wire.Rendered, error) {
+func (s *Shelved) Rendered(op *wire.Operation, list string, views []wire.M) ([]wire.Rendered, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.texts == nil {
-		s.texts = make(map[uintptr]wire.Rendered, len(s.views))
-		for _, view := range s.views {
+		s.texts = make(map[uintptr]wire.Rendered, len(s.Views))
+		for _, view := range s.Views {
 			s.texts[address(view)] = ""
 		}
 	}
@@ -85,30 +86,28 @@ func (s *shelved) rendered(op *wire.Operation, list string, views []wire.M) ([]w
 	return out, nil
 }
 
-// everything is all that a listing lists, which nobody may change, and the shelf's part of
-// it, nil where nothing of it is kept.
-func (l listing) everything(c *call) (all []wire.M, kept *shelved, err error) {
+// Shelved are the views that all makes for a listing, which reads the parameters also of the
+// call's values. They are made once, until the topology, the control plane or the record
+// changes, which is all that they may be made of. Nil where nothing is kept: with a
+// transition, what is new looks different after a while.
+func (c *Call) Shelved(listing string, also []string, all func() ([]wire.M, error)) (*Shelved, error) {
+	if c.Transition > 0 {
+		return nil, nil
+	}
 	now := stamp{c.Plan, c.Lab.Plane().Revision(), c.Record.Version()}
-	// With a transition what is new looks different after a while.
-	if l.shelved && c.Transition == 0 {
-		var key strings.Builder
-		fmt.Fprintf(&key, "%s %s", l.name, c.Account.Name)
-		for _, name := range l.also {
-			fmt.Fprintf(&key, " %v", c.Values[name])
-		}
-		if kept = c.api.shelf.get(key.String(), now); kept == nil {
-			if all, err = l.all(c); err != nil {
-				return nil, nil, err
-			}
-			kept = &shelved{views: all}
-			c.api.shelf.put(key.String(), now, kept)
-		}
-		all = kept.views
-	} else if all, err = l.all(c); err != nil {
-		return nil, nil, err
+	var key strings.Builder
+	fmt.Fprintf(&key, "%s %s %s", c.Service.Name, listing, c.Account.Name)
+	for _, name := range also {
+		fmt.Fprintf(&key, " %v", c.Values[name])
 	}
-	if l.late == nil {
-		return all, kept, nil
+	if kept := c.shelf.get(key.String(), now); kept != nil {
+		return kept, nil
 	}
-	return append(all[:len(all):len(all)], l.late(c)...), kept, nil
+	views, err := all()
+	if err != nil {
+		return nil, err
+	}
+	kept := &Shelved{Views: views}
+	c.shelf.put(key.String(), now, kept)
+	return kept, nil
 }
