@@ -223,7 +223,7 @@ func soak(t *testing.T, bin string, run *soakRun, minute time.Duration) {
 			s.memory(&memory[len(memory)-1])
 		}
 		s.quiet()
-		m := soakMinute{Minute: n, soakFigures: s.measure(max(5, int(minute/5/soakPause))), Did: s.doing}
+		m := soakMinute{Minute: n, Load: s.load(), soakFigures: s.measure(max(5, int(minute/5/soakPause))), Did: s.doing}
 		if !run.Kills {
 			f := medians(memory)
 			m.RSS, m.Anonymous, m.File, m.Shared = f.RSS, f.Anonymous, f.File, f.Shared

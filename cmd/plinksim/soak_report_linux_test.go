@@ -69,7 +69,8 @@ type soakFigures struct {
 
 // soakMinute is what was done in a tenth of the time, and the figures after it.
 type soakMinute struct {
-	Minute int `json:"minute"`
+	Minute int     `json:"minute"`
+	Load   float64 `json:"load"` // of the machine: runnable processes in the last minute (proc_loadavg(5))
 	soakFigures
 	EchoedBytes int64                 `json:"echoed_bytes"` // since the start
 	Did         map[string]*soakCount `json:"did"`
@@ -209,6 +210,16 @@ func (s *soaking) memory(f *soakFigures) {
 	}
 }
 
+// load is the load average of the machine over a minute (proc_loadavg(5)).
+func (s *soaking) load() float64 {
+	text, err := os.ReadFile("/proc/loadavg")
+	require.NoError(s.t, err)
+	first, _, _ := strings.Cut(string(text), " ")
+	load, err := strconv.ParseFloat(first, 64)
+	require.NoError(s.t, err)
+	return load
+}
+
 func gauge(t *testing.T, metrics, name string) float64 {
 	for lines := bufio.NewScanner(strings.NewReader(metrics)); lines.Scan(); {
 		if value, is := strings.CutPrefix(lines.Text(), name+" "); is {
@@ -315,8 +326,16 @@ func (r *soakReport) save(t *testing.T) {
 
 func (r *soakReport) markdown() []byte {
 	var w bytes.Buffer
-	fmt.Fprintf(&w, "%s, %s for each run, %d runs side by side. Linux %s, %d CPUs (%s), %d MB.\n",
-		r.Date, r.Time, len(r.Runs), r.Machine.Kernel, r.Machine.CPUs, r.Machine.CPU, r.Machine.MemoryMB)
+	var loads []float64
+	for _, run := range r.Runs {
+		for _, m := range run.Minutes {
+			loads = append(loads, m.Load)
+		}
+	}
+	slices.Sort(loads)
+	fmt.Fprintf(&w, "%s, %s for each run, %d runs side by side. Linux %s, %d CPUs (%s), %d MB, load %.1f to %.1f.\n",
+		r.Date, r.Time, len(r.Runs), r.Machine.Kernel, r.Machine.CPUs, r.Machine.CPU, r.Machine.MemoryMB,
+		loads[0], loads[len(loads)-1])
 	for _, run := range r.Runs {
 		run.table(&w)
 	}
@@ -371,7 +390,7 @@ func TestASoakIsJudged(t *testing.T) {
 		r := &soakRun{EchoedBytes: 1, Start: soakFigures{RSS: 60_000, Descriptors: 40, Goroutines: 50, Namespaces: 4}}
 		r.End = r.Start
 		for n := range soakMinutes {
-			r.Minutes = append(r.Minutes, soakMinute{n + 1, r.Start, 1, map[string]*soakCount{"request": {Made: 1}}})
+			r.Minutes = append(r.Minutes, soakMinute{n + 1, 0.5, r.Start, 1, map[string]*soakCount{"request": {Made: 1}}})
 		}
 		r.Minutes[0].RSS, r.Minutes[4].Descriptors = 100_000, 100 // which passes
 		return r
