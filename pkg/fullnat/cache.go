@@ -136,22 +136,29 @@ func (t *Table) Settle(empty func() bool) {
 		t.offer(id)
 	}
 	t.cache.wanted = t.cache.wanted[:0]
-	if len(t.cache.waiting) == 0 {
-		return
+	for left := len(t.cache.waiting); left > 0; left -= settleBudget {
+		if !t.settlePart(empty) {
+			return
+		}
 	}
-	// What is counted as missed is in the ring by now. When the ring is empty
-	// after that, the table has had it.
+}
+
+// settlePart lets the cache go on with some of the sessions that wait, if there are
+// no other frames, and says whether there are none.
+func (t *Table) settlePart(empty func() bool) bool {
 	if t.cache.settle >= len(t.cache.waiting) {
 		t.cache.settle = 0
 	}
 	first, end := t.cache.settle, min(t.cache.settle+settleBudget, len(t.cache.waiting))
+	// What is counted as missed is in the ring by now. When the ring is empty
+	// after that, the table has had it.
 	for _, id := range t.cache.waiting[first:end] {
 		if c := t.cache.sessions[id]; c != nil {
 			c.look()
 		}
 	}
 	if !empty() {
-		return
+		return false
 	}
 	for i := end - 1; i >= first; i-- {
 		id := t.cache.waiting[i]
@@ -169,9 +176,10 @@ func (t *Table) Settle(empty func() bool) {
 		t.cache.waiting = t.cache.waiting[:last]
 	}
 	t.cache.settle = end
+	return true
 }
 
-// settleBudget is how many waiting sessions Settle looks at.
+// settleBudget is how many waiting sessions are looked at before another look at the frames.
 const settleBudget = 512
 
 // usualSettling is enough for packets that came before the session was in the
