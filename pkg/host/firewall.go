@@ -160,8 +160,13 @@ func (s side) chainOf(rules []topology.Rule, always func(*chain)) chain {
 	c.append(allow(matchReplies()))
 	c.append(allow(s.matchLoopback()))
 	always(&c)
-	for _, r := range rules {
-		c.append(s.ruleOf(r))
+	for len(rules) > 0 {
+		n := 1
+		for n < len(rules) && rules[0].Group != "" && sameButPeer(rules[0], rules[n]) {
+			n++
+		}
+		c.append(s.rulesOf(rules[:n])...)
+		rules = rules[n:]
 	}
 	c.append(s.drop())
 	return c
@@ -188,14 +193,44 @@ func (c *chain) appendNeighbours(six bool) {
 	}
 }
 
-func (c *chain) append(r nftRule) { c.rules = append(c.rules, r) }
+func (c *chain) append(rules ...nftRule) { c.rules = append(c.rules, rules...) }
 
-func (s side) ruleOf(r topology.Rule) nftRule {
+// sameButPeer says whether two rules are those of two members of a group.
+func sameButPeer(a, b topology.Rule) bool {
+	b.Peer = a.Peer
+	return a == b
+}
+
+// largestSet is how many addresses a rule has at most: a message to the kernel has a limit.
+const largestSet = 2000
+
+// rulesOf are rules that differ in their peers alone, as few as there can be.
+func (s side) rulesOf(rules []topology.Rule) (out []nftRule) {
+	if len(rules) == 1 {
+		return []nftRule{s.ruleOf(rules[0], s.matchPeer(rules[0].Peer))}
+	}
+	for _, six := range []bool{false, true} {
+		var peers []netip.Addr
+		for _, r := range rules {
+			if r.Peer.Addr().Is6() == six {
+				peers = append(peers, r.Peer.Addr())
+			}
+		}
+		for some := range slices.Chunk(peers, largestSet) {
+			r := rules[0]
+			r.Peer = host(some[0])
+			out = append(out, s.ruleOf(r, s.matchPeers(some)))
+		}
+	}
+	return out
+}
+
+func (s side) ruleOf(r topology.Rule, peer nftRule) nftRule {
 	protocol := string(r.Protocol)
 	if r.Protocol == topology.ICMP && r.Peer.Addr().Is6() {
 		protocol = "ipv6-icmp"
 	}
-	matches := []nftRule{s.matchPeer(r.Peer), matchPorts(protocol, r.FirstPort, r.LastPort)}
+	matches := []nftRule{peer, matchPorts(protocol, r.FirstPort, r.LastPort)}
 	if r.Deny {
 		return s.drop(matches...)
 	}
@@ -286,6 +321,28 @@ func (s side) matchPeer(p netip.Prefix) nftRule {
 		bitwise{mask},
 		equal(p.Masked().Addr().AsSlice()),
 	)}
+}
+
+// matchPeers matches some addresses of the same version.
+func (s side) matchPeers(addrs []netip.Addr) nftRule {
+	if len(addrs) == 1 {
+		return s.matchPeer(host(addrs[0]))
+	}
+	v := versionOf(addrs[0])
+	var text strings.Builder
+	all := make([][]byte, len(addrs))
+	for i, a := range addrs {
+		if all[i] = a.AsSlice(); i > 0 {
+			text.WriteString(", ")
+		}
+		text.WriteString(a.String())
+	}
+	return nftRule{v.header + " " + s.peer + " { " + text.String() + " }", []expression{
+		meta{metaNFPROTO},
+		equal([]byte{v.nfproto}),
+		payload{networkHeader, s.peerOffset[v.index], v.bytes},
+		among{all},
+	}}
 }
 
 // matchPorts matches a protocol and, where it has some, destination ports.

@@ -97,8 +97,9 @@ func (f Firewall) do(k *kernel) (bool, error) {
 	table, mark := firewallTable(), f.mark()
 	write := func(conn *nftables.Conn) {
 		conn.AddTable(table)
+		sets := &sets{conn: conn, table: table}
 		for _, c := range f.chains() {
-			c.write(conn, table, mark)
+			c.write(sets, mark)
 		}
 	}
 	if k.there == nothing {
@@ -164,7 +165,34 @@ func markOf(conn *nftables.Conn) string {
 	return mark
 }
 
-func (c *chain) write(conn *nftables.Conn, table *nftables.Table, mark string) {
+// sets are those of a transaction.
+type sets struct {
+	conn  *nftables.Conn
+	table *nftables.Table
+	last  uint32
+}
+
+// add makes a set that ends with the rule that refers to it, and that reference.
+func (s *sets) add(all [][]byte) *expr.Lookup {
+	s.last++
+	set := &nftables.Set{
+		Table: s.table, ID: s.last, Name: "__set%d", Anonymous: true, Constant: true, KeyType: nftables.TypeIPAddr,
+	}
+	if len(all[0]) == 16 {
+		set.KeyType = nftables.TypeIP6Addr
+	}
+	elements := make([]nftables.SetElement, len(all))
+	for i, key := range all {
+		elements[i].Key = key
+	}
+	if err := s.conn.AddSet(set, elements); err != nil {
+		panic(err) // such a set can always be written
+	}
+	return &expr.Lookup{SourceRegister: 1, SetID: set.ID, SetName: set.Name}
+}
+
+func (c *chain) write(sets *sets, mark string) {
+	conn, table := sets.conn, sets.table
 	conn.AddObj(&nftables.CounterObj{Table: table, Name: c.side.counter})
 	policy := nftables.ChainPolicyDrop
 	nft := conn.AddChain(&nftables.Chain{
@@ -173,7 +201,7 @@ func (c *chain) write(conn *nftables.Conn, table *nftables.Table, mark string) {
 	})
 	conn.FlushChain(nft)
 	for i, r := range c.rules {
-		rule := &nftables.Rule{Table: table, Chain: nft, Exprs: r.kernel()}
+		rule := &nftables.Rule{Table: table, Chain: nft, Exprs: r.kernel(sets)}
 		if i == 0 {
 			rule.UserData = userdata.AppendString(nil, userdata.TypeComment, mark)
 		}
@@ -189,9 +217,13 @@ func (s side) hooknum() *nftables.ChainHook {
 }
 
 // kernel are the expressions of a rule as netlink takes them. All use the same
-// register.
-func (r nftRule) kernel() (out []expr.Any) {
+// register. The sets of one that has none may be nil.
+func (r nftRule) kernel(sets *sets) (out []expr.Any) {
 	for _, e := range r.exprs {
+		if a, ok := e.(among); ok {
+			out = append(out, sets.add(a.all))
+			continue
+		}
 		out = append(out, kernelExpr(e))
 	}
 	return out

@@ -1,6 +1,8 @@
 package host
 
 import (
+	"net/netip"
+	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -85,4 +87,42 @@ func TestSecurityGroupsOfAnInstanceAreJoined(t *testing.T) {
 			require.Equal(t, tt.filtersEgress, f.FiltersEgress)
 		})
 	}
+}
+
+// What a rule says of the members of a group is in the kernel once, and not for each.
+func TestMembersOfAGroupAreSets(t *testing.T) {
+	rule := topology.Rule{Priority: 1, Protocol: topology.TCP, FirstPort: 80, LastPort: 80, Group: "web"}
+	member := func(addr netip.Addr) topology.Rule {
+		r := rule
+		r.Peer = host(addr)
+		return r
+	}
+	var rules []topology.Rule
+	addr := netip.MustParseAddr("10.0.0.0")
+	for n := range 4001 {
+		rules = append(rules, member(addr))
+		if n < 2 {
+			rules = append(rules, member(netip.MustParseAddr("2001:db8::1")), member(netip.MustParseAddr("2001:db8::2")))
+		}
+		addr = addr.Next()
+	}
+	rule.Group, rule.FirstPort, rule.LastPort = "db", 81, 81
+	rules = append(rules, member(addr), topology.Rule{Priority: 2, Protocol: topology.AllProtocols, LastPort: 65535, Deny: true})
+	chain := ingressSide.chainOf(rules, func(*chain) {})
+	var texts []string
+	members := 0
+	for _, r := range chain.rules[2:] {
+		for _, e := range r.exprs {
+			if a, ok := e.(among); ok {
+				members += len(a.all)
+			}
+		}
+		texts = append(texts, regexp.MustCompile(`\{.*\}`).ReplaceAllString(r.text, "{}"))
+	}
+	require.Equal(t, []string{
+		"ip saddr {} tcp dport 80 accept", "ip saddr {} tcp dport 80 accept", "ip saddr 10.0.15.160 tcp dport 80 accept",
+		"ip6 saddr {} tcp dport 80 accept", "ip saddr 10.0.15.161 tcp dport 81 accept",
+		`counter name "ingress_drops" drop`, `counter name "ingress_drops" drop`,
+	}, texts)
+	require.Equal(t, 4004, members)
 }

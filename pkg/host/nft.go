@@ -20,6 +20,7 @@ type (
 		not  bool
 	}
 	between         struct{ from, to []byte } // goes on where the register is in the range
+	among           struct{ all [][]byte }    // goes on where the register has one of these, which have a length
 	connectionState struct{}                  // loads the states below
 	count           struct{ counter string }
 	verdict         struct{ accept bool }

@@ -49,7 +49,7 @@ func (c deviceChain) write(conn *nftables.Conn, table *nftables.Table) {
 	chain := conn.AddChain(c.in(table))
 	conn.FlushChain(chain)
 	for i, r := range c.rules {
-		rule := &nftables.Rule{Table: table, Chain: chain, Exprs: r.kernel()}
+		rule := &nftables.Rule{Table: table, Chain: chain, Exprs: r.kernel(nil)}
 		if i == 0 {
 			rule.UserData = userdata.AppendString(nil, userdata.TypeComment, markFor(c.String()))
 		}
