@@ -4,6 +4,9 @@ import (
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
+// defaultAccount is the account where the file names none, and the owner of what says none.
+const defaultAccount = "default"
+
 // accountBuilder builds accounts: one where the file names none.
 type accountBuilder struct{ *draft }
 
@@ -20,7 +23,7 @@ func (b accountBuilder) build() {
 		b.add(name.V)
 	}
 	if len(b.raw.Accounts.Items) == 0 {
-		b.add("default")
+		b.add(defaultAccount)
 	}
 }
 

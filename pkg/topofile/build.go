@@ -130,7 +130,8 @@ func refer[T any](b *draft, who string, ref value[string], lookup func(string) (
 	return nil
 }
 
-// owner is the account of an object, which may be left out where there is one.
+// owner is the account of an object, which may be left out where there is one, or one that
+// is called default.
 func (b *draft) owner(who string, ref value[string], node *yaml.Node) string {
 	if a := refer(b, who, ref, b.plan.Account); a != nil {
 		return a.Name
@@ -138,12 +139,15 @@ func (b *draft) owner(who string, ref value[string], node *yaml.Node) string {
 	if ref.given() || ref.Bad {
 		return ""
 	}
-	if len(b.plan.Accounts) != 1 {
+	if len(b.plan.Accounts) == 1 {
+		return b.plan.Accounts[0].Name
+	}
+	if _, err := b.plan.Account(defaultAccount); err != nil {
 		known := spell.Names(b.plan.Accounts, func(a *topology.Account) string { return a.Name })
 		b.problem(node, "add account: "+spell.Either(known), "%s has no account, and there are several", who)
 		return ""
 	}
-	return b.plan.Accounts[0].Name
+	return defaultAccount
 }
 
 // network is the block that a user wrote, without host bits, which it notes.

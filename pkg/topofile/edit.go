@@ -88,7 +88,42 @@ func (e editor) apply(edit topology.Edit) error {
 			return err
 		}
 	}
-	return w.put(parts, value)
+	if parts[0] == "accounts" && len(parts) == 2 && value != nil && value.Value != defaultAccount {
+		w.nameDefault()
+	}
+	if err := w.put(parts, value); err != nil {
+		return err
+	}
+	if parts[0] == "accounts" && value == nil {
+		e.forgetDefault()
+	}
+	return nil
+}
+
+// nameDefault lets an empty list of accounts have the one that there is without a name, where
+// anything belongs to it.
+func (w *walk) nameDefault() {
+	owns := func(section string) bool {
+		all := lookUp(w.root, section)
+		return all != nil && len(all.Content) > 0
+	}
+	if w.node.Kind == yaml.SequenceNode && len(w.node.Content) == 0 && (owns("vpcs") || owns("endpoint_services")) {
+		w.node.Content = append(w.node.Content, word(defaultAccount))
+	}
+}
+
+// forgetDefault takes the name of the only account away again where nameDefault wrote it.
+func (e editor) forgetDefault() {
+	if e.base == nil || lookUp(e.base, "accounts") != nil {
+		return
+	}
+	for i := 0; i+1 < len(e.root.Content); i += 2 {
+		all := e.root.Content[i+1].Content
+		if e.root.Content[i].Value == "accounts" && len(all) == 1 && all[0].Value == defaultAccount {
+			e.root.Content = slices.Delete(e.root.Content, i, i+2)
+			return
+		}
+	}
 }
 
 // walk is a place in the tree, with the raw type of what stands there; nil

@@ -224,3 +224,33 @@ func TestEditedPlansAreWarnedOf(t *testing.T) {
 	require.Equal(t, warned(whole), warned(edited))
 	require.Greater(t, len(warned(edited)), len(before))
 }
+
+// A lab whose file names no accounts has one, which keeps what there is when others come.
+func TestAccountsComeBesideTheOneWithoutAName(t *testing.T) {
+	const file = "name: n\ncloud: alibaba\nregion: eu-central-1\nvpcs:\n  vpc1: {cidr: 10.0.0.0/16}\n"
+	base := documentOf(t, file)
+	more := topology.Edit{Path: "accounts/-", Value: "third"}
+	doc, plan, err := base.Edited(base, more)
+	require.NoError(t, err)
+	require.Equal(t, []string{"default", "third"}, []string{plan.Accounts[0].Name, plan.Accounts[1].Name})
+	require.Equal(t, "default", plan.VPCs[0].Account)
+	doc, plan, err = doc.Edited(base, topology.Edit{Path: "vpcs/vpc2", Value: "{cidr: 10.0.0.0/16, account: third}"})
+	require.NoError(t, err)
+	require.Equal(t, "third", plan.VPCs[1].Account)
+	text, err := doc.Text()
+	require.NoError(t, err)
+	again, err := Parse("again.yaml", text)
+	require.NoError(t, err)
+	require.Equal(t, plan.Accounts, again.Accounts)
+	doc, _, err = doc.Edited(base, topology.Edit{Path: "vpcs/vpc2"}, topology.Edit{Path: "accounts/=third"})
+	require.NoError(t, err)
+	require.Empty(t, doc.Since(base), "nothing is left of them")
+
+	empty := documentOf(t, strings.Split(file, "\n  vpc1")[0]+" {}\n")
+	_, plan, err = empty.Edited(empty, more)
+	require.NoError(t, err)
+	require.Len(t, plan.Accounts, 1, "nothing belonged to the one without a name")
+	_, plan, err = base.Edited(base, topology.Edit{Path: "accounts/-", Value: "default"})
+	require.NoError(t, err)
+	require.Len(t, plan.Accounts, 1)
+}

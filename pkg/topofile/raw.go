@@ -53,7 +53,7 @@ type rawTopology struct {
 }
 
 type rawVPC struct {
-	Account value[string]       `yaml:"account" doc:"its owner; may be left out where there is one account"`
+	Account value[string]       `yaml:"account" doc:"its owner; may be left out where there is one account, or one called default"`
 	CIDR    value[netip.Prefix] `yaml:"cidr,required" doc:"the VPC's addresses, such as 10.0.0.0/16"`
 	// AssociateVpcCidrBlock of both clouds.
 	SecondaryCIDRs sequence[value[netip.Prefix]] `yaml:"secondary_cidrs" doc:"more blocks of addresses in which subnets can be,"`
