@@ -26,7 +26,7 @@ func largeLab(vpcs, instances, endpoints int) []byte {
 		}
 	}
 	b.WriteString("server_groups: {rs1: {vpc: p, servers: [{instance: ecs, port: 80}], health_check: {protocol: none}}}\n")
-	b.WriteString("load_balancers: {clb1: {type: clb, vpc: p, subnets: [s], listeners: [{protocol: tcp, port: 80, server_group: rs1}]}}\n")
+	b.WriteString("load_balancers: {clb1: {type: clb, vpc: p, subnets: [s], listeners: [{protocol: tcp, port: 80, server_group: rs1}]}, more: {type: clb, vpc: p, subnets: [s], listeners: []}}\n")
 	b.WriteString("endpoint_services: {svc1: {resources: [clb1], auto_accept: true}}\nquotas: {endpoints_per_vpc: 0}\nendpoints:\n")
 	for e := range endpoints {
 		fmt.Fprintf(&b, "  ep%d: {service: svc1, vpc: v%d, subnets: [s]}\n", e, e%vpcs)
@@ -45,14 +45,20 @@ func BenchmarkEdit(b *testing.B) {
 			{Path: "vpcs/v1/security_groups/new%d", Value: "{ingress: [{protocol: tcp, source: 0.0.0.0/0}]}"},
 			{Path: "load_balancers/new%d", Value: "{type: clb, vpc: p, subnets: [s], listeners: [{protocol: tcp, port: 80, server_group: rs1}]}"},
 			{Path: "vpcs/v1/instances/new%d", Value: "{subnet: s}"},
+			{Path: "load_balancers/more/listeners/-", Value: "{protocol: tcp, port: %d, server_group: rs1}"},
 		} {
-			b.Run(fmt.Sprintf("%d instances/%s", size.instances, topology.SplitPath(edit.Path)[0]), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%d instances/%s", size.instances, strings.Join(topology.SplitPath(edit.Path), "-")), func(b *testing.B) {
 				l, err := lab.Start(b.Context(), lab.Config{Plan: plan, Machine: newFakeMachine()})
 				require.NoError(b, err)
 				n := 0
 				for b.Loop() {
 					n++
-					one := topology.Edit{Path: fmt.Sprintf(edit.Path, n), Value: edit.Value}
+					one := topology.Edit{Path: edit.Path, Value: edit.Value}
+					if strings.Contains(edit.Path, "%d") {
+						one.Path = fmt.Sprintf(edit.Path, n)
+					} else {
+						one.Value = fmt.Sprintf(edit.Value, 10000+n)
+					}
 					_, err := l.Edit(b.Context(), []topology.Edit{one}, 10*time.Second)
 					require.NoError(b, err)
 				}
