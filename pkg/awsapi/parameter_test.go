@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/plinksim/plinksim/internal/apitest"
 	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/awsapi"
@@ -50,9 +52,12 @@ func TestEveryParameterMatters(t *testing.T) {
 	parameters().AllMatter(t)
 }
 
-// everything is what can be listed.
+// everything is what can be listed, once what was done is in force: targets, for example,
+// leave a group a moment after they were deregistered.
 func (c *client) everything() (out string) {
 	c.cloud.before = nil
+	plane := c.lab.Plane()
+	require.NoError(c.t, plane.WaitApplied(c.t.Context(), plane.Revision()))
 	for _, account := range []string{"provider", "consumer"} {
 		as := c.as(account)
 		for _, key := range slices.Sorted(maps.Keys(awsapi.Listed())) {
