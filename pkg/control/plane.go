@@ -71,16 +71,22 @@ func (p *Plane) Apply(plan *topology.Plan) error {
 	return nil
 }
 
-// Allows refuses a changed plan that lacks what an operation attached to a service that
-// stays: nobody sees in the file that it is offered. Apply, which has to take over what a
-// file says, would drop it.
+// Allows says why a changed plan is refused, before anything is made of it: for what Apply
+// would say, and where it lacks what an operation attached to a service that stays.
+// Nobody sees in the file that this is offered, and Apply drops it.
 func (p *Plane) Allows(plan *topology.Plan) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.state.attachedStays(plan); err != nil {
-		return err.In(plan.Cloud, "")
+	err := p.state.attachedStays(plan)
+	if err == nil {
+		next := p.state.live.fitted(plan, p.state.plan.Cloud, p.state.now())
+		p.state.withholdZones(plan, next)
+		err = p.state.refuses(plan, next.merged(plan))
 	}
-	return nil
+	if err == nil {
+		return nil
+	}
+	return err.In(plan.Cloud, "")
 }
 
 // Reset puts everything back to where the plan has it and no provider has

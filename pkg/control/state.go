@@ -35,22 +35,14 @@ func (st *state) adopt(plan *topology.Plan, next overrides) ([]Event, *Error) {
 		services, held  = servicesOf(merged), byEnds(st.connections)
 		before, planned = servicesOf(st.plan), servicesOf(plan)
 	)
-	if plan != st.plan {
-		if err := offeredTwice(merged); err != nil {
-			return nil, err
-		}
+	if err := st.refuses(plan, merged); err != nil {
+		return nil, err
 	}
 	for i := range merged.Endpoints {
 		endpoint := &merged.Endpoints[i]
 		service := services[endpoint.Service]
 		c := kept(plan, endpoint, held[ends{endpoint.Service, endpoint.Name}],
 			before[endpoint.Service], planned[endpoint.Service])
-		switch {
-		case c == nil && service == nil:
-			return nil, unknownService(merged, "", endpoint.Service)
-		case c == nil && !service.Sees(endpoint.Account):
-			return nil, notWhitelisted(service, endpoint.Account)
-		}
 		c, made := st.next(plan, c, service, endpoint)
 		if service != nil {
 			c.pin(plan.Name, service)
@@ -67,6 +59,29 @@ func (st *state) adopt(plan *topology.Plan, next overrides) ([]Event, *Error) {
 	st.merged = merged
 	st.overlayConnections()
 	return events, nil
+}
+
+// refuses says why a plan, which is merged with its overrides, cannot be the state's.
+func (st *state) refuses(plan, merged *topology.Plan) *Error {
+	if plan != st.plan {
+		if err := offeredTwice(merged); err != nil {
+			return err
+		}
+	}
+	services, held := servicesOf(merged), byEnds(st.connections)
+	before, planned := servicesOf(st.plan), servicesOf(plan)
+	for i := range merged.Endpoints {
+		e := &merged.Endpoints[i]
+		service := services[e.Service]
+		switch {
+		case stays(plan, e, held[ends{e.Service, e.Name}], before[e.Service], planned[e.Service]):
+		case service == nil:
+			return unknownService(merged, "", e.Service)
+		case !service.Sees(e.Account):
+			return notWhitelisted(service, e.Account)
+		}
+	}
+	return nil
 }
 
 // offeredTwice refuses a load balancer of several services where it may be of one alone. A
@@ -161,11 +176,17 @@ func limit(i *topology.Impairments, mbit int) {
 // the files say of its service.
 func kept(plan *topology.Plan, endpoint *topology.Endpoint, c *connection, before,
 	service *topology.EndpointService) *connection {
-	if c == nil || before == nil || service == nil || c.cloud != plan.Cloud ||
-		c.vpc != endpoint.VPC || c.Account != endpoint.Account || before.Account != service.Account {
+	if !stays(plan, endpoint, c, before, service) {
 		return nil
 	}
 	return c.clone()
+}
+
+// stays says whether an endpoint has its connection already: see kept.
+func stays(plan *topology.Plan, endpoint *topology.Endpoint, c *connection, before,
+	service *topology.EndpointService) bool {
+	return c != nil && before != nil && service != nil && c.cloud == plan.Cloud &&
+		c.vpc == endpoint.VPC && c.Account == endpoint.Account && before.Account == service.Account
 }
 
 // next brings a kept connection up to date or starts a new one where

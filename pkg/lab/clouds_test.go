@@ -2,6 +2,8 @@ package lab_test
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"testing"
 	"time"
 
@@ -93,4 +95,32 @@ func TestALoadBalancerThatAnOperationAttachedIsNotDeleted(t *testing.T) {
 	require.NoError(t, err)
 	do(topology.VerbDetach)
 	require.NoError(t, edit(gone))
+}
+
+// An edit that operations made impossible is refused before anything is made of it.
+func TestAnEditThatIsRefusedMakesNothing(t *testing.T) {
+	plan, err := topofile.Load("../../testdata/topologies/alibaba-clb-cross-account.yaml")
+	require.NoError(t, err)
+	machine, store := newFakeMachine(), &lab.MemoryStore{}
+	l, err := lab.Start(t.Context(), lab.Config{Plan: plan, Machine: machine, Store: store})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, l.Close(context.Background())) })
+	service, endpoint := plan.Services[0], plan.Endpoints[0]
+	_, err = l.Edit(t.Context(), []topology.Edit{{Path: "endpoint_services/svc1/whitelist", Value: "[a]"}}, 10*time.Second)
+	require.NoError(t, err)
+	_, err = l.Do(t.Context(), topology.Operation{Verb: topology.VerbWhitelistRemove, Service: service.Name,
+		Account: endpoint.Account}, 10*time.Second)
+	require.NoError(t, err)
+	provider := plan.LoadBalancers[0]
+	machine.failNext(errors.New("the machine was asked")) // which no refusal is
+	_, err = l.Edit(t.Context(), []topology.Edit{
+		{Path: "server_groups/web", Value: "{vpc: " + provider.VPC + ", protocol: http, servers: []}"},
+		{Path: "load_balancers/alb9", Value: "{type: alb, vpc: " + provider.VPC + ", subnets: [" +
+			provider.Nodes[0].ENI.Subnet + "], listeners: [{protocol: https, port: 443, server_group: web}]}"},
+		{Path: "endpoints/ep9", Value: "{service: " + service.Name + ", vpc: " + endpoint.VPC + ", subnets: []}"},
+	}, 10*time.Second)
+	var refused *control.Error
+	require.ErrorAs(t, err, &refused)
+	_, err = store.Load("ca-key.pem")
+	require.ErrorIs(t, err, fs.ErrNotExist)
 }
