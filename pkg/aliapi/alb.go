@@ -479,7 +479,7 @@ func albListenerRows(a *adder) {
 		also: []string{"ListenerId", "IncludeRule"}, fresh: true,
 		all: func(base *call) ([]wire.M, error) {
 			c := balancing{base}
-			h, err := ofALB.listener(c, c.texts("ListenerId")[0])
+			h, err := ofALB.listener(c, c.text("ListenerId"))
 			if err != nil {
 				return nil, err
 			}
@@ -488,7 +488,7 @@ func albListenerRows(a *adder) {
 		},
 		then: func(base *call, answer wire.M) {
 			c := balancing{base}
-			h, err := ofALB.listener(c, c.texts("ListenerId")[0])
+			h, err := ofALB.listener(c, c.text("ListenerId"))
 			if with, _ := c.Values["IncludeRule"].(bool); !with || err != nil {
 				return
 			}

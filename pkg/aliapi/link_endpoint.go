@@ -73,7 +73,7 @@ func endpointLists(a *adder) {
 		all: func(base *call) (out []wire.M, _ error) {
 			c := link{base}
 			state := c.snapshot()
-			e, err := c.endpoint(c.texts("EndpointId")[0])
+			e, err := c.endpoint(c.text("EndpointId"))
 			if err != nil {
 				return nil, err
 			}
@@ -95,7 +95,7 @@ func endpointLists(a *adder) {
 		also: []string{"EndpointId"},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := link{base}
-			e, err := c.endpoint(c.texts("EndpointId")[0])
+			e, err := c.endpoint(c.text("EndpointId"))
 			if err != nil {
 				return nil, err
 			}

@@ -151,7 +151,7 @@ func serviceLists(a *adder) {
 		all: func(base *call) (out []wire.M, _ error) {
 			c := link{base}
 			state := c.snapshot()
-			i, err := c.serviceAt(c.texts("ServiceId")[0])
+			i, err := c.serviceAt(c.text("ServiceId"))
 			if err != nil {
 				return nil, err
 			}
@@ -164,7 +164,7 @@ func serviceLists(a *adder) {
 		filters: map[string]filter{"UserId": is("UserId")}, also: []string{"ServiceId"},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := link{base}
-			s, err := c.ownService(c.texts("ServiceId")[0])
+			s, err := c.ownService(c.text("ServiceId"))
 			if err != nil {
 				return nil, err
 			}
@@ -178,7 +178,7 @@ func serviceLists(a *adder) {
 		then: func(base *call, answer wire.M) {
 			c := link{base}
 			arns := []wire.M{}
-			if s, err := c.ownService(c.texts("ServiceId")[0]); err == nil {
+			if s, err := c.ownService(c.text("ServiceId")); err == nil {
 				for _, name := range s.Whitelist {
 					arns = append(arns, wire.M{"UserARN": c.arnOf(name)})
 				}

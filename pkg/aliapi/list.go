@@ -168,6 +168,12 @@ func (c *call) texts(parameter string) (out []string) {
 	return slices.DeleteFunc(out, func(t string) bool { return t == "" })
 }
 
+// text is the value of a parameter, "" where it was not sent.
+func (c *call) text(parameter string) string {
+	text, _ := c.Values[parameter].(string)
+	return text
+}
+
 // hasTags says whether an object has all tags that are asked for; one without a value is
 // there whatever its value is.
 func hasTags(m wire.M, wanted []any) bool {

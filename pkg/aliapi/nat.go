@@ -89,7 +89,7 @@ func natLists(a *adder) {
 		also: []string{"NatGatewayId"},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
-			g, err := c.gatewayNow(c.texts("NatGatewayId")[0])
+			g, err := c.gatewayNow(c.text("NatGatewayId"))
 			if err != nil {
 				return nil, err
 			}
@@ -107,7 +107,7 @@ func natLists(a *adder) {
 		also: []string{"NatGatewayId"},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
-			g, err := c.gateway(c.texts("NatGatewayId")[0])
+			g, err := c.gateway(c.text("NatGatewayId"))
 			if err != nil {
 				return nil, err
 			}

@@ -373,8 +373,8 @@ func TestWhatIsTooMuchIsRefused(t *testing.T) {
 	require.Equal(t, "200", p.do("vpc", "DescribeVpcs").at("TotalCount"))
 }
 
-// A required parameter that is empty is refused as one that is missing.
-func TestWhatIsEmptyIsMissing(t *testing.T) {
+// A required parameter that is empty, as Terraform's provider sends some, gets an answer.
+func TestWhatIsEmptyIsRefused(t *testing.T) {
 	c := up(t, empty)
 	p := c.as("provider")
 	tried := 0
@@ -391,4 +391,13 @@ func TestWhatIsEmptyIsMissing(t *testing.T) {
 		}
 	}
 	require.Greater(t, tried, 80)
+}
+
+// Terraform's provider names no zone of a resource that it attaches: ZoneId is there, and empty.
+func TestAResourceIsAttachedWithAnEmptyZone(t *testing.T) {
+	s := newShop(t)
+	s.p.link("AttachResourceToVpcEndpointService", "ServiceId", s.service, "ResourceType", "slb", "ResourceId",
+		s.id("clb3"), "ZoneId", "")
+	require.Equal(t, `["eu-central-1b","eu-central-1c"]`, s.p.link("GetVpcEndpointServiceAttribute", "ServiceId",
+		s.service).at("Zones"))
 }

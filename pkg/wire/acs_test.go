@@ -222,7 +222,6 @@ func TestWhatAlibabaToleratesAndWhatNot(t *testing.T) {
 		pairs      []string
 	}{
 		{"a parameter is missing", "MissingServiceId", []string{"EndpointId", "e"}},
-		{"a parameter that must be there is empty", "MissingServiceId", []string{"EndpointId", "e", "ServiceId", ""}},
 		{"a number is a word", "InvalidParameter", []string{"EndpointId", "e", "ServiceId", "s", "Bandwidth", "much"}},
 		{"a truth is a word", "InvalidParameter", []string{"EndpointId", "e", "ServiceId", "s", "DryRun", "maybe"}},
 		{"a parameter is there twice", "InvalidParameter", []string{"EndpointId", "e", "ServiceId", "s", "ServiceId", "t"}},

@@ -137,10 +137,6 @@ func (d decoder) structure(s *Shape, n *node, at string) (Values, *Error) {
 		if err != nil {
 			return nil, err
 		}
-		// What is empty was not said (Alibaba Cloud, "Common error codes", MissingParameter).
-		if m.Required && (value == nil || value == "") && d.op.Service.Protocol == ACS {
-			return nil, d.op.missing(join(at, m.Request))
-		}
 		if value != nil {
 			out[m.Name] = value
 		}
