@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -42,7 +43,7 @@ func consoleActions() (out []console.Action) {
 var keyRefers = map[string][]string{
 	"service": {"endpoint_services/*"}, "endpoint": {"endpoints/*"}, "nat_gateway": {"nat_gateways/*"},
 	"entry": {"nat_gateways/*/full_nat/*"}, "server_group": {"server_groups/*"}, "vpc": {"vpcs/*"},
-	"resource": {"load_balancers/*"}, "load_balancers": {"load_balancers/*"}, "account": {"accounts/-"},
+	"resource": {"load_balancers/*"}, "load_balancers": {"load_balancers/*", "nat_gateways/*"}, "account": {"accounts/-"},
 	"as": {"accounts/-"}, "security_group": {"vpcs/*/security_groups/*"},
 	"security_groups": {"vpcs/*/security_groups/*"}, "subnets": {"vpcs/*/subnets/*"},
 	"server": {"vpcs/*/instances/*"},
@@ -77,9 +78,64 @@ func (op operation) action() console.Action {
 			a.Fields = append(a.Fields, f)
 		}
 	}
-	a.Fields = append(a.Fields, op.field("as"))
+	a.Fields = append(append(a.Fields, op.fileFields()...), op.field("as"))
 	a.Read = op.readForm
 	return a
+}
+
+// inFile are keys of operations that are called otherwise in the file.
+var inFile = map[string]string{"load_balancers": "resources"}
+
+// fileFields are the keys of what an operation creates that only the file has: in a form
+// nobody chooses between flags and KEY=VALUE.
+func (op operation) fileFields() (fields []console.Field) {
+	k := op.kind()
+	if k == nil || !slices.Contains(creates, lastWord(op.path)) {
+		return nil
+	}
+	has := op.keys.List()
+	for _, flag := range op.flags {
+		for _, key := range flag.keys.List() {
+			has = append(has, cmp.Or(inFile[key], key))
+		}
+	}
+	for _, f := range k.keyFields(false) {
+		if !slices.Contains(has, f.Name) && f.Name != "exists" {
+			fields = append(fields, f)
+		}
+	}
+	return fields
+}
+
+// readFile makes edits of a form that has what only the file can say, and nothing of
+// another one.
+func (op operation) readFile(values url.Values) (step console.Step, err error) {
+	given := func(f console.Field) bool { return strings.TrimSpace(strings.Join(values[f.Name], "")) != "" }
+	if !slices.ContainsFunc(op.fileFields(), given) {
+		return step, nil
+	}
+	if strings.TrimSpace(values.Get("as")) != "" {
+		return step, errors.New("as: the topology is edited, which no account does")
+	}
+	file := url.Values{}
+	for key, texts := range values {
+		file[cmp.Or(inFile[key], key)] = texts
+	}
+	var names []string
+	for _, key := range op.keys.List() {
+		names = append(names, strings.TrimSpace(values.Get(key)))
+		file.Del(key)
+	}
+	words := op.kind().pairs(file)
+	if step.Edits, err = op.kind().createAt(names, words); err != nil {
+		return step, err
+	}
+	line := []string{"plinksim", op.path}
+	for _, word := range append(names, words...) {
+		line = append(line, console.Quote(word))
+	}
+	step.Command = strings.Join(line, " ")
+	return step, nil
 }
 
 // effectOf tells from a command's last word what it does to its object.
@@ -96,7 +152,7 @@ func effectOf(path string) console.Effect {
 // field is a key of an operation.
 func (op operation) field(key string) console.Field {
 	f := console.Field{
-		Name: key, Label: key, Help: topology.KeyDoc(key), Enum: topology.KeyEnum(key),
+		Name: key, Label: cmp.Or(inFile[key], key), Help: topology.KeyDoc(key), Enum: topology.KeyEnum(key),
 		Refers: keyRefers[key],
 	}
 	switch topology.KeyKind(key) {
@@ -105,7 +161,8 @@ func (op operation) field(key string) console.Field {
 	case reflect.Slice:
 		f.Kind = console.Many
 	}
-	if names := completions[key]; names != nil {
+	// Completion knows the accounts that have a VPC; the topology has all of them.
+	if names := completions[key]; names != nil && key != "account" {
 		f.Choices = func(now status.Lab, chosen url.Values) []string {
 			o := topology.Operation{Verb: op.verb}
 			for _, key := range op.keys.List() {
@@ -119,10 +176,16 @@ func (op operation) field(key string) console.Field {
 
 // readForm makes operations of a form: one for each of its last argument.
 func (op operation) readForm(values url.Values) (step console.Step, err error) {
+	if step, err := op.readFile(values); err != nil || len(step.Edits) > 0 {
+		return step, err
+	}
 	o := topology.Operation{Verb: op.verb}
 	keys, several := op.keys.List(), strings.HasSuffix(op.args, "...")
 	given := 0
 	for _, f := range op.action().Fields {
+		if slices.ContainsFunc(op.fileFields(), func(g console.Field) bool { return g.Name == f.Name }) {
+			continue
+		}
 		texts := wordsOf(values[f.Name])
 		if several && f.Name == keys[len(keys)-1] {
 			continue
@@ -278,6 +341,8 @@ func (k kind) keyFields(isNew bool) (fields []console.Field) {
 		switch {
 		case key.List:
 			f.Kind = console.Many
+		case key.YesNo:
+			f.Kind = console.YesNo
 		case f.Required && len(topofile.KeysAt(k.file+"/"+key.Name+"/"+topology.AtEnd)) > 0:
 			f.Preset = "[]" // objects of their own, which come later
 		}

@@ -184,6 +184,54 @@ func TestTheConsoleMakesALabByItsForms(t *testing.T) {
 	require.Contains(t, s.get("/steps"), "plinksim vpc create vpc1 cidr=10.0.0.0/16\nplinksim vpc create vpc2")
 }
 
+// What an operation's flags do not have, its form takes from the file.
+func TestAFormTakesWhatOnlyTheFileSays(t *testing.T) {
+	text, err := os.ReadFile("../../testdata/topologies/alibaba-clb-cross-account.yaml")
+	require.NoError(t, err)
+	s := newConsoleSite(t, string(text))
+	s.step("plinksim service create svc2 resources=clb1 auto_accept=true whitelist=a", "/do/service/create", "service=svc2",
+		"load_balancers=clb1", "auto_accept=true", "whitelist=a")
+	s.step("plinksim service create svc3 --resource clb1", "/do/service/create", "service=svc3", "load_balancers=clb1")
+	code, page := s.fill("/do/service/create", "service=svc4", "load_balancers=clb1", "auto_accept=true", "as=b")
+	require.Equal(t, http.StatusUnprocessableEntity, code)
+	require.Contains(t, page, "the topology is edited, which no account does")
+	require.Contains(t, s.get("/do/service/whitelist/add?service=svc1"), `value="a"`)
+}
+
+// An instance sends requests to the lab as it is.
+func TestTheConsoleSendsRequests(t *testing.T) {
+	text, err := os.ReadFile("../../testdata/topologies/alibaba-clb.yaml")
+	require.NoError(t, err)
+	s := newConsoleSite(t, string(text))
+	s.step("plinksim accept svc1 ep1", "/do/connection/accept?service=svc1&endpoint=ep1")
+	for to, want := range map[string]string{
+		"http://ep1/": "ecs2 2x, ecs3 2x", "http://ep1@eu-central-1b/": "ecs2 2x, ecs3 2x", "http://ep1.ip/": "ecs2 2x, ecs3 2x",
+		"ep1:80": "connected", "ep1.ip:81": "It does not answer.",
+	} {
+		code, page := s.send("POST", "/try", url.Values{"from": {"ecs1"}, "to": {to}, "times": {"4"}})
+		require.Equal(t, http.StatusOK, code, to)
+		require.Contains(t, page, want, to)
+		require.Contains(t, page, "plinksim exec ecs1 -- ", to)
+	}
+	require.Contains(t, s.get("/o/endpoints/ep1"), "Connected", "what was accepted stays so")
+	for _, wrong := range []url.Values{
+		{"from": {"ecs1"}, "to": {"ep1"}, "times": {"1"}}, {"from": {"ecs1"}, "to": {"http://ep1/"}, "times": {"1001"}},
+		{"from": {"nobody"}, "to": {"http://ep1/"}, "times": {"1"}},
+	} {
+		code, _ := s.send("POST", "/try", wrong)
+		require.Equal(t, http.StatusUnprocessableEntity, code, wrong)
+	}
+
+	// Without counts, the status is the same.
+	all := s.lab.Status()
+	for i := range all.VPCs {
+		for j := range all.VPCs[i].Instances {
+			all.VPCs[i].Instances[j].Denied, all.VPCs[i].Instances[j].Spoofed = 0, 0
+		}
+	}
+	require.Equal(t, all, s.lab.Outline())
+}
+
 // What does not pass is found, mended and seen from the pages alone.
 func TestTheConsoleSaysWhyNothingPasses(t *testing.T) {
 	text, err := os.ReadFile("../../testdata/topologies/alibaba-clb.yaml")

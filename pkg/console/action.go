@@ -103,8 +103,12 @@ func (a *Action) has(field string) bool {
 func (a *Action) title(cloud topology.Cloud) string {
 	short, _, _ := strings.Cut(a.Short, " that ")
 	switch word := cloud.Say(a.Path); {
-	case word != a.Path, a.Verb != "":
+	case word != a.Path:
 		return upper(word)
+	case a.Verb != "":
+		path := strings.Fields(a.Path)
+		last := len(path) - 1
+		return upper(path[last] + " " + words(strings.Join(path[:last], " ")))
 	default:
 		return short
 	}

@@ -30,6 +30,7 @@ import (
 // Lab is what a console asks of a lab. Its methods are those of *api.Client.
 type Lab interface {
 	Status(ctx context.Context) (status.Lab, error)
+	Outline(ctx context.Context) (status.Lab, error) // cheap: without counts of spaces
 	Events(ctx context.Context, since uint64, follow bool, each func(control.Event) error) error
 	Do(ctx context.Context, call api.Call) (control.Event, error)
 	Edit(ctx context.Context, call api.EditCall) ([]topology.Change, error)
@@ -162,6 +163,8 @@ func (c *Console) routes() {
 		"GET /o/{path...}":       c.object,
 		"GET /events":            c.events,
 		"GET /explain":           c.explain,
+		"GET /try":               c.tryPage,
+		"POST /try":              c.try,
 		"GET /names":             c.names,
 		"GET /sessions":          c.sessions,
 		"GET /capture":           c.capture,

@@ -41,7 +41,9 @@ type fakeLab struct {
 	events chan control.Event
 }
 
-func (f *fakeLab) Status(context.Context) (status.Lab, error) {
+func (f *fakeLab) Status(ctx context.Context) (status.Lab, error) { return f.Outline(ctx) }
+
+func (f *fakeLab) Outline(context.Context) (status.Lab, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked++

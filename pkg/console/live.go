@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"reflect"
 	"sync"
 	"time"
 
@@ -20,6 +21,8 @@ const (
 	settle = 40 * time.Millisecond
 	// fresh is how long a copy of the lab is good where no event has come.
 	fresh = time.Second
+	// wholeEvery is how old counts of spaces may be.
+	wholeEvery = 10 * time.Second
 	// keptEvents bounds the events that pages show.
 	keptEvents = 2000
 	// mostStreams bounds the pages that follow the lab at one time.
@@ -31,7 +34,10 @@ const (
 type live struct {
 	cfg Config
 
-	asking sync.Mutex // one copy is made at a time
+	asking     sync.Mutex // one copy is made at a time; it guards what follows
+	documented *topology.Plan
+	doc        *topofile.Document // of documented
+	counted    counted
 
 	mu        sync.Mutex
 	events    []control.Event
@@ -42,6 +48,13 @@ type live struct {
 	listeners map[chan string]bool
 	figures   figures
 	dirty     *time.Timer
+}
+
+// counted is a status with the counts of spaces.
+type counted struct {
+	status.Lab
+	at  time.Time
+	seq uint64
 }
 
 // snapshot is a copy of a lab. Nobody changes it.
@@ -130,15 +143,21 @@ func (l *live) tellLocked(what string) {
 	}
 }
 
-// sample takes the figures.
+// sample takes the figures. Pages hear of what no event tells, as of sessions and counters,
+// where it has changed; the charts go on with each sample.
 func (l *live) sample(ctx context.Context) {
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
+	var before *snapshot
 	for {
 		now, err := l.now(ctx, sampleEvery/2)
 		l.mu.Lock()
 		if err == nil {
 			l.figures.add(now)
+			if before == nil || !reflect.DeepEqual(before.Lab, now.Lab) {
+				l.changedLocked()
+			}
+			before = now
 		}
 		l.tellLocked("tick")
 		l.mu.Unlock()
@@ -181,13 +200,31 @@ func (l *live) take(ctx context.Context, seq uint64) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	doc, err := topofile.DocumentOf(plan)
-	if err != nil {
-		return nil, err
+	if plan != l.documented {
+		doc, err := topofile.DocumentOf(plan)
+		if err != nil {
+			return nil, err
+		}
+		l.documented, l.doc = plan, doc
 	}
-	s := &snapshot{at: time.Now(), seq: seq, plan: plan, doc: doc}
-	s.Lab, err = l.cfg.Lab.Status(ctx)
+	s := &snapshot{at: time.Now(), seq: seq, plan: plan, doc: l.doc}
+	s.Lab, err = l.cfg.Lab.Outline(ctx)
 	return s, err
+}
+
+// whole is the status with the counts of spaces, no older than wholeEvery where no event
+// has come.
+func (l *live) whole(ctx context.Context) (status.Lab, error) {
+	l.asking.Lock()
+	defer l.asking.Unlock()
+	if seq := l.last(); l.counted.seq < seq || time.Since(l.counted.at) > wholeEvery {
+		all, err := l.cfg.Lab.Status(ctx)
+		if err != nil {
+			return all, err
+		}
+		l.counted = counted{all, time.Now(), seq}
+	}
+	return l.counted.Lab, nil
 }
 
 // forget lets the next page ask the lab: something was done, and its event is on the way.

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -78,6 +79,13 @@ func (c *Console) object(q *request) error {
 	name := names[len(names)-1]
 	b := objectBody{Path: path, Name: name, Kind: c.kindName(now, pattern)}
 	value := now.object(parts)
+	if instance, ok := value.(*status.Instance); ok {
+		all, err := c.live.whole(q.Context())
+		if err != nil {
+			return err
+		}
+		value = cmp.Or(instanceOf(all, instance.ID), instance)
+	}
 	_, inFile := now.doc.Value(path)
 	if value == nil && !inFile {
 		return notFound("%s %q does not exist, or not any more", b.Kind, name)
@@ -114,7 +122,7 @@ func (s *snapshot) looks(parts []string) []button {
 		if names := s.instances(); !slices.Contains(names, name) {
 			name = parts[1] + "/" + name
 		}
-		return []button{page("Why not?", "/explain", "from", name), page("Ask for a name", "/names", "from", name)}
+		return []button{page("Try it", "/try", "from", name), page("Why not?", "/explain", "from", name), page("Ask for a name", "/names", "from", name)}
 	}
 	return nil
 }
@@ -242,6 +250,18 @@ func (s *snapshot) object(parts []string) any {
 	return nil
 }
 
+// instanceOf is the one with an identifier, nil where there is none.
+func instanceOf(now status.Lab, id string) *status.Instance {
+	for _, vpc := range now.VPCs {
+		for i := range vpc.Instances {
+			if vpc.Instances[i].ID == id {
+				return &vpc.Instances[i]
+			}
+		}
+	}
+	return nil
+}
+
 func find[T any](list []T, is func(*T) bool) any {
 	for i := range list {
 		if is(&list[i]) {
@@ -324,20 +344,27 @@ func keyOf(f reflect.StructField) string {
 	return key
 }
 
+// words is a key as people read it.
 func words(key string) string {
 	for _, of := range []struct{ key, word string }{
-		{"bandwidth_mbit", "bandwidth, Mbit/s"}, {"id", "ID"}, {"ip", "IP"}, {"ipv6", "IPv6"}, {"vpc", "VPC"}, {"cidr", "CIDR"},
-		{"vpc_id", "VPC ID"}, {"account_id", "account ID"}, {"dns_name", "DNS name"}, {"eni", "ENI"}, {"nat_ips", "NAT IPs"},
-		{"private_dns_name", "private DNS name"}, {"full_nat", "FullNAT entries"}, {"nat", "NAT IP and port"},
-		{"source_dest_check", "source/destination check"}, {"cidrs", "CIDRs"}, {"mtu", "MTU"},
-		{"nat_cidr", "NAT CIDR"}, {"full_nat_table_id", "FullNAT table ID"}, {"endpoint_state", "status"},
+		{"bandwidth_mbit", "bandwidth, Mbit/s"}, {"full_nat", "FullNAT entries"}, {"nat", "NAT IP and port"},
+		{"source_dest_check", "source/destination check"}, {"full_nat_table_id", "FullNAT table ID"}, {"endpoint_state", "status"},
 	} {
 		if of.key == key {
 			return of.word
 		}
 	}
-	return strings.ReplaceAll(key, "_", " ")
+	parts := strings.FieldsFunc(key, func(r rune) bool { return r == '_' || r == ' ' })
+	for i, part := range parts {
+		if one := strings.TrimSuffix(part, "s"); slices.Contains(abbreviated, one) {
+			parts[i] = strings.ToUpper(one) + part[len(one):]
+		}
+	}
+	return strings.ReplaceAll(strings.Join(parts, " "), "IPV6", "IPv6")
 }
+
+// abbreviated are the words of keys that are abbreviations.
+var abbreviated = []string{"cidr", "dns", "eni", "http", "https", "icmp", "id", "ip", "ipv6", "mtu", "nat", "tcp", "tls", "udp", "vpc"}
 
 func textField(v reflect.Value, name string) string {
 	if f := v.FieldByName(name); f.IsValid() && f.Kind() == reflect.String {

@@ -69,7 +69,7 @@ func parsePages() map[string]*page {
 type link struct{ Label, URL string }
 
 var menu = []link{
-	{"Overview", "/"}, {"Objects", "/objects"}, {"Why not?", "/explain"}, {"Names", "/names"}, {"Sessions", "/sessions"},
+	{"Overview", "/"}, {"Objects", "/objects"}, {"Try it", "/try"}, {"Why not?", "/explain"}, {"Names", "/names"}, {"Sessions", "/sessions"},
 	{"Capture", "/capture"}, {"Checks", "/checks"}, {"Faults", "/faults"}, {"Figures", "/figures"}, {"Events", "/events"},
 	{"Steps", "/steps"},
 }

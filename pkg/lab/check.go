@@ -39,6 +39,9 @@ type CheckFilter struct {
 	// but for what comes after the last check to run.
 	Only     *regexp.Regexp
 	FailFast bool // nothing is run after a check that failed
+	// AsItIs leaves what operations changed while the lab runs as it is, where it is put
+	// back first otherwise. It is for CheckFile.
+	AsItIs bool
 }
 
 // chosen are the numbers of the checks to run, from 0.
@@ -99,7 +102,9 @@ func (l checks) run(ctx context.Context, all []topology.Check, filter CheckFilte
 	if len(all) > 0 && len(filter.chosen(all)) == 0 {
 		return fmt.Errorf("no check of the lab's file has a name that %q matches", filter.Only)
 	}
-	plan := l.Plan()
+	if filter.AsItIs {
+		return l.each(ctx, all, filter, report)
+	}
 	if err := l.plane.WaitApplied(ctx, l.plane.Reset()); err != nil {
 		return err
 	}
@@ -107,6 +112,12 @@ func (l checks) run(ctx context.Context, all []topology.Check, filter CheckFilte
 	if err := l.exclusively((*transition).publishNames); err != nil {
 		return err
 	}
+	return l.each(ctx, all, filter, report)
+}
+
+// each runs the chosen checks on the lab as it is.
+func (l checks) each(ctx context.Context, all []topology.Check, filter CheckFilter, report func(status.Check)) error {
+	plan := l.Plan()
 	for _, i := range filter.chosen(all) {
 		check := all[i]
 		result := status.Check{

@@ -25,19 +25,30 @@ func (l *Lab) StatusFor(account string) (status.Lab, error) {
 
 // Status is a copy of everything that people ask about a lab.
 func (l *Lab) Status() status.Lab {
+	return l.outline(func(plan *topology.Plan) map[string]Counts { return countsOf(plan, l.machine, l.spaces.space) })
+}
+
+// Outline is Status without what is counted in the spaces of VPCs and instances: to read
+// that takes long in a large lab.
+func (l *Lab) Outline() status.Lab {
+	return l.outline(func(*topology.Plan) map[string]Counts { return nil })
+}
+
+// outline is a copy of everything with these counts.
+func (l *Lab) outline(countsOf func(*topology.Plan) map[string]Counts) status.Lab {
 	state := l.plane.State()
 	plan := state.Plan
 	s := compile.Status(state)
 	s.Dir, s.PID, s.Started, s.Problems = l.store.String(), os.Getpid(), l.started, l.Problems()
 	s.TimeScale, s.Timers = float64(l.pace.TimeScale()), compile.Timers(plan, l.pace.TimeScale())
 	s.Host, s.Hosts = l.here.name, plan.NamesOfHosts()
-	counts := l.counts(l.here.of(plan))
+	counts := countsOf(l.here.of(plan))
 	for i, vpc := range plan.VPCs {
 		for j, instance := range vpc.Instances {
 			of := counts[instance.Namespace]
 			s.VPCs[i].Instances[j].Denied = of.Denied
 			s.VPCs[i].Instances[j].Spoofed = counts[vpc.Namespace].Spoofed[instance.Port] + of.Spoofed[instance.Device]
-			l.addServices(&s.VPCs[i].Instances[j], instance)
+			l.services.addTo(&s.VPCs[i].Instances[j], instance)
 			if other := l.here.elsewhere(plan, instance.Zone); other != "" {
 				onOther(&s.VPCs[i].Instances[j], other)
 			}
@@ -56,9 +67,9 @@ func (l *Lab) Status() status.Lab {
 	return s
 }
 
-// counts are those of a plan's spaces in which something may be dropped, by space. A
+// countsOf are those of a plan's spaces in which something may be dropped, by space. A
 // count that cannot be read stays 0: the rest is still worth showing.
-func (l *Lab) counts(plan *topology.Plan) map[string]Counts {
+func countsOf(plan *topology.Plan, machine Machine, space func(name string) (Space, error)) map[string]Counts {
 	var spaces []string
 	for _, vpc := range plan.VPCs {
 		checks := func(i topology.Instance) bool { return i.SourceCheck }
@@ -71,12 +82,12 @@ func (l *Lab) counts(plan *topology.Plan) map[string]Counts {
 			}
 		}
 	}
-	if counter, ok := l.machine.(Counter); ok {
+	if counter, ok := machine.(Counter); ok {
 		return counter.Counts(spaces)
 	}
 	counts := map[string]Counts{}
 	for _, name := range spaces {
-		if space, err := l.spaces.space(name); err == nil {
+		if space, err := space(name); err == nil {
 			var c Counts
 			c.Denied, _ = space.Denied()
 			c.Spoofed, _ = space.Spoofed()
@@ -94,13 +105,13 @@ func onOther(out *status.Instance, host string) {
 	}
 }
 
-// addServices adds what is known of the services of an instance that runs.
-func (l *Lab) addServices(out *status.Instance, instance topology.Instance) {
+// addTo adds what is known of the services of an instance that runs.
+func (s *services) addTo(out *status.Instance, instance topology.Instance) {
 	if instance.Stopped {
 		return
 	}
 	for i, spec := range instance.Services {
-		if running := l.services.running.get(serviceSpec{instance, spec}.key()); running != nil {
+		if running := s.running.get(serviceSpec{instance, spec}.key()); running != nil {
 			out.Services[i].State = running.State()
 		}
 	}

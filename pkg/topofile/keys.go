@@ -15,6 +15,7 @@ type Key struct {
 	Required  bool
 	Enum      []string
 	List      bool // of words
+	YesNo     bool // true or false
 	Text      bool // a number is text, too
 	// Refers are the paths of the objects that its values name, with * for names.
 	Refers []string
@@ -53,6 +54,8 @@ func KeysAt(path string) (keys []Key) {
 			// One that embeds a list takes a single word as well.
 			_, words := reflect.Zero(field.itemType()).Interface().(located)
 			k.List = words && strings.HasPrefix(typ.Field(i).Type.Name(), "sequence[")
+		case value[bool]:
+			k.YesNo = true
 		case value[string]:
 			k.Text = true
 		}

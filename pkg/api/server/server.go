@@ -149,8 +149,13 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 	answer(w, explanation)
 }
 
-// status is everything about the lab or, with ?as=, what an account sees.
+// status is everything about the lab or, with ?as=, what an account sees; with ?outline=true
+// it has no counts of spaces.
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Query().Get("outline") == "true" {
+		answer(w, s.Lab.Outline())
+		return
+	}
 	status, err := s.Lab.StatusFor(r.URL.Query().Get("as"))
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err)
@@ -248,6 +253,7 @@ func (s *Server) check(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	filter.FailFast = r.URL.Query().Get("fail_fast") == "true"
+	filter.AsItIs = r.URL.Query().Get("as_it_is") == "true"
 	text, err := io.ReadAll(io.LimitReader(r.Body, topofile.MaxSize))
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err)

@@ -1,27 +1,36 @@
 // The page stays true: when the lab changes, the page asks for itself again, and what is
-// marked data-live is replaced where it is different. Forms are left alone. Without this
-// script every page works, and shows the lab as it was when it was made.
+// marked data-live becomes as it is there. Nodes that stay the same are left alone, so that
+// nobody loses the place, the selection or the focus, and nothing changes under a pointer
+// that is pressed. Forms are left alone, too. Without this script every page works, and shows
+// the lab as it was when it was made.
 "use strict";
 
 (() => {
   const refusal = document.getElementById("refusal");
   if (refusal) refusal.focus();
 
-  let source = null, asking = false, again = false, timer = 0;
+  let asking = false, again = false, timer = 0;
 
-  // Browsers open few connections to one address: a page that nobody sees gives its up.
+  // A browser opens few connections to one address, six over HTTP/1.1: one page has the
+  // stream of events, and tells the others what it hears. Where it goes, another takes its place.
+  const others = new BroadcastChannel("console");
+  const wantsTick = document.querySelector("[data-tick]") !== null;
+  const heard = (what) => { if (!document.hidden && (what === "change" || wantsTick)) soon(); };
+  const tell = (what) => { heard(what); others.postMessage(what); };
+  others.onmessage = (e) => heard(e.data);
+
+  let leave = new AbortController();
+  const stream = (signal) => new Promise((ended) => {
+    const source = new EventSource("/stream");
+    source.onopen = () => tell("change"); // of what nobody heard meanwhile
+    for (const what of ["change", "tick"]) source.addEventListener(what, () => tell(what));
+    signal.addEventListener("abort", () => { source.close(); ended(); });
+  });
   const follow = () => {
-    if (document.hidden) {
-      if (source) source.close();
-      source = null;
-      return;
-    }
-    if (source) return;
-    source = new EventSource("/stream");
-    let first = true;
-    source.onopen = () => { if (!first) soon(); first = false; };
-    source.addEventListener("change", soon);
-    source.addEventListener("tick", soon);
+    leave = new AbortController();
+    const signal = leave.signal;
+    if (!navigator.locks) { stream(signal); return; }
+    navigator.locks.request("console", {signal}, () => stream(signal)).catch(() => { /* the page goes */ });
   };
 
   const soon = () => {
@@ -29,17 +38,25 @@
     timer = setTimeout(refresh, 20);
   };
 
+  let pressed = false;
+  addEventListener("pointerdown", () => { pressed = true; }, true);
+  for (const end of ["pointerup", "pointercancel", "blur"])
+    addEventListener(end, () => { pressed = false; if (again) { again = false; soon(); } }, true);
+
   const refresh = async () => {
-    if (asking) { again = true; return; }
+    if (asking || pressed) { again = true; return; }
     asking = true;
     try {
-      const answer = await fetch(location.href, {headers: {Accept: "text/html"}});
+      // What was asked once, as a capture, is not asked again: another page has the lab's state.
+      const from = document.querySelector("[data-once]") ? "/steps" : location.href;
+      const answer = await fetch(from, {headers: {Accept: "text/html"}});
       const text = await answer.text();
       if (answer.headers.get("Content-Type").startsWith("text/html"))
-        take(new DOMParser().parseFromString(text, "text/html"));
+        if (pressed) again = true;
+        else take(new DOMParser().parseFromString(text, "text/html"));
     } catch { /* the console has ended, or comes back: the stream tells */ }
     asking = false;
-    if (again) { again = false; soon(); }
+    if (again && !pressed) { again = false; soon(); }
   };
 
   const take = (fresh) => {
@@ -49,13 +66,26 @@
       keepOpen(old, now);
       if (old.innerHTML === now.innerHTML) continue;
       const focus = old.contains(document.activeElement) ? describe(document.activeElement) : null;
-      const scroll = [old.scrollLeft, old.scrollTop];
       if (old.id === "events") announce(old, now);
-      old.replaceChildren(...now.childNodes);
-      old.className = now.className;
-      [old.scrollLeft, old.scrollTop] = scroll;
-      if (focus) refocus(old, focus);
+      become(old, now);
+      if (focus && !old.contains(document.activeElement)) refocus(old, focus);
     }
+  };
+
+  // become makes a node like another one and keeps what of it is like that already.
+  const become = (old, now) => {
+    if (old.isEqualNode(now)) return;
+    if (old.nodeName !== now.nodeName) { old.replaceWith(now); return; }
+    if (old.nodeType !== Node.ELEMENT_NODE) { old.nodeValue = now.nodeValue; return; }
+    for (const {name} of [...old.attributes]) if (!now.hasAttribute(name)) old.removeAttribute(name);
+    for (const {name, value} of [...now.attributes]) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    const is = [...old.childNodes], will = [...now.childNodes];
+    while (is.length && will.length && is[0].isEqualNode(will[0])) { is.shift(); will.shift(); }
+    while (is.length && will.length && is.at(-1).isEqualNode(will.at(-1))) { is.pop(); will.pop(); }
+    if (is.length === will.length) { is.forEach((n, i) => become(n, will[i])); return; }
+    const after = is.length ? is.at(-1).nextSibling : will.length ? old.childNodes[[...now.childNodes].indexOf(will[0])] : null;
+    for (const n of is) n.remove();
+    for (const n of will) old.insertBefore(n, after ?? null);
   };
 
   // What the user opened or closed stays so.
@@ -80,8 +110,8 @@
     }
   };
 
-  document.addEventListener("visibilitychange", () => { follow(); if (!document.hidden) soon(); });
-  addEventListener("pagehide", () => { if (source) source.close(); source = null; });
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
+  addEventListener("pagehide", () => leave.abort());
   addEventListener("pageshow", (e) => { if (e.persisted) { follow(); soon(); } });
   follow();
 
