@@ -45,13 +45,17 @@ ali-clients: build ## let the SDKs of Alibaba Cloud for Go and Node.js drive lab
 	cd test/clients/alibaba && go mod tidy -diff && go vet ./... && \
 		PLINKSIM=$(CURDIR)/$(BIN) PLINKSIM_MUST_RUN=1 go test $(EXEC) -count 1 -timeout 15m ./...
 
+console-pictures: ## walk the console as console-browser does, and make the pictures of the documents again
+	mkdir -p docs/console
+	$(MAKE) console-browser PICTURES=$(CURDIR)/docs/console
+
 console-browser: build ## walk the console in a headless Chromium, as root; pictures of all steps are in bin/screenshots
 	scripts/install-tools browser
 	mkdir -p bin/screenshots bin/clients/axe
 	npm install --silent --no-save --prefix bin/clients/axe axe-core@4.11.0
 	cd test/clients/console && go mod tidy -diff && go vet ./... && go test -c -o $(CURDIR)/bin/clients/console.test .
 	cd test/clients/console && $(SUDO) env PLINKSIM=$(CURDIR)/$(BIN) AXE=$(CURDIR)/bin/clients/axe/node_modules/axe-core/axe.min.js \
-		$(CURDIR)/bin/clients/console.test -test.v -test.timeout 10m -test.artifacts -test.outputdir $(CURDIR)/bin/screenshots
+		PICTURES=$(PICTURES) $(CURDIR)/bin/clients/console.test -test.v -test.parallel 2 -test.timeout 10m -test.artifacts -test.outputdir $(CURDIR)/bin/screenshots
 
 ansible: build ## let a playbook of Debian's Ansible make a service and an endpoint, twice
 	scripts/install-tools ansible

@@ -171,3 +171,29 @@ func TestTheNamesInTheDocumentsAreThere(t *testing.T) {
 		}
 	}
 }
+
+// The walks through the console have their pictures, and no picture is left over. All of
+// them are small.
+func TestTheDocumentsHaveTheirPictures(t *testing.T) {
+	picture := regexp.MustCompile(`!\[[^]]{20,}\]\((console/[a-z0-9-]+\.png)\)`)
+	shown := map[string]bool{}
+	for _, file := range glob(t, "docs/*.md") {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, m := range picture.FindAllStringSubmatch(string(text), -1) {
+			require.False(t, shown["docs/"+m[1]], m[1])
+			shown["docs/"+m[1]] = true
+		}
+	}
+	all := int64(0)
+	for _, file := range glob(t, "docs/console/*") {
+		require.True(t, shown[file], "no document shows %s", file)
+		delete(shown, file)
+		info, err := os.Stat(file)
+		require.NoError(t, err)
+		all += info.Size()
+	}
+	require.Empty(t, shown, "\"make console-pictures\" makes them")
+	require.Positive(t, all)
+	require.Less(t, all, int64(1<<20), "bytes of pictures")
+}
