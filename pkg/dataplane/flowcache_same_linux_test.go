@@ -62,6 +62,7 @@ func requireSameCounters(t *testing.T, without, with *Engine) {
 // planeNAT is a data plane in a namespace, and a ring at the other ends of its ENIs.
 type planeNAT struct {
 	engine *Engine
+	ring   *Ring
 	far    *Ring
 	macs   map[packet.ENI]packet.MAC
 	sent   uint64 // frames into the data plane
@@ -69,14 +70,19 @@ type planeNAT struct {
 }
 
 func newPlaneNAT(t *testing.T, cache FlowCacheConfig) *planeNAT {
+	return newPlaneNATOf(t, cache, 1<<14)
+}
+
+// newPlaneNATOf has room for so many sessions.
+func newPlaneNATOf(t *testing.T, cache FlowCacheConfig, sessions int) *planeNAT {
 	e := newENIs(t)
 	n := &planeNAT{macs: map[packet.ENI]packet.MAC{
 		diffConsumer: packet.MACOf(diffENI), diffProvider: packet.MACOf(diffNATIP),
 	}}
 	n.far = e.far.openRing(t, RingConfig{ENIs: e.farIndex, FlowCache: FlowCacheConfig{Mode: FlowCacheOff}})
-	ring := e.plane.openRing(t, RingConfig{ENIs: e.index, FlowCache: cache})
+	n.ring = e.plane.openRing(t, RingConfig{ENIs: e.index, FlowCache: cache})
 	var err error
-	n.engine, err = NewEngine(EngineConfig{Driver: ring, Table: fullnat.Options{Seed: 1, MaxSessions: 1 << 14}})
+	n.engine, err = NewEngine(EngineConfig{Driver: n.ring, Table: fullnat.Options{Seed: 1, MaxSessions: sessions}})
 	require.NoError(t, err)
 	cfg := diffLinks()
 	for i := range cfg.ENIs {
