@@ -162,7 +162,7 @@ func (s side) chainOf(rules []topology.Rule, always func(*chain)) chain {
 	always(&c)
 	for len(rules) > 0 {
 		n := 1
-		for n < len(rules) && rules[0].Group != "" && sameButPeer(rules[0], rules[n]) {
+		for n < len(rules) && sameButAddress(rules[0], rules[n]) {
 			n++
 		}
 		c.append(s.rulesOf(rules[:n])...)
@@ -195,10 +195,12 @@ func (c *chain) appendNeighbours(six bool) {
 
 func (c *chain) append(rules ...nftRule) { c.rules = append(c.rules, rules...) }
 
-// sameButPeer says whether two rules are those of two members of a group.
-func sameButPeer(a, b topology.Rule) bool {
-	b.Peer = a.Peer
-	return a == b
+// sameButAddress says whether two rules differ in the one address that each is for, as those
+// of members of a group do. The group does not count: on a host of several, rules have none.
+func sameButAddress(a, b topology.Rule) bool {
+	one := a.Peer.IsSingleIP() && b.Peer.IsSingleIP()
+	b.Peer, b.Group = a.Peer, a.Group
+	return one && a == b
 }
 
 // largestSet is how many addresses a rule has at most: a message to the kernel has a limit.
