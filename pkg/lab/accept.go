@@ -50,7 +50,10 @@ func (l *patientListener) Accept() (net.Conn, error) {
 	case <-l.ended:
 		return nil, l.err
 	case <-l.ctx.Done():
-		return nil, net.ErrClosed
+		// Whoever calls ends now, and may not get to close it.
+		err := l.Close()
+		<-l.ended
+		return nil, errors.Join(net.ErrClosed, err)
 	}
 }
 

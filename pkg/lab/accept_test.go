@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -69,11 +71,19 @@ func (c *caller) Close() error        { c.closed = true; return nil }
 type doorway struct {
 	net.Listener
 	callers chan net.Conn
+	closed  context.Context
+	shut    context.CancelFunc
 }
 
+func (d *doorway) Close() error { d.shut(); return nil }
+
 func (d *doorway) Accept() (net.Conn, error) {
-	if conn, ok := <-d.callers; ok {
-		return conn, nil
+	select {
+	case conn, ok := <-d.callers:
+		if ok {
+			return conn, nil
+		}
+	case <-d.closed.Done():
 	}
 	return nil, net.ErrClosed
 }
@@ -81,6 +91,7 @@ func (d *doorway) Accept() (net.Conn, error) {
 // newDoorway is a listener with the connections that it has accepted.
 func newDoorway(t *testing.T, r *room) (*doorway, chan net.Conn) {
 	door, accepted := &doorway{callers: make(chan net.Conn)}, make(chan net.Conn, 10_000)
+	door.closed, door.shut = context.WithCancel(context.Background())
 	l := &patientListener{Listener: door, ctx: t.Context(), room: r, lacks: func(bool) {}}
 	go func() {
 		for {
@@ -288,4 +299,18 @@ func TestRoomIsSharedAsALookAtEachConnectionSays(t *testing.T) {
 		}
 		require.Zero(t, r.all.open+r.all.waits+len(r.all.parts)+len(r.all.heaviest), "nothing is remembered")
 	}
+}
+
+// A server that ends with its context may have taken back by then what was to close the
+// listener.
+func TestAListenerIsClosedWhenItsContextEnds(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	l := &patientListener{Listener: inner, ctx: ctx, lacks: func(bool) {}}
+	time.AfterFunc(10*time.Millisecond, cancel)
+	_, err = l.Accept()
+	require.ErrorIs(t, err, net.ErrClosed)
+	_, err = inner.Accept()
+	require.ErrorIs(t, err, net.ErrClosed)
 }
