@@ -331,6 +331,7 @@ func serveHTTP(ctx context.Context, ln net.Listener, spec serviceSpec) {
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 30 * time.Second, ConnContext: withConn}
 	stop := context.AfterFunc(ctx, func() { server.Close() })
 	defer stop()
+	defer server.Close() // of what is open: Accept may end with ctx before AfterFunc begins
 	server.Serve(ln)
 }
 
