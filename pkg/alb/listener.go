@@ -158,6 +158,9 @@ func (l *Listener) Serve(ctx context.Context, ln net.Listener) error {
 		}
 	}
 	err := server.Serve(clients)
+	if ctx.Err() != nil {
+		l.Close() // Accept may have ended with ctx before AfterFunc began
+	}
 	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
 		return nil
 	}
