@@ -33,7 +33,8 @@ type patientListener struct {
 const patience = 5 * time.Millisecond
 
 // Accept implements net.Listener. A connection that waits for room does not hold up those
-// behind it, which may have some. When the listener is closed, those that wait end.
+// behind it, which may have some. When the listener is closed, those that wait end; with
+// its context it closes by itself, so that a server need not.
 func (l *patientListener) Accept() (net.Conn, error) {
 	l.begin.Do(func() {
 		l.ready, l.ended = make(chan net.Conn), make(chan struct{})
@@ -50,7 +51,6 @@ func (l *patientListener) Accept() (net.Conn, error) {
 	case <-l.ended:
 		return nil, l.err
 	case <-l.ctx.Done():
-		// Whoever calls ends now, and may not get to close it.
 		err := l.Close()
 		<-l.ended
 		return nil, errors.Join(net.ErrClosed, err)

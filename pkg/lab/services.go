@@ -265,7 +265,7 @@ func startBuiltIn(ctx context.Context, space Space, room *room, spec serviceSpec
 		}
 		switch spec.Kind {
 		case topology.HTTPService:
-			serve(func() { serveHTTP(ctx, ln, spec) })
+			serve(func() { serveHTTP(ln, spec) })
 		case topology.TCPService:
 			serve(func() {
 				serveTCP(ctx, ln, func(c net.Conn) { io.WriteString(c, spec.bodyFor(peerOf(c))) })
@@ -300,7 +300,7 @@ func echo(c net.Conn) {
 
 // serveHTTP answers / with the body, /who with what the server sees of the
 // client, and /bytes/N with N bytes that are the same at every call.
-func serveHTTP(ctx context.Context, ln net.Listener, spec serviceSpec) {
+func serveHTTP(ln net.Listener, spec serviceSpec) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -329,9 +329,7 @@ func serveHTTP(ctx context.Context, ln net.Listener, spec serviceSpec) {
 		io.CopyN(w, Bytes(), n)
 	})
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 30 * time.Second, ConnContext: withConn}
-	stop := context.AfterFunc(ctx, func() { server.Close() })
-	defer stop()
-	defer server.Close() // of what is open: Accept may end with ctx before AfterFunc begins
+	defer server.Close() // what clients have open
 	server.Serve(ln)
 }
 
@@ -353,8 +351,6 @@ func Bytes() io.Reader {
 
 // serveTCP accepts until ctx ends, and then closes what is still open.
 func serveTCP(ctx context.Context, ln net.Listener, handle func(net.Conn)) {
-	stop := context.AfterFunc(ctx, func() { ln.Close() })
-	defer stop()
 	var open sync.WaitGroup
 	defer open.Wait()
 	for {
