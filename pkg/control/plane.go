@@ -81,7 +81,7 @@ func (p *Plane) Allows(plan *topology.Plan) error {
 	if err == nil {
 		next := p.state.live.fitted(plan, p.state.plan.Cloud, p.state.now())
 		p.state.withholdZones(plan, next)
-		err = p.state.refuses(plan, next.merged(plan))
+		err = p.state.refuses(p.state.fit(plan, next))
 	}
 	if err == nil {
 		return nil

@@ -24,25 +24,53 @@ func newState(now func() time.Time) *state {
 	return &state{now: now, plan: &topology.Plan{}, merged: &topology.Plan{}, live: newOverrides()}
 }
 
+// fitting is a plan with the live overrides that fit it, beside the state.
+type fitting struct {
+	plan, merged *topology.Plan
+	live         overrides
+
+	services, before, planned map[string]*topology.EndpointService // of merged, of the state's plan, of plan
+	held                      map[ends]*connection
+}
+
+func (st *state) fit(plan *topology.Plan, live overrides) *fitting {
+	merged := live.merged(plan)
+	return &fitting{
+		plan: plan, merged: merged, live: live,
+		services: servicesOf(merged), before: servicesOf(st.plan), planned: servicesOf(plan), held: byEnds(st.connections),
+	}
+}
+
+// kept is the connection that an endpoint of the merged plan already has, nil where it
+// is new or where one of its ends became another object: that is what the files say of
+// its service.
+func (f *fitting) kept(e *topology.Endpoint) *connection {
+	c, before, service := f.held[ends{e.Service, e.Name}], f.before[e.Service], f.planned[e.Service]
+	if c == nil || before == nil || service == nil || c.cloud != f.plan.Cloud ||
+		c.vpc != e.VPC || c.Account != e.Account || before.Account != service.Account {
+		return nil
+	}
+	return c
+}
+
 // adopt makes a plan with its overrides the state's, and the connections those
 // of its endpoints. An error changes nothing.
 func (st *state) adopt(plan *topology.Plan, next overrides) ([]Event, *Error) {
-	var (
-		merged      = next.merged(plan)
-		connections []*connection
-		events      []Event
-
-		services, held  = servicesOf(merged), byEnds(st.connections)
-		before, planned = servicesOf(st.plan), servicesOf(plan)
-	)
-	if err := st.refuses(plan, merged); err != nil {
+	f := st.fit(plan, next)
+	if err := st.refuses(f); err != nil {
 		return nil, err
 	}
-	for i := range merged.Endpoints {
-		endpoint := &merged.Endpoints[i]
-		service := services[endpoint.Service]
-		c := kept(plan, endpoint, held[ends{endpoint.Service, endpoint.Name}],
-			before[endpoint.Service], planned[endpoint.Service])
+	var (
+		connections []*connection
+		events      []Event
+	)
+	for i := range f.merged.Endpoints {
+		endpoint := &f.merged.Endpoints[i]
+		service := f.services[endpoint.Service]
+		c := f.kept(endpoint)
+		if c != nil {
+			c = c.clone()
+		}
 		c, made := st.next(plan, c, service, endpoint)
 		if service != nil {
 			c.pin(plan.Name, service)
@@ -56,27 +84,25 @@ func (st *state) adopt(plan *topology.Plan, next overrides) ([]Event, *Error) {
 		}
 	}
 	st.plan, st.live, st.connections = plan, next, connections
-	st.merged = merged
+	st.merged = f.merged
 	st.overlayConnections()
 	return events, nil
 }
 
-// refuses says why a plan, which is merged with its overrides, cannot be the state's.
-func (st *state) refuses(plan, merged *topology.Plan) *Error {
-	if plan != st.plan {
-		if err := offeredTwice(merged); err != nil {
+// refuses says why a plan with its overrides cannot be the state's.
+func (st *state) refuses(f *fitting) *Error {
+	if f.plan != st.plan {
+		if err := offeredTwice(f.merged); err != nil {
 			return err
 		}
 	}
-	services, held := servicesOf(merged), byEnds(st.connections)
-	before, planned := servicesOf(st.plan), servicesOf(plan)
-	for i := range merged.Endpoints {
-		e := &merged.Endpoints[i]
-		service := services[e.Service]
+	for i := range f.merged.Endpoints {
+		e := &f.merged.Endpoints[i]
+		service := f.services[e.Service]
 		switch {
-		case stays(plan, e, held[ends{e.Service, e.Name}], before[e.Service], planned[e.Service]):
+		case f.kept(e) != nil:
 		case service == nil:
-			return unknownService(merged, "", e.Service)
+			return unknownService(f.merged, "", e.Service)
 		case !service.Sees(e.Account):
 			return notWhitelisted(service, e.Account)
 		}
@@ -169,24 +195,6 @@ func (st *state) inherit(c *connection, service *topology.EndpointService, e *to
 func limit(i *topology.Impairments, mbit int) {
 	i.ToProvider.Bandwidth = int64(mbit) * 1e6
 	i.ToConsumer.Bandwidth = int64(mbit) * 1e6
-}
-
-// kept copies the connection that an endpoint already has, nil where it
-// is new or where one of its ends became another object: before and service are what
-// the files say of its service.
-func kept(plan *topology.Plan, endpoint *topology.Endpoint, c *connection, before,
-	service *topology.EndpointService) *connection {
-	if !stays(plan, endpoint, c, before, service) {
-		return nil
-	}
-	return c.clone()
-}
-
-// stays says whether an endpoint has its connection already: see kept.
-func stays(plan *topology.Plan, endpoint *topology.Endpoint, c *connection, before,
-	service *topology.EndpointService) bool {
-	return c != nil && before != nil && service != nil && c.cloud == plan.Cloud &&
-		c.vpc == endpoint.VPC && c.Account == endpoint.Account && before.Account == service.Account
 }
 
 // next brings a kept connection up to date or starts a new one where
