@@ -102,17 +102,21 @@ func (l checks) run(ctx context.Context, all []topology.Check, filter CheckFilte
 	if len(all) > 0 && len(filter.chosen(all)) == 0 {
 		return fmt.Errorf("no check of the lab's file has a name that %q matches", filter.Only)
 	}
-	if filter.AsItIs {
-		return l.each(ctx, all, filter, report)
+	if !filter.AsItIs {
+		if err := l.putBack(ctx); err != nil {
+			return err
+		}
 	}
+	return l.each(ctx, all, filter, report)
+}
+
+// putBack lets the lab be as its file says, whatever operations changed.
+func (l checks) putBack(ctx context.Context) error {
 	if err := l.plane.WaitApplied(ctx, l.plane.Reset()); err != nil {
 		return err
 	}
 	l.groups.settleHealth(ctx, l.plane.State().Plan) // servers may have come back
-	if err := l.exclusively((*transition).publishNames); err != nil {
-		return err
-	}
-	return l.each(ctx, all, filter, report)
+	return l.exclusively((*transition).publishNames)
 }
 
 // each runs the chosen checks on the lab as it is.

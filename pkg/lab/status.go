@@ -25,29 +25,32 @@ func (l *Lab) StatusFor(account string) (status.Lab, error) {
 
 // Status is a copy of everything that people ask about a lab.
 func (l *Lab) Status() status.Lab {
-	return l.outline(func(plan *topology.Plan) map[string]Counts { return countsOf(plan, l.machine, l.spaces.space) })
+	return l.statusWith(true)
 }
 
 // Outline is Status without what is counted in the spaces of VPCs and instances: to read
 // that takes long in a large lab.
 func (l *Lab) Outline() status.Lab {
-	return l.outline(func(*topology.Plan) map[string]Counts { return nil })
+	return l.statusWith(false)
 }
 
-// outline is a copy of everything with these counts.
-func (l *Lab) outline(countsOf func(*topology.Plan) map[string]Counts) status.Lab {
+// statusWith is Status, or without counts Outline.
+func (l *Lab) statusWith(counts bool) status.Lab {
 	state := l.plane.State()
 	plan := state.Plan
 	s := compile.Status(state)
 	s.Dir, s.PID, s.Started, s.Problems = l.store.String(), os.Getpid(), l.started, l.Problems()
 	s.TimeScale, s.Timers = float64(l.pace.TimeScale()), compile.Timers(plan, l.pace.TimeScale())
 	s.Host, s.Hosts = l.here.name, plan.NamesOfHosts()
-	counts := countsOf(l.here.of(plan))
+	var of map[string]Counts // by space
+	if counts {
+		of = countsOf(l.here.of(plan), l.machine, l.spaces.space)
+	}
 	for i, vpc := range plan.VPCs {
 		for j, instance := range vpc.Instances {
-			of := counts[instance.Namespace]
-			s.VPCs[i].Instances[j].Denied = of.Denied
-			s.VPCs[i].Instances[j].Spoofed = counts[vpc.Namespace].Spoofed[instance.Port] + of.Spoofed[instance.Device]
+			own := of[instance.Namespace]
+			s.VPCs[i].Instances[j].Denied = own.Denied
+			s.VPCs[i].Instances[j].Spoofed = of[vpc.Namespace].Spoofed[instance.Port] + own.Spoofed[instance.Device]
 			l.services.addTo(&s.VPCs[i].Instances[j], instance)
 			if other := l.here.elsewhere(plan, instance.Zone); other != "" {
 				onOther(&s.VPCs[i].Instances[j], other)
