@@ -71,7 +71,7 @@ func albRows(a *adder) {
 		also: []string{"ZoneId"},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := balancing{base}
-			zone, _ := c.Values["ZoneId"].(string)
+			zone := c.text("ZoneId")
 			for _, l := range c.balancers(topology.ALB) {
 				if zone == "" || slices.ContainsFunc(l.Nodes, func(n topology.Node) bool { return n.Zone == zone }) {
 					m := c.viewALB(c.Plan.MustVPC(l.VPC), l)

@@ -131,7 +131,7 @@ func ecsLists(a *adder) {
 		filters: map[string]filter{"InstanceId": is("InstanceId")}, also: []string{"ZoneId"},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
-			zone, _ := c.Values["ZoneId"].(string)
+			zone := c.text("ZoneId")
 			for _, v := range c.OwnVPCs() {
 				for i := range v.Instances {
 					if in := &v.Instances[i]; zone == "" || in.Zone == zone {

@@ -50,7 +50,7 @@ func connectionRows(a *adder) {
 		all: func(base *call) (out []wire.M, _ error) {
 			c := link{base}
 			state := c.snapshot()
-			id, _ := c.Values["ServiceId"].(string)
+			id := c.text("ServiceId")
 			if id != "" {
 				if _, err := c.ownService(id); err != nil {
 					return nil, err

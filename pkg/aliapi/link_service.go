@@ -112,7 +112,7 @@ func serviceLists(a *adder) {
 		all: func(base *call) (out []wire.M, _ error) {
 			c := link{base}
 			state := c.snapshot()
-			resource, _ := c.Values["ResourceId"].(string)
+			resource := c.text("ResourceId")
 			for i := range state.Plan.Services {
 				s := &state.Plan.Services[i]
 				if s.Account == c.Account.Name && !s.Absent && (resource == "" || c.offers(s, resource)) {

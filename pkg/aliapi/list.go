@@ -234,7 +234,7 @@ func (l listing) page(c *call, all []wire.M) (wire.M, error) {
 		}
 		give("PageNumber", at)
 		give("PageSize", size)
-		if token, _ := c.Values["NextToken"].(string); token == "" && c.Values["MaxResults"] == nil {
+		if token := c.text("NextToken"); token == "" && c.Values["MaxResults"] == nil {
 			from := min((at-1)*size, len(all))
 			return l.answered(c, answer, all[from:min(from+size, len(all))]), nil
 		}
@@ -243,7 +243,7 @@ func (l listing) page(c *call, all []wire.M) (wire.M, error) {
 	if err != nil {
 		return nil, err
 	}
-	token, _ := c.Values["NextToken"].(string)
+	token := c.text("NextToken")
 	paged, next, ok := wire.Page(all, size, token, c.Values)
 	if !ok {
 		return nil, wire.Errorf("InvalidParameter", "Specified parameter NextToken is not valid: it is not one of this"+

@@ -122,8 +122,8 @@ func natLists(a *adder) {
 		also: []string{"NatGatewayId", "FullNatTableId"},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := network{base}
-			id, _ := c.Values["NatGatewayId"].(string)
-			table, _ := c.Values["FullNatTableId"].(string)
+			id := c.text("NatGatewayId")
+			table := c.text("FullNatTableId")
 			if id == "" && table == "" {
 				return nil, wire.Errorf("MissingFullNatTableId", "One of FullNatTableId and NatGatewayId is mandatory for"+
 					" this action.")

@@ -304,7 +304,7 @@ func nlbListenerRows(a *adder) {
 		also: []string{"ListenerId"}, fresh: true,
 		all: func(base *call) ([]wire.M, error) {
 			c := balancing{base}
-			id, _ := c.Values["ListenerId"].(string)
+			id := c.text("ListenerId")
 			h, err := ofNLB.listener(c, id)
 			if err != nil {
 				return nil, err

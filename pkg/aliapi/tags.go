@@ -102,7 +102,7 @@ func tagRows(a *adder, untag string, of taggable) {
 	}
 	list(a, listing{name: "ListTagResources", answer: answer, usual: 50, most: 100,
 		also: []string{"ResourceId", "ResourceType", "Tag"}, all: func(c *call) (out []wire.M, _ error) {
-			word, _ := c.Values["ResourceType"].(string)
+			word := c.text("ResourceType")
 			kind, all, err := of.kind(word)
 			if err != nil {
 				return nil, err

@@ -290,7 +290,7 @@ func (f *family) groupRows(a *adder) {
 		filters: f.filtersOfServers(a), also: []string{"ServerGroupId"},
 		all: func(base *call) (out []wire.M, _ error) {
 			c := balancing{base}
-			id, _ := c.Values["ServerGroupId"].(string)
+			id := c.text("ServerGroupId")
 			_, g, err := c.serverGroup(id, f.noGroup)
 			if err != nil {
 				return nil, err
