@@ -174,12 +174,11 @@ const goodInstances = 1000
 // namespace (user_namespaces(7), namespaces(7)).
 func instances() Check {
 	const name, limits = "instances", "/proc/sys/user/max_net_namespaces"
-	text, err := os.ReadFile(limits)
+	most, err := numberIn(limits)
 	if errors.Is(err, fs.ErrNotExist) {
 		return ok(name, "no limit of network namespaces")
 	}
-	most, scanErr := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err = errors.Join(err, scanErr); err != nil {
+	if err != nil {
 		return Check{Name: name, State: NotTried, Found: err.Error()}
 	}
 	found := fmt.Sprintf("at most %d network namespaces, of which each instance is one", most)
@@ -190,6 +189,15 @@ func instances() Check {
 	return ok(name, found)
 }
 
+// numberIn is what a file of /proc/sys has.
+func numberIn(file string) (int, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(text)))
+}
+
 // defaultNeighbours is how many the kernel has room for where nobody says otherwise
 // (arp(7), gc_thresh3).
 const defaultNeighbours = 1024
@@ -198,12 +206,11 @@ const defaultNeighbours = 1024
 // all network namespaces, and only that of the machine has its limit in /proc.
 func neighbours() Check {
 	const name, limit = "neighbours", "/proc/sys/net/ipv4/neigh/default/gc_thresh3"
-	text, err := os.ReadFile(limit)
+	most, err := numberIn(limit)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Check{Name: name, State: NotTried, Found: "the limit is that of the machine around this network namespace"}
 	}
-	most, scanErr := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err = errors.Join(err, scanErr); err != nil {
+	if err != nil {
 		return Check{Name: name, State: NotTried, Found: err.Error()}
 	}
 	found := fmt.Sprintf("at most %d in all network namespaces, of which each instance that speaks takes two", most)
