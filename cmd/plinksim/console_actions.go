@@ -182,8 +182,9 @@ func (op operation) readForm(values url.Values) (step console.Step, err error) {
 	o := topology.Operation{Verb: op.verb}
 	keys, several := op.keys.List(), strings.HasSuffix(op.args, "...")
 	given := 0
+	ofFile := op.fileFields()
 	for _, f := range op.action().Fields {
-		if slices.ContainsFunc(op.fileFields(), func(g console.Field) bool { return g.Name == f.Name }) {
+		if slices.ContainsFunc(ofFile, func(g console.Field) bool { return g.Name == f.Name }) {
 			continue
 		}
 		texts := wordsOf(values[f.Name])
