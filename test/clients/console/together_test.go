@@ -151,7 +151,7 @@ func TestAnotherUserOfTheMachine(t *testing.T) {
 	require.NotContains(t, out, token)
 	_, err = as(nobody, "curl", "-s", "-m", "5", "--unix-socket", filepath.Join(l.state, l.name, "control.sock"), "http://lab/v1/status")
 	require.Error(t, err)
-	// The address is still good for who was told it, once.
+	// The address, which works once, has not been used up by that.
 	w := visit(t, newBrowser(t), l.address)
 	w.see("Topology")
 	out, err = as(nobody, "curl", "-s", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", l.address)
