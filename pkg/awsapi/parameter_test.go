@@ -96,11 +96,12 @@ func (c *client) details() (out string) {
 		"DescribeTargetGroups").texts("DescribeTargetGroupsResult/TargetGroups/member/TargetGroupArn") {
 		ask(elb, "DescribeTargetGroupAttributes", "TargetGroupArn", arn)
 		ask(elb, "DescribeTags", "ResourceArns.member.1", arn)
-		// Whether a target is healthy yet is a matter of time.
+		// Whether a target is healthy yet is a matter of time, and whether one that leaves has gone.
 		health := mayAsk(c, elb, "DescribeTargetHealth", "TargetGroupArn", arn)
 		for _, one := range health.all("DescribeTargetHealthResult/TargetHealthDescriptions/member") {
-			leaves := one.at("TargetHealth/State") == "draining"
-			out += fmt.Sprintf("%s:%s leaves: %t\n", one.at("Target/Id"), one.at("Target/Port"), leaves)
+			if one.at("TargetHealth/State") != "draining" {
+				out += fmt.Sprintf("%s:%s stays\n", one.at("Target/Id"), one.at("Target/Port"))
+			}
 		}
 	}
 	for _, arn := range ask(elb,
