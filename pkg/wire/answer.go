@@ -6,7 +6,6 @@ import (
 	"encoding/xml"
 	"fmt"
 	"reflect"
-	"strings"
 	"time"
 )
 
@@ -61,14 +60,13 @@ type part struct {
 type list []any
 
 func (o object) write(root string, format Format) []byte {
+	var b bytes.Buffer
 	if format == XML {
-		var b strings.Builder
 		b.WriteString(xml.Header)
 		writeXML(&b, root, o)
-		return []byte(b.String())
+	} else {
+		writeJSON(&b, o)
 	}
-	var b bytes.Buffer
-	writeJSON(&b, o)
 	return b.Bytes()
 }
 
@@ -124,7 +122,7 @@ func writeScalar(b *bytes.Buffer, v any) {
 }
 
 // writeXML writes each element of a list under the list's name.
-func writeXML(b *strings.Builder, name string, value any) {
+func writeXML(b *bytes.Buffer, name string, value any) {
 	switch v := value.(type) {
 	case object:
 		b.WriteString("<" + name + ">")

@@ -1,11 +1,11 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/xml"
 	"fmt"
 	"reflect"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -59,7 +59,7 @@ func Encode(op *Operation, answer M, requestID string) ([]byte, error) {
 		e.b.WriteString("</ResponseMetadata>")
 	}
 	fmt.Fprintf(&e.b, "</%sResponse>", op.Name)
-	return []byte(e.b.String()), e.err
+	return e.b.Bytes(), e.err
 }
 
 // sizeOf is about how long an answer becomes, as far as it is rendered.
@@ -75,7 +75,7 @@ func sizeOf(answer M) int {
 }
 
 type encoder struct {
-	b   strings.Builder
+	b   bytes.Buffer
 	err error
 }
 

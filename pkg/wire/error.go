@@ -1,9 +1,9 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/xml"
 	"fmt"
-	"strings"
 )
 
 // Error is what a request is refused with. A Status of 0 is 400, that of every error
@@ -32,7 +32,7 @@ func Errorf(code, format string, args ...any) *Error {
 // EncodeError is an error as an API writes it. The root of EC2's is Response, and it
 // has a RequestID (botocore, botocore/parsers.py, EC2QueryParser).
 func EncodeError(s *Service, e *Error, requestID string) []byte {
-	var b strings.Builder
+	var b bytes.Buffer
 	b.WriteString(xml.Header)
 	if s == nil || s.Protocol == EC2Query {
 		b.WriteString("<Response><Errors><Error>")
@@ -41,7 +41,7 @@ func EncodeError(s *Service, e *Error, requestID string) []byte {
 		b.WriteString("</Error></Errors>")
 		element(&b, "RequestID", requestID)
 		b.WriteString("</Response>")
-		return []byte(b.String())
+		return b.Bytes()
 	}
 	fmt.Fprintf(&b, `<ErrorResponse xmlns="%s"><Error>`, s.Namespace)
 	fault := "Sender"
@@ -54,11 +54,11 @@ func EncodeError(s *Service, e *Error, requestID string) []byte {
 	b.WriteString("</Error>")
 	element(&b, "RequestId", requestID)
 	b.WriteString("</ErrorResponse>")
-	return []byte(b.String())
+	return b.Bytes()
 }
 
-func element(b *strings.Builder, name, text string) {
+func element(b *bytes.Buffer, name, text string) {
 	b.WriteString("<" + name + ">")
-	_ = xml.EscapeText(b, []byte(text)) // a Builder takes everything
+	_ = xml.EscapeText(b, []byte(text)) // a Buffer takes everything
 	b.WriteString("</" + name + ">")
 }
