@@ -16,6 +16,10 @@ RERUN   :=
 TEST     = $(TOOL) gotestsum --format pkgname-and-test-fails \
 	$(if $(RERUN),--rerun-fails=1 --rerun-fails-max-failures=6 --rerun-fails-report=$(RERUN)) --packages
 DEMO    := testdata/topologies/alibaba-clb.yaml
+# All targets compile as the program is compiled that users get, so that each finds in
+# the build cache what the others have built. The race detector alone needs cgo.
+export CGO_ENABLED := 0
+export GOFLAGS     := -trimpath $(GOFLAGS)
 
 # Every target with a comment is no file.
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(MAKEFILE_LIST)) tools clean
@@ -24,7 +28,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 build: ## build bin/plinksim, which needs no library of the machine
-	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/plinksim
+	go build -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/plinksim
 
 demo: build ## build, run the first topology with its checks, and remove it
 	@scripts/demo $(BIN) $(DEMO)
@@ -62,13 +66,14 @@ ansible: build ## let a playbook of Debian's Ansible make a service and an endpo
 	$(SUDO) env PLINKSIM=$(CURDIR)/$(BIN) test/clients/ansible/twice.sh
 
 tofu: build ## build OpenTofu and a provider of AWS, and let them make, change and destroy a lab's objects
-	go -C test/clients/tofu/opentofu build -trimpath -o $(CURDIR)/bin/clients/ github.com/opentofu/opentofu/cmd/tofu
-	go -C test/clients/tofu/provider build -trimpath -o $(CURDIR)/bin/clients/ github.com/terraform-providers/terraform-provider-aws
+	go -C test/clients/tofu/opentofu build -o $(CURDIR)/bin/clients/ github.com/opentofu/opentofu/cmd/tofu
+	go -C test/clients/tofu/provider build -o $(CURDIR)/bin/clients/ github.com/terraform-providers/terraform-provider-aws
 	$(SUDO) env PLINKSIM=$(CURDIR)/$(BIN) TOFU=$(CURDIR)/bin/clients/tofu PROVIDER=$(CURDIR)/bin/clients test/clients/tofu/life.sh
 
 examples: tools ## run the examples that are modules of their own
 	scripts/examples go test $(EXEC) ./...
 
+race: export CGO_ENABLED := 1
 race: tools ## run every test under the race detector; SHORT=1 leaves out what takes long
 	$(TEST) "$(ALL)" -- $(EXEC) -race $(if $(SHORT),-short) -timeout $(if $(SHORT),15m,30m)
 
