@@ -53,6 +53,14 @@ type Config struct {
 	Keep bool
 	// Host is the host of the plan that this lab is on; "" runs all of them here.
 	Host string
+	// Agreement is where the hosts of the plan agree, so that the lab can be changed while
+	// it runs; nil: they do not, and it cannot. A lab that is on one machine has none. Who
+	// starts the lab closes it after the lab.
+	Agreement Agreement
+	// Version is that of the program, which is the same on all hosts.
+	Version string
+	// Remote reaches the other hosts; nil: nothing is done there.
+	Remote Remote
 	// Authority makes the lab's certificate authority before programs on instances
 	// start, whether or not the plan needs it: see CloudServer.Secure.
 	Authority bool
