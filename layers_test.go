@@ -23,7 +23,7 @@ const module = "github.com/plinksim/plinksim"
 var layers = []string{
 	0: "pkg/packet pkg/pcap internal/derive internal/memo internal/spell",
 	1: "pkg/topology pkg/fullnat/internal/store pkg/flowcache/slot",
-	2: "pkg/topofile pkg/flowlog pkg/secgroup pkg/lb pkg/fullnat pkg/control pkg/status pkg/labdir pkg/wire pkg/flowcache",
+	2: "pkg/topofile pkg/flowlog pkg/secgroup pkg/lb pkg/fullnat pkg/control pkg/status pkg/labdir pkg/wire pkg/flowcache pkg/peer",
 	3: "pkg/graph pkg/dns pkg/dataplane pkg/host pkg/alb pkg/api pkg/rootless internal/anyedit internal/apitest",
 	4: "pkg/compile pkg/doctor",
 	5: "pkg/lab pkg/replay",

@@ -170,7 +170,7 @@ another through PrivateLink, with real packets and no cloud account.
 	add(root, "make", append(newKinds(), newEdit())...)
 	add(root, "see", newConsole(), newStatus(), newLogs(), newExplain(), newGraph(), newSessions(), newEvents(), newExport(), newName(),
 		newDNS(), newCapture(), newFlowLog(), newMetrics())
-	add(root, "file", newInit(), newValidate(), newPlan(), newSchema(), newReplay())
+	add(root, "file", newInit(), newValidate(), newPlan(), newSchema(), newReplay(), newHosts())
 	root.AddCommand(newBench(), newMan(), newVersion(), newDaemon())
 	for _, c := range root.Commands() {
 		tellForeign(c)

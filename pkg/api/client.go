@@ -3,12 +3,15 @@ package api
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"time"
@@ -22,8 +25,11 @@ import (
 // Client speaks to the daemon of one lab. It may be used from any goroutine.
 type Client struct {
 	lab  string
+	who  string // whose daemon it is, in messages
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 	http *http.Client
+	// header is in every request.
+	header http.Header
 }
 
 // answerTimeout is how long a daemon may take to begin an answer, beside what
@@ -35,9 +41,31 @@ func NewClient(dir labdir.Dir) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", dir.Socket())
 	}
+	return newClient(dir.Name(), fmt.Sprintf("lab %q", dir.Name()), dial)
+}
+
+// PeerHeader names the lab that a request of another host is for: two labs of one machine
+// could have been given the same address.
+const PeerHeader = "Plinksim-Lab"
+
+// peerDialTimeout is how long a connection to another host may take, with TLS.
+const peerDialTimeout = 2 * time.Second
+
+// NewPeerClient makes a client of the daemon of another host of a lab, which listens at that
+// address. Secure says who both are. Nothing is opened yet.
+func NewPeerClient(lab, host string, at netip.AddrPort, secure *tls.Config) *Client {
+	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: peerDialTimeout}, Config: secure}
+	c := newClient(lab, fmt.Sprintf("host %q", host), func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, "tcp", at.String())
+	})
+	c.header = http.Header{PeerHeader: {lab}}
+	return c
+}
+
+func newClient(lab, who string, dial func(ctx context.Context, network, address string) (net.Conn, error)) *Client {
 	// Compressing for a Unix socket would cost the daemon time, and a megabyte for each answer.
 	transport := &http.Transport{DialContext: dial, DisableKeepAlives: true, DisableCompression: true}
-	return &Client{lab: dir.Name(), dial: dial, http: &http.Client{Transport: transport}}
+	return &Client{lab: lab, who: who, dial: dial, http: &http.Client{Transport: transport}}
 }
 
 // Lab is the name of the client's lab.
@@ -181,7 +209,7 @@ func (c *Client) Apply(ctx context.Context, file string, text []byte,
 		return nil
 	})
 	if err == nil && !ended {
-		err = fmt.Errorf("lab %q: its daemon ended before it had applied the change", c.lab)
+		err = fmt.Errorf("%s: its daemon ended before it had applied the change", c.who)
 	}
 	return changed, err
 }
@@ -249,7 +277,7 @@ func (c *Client) callWithin(ctx context.Context, limit time.Duration, method, pa
 		return nil
 	}
 	if err := json.NewDecoder(resp.Body).Decode(reply); err != nil {
-		return fmt.Errorf("lab %q: read its daemon's answer: %w", c.lab, err)
+		return fmt.Errorf("%s: read its daemon's answer: %w", c.who, err)
 	}
 	return nil
 }
@@ -266,7 +294,7 @@ func readLines[T any](ctx context.Context, c *Client, method, path string, body 
 		if err := dec.Decode(&value); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
-			return fmt.Errorf("lab %q: read its daemon's answer: %w", c.lab, err)
+			return fmt.Errorf("%s: read its daemon's answer: %w", c.who, err)
 		}
 		if err := each(value); err != nil {
 			return err
@@ -293,9 +321,10 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (*htt
 	if err != nil {
 		return nil, err
 	}
+	maps.Copy(req.Header, c.header)
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("lab %q: its daemon does not answer: %w", c.lab, whyNot(ctx, err))
+		return nil, fmt.Errorf("%s: its daemon does not answer: %w", c.who, whyNot(ctx, err))
 	}
 	if resp.StatusCode < 300 {
 		return resp, nil
@@ -303,7 +332,7 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (*htt
 	defer resp.Body.Close()
 	refused := &Error{}
 	if err := json.NewDecoder(resp.Body).Decode(refused); err != nil || refused.Text == "" {
-		return nil, fmt.Errorf("lab %q: its daemon answers %s", c.lab, resp.Status)
+		return nil, fmt.Errorf("%s: its daemon answers %s", c.who, resp.Status)
 	}
 	return nil, refused
 }
