@@ -54,7 +54,8 @@ func printStatus(w io.Writer, s status.Lab) {
 			"times as fast as at the cloud; TCP's own timers, delays and bandwidth do not", s.TimeScale)
 	}
 	if s.Host != "" {
-		say(w, "host %s of %s: what is on the others, they tell", s.Host, strings.Join(s.Hosts, ", "))
+		names := spell.Names(s.Hosts, func(h *status.Host) string { return h.Name })
+		say(w, "host %s of %s: what is on the others, they tell", s.Host, strings.Join(names, ", "))
 	}
 	for _, print := range []func(io.Writer, status.Lab){printEndpoints, printServices, printGateways, printInstances,
 		printServers, printProxies, printLinks, printShaping, printENIFaults, printTimers} {

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/plinksim/plinksim/pkg/control"
+	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -125,6 +126,16 @@ func (h *onHost) elsewhere(plan *topology.Plan, zone string) string {
 		return host.Name
 	}
 	return ""
+}
+
+// status are all hosts of a plan.
+func (h *onHost) status(plan *topology.Plan) (hosts []status.Host) {
+	for _, host := range plan.Hosts {
+		hosts = append(hosts, status.Host{
+			Name: host.Name, Address: host.Address, Zones: host.Zones, Here: host.Name == h.name,
+		})
+	}
+	return hosts
 }
 
 // skips says why a check is not run on this host, "" where it is. What comes behind a

@@ -41,7 +41,7 @@ func (l *Lab) statusWith(counts bool) status.Lab {
 	s := compile.Status(state)
 	s.Dir, s.PID, s.Started, s.Problems = l.store.String(), os.Getpid(), l.started, l.Problems()
 	s.TimeScale, s.Timers = float64(l.pace.TimeScale()), compile.Timers(plan, l.pace.TimeScale())
-	s.Host, s.Hosts = l.here.name, plan.NamesOfHosts()
+	s.Host, s.Hosts = l.here.name, l.here.status(plan)
 	var of map[string]Counts // by space
 	if counts {
 		of = countsOf(l.here.of(plan), l.machine, l.spaces.space)

@@ -23,8 +23,8 @@ type Lab struct {
 	PID     int       `json:"pid"`
 	Started time.Time `json:"started"`
 	// Host is the host that this is, of a topology over several; Hosts are all of them.
-	Host  string   `json:"host,omitempty"`
-	Hosts []string `json:"hosts,omitempty"`
+	Host  string `json:"host,omitempty"`
+	Hosts []Host `json:"hosts,omitempty"`
 	// TimeScale is how many times as fast as at the cloud the times of the lab pass: 1
 	// unless "up" was told otherwise.
 	TimeScale float64 `json:"time_scale"`
@@ -45,6 +45,14 @@ type Lab struct {
 	// Problems are sentences about the lab itself: a state that could not be
 	// restored, or is not saved.
 	Problems []string `json:"problems"`
+}
+
+// Host is one host of a topology over several, as the host that is asked sees it.
+type Host struct {
+	Name    string     `json:"name"`
+	Address netip.Addr `json:"address"` // in the underlay
+	Zones   []string   `json:"zones"`
+	Here    bool       `json:"here"` // it is the one that is asked
 }
 
 // Timer is a time that decides what becomes of a session, a server or a name.
