@@ -79,6 +79,7 @@ const (
 	Reset  Verb = "reset"  // by the lab: back to what the plan says
 
 	Restore Verb = "restore" // read back after a restart; moves nothing
+	Adopt   Verb = "adopt"   // as another host of the lab has it; moves anything
 )
 
 // Kind says of what an event or a state is.
