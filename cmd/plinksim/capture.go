@@ -60,7 +60,7 @@ left out and counted; the lab never waits.`,
 				fmt.Fprintln(cmd.ErrOrStderr(), "plinksim: capturing; ctrl-C ends it")
 				switch file {
 				case "":
-					return printPackets(out, stream)
+					return printPackets(out, stream, cmd.ErrOrStderr())
 				case "-":
 					return recordPackets(out, stream, cmd.ErrOrStderr())
 				}
@@ -93,7 +93,7 @@ func readFilters(host string, opts *status.CaptureOptions) (err error) {
 }
 
 func recordPackets(w io.Writer, stream io.Reader, stderr io.Writer) error {
-	packets, dropped, err := pcap.CopyBlocks(w, stream)
+	packets, dropped, err := pcap.CopyBlocks(w, stream, noteTo(stderr))
 	fmt.Fprintf(stderr, "plinksim: recorded %s\n", spell.Count(packets, "packet"))
 	if dropped > 0 {
 		fmt.Fprintf(stderr, "plinksim: missing, as they came faster than they could be written: %s\n",
@@ -102,12 +102,18 @@ func recordPackets(w io.Writer, stream io.Reader, stderr io.Writer) error {
 	return err
 }
 
+// noteTo prints what a capture says of itself: which hosts are missing.
+func noteTo(stderr io.Writer) func(string) {
+	return func(text string) { fmt.Fprintln(stderr, "plinksim:", text) }
+}
+
 // eachPacket reads a capture to its end.
-func eachPacket(stream io.Reader, do func(*pcap.Reader, *pcap.Packet) error) error {
+func eachPacket(stream io.Reader, stderr io.Writer, do func(*pcap.Reader, *pcap.Packet) error) error {
 	r, err := pcap.NewReader(stream)
 	if err != nil {
 		return err
 	}
+	r.Note = noteTo(stderr)
 	for {
 		var p pcap.Packet
 		if err := r.Next(&p); errors.Is(err, io.EOF) {
@@ -121,8 +127,8 @@ func eachPacket(stream io.Reader, do func(*pcap.Reader, *pcap.Packet) error) err
 	}
 }
 
-func printPackets(w io.Writer, stream io.Reader) error {
-	return eachPacket(stream, func(_ *pcap.Reader, p *pcap.Packet) error {
+func printPackets(w io.Writer, stream io.Reader, stderr io.Writer) error {
+	return eachPacket(stream, stderr, func(_ *pcap.Reader, p *pcap.Packet) error {
 		arrow := "<"
 		if p.Direction == pcap.Sent {
 			arrow = ">"

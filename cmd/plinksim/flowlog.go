@@ -53,7 +53,7 @@ While it runs, packets go through userspace as they do for a capture.`,
 			if err != nil {
 				return err
 			}
-			w, err := newFlowWriter(cmd.OutOrStdout(), plan, args, format)
+			w, err := newFlowWriter(cmd.OutOrStdout(), cmd.ErrOrStderr(), plan, args, format)
 			if err != nil {
 				return err
 			}
@@ -74,15 +74,15 @@ While it runs, packets go through userspace as they do for a capture.`,
 
 // flowWriter writes the records of a capture, interval by interval.
 type flowWriter struct {
-	out  io.Writer
-	line func(flowlog.Record) string
+	out, stderr io.Writer
+	line        func(flowlog.Record) string
 
 	mu      sync.Mutex
 	log     *flowlog.Log
 	missing uint64
 }
 
-func newFlowWriter(out io.Writer, plan *topology.Plan, enis []string, format string) (*flowWriter, error) {
+func newFlowWriter(out, stderr io.Writer, plan *topology.Plan, enis []string, format string) (*flowWriter, error) {
 	of, ok := flowlog.FormatOf(format, plan)
 	if !ok {
 		return nil, &usageError{fmt.Errorf("--format %q: want %s", format, strings.Join(flowLogFormats(), " or "))}
@@ -96,7 +96,7 @@ func newFlowWriter(out io.Writer, plan *topology.Plan, enis []string, format str
 			return nil, err
 		}
 	}
-	return &flowWriter{out: out, log: log, line: func(r flowlog.Record) string { return of.Line(log, r) }}, nil
+	return &flowWriter{out: out, stderr: stderr, log: log, line: func(r flowlog.Record) string { return of.Line(log, r) }}, nil
 }
 
 func flowLogFormats() (names []string) {
@@ -129,7 +129,7 @@ func (w *flowWriter) follow(ctx context.Context, stream io.Reader, interval time
 }
 
 func (w *flowWriter) read(stream io.Reader) error {
-	return eachPacket(stream, func(r *pcap.Reader, p *pcap.Packet) error {
+	return eachPacket(stream, w.stderr, func(r *pcap.Reader, p *pcap.Packet) error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.log.Add(p)

@@ -280,7 +280,7 @@ func (c *Console) captureFile(q *request) error {
 	return c.cfg.Lab.Capture(ctx, opts, func(r io.Reader) error {
 		q.w.Header().Set("Content-Type", "application/x-pcapng")
 		q.w.Header().Set("Content-Disposition", `attachment; filename="`+c.cfg.Name+`.pcapng"`)
-		_, _, err := pcap.CopyBlocks(q.w, r)
+		_, _, err := pcap.CopyBlocks(q.w, r, nil)
 		if err != nil && ctx.Err() == nil {
 			c.cfg.Log.Warn("record packets", "error", err)
 		}

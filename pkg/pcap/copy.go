@@ -8,10 +8,11 @@ import (
 
 // CopyBlocks copies what an NgWriter writes, in whole blocks: whenever the
 // source ends, w has a file that is complete. It returns how many packets it
-// has and how many the writer said were missing.
-func CopyBlocks(w io.Writer, r io.Reader) (packets, dropped uint64, err error) {
+// has and how many the writer said were missing. note is called for what the writer
+// noted; it may be nil.
+func CopyBlocks(w io.Writer, r io.Reader, note func(text string)) (packets, dropped uint64, err error) {
 	missing := map[uint32]uint64{} // by interface
-	ours := Reader{order: binary.LittleEndian}
+	ours := Reader{order: binary.LittleEndian, Note: note}
 	var block []byte
 	for {
 		block, err = readBlock(block, r)
@@ -22,6 +23,11 @@ func CopyBlocks(w io.Writer, r io.Reader) (packets, dropped uint64, err error) {
 			return packets, dropped, err
 		}
 		switch binary.LittleEndian.Uint32(block) {
+		case blockInterface:
+			ours.ng = ours.ng[:0] // only what is noted with it is asked for
+			if err := ours.describe(block[8 : len(block)-4]); err != nil {
+				return packets, dropped, err
+			}
 		case blockPacket:
 			packets++
 		case blockStatistics:

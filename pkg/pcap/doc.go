@@ -4,7 +4,8 @@
 // nanoseconds, and pcapng, each in either byte order and also behind gzip. Packets of
 // Linux's "any" device and raw IP packets get an Ethernet header. A [Writer] writes classic
 // pcap with nanoseconds, which is small and fast; an [NgWriter] writes pcapng,
-// which has names of interfaces, directions and comments.
+// which has names of interfaces, directions and comments. [Merge] makes one capture of those of
+// several hosts, with their clocks.
 //
 // The formats are those of the IETF drafts "PCAP Capture File Format"
 // (draft-ietf-opsawg-pcap) and "PCAP Now Generic (pcapng) Capture File Format"

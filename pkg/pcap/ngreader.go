@@ -171,10 +171,13 @@ func (r *Reader) describe(body []byte) error {
 		return r.wrongBlock("is one interface too many: want at most %d", maxInterfaces)
 	}
 	i := ngInterface{link: r.order.Uint16(body), unit: 1e6}
+	comment := ""
 	err := r.options(body[8:], func(code uint16, value []byte) error {
 		switch {
 		case code == optName:
 			i.name = string(bytes.TrimRight(value, "\x00"))
+		case code == optComment:
+			comment = string(value)
 		case code == optResolution && len(value) == 1:
 			i.unit = resolution(value[0])
 			if i.unit == 0 {
@@ -186,6 +189,9 @@ func (r *Reader) describe(body []byte) error {
 		return nil
 	})
 	r.ng = append(r.ng, i)
+	if err == nil && comment != "" && r.Note != nil {
+		r.Note(comment)
+	}
 	return err
 }
 

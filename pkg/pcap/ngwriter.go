@@ -33,11 +33,29 @@ func (n *NgWriter) AddInterface(name, description string) (number int, err error
 	n.u32(MaxFrame)
 	n.option(optName, name)
 	n.option(optDescription, description)
-	n.option(optResolution, "\x09")
+	n.option(optResolution, resolutionNano)
 	n.endOptions()
 	n.count++
 	return n.count - 1, n.finish()
 }
+
+// Note says something of the capture itself, for example that a part of it is missing. The
+// format has no place for that but the comment of a block: it is that of an interface, which
+// has the name of what it is about, and no packets.
+func (n *NgWriter) Note(name, text string) error {
+	n.start(blockInterface)
+	n.u32(linkEthernet)
+	n.u32(MaxFrame)
+	n.option(optName, name)
+	n.option(optComment, text)
+	n.option(optResolution, resolutionNano)
+	n.endOptions()
+	n.count++
+	return n.finish()
+}
+
+// resolutionNano is the value of if_tsresol for times in nanoseconds.
+const resolutionNano = "\x09"
 
 // Write adds a packet that was seen at interface number.
 func (n *NgWriter) Write(number int, p *Packet) error {

@@ -56,6 +56,10 @@ func (e *Error) Error() string {
 
 // Reader reads packets one after the other.
 type Reader struct {
+	// Note is called for what the writer of a pcapng file has noted (NgWriter.Note); nil: nobody
+	// wants to know.
+	Note func(text string)
+
 	in     *bufio.Reader
 	used   int // bytes of the latest packet, to be discarded before the next
 	number int // of the latest packet
