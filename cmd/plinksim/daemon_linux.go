@@ -245,6 +245,9 @@ func serve(ctx context.Context, lock *labdir.Lock, cfg lab.Config, cache datapla
 			Lab: running, Down: down, Handover: handoverOf(cfg, cache), Store: dir, Log: cfg.Log, Logging: logging,
 			Transition: cmp.Or(running.Pace().Transition(), cfg.Plan.Transition),
 		}
+		if cfg.Host != "" {
+			api.Exec = execFor(dir)
+		}
 		api.Leave = func() {
 			leaving.Store(true)
 			down()

@@ -14,6 +14,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/host"
 	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/machine/kernel"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 func newExec() *cobra.Command {
@@ -52,32 +53,24 @@ run, 127 if it was not found.`,
 			if err != nil {
 				return err
 			}
-			if err := needRights("exec", host.SysAdmin); err != nil {
-				return err
-			}
 			instance, err := plan.Running(args[0])
 			if err != nil {
 				return err
 			}
-			if other := plan.HostOf(instance.Zone); other != nil {
-				if here, err := dir.Load("host"); err == nil && string(here) != other.Name {
-					return fmt.Errorf("instance %q is on host %q, and this is host %q: run it there", args[0], other.Name, here)
-				}
-			}
 			if terminal && !isTerminal(os.Stdin) {
 				return errors.New("exec -t: standard input is no terminal: leave out -t")
 			}
-			env := slices.Concat(host.Environ(os.Environ()), host.TrustEnviron(string(dir)), instance.Env,
-				[]string{labVariable + "=" + plan.Name, "PLINKSIM_INSTANCE=" + instance.Name})
-			for _, v := range variables {
-				if name, _, ok := strings.Cut(v, "="); !ok {
-					v = name + "=" + os.Getenv(name)
-				} else if name == "" {
-					return &usageError{fmt.Errorf("exec --env %q: want NAME=VALUE, or NAME for what it is here", v)}
-				}
-				env = append(env, v)
+			set, err := variablesOf(variables)
+			if err != nil {
+				return err
 			}
-			env = host.LastOfEach(env)
+			if otherHost(dir, plan, instance.Zone) != "" {
+				return execThere(cmd.Context(), dir, args[0], program, set)
+			}
+			if err := needRights("exec", host.SysAdmin); err != nil {
+				return err
+			}
+			env := environOn(dir, plan, instance, os.Environ(), set)
 			return exitCode(execExit(become(dir, instance.Namespace, program, env), cmd.ErrOrStderr()))
 		},
 	}
@@ -88,6 +81,26 @@ run, 127 if it was not found.`,
 	cmd.Flags().SetInterspersed(false)
 	addLab(cmd, &labName)
 	return cmd
+}
+
+// variablesOf are the variables that the user gives a program on purpose.
+func variablesOf(flags []string) (set []string, err error) {
+	for _, v := range flags {
+		if name, _, ok := strings.Cut(v, "="); !ok {
+			v = name + "=" + os.Getenv(name)
+		} else if name == "" {
+			return nil, &usageError{fmt.Errorf("exec --env %q: want NAME=VALUE, or NAME for what it is here", v)}
+		}
+		set = append(set, v)
+	}
+	return set, nil
+}
+
+// environOn is the environment of a program on an instance whose namespace is here: that of the
+// user, what the instance has, and what was set on purpose.
+func environOn(dir labdir.Dir, plan *topology.Plan, instance *topology.Instance, env, set []string) []string {
+	return host.LastOfEach(slices.Concat(host.Environ(env), host.TrustEnviron(string(dir)), instance.Env,
+		[]string{labVariable + "=" + plan.Name, "PLINKSIM_INSTANCE=" + instance.Name}, set))
 }
 
 // become replaces this process by a program in a namespace. An ordinary user

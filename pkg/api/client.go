@@ -317,11 +317,17 @@ func (c *Client) stream(ctx context.Context, method, path string, body []byte) (
 }
 
 func (c *Client) do(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	return c.doWith(ctx, method, path, body, nil)
+}
+
+// doWith is do with fields of the header.
+func (c *Client) doWith(ctx context.Context, method, path string, body []byte, header http.Header) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://plinksim"+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	maps.Copy(req.Header, c.header)
+	maps.Copy(req.Header, header)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("%s: its daemon does not answer: %w", c.who, whyNot(ctx, err))

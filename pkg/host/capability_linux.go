@@ -135,3 +135,19 @@ func ServiceEnviron(env []string) []string {
 func ExecService(dir, namespace string, argv, env []string) error {
 	return execIn(dir, namespace, argv, env, boundToService)
 }
+
+// ExecTied is Exec for a program that ends with the thread that has started this process. What
+// that has asked for is gone here: a process that gets capabilities by execve loses it (Linux,
+// PR_SET_PDEATHSIG(2const)).
+func ExecTied(dir, namespace string, argv, env []string) error {
+	parent := unix.Getppid()
+	return execIn(dir, namespace, argv, env, func() error {
+		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+			return fmt.Errorf("tie the program to the daemon: %w", err)
+		}
+		if unix.Getppid() != parent {
+			return errors.New("the lab's daemon has ended meanwhile")
+		}
+		return nil
+	})
+}

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/plinksim/plinksim/pkg/api"
@@ -21,6 +22,7 @@ import (
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topofile"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 // Server answers for one lab.
@@ -41,9 +43,16 @@ type Server struct {
 	Transition time.Duration
 	// Logging is how Log is written; nil where that does not change.
 	Logging *Logging
+	// Exec starts a program on an instance; nil: nobody asks for that, as users of the only
+	// host of a lab enter instances themselves.
+	Exec func(*topology.Plan, *topology.Instance, api.ExecCall) (Process, error)
 
-	metrics *metrics
-	cloud   *cloud
+	// Peer is the daemon of another host of the lab; nil where there is none that could be asked.
+	Peer func(host string) *api.Client
+
+	programs sync.WaitGroup // that Exec has started
+	metrics  *metrics
+	cloud    *cloud
 }
 
 // Listen makes the daemon's socket at path, which only its owner may use.
@@ -70,6 +79,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	s.cloud = newCloud(s)
 	defer s.cloud.stop()
 	s.cloud.resume()
+	defer s.programs.Wait()
 	server := &http.Server{
 		Handler: s.logged(s.routes()), ReadHeaderTimeout: 10 * time.Second,
 		BaseContext: func(net.Listener) context.Context { return ctx },
@@ -101,6 +111,9 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/explain", s.explain)
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("GET /v1/capture", s.capture)
+	if s.Exec != nil {
+		mux.HandleFunc("POST /v1/exec", s.exec)
+	}
 	mux.HandleFunc("POST /v1/do", s.do)
 	mux.HandleFunc("POST /v1/edit", s.edit)
 	mux.HandleFunc("GET /v1/edit", s.edits)

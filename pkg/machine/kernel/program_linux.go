@@ -145,19 +145,20 @@ func stopGroup(pid int, ended <-chan struct{}) {
 }
 
 // The first arguments with which the plinksim program, or a test binary, becomes
-// another one inside a namespace, for the user or as a service:
+// another one inside a namespace, for the user, for one of another host, or as a service:
 // EnterCommand DIR NAMESPACE PROGRAM ARG….
 const (
 	EnterCommand   = "__enter"
+	tiedCommand    = "__exec"
 	ServiceCommand = "__service"
 )
 
 // Enter does what the arguments of this process say, where the first of them is
-// EnterCommand or ServiceCommand. It returns where it is not, and where the program
+// such a one. It returns where it is not, and where the program
 // could not be started; then asked is true.
 func Enter(args []string) (asked bool, err error) {
 	exec := map[string]func(dir, namespace string, argv, env []string) error{
-		EnterCommand: host.Exec, ServiceCommand: host.ExecService,
+		EnterCommand: host.Exec, tiedCommand: host.ExecTied, ServiceCommand: host.ExecService,
 	}
 	if len(args) < 5 || exec[args[1]] == nil {
 		return false, nil
