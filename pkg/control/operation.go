@@ -44,6 +44,7 @@ func (p *Plane) Do(o topology.Operation) (Event, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.allowed = nil
 	events, err := p.tryLocked(operations[o.Verb], o)
 	if err != nil {
 		return Event{}, err

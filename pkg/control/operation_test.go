@@ -719,6 +719,53 @@ func TestAnyOperations(t *testing.T) {
 	})
 }
 
+// A plane that was asked whether plans are allowed applies them, and what Allows has made
+// of them, as its twin does that never was.
+func TestApplyGoesOnWithWhatAllowsHasMade(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cloud := rapid.SampledFrom([]topology.Cloud{topology.Alibaba, topology.AWS}).Draw(t, "cloud")
+		fewer, other, grown := market(cloud), market(cloud), market(cloud)
+		fewer.Endpoints = fewer.Endpoints[1:]
+		other.Services[0].Account, other.Services[1].Resources = "a", []topology.Resource{{LoadBalancer: "lb1", Zone: "h"}}
+		grown.LoadBalancers[0].Nodes = append(grown.LoadBalancers[0].Nodes, topology.Node{Zone: "j"})
+		grown.Services[0].Resources = append(grown.Services[0].Resources, topology.Resource{LoadBalancer: "lb1", Zone: "j"})
+		plans := []*topology.Plan{market(cloud), fewer, other, grown}
+		p, twin := newPlane(t, plans[0]), newPlane(t, plans[0])
+		one := func(name string, of ...string) string { return rapid.SampledFrom(of).Draw(t, name) }
+		t.Repeat(map[string]func(*rapid.T){
+			"allow": func(t *rapid.T) { _ = p.Allows(rapid.SampledFrom(plans).Draw(t, "plan")) },
+			"apply": func(t *rapid.T) {
+				plan := rapid.SampledFrom(plans).Draw(t, "plan")
+				allowed := p.Allows(plan)
+				err := p.Apply(plan)
+				require.Equal(t, twin.Apply(plan), err)
+				require.True(t, allowed != nil || err == nil, "%v", err)
+			},
+			"do": func(*rapid.T) {
+				o := topology.Operation{
+					Verb:    topology.Verb(one("verb", topology.Verbs()...)),
+					Service: one("service", "svc1", "svc1", "svc2", "svc3"), Endpoint: one("endpoint", "ep1", "ep1", "ep2", "far"),
+					Zone: one("zone", "h", "i", "j"), Resource: one("resource", "lb1", "lb2"), Account: one("account", "a", "b"),
+				}
+				_, err := p.Do(o)
+				_, same := twin.Do(o)
+				require.Equal(t, same, err)
+			},
+			"report": func(*rapid.T) { require.Equal(t, twin.Report(twin.Revision()), p.Report(p.Revision())) },
+			"reset":  func(*rapid.T) { require.Equal(t, twin.Reset(), p.Reset()) },
+			"": func(*rapid.T) {
+				require.Equal(t, twin.State(), p.State())
+				text, err := p.Save()
+				require.NoError(t, err)
+				want, err := twin.Save()
+				require.NoError(t, err)
+				require.Equal(t, string(want), string(text))
+				require.Equal(t, twin.Events(0), p.Events(0))
+			},
+		})
+	})
+}
+
 // Alibaba Cloud replaces all load balancers but NLBs.
 func TestAnNLBIsReplacedByNoCloud(t *testing.T) {
 	of := func(cloud topology.Cloud) *control.Plane {

@@ -36,6 +36,7 @@ type Plane struct {
 
 	mu      sync.Mutex
 	state   *state
+	allowed *fitting // what Allows made last, nil where the state may have changed since
 	history history
 	texts   savedTexts
 	applied uint64        // the newest revision that was reported
@@ -61,14 +62,27 @@ func NewPlane(plan *topology.Plan, now func() time.Time) (*Plane, error) {
 func (p *Plane) Apply(plan *topology.Plan) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	next := p.state.live.fitted(plan, p.state.plan.Cloud, p.state.now())
-	withheld := p.state.withholdZones(plan, next)
-	events, err := p.state.adopt(plan, next)
+	f := p.fitLocked(plan)
+	p.allowed = nil // it is the state's now, and that changes
+	events, err := p.state.takeOver(f)
 	if err != nil {
 		return err.In(plan.Cloud, "")
 	}
-	p.commitLocked(append(events, withheld...)...)
+	p.commitLocked(append(events, f.withheld...)...)
 	return nil
+}
+
+// fitLocked is a changed plan with the live overrides that fit it: what Allows has made of
+// it already where nothing has changed since.
+func (p *Plane) fitLocked(plan *topology.Plan) *fitting {
+	if f := p.allowed; f != nil && f.plan == plan {
+		return f
+	}
+	next := p.state.live.fitted(plan, p.state.plan.Cloud, p.state.now())
+	withheld := p.state.withholdZones(plan, next)
+	f := p.state.fit(plan, next)
+	f.withheld = withheld
+	return f
 }
 
 // Allows says why a changed plan is refused, before anything is made of it: for what Apply
@@ -79,9 +93,8 @@ func (p *Plane) Allows(plan *topology.Plan) error {
 	defer p.mu.Unlock()
 	err := p.state.attachedStays(plan)
 	if err == nil {
-		next := p.state.live.fitted(plan, p.state.plan.Cloud, p.state.now())
-		p.state.withholdZones(plan, next)
-		err = p.state.refuses(p.state.fit(plan, next))
+		p.allowed = p.fitLocked(plan)
+		err = p.state.refuses(p.allowed)
 	}
 	if err == nil {
 		return nil
@@ -96,6 +109,7 @@ func (p *Plane) Allows(plan *topology.Plan) error {
 func (p *Plane) Reset() (revision uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.allowed = nil
 	if events, changed := p.state.reset(); changed {
 		p.commitLocked(events...)
 	}
@@ -155,6 +169,7 @@ func (p *Plane) Report(revision uint64) (inForce uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.applied = max(p.applied, min(revision, p.state.revision))
+	p.allowed = nil
 	events, again := p.state.settle(revision)
 	if len(events) == 0 {
 		p.signalLocked()
@@ -194,6 +209,7 @@ func (p *Plane) appliedAndSignal() (uint64, <-chan struct{}) {
 // returns the first event as the history has it.
 func (p *Plane) commitLocked(events ...Event) (first Event) {
 	p.state.revision++
+	p.allowed = nil
 	for i, e := range events {
 		e = p.history.record(e, p.state.now)
 		if i == 0 {

@@ -28,6 +28,8 @@ func newState(now func() time.Time) *state {
 type fitting struct {
 	plan, merged *topology.Plan
 	live         overrides
+	withheld     []Event // of the zones that withholdZones keeps back
+	fits         bool    // refuses has looked at it and found nothing
 
 	services, before, planned map[string]*topology.EndpointService // of merged, of the state's plan, of plan
 	held                      map[ends]*connection
@@ -56,7 +58,11 @@ func (f *fitting) kept(e *topology.Endpoint) *connection {
 // adopt makes a plan with its overrides the state's, and the connections those
 // of its endpoints. An error changes nothing.
 func (st *state) adopt(plan *topology.Plan, next overrides) ([]Event, *Error) {
-	f := st.fit(plan, next)
+	return st.takeOver(st.fit(plan, next))
+}
+
+// takeOver is adopt of what was fitted to the state as it is.
+func (st *state) takeOver(f *fitting) ([]Event, *Error) {
 	if err := st.refuses(f); err != nil {
 		return nil, err
 	}
@@ -71,9 +77,9 @@ func (st *state) adopt(plan *topology.Plan, next overrides) ([]Event, *Error) {
 		if c != nil {
 			c = c.clone()
 		}
-		c, made := st.next(plan, c, service, endpoint)
+		c, made := st.next(f.plan, c, service, endpoint)
 		if service != nil {
-			c.pin(plan.Name, service)
+			c.pin(f.plan.Name, service)
 		}
 		connections, events = append(connections, c), append(events, made...)
 	}
@@ -83,7 +89,7 @@ func (st *state) adopt(plan *topology.Plan, next overrides) ([]Event, *Error) {
 			events = append(events, c.event(Delete, "", c.Status, ""))
 		}
 	}
-	st.plan, st.live, st.connections = plan, next, connections
+	st.plan, st.live, st.connections = f.plan, f.live, connections
 	st.merged = f.merged
 	st.overlayConnections()
 	return events, nil
@@ -91,6 +97,9 @@ func (st *state) adopt(plan *topology.Plan, next overrides) ([]Event, *Error) {
 
 // refuses says why a plan with its overrides cannot be the state's.
 func (st *state) refuses(f *fitting) *Error {
+	if f.fits {
+		return nil
+	}
 	if f.plan != st.plan {
 		if err := offeredTwice(f.merged); err != nil {
 			return err
@@ -107,6 +116,7 @@ func (st *state) refuses(f *fitting) *Error {
 			return notWhitelisted(service, e.Account)
 		}
 	}
+	f.fits = true
 	return nil
 }
 
