@@ -14,8 +14,10 @@ import (
 
 // requireNumbers counts who uses the numbers of IPv6 addresses, and holds the
 // table's own counts against that.
-func requireNumbers(t *testing.T, table *Table) {
-	t.Helper()
+func requireNumbers(t require.TestingT, table *Table) {
+	if h, ok := t.(interface{ Helper() }); ok {
+		h.Helper()
+	}
 	want := map[uint32]uint32{}
 	use := func(numbers ...uint32) {
 		for _, n := range numbers {
@@ -24,7 +26,10 @@ func requireNumbers(t *testing.T, table *Table) {
 			}
 		}
 	}
-	use(table.routes.numbers...)
+	for _, l := range table.links.order {
+		use(l.match)
+		use(l.local[1]...)
+	}
 	for id := range table.sessions.Reached {
 		if s := table.sessions.At(id); s.State != store.Free {
 			there := table.flows.At(s.Slots[store.ToProvider])

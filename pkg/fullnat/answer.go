@@ -63,7 +63,7 @@ func (t *Table) refuse(f *packet.Frame, p *packet.Packet, l *link, v Verdict) Ve
 // refuseUnmatched drops a packet that no link matches. Among them are the
 // targets' segments to a NAT port of which the session is over.
 func (t *Table) refuseUnmatched(f *packet.Frame, p *packet.Packet, v Verdict) Verdict {
-	if t.routes.resets[address{p.Dst, f.ENI}] {
+	if t.routes.owned[address{p.Dst, f.ENI}].resets > 0 {
 		t.reset(f, p)
 	}
 	return v

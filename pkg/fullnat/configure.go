@@ -2,7 +2,6 @@ package fullnat
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -21,28 +20,26 @@ import (
 // has changed. The table keeps what cfg refers to, so do not change it after.
 func (t *Table) Configure(cfg *Config, now time.Duration) error {
 	t.clock.Advance(now)
-	r, order, err := compile(cfg, &t.addrs, t.links.byName)
-	if err != nil {
-		t.addrs.Release(r.numbers...)
+	c := compile(cfg, &t.addrs, &t.links)
+	if err := t.routes.follow(c); err != nil {
 		return err
 	}
-	t.replaceLinks(r, order)
-	before := t.routes.numbers
-	t.routes = *r
-	t.addrs.Release(before...)
+	t.replaceLinks(c)
+	for _, l := range c.gone {
+		t.addrs.Release(l.numbers...)
+	}
 	t.inherit()
 	return nil
 }
 
 // replaceLinks gives the links of a new configuration the sessions and
 // counters of those that they continue.
-func (b *book) replaceLinks(r *routes, order []*link) {
-	byName := make(map[string]*link, len(order))
+func (b *book) replaceLinks(c *compiler) {
 	renamed := map[*link]bool{}
 	for n := range b.links.all {
 		b.shut(store.LinkID(n))
 	}
-	for _, l := range order {
+	for _, l := range c.fresh {
 		if l.Was == "" {
 			continue
 		}
@@ -51,17 +48,12 @@ func (b *book) replaceLinks(r *routes, order []*link) {
 			b.links.succeed(l, was)
 			l.stats.Name = l.Name
 			renamed[was] = true
-			byName[l.Name] = l
 		}
 	}
-	for _, l := range order {
-		if byName[l.Name] == l {
-			l.toProviderHop.Link, l.toConsumerHop.Link = l.number, l.number
-			continue
-		}
+	for _, l := range c.fresh {
 		old := b.links.byName[l.Name]
 		switch {
-		case old == l:
+		case l.stats != nil: // it was renamed
 		case old == nil || renamed[old]:
 			l.stats = &linkStats{LinkStats: LinkStats{Name: l.Name}}
 			b.links.add(l)
@@ -73,14 +65,13 @@ func (b *book) replaceLinks(r *routes, order []*link) {
 			b.links.add(l)
 		}
 		l.toProviderHop.Link, l.toConsumerHop.Link = l.number, l.number
-		byName[l.Name] = l
 	}
-	for name, old := range b.links.byName {
-		if byName[name] == nil && !renamed[old] {
+	for _, old := range c.gone {
+		if c.byName[old.Name] == nil && !renamed[old] {
 			b.links.retire(old)
 		}
 	}
-	b.links.byName, b.links.order = byName, order
+	b.links.follow(c)
 }
 
 // continues says whether the sessions of old are l's.
@@ -92,26 +83,16 @@ func sameRoute(a, b store.HopKey) bool {
 	return a.ENI == b.ENI && a.Src == b.Src
 }
 
-// compile checks cfg and builds what packets are judged by. The routes hold
-// numbers of addresses, also where there is an error.
-// before are the links of the configuration before, by name: those that are the same are used again.
-func compile(cfg *Config, addrs *store.Addrs, before map[string]*link) (*routes, []*link, error) {
-	c := compiler{
-		addrs:  addrs,
-		enis:   make(map[packet.ENI]*Interface, len(cfg.ENIs)),
-		names:  make(map[string]bool, len(cfg.Links)),
-		before: before,
-		routes: &routes{
-			links:  make(map[match]*link, len(cfg.Links)),
-			owned:  make(map[address]owner, len(cfg.Links)),
-			resets: map[address]bool{},
-			limit:  cfg.PortsPerTarget,
-		},
+// compile checks cfg and makes the links of it that are not among those of the configuration
+// before. What it finds wrong is in errs. Links that it has made hold numbers of addresses.
+func compile(cfg *Config, addrs *store.Addrs, before *links) *compiler {
+	before.round++
+	c := &compiler{
+		addrs: addrs, before: before, byName: map[string]*link{}, order: make([]*link, 0, len(cfg.Links)),
+		limit: cmp.Or(cfg.PortsPerTarget, store.DefaultPortsPerTarget),
+		rest:  store.TicksOf(cmp.Or(cfg.PortRest, store.DefaultPortRest)),
 	}
-	switch {
-	case cfg.PortsPerTarget == 0:
-		c.routes.limit = store.DefaultPortsPerTarget
-	case cfg.PortsPerTarget < 0 || cfg.PortsPerTarget > store.NumNATPorts:
+	if cfg.PortsPerTarget < 0 || cfg.PortsPerTarget > store.NumNATPorts {
 		c.errorf("%d ports per target: want 1 to %d, or 0 for %d",
 			cfg.PortsPerTarget, store.NumNATPorts, store.DefaultPortsPerTarget)
 	}
@@ -119,87 +100,112 @@ func compile(cfg *Config, addrs *store.Addrs, before map[string]*link) (*routes,
 		c.errorf("NAT ports rest for %s: want at most %s, or 0 for %s",
 			cfg.PortRest, store.PoolRest, store.DefaultPortRest)
 	}
-	c.routes.rest = store.TicksOf(cmp.Or(cfg.PortRest, store.DefaultPortRest))
-	for i := range cfg.ENIs {
-		c.addInterface(&cfg.ENIs[i])
-	}
-	order := make([]*link, 0, len(cfg.Links))
+	c.addInterfaces(cfg.ENIs)
 	for i := range cfg.Links {
 		if was := cfg.Links[i].Was; was != "" { // its sessions are another's now
 			c.leaving = append(c.leaving, was)
 		}
 	}
 	for i := range cfg.Links {
-		order = append(order, c.addLink(&cfg.Links[i]))
+		c.addLink(&cfg.Links[i])
 	}
-	return c.routes, order, errors.Join(c.errs...)
+	for _, l := range before.order {
+		if l.round != before.round {
+			c.gone = append(c.gone, l)
+		}
+	}
+	return c
 }
 
+// compiler has what a configuration is, and how it differs from the one before.
 type compiler struct {
 	addrs   *store.Addrs
-	enis    map[packet.ENI]*Interface
-	names   map[string]bool
-	before  map[string]*link
-	leaving []string // names of links whose sessions may go to draining ones
-	routes  *routes
-	errs    []error
+	before  *links
+	enis    []*Interface // by number
+	leaving []string     // names of links whose sessions may go to draining ones
+
+	order       []*link          // all
+	fresh, gone []*link          // those that are made, and those of before that are not used again
+	byName      map[string]*link // fresh
+	limit       int
+	rest        store.Tick
+	errs        []error
 }
 
 func (c *compiler) errorf(format string, args ...any) {
 	c.errs = append(c.errs, fmt.Errorf(format, args...))
 }
 
-func (c *compiler) addInterface(i *Interface) {
-	switch {
-	case i.ENI == 0:
-		c.errorf("an interface has no ENI number: number them from 1")
-	case c.enis[i.ENI] != nil:
-		c.errorf("ENI %d is listed twice", i.ENI)
-	case i.NextHop == nil:
-		c.errorf("ENI %d has no NextHop", i.ENI)
+func (c *compiler) addInterfaces(all []Interface) {
+	var last packet.ENI
+	for i := range all {
+		last = max(last, all[i].ENI)
 	}
-	c.enis[i.ENI] = i
+	c.enis = make([]*Interface, int(last)+1)
+	for i := range all {
+		eni := &all[i]
+		switch {
+		case eni.ENI == 0:
+			c.errorf("an interface has no ENI number: number them from 1")
+		case c.enis[eni.ENI] != nil:
+			c.errorf("ENI %d is listed twice", eni.ENI)
+		case eni.NextHop == nil:
+			c.errorf("ENI %d has no NextHop", eni.ENI)
+		}
+		c.enis[eni.ENI] = eni
+	}
 }
 
-func (c *compiler) addLink(spec *Link) *link {
+// eni is an interface, nil where there is none of the number.
+func (c *compiler) eni(n packet.ENI) *Interface {
+	if int(n) >= len(c.enis) {
+		return nil
+	}
+	return c.enis[n]
+}
+
+func (c *compiler) addLink(spec *Link) {
 	l := c.again(spec)
 	if l == nil {
 		before := len(c.errs)
 		c.checkLink(spec)
 		if len(c.errs) > before {
-			return nil
+			return
 		}
 		l = c.newLink(spec)
+		c.fresh = append(c.fresh, l)
+		c.byName[l.Name] = l
 	}
-	c.route(l)
-	return l
+	l.round = c.before.round
+	c.order = append(c.order, l)
 }
 
 // again is the link of before where that is the same between the same interfaces, else nil.
 func (c *compiler) again(spec *Link) *link {
-	l := c.before[spec.Name]
-	if l == nil || c.names[spec.Name] || !memo.Identical(&l.Link, spec) || slices.Contains(c.leaving, spec.Name) {
+	l := c.before.byName[spec.Name]
+	if l == nil || c.isNamed(spec.Name) || !memo.Identical(&l.Link, spec) || slices.Contains(c.leaving, spec.Name) {
 		return nil
 	}
-	ingress, egress := c.enis[spec.Ingress], c.enis[spec.Egress]
+	ingress, egress := c.eni(spec.Ingress), c.eni(spec.Egress)
 	if ingress == nil || egress == nil || !memo.Identical(l.ingress, ingress) || !memo.Identical(l.egress, egress) {
 		return nil
 	}
-	c.names[spec.Name] = true
 	l.ingress, l.egress = ingress, egress // those of the configuration before need not be kept
-	c.number(spec.Match.Addr())
-	for _, addr := range spec.Local {
-		c.number(addr)
-	}
 	return l
+}
+
+// isNamed says whether the configuration has a link of a name already.
+func (c *compiler) isNamed(name string) bool {
+	l := c.before.byName[name]
+	return c.byName[name] != nil || l != nil && l.round == c.before.round
 }
 
 // newLink makes a link of which nothing is wrong.
 func (c *compiler) newLink(spec *Link) *link {
-	l := &link{Link: *spec, live: spec.Connected, ingress: c.enis[spec.Ingress], egress: c.enis[spec.Egress]}
+	l := &link{Link: *spec, live: spec.Connected, ingress: c.eni(spec.Ingress), egress: c.eni(spec.Egress)}
 	l.idle = store.TicksOf(spec.Idle)
 	l.timers, _ = spec.Behaviour.check()
-	l.match = c.number(spec.Match.Addr())
+	l.match = c.number(l, spec.Match.Addr())
 	l.mtu = [2]uint32{store.ToProvider: l.egress.mtu(), store.ToConsumer: l.ingress.mtu()}
 	if spec.MTU > 0 {
 		for d := range l.mtu {
@@ -211,41 +217,10 @@ func (c *compiler) newLink(spec *Link) *link {
 	l.mark = markOf(l, l.Name)
 	l.toConsumerHop = store.HopKey{ENI: spec.Ingress, Src: l.ingress.MAC, Direction: store.ToConsumer}
 	for _, addr := range spec.Local {
-		local := c.number(addr)
+		local := c.number(l, addr)
 		l.local[version(local)] = append(l.local[version(local)], local)
 	}
 	return l
-}
-
-// route lets packets find a link whose addresses have numbers.
-func (c *compiler) route(l *link) {
-	for _, locals := range l.local {
-		for _, local := range locals {
-			c.own(l.Egress, local, natIP)
-			if at := (address{local, l.Egress}); l.Behaviour.ResetStray && !c.routes.resets[at] {
-				c.routes.resets[at] = true
-			}
-		}
-	}
-	c.own(l.Ingress, l.match, matched)
-	m := match{address{l.match, l.Ingress}, l.Match.Port(), l.Protocol}
-	if l.Protocol == packet.ProtocolICMP {
-		m.port = 0
-	}
-	if l.Draining {
-		return
-	}
-	if other := c.routes.links[m]; other != nil {
-		c.errorf("link %q matches %s on ENI %d, and so does link %q", l.Name, l.Match, l.Ingress, other.Name)
-	}
-	c.routes.links[m] = l
-}
-
-func (c *compiler) own(eni packet.ENI, addr uint32, as owner) {
-	a := address{addr, eni}
-	if known, ok := c.routes.owned[a]; !ok || known < as {
-		c.routes.owned[a] = as
-	}
 }
 
 func (c *compiler) checkLink(l *Link) {
@@ -254,14 +229,13 @@ func (c *compiler) checkLink(l *Link) {
 	}
 	if l.Name == "" {
 		c.errorf("the link that matches %s has no name", l.Match)
-	} else if c.names[l.Name] {
+	} else if c.isNamed(l.Name) {
 		wrong("the name is used twice")
 	}
-	c.names[l.Name] = true
-	if c.enis[l.Ingress] == nil {
+	if c.eni(l.Ingress) == nil {
 		wrong("its ingress, ENI %d, is not among the interfaces", l.Ingress)
 	}
-	if c.enis[l.Egress] == nil {
+	if c.eni(l.Egress) == nil {
 		wrong("its egress, ENI %d, is not among the interfaces", l.Egress)
 	}
 	if !packet.IsHost(l.Match.Addr()) || l.Match.Port() == 0 && l.Protocol != packet.ProtocolICMP {
@@ -295,15 +269,15 @@ func (c *compiler) checkLink(l *Link) {
 	}
 }
 
-// number is what packets are compared by.
-func (c *compiler) number(addr netip.Addr) uint32 {
+// number is what packets are compared by; the link holds it.
+func (c *compiler) number(l *link, addr netip.Addr) uint32 {
 	n, ok := c.addrs.Acquire(addr)
 	if !ok {
 		c.errorf("%s is one address too many", addr)
 		return store.Unknown
 	}
 	if store.IsIPv6(n) {
-		c.routes.numbers = append(c.routes.numbers, n)
+		l.numbers = append(l.numbers, n)
 	}
 	return n
 }

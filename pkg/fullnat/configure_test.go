@@ -1,12 +1,15 @@
 package fullnat
 
 import (
+	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/plinksim/plinksim/pkg/packet"
 )
@@ -48,7 +51,7 @@ func TestLinksThatAreTheSameAreNotMadeAgain(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			require.NoError(t, l.table.Configure(l.config, 0))
-			before := l.table.links.byName
+			before := maps.Clone(l.table.links.byName)
 			next := *l.config
 			next.ENIs, next.Links = slices.Clone(next.ENIs), slices.Clone(next.Links)
 			tt.change(&next)
@@ -70,4 +73,85 @@ func TestLinksThatAreTheSameAreNotMadeAgain(t *testing.T) {
 			require.Equal(t, port, same, "the session goes on")
 		})
 	}
+}
+
+// Whatever a table was configured with before, it finds what one finds that never was: the
+// links of the configuration, and what addresses are for. A configuration that is refused
+// leaves it as it was, and the addresses with as many users.
+func TestAConfigurationIsWhatItIsAfterAnyOther(t *testing.T) {
+	pick := func(packet.FiveTuple, uint32) (netip.AddrPort, bool) { return netip.AddrPort{}, false }
+	hosts := []netip.Addr{
+		netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("fd00::1"), netip.MustParseAddr("fd00::2"),
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		table, err := New(Options{MaxSessions: 16})
+		require.NoError(t, err)
+		defer table.Close()
+		cfg := &Config{ENIs: []Interface{{ENI: 1, NextHop: packet.MACOf}, {ENI: 2, NextHop: packet.MACOf}, {ENI: 7, NextHop: packet.MACOf}}}
+		require.NoError(t, table.Configure(cfg, 0))
+		for range rapid.IntRange(1, 8).Draw(t, "configurations") {
+			next := &Config{ENIs: slices.Clone(cfg.ENIs), Links: slices.Clone(cfg.Links)}
+			for range rapid.IntRange(0, 4).Draw(t, "changes") {
+				at := rapid.IntRange(0, len(next.Links)).Draw(t, "at")
+				switch rapid.IntRange(0, 4).Draw(t, "change") {
+				case 0:
+					next.ENIs[rapid.IntRange(0, 2).Draw(t, "eni")].MTU = rapid.IntRange(1400, 1401).Draw(t, "mtu")
+				case 1:
+					next.Links = slices.Delete(next.Links, at, min(at+1, len(next.Links)))
+				default:
+					link := Link{
+						Name:    fmt.Sprint(rapid.IntRange(0, 5).Draw(t, "name")),
+						Ingress: rapid.SampledFrom([]packet.ENI{1, 2}).Draw(t, "ingress"), Egress: rapid.SampledFrom([]packet.ENI{2, 7}).Draw(t, "egress"),
+						Match:    netip.AddrPortFrom(rapid.SampledFrom(hosts).Draw(t, "match"), uint16(rapid.IntRange(0, 2).Draw(t, "port"))),
+						Protocol: rapid.SampledFrom([]uint8{packet.ProtocolTCP, packet.ProtocolTCP, packet.ProtocolICMP}).Draw(t, "protocol"),
+						Local:    rapid.SliceOfN(rapid.SampledFrom(hosts), 1, 2).Draw(t, "local"),
+						Draining: rapid.IntRange(0, 4).Draw(t, "draining") == 0, Connected: rapid.Bool().Draw(t, "connected"),
+						Pick: pick, Idle: time.Minute, Behaviour: Behaviour{ResetStray: rapid.Bool().Draw(t, "resets")},
+					}
+					if rapid.IntRange(0, 3).Draw(t, "renamed") == 0 && at < len(next.Links) {
+						link.Was, link.Draining = next.Links[at].Name, true
+					}
+					next.Links = slices.Insert(next.Links, at, link)
+				}
+			}
+			next.PortsPerTarget = rapid.SampledFrom([]int{0, 0, 1, 2, 3, 4, -1}).Draw(t, "ports")
+			twin, err := New(Options{MaxSessions: 16})
+			require.NoError(t, err)
+			want := twin.Configure(next, 0)
+			err = table.Configure(next, 0)
+			require.Equal(t, want == nil, err == nil, "%v, and its twin: %v", err, want)
+			if err == nil {
+				cfg = next
+			} else {
+				require.NoError(t, twin.Configure(cfg, 0))
+			}
+			require.Equal(t, routesOf(twin), routesOf(table))
+			requireNumbers(t, table)
+			require.NoError(t, twin.Close())
+		}
+	})
+}
+
+// routesOf has the routes of a table with addresses for numbers and names for links.
+func routesOf(table *Table) any {
+	type end struct {
+		addr     netip.Addr
+		eni      packet.ENI
+		port     uint16
+		protocol uint8
+	}
+	links, owned, names, order := map[end]string{}, map[end]users{}, map[string]bool{}, []string{}
+	for m, l := range table.routes.links {
+		links[end{table.addrs.Addr(m.addr), m.eni, m.port, m.protocol}] = l.Name
+	}
+	for a, u := range table.routes.owned {
+		owned[end{addr: table.addrs.Addr(a.addr), eni: a.eni}] = u
+	}
+	for name, l := range table.links.byName {
+		names[name] = l.live
+	}
+	for _, l := range table.links.order {
+		order = append(order, l.Name)
+	}
+	return []any{links, owned, names, order, table.routes.limit, table.routes.rest}
 }

@@ -25,6 +25,8 @@ type link struct {
 	mtu             [2]uint32                   // of the interface that packets leave by, by direction
 	mss             uint16                      // that fits both interfaces
 	match           uint32
+	numbers         []uint32    // of IPv6 addresses that it holds
+	round           uint64      // of the newest configuration that has it
 	local           [2][]uint32 // by the version of IP: see version
 	nextLocal       [2]int
 	ingress, egress *Interface
@@ -39,6 +41,7 @@ type links struct {
 	free    []store.LinkID
 	byName  map[string]*link
 	order   []*link         // as in the Config
+	round   uint64          // of configurations that were compiled
 	orphans int             // sessions of links that are not live
 	sweep   store.SessionID // the session that the search for orphans looks at next
 	// heaviest is the link with the most half-open sessions, or one that had
@@ -101,15 +104,113 @@ func (l *links) releaseIfUnused(link *link) {
 	}
 }
 
+// follow makes the links those of a configuration.
+func (l *links) follow(c *compiler) {
+	if l.byName == nil {
+		l.byName = make(map[string]*link, len(c.order))
+	}
+	for _, old := range c.gone {
+		delete(l.byName, old.Name)
+	}
+	for _, fresh := range c.fresh {
+		l.byName[fresh.Name] = fresh
+	}
+	l.order = c.order
+}
+
 // routes finds the link for an address, port and protocol of an ENI, and
-// knows which addresses are ours. It is built whole for each Config.
+// knows which addresses are ours. It follows from Config to Config what differs.
 type routes struct {
-	links   map[match]*link
-	numbers []uint32 // of IPv6 addresses that it has acquired
-	owned   map[address]owner
-	resets  map[address]bool // NAT IPs where stray segments are answered
-	limit   int              // NAT ports per NAT IP and target
-	rest    store.Tick       // ticks that a NAT port is out of use at least
+	links map[match]*link
+	owned map[address]users
+	limit int        // NAT ports per NAT IP and target
+	rest  store.Tick // ticks that a NAT port is out of use at least
+}
+
+// users count what the links have an address for.
+type users struct {
+	matched, natIP uint32
+	resets         uint32 // NAT IP where stray segments are answered
+}
+
+// follow lets packets find the links of a configuration and no others. An error has all
+// that is wrong, and changes nothing; the links that were made hold no addresses then.
+func (r *routes) follow(c *compiler) error {
+	if r.links == nil {
+		r.links, r.owned = make(map[match]*link, len(c.order)), make(map[address]users, 2*len(c.order))
+	}
+	for _, l := range c.gone {
+		r.remove(l)
+	}
+	for _, l := range c.fresh {
+		if other := r.add(l); other != nil {
+			c.errorf("link %q matches %s on ENI %d, and so does link %q", l.Name, l.Match, l.Ingress, other.Name)
+		}
+	}
+	if len(c.errs) == 0 {
+		r.limit, r.rest = c.limit, c.rest
+		return nil
+	}
+	for _, l := range c.fresh {
+		r.remove(l)
+		c.addrs.Release(l.numbers...)
+	}
+	for _, l := range c.gone {
+		r.add(l)
+	}
+	return errors.Join(c.errs...)
+}
+
+// add lets packets find a link, unless they find another one already.
+func (r *routes) add(l *link) (other *link) {
+	r.count(l, 1)
+	if l.Draining {
+		return nil
+	}
+	m := l.key()
+	if other = r.links[m]; other == nil {
+		r.links[m] = l
+	}
+	return other
+}
+
+func (r *routes) remove(l *link) {
+	r.count(l, ^uint32(0))
+	if m := l.key(); r.links[m] == l {
+		delete(r.links, m)
+	}
+}
+
+// count adds n to the users of the addresses of a link; all bits take one away.
+func (r *routes) count(l *link, n uint32) {
+	use := func(a address, more users) {
+		u := r.owned[a]
+		u.matched, u.natIP, u.resets = u.matched+n*more.matched, u.natIP+n*more.natIP, u.resets+n*more.resets
+		if u == (users{}) {
+			delete(r.owned, a)
+		} else {
+			r.owned[a] = u
+		}
+	}
+	as := users{natIP: 1}
+	if l.Behaviour.ResetStray {
+		as.resets = 1
+	}
+	for _, locals := range l.local {
+		for _, local := range locals {
+			use(address{local, l.Egress}, as)
+		}
+	}
+	use(address{l.match, l.Ingress}, users{matched: 1})
+}
+
+// key is what packets match.
+func (l *link) key() match {
+	m := match{address{l.match, l.Ingress}, l.Match.Port(), l.Protocol}
+	if l.Protocol == packet.ProtocolICMP {
+		m.port = 0
+	}
+	return m
 }
 
 type address struct {
@@ -141,7 +242,13 @@ const (
 )
 
 func (r *routes) ownerOf(eni packet.ENI, addr uint32) owner {
-	return r.owned[address{addr, eni}]
+	switch u := r.owned[address{addr, eni}]; {
+	case u.matched > 0:
+		return matched
+	case u.natIP > 0:
+		return natIP
+	}
+	return nobody
 }
 
 // linkStats counts what a link does. What follows from sent is filled in when

@@ -47,11 +47,11 @@ func NewSteering(cfg *Config, shards int) (*Steering, error) {
 	}
 	numbers := &store.Addrs{}
 	numbers.Init()
-	way, _, err := compile(cfg, numbers, nil)
-	if err != nil {
+	s := &Steering{routes: &routes{}, addrs: numbers, shards: shards}
+	if err := s.routes.follow(compile(cfg, numbers, &links{})); err != nil {
 		return nil, err
 	}
-	return &Steering{routes: way, addrs: numbers, shards: shards}, nil
+	return s, nil
 }
 
 // Shard is the number of the shard that f is for: of a reply the low bits of
