@@ -17,10 +17,12 @@ import (
 type Of[In, Out any] struct {
 	entries map[string]*entry[In, Out]
 	round   uint64
-	asked   int // for how many keys in this round
+	asked   int               // for how many keys in this round
+	order   []*entry[In, Out] // those of this round, and then those of the one before, as they were asked for
 }
 
 type entry[In, Out any] struct {
+	key   string
 	in    In
 	out   Out
 	round uint64 // in which it was asked for last
@@ -36,14 +38,15 @@ func (m *Of[In, Out]) Begin() {
 			}
 		}
 	}
-	m.round, m.asked = m.round+1, 0
+	clear(m.order[m.asked:])
+	m.order, m.round, m.asked = m.order[:m.asked], m.round+1, 0
 }
 
 // Get is what make makes of in, from now or from before.
 func (m *Of[In, Out]) Get(key string, in In, make func(In) Out) Out {
-	e := m.entries[key]
+	e := m.find(key)
 	if e == nil {
-		e = &entry[In, Out]{in: in, out: make(in)}
+		e = &entry[In, Out]{key: key, in: in, out: make(in)}
 		if m.entries == nil {
 			m.entries = map[string]*entry[In, Out]{}
 		}
@@ -56,9 +59,23 @@ func (m *Of[In, Out]) Get(key string, in In, make func(In) Out) Out {
 	}
 	if e.round != m.round {
 		e.round = m.round
+		if m.asked < len(m.order) {
+			m.order[m.asked] = e
+		} else {
+			m.order = append(m.order, e)
+		}
 		m.asked++
 	}
 	return e.out
+}
+
+// find is what is remembered under a key, nil where nothing is. As a rule keys are asked for
+// in the order of the round before.
+func (m *Of[In, Out]) find(key string) *entry[In, Out] {
+	if m.asked < len(m.order) && m.order[m.asked].key == key {
+		return m.order[m.asked]
+	}
+	return m.entries[key]
 }
 
 // same looks at what values have in them.

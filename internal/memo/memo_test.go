@@ -104,6 +104,65 @@ func TestStampsStandForValues(t *testing.T) {
 	require.NotEqual(t, other, stamp(1, 3))
 }
 
+// An element has its number for as long as the list has it under its key, and is found by
+// it; whatever else happens to the list, the keys of what differs are told.
+func TestNumbersStandForTheElementsOfLists(t *testing.T) {
+	type object struct {
+		name   string
+		values []int
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		var n memo.Numbered[object]
+		var before []object
+		numbers := map[string]uint64{}
+		given := map[uint64]bool{}
+		for range rapid.IntRange(1, 6).Draw(t, "lists") {
+			list := slices.Clone(before)
+			if rapid.Bool().Draw(t, "other keys") {
+				names := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "c", "d"}), 0, 4, rapid.ID).Draw(t, "names")
+				list = nil
+				for _, name := range names {
+					o := object{name, []int{0}}
+					if i := slices.IndexFunc(before, func(o object) bool { return o.name == name }); i >= 0 {
+						o = before[i]
+					}
+					list = append(list, o)
+				}
+			}
+			for i := range list {
+				if rapid.IntRange(0, 3).Draw(t, "another") == 0 {
+					list[i].values = []int{rapid.IntRange(0, 1).Draw(t, "value")}
+				}
+			}
+			changed := n.Follow(list, func(o *object) string { return o.name })
+			var want []string
+			next := map[string]uint64{}
+			for i := range list {
+				name, number := list[i].name, n.Of(list[i].name)
+				require.Same(t, &list[i], n.Get(name))
+				was := slices.IndexFunc(before, func(o object) bool { return o.name == name })
+				if was >= 0 && slices.Equal(before[was].values, list[i].values) {
+					require.Equal(t, numbers[name], number)
+				} else {
+					require.False(t, given[number] || number == 0, "a number of its own")
+					want = append(want, name)
+				}
+				next[name], given[number] = number, true
+			}
+			for name := range numbers {
+				if _, there := next[name]; !there {
+					want = append(want, name)
+					require.Zero(t, n.Of(name))
+					require.Nil(t, n.Get(name))
+				}
+			}
+			require.ElementsMatch(t, want, changed)
+			before, numbers = list, next
+			require.Empty(t, n.Follow(list, func(o *object) string { return o.name }))
+		}
+	})
+}
+
 // What differs between two lists is found as by a look at each element for each other.
 func TestDifferingElementsAreFound(t *testing.T) {
 	type object struct{ name, value string }

@@ -19,6 +19,9 @@ type stamped[T any] struct {
 
 var lastStamp atomic.Uint64
 
+// Stamp is a number that no other value of this process has. It is not 0.
+func Stamp() uint64 { return lastStamp.Add(1) }
+
 // Begin begins a round. A value that is not asked for until the next Begin is forgotten
 // then.
 func (s *Stamps[T]) Begin() {
@@ -38,7 +41,7 @@ func (s *Stamps[T]) Of(key string, value *T) uint64 {
 	e := s.entries[key]
 	switch {
 	case e == nil:
-		e = &stamped[T]{value: *value, number: lastStamp.Add(1)}
+		e = &stamped[T]{value: *value, number: Stamp()}
 		if s.entries == nil {
 			s.entries = map[string]*stamped[T]{}
 		}
@@ -47,7 +50,7 @@ func (s *Stamps[T]) Of(key string, value *T) uint64 {
 		return e.number
 	case !Identical(&e.value, value):
 		if !same(&e.value, value) {
-			e.number = lastStamp.Add(1)
+			e.number = Stamp()
 		}
 		e.value = *value // the next time the bits are enough
 	}

@@ -56,7 +56,7 @@ func Plan(plan *topology.Plan, state control.Snapshot, numbers Numbers, pick Pic
 type compiler struct {
 	profile     *topology.Profile
 	plan        *topology.Plan
-	index       topology.Index
+	index       *Planner // finds objects of plan by name
 	connections connections
 	numbers     Numbers
 	pick        Pick
@@ -66,24 +66,34 @@ type compiler struct {
 	owned []dataplane.Owned
 }
 
-// connections are those of a state by their services and endpoints.
-type connections map[[2]string]*control.Connection
-
-func connectionsOf(state control.Snapshot) connections {
-	out := make(connections, len(state.Connections))
-	for i := range state.Connections {
-		c := &state.Connections[i]
-		out[[2]string{c.Service, c.Endpoint}] = c
-	}
-	return out
+// connections are those of a state, which are found by their services and endpoints.
+type connections struct {
+	all    []control.Connection
+	byEnds map[[2]string]*control.Connection // nil until one is not where it is expected
 }
 
-// of is the connection of an endpoint, the zero one where it has none.
-func (c connections) of(ep *topology.Endpoint) control.Connection {
-	if found := c[[2]string{ep.Service, ep.Name}]; found != nil {
-		return *found
+func connectionsOf(state control.Snapshot) connections {
+	return connections{all: state.Connections}
+}
+
+// of is the connection of an endpoint, the zero one where it has none. As a rule it has the
+// place of the endpoint in the plan, which is given.
+func (c *connections) of(place int, ep *topology.Endpoint) *control.Connection {
+	if place >= 0 && place < len(c.all) {
+		if found := &c.all[place]; found.Endpoint == ep.Name && found.Service == ep.Service {
+			return found
+		}
 	}
-	return control.Connection{}
+	if c.byEnds == nil {
+		c.byEnds = make(map[[2]string]*control.Connection, len(c.all))
+		for i := range c.all {
+			c.byEnds[[2]string{c.all[i].Service, c.all[i].Endpoint}] = &c.all[i]
+		}
+	}
+	if found := c.byEnds[[2]string{ep.Service, ep.Name}]; found != nil {
+		return found
+	}
+	return &control.Connection{}
 }
 
 // eni makes an ENI known: the core can translate to it, and ARP is answered
@@ -126,19 +136,18 @@ func nameOf(eni topology.ENI) string {
 }
 
 func (c *compiler) subnet(eni topology.ENI) (*topology.VPC, *topology.Subnet) {
-	vpc := c.index.VPCs[eni.VPC]
+	vpc := c.index.vpc(eni.VPC)
 	subnet := vpc.MustSubnet(eni.Subnet)
 	return vpc, subnet
 }
 
 // endpoint makes the links of one endpoint: one for each of its zones and each
 // listener of the load balancer that the zone is connected to.
-func (c *compiler) endpoint(ep topology.Endpoint) {
-	connection := c.connections.of(&ep)
+func (c *compiler) endpoint(ep topology.Endpoint, zones []control.Zone) {
 	admit := c.admit(ep)
 	for _, zone := range ep.Zones {
 		c.eni(zone.ENI, nil)
-		state := zoneOf(connection, zone.Zone)
+		state := zoneIn(zones, zone.Zone)
 		balancer, node := c.resource(ep.Service, zone.Zone, state.LoadBalancer)
 		open := func(l *fullnat.Link) { l.Connected, l.Admit = state.State.Open(), admit }
 		c.links(ep, zone, balancer, node, open)
@@ -285,7 +294,7 @@ func (c *compiler) insideLink(
 	link.Ingress, link.Match, link.Connected = link.Egress, netip.AddrPortFrom(addr, listener.Port), true
 	link.Identity = c.header(listener) // of no endpoint
 	link.Admit = c.filter(balancer)
-	pick, ended, profile, group := link.Pick, link.Ended, *c.profile, *c.index.ServerGroups[listener.ServerGroup]
+	pick, ended, profile, group := link.Pick, link.Ended, *c.profile, *c.index.serverGroup(listener.ServerGroup)
 	link.Pick = func(flow packet.FiveTuple, seq uint32) (netip.AddrPort, bool) {
 		server, ok := pick(flow, seq)
 		if ok && server.Addr() == flow.Src.Addr() && !Hairpins(profile, &group, server) {
@@ -326,7 +335,7 @@ func (c *compiler) toServers(
 		c.toProxy(&link, node, listener)
 		return link
 	}
-	group := c.index.ServerGroups[listener.ServerGroup]
+	group := c.index.serverGroup(listener.ServerGroup)
 	choose := c.pick(name, group.Name, ServersOf(balancer, group, node.Zone))
 	link.Pick, link.Ended, link.Resumed, link.Lost = choose.Pick, choose.Ended, choose.Resumed, choose.Lost
 	if !c.profile.HashesSequence && choose.Pick != nil {
@@ -360,7 +369,7 @@ func (c *compiler) identity(ep topology.Endpoint, listener topology.Listener) *f
 	}
 	id.Endpoint = ep.ID
 	if id.Header == fullnat.LayoutAlibaba {
-		id.VPC, id.Service = c.index.VPCs[ep.VPC].ID, c.index.Services[ep.Service].ID
+		id.VPC, id.Service = c.index.vpc(ep.VPC).ID, c.index.service(ep.Service).ID
 	}
 	return id
 }
@@ -411,7 +420,7 @@ func (c *compiler) admit(ep topology.Endpoint) func(packet.FiveTuple) bool {
 
 // groupsOf are security groups of a VPC with the members that they have now.
 func (c *compiler) groupsOf(vpc string, names []string) *groupSet {
-	return c.groups.get(c.plan, c.index.VPCs[vpc], names)
+	return c.groups.get(c.plan, c.index.vpc(vpc), names)
 }
 
 // resource finds the load balancer, and its node in the zone, that carries the
@@ -419,7 +428,7 @@ func (c *compiler) groupsOf(vpc string, names []string) *groupSet {
 // the service offers there, so that the ENI knows its ports from the start.
 func (c *compiler) resource(service, zone, pinned string) (*topology.LoadBalancer, *topology.Node) {
 	if pinned == "" {
-		svc := c.index.Services[service]
+		svc := c.index.service(service)
 		if svc == nil {
 			return nil, nil
 		}
@@ -430,7 +439,7 @@ func (c *compiler) resource(service, zone, pinned string) (*topology.LoadBalance
 			}
 		}
 	}
-	balancer := c.index.LoadBalancers[pinned]
+	balancer := c.index.balancer(pinned)
 	if balancer == nil {
 		return nil, nil
 	}
@@ -453,9 +462,13 @@ func ServersOf(balancer *topology.LoadBalancer, group *topology.ServerGroup, zon
 }
 
 func zoneOf(connection control.Connection, zone string) control.Zone {
-	for _, z := range connection.Zones {
-		if z.Zone == zone {
-			return z
+	return zoneIn(connection.Zones, zone)
+}
+
+func zoneIn(zones []control.Zone, zone string) control.Zone {
+	for i := range zones {
+		if zones[i].Zone == zone {
+			return zones[i]
 		}
 	}
 	return control.Zone{Zone: zone, State: control.Wait}

@@ -194,7 +194,7 @@ func (w *walk) atENI(eni *topology.ENI) {
 	}
 	w.passes("address", "%s is the ENI of endpoint %s in zone %s", w.addr(), ep.Name, zone)
 	w.isUp(eni)
-	c := compiler{plan: w.Plan, index: w.Plan.Index(), numbers: w.Numbers}
+	c := compiler{plan: w.Plan, index: indexOf(w.Plan), numbers: w.Numbers}
 	connection, _ := w.State.Connection(ep.Service, ep.Name)
 	balancer, node := c.resource(ep.Service, zone, zoneOf(connection, zone).LoadBalancer)
 	link := w.link(eni)

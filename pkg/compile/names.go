@@ -56,6 +56,8 @@ func Names(plan *topology.Plan, state control.Snapshot, health Health) NameSet {
 // has changed since. The zero value remembers nothing. One goroutine uses it at a
 // time.
 type Namer struct {
+	balancers memo.Numbered[topology.LoadBalancer] // to find them
+	servers   memo.Numbered[topology.ServerGroup]
 	endpoints memo.Of[endpointName, []dns.Name]
 	zones     memo.Of[publicZone, []dns.Name]
 	vpcs      memo.Of[vpcNames, dns.Config]
@@ -66,7 +68,9 @@ func (m *Namer) Names(plan *topology.Plan, state control.Snapshot, health Health
 	m.endpoints.Begin()
 	m.zones.Begin()
 	m.vpcs.Begin()
-	n := namer{plan: plan, index: plan.Index(), health: health}
+	m.balancers.Follow(plan.LoadBalancers, func(l *topology.LoadBalancer) string { return l.Name })
+	m.servers.Follow(plan.ServerGroups, func(g *topology.ServerGroup) string { return g.Name })
+	n := namer{plan: plan, index: m, health: health}
 	connections := connectionsOf(state)
 	out := NameSet{
 		Public:   dns.Config{TTL: plan.Profile.NameTTL, Host: nameServer, Zones: n.publicDomains()},
@@ -81,7 +85,7 @@ func (m *Namer) Names(plan *topology.Plan, state control.Snapshot, health Health
 	in := map[string][]namedEndpoint{} // a VPC
 	for i := range plan.Endpoints {
 		ep := &plan.Endpoints[i]
-		connection := connections.of(ep)
+		connection := connections.of(i, ep)
 		name := n.endpointName(ep, connection)
 		named := namedEndpoint{names: m.endpoints.Get(ep.Name, name, endpointName.names)}
 		out.Public.Names = append(out.Public.Names, named.names...)
@@ -89,7 +93,7 @@ func (m *Namer) Names(plan *topology.Plan, state control.Snapshot, health Health
 		if at, ok := services[ep.Service]; ok {
 			service := &plan.Services[at]
 			named.service = serviceName{at, service.Domain, service.ZoneAffinity}
-			named.private = privateNameOf(ep, service, connection)
+			named.private = privateNameOf(ep, service, *connection)
 		}
 		in[ep.VPC] = append(in[ep.VPC], named)
 	}
@@ -141,10 +145,11 @@ func cloudNames(names, others []dns.Name) (out []dns.Name) {
 
 type namer struct {
 	plan   *topology.Plan
-	index  topology.Index
+	index  *Namer // finds objects of plan by name
 	health Health
 
-	unhealthyNodes map[[2]string]string // why, by load balancer and zone
+	unhealthyNodes map[string][]unhealthyNode // by load balancer
+	anyHealthyIn   map[groupIn]bool
 }
 
 // balancerNames are the name of a load balancer, which leads to the nodes that have
@@ -389,11 +394,11 @@ func (e *endpointName) Same(o *endpointName) bool {
 		(e.endpoint == o.endpoint || memo.Identical(e.endpoint, o.endpoint) || reflect.DeepEqual(e.endpoint, o.endpoint))
 }
 
-func (n *namer) endpointName(ep *topology.Endpoint, c control.Connection) endpointName {
+func (n *namer) endpointName(ep *topology.Endpoint, c *control.Connection) endpointName {
 	in := endpointName{endpoint: ep, zones: make([]dns.Address, 0, len(ep.Zones))}
 	for i := range ep.Zones {
 		zone := &ep.Zones[i]
-		in.zones = append(in.zones, n.address(zone, zoneOf(c, zone.Zone)))
+		in.zones = append(in.zones, n.address(zone, zoneIn(c.Zones, zone.Zone)))
 	}
 	return in
 }
@@ -433,17 +438,22 @@ func (n *namer) address(zone *topology.EndpointZone, state control.Zone) dns.Add
 
 // unhealthy is unhealthyNode, once for each node.
 func (n *namer) unhealthy(balancer, zone string) string {
-	key := [2]string{balancer, zone}
-	why, known := n.unhealthyNodes[key]
-	if !known {
-		if n.unhealthyNodes == nil {
-			n.unhealthyNodes = map[[2]string]string{}
+	known := n.unhealthyNodes[balancer]
+	for i := range known {
+		if known[i].zone == zone {
+			return known[i].why
 		}
-		why = n.unhealthyNode(balancer, zone)
-		n.unhealthyNodes[key] = why
 	}
+	if n.unhealthyNodes == nil {
+		n.unhealthyNodes = make(map[string][]unhealthyNode, len(n.plan.LoadBalancers))
+	}
+	why := n.unhealthyNode(balancer, zone)
+	n.unhealthyNodes[balancer] = append(known, unhealthyNode{zone, why})
 	return why
 }
+
+// unhealthyNode is why the node in a zone has nowhere to go, "" where it has.
+type unhealthyNode struct{ zone, why string }
 
 // unhealthyNode says why the node of a load balancer has nowhere to go, "" where
 // it has. One server group without a healthy server is enough (User Guide for
@@ -451,13 +461,13 @@ func (n *namer) unhealthy(balancer, zone string) string {
 // unhealthy in a zone, the zone's address is removed from DNS). For Alibaba
 // Cloud there is no public word.
 func (n *namer) unhealthyNode(balancerName, zone string) string {
-	balancer := n.index.LoadBalancers[balancerName]
+	balancer := n.index.balancers.Get(balancerName)
 	if balancer == nil {
 		return ""
 	}
 	for _, listener := range balancer.Listeners {
 		for _, name := range listener.Groups() {
-			group := n.index.ServerGroups[name]
+			group := n.index.servers.Get(name)
 			if group == nil {
 				continue
 			}
@@ -473,15 +483,27 @@ func (n *namer) unhealthyNode(balancerName, zone string) string {
 	return ""
 }
 
+// groupIn is a group with a zone, "" is all.
+type groupIn struct{ group, zone string }
+
 // anyHealthy says whether a group has a healthy server in a zone, "" is all.
 func (n *namer) anyHealthy(group *topology.ServerGroup, zone string) bool {
+	key := groupIn{group.Name, zone}
+	if one, known := n.anyHealthyIn[key]; known {
+		return one
+	}
 	healthy := map[netip.AddrPort]bool{}
 	for _, h := range n.health.Servers(group.Name) {
 		healthy[h.Server] = h.Healthy
 	}
-	return slices.ContainsFunc(group.Servers, func(s topology.Server) bool {
+	one := slices.ContainsFunc(group.Servers, func(s topology.Server) bool {
 		return s.Weight > 0 && s.In(zone) && healthy[netip.AddrPortFrom(s.IP, s.Port)]
 	})
+	if n.anyHealthyIn == nil {
+		n.anyHealthyIn = make(map[groupIn]bool, len(n.plan.ServerGroups))
+	}
+	n.anyHealthyIn[key] = one
+	return one
 }
 
 func parent(name string) string {
@@ -497,10 +519,10 @@ type Answered struct {
 	Why      string // it is not
 }
 
-func answered(ep *topology.Endpoint, c control.Connection, addrs []dns.Address) (out []Answered) {
+func answered(ep *topology.Endpoint, c *control.Connection, addrs []dns.Address) (out []Answered) {
 	for i := range ep.Zones {
 		zone := &ep.Zones[i]
-		if zoneOf(c, zone.Zone).State.Open() {
+		if zoneIn(c.Zones, zone.Zone).State.Open() {
 			out = append(out, Answered{ep.Name, zone, addrs[i].Up, addrs[i].Why})
 		}
 	}

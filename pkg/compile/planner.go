@@ -16,16 +16,17 @@ import (
 type Planner struct {
 	profile topology.Profile
 
-	vpcs      memo.Stamps[topology.VPC]
-	services  memo.Stamps[topology.EndpointService]
-	balancers memo.Stamps[topology.LoadBalancer]
-	servers   memo.Stamps[topology.ServerGroup]
-	endpoints memo.Stamps[topology.Endpoint]
+	vpcs      memo.Numbered[topology.VPC]
+	services  memo.Numbered[topology.EndpointService]
+	balancers memo.Numbered[topology.LoadBalancer]
+	servers   memo.Numbered[topology.ServerGroup]
 	groups    groupSets
+	numbers   Numbers
 
-	ofEndpoints, ofBalancers parts
-	sizes                    sizes
-	facts                    []uint64 // memory for those of the part that is looked at
+	ofEndpoints parts[topology.Endpoint]
+	ofBalancers parts[topology.LoadBalancer]
+	sizes       sizes
+	facts       []uint64 // memory for those of the part that is looked at
 
 	carriers map[*topology.LoadBalancer][]uint64 // the balancerFact of those that were asked for in this round
 }
@@ -50,19 +51,26 @@ func (c *compiler) add(p *part) {
 }
 
 // parts are those of before, by the name of whose they are.
-type parts struct {
-	byName map[string]*knownPart
-	round  uint64
-	asked  int
+type parts[T any] struct {
+	byName map[string]*knownPart[T]
+	order  []*knownPart[T] // of the configuration before
+	next   []*knownPart[T] // of the one that is made
 }
 
-// knownPart is a part with all that it depends on: values as their stamps, and numbers.
-type knownPart struct {
+// knownPart is a part of an object with all that it depends on: values as their numbers, and
+// numbers.
+type knownPart[T any] struct {
 	part
+	name  string
+	of    T
+	stamp uint64 // of of
+	zones []control.Zone
 	facts []uint64
-	picks []picked
-	round uint64
+	picks picks
 }
+
+// picks are the choosers that the links of a part have.
+type picks []picked
 
 // picked is what chooses the targets of a link.
 type picked struct {
@@ -70,41 +78,59 @@ type picked struct {
 	chooser           Chooser
 }
 
-func (p *parts) begin() {
-	if p.asked < len(p.byName) {
-		for name, k := range p.byName {
-			if k.round != p.round {
-				delete(p.byName, name)
-			}
-		}
-	}
-	p.round, p.asked = p.round+1, 0
+func (p *parts[T]) begin() {
+	p.order, p.next = p.next, make([]*knownPart[T], 0, len(p.next)+room)
 }
 
-// get is the part of before where all that it depends on is as it was.
-func (p *parts) get(name string, facts []uint64, pick Pick, make func(Pick) part) *part {
-	known := p.byName[name]
-	if known == nil || !slices.Equal(known.facts, facts) || !known.picksAgain(pick) {
-		known = &knownPart{facts: slices.Clone(facts)}
-		known.part = make(func(link, group, zone string) Chooser {
-			c := pick(link, group, zone)
-			known.picks = append(known.picks, picked{link, group, zone, c})
-			return c
-		})
+// end forgets the parts that the configuration does not have.
+func (p *parts[T]) end() {
+	if len(p.next) == len(p.byName) {
+		return
+	}
+	clear(p.byName)
+	for _, k := range p.next {
+		p.byName[k.name] = k
+	}
+}
+
+// find is the part of before of an object, with the value that this has now.
+func (p *parts[T]) find(name string, of *T) (known *knownPart[T], same bool) {
+	if i := len(p.next); i < len(p.order) && p.order[i].name == name {
+		known = p.order[i] // as a rule they are where they were
+	} else if known = p.byName[name]; known == nil {
+		known = &knownPart[T]{name: name, of: *of, stamp: memo.Stamp()}
 		if p.byName == nil {
-			p.byName = map[string]*knownPart{}
+			p.byName = map[string]*knownPart[T]{}
 		}
 		p.byName[name] = known
+		p.next = append(p.next, known)
+		return known, false
 	}
-	known.round = p.round
-	p.asked++
-	return &known.part
+	p.next = append(p.next, known)
+	if same = memo.Unchanged(&known.of, of); !same {
+		known.stamp = memo.Stamp()
+	}
+	known.of = *of // the next time the bits are enough
+	return known, same
 }
 
-// picksAgain says whether the links of a part get the choosers that they have.
-func (k *knownPart) picksAgain(pick Pick) bool {
-	for i := range k.picks {
-		p := &k.picks[i]
+// follow makes the part again where something that it depends on is not as it was.
+func (k *knownPart[T]) follow(facts []uint64, pick Pick, make func(Pick) part) {
+	if k.facts != nil && slices.Equal(k.facts, facts) && k.picks.again(pick) {
+		return
+	}
+	k.facts, k.picks = slices.Clone(facts), nil
+	k.part = make(func(link, group, zone string) Chooser {
+		c := pick(link, group, zone)
+		k.picks = append(k.picks, picked{link, group, zone, c})
+		return c
+	})
+}
+
+// again says whether the links of a part get the choosers that they have.
+func (all picks) again(pick Pick) bool {
+	for i := range all {
+		p := &all[i]
 		if c := pick(p.link, p.group, p.zone); !memo.Identical(&c, &p.chooser) {
 			return false
 		}
@@ -117,9 +143,9 @@ func (m *Planner) Plan(plan *topology.Plan, state control.Snapshot, numbers Numb
 	if !memo.Identical(&m.profile, &plan.Profile) {
 		*m = Planner{profile: plan.Profile}
 	}
-	m.begin()
+	d := m.follow(plan, numbers)
 	c := compiler{
-		profile: &plan.Profile, plan: plan, index: plan.Index(), connections: connectionsOf(state),
+		profile: &plan.Profile, plan: plan, index: m, connections: connectionsOf(state),
 		numbers: numbers, pick: pick, groups: &m.groups,
 		nat: &fullnat.Config{
 			PortsPerTarget: plan.Profile.NATPorts,
@@ -129,21 +155,33 @@ func (m *Planner) Plan(plan *topology.Plan, state control.Snapshot, numbers Numb
 	}
 	for i := range plan.Endpoints {
 		ep := &plan.Endpoints[i]
-		c.add(m.ofEndpoints.get(ep.Name, m.endpointFacts(&c, ep), pick, func(pick Pick) part {
-			return c.apart(pick, func(c *compiler) { c.endpoint(*ep) })
-		}))
+		zones := c.connections.of(i, ep).Zones
+		known, same := m.ofEndpoints.find(ep.Name, ep)
+		if !same || !d.keepsEndpoint(ep, zones) || !slices.Equal(known.zones, zones) || !known.picks.again(pick) {
+			known.follow(m.endpointFacts(&c, ep, known.stamp, zones), pick, func(pick Pick) part {
+				return c.apart(pick, func(c *compiler) { c.endpoint(*ep, zones) })
+			})
+			known.zones = zones
+		}
+		c.add(&known.part)
 	}
 	for i := range plan.LoadBalancers {
 		balancer := &plan.LoadBalancers[i]
-		c.add(m.ofBalancers.get(balancer.Name, m.balancerFacts(&c, balancer), pick, func(pick Pick) part {
-			return c.apart(pick, func(c *compiler) {
-				for j := range balancer.Nodes {
-					c.eni(balancer.Nodes[j].ENI, balancer.Nodes[j].Local)
-					c.inside(balancer, &balancer.Nodes[j])
-				}
+		known, same := m.ofBalancers.find(balancer.Name, balancer)
+		if !same || d.all || d.balancers[balancer.Name] || !known.picks.again(pick) {
+			known.follow(m.balancerFacts(&c, balancer), pick, func(pick Pick) part {
+				return c.apart(pick, func(c *compiler) {
+					for j := range balancer.Nodes {
+						c.eni(balancer.Nodes[j].ENI, balancer.Nodes[j].Local)
+						c.inside(balancer, &balancer.Nodes[j])
+					}
+				})
 			})
-		}))
+		}
+		c.add(&known.part)
 	}
+	m.ofEndpoints.end()
+	m.ofBalancers.end()
 	for _, gw := range plan.NATGateways {
 		c.gateway(gw)
 	}
@@ -151,17 +189,72 @@ func (m *Planner) Plan(plan *topology.Plan, state control.Snapshot, numbers Numb
 	return Desired{Dataplane: dataplane.Config{NAT: c.nat, Owned: c.owned}, Hosts: HostNames(plan)}
 }
 
-func (m *Planner) begin() {
-	m.vpcs.Begin()
-	m.services.Begin()
-	m.balancers.Begin()
-	m.servers.Begin()
-	m.endpoints.Begin()
+// differing are the objects on which parts may depend that are not what they were, or
+// of which that is not known without a look.
+type differing struct {
+	all                       bool
+	vpcs, services, balancers map[string]bool
+}
+
+// follow makes the Planner that of a plan.
+func (m *Planner) follow(plan *topology.Plan, numbers Numbers) (d differing) {
+	d.all = !memo.Identical(&m.numbers, &numbers)
+	d.vpcs = namesOf(m.vpcs.Follow(plan.VPCs, func(v *topology.VPC) string { return v.Name }))
+	d.services = namesOf(m.services.Follow(plan.Services, func(s *topology.EndpointService) string { return s.Name }))
+	d.balancers = namesOf(m.balancers.Follow(plan.LoadBalancers, func(l *topology.LoadBalancer) string { return l.Name }))
+	servers := namesOf(m.servers.Follow(plan.ServerGroups, func(g *topology.ServerGroup) string { return g.Name }))
+	for i := range plan.LoadBalancers {
+		l := &plan.LoadBalancers[i]
+		if len(l.SecurityGroups) > 0 || d.vpcs[l.VPC] || len(servers) > 0 && slices.ContainsFunc(l.Listeners,
+			func(l topology.Listener) bool { return servers[l.ServerGroup] }) {
+			d.balancers[l.Name] = true // whoever is in its security groups
+		}
+	}
+	for i := range plan.Services {
+		s := &plan.Services[i]
+		if len(d.balancers) > 0 && slices.ContainsFunc(s.Resources, func(r topology.Resource) bool { return d.balancers[r.LoadBalancer] }) {
+			d.services[s.Name] = true
+		}
+	}
+	m.numbers = numbers
 	m.groups.begin()
 	m.ofEndpoints.begin()
 	m.ofBalancers.begin()
 	m.carriers = make(map[*topology.LoadBalancer][]uint64, len(m.carriers))
+	return d
 }
+
+// indexOf finds the objects of a plan.
+func indexOf(plan *topology.Plan) *Planner {
+	m := &Planner{}
+	m.follow(plan, nil)
+	return m
+}
+
+func namesOf(all []string) map[string]bool {
+	out := make(map[string]bool, len(all))
+	for _, name := range all {
+		out[name] = true
+	}
+	return out
+}
+
+// keepsEndpoint says whether all that the part of an endpoint depends on is as it was but for
+// itself, its connection and choosers.
+func (d *differing) keepsEndpoint(ep *topology.Endpoint, zones []control.Zone) bool {
+	if d.all || len(ep.SecurityGroups) > 0 || d.vpcs[ep.VPC] || d.services[ep.Service] {
+		return false
+	}
+	return len(d.balancers) == 0 || !slices.ContainsFunc(zones, func(z control.Zone) bool {
+		return d.balancers[z.LoadBalancer] || d.balancers[z.Replaced]
+	})
+}
+
+// vpc is the VPC of a name, nil where there is none; the others are alike.
+func (m *Planner) vpc(name string) *topology.VPC                 { return m.vpcs.Get(name) }
+func (m *Planner) service(name string) *topology.EndpointService { return m.services.Get(name) }
+func (m *Planner) balancer(name string) *topology.LoadBalancer   { return m.balancers.Get(name) }
+func (m *Planner) serverGroup(name string) *topology.ServerGroup { return m.servers.Get(name) }
 
 // apart makes a part of a configuration. What is made keeps nothing of the compiler.
 func (c *compiler) apart(pick Pick, make func(*compiler)) part {
@@ -172,15 +265,14 @@ func (c *compiler) apart(pick Pick, make func(*compiler)) part {
 }
 
 // endpointFacts are all that the part of an endpoint depends on, but for choosers.
-func (m *Planner) endpointFacts(c *compiler, ep *topology.Endpoint) []uint64 {
-	m.facts = append(m.facts[:0], m.endpoints.Of(ep.Name, ep), m.vpcFact(c, ep.VPC), m.serviceFact(c, ep.Service))
+func (m *Planner) endpointFacts(c *compiler, ep *topology.Endpoint, stamp uint64, zones []control.Zone) []uint64 {
+	m.facts = append(m.facts[:0], stamp, m.vpcs.Of(ep.VPC), m.services.Of(ep.Service))
 	if len(ep.SecurityGroups) > 0 {
 		m.facts = append(m.facts, c.groupsOf(ep.VPC, ep.SecurityGroups).stamp)
 	}
-	connection := c.connections.of(ep)
 	for i := range ep.Zones {
 		zone := &ep.Zones[i]
-		state := zoneOf(connection, zone.Zone)
+		state := zoneIn(zones, zone.Zone)
 		m.facts = append(m.facts, uint64(c.numbers[zone.ENI.Device]), fact(state.State.Open()), fact(state.Replaced != ""))
 		m.carrierFacts(c, ep.Service, zone.Zone, state.LoadBalancer)
 		if state.Replaced != "" {
@@ -218,30 +310,16 @@ func (m *Planner) balancerFact(c *compiler, balancer *topology.LoadBalancer) {
 		return
 	}
 	first := len(m.facts)
-	m.facts = append(m.facts, m.balancers.Of(balancer.Name, balancer), m.vpcFact(c, balancer.VPC))
+	m.facts = append(m.facts, m.balancers.Of(balancer.Name), m.vpcs.Of(balancer.VPC))
 	for i := range balancer.Listeners {
-		if group := c.index.ServerGroups[balancer.Listeners[i].ServerGroup]; group != nil {
-			m.facts = append(m.facts, m.servers.Of(group.Name, group))
+		if number := m.servers.Of(balancer.Listeners[i].ServerGroup); number != 0 {
+			m.facts = append(m.facts, number)
 		}
 	}
 	if len(balancer.SecurityGroups) > 0 {
 		m.facts = append(m.facts, c.groupsOf(balancer.VPC, balancer.SecurityGroups).stamp)
 	}
 	m.carriers[balancer] = slices.Clone(m.facts[first:])
-}
-
-func (m *Planner) vpcFact(c *compiler, name string) uint64 {
-	if vpc := c.index.VPCs[name]; vpc != nil {
-		return m.vpcs.Of(name, vpc)
-	}
-	return 0
-}
-
-func (m *Planner) serviceFact(c *compiler, name string) uint64 {
-	if service := c.index.Services[name]; service != nil {
-		return m.services.Of(name, service)
-	}
-	return 0
 }
 
 func fact(b bool) uint64 {

@@ -34,7 +34,7 @@ func (c *compiler) entry(gw topology.NATGateway, entry topology.FullNATEntry) {
 	if entry.Protocol == topology.UDP {
 		idle = c.profile.UDPIdle
 	}
-	connection := c.connections.of(ep)
+	connection := c.connections.of(-1, ep)
 	target := netip.AddrPortFrom(entry.AccessIP, entry.AccessPort)
 	c.nat.Links = append(c.nat.Links, fullnat.Link{
 		Name:      reverseLinkName(gw, entry),
@@ -43,7 +43,7 @@ func (c *compiler) entry(gw topology.NATGateway, entry topology.FullNATEntry) {
 		Protocol:  entry.Protocol.Transport().Number(),
 		Egress:    c.numbers[zone.ENI.Device],
 		Local:     []netip.Addr{zone.ENI.IP},
-		Connected: zoneOf(connection, zone.Zone).State.Open(),
+		Connected: zoneIn(connection.Zones, zone.Zone).State.Open(),
 		Admit:     c.admitReverse(*ep, target),
 		Pick:      func(packet.FiveTuple, uint32) (netip.AddrPort, bool) { return target, true },
 		MTU:       ep.MTU,
