@@ -77,11 +77,17 @@ type connection struct {
 	vpc      string // the endpoint's
 	limit    *int   // Mbit/s, of this connection alone
 	revision uint64 // of the newest change to it
+	named    string // its name, once somebody has asked for it
 }
 
 func connectionName(service, endpoint string) string { return service + "/" + endpoint }
 
-func (c *connection) name() string { return connectionName(c.Service, c.Endpoint) }
+func (c *connection) name() string {
+	if c.named == "" {
+		c.named = connectionName(c.Service, c.Endpoint)
+	}
+	return c.named
+}
 
 // String is how sentences name it.
 func (c *connection) String() string {
@@ -90,14 +96,36 @@ func (c *connection) String() string {
 
 func (c *connection) word(s State) string { return Word(c.cloud, KindConnection, s) }
 
-func (c *connection) copy() Connection {
-	out := c.Connection
-	out.Zones = append([]Zone{}, c.Zones...) // empty, and not nil, for JSON
-	out.Actions = []Verb{}
+// actions are what the provider can do to a whole connection in a state.
+func (c *connection) actions() []Verb {
+	out := []Verb{}
 	for _, verb := range []Verb{Accept, Reject, Bandwidth} {
 		if _, ok := c.next(verb); ok && (c.cloud.Profile().TuneConnections || tuning[verb].hint == "") {
-			out.Actions = append(out.Actions, verb)
+			out = append(out, verb)
 		}
+	}
+	return slices.Clip(out)
+}
+
+// copies are the connections as a reader may keep them.
+func copies(connections []*connection) []Connection {
+	type inState struct {
+		cloud topology.Cloud
+		state State
+	}
+	actions, zones := map[inState][]Verb{}, 0
+	for _, c := range connections {
+		zones += len(c.Zones)
+	}
+	out, all := make([]Connection, len(connections)), make([]Zone, 0, zones) // none is empty, and not nil, for JSON
+	for i, c := range connections {
+		key, first := inState{c.cloud, c.State}, len(all)
+		if actions[key] == nil {
+			actions[key] = c.actions()
+		}
+		all = append(all, c.Zones...)
+		out[i] = c.Connection
+		out[i].Zones, out[i].Actions = all[first:len(all):len(all)], actions[key]
 	}
 	return out
 }
@@ -155,6 +183,9 @@ func (z *Zone) enter(cloud topology.Cloud, s State) {
 // their state, and new ones of an open connection connect.
 func (c *connection) setZones(e *topology.Endpoint) (events []Event) {
 	before := c.Zones
+	if slices.EqualFunc(before, e.Zones, func(z Zone, ez topology.EndpointZone) bool { return z.Zone == ez.Zone }) {
+		return nil
+	}
 	c.Zones = make([]Zone, 0, len(e.Zones))
 	for _, ez := range e.Zones {
 		if i := zoneIndex(before, ez.Zone); i >= 0 {

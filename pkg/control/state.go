@@ -172,10 +172,19 @@ func (st *state) overlay() {
 }
 
 func (st *state) overlayConnections() {
-	connections, services := byEnds(st.connections), servicesOf(st.merged)
+	services := servicesOf(st.merged)
+	var connections map[ends]*connection
 	for i := range st.merged.Endpoints {
 		e := &st.merged.Endpoints[i]
-		c := connections[ends{e.Service, e.Name}]
+		var c *connection
+		if i < len(st.connections) && st.connections[i].ends() == (ends{e.Service, e.Name}) {
+			c = st.connections[i] // as a rule they are in the order of the endpoints
+		} else {
+			if connections == nil {
+				connections = byEnds(st.connections)
+			}
+			c = connections[ends{e.Service, e.Name}]
+		}
 		if c == nil {
 			continue
 		}
@@ -236,15 +245,16 @@ func (c *connection) same(o *connection) bool {
 
 // snapshot is a copy of what there is.
 func (st *state) snapshot() Snapshot {
-	s := Snapshot{Revision: st.revision, Plan: st.merged, Connections: make([]Connection, len(st.connections))}
-	for i, c := range st.connections {
-		s.Connections[i] = c.copy()
+	s := Snapshot{Revision: st.revision, Plan: st.merged, Connections: copies(st.connections)}
+	s.Services = slices.Grow(s.Services, len(st.merged.Services))
+	for i := range st.merged.Services {
+		name := st.merged.Services[i].Name
+		s.Services = append(s.Services, st.live.services[name].view(name, st.plan.Cloud, KindService))
 	}
-	for _, svc := range st.merged.Services {
-		s.Services = append(s.Services, st.live.services[svc.Name].view(svc.Name, st.plan.Cloud, KindService))
-	}
-	for _, ep := range st.merged.Endpoints {
-		s.Endpoints = append(s.Endpoints, st.live.endpoints[ep.Name].view(ep.Name, st.plan.Cloud, KindEndpoint))
+	s.Endpoints = slices.Grow(s.Endpoints, len(st.merged.Endpoints))
+	for i := range st.merged.Endpoints {
+		name := st.merged.Endpoints[i].Name
+		s.Endpoints = append(s.Endpoints, st.live.endpoints[name].view(name, st.plan.Cloud, KindEndpoint))
 	}
 	s.NATGateways = st.gatewayViews()
 	return s

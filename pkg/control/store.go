@@ -125,8 +125,11 @@ func (t *savedTexts) save(st *state, seq uint64) ([]byte, error) {
 		}
 	})
 	texts := make([][]byte, 0, len(st.connections))
+	zones := make([]savedZone, 0, len(st.connections))
 	for _, c := range st.connections {
-		texts = append(texts, t.connections.Get(c.name(), c.saved(), func(s savedConnection) []byte { return w.json(s) }))
+		var s savedConnection
+		s, zones = c.saved(zones)
+		texts = append(texts, t.connections.Get(c.name(), s, func(s savedConnection) []byte { return w.json(s) }))
 	}
 	w.text = append(w.text, ",\n\"connections\": "...)
 	w.text = append(memo.AppendList(w.text, texts), "\n}"...)
@@ -177,17 +180,22 @@ func (w *savedWriter) json(value any) []byte {
 	return text
 }
 
-func (c *connection) saved() savedConnection {
+// saved has its zones in the memory that is given, which it returns.
+func (c *connection) saved(memory []savedZone) (savedConnection, []savedZone) {
 	out := savedConnection{
 		Service: c.Service, Endpoint: c.Endpoint, Account: c.Account, VPC: c.vpc,
 		State: c.State, Since: c.Since, Modified: c.Modified, Bandwidth: c.limit,
 	}
+	first := len(memory)
 	for _, z := range c.Zones {
-		out.Zones = append(out.Zones, savedZone{
+		memory = append(memory, savedZone{
 			Zone: z.Zone, State: z.State, LoadBalancer: z.LoadBalancer, Replaced: z.Replaced,
 		})
 	}
-	return out
+	if len(c.Zones) > 0 {
+		out.Zones = memory[first:len(memory):len(memory)]
+	}
+	return out, memory
 }
 
 // Restore takes over what Save gave before a restart. It is for a new plane
