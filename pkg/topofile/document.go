@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"weak"
 
 	"go.yaml.in/yaml/v3"
 
@@ -30,7 +31,16 @@ type Document struct {
 	size int            // bytes that its text has at most
 	made *madeOnce      // what is different from base, nil where that has to be found every time
 
-	sections sections // of root, nil where nobody has looked for them
+	sections sections        // of root, nil where nobody has looked for them
+	names    *topology.Index // of plan, nil where nobody has made it
+	distinct bool            // its plan is known to be distinct
+	step     *step           // how it differs from the document that it was edited of, nil where nobody has looked
+}
+
+// step is how a document differs from one that had another root. It does not keep that.
+type step struct {
+	from    weak.Pointer[yaml.Node]
+	changes []topology.Change
 }
 
 // DocumentOf is the document that a plan was made of.
@@ -85,7 +95,8 @@ func (d *Document) With(edits ...topology.Edit) (*Document, error) {
 		e.base = d.base.root
 	}
 	out := *d
-	out.root, out.plan, out.made, out.sections = e.root, nil, d.made.next(), nil
+	out.root, out.plan, out.made = e.root, nil, d.made.next()
+	out.sections, out.names, out.distinct, out.step = nil, nil, false, nil
 	for _, edit := range edits {
 		if err := e.apply(edit); err != nil {
 			return nil, err
@@ -148,7 +159,8 @@ func (d *Document) Edited(old *Document, edits ...topology.Edit) (*Document, *to
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(after.Since(d)) == 0 && d.plan != nil {
+	after.step = &step{weak.Make(d.root), slices.Clip(after.Since(d))}
+	if len(after.step.changes) == 0 && d.plan != nil {
 		return d, d.plan, nil
 	}
 	if plan, ok := after.planAfter(d); ok {
@@ -267,10 +279,13 @@ func (d *Document) find(path string) *yaml.Node {
 // that lead from the old one to it: per key of mappings; of lists what was
 // taken out and what was added at the end, or the whole list.
 func (d *Document) Since(old *Document) []topology.Change {
-	if d.made == nil || old != d.base {
-		return d.since(old)
+	switch {
+	case d.made != nil && old == d.base:
+		return slices.Clip(d.made.of(d.base.root, d.root).changes)
+	case d.step != nil && weak.Make(old.root) == d.step.from:
+		return d.step.changes
 	}
-	return slices.Clip(d.made.of(d.base.root, d.root).changes)
+	return d.since(old)
 }
 
 func (d *Document) since(old *Document) []topology.Change {
@@ -336,7 +351,8 @@ func compare(earlier *difference, path []string, typ reflect.Type, old, now *yam
 			return d
 		}
 	case old.Kind == yaml.MappingNode && now.Kind == yaml.MappingNode:
-		d.compareMembers(earlier, path, typ, members(old), members(now))
+		before, after := differingMembers(old, now)
+		d.compareMembers(earlier, path, typ, before, after)
 		return d
 	}
 	d.changes = []topology.Change{change(path, old, now)}
@@ -364,6 +380,23 @@ func (d *difference) compareMembers(earlier *difference, path []string, typ refl
 		d.below[key] = below
 		d.changes = append(d.changes, below.changes...)
 	}
+}
+
+// differingMembers are the members of two mappings without those at either end that are the
+// same nodes in both.
+func differingMembers(old, now *yaml.Node) (before, after []pair) {
+	if ownKey(old, mergeKey) >= 0 || ownKey(now, mergeKey) >= 0 {
+		return members(old), members(now)
+	}
+	a, b := old.Content, now.Content
+	shared := func(i, j int) bool { return a[i+1] == b[j+1] && follow(a[i]).Value == follow(b[j]).Value }
+	for len(a) > 1 && len(b) > 1 && shared(0, 0) {
+		a, b = a[2:], b[2:]
+	}
+	for len(a) > 1 && len(b) > 1 && shared(len(a)-2, len(b)-2) {
+		a, b = a[:len(a)-2], b[:len(b)-2]
+	}
+	return members(&yaml.Node{Kind: yaml.MappingNode, Content: a}), members(&yaml.Node{Kind: yaml.MappingNode, Content: b})
 }
 
 // compareMember is compare for a value in a mapping of a raw type, of which there was

@@ -396,9 +396,9 @@ func (r *reader) pairs(node *yaml.Node) []pair {
 	if node.Kind != yaml.MappingNode {
 		return nil
 	}
-	var own []pair
+	own := make([]pair, 0, len(node.Content)/2)
 	var merges []*yaml.Node
-	at := map[string]int{}
+	at := make(map[string]int, len(node.Content)/2)
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key, value := follow(node.Content[i]), node.Content[i+1]
 		if key.Kind != yaml.ScalarNode {

@@ -34,11 +34,16 @@ func (d *Document) planAfter(before *Document) (*topology.Plan, bool) {
 		return nil, false
 	}
 	r := replan{
-		was: before.sections, old: old, names: old.Index(),
+		was: before.sections, old: old, balancers: map[string]bool{},
 		dirty: map[string]bool{}, changed: map[string]bool{}, context: map[string]bool{}, services: map[string]bool{},
 	}
 	if r.was == nil {
 		r.was = sectionsOf(before.root, nil)
+	}
+	if before.names != nil {
+		r.names = *before.names
+	} else {
+		r.names = old.Index()
 	}
 	r.now = sectionsOf(d.root, r.was)
 	if !r.onlySections() {
@@ -50,7 +55,12 @@ func (d *Document) planAfter(before *Document) (*topology.Plan, bool) {
 		return nil, false
 	}
 	d.sections = r.now
-	return r.merged(d, part)
+	plan, ok := r.merged(d, before.distinct, part)
+	if ok {
+		names := r.names.Of(plan, old)
+		d.names, d.distinct = &names, true
+	}
+	return plan, ok
 }
 
 // separable says whether the objects of a plan depend on others outside of their VPCs
@@ -114,7 +124,12 @@ type replan struct {
 	changed  map[string]bool // services that are planned again
 	context  map[string]bool // VPCs that are planned again as others refer to them
 	services map[string]bool // services for the same reason
+
+	balancers map[string]bool // load balancers that are or were in a dirty VPC
 }
+
+// same says whether a section is as it was.
+func (r *replan) same(section string) bool { return r.was[section].node == r.now[section].node }
 
 // onlySections says whether all that differs is in the sections that can be planned by
 // themselves.
@@ -191,6 +206,9 @@ func (r *replan) mark() {
 	}
 	for _, section := range []string{"server_groups", "load_balancers", "endpoints"} {
 		for _, name := range r.differing(section) {
+			if section == "load_balancers" {
+				r.balancers[name] = true
+			}
 			r.dirty[text(r.was[section].entries[name], "vpc")] = true
 			r.dirty[text(r.now[section].entries[name], "vpc")] = true
 		}
@@ -215,9 +233,22 @@ func (r *replan) mark() {
 // planned again, and those that offer something that may be another now, or that a
 // service which changed offers, too. With them come the VPCs of all that they offer.
 func (r *replan) markServices() {
-	for name, node := range r.now["endpoints"].entries {
-		if r.dirty[r.vpcOf("endpoints", name, node)] {
-			r.services[text(node, "service")] = true
+	for i := range r.old.LoadBalancers {
+		if l := &r.old.LoadBalancers[i]; r.dirty[l.VPC] {
+			r.balancers[l.Name] = true
+		}
+	}
+	if r.same("endpoints") {
+		for i := range r.old.Endpoints {
+			if e := &r.old.Endpoints[i]; r.dirty[e.VPC] {
+				r.services[e.Service] = true
+			}
+		}
+	} else {
+		for name, node := range r.now["endpoints"].entries {
+			if r.dirty[r.vpcOf("endpoints", name, node)] {
+				r.services[text(node, "service")] = true
+			}
 		}
 	}
 	offered := map[string]bool{}
@@ -228,7 +259,7 @@ func (r *replan) markServices() {
 	}
 	for name, node := range r.now["endpoint_services"].entries {
 		for _, balancer := range texts(node, "resources") {
-			if offered[balancer] || r.dirty[r.balancerVPC(r.was, balancer)] || r.dirty[r.balancerVPC(r.now, balancer)] {
+			if offered[balancer] || r.balancers[balancer] {
 				r.services[name] = true
 			}
 		}
@@ -257,6 +288,38 @@ func (r *replan) vpcOf(section, name string, node *yaml.Node) string {
 		}
 	}
 	return text(node, "vpc")
+}
+
+// vpcsOf has a vpcOf for each section, which is given the place of the entry in it, too: in
+// a section that is as it was, the plan of before has it there.
+func (r *replan) vpcsOf() map[string]func(i int, name string, node *yaml.Node) string {
+	out := map[string]func(i int, name string, node *yaml.Node) string{}
+	for section, at := range map[string]func(int) (name, vpc string){
+		"endpoints":      placed(r.old.Endpoints, func(e *topology.Endpoint) (string, string) { return e.Name, e.VPC }),
+		"load_balancers": placed(r.old.LoadBalancers, func(l *topology.LoadBalancer) (string, string) { return l.Name, l.VPC }),
+		"server_groups":  placed(r.old.ServerGroups, func(g *topology.ServerGroup) (string, string) { return g.Name, g.VPC }),
+	} {
+		same := r.same(section)
+		out[section] = func(i int, name string, node *yaml.Node) string {
+			if same {
+				if was, vpc := at(i); was == name {
+					return vpc
+				}
+			}
+			return r.vpcOf(section, name, node)
+		}
+	}
+	return out
+}
+
+// placed gives the name and the VPC of what has a place in a list.
+func placed[T any](all []T, of func(*T) (name, vpc string)) func(int) (name, vpc string) {
+	return func(i int) (string, string) {
+		if i >= len(all) {
+			return "", ""
+		}
+		return of(&all[i])
+	}
 }
 
 // markPeers adds all VPCs that peerings connect with those that are there.
@@ -288,19 +351,21 @@ func (r *replan) build(d *Document) (*topology.Plan, bool) {
 
 // reduced is the document with the entries that are planned again, in their order.
 func (r *replan) reduced(root *yaml.Node) *yaml.Node {
-	keeps := map[string]func(name string, node *yaml.Node) bool{
-		"vpcs":              func(name string, _ *yaml.Node) bool { return r.context[name] },
-		"endpoint_services": func(name string, _ *yaml.Node) bool { return r.services[name] },
-		"endpoints": func(name string, node *yaml.Node) bool {
-			return r.dirty[r.vpcOf("endpoints", name, node)]
+	vpcs := r.vpcsOf()
+	keeps := map[string]func(i int, name string, node *yaml.Node) bool{
+		"vpcs":              func(_ int, name string, _ *yaml.Node) bool { return r.context[name] },
+		"endpoint_services": func(_ int, name string, _ *yaml.Node) bool { return r.services[name] },
+		"endpoints": func(i int, name string, node *yaml.Node) bool {
+			return r.dirty[vpcs["endpoints"](i, name, node)]
 		},
-		"peerings": func(_ string, node *yaml.Node) bool {
+		"peerings": func(_ int, _ string, node *yaml.Node) bool {
 			vpcs := texts(node, "vpcs")
 			return len(vpcs) == 2 && r.context[vpcs[0]]
 		},
 	}
 	for _, section := range []string{"load_balancers", "server_groups"} {
-		keeps[section] = func(name string, node *yaml.Node) bool { return r.context[r.vpcOf(section, name, node)] }
+		vpcOf := vpcs[section]
+		keeps[section] = func(i int, name string, node *yaml.Node) bool { return r.context[vpcOf(i, name, node)] }
 	}
 	out := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
 	for i := 0; i+1 < len(root.Content); i += 2 {
@@ -313,7 +378,7 @@ func (r *replan) reduced(root *yaml.Node) *yaml.Node {
 			part := *value
 			part.Content = nil
 			for j := 0; j+1 < len(value.Content); j += 2 {
-				if keep(value.Content[j].Value, value.Content[j+1]) {
+				if keep(j/2, value.Content[j].Value, value.Content[j+1]) {
 					part.Content = append(part.Content, value.Content[j], value.Content[j+1])
 				}
 			}
@@ -360,20 +425,20 @@ func (r *replan) keeps(part *topology.Plan) bool {
 
 // merged is the plan of before with the part that was planned again. It is false where
 // what is new may matter to something else after all.
-func (r *replan) merged(d *Document, part *topology.Plan) (*topology.Plan, bool) {
+func (r *replan) merged(d *Document, wasDistinct bool, part *topology.Plan) (*topology.Plan, bool) {
 	plan, fresh := *r.old, part.Index()
 	plan.Source, plan.Warnings, plan.Origin = nil, nil, nil
 	plan.VPCs = mergedList(r.now["vpcs"], fresh.VPCs, r.old.VPCs, r.names.VPCs,
-		func(v *topology.VPC) bool { return r.dirty[v.Name] })
+		func(v *topology.VPC) string { return v.Name }, func(v *topology.VPC) bool { return r.dirty[v.Name] })
 	plan.ServerGroups = mergedList(r.now["server_groups"], fresh.ServerGroups, r.old.ServerGroups, r.names.ServerGroups,
-		func(g *topology.ServerGroup) bool { return r.dirty[g.VPC] })
+		func(g *topology.ServerGroup) string { return g.Name }, func(g *topology.ServerGroup) bool { return r.dirty[g.VPC] })
 	plan.LoadBalancers = mergedList(r.now["load_balancers"], fresh.LoadBalancers, r.old.LoadBalancers, r.names.LoadBalancers,
-		func(l *topology.LoadBalancer) bool { return r.dirty[l.VPC] })
+		func(l *topology.LoadBalancer) string { return l.Name }, func(l *topology.LoadBalancer) bool { return r.dirty[l.VPC] })
 	plan.Services = mergedList(r.now["endpoint_services"], fresh.Services, r.old.Services, r.names.Services,
-		func(s *topology.EndpointService) bool { return r.changed[s.Name] })
+		func(s *topology.EndpointService) string { return s.Name }, func(s *topology.EndpointService) bool { return r.changed[s.Name] })
 	plan.Endpoints = mergedList(r.now["endpoints"], fresh.Endpoints, r.old.Endpoints, r.names.Endpoints,
-		func(e *topology.Endpoint) bool { return r.dirty[e.VPC] })
-	if !distinct(&plan) || tooManyServices(&plan) || mayShareIDs(&plan) {
+		func(e *topology.Endpoint) string { return e.Name }, func(e *topology.Endpoint) bool { return r.dirty[e.VPC] })
+	if !(wasDistinct && sameDevices(r.old, &plan)) && !distinct(&plan) || tooManyServices(&plan) || mayShareIDs(&plan) {
 		return nil, false
 	}
 	return &plan, r.last(d, &plan)
@@ -384,14 +449,19 @@ func (r *replan) merged(d *Document, part *topology.Plan) (*topology.Plan, bool)
 // a look into them. again says whether an object was
 // planned again for its own sake.
 func mergedList[T any](s section, fresh map[string]*T, old []T, byName map[string]*T,
-	again func(*T) bool) (out []T) {
+	nameOf func(*T) string, again func(*T) bool) (out []T) {
 	if s.node == nil {
 		return nil
 	}
 	n := len(s.node.Content) / 2
 	for i := range n {
 		name := s.node.Content[2*i].Value
-		now := byName[name]
+		var now *T
+		if i < len(old) && nameOf(&old[i]) == name { // as a rule
+			now = &old[i]
+		} else {
+			now = byName[name]
+		}
 		if f := fresh[name]; f != nil {
 			if again(f) && (now == nil || !reflect.DeepEqual(f, now)) {
 				now = f
@@ -444,6 +514,18 @@ func distinct(p *topology.Plan) bool {
 		}
 	}
 	return true
+}
+
+// sameDevices says whether two plans have load balancers and endpoints of the same names with
+// the same devices.
+func sameDevices(a, b *topology.Plan) bool {
+	device := func(x, y *topology.ENI) bool { return x.Device == y.Device && x.Zone == y.Zone }
+	return slices.EqualFunc(a.LoadBalancers, b.LoadBalancers, func(x, y topology.LoadBalancer) bool {
+		return x.Name == y.Name && slices.EqualFunc(x.Nodes, y.Nodes, func(n, m topology.Node) bool { return device(&n.ENI, &m.ENI) })
+	}) && (len(a.Endpoints) == len(b.Endpoints) && (len(a.Endpoints) == 0 || &a.Endpoints[0] == &b.Endpoints[0]) ||
+		slices.EqualFunc(a.Endpoints, b.Endpoints, func(x, y topology.Endpoint) bool {
+			return x.Name == y.Name && slices.EqualFunc(x.Zones, y.Zones, func(n, m topology.EndpointZone) bool { return device(&n.ENI, &m.ENI) })
+		}))
 }
 
 // tooManyServices says whether there may be more than an account's quota, which counts
