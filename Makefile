@@ -168,7 +168,7 @@ ci-full: ## what takes longer than a commit can wait for: before a release
 	.ci/run full
 
 tools: ## install the programs that tests use, ip, nft, sysctl
-	@scripts/install-tools
+	@scripts/install-tools etcd
 
 clean: ## remove what was built
 	rm -rf bin

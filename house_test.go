@@ -66,6 +66,20 @@ func TestTheProgramLinksNoNetworkStack(t *testing.T) {
 		"this test sees what a package links")
 }
 
+// The client of etcd is large, and whoever embeds a lab does without it: the program alone
+// has it, and hands it to pkg/lab, which knows an interface.
+func TestTheProgramAloneLinksEtcd(t *testing.T) {
+	etcd := func(name string) bool {
+		return strings.HasPrefix(name, "go.etcd.io/") || strings.HasPrefix(name, "google.golang.org/grpc")
+	}
+	for dir := range goFiles(t) {
+		ours, others := tree(t).Imports(dir)
+		linked := slices.Contains(ours, "pkg/etcd") || slices.ContainsFunc(others, etcd)
+		require.True(t, !linked || dir == "cmd/plinksim" || dir == "pkg/etcd", "%s links etcd", dir)
+		require.True(t, linked || dir != "pkg/etcd", "this test sees what a package links")
+	}
+}
+
 // What differs between clouds is a named field of a profile, with its source.
 // Code that asks for a cloud's name hides a difference.
 func TestNoCodeAsksWhichCloudItIs(t *testing.T) {

@@ -24,10 +24,10 @@ var layers = []string{
 	0: "pkg/packet pkg/pcap internal/derive internal/memo internal/spell",
 	1: "pkg/topology pkg/fullnat/internal/store pkg/flowcache/slot",
 	2: "pkg/topofile pkg/flowlog pkg/secgroup pkg/lb pkg/fullnat pkg/control pkg/status pkg/labdir pkg/wire pkg/flowcache pkg/peer",
-	3: "pkg/graph pkg/dns pkg/dataplane pkg/host pkg/alb pkg/api pkg/rootless internal/anyedit internal/apitest",
+	3: "pkg/graph pkg/dns pkg/dataplane pkg/host pkg/alb pkg/api pkg/rootless internal/anyedit internal/apitest internal/etcdtest",
 	4: "pkg/compile pkg/doctor",
 	5: "pkg/lab pkg/replay",
-	6: "pkg/cloudapi pkg/machine/kernel pkg/machine/netstack",
+	6: "pkg/cloudapi pkg/etcd pkg/machine/kernel pkg/machine/netstack",
 	7: "pkg/aliapi pkg/awsapi pkg/plinktest",
 	8: "pkg/api/server pkg/bench pkg/console",
 	9: "cmd/plinksim test examples/browser examples/dnscache examples/exhaustion examples/idletimeout examples/mtu examples/overlap " +
