@@ -50,6 +50,9 @@ type EditCall struct {
 	DryRun      bool            `json:"dry_run,omitempty"`      // only say what would change
 	WaitSeconds float64         `json:"wait_seconds,omitempty"` // as that of a Call
 	By          string          `json:"by,omitempty"`           // who does it, for its event
+	// If is what the edits were made for: by path, the value that stood there, as YAML, ""
+	// for nothing. Where one is another now, nothing is changed, and the answer is 409.
+	If map[string]string `json:"if,omitempty"`
 }
 
 // Wait is WaitSeconds.

@@ -115,7 +115,7 @@ func (c *Call) Edit(edits ...topology.Edit) error {
 		return nil
 	}
 	if c.Dry {
-		if _, err := c.Lab.LookAtEdits(edits); err != nil {
+		if _, err := c.Lab.LookAtEdits(edits, nil); err != nil {
 			return err
 		}
 		return ErrDryRun

@@ -62,7 +62,7 @@ func (c *Call) AsListed(edits []topology.Edit) []topology.Edit {
 	if len(edits) == 0 {
 		return nil
 	}
-	if _, err := c.Lab.LookAtEdits(edits); !IsRefused(err, topology.NotFound) {
+	if _, err := c.Lab.LookAtEdits(edits, nil); !IsRefused(err, topology.NotFound) {
 		return edits // and if they are refused, that is why
 	}
 	listed := slices.Clone(edits)

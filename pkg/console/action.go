@@ -73,6 +73,7 @@ const (
 type Step struct {
 	Operations []topology.Operation
 	Edits      []topology.Edit
+	If         map[string]string // what the edits were made for: see api.EditCall
 	Other      func(ctx context.Context, lab Lab) (string, error)
 	Command    string // the command line that does the same
 }

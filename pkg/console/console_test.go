@@ -36,6 +36,7 @@ type fakeLab struct {
 	status status.Lab
 	done   []topology.Operation
 	edits  []topology.Edit
+	were   map[string]string // of the last call with edits
 	refuse error
 	asked  int
 	events chan control.Event
@@ -77,7 +78,7 @@ func (f *fakeLab) Do(_ context.Context, call api.Call) (control.Event, error) {
 func (f *fakeLab) Edit(_ context.Context, call api.EditCall) ([]topology.Change, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.edits = append(f.edits, call.Edits...)
+	f.edits, f.were = append(f.edits, call.Edits...), call.If
 	return []topology.Change{{Edit: call.Edits[0]}}, f.refuse
 }
 
@@ -365,6 +366,7 @@ func TestAFormOfAStalePageIsRefused(t *testing.T) {
 	require.Equal(t, http.StatusOK, code)
 	require.Contains(t, page, "plinksim edit set vpcs/vpc1/mtu 1400")
 	require.Equal(t, []topology.Edit{{Path: "vpcs/vpc1/mtu", Value: "1400"}}, s.lab.edits)
+	require.Equal(t, map[string]string{"vpcs/vpc1/mtu": ""}, s.lab.were, "the daemon holds it to that")
 }
 
 func TestMarkupInNamesIsText(t *testing.T) {

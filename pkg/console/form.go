@@ -248,6 +248,9 @@ func (c *Console) do(q *request) error {
 	if err != nil {
 		return q.ask(http.StatusUnprocessableEntity, a, now, values, &refusal{Text: err.Error()})
 	}
+	if len(step.Operations) == 0 {
+		step.If = c.seen(a, now, values) // that is not stale now, and may be when the daemon gets it
+	}
 	text, err := c.carryOut(q.Context(), step)
 	if err != nil {
 		refused := c.refused(err)
@@ -286,7 +289,7 @@ func (c *Console) carryOut(ctx context.Context, step Step) (string, error) {
 		texts = append(texts, event.Text)
 	}
 	if len(step.Edits) > 0 {
-		changes, err := c.cfg.Lab.Edit(ctx, api.EditCall{Edits: step.Edits, WaitSeconds: wait, By: c.cfg.By})
+		changes, err := c.cfg.Lab.Edit(ctx, api.EditCall{Edits: step.Edits, If: step.If, WaitSeconds: wait, By: c.cfg.By})
 		if err != nil {
 			return "", err
 		}
@@ -324,6 +327,22 @@ func (c *Console) stale(a *Action, now *snapshot, values url.Values) *refusal {
 		}
 	}
 	return nil
+}
+
+// seen are the values of the objects that a form was made of.
+func (c *Console) seen(a *Action, now *snapshot, values url.Values) map[string]string {
+	out := map[string]string{}
+	for _, f := range a.Fields {
+		for _, seen := range values[seenPrefix+f.Name] {
+			if value, _, ok := strings.Cut(strings.ReplaceAll(seen, "\r\n", "\n"), "\n"); !ok || value != values.Get(f.Name) {
+				continue
+			}
+			for _, path := range c.paths(f, values, a) {
+				out[path], _ = now.doc.Value(path)
+			}
+		}
+	}
+	return out
 }
 
 func (c *Console) changed(path, name string) *refusal {
@@ -386,6 +405,7 @@ func (c *Console) change(q *request) error {
 	}
 	step := Step{
 		Edits:   []topology.Edit{{Path: path, Value: value}},
+		If:      map[string]string{path: strings.TrimSpace(lines.Replace(q.PostForm.Get("was")))},
 		Command: "plinksim edit set " + Quote(path) + " " + Quote(value),
 	}
 	if value == "" {

@@ -83,7 +83,7 @@ func TestALoadBalancerThatAnOperationAttachedIsNotDeleted(t *testing.T) {
 	require.Equal(t, topology.InUse, refused.Code)
 	require.Equal(t, why, refused.Text)
 	require.Equal(t, "detach it first: detach svc1 clb2", refused.Advice())
-	_, err := l.LookAtEdits(gone)
+	_, err := l.LookAtEdits(gone, nil)
 	require.ErrorContains(t, err, why)
 	edited, err := topofile.Parse("topology.yaml", []byte(textOf(t, l.Plan())+"# changed\n"))
 	require.NoError(t, err)

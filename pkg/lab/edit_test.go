@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -131,6 +132,58 @@ func TestEditsThatRunAtOnceAllCount(t *testing.T) {
 	}
 	require.Len(t, l.Plan().VPCs, 2+n)
 	require.Len(t, l.Edits(), n)
+}
+
+// An edit that says what it was made for is made while that is so: of many that count a
+// value up at once, each counts once, and whoever comes late is told what there is.
+func TestAnEditIsMadeForWhatItWasMeant(t *testing.T) {
+	l, _ := upFake(t, nil)
+	const path, n = "vpcs/vpc1/tags/count", 5
+	edit := func(was, value string) error {
+		_, err := l.EditBy(t.Context(), lab.Editor{If: map[string]string{path: was}}, []topology.Edit{{Path: path, Value: value}}, 10*time.Second)
+		return err
+	}
+	failed := make(chan error, n)
+	for range n {
+		go func() {
+			was, value := "", `"1"`
+			for {
+				err := edit(was, value)
+				var refused *control.Error
+				if !errors.As(err, &refused) {
+					failed <- err
+					return
+				}
+				for _, c := range l.Edits() {
+					if c.Path == "vpcs/vpc1/tags" || c.Path == path {
+						var count int
+						fmt.Sscanf(c.Value[strings.IndexAny(c.Value, "0123456789"):], "%d", &count)
+						was, value = fmt.Sprintf("%q", fmt.Sprint(count)), fmt.Sprintf("%q", fmt.Sprint(count+1))
+					}
+				}
+			}
+		}()
+	}
+	for range n {
+		require.NoError(t, <-failed)
+	}
+	require.NoError(t, edit(fmt.Sprintf("'%d'", n), `"0"`), "in whatever style")
+	var refused *control.Error
+	require.ErrorAs(t, edit(`"7"`, `"8"`), &refused)
+	require.Equal(t, topology.WrongState, refused.Code)
+	require.Contains(t, refused.Text, path+" is not what it was when the edit was made for it: nothing was changed")
+	require.Contains(t, refused.Hint, `it is "0" now`)
+	require.ErrorAs(t, edit("", `"8"`), &refused)
+	require.NoError(t, edit(`"0"`, ""))
+	require.ErrorAs(t, edit(`"0"`, `"8"`), &refused)
+	require.Contains(t, refused.Hint, "it is gone by now")
+	before := l.Edits()
+	_, err := l.LookAtEdits([]topology.Edit{{Path: path, Value: `"8"`}}, map[string]string{path: `"0"`})
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, before, l.Edits())
+	id := topology.JoinPath("vpcs", l.Plan().VPCs[0].ID, "tags", "count")
+	_, err = l.LookAtEdits([]topology.Edit{{Path: path, Value: `"8"`}}, map[string]string{id: ""})
+	require.NoError(t, err, "identifiers stand for names there, too")
 }
 
 // textOf is the file of a plan.

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 
@@ -132,9 +134,12 @@ func (f *fileState) edits() []topology.Change {
 }
 
 // look is what edits would change, without a change.
-func (f *fileState) look(edits []topology.Edit) ([]topology.Change, error) {
+func (f *fileState) look(were map[string]string, edits []topology.Edit) ([]topology.Change, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := stale(f.doc, were); err != nil {
+		return nil, err
+	}
 	after, _, err := f.after(f.doc, edits)
 	if err != nil {
 		return nil, err
@@ -179,6 +184,7 @@ func (f *fileState) refuses(plan *topology.Plan) error {
 type request struct {
 	ctx   context.Context
 	edits []topology.Edit
+	were  map[string]string // see Editor.If
 	then  func() error
 	// still says, when the request is looked at, whether the edits are still to be made;
 	// nil: they are.
@@ -306,7 +312,27 @@ func (f *fileState) editedLocked(doc *topofile.Document, r *request) (*topofile.
 	if r.still != nil && !r.still() {
 		return nil, nil, errNotAnyMore
 	}
+	if err := stale(doc, r.were); err != nil {
+		return nil, nil, err
+	}
 	return f.after(doc, r.edits)
+}
+
+// stale refuses edits that were made for other values than a document has.
+func stale(doc *topofile.Document, were map[string]string) error {
+	for _, path := range slices.Sorted(maps.Keys(were)) {
+		if doc.Has(path, were[path]) {
+			continue
+		}
+		now, there := doc.Value(path)
+		hint := "it is gone by now: look at the lab, and make the edit again if you still want it"
+		if there {
+			hint = fmt.Sprintf("it is %s now: make the edit again if you still want it", told(now))
+		}
+		return &control.Error{Code: topology.WrongState, Kind: "value", Name: path, Hint: hint,
+			Text: path + " is not what it was when the edit was made for it: nothing was changed"}
+	}
+	return nil
 }
 
 func nothingMore() error { return nil }

@@ -140,7 +140,11 @@ func (l *Lab) EditBy(ctx context.Context, editor Editor, edits []topology.Edit, 
 	if err != nil {
 		return nil, refusal(err)
 	}
-	made, err := l.file.edit(ctx, edits, l.replacer(quietly), nothingMore)
+	were, err := namedPaths(l.Plan(), editor.If)
+	if err != nil {
+		return nil, err
+	}
+	made, err := l.file.make(&request{ctx: ctx, edits: edits, were: were, then: nothingMore}, l.replacer(quietly))
 	if late := (*NotInForceError)(nil); err != nil && !errors.As(err, &late) {
 		return nil, err
 	}
@@ -165,11 +169,30 @@ func (l *Lab) LookAtFile(file *topology.Plan) ([]topology.Change, error) {
 	return l.file.lookAtFile(file)
 }
 
-// LookAtEdits is what edits would change. Nothing is changed.
-func (l *Lab) LookAtEdits(edits []topology.Edit) ([]topology.Change, error) {
+// LookAtEdits is what edits would change that were made for values: see Editor.If. Nothing
+// is changed.
+func (l *Lab) LookAtEdits(edits []topology.Edit, were map[string]string) ([]topology.Change, error) {
 	edits, err := topofile.NamedEdits(l.Plan(), edits)
 	if err != nil {
 		return nil, refusal(err)
 	}
-	return l.file.look(edits)
+	if were, err = namedPaths(l.Plan(), were); err != nil {
+		return nil, err
+	}
+	return l.file.look(were, edits)
+}
+
+// namedPaths are values by their paths, with names where these have identifiers.
+func namedPaths(plan *topology.Plan, values map[string]string) (map[string]string, error) {
+	out := make(map[string]string, len(values))
+	for path, value := range values {
+		named, err := topofile.NamedEdits(plan, []topology.Edit{{Path: path}})
+		if err != nil {
+			return nil, refusal(err)
+		}
+		for _, e := range named {
+			out[e.Path] = value
+		}
+	}
+	return out, nil
 }

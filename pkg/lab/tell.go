@@ -14,11 +14,14 @@ import (
 // An event tells of at most so many changes of an edit, each in so many bytes.
 const toldChanges, toldBytes = 5, 200
 
-// Editor is who edits, for the event that tells of it.
+// Editor is who edits, for the event that tells of it, and what the edits were made for.
 type Editor struct {
 	By      string // in words; "" for nobody
 	Account string // "" where it is no account's edit
 	Request string // id of the call of a cloud's API that asked for it; "" where none did
+	// If has values by their paths, as YAML, "" where nothing is. Where one is another when
+	// the edits would be made, they are refused.
+	If map[string]string
 }
 
 // tellEdit adds an event of an edit, in the words of "edit list".
@@ -28,11 +31,7 @@ func tellEdit(plane *control.Plane, editor Editor, made []topology.Change) {
 	}
 	var texts []string
 	for _, c := range made[:min(len(made), toldChanges)] {
-		text := c.String()
-		if len(text) > toldBytes {
-			text = strings.ToValidUTF8(text[:toldBytes], "") + "..."
-		}
-		texts = append(texts, text)
+		texts = append(texts, told(c.String()))
 	}
 	if more := len(made) - len(texts); more > 0 {
 		texts = append(texts, fmt.Sprintf("and %d more", more))
@@ -73,4 +72,12 @@ func stopped(vpcs []*topology.VPC) map[string]bool {
 		}
 	}
 	return out
+}
+
+// told is as much of a text as a sentence has.
+func told(text string) string {
+	if len(text) > toldBytes {
+		return strings.ToValidUTF8(text[:toldBytes], "") + "..."
+	}
+	return text
 }

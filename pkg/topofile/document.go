@@ -253,6 +253,17 @@ func (d *Document) Value(path string) (string, bool) {
 	return valueText(node), true
 }
 
+// Has says whether a value, which is YAML, is what stands at a path, in whatever order and
+// style; "" is nothing.
+func (d *Document) Has(path, value string) bool {
+	node := d.find(path)
+	if node == nil || value == "" {
+		return node == nil && value == ""
+	}
+	want, err := valueOf(topology.Edit{Path: path, Value: value})
+	return err == nil && same(node, want)
+}
+
 func (d *Document) find(path string) *yaml.Node {
 	node := d.root
 	for _, name := range topology.SplitPath(path) {

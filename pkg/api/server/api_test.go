@@ -205,6 +205,24 @@ func TestTheTagNameStandsForAName(t *testing.T) {
 		`there are several vpcs with the tag Name "twin": write vpc1 or vpc2`)
 }
 
+// An edit that was made for another value is refused, by the daemon itself.
+func TestAStaleEditIsAConflict(t *testing.T) {
+	client, _, _ := serve(t)
+	call := api.EditCall{
+		Edits: []topology.Edit{{Path: "vpcs/vpc1/mtu", Value: "1400"}}, If: map[string]string{"vpcs/vpc1/mtu": ""}, WaitSeconds: 5,
+	}
+	_, err := client.Edit(t.Context(), call)
+	require.NoError(t, err)
+	for _, call.DryRun = range []bool{true, false} {
+		_, err = client.Edit(t.Context(), call)
+		var refused *api.Error
+		require.ErrorAs(t, err, &refused)
+		require.Equal(t, "wrong-state", refused.Code)
+		require.Contains(t, refused.Text, "vpcs/vpc1/mtu is not what it was when the edit was made for it")
+		require.Contains(t, refused.Hint, "it is 1400 now")
+	}
+}
+
 func TestOperationsGoThereAndBack(t *testing.T) {
 	client, _, _ := serve(t)
 	ctx := t.Context()

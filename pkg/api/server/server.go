@@ -210,9 +210,9 @@ func (s *Server) edit(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err != nil:
 	case call.DryRun:
-		made.Changes, err = s.Lab.LookAtEdits(edits)
+		made.Changes, err = s.Lab.LookAtEdits(edits, call.If)
 	default:
-		made.Changes, err = s.Lab.EditBy(r.Context(), lab.Editor{By: call.By}, edits, call.Wait())
+		made.Changes, err = s.Lab.EditBy(r.Context(), lab.Editor{By: call.By, If: call.If}, edits, call.Wait())
 	}
 	if err != nil {
 		refuse(w, http.StatusGatewayTimeout, err)
