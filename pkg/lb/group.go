@@ -18,6 +18,7 @@
 package lb
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -31,11 +32,12 @@ import (
 type Group struct {
 	mu      sync.Mutex
 	config  topology.ServerGroup
-	servers []*server        // in the order of the file
-	leaving []*server        // not in the file any more, and not yet forgotten
-	wake    chan struct{}    // closed at the next change of a state or of the group
-	now     time.Time        // the latest that anybody said
-	pools   map[string]*pool // by zone, "" is all of them; made when somebody asks
+	servers []*server         // in the order of the file
+	leaving []*server         // not in the file any more, and not yet forgotten
+	wake    chan struct{}     // closed at the next change of a state or of the group
+	now     time.Time         // the latest that anybody said
+	pools   map[string]*pool  // by zone, "" is all of them; made when somebody asks
+	away    map[string]string // why no server of a zone is to be had, by zone
 
 	// turn is held for a pick, and by publishLocked only to swap what picks
 	// look at. Whoever wants both takes mu first.
@@ -48,6 +50,7 @@ type server struct {
 	addr netip.AddrPort
 	topology.Server
 	health
+	away    string    // why it is not to be had, whatever its health is; "": it is
 	first   bool      // it has been there from the start, and was not healthy yet
 	warm    time.Time // when its slow start began; zero: it has its whole weight
 	cutAt   time.Time // from when on it should have no sessions; zero: it may
@@ -155,9 +158,28 @@ func (g *Group) Config() topology.ServerGroup {
 	return g.config
 }
 
+// SetAway says why the servers of some zones are not to be had, by zone: they take no
+// sessions, whatever their health is and also where the group opens when it fails. Checks
+// go on, and what they find holds when a zone is to be had again. The map is not to be
+// changed.
+func (g *Group) SetAway(why map[string]string, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !maps.Equal(g.away, why) {
+		g.away = why
+		g.publishLocked(now)
+	}
+}
+
+// takes says whether a server takes sessions.
+func (s *server) takes() bool { return s.away == "" && s.health.takes() }
+
 // publishLocked makes what picks look at again, and swaps it in.
 func (g *Group) publishLocked(now time.Time) {
 	g.now = now
+	for _, s := range g.servers {
+		s.away = g.away[s.Zone]
+	}
 	close(g.wake)
 	g.wake = make(chan struct{})
 	for _, p := range g.pools {
@@ -181,7 +203,7 @@ func (g *Group) candidatesLocked(zone string) []*server {
 	var all, healthy []*server
 	judged := true
 	for _, s := range g.servers {
-		if s.Weight <= 0 || !s.In(zone) {
+		if s.Weight <= 0 || !s.In(zone) || s.away != "" {
 			continue
 		}
 		all = append(all, s)
@@ -209,8 +231,11 @@ func (s *server) copy(sessions int, now time.Time) ServerHealth {
 		State: s.state, Healthy: s.takes(), Since: s.since,
 		Cause: s.cause, Reason: s.reason, Checks: s.checks, Failures: s.failures,
 	}
+	if s.away != "" {
+		h.State, h.Away, h.Cause, h.Reason = Unhealthy, true, ConnectTimeout, s.away
+	}
 	if s.removed {
-		h.State, h.Healthy, h.Since, h.Cause, h.Reason = Removed, false, s.left, NoCause, ""
+		h.State, h.Healthy, h.Away, h.Since, h.Cause, h.Reason = Removed, false, false, s.left, NoCause, ""
 	}
 	return h
 }

@@ -32,6 +32,7 @@ type ServerHealth struct {
 	State    State
 	Draining bool      // its sessions go on for a while, and may then be removed
 	Healthy  bool      // it is Healthy or Unchecked
+	Away     bool      // nothing reaches it, and State is Unhealthy: see SetAway
 	Since    time.Time // of State; zero until the first check
 	Cause    Cause     // of what was wrong with its latest checks
 	Reason   string    // the same for people; of a healthy server "" or what was wrong with its latest checks

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -383,4 +384,60 @@ func TestCheckerOnRealSockets(t *testing.T) {
 	require.Equal(t, "connection refused", down.Reason)
 	cancel()
 	<-done
+}
+
+func TestServersThatAreAway(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		check    topology.Protocol
+		failOpen bool
+		healthy  []bool // by server: of zones h, i, i
+		want     []int  // the servers that take sessions
+	}{
+		{"they take none while others do", "tcp", false, []bool{true, true, true}, []int{0}},
+		{"nor where nothing is checked", topology.NoProtocol, false, nil, []int{0}},
+		{"nor where the group opens when it fails", "tcp", true, []bool{false, true, true}, []int{0}},
+		{"and nobody takes their place", "tcp", false, []bool{false, true, true}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			config := groupOf("rr", "tcp", 1, 1, 1)
+			config.FailOpen = tt.failOpen
+			config.HealthCheck = topology.HealthCheck{Protocol: tt.check, Healthy: 1, Unhealthy: 1}
+			for i, zone := range []string{"h", "i", "i"} {
+				config.Servers[i].Zone = zone
+			}
+			g := lb.NewGroup(config)
+			picker := g.Picker("")
+			for i, healthy := range tt.healthy {
+				var result error
+				if !healthy {
+					result = errors.New("no answer")
+				}
+				g.Report(address(i), result, epoch)
+			}
+			picked := func() (who []int) {
+				for i := range 3 {
+					for range 6 {
+						if server, ok := picker.Pick(packet.FiveTuple{}, 0); ok && server == address(i) && !slices.Contains(who, i) {
+							who = append(who, i)
+						}
+					}
+				}
+				return who
+			}
+			before := picked()
+			g.SetAway(map[string]string{"i": "host b does not answer"}, epoch)
+			require.Equal(t, tt.want, picked())
+			h := g.Health()[1]
+			require.True(t, h.Away)
+			require.False(t, h.Healthy)
+			require.Equal(t, lb.Unhealthy, h.State)
+			require.Equal(t, "host b does not answer", h.Reason)
+			g.Update(config, epoch)
+			require.Equal(t, tt.want, picked(), "the same group of a changed file")
+			g.SetAway(nil, epoch)
+			require.Equal(t, before, picked(), "what was known of them holds again")
+			require.False(t, g.Health()[1].Away)
+		})
+	}
 }
