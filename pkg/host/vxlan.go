@@ -11,7 +11,9 @@ import (
 // VXLAN is the step that makes the device by which a VPC reaches other hosts. Its UDP
 // socket is in the namespace that the lab's process is in, which is the only thing of a
 // lab that is there. The device is made in the VPC's namespace at once: one that is moved
-// there would be left behind by a crash in between.
+// there would be left behind by a crash in between. A packet with DF has it in the underlay
+// too: where that carries less than it should, the packet is lost, as it is in a cloud, and
+// not cut into fragments, which is slow and which nobody sees.
 type VXLAN struct {
 	Namespace, Device string
 	VNI               int
@@ -22,7 +24,7 @@ type VXLAN struct {
 }
 
 func (v VXLAN) String() string {
-	return fmt.Sprintf("ip link add %s netns %s address %s mtu %d up type vxlan id %d local %s dstport %d nolearning udpcsum",
+	return fmt.Sprintf("ip link add %s netns %s address %s mtu %d up type vxlan id %d local %s dstport %d nolearning udpcsum df inherit",
 		v.Device, v.Namespace, v.MAC, v.MTU, v.VNI, v.Local, v.Port)
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -34,10 +35,13 @@ func (v VXLAN) do(k *kernel) (bool, error) {
 	for deadline := time.Now().Add(vniPatience); ; time.Sleep(20 * time.Millisecond) {
 		err := outside.LinkAdd(v.link(s))
 		if !errors.Is(err, unix.EEXIST) {
+			if err == nil {
+				err = v.inheritDF(k)
+			}
 			return err == nil, err
 		}
 		if _, known := s.index(v.Device); known == nil {
-			return false, s.up(v.Device)
+			return false, errors.Join(s.up(v.Device), v.inheritDF(k))
 		}
 		if time.Now().After(deadline) {
 			return false, fmt.Errorf("VXLAN %d at UDP port %d is that of something else on this machine, "+
@@ -56,6 +60,35 @@ func (v VXLAN) link(s *space) *netlink.Vxlan {
 	return &netlink.Vxlan{
 		LinkAttrs: attrs, VxlanId: v.VNI, SrcAddr: v.Local.AsSlice(), Port: int(v.Port), UDPCSum: true,
 	}
+}
+
+// vxlanDFInherit lets the packets of the underlay have the DF of what is in them (linux:
+// include/uapi/linux/if_link.h, VXLAN_DF_INHERIT).
+const vxlanDFInherit = 2
+
+// inheritDF tells the device so, for which the netlink package has no word.
+func (v VXLAN) inheritDF(k *kernel) error {
+	s, err := k.space(v.Namespace)
+	if err != nil {
+		return err
+	}
+	index, err := s.index(v.Device)
+	if err != nil {
+		return err
+	}
+	if err := k.enter(v.Namespace); err != nil {
+		return err
+	}
+	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK)
+	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	msg.Index = int32(index)
+	req.AddData(msg)
+	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("vxlan"))
+	info.AddRtAttr(nl.IFLA_INFO_DATA, nil).AddRtAttr(nl.IFLA_VXLAN_DF, nl.Uint8Attr(vxlanDFInherit))
+	req.AddData(info)
+	_, err = req.Execute(unix.NETLINK_ROUTE, 0)
+	return err
 }
 
 func (v VXLAN) undo(k *kernel) error {
