@@ -102,17 +102,31 @@ func (h hostMachine) kill() {
 	require.NoError(h.t, syscall.Kill(labdir.Dir(filepath.Join(h.dir, h.lab)).PID(), syscall.SIGKILL))
 }
 
-// packets are those that a VPC has sent to other hosts and got from there.
-func (h hostMachine) packets(vpc string) (n int) {
+// nft runs nft in a VPC.
+func (h hostMachine) nft(vpc string, args ...string) string {
 	h.t.Helper()
-	for _, counter := range []string{"rx_packets", "tx_packets"} {
-		out, err := exec.Command("nsenter", "--net="+filepath.Join(h.dir, h.lab, "netns", vpc), "unshare", "--mount",
-			"sh", "-c", "mount -t sysfs sysfs /sys && cat /sys/class/net/_vxlan/statistics/"+counter).CombinedOutput()
-		require.NoError(h.t, err, "%s", out)
-		one, err := strconv.Atoi(strings.TrimSpace(string(out)))
-		require.NoError(h.t, err)
-		n += one
-	}
+	out, err := exec.Command("nsenter", append([]string{"--net=" + filepath.Join(h.dir, h.lab, "netns", vpc), "nft"}, args...)...).CombinedOutput()
+	require.NoError(h.t, err, "%s", out)
+	return string(out)
+}
+
+// countTCP lets packets count in a VPC: hosts ask each other whether they are there by UDP.
+func (h hostMachine) countTCP(vpc string) {
+	h.t.Helper()
+	h.nft(vpc, `table ip test {
+		counter crossed {}
+		chain from { type filter hook prerouting priority 0; iifname "_vxlan" meta l4proto tcp counter name crossed; }
+		chain to { type filter hook postrouting priority 0; oifname "_vxlan" meta l4proto tcp counter name crossed; }
+	}`)
+}
+
+// packets are those of TCP that a VPC has sent to other hosts and got from there.
+func (h hostMachine) packets(vpc string) int {
+	h.t.Helper()
+	_, rest, found := strings.Cut(h.nft(vpc, "list", "counter", "ip", "test", "crossed"), "packets ")
+	require.True(h.t, found)
+	n, err := strconv.Atoi(strings.Fields(rest)[0])
+	require.NoError(h.t, err)
 	return n
 }
 
@@ -201,6 +215,7 @@ func TestOneTopologyOverTwoHosts(t *testing.T) {
 
 	up(a)
 	up(b)
+	meet(a, b)
 	require.Regexp(t, `\n5 passed, 0 failed, 2 not run on this host`, a.run("check"))
 	require.Regexp(t, `\n2 passed, 0 failed, 5 not run on this host`, b.run("check"))
 	require.Contains(t, a.run("status"), "host a of a, b")
@@ -209,6 +224,8 @@ func TestOneTopologyOverTwoHosts(t *testing.T) {
 		require.Contains(t, a.refused(change...), "one part of a topology over several hosts")
 	}
 
+	a.countTCP("shop")
+	a.countTCP("vendor")
 	between := func(do func()) (shop, vendor int) {
 		before := [2]int{a.packets("shop"), a.packets("vendor")}
 		do()
@@ -237,6 +254,7 @@ func TestOneTopologyOverTwoHosts(t *testing.T) {
 	b.kill()
 	up(a)
 	up(b)
+	meet(a, b)
 	require.Regexp(t, `\n5 passed, 0 failed, 2 not run on this host`, a.run("check"))
 	// Another file changes what it changes: a subnet that only one host has, and the port.
 	subnet, instance := "10.0.2.0/24}}\n    instances:\n      web-h:", "web-i: {subnet: i,"
@@ -244,10 +262,12 @@ func TestOneTopologyOverTwoHosts(t *testing.T) {
 		instance, "web-3: {subnet: i2, ip: 10.0.3.10, services: [{http: 80}]}\n      "+instance)
 	up(a)
 	up(b)
+	meet(a, b)
 	require.Equal(t, map[string]int{"web-3": 3}, a.calls("web-h", "http://10.0.3.10/", 3))
 	write("mtu: 1550", "mtu: 1550, port: 14790")
 	up(a)
 	up(b)
+	meet(a, b)
 	for _, h := range hosts {
 		sockets, err := h.enter("ss", "-Hlnu")
 		require.NoError(t, err)
@@ -264,6 +284,7 @@ func TestOneTopologyOverTwoHosts(t *testing.T) {
 		h.requireClean()
 		up(h)
 	}
+	meet(a, b)
 	require.Regexp(t, `\n2 passed, 0 failed, 5 not run on this host`, b.run("check"))
 	for _, h := range hosts {
 		h.run("upgrade")

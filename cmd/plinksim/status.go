@@ -56,6 +56,7 @@ func printStatus(w io.Writer, s status.Lab) {
 	if s.Host != "" {
 		names := spell.Names(s.Hosts, func(h *status.Host) string { return h.Name })
 		say(w, "host %s of %s: what is on the others, they tell", s.Host, strings.Join(names, ", "))
+		section(w, func(w io.Writer) { printHosts(w, s) })
 	}
 	for _, print := range []func(io.Writer, status.Lab){printEndpoints, printServices, printGateways, printInstances,
 		printServers, printProxies, printLinks, printShaping, printENIFaults, printTimers} {
@@ -75,6 +76,18 @@ func printStatus(w io.Writer, s status.Lab) {
 	for _, problem := range s.Problems {
 		say(w, "problem: %s", problem)
 	}
+}
+
+func printHosts(w io.Writer, s status.Lab) {
+	t := newTable(w, "HOST", "ADDRESS", "ZONES", "PATH", "")
+	for _, h := range s.Hosts {
+		path := h.Path
+		if h.Here {
+			path = "here"
+		}
+		t.row(h.Name, h.Address.String(), strings.Join(h.Zones, ", "), path, h.Text)
+	}
+	t.flush()
 }
 
 // lostText leaves out what few labs have.

@@ -307,6 +307,7 @@ func showUp(cmd *cobra.Command, plan *topology.Plan, output string, after time.D
 		return err
 	}
 	warnOfEnded(cmd.ErrOrStderr(), now)
+	warnOfHosts(cmd.ErrOrStderr(), now)
 	flag, has := cmd.Flags().Lookup("workers"), len(now.Dataplane.Workers)
 	if flag.Changed && flag.Value.String() != strconv.Itoa(has) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "plinksim: warning: the lab has %d workers, as it came up; "+
@@ -336,6 +337,19 @@ func warnOfEnded(w io.Writer, now status.Lab) {
 					fmt.Fprintf(w, "plinksim: warning: instance %q: its %s has %s\n", instance.Name, s.Kind, s.State)
 				}
 			}
+		}
+	}
+}
+
+// warnOfHosts says of which hosts the lab does not get what it needs, or not yet.
+func warnOfHosts(w io.Writer, now status.Lab) {
+	for _, h := range now.Hosts {
+		switch h.Path {
+		case status.PathLost:
+			fmt.Fprintf(w, "plinksim: %s (%s): until it does, names do not lead to its zones: %s\n",
+				h.Text, h.Address, strings.Join(h.Zones, ", "))
+		case status.PathTooSmall:
+			fmt.Fprintf(w, "plinksim: warning: host %s (%s): %s\n", h.Name, h.Address, h.Text)
 		}
 	}
 }

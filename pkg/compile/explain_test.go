@@ -294,3 +294,26 @@ load_balancers:
 endpoint_services: {svc: {resources: [nlb], auto_accept: true}}
 endpoints: {ep: {service: svc, vpc: here, subnets: [h]}}
 `
+
+func TestExplainSaysThatAHostIsLost(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("testdata", "two-zones.yaml"))
+	require.NoError(t, err)
+	accept := func(t *testing.T, plane *control.Plane) {
+		_, err := plane.Do(topology.Operation{Verb: "accept", Service: "api", Endpoint: "to-api"})
+		require.NoError(t, err)
+		plane.Report(plane.Revision())
+	}
+	s := situationOf(t, text, accept, nil)
+	s.ZonesLost = map[string]string{"eu-central-1b": "host b does not answer"}
+	for to, want := range map[string]string{
+		"to-api@eu-central-1a": "",
+		"to-api@eu-central-1b": "to-api@eu-central-1b is in zone eu-central-1b: host b does not answer",
+	} {
+		e, err := s.Explain("web", to)
+		require.NoError(t, err)
+		require.Equal(t, want == "", e.Passes, to)
+		if want != "" {
+			require.Equal(t, want, e.Ways[0].Stops().Text)
+		}
+	}
+}

@@ -145,6 +145,7 @@ func (w *walk) atInstance(instance *topology.Instance, flow packet.FiveTuple) {
 		w.stopped("server", instance)
 		return
 	}
+	w.isReached(instance.Name, instance.Zone)
 	d := w.groupsOf(instance).Ingress(flow)
 	if d.Allowed {
 		w.passes("server", "%s: %s", instance.Name, d.Reason())
@@ -309,6 +310,7 @@ func (w *walk) isFiltered(balancer *topology.LoadBalancer, flow packet.FiveTuple
 
 // isUp notes what faults were set for an ENI, and nothing where there are none.
 func (w *walk) isUp(eni *topology.ENI) {
+	w.isReached(eni.Name, eni.Zone)
 	switch w.Desired.Dataplane.Shaping.Faults[w.Numbers[eni.Device]] {
 	case dataplane.Down:
 		w.stops("interface", "Down", "", "%s is down", eni.Name)
@@ -324,6 +326,13 @@ func (w *walk) isUp(eni *topology.ENI) {
 		if share := l.ToProvider.Loss + l.ToConsumer.Loss; share > 0 {
 			w.passes("interface", "%s loses %.3g%% to the provider and %.3g%% to the consumer", eni.Name, 100*l.ToProvider.Loss, 100*l.ToConsumer.Loss)
 		}
+	}
+}
+
+// isReached notes that a zone is on a host that cannot be reached.
+func (w *walk) isReached(name, zone string) {
+	if why := w.ZonesLost[zone]; why != "" {
+		w.stops("host", "", "", "%s is in zone %s: %s", name, zone, why)
 	}
 }
 
@@ -427,7 +436,7 @@ func judged(s topology.Server, h lb.ServerHealth, zone string, open bool) (text 
 		return name + " has weight 0", false
 	case h.Healthy:
 		return fmt.Sprintf("%s is healthy, weight %d", name, s.Weight), true
-	case open:
+	case open && !h.Away:
 		return fmt.Sprintf("%s is unhealthy (%s) and takes it even so, as no server is healthy", name, why), true
 	}
 	return fmt.Sprintf("%s is unhealthy (%s)", name, why), false

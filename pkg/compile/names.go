@@ -18,8 +18,11 @@ import (
 // Health is what the answers of the resolvers depend on beside the plan and
 // the control plane.
 type Health struct {
-	Servers   func(group string) []lb.ServerHealth // empty of a group that does not run
-	ZonesDown map[string]bool
+	Servers func(group string) []lb.ServerHealth // empty of a group that does not run
+	// ZonesDown are those that no name leads to, and why.
+	ZonesDown map[string]string
+	// ZonesLost are those of ZonesDown on hosts that cannot be reached, and why.
+	ZonesLost map[string]string
 	// Cloud are names of the cloud's own servers, for which every resolver has answers.
 	Cloud []dns.Name
 }
@@ -163,9 +166,7 @@ func (n *namer) balancerNames(l *topology.LoadBalancer) []dns.Name {
 	for i := range l.Nodes {
 		node := &l.Nodes[i]
 		addr := dns.Address{IP: node.IP(), Zone: node.Zone}
-		if n.health.ZonesDown[node.Zone] {
-			addr.Why = fmt.Sprintf("zone %s is down", node.Zone)
-		} else {
+		if addr.Why = n.health.ZonesDown[node.Zone]; addr.Why == "" {
 			addr.Why = n.unhealthy(l.Name, node.Zone)
 			addr.Unhealthy = addr.Why != ""
 		}
@@ -426,8 +427,8 @@ func (n *namer) address(zone *topology.EndpointZone, state control.Zone) dns.Add
 	switch {
 	case !state.State.Open(): // what connects is carried by the time that names are published
 		addr.Why = fmt.Sprintf("its connection is %s in this zone", state.Status)
-	case n.health.ZonesDown[zone.Zone]:
-		addr.Why = fmt.Sprintf("zone %s is down", zone.Zone)
+	case n.health.ZonesDown[zone.Zone] != "":
+		addr.Why = n.health.ZonesDown[zone.Zone]
 	default:
 		addr.Why = n.unhealthy(state.LoadBalancer, zone.Zone)
 		addr.Unhealthy = addr.Why != ""

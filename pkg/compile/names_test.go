@@ -64,7 +64,7 @@ func TestNamesFollowConnectionsZonesAndHealth(t *testing.T) {
 			}
 			text = []byte(strings.Replace(string(text), "server_groups:\n", "server_groups:\n  always: {vpc: provider, health_check: {protocol: none}, servers: [{instance: api-a, port: 443}, {instance: api-b, port: 443}]}\n", 1))
 			s := situationOf(t, text, tt.state, tt.unhealthy)
-			s.ZonesDown = map[string]bool{tt.down: true}
+			s.ZonesDown = map[string]string{tt.down: "zone " + tt.down + " is down"}
 			name := nameOf(t, compile.Names(s.Plan, s.State, s.Health).Public, s.Plan.Endpoints[0].Domain)
 			var got []string
 			for _, a := range name.Addrs {

@@ -16,6 +16,7 @@ const HistoryLimit = 10_000
 const (
 	KindEdit     Kind = "edit"     // of the topology: Name is the path of its first change
 	KindInstance Kind = "instance" // that was switched off or on
+	KindHost     Kind = "host"     // the way to another one of the lab
 )
 
 // Event is one change of the lab.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -184,6 +185,27 @@ func (n *Namespace) ListenPacket(ctx context.Context, network, address string) (
 	var conn net.PacketConn
 	err := n.listen(network, address, func(config *net.ListenConfig) (err error) {
 		conn, err = config.ListenPacket(ctx, network, address)
+		return err
+	})
+	return conn, err
+}
+
+// ListenTransit opens a UDP socket at an address inside the namespace, an IPv4 address with a
+// port, that hears what comes by a device and nothing else. What it sends has DF, and the
+// kernel takes no smaller MTU of the way for true: it is as long as it is, or lost (ip(7),
+// IP_PMTUDISC_PROBE).
+func (n *Namespace) ListenTransit(ctx context.Context, device, address string) (net.PacketConn, error) {
+	var conn net.PacketConn
+	err := n.listen("udp4", address, func(config *net.ListenConfig) (err error) {
+		config.Control = func(_, _ string, raw syscall.RawConn) error {
+			var result error
+			err := raw.Control(func(fd uintptr) {
+				result = errors.Join(unix.BindToDevice(int(fd), device),
+					unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE))
+			})
+			return errors.Join(err, result)
+		}
+		conn, err = config.ListenPacket(ctx, "udp4", address)
 		return err
 	})
 	return conn, err

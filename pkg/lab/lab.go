@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"strings"
 	"sync"
@@ -105,6 +106,7 @@ type Lab struct {
 	hosts     *hostsFiles
 	pace      *Pace
 	here      *onHost
+	paths     *paths
 
 	machineTime atomic.Int64 // in nanoseconds: see MachineTime
 	checking    sync.Mutex   // held while checks run
@@ -177,6 +179,7 @@ func (l *Lab) makeParts() {
 		cut: func(fate func(string, netip.AddrPort) fullnat.Fate) int { return l.engine.Cut(fate) },
 	}
 	l.groups.restore(l.saved)
+	l.paths = &paths{process: l.process, observe: l.plane.Observe, changed: l.groups.setAway}
 	l.proxies = &proxies{process: l.process, group: l.groups.group, authority: l.authority}
 }
 
@@ -353,6 +356,7 @@ func (l *Lab) waitReady(ctx context.Context, progress Progress) error {
 	if err := l.plane.WaitApplied(ctx, l.plane.Revision()); err != nil {
 		return err
 	}
+	l.paths.wait(ctx, progress)
 	l.groups.waitForHealth(ctx, l.plane.State().Plan, progress)
 	return l.exclusively((*transition).publishNames) // reconcile may not have come to it
 }
@@ -401,6 +405,7 @@ func (l *Lab) Plane() *control.Plane { return l.plane }
 // Close stops everything and removes the lab from its machine. What is in the
 // store stays.
 func (l *Lab) Close(ctx context.Context) error {
+	l.paths.leave()
 	l.stop()
 	// From here on nobody starts anything: a transition begins only while ctx
 	// lives. This waits for the one that is there.
@@ -483,9 +488,14 @@ func (l *Lab) situation() compile.Situation {
 
 // health is what is known now, of the servers when somebody asks.
 func (l *Lab) health() compile.Health {
+	lost := l.paths.lost()
+	down := maps.Clone(lost)
+	for zone := range l.faults.zonesDown() {
+		down[zone] = fmt.Sprintf("zone %s is down", zone)
+	}
 	return compile.Health{
 		Servers:   l.groups.health(),
-		ZonesDown: l.faults.zonesDown(),
-		Cloud:     l.cloud.names(),
+		ZonesDown: down, ZonesLost: lost,
+		Cloud: l.cloud.names(),
 	}
 }

@@ -27,7 +27,8 @@ type Metrics struct {
 	Groups             map[string][]lb.ServerHealth
 	Resolvers          map[string]dns.Stats // by VPC
 	Proxies            []ProxyStats
-	Problems           []string // as status.Lab has them
+	Paths              []PathStats // to the other hosts
+	Problems           []string    // as status.Lab has them
 }
 
 // NATPortUse is how many of its ports towards a target a NAT IP uses.
@@ -62,7 +63,7 @@ func (l *Lab) Metrics() Metrics {
 	for _, link := range engine.Table.Links {
 		m.Links[link.Name] = labels(link.Name)
 	}
-	m.Problems = l.Problems()
+	m.Problems, m.Paths = l.Problems(), l.paths.stats()
 	m.Proxies = l.proxies.stats(l.pace.of(l.here.of(plan)))
 	used := map[packet.ENI]dataplane.ENIStats{}
 	for _, s := range engine.ENIs {

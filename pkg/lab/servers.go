@@ -39,6 +39,7 @@ type serverGroups struct {
 
 	saved     map[string][]lb.Saved // of the process before, by group, until there is the group; guarded by checking
 	savedText []byte                // of this one; guarded by checking
+	away      map[string]string     // why servers are not to be had, by zone; guarded by checking
 
 	picking  sync.Mutex
 	choosers map[string]*linkChooser // by link: a picker keeps its turn; guarded by picking
@@ -154,6 +155,7 @@ func (g *serverGroups) startLocked(from prober, sg topology.ServerGroup, running
 			running.group.Restore(saved, time.Now())
 			delete(g.saved, sg.Name)
 		}
+		running.group.SetAway(g.away, time.Now())
 		g.running.put(sg.Name, running)
 	} else {
 		running.stop()
@@ -169,6 +171,26 @@ func (g *serverGroups) startLocked(from prober, sg topology.ServerGroup, running
 		Doubt:   func(server netip.AddrPort) { g.cutServer(running.group, server, fullnat.Doubted) },
 	}
 	g.work.Go(func() { checker.Run(ctx) })
+}
+
+// setAway lets no server in these zones have sessions: nothing reaches them, whatever is
+// known of their health.
+func (g *serverGroups) setAway(why map[string]string) {
+	g.checking.Lock()
+	defer g.checking.Unlock()
+	g.away = why
+	for _, running := range g.running.all() {
+		running.group.SetAway(why, time.Now())
+	}
+	g.namesChange()
+}
+
+// namesChange lets the resolvers hear that what they depend on has changed.
+func (g *serverGroups) namesChange() {
+	select {
+	case g.judged <- struct{}{}:
+	default: // one that nobody has seen yet says the same
+	}
 }
 
 // prober is where the servers of a group are probed from: for an alb's groups
@@ -201,10 +223,7 @@ func (g *serverGroups) serverChanged(group string, before lb.State, now lb.Serve
 		Kind: "server", Name: group + "/" + now.Instance, Verb: "check",
 		From: before.String(), To: now.State.String(), Text: text,
 	})
-	select {
-	case g.judged <- struct{}{}:
-	default: // one that nobody has seen yet says the same
-	}
+	g.namesChange()
 }
 
 // linkChooser chooses the targets of a link by its pickers: first the one that chooses

@@ -42,6 +42,7 @@ func (l *Lab) statusWith(counts bool) status.Lab {
 	s.Dir, s.PID, s.Started, s.Problems = l.store.String(), os.Getpid(), l.started, l.Problems()
 	s.TimeScale, s.Timers = float64(l.pace.TimeScale()), compile.Timers(plan, l.pace.TimeScale())
 	s.Host, s.Hosts = l.here.name, l.here.status(plan)
+	l.paths.addTo(s.Hosts)
 	var of map[string]Counts // by space
 	if counts {
 		of = countsOf(l.here.of(plan), l.machine, l.spaces.space)
@@ -63,11 +64,25 @@ func (l *Lab) statusWith(counts bool) status.Lab {
 	s.Proxies = l.proxies.status(l.pace.of(l.here.of(plan)))
 	stats := l.engine.Stats()
 	s.Shaping = l.faults.shaped(plan, l.numbers.all(), stats.Shaped)
-	s.ENIFaults = l.faults.ofENIs(plan)
+	s.ENIFaults = withLost(l.faults.ofENIs(plan), plan, l.paths.lost())
 	s.Links = compile.Links(plan, stats.Table.Links)
 	s.Dataplane = compile.Dataplane(stats, l.engine.Each())
 	s.Dataplane.FlowCache = compile.FlowCache(l.engine.FlowCache())
 	return s
+}
+
+// withLost adds the interfaces in zones that are not to be had.
+func withLost(faults []status.ENIFault, plan *topology.Plan, lost map[string]string) []status.ENIFault {
+	if len(lost) == 0 {
+		return faults
+	}
+	for _, eni := range plan.ENIs() {
+		why := lost[eni.Zone]
+		if why != "" && !slices.ContainsFunc(faults, func(f status.ENIFault) bool { return f.Name == eni.Name }) {
+			faults = append(faults, status.ENIFault{Name: eni.Name, Fault: why})
+		}
+	}
+	return faults
 }
 
 // countsOf are those of a plan's spaces in which something may be dropped, by space. A

@@ -145,7 +145,7 @@ func (t *transition) startUserspace(plan *topology.Plan, progress Progress) erro
 	if err := t.resolvers.start(here); err != nil {
 		return err
 	}
-	if err := t.cloud.start(here); err != nil {
+	if err := errors.Join(t.cloud.start(here), t.paths.start(here)); err != nil {
 		return err
 	}
 	return t.kept.keep(plan)
@@ -156,6 +156,7 @@ func (t *transition) startUserspace(plan *topology.Plan, progress Progress) erro
 func (t *transition) stopMissing(plan *topology.Plan) error {
 	plan = t.here.of(plan)
 	t.services.stopMissing(plan)
+	t.paths.stopMissing(plan)
 	t.proxies.stopMissing(t.pace.of(plan))
 	t.groups.stopMissing(plan)
 	t.resolvers.stopMissing(plan)

@@ -34,7 +34,7 @@ type Faults struct {
 // ENIFault is an interface with a fault.
 type ENIFault struct {
 	Name  string `json:"name"`
-	Fault string `json:"fault"` // down or blackhole; in a Lab also zone down
+	Fault string `json:"fault"` // down or blackhole; in a Lab also zone down, or that its host does not answer
 }
 
 // Shaped is what is done to the packets of one connection; at AWS to

@@ -53,7 +53,19 @@ type Host struct {
 	Address netip.Addr `json:"address"` // in the underlay
 	Zones   []string   `json:"zones"`
 	Here    bool       `json:"here"` // it is the one that is asked
+	// Path is the way from the host that is asked: one of the Path constants, "" of the host
+	// itself and before anything is known. Text says it for people.
+	Path  string    `json:"path,omitempty"`
+	Text  string    `json:"text,omitempty"`
+	Since time.Time `json:"since,omitzero"` // of Path
 }
+
+// What the way to another host is.
+const (
+	PathOK       = "ok"
+	PathLost     = "lost"      // nothing comes back
+	PathTooSmall = "too small" // short packets pass, and those that are as long as they get do not
+)
 
 // Timer is a time that decides what becomes of a session, a server or a name.
 type Timer struct {

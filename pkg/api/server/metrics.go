@@ -198,6 +198,13 @@ var (
 	descChecksFailed = desc("server_failed_checks_total",
 		"Health checks of a server that failed.", "group", "instance", "address")
 
+	descHostAnswers = desc("host_answers", "Whether another host of the lab answers over the VXLAN.", "host")
+	descHostPasses  = desc("host_long_packets_pass",
+		"Whether packets that are as long as they get pass, to another host and from there.", "host", "direction")
+	descHostAsked   = desc("host_questions_total", "Questions to another host whether it is there.", "host")
+	descHostMissing = desc("host_missing_answers_total", "Questions to another host that got no answer in time.", "host")
+	descHostTime    = desc("host_round_trip_seconds", "How long the last answer of another host took.", "host")
+
 	descDNSMessages  = desc("dns_messages_total", "Messages that a VPC's resolver got.", "vpc", "transport")
 	descDNSAnswers   = desc("dns_answers_total", "Answers of a VPC's resolver by their code.", "vpc", "rcode")
 	descDNSTruncated = desc("dns_truncated_answers_total", "Answers that did not fit a UDP message.", "vpc")
@@ -244,6 +251,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for _, c := range m.Connections {
 		to.gauge(descConnected, one(c.State.Carried()), c.Service, c.Endpoint)
 	}
+	to.hosts(m.Paths)
 	to.servers(m)
 	to.resolvers(m)
 	to.proxies(m)
@@ -343,6 +351,17 @@ func (e emitter) shaped(link, direction string, s dataplane.ShapedStats) {
 	e.count(descShapedDropped, s.NoRoom, link, direction, "no_room")
 	e.count(descShapedDropped, s.Cut, link, direction, "cut")
 	e.gauge(descShapedWaiting, float64(s.Waiting), link, direction)
+}
+
+func (e emitter) hosts(paths []lab.PathStats) {
+	for _, p := range paths {
+		e.gauge(descHostAnswers, one(p.Answers), p.Host)
+		e.gauge(descHostPasses, one(p.There), p.Host, "to_host")
+		e.gauge(descHostPasses, one(p.Back), p.Host, "from_host")
+		e.count(descHostAsked, p.Asked, p.Host)
+		e.count(descHostMissing, p.Missing, p.Host)
+		e.gauge(descHostTime, p.RoundTrip.Seconds(), p.Host)
+	}
 }
 
 func (e emitter) servers(m lab.Metrics) {
