@@ -136,6 +136,9 @@ monitoring: build ## hold docs/monitoring to promtool, Grafana's SDK and the met
 bench-up: build ## what labs of 1,000 and 5,000 instances take to come up and down, ROUNDS times (default 5), as root
 	$(SUDO) scripts/bench-up $(BIN) $(or $(ROUNDS),5)
 
+bench-hosts: build ## TCP from host to host, and 10,000 instances over four hosts: INSTANCES, HOSTS, as root
+	$(SUDO) scripts/bench-hosts $(BIN) $(or $(INSTANCES),10000) $(or $(HOSTS),4)
+
 bench-api: ## how many calls a second the APIs of the clouds answer in a lab of 1,000 instances, as root
 	PLINKSIM_LONG=1 go test $(EXEC) -count 1 -run '^TestTheAPIOfALargeLabIsFast$$' -v -timeout 30m ./test
 
