@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/plinksim/plinksim/internal/spell"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -70,7 +71,7 @@ func (l *Lab) CheckSome(ctx context.Context, filter CheckFilter, report func(sta
 		if err != nil {
 			return err
 		}
-		return errors.Join(checks{l}.run(ctx, l.Plan().Checks, filter, report), back())
+		return errors.Join(checks{l, nil}.run(ctx, l.Plan().Checks, filter, report), back())
 	})
 }
 
@@ -81,7 +82,7 @@ func (l *Lab) CheckFile(ctx context.Context, text []byte, filter CheckFilter, re
 	if err != nil {
 		return err
 	}
-	return alone(&l.checking, func() error { return checks{l}.run(ctx, all, filter, report) })
+	return alone(&l.checking, func() error { return checks{l, text}.run(ctx, all, filter, report) })
 }
 
 // alone lets no others run checks: they would accept and reject what these wait
@@ -94,8 +95,38 @@ func alone(checking *sync.Mutex, run func() error) error {
 	return run()
 }
 
+// RunCheckHere runs one check for another host of a lab, which was asked for all of them: that
+// with a number, from 0, of the checks of a file, or of the lab's where text is nil. The lab
+// stays as it is. Its instance must be on this host.
+func RunCheckHere(ctx context.Context, l *Lab, text []byte, number int) (result status.Check, err error) {
+	all := l.Plan().Checks
+	if text != nil {
+		if all, err = l.file.checksOf(text); err != nil {
+			return result, err
+		}
+	}
+	if number < 0 || number >= len(all) {
+		return result, fmt.Errorf("the topology has %s here, and none with the number %d",
+			spell.Count(len(all), "check"), number+1)
+	}
+	if all[number].Do != nil {
+		return result, fmt.Errorf("check %q changes the lab, and is not one of an instance", all[number].Name)
+	}
+	result = newCheck(l.Plan(), all, number)
+	if other := l.here.hostOf(l.Plan(), all[number].From); other != "" {
+		return result, fmt.Errorf("check %q begins on host %q here, and this is host %q", all[number].Name, other, l.here.name)
+	}
+	start := time.Now()
+	result.Got, result.Passed = checks{l, text}.runOne(ctx, all[number])
+	result.Seconds = time.Since(start).Seconds()
+	return result, context.Cause(ctx)
+}
+
 // checks run one after the other, as an account and a client would.
-type checks struct{ *Lab }
+type checks struct {
+	*Lab
+	text []byte // of the file that they are of; nil: the lab's
+}
 
 func (l checks) run(ctx context.Context, all []topology.Check, filter CheckFilter,
 	report func(status.Check)) error {
@@ -124,17 +155,18 @@ func (l checks) each(ctx context.Context, all []topology.Check, filter CheckFilt
 	plan := l.Plan()
 	for _, i := range filter.chosen(all) {
 		check := all[i]
-		result := status.Check{
-			Number: i + 1, Of: len(all), Name: check.Name,
-			Does: describe(check), Expect: expectation(plan, check),
-		}
+		result := newCheck(plan, all, i)
 		start := time.Now()
 		if result.Got = l.here.skips(plan, all[:i], check); result.Got != "" {
 			result.Skipped = true
 			report(result)
 			continue
 		}
-		result.Got, result.Passed = l.runOne(ctx, check)
+		if other := l.here.hostOf(plan, check.From); other != "" && check.Do == nil {
+			result = l.runThere(ctx, other, i, result)
+		} else {
+			result.Got, result.Passed = l.runOne(ctx, check)
+		}
 		result.Seconds = time.Since(start).Seconds()
 		if ctx.Err() != nil {
 			return context.Cause(ctx) // and what came says nothing
@@ -145,6 +177,27 @@ func (l checks) each(ctx context.Context, all []topology.Check, filter CheckFilt
 		}
 	}
 	return nil
+}
+
+// newCheck is a check before it has run.
+func newCheck(plan *topology.Plan, all []topology.Check, i int) status.Check {
+	return status.Check{
+		Number: i + 1, Of: len(all), Name: all[i].Name, Does: describe(all[i]), Expect: expectation(plan, all[i]),
+	}
+}
+
+// runThere runs a check on another host.
+func (l checks) runThere(ctx context.Context, host string, i int, check status.Check) status.Check {
+	there, err := l.here.remote.RunCheck(ctx, host, l.text, i)
+	switch {
+	case err != nil:
+		check.Got = err.Error()
+	case there.Name != check.Name:
+		check.Got = fmt.Sprintf("host %s has another file: its check %d is %q", host, check.Number, there.Name)
+	default:
+		check.Got, check.Passed = there.Got, there.Passed
+	}
+	return check
 }
 
 func (l checks) runOne(ctx context.Context, check topology.Check) (got string, passed bool) {

@@ -126,7 +126,7 @@ func Start(ctx context.Context, cfg Config) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	here := &onHost{name: cfg.Host}
+	here := &onHost{name: cfg.Host, remote: cfg.Remote}
 	if err := here.claim(cfg.Store, file.plan); err != nil {
 		return nil, err
 	}

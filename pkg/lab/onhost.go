@@ -18,7 +18,8 @@ const hostFile = "host"
 // onHost is the host that a lab is on, where its topology is spread over several. The lab
 // makes and runs what is on it, and tells of the whole.
 type onHost struct {
-	name string // "": the lab is the whole of its topology
+	name   string // "": the lab is the whole of its topology
+	remote Remote // nil: nothing is done on other hosts
 
 	mu   sync.Mutex
 	made [4]hostSlice // the newest first: those of the file and of now, with times as they are and as they last
@@ -150,10 +151,16 @@ func (h *onHost) skips(plan *topology.Plan, before []topology.Check, check topol
 	case slices.ContainsFunc(before, changes):
 		return "not run: a change that comes before it is not made"
 	}
-	if in, err := plan.Instance(check.From); err == nil {
-		if other := h.elsewhere(plan, in.Zone); other != "" {
-			return "not run: it is for host " + other
-		}
+	if other := h.hostOf(plan, check.From); other != "" && h.remote == nil {
+		return "not run: it is for host " + other
+	}
+	return ""
+}
+
+// hostOf is the host of an instance where that is another one, else "".
+func (h *onHost) hostOf(plan *topology.Plan, instance string) string {
+	if in, err := plan.Instance(instance); err == nil {
+		return h.elsewhere(plan, in.Zone)
 	}
 	return ""
 }
