@@ -58,6 +58,9 @@ type Host struct {
 	Path  string    `json:"path,omitempty"`
 	Text  string    `json:"text,omitempty"`
 	Since time.Time `json:"since,omitzero"` // of Path
+	// Daemon is ok where its daemon answered for this status, else why it did not; missing
+	// where hosts do not ask each other. Of what only it knows, its daemon tells.
+	Daemon string `json:"daemon,omitempty"`
 }
 
 // What the way to another host is.
@@ -304,7 +307,7 @@ type Worker struct {
 	HandedOverDrops uint64 `json:"handed_over_drops"`
 }
 
-// Dataplane counts what the whole lab's data plane did.
+// Dataplane counts what the whole lab's data plane did, on all hosts that answered.
 type Dataplane struct {
 	Sessions    int               `json:"sessions"`
 	MaxSessions int               `json:"max_sessions"`
@@ -316,7 +319,7 @@ type Dataplane struct {
 	CopyDrops   uint64            `json:"copy_drops"`
 	Crowded     uint64            `json:"crowded"` // frames of senders of whom too many were waiting
 	SendErrors  uint64            `json:"send_errors"`
-	Workers     []Worker          `json:"workers"`
+	Workers     []Worker          `json:"workers"`              // of the host that is asked, where there are several
 	FlowCache   *FlowCache        `json:"flow_cache,omitempty"` // missing where there can be none
 }
 
