@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"strconv"
 	"sync"
@@ -43,7 +44,7 @@ func newDaemon() *cobra.Command {
 	var flowCache string
 	var transition time.Duration
 	var timeScale float64
-	var onHost string
+	var onHost, tlsDir string
 	var logs api.Log
 	cmd := &cobra.Command{
 		Use: "__daemon", Hidden: true, Args: cobra.NoArgs,
@@ -78,7 +79,7 @@ func newDaemon() *cobra.Command {
 				Workers: workers, Transition: transition, MaxSessions: maxSessions, Keep: takeOver || leftBehind,
 				TimeScale: topology.TimeScale(timeScale),
 				Authority: authority, Host: onHost,
-			}, flowCache, logs, await, tell, ready)
+			}, joining{tls: tlsDir}, flowCache, logs, await, tell, ready)
 			if err != nil && !up {
 				tell(api.Progress{End: true, Err: &api.Error{Text: err.Error(), Hint: hintOf(toDoctor(err))}})
 			}
@@ -95,6 +96,7 @@ func newDaemon() *cobra.Command {
 	cmd.Flags().StringVar(&logs.Format, "log-format", "", "of the log")
 	cmd.Flags().BoolVar(&authority, "authority", false, "make a certificate authority in any case")
 	cmd.Flags().StringVar(&onHost, "host", "", "of the topology's, that this is")
+	cmd.Flags().StringVar(&tlsDir, "tls", "", "where its certificate is")
 	cmd.Flags().BoolVar(&leftBehind, "left-behind", false, "leave the lab as it is where it cannot be taken over")
 	cmd.Flags().BoolVar(&takeOver, "take-over", false, "wait for the lab's lock, which another daemon lets go of")
 	cmd.Flags().StringVar(&flowCache, "flow-cache", kernel.DefaultFlowCache(), "of the data plane")
@@ -172,7 +174,7 @@ func awaitNobodyReads(ctx context.Context, pipe *os.File) bool {
 	}
 }
 
-func daemon(ctx context.Context, lock *labdir.Lock, file string, cfg lab.Config, flowCache string, logs api.Log,
+func daemon(ctx context.Context, lock *labdir.Lock, file string, cfg lab.Config, with joining, flowCache string, logs api.Log,
 	await func() error, tell func(api.Progress), ready func()) error {
 	cache, err := dataplane.ParseFlowCache(flowCache)
 	if err != nil {
@@ -193,14 +195,19 @@ func daemon(ctx context.Context, lock *labdir.Lock, file string, cfg lab.Config,
 	if err != nil {
 		return err
 	}
-	return serve(ctx, lock, cfg, cache, logging, ready)
+	return serve(ctx, lock, cfg, with, cache, logging, ready)
+}
+
+// joining is how the daemon of a host reaches those of the others.
+type joining struct {
+	tls string // the directory of its certificate, "": it does not
 }
 
 // serve runs a lab until ctx ends or a client takes it down, and removes it, or
 // until a client asks it to leave the lab to another daemon. It calls ready once,
 // when the lab is up and its socket answers. The caller holds the lab's lock until
 // it returns.
-func serve(ctx context.Context, lock *labdir.Lock, cfg lab.Config, cache dataplane.FlowCacheConfig,
+func serve(ctx context.Context, lock *labdir.Lock, cfg lab.Config, with joining, cache dataplane.FlowCacheConfig,
 	logging *server.Logging, ready func()) error {
 	cfg.Log = logging.Logger()
 	cfg.Progress = loggedProgress(cfg.Log, cfg.Progress)
@@ -214,6 +221,13 @@ func serve(ctx context.Context, lock *labdir.Lock, cfg lab.Config, cache datapla
 	dir.AwaitExit()
 	if err := os.WriteFile(dir.Path("pid"), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
 		return err
+	}
+	peers, peerListener, err := listenForPeers(&cfg, with.tls)
+	if err != nil {
+		return err
+	}
+	if peerListener != nil {
+		defer peerListener.Close()
 	}
 	machine := kernel.NewLasting(dir)
 	machine.FlowCache = cache
@@ -243,8 +257,9 @@ func serve(ctx context.Context, lock *labdir.Lock, cfg lab.Config, cache datapla
 	if err == nil {
 		api := &server.Server{
 			Lab: running, Down: down, Handover: handoverOf(cfg, cache), Store: dir, Log: cfg.Log, Logging: logging,
-			Transition: cmp.Or(running.Pace().Transition(), cfg.Plan.Transition),
+			Transition: cmp.Or(running.Pace().Transition(), cfg.Plan.Transition), Peers: peers, PeerListener: peerListener,
 		}
+		api.Handover.TLS = with.tls
 		if cfg.Host != "" {
 			api.Exec = execFor(dir)
 		}
@@ -269,6 +284,21 @@ func serve(ctx context.Context, lock *labdir.Lock, cfg lab.Config, cache datapla
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	return errors.Join(err, serveErr, running.Close(closing))
+}
+
+// listenForPeers listens for the other hosts of a lab, and lets it reach them, where the host
+// has a certificate.
+func listenForPeers(cfg *lab.Config, tlsDir string) (*server.Peers, net.Listener, error) {
+	own, err := credentials(cfg.Plan, cfg.Host, tlsDir)
+	if err != nil || own == nil {
+		return nil, nil, err
+	}
+	peers := &server.Peers{Credentials: own, Agreement: cfg.Agreement}
+	ln, err := peers.Listen(cfg.Plan)
+	if err == nil {
+		cfg.Remote = peers
+	}
+	return peers, ln, err
 }
 
 func handoverOf(cfg lab.Config, cache dataplane.FlowCacheConfig) api.Handover {

@@ -3,16 +3,39 @@ package main
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/plinksim/plinksim/internal/spell"
+	"github.com/plinksim/plinksim/pkg/peer"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 // addHost is the flag that says which host of a topology over several this machine is.
 func addHost(cmd *cobra.Command, host *string) {
 	cmd.Flags().StringVar(host, "host", "", "which of the hosts of the file this machine is, where it has some")
+}
+
+// addTLS is the flag that says where the certificate of the host is.
+func addTLS(cmd *cobra.Command, dir *string) {
+	cmd.Flags().StringVar(dir, "tls", "", "with --host: the directory of its certificate, of \"plinksim hosts certificates\": "+
+		"the daemons of the hosts ask each other")
+}
+
+// credentials are what a host shows to others, nil where it has no directory for that.
+func credentials(plan *topology.Plan, host, dir string) (*peer.Credentials, error) {
+	switch {
+	case dir == "":
+		return nil, nil
+	case host == "":
+		return nil, &usageError{errors.New("--tls is for a host of a topology over several: give --host, too")}
+	}
+	of, err := plan.Host(host)
+	if err != nil {
+		return nil, err
+	}
+	return peer.Load(dir, of, time.Now())
 }
 
 // checkHost says why a plan cannot be on a host, "" is none.

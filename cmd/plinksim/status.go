@@ -54,8 +54,9 @@ func printStatus(w io.Writer, s status.Lab) {
 			"times as fast as at the cloud; TCP's own timers, delays and bandwidth do not", s.TimeScale)
 	}
 	if s.Host != "" {
-		names := spell.Names(s.Hosts, func(h *status.Host) string { return h.Name })
-		say(w, "host %s of %s: what is on the others, they tell", s.Host, strings.Join(names, ", "))
+		for _, line := range hostLines(s) {
+			say(w, "%s", line)
+		}
 		section(w, func(w io.Writer) { printHosts(w, s) })
 	}
 	for _, print := range []func(io.Writer, status.Lab){printEndpoints, printServices, printGateways, printInstances,
@@ -88,6 +89,23 @@ func printHosts(w io.Writer, s status.Lab) {
 		t.row(h.Name, h.Address.String(), strings.Join(h.Zones, ", "), path, h.Text)
 	}
 	t.flush()
+}
+
+// hostLines say which host this is, and which others have not told of themselves.
+func hostLines(s status.Lab) []string {
+	names := spell.Names(s.Hosts, func(h *status.Host) string { return h.Name })
+	first := fmt.Sprintf("host %s of %s", s.Host, strings.Join(names, ", "))
+	lines := []string{first}
+	for _, h := range s.Hosts {
+		switch h.Daemon {
+		case "":
+			return []string{first + ": what is on the others, they tell"}
+		case status.DaemonOK:
+		default:
+			lines = append(lines, fmt.Sprintf("host %s does not answer (%s): what only it knows is missing", h.Name, h.Daemon))
+		}
+	}
+	return lines
 }
 
 // lostText leaves out what few labs have.

@@ -44,7 +44,7 @@ func newUp() *cobra.Command {
 	var flowCache string
 	var transition time.Duration
 	var timeScale float64
-	var onHost string
+	var onHost, tlsDir string
 	var logs api.Log
 	cmd := &cobra.Command{
 		Use:     "up [FILE]",
@@ -71,6 +71,7 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 			"  sudo plinksim up alibaba-clb             # a topology that plinksim has\n" +
 			"  sudo plinksim up --foreground lab.yaml    # until ctrl-C\n" +
 			"  sudo plinksim up --host a lab.yaml        # a file with hosts: what is on host a\n" +
+			"  sudo plinksim up --host a --tls certificates/a lab.yaml # and hosts ask each other\n" +
 			"  sudo plinksim up --dry-run lab.yaml       # only print what would change\n" +
 			"  sudo plinksim up --cloud aws --region us-east-1 --name shop\n" +
 			"  sudo plinksim up --api 127.0.0.1:4566     # and drive it with the AWS CLI: \"plinksim api env\"\n" +
@@ -111,6 +112,12 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 			if err != nil {
 				return err
 			}
+			if tlsDir != "" {
+				tlsDir = absolute(tlsDir)
+			}
+			if _, err := credentials(plan, onHost, tlsDir); err != nil {
+				return err
+			}
 			plan.File = absolute(plan.File)
 			if dryRun {
 				changes, err := differences(cmd.Context(), plan)
@@ -133,7 +140,7 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 			}
 			plan.MaxSessions = cmp.Or(maxSessions, plan.MaxSessions)
 			up := &up{plan: plan, dir: labdir.Of(plan.Name), progress: newProgress(cmd.ErrOrStderr())}
-			up.host = onHost
+			up.host, up.tls = onHost, tlsDir
 			up.workers, up.transition, up.flowCache = workers, transition, cache
 			up.retimed, up.timeScale = cmd.Flags().Changed("transition"), scale
 			up.authority, up.logs = cloudAPI.InVPCs, logs
@@ -204,6 +211,7 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 		"replace a lab of the same name that came from another file, without a question")
 	empty.addFlags(cmd)
 	addHost(cmd, &onHost)
+	addTLS(cmd, &tlsDir)
 	addMaxSessions(cmd, &maxSessions)
 	addOutput(cmd, &output)
 	return cmd
@@ -367,6 +375,7 @@ type up struct {
 	timeScale  topology.TimeScale // 0: as it was
 	authority  bool               // make a certificate authority in any case
 	host       string             // of the plan's, "" where it has none
+	tls        string             // the directory of its certificate, "" where it asks no others
 	logs       api.Log
 	relogged   bool // logs was asked for
 }
@@ -404,6 +413,11 @@ func (u *up) change(ctx context.Context, daemon *api.Client) (again bool, err er
 	if now, err := daemon.Status(ctx); err == nil && now.Host != u.host {
 		return false, withHint(fmt.Errorf("lab %q is up here %s, and is to be %s", u.plan.Name, asHost(now.Host), asHost(u.host)),
 			"\"plinksim down %s\" removes it", u.plan.Name)
+	}
+	if now, err := daemon.Handover(ctx); err == nil && u.tls != "" && now.TLS != u.tls {
+		return false, withHint(fmt.Errorf("lab %q is up with another --tls (%s), and it cannot be changed while it runs",
+			u.plan.Name, cmp.Or(now.TLS, "none")), "\"plinksim down %s\" and up again changes it; \"plinksim upgrade\" reads new "+
+			"certificates in the same directory", u.plan.Name)
 	}
 	// What cannot be said now is said when it is applied.
 	changes, _ := daemon.Diff(ctx, u.plan.File, u.plan.Source)
@@ -601,7 +615,7 @@ func (u *up) daemon(lock *labdir.Lock, more ...string) (daemon *exec.Cmd, report
 		"--time-scale", strconv.FormatFloat(float64(u.timeScale), 'g', -1, 64),
 		"--max-sessions", strconv.Itoa(u.plan.MaxSessions), "--flow-cache", u.flowCache.String(),
 		"--log-level", u.logs.Level, "--log-format", u.logs.Format,
-		"--host", u.host, "--authority=" + strconv.FormatBool(u.authority)}, more...))
+		"--host", u.host, "--tls", u.tls, "--authority=" + strconv.FormatBool(u.authority)}, more...))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -683,7 +697,7 @@ func (u *up) foreground(ctx context.Context, stderr io.Writer, show func() error
 		Plan: u.plan, Workers: u.workers, Transition: u.transition, TimeScale: u.timeScale,
 		Progress: u.progress.show, Authority: u.authority, Host: u.host,
 	}
-	return serve(ctx, lock, cfg, u.flowCache, logging, func() {
+	return serve(ctx, lock, cfg, joining{tls: u.tls}, u.flowCache, logging, func() {
 		u.progress.end()
 		if err := show(); err != nil {
 			logging.Logger().Error("what was made cannot be shown", "error", err)

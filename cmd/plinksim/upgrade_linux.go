@@ -67,7 +67,10 @@ func upgrade(ctx context.Context, out, stderr io.Writer, dir labdir.Dir) error {
 	if u.flowCache, err = dataplane.ParseFlowCache(cmp.Or(handover.FlowCache, kernel.DefaultFlowCache())); err != nil {
 		return err
 	}
-	u.host = handover.Host
+	u.host, u.tls = handover.Host, handover.TLS
+	if _, err := credentials(plan, u.host, u.tls); err != nil {
+		return withHint(err, "nothing was changed: the daemon of before runs the lab")
+	}
 	defer u.progress.end()
 	lock, err := dir.OpenLock()
 	if err != nil {

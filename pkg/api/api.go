@@ -145,5 +145,6 @@ type Handover struct {
 	FlowCache   string        `json:"flow_cache,omitempty"`
 	Transition  time.Duration `json:"transition_ns"`
 	Host        string        `json:"host,omitempty"` // of a topology over several
+	TLS         string        `json:"tls,omitempty"`  // the directory of its certificate
 	Log         Log           `json:"log"`
 }

@@ -24,13 +24,16 @@ import (
 
 // Client speaks to the daemon of one lab. It may be used from any goroutine.
 type Client struct {
-	lab  string
-	who  string // whose daemon it is, in messages
-	dial func(ctx context.Context, network, address string) (net.Conn, error)
-	http *http.Client
-	// header is in every request.
-	header http.Header
+	lab    string
+	who    string // whose daemon it is, in messages
+	dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	http   *http.Client
+	header http.Header // that is in every request
+	most   int64       // bytes of an answer that is read whole; 0: any
 }
+
+// maxPeerAnswer is more than an answer of another host ever has.
+const maxPeerAnswer = 256 << 20
 
 // answerTimeout is how long a daemon may take to begin an answer, beside what
 // the request itself wants to wait for.
@@ -58,7 +61,7 @@ func NewPeerClient(lab, host string, at netip.AddrPort, secure *tls.Config) *Cli
 	c := newClient(lab, fmt.Sprintf("host %q", host), func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return dialer.DialContext(ctx, "tcp", at.String())
 	})
-	c.header = http.Header{PeerHeader: {lab}}
+	c.header, c.most = http.Header{PeerHeader: {lab}}, maxPeerAnswer
 	return c
 }
 
@@ -66,6 +69,25 @@ func newClient(lab, who string, dial func(ctx context.Context, network, address 
 	// Compressing for a Unix socket would cost the daemon time, and a megabyte for each answer.
 	transport := &http.Transport{DialContext: dial, DisableKeepAlives: true, DisableCompression: true}
 	return &Client{lab: lab, who: who, dial: dial, http: &http.Client{Transport: transport}}
+}
+
+// RoundTrip lets the daemon answer a request that somebody else made, for a reverse proxy.
+func (c *Client) RoundTrip(r *http.Request) (*http.Response, error) {
+	if len(c.header) > 0 {
+		r = r.Clone(r.Context())
+		maps.Copy(r.Header, c.header)
+	}
+	return c.http.Transport.RoundTrip(r)
+}
+
+// Repeat lets the daemon do what another one was asked for, of whose answer nobody reads more
+// than a refusal.
+func (c *Client) Repeat(ctx context.Context, method, path string, body []byte) error {
+	resp, err := c.do(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
 }
 
 // Lab is the name of the client's lab.
@@ -186,6 +208,19 @@ func (c *Client) Check(ctx context.Context, call CheckCall, each func(status.Che
 	})
 }
 
+// CheckOne runs one check of an instance of a host, for another host: that with a number, from
+// 0, of a file, or of the lab's where file is nil.
+func (c *Client) CheckOne(ctx context.Context, file []byte, number int) (result status.Check, err error) {
+	err = readLines(ctx, c, "POST", "/v1/check/one?number="+strconv.Itoa(number), file, func(line CheckLine) error {
+		result = line.Check
+		if line.Text != "" {
+			return &line.Error
+		}
+		return nil
+	})
+	return result, err
+}
+
 // CheckLine is a result of a check or, as the last line, why there are no more.
 type CheckLine struct {
 	status.Check
@@ -276,7 +311,14 @@ func (c *Client) callWithin(ctx context.Context, limit time.Duration, method, pa
 	if reply == nil {
 		return nil
 	}
-	if err := json.NewDecoder(resp.Body).Decode(reply); err != nil {
+	from := io.Reader(resp.Body)
+	if c.most > 0 {
+		from = io.LimitReader(from, c.most)
+	}
+	if err := json.NewDecoder(from).Decode(reply); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return fmt.Errorf("%s: read its daemon's answer: %w", c.who, err)
 	}
 	return nil
@@ -337,11 +379,14 @@ func (c *Client) doWith(ctx context.Context, method, path string, body []byte, h
 	}
 	defer resp.Body.Close()
 	refused := &Error{}
-	if err := json.NewDecoder(resp.Body).Decode(refused); err != nil || refused.Text == "" {
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxRefusal)).Decode(refused); err != nil || refused.Text == "" {
 		return nil, fmt.Errorf("%s: its daemon answers %s", c.who, resp.Status)
 	}
 	return nil, refused
 }
+
+// maxRefusal is more than a refusal ever has.
+const maxRefusal = 1 << 20
 
 func errSilent(limit time.Duration) error { return fmt.Errorf("nothing came for %s", limit) }
 

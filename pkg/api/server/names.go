@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"sync/atomic"
 
@@ -8,16 +9,13 @@ import (
 	"github.com/plinksim/plinksim/pkg/status"
 )
 
-func (s *Server) nameRoutes(mux *http.ServeMux) {
-	mux.HandleFunc("GET /v1/names", func(w http.ResponseWriter, r *http.Request) {
-		a, err := s.Lab.Query(r.Context(), r.FormValue("from"), r.FormValue("name"), r.FormValue("type"))
-		if err != nil {
-			refuse(w, http.StatusBadRequest, err)
-			return
-		}
-		answer(w, a)
-	})
-	mux.HandleFunc("GET /v1/queries", s.queries)
+func (s *Server) names(w http.ResponseWriter, r *http.Request) {
+	a, err := s.Lab.Query(r.Context(), r.FormValue("from"), r.FormValue("name"), r.FormValue("type"))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	answer(w, a)
 }
 
 // watchBuffer is how many questions may wait for a slow reader. Resolvers
@@ -45,13 +43,39 @@ func (s *Server) queries(w http.ResponseWriter, r *http.Request) {
 			}
 		})
 	}()
+	others := make(chan api.WatchedQuery)
+	if !s.answersAlone(r) && from == "" {
+		s.Peers.watch(r.Context(), others)
+	}
 	out := newStream(w)
 	for {
 		select {
 		case q := <-waiting:
 			out.send(api.WatchedQuery{NameQuery: q, Missed: missed.Swap(0)})
+		case q := <-others:
+			out.send(q)
 		case <-done:
 			return
 		}
+	}
+}
+
+// watch gives on the questions on other hosts, of those that answer, until ctx ends.
+func (p *Peers) watch(ctx context.Context, each chan<- api.WatchedQuery) {
+	for _, host := range p.others() {
+		go func() {
+			c, err := p.client(host)
+			if err != nil {
+				return
+			}
+			_ = c.WatchQueries(ctx, "", func(q api.WatchedQuery) error {
+				select {
+				case each <- q:
+					return nil
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
+			})
+		}()
 	}
 }

@@ -46,8 +46,11 @@ type Server struct {
 	// Exec starts a program on an instance; nil: nobody asks for that, as users of the only
 	// host of a lab enter instances themselves.
 	Exec func(*topology.Plan, *topology.Instance, api.ExecCall) (Process, error)
-
-	// Peer is the daemon of another host of the lab; nil where there is none that could be asked.
+	// Peers are the other hosts of the lab, which ask on PeerListener; nil: nobody does.
+	Peers        *Peers
+	PeerListener net.Listener
+	// Peer is the daemon of another host of the lab, of Peers where that is set; nil where
+	// there is none that could be asked.
 	Peer func(host string) *api.Client
 
 	programs sync.WaitGroup // that Exec has started
@@ -72,7 +75,7 @@ func Listen(path string) (net.Listener, error) {
 	return ln, nil
 }
 
-// Serve answers on ln until ctx ends, and closes it.
+// Serve answers on ln, and other hosts on PeerListener, until ctx ends, and closes both.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	s.metrics = newMetrics(s.Lab)
 	defer s.metrics.stop()
@@ -80,10 +83,33 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	defer s.cloud.stop()
 	s.cloud.resume()
 	defer s.programs.Wait()
+	if s.Peers != nil {
+		s.Peers.lab.Store(s.Lab)
+		s.Peer = s.Peers.reach
+	}
+	handler := s.logged(s.routes())
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var serving sync.WaitGroup
+	var peersErr error
+	if s.PeerListener != nil {
+		serving.Go(func() {
+			peersErr = s.servePeers(ctx, s.PeerListener, handler)
+			stop(peersErr)
+		})
+	}
 	server := &http.Server{
-		Handler: s.logged(s.routes()), ReadHeaderTimeout: 10 * time.Second,
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
+	err := serveUntil(ctx, server, func() error { return server.Serve(ln) })
+	stop(err)
+	serving.Wait()
+	return errors.Join(err, peersErr)
+}
+
+// serveUntil serves until ctx ends.
+func serveUntil(ctx context.Context, server *http.Server, serve func() error) error {
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)
@@ -94,53 +120,12 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 			server.Close()
 		}
 	})
-	err := server.Serve(ln)
+	err := serve()
 	if !stop() {
 		<-stopped
 		return nil
 	}
 	return err
-}
-
-func (s *Server) routes() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", s.metrics.handler)
-	mux.HandleFunc("POST /v1/metrics", s.metrics.move)
-	mux.HandleFunc("GET /v1/status", s.status)
-	mux.HandleFunc("GET /v1/sessions", func(w http.ResponseWriter, r *http.Request) { answer(w, s.Lab.Sessions()) })
-	mux.HandleFunc("GET /v1/explain", s.explain)
-	mux.HandleFunc("GET /v1/events", s.events)
-	mux.HandleFunc("GET /v1/capture", s.capture)
-	if s.Exec != nil {
-		mux.HandleFunc("POST /v1/exec", s.exec)
-	}
-	mux.HandleFunc("POST /v1/do", s.do)
-	mux.HandleFunc("POST /v1/edit", s.edit)
-	mux.HandleFunc("GET /v1/edit", s.edits)
-	mux.HandleFunc("GET /v1/export", s.export)
-	mux.HandleFunc("POST /v1/cloud-api", s.cloud.start)
-	mux.HandleFunc("GET /v1/cloud-api", s.cloud.tell)
-	mux.HandleFunc("GET /v1/cloud-api/calls", s.cloud.calls)
-	s.faultRoutes(mux)
-	s.nameRoutes(mux)
-	mux.HandleFunc("POST /v1/check", s.check)
-	mux.HandleFunc("POST /v1/topology", s.apply)
-	if s.Leave != nil {
-		mux.HandleFunc("GET /v1/handover", s.handover)
-		mux.HandleFunc("POST /v1/leave", func(w http.ResponseWriter, r *http.Request) {
-			w.WriteHeader(http.StatusAccepted)
-			s.Leave()
-		})
-	}
-	mux.HandleFunc("POST /v1/transition", s.transition)
-	mux.HandleFunc("POST /v1/time-scale", s.timeScale)
-	mux.HandleFunc("POST /v1/log", s.logging)
-	mux.HandleFunc("POST /v1/restart", s.restart)
-	mux.HandleFunc("POST /v1/down", func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(http.StatusAccepted)
-		s.Down()
-	})
-	return mux
 }
 
 func (s *Server) handover(w http.ResponseWriter, _ *http.Request) {
@@ -163,18 +148,38 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 }
 
 // status is everything about the lab or, with ?as=, what an account sees; with ?outline=true
-// it has no counts of spaces.
+// it has no counts of spaces. What other hosts know of it is from them.
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Query().Get("outline") == "true" {
-		answer(w, s.Lab.Outline())
+	if account := r.URL.Query().Get("as"); account != "" {
+		seen, err := s.Lab.StatusFor(account)
+		if err != nil {
+			refuse(w, http.StatusBadRequest, err)
+			return
+		}
+		answer(w, seen)
 		return
 	}
-	status, err := s.Lab.StatusFor(r.URL.Query().Get("as"))
-	if err != nil {
-		refuse(w, http.StatusBadRequest, err)
+	outline := r.URL.Query().Get("outline") == "true"
+	here, question := s.Lab.Status, (*api.Client).Status
+	if outline {
+		here, question = s.Lab.Outline, (*api.Client).Outline
+	}
+	if s.answersAlone(r) {
+		answer(w, here())
 		return
 	}
-	answer(w, status)
+	answer(w, merge(s.Peers, r, here, func(ctx context.Context, c *api.Client) (status.Lab, error) { return question(c, ctx) },
+		status.Merge))
+}
+
+func (s *Server) sessions(w http.ResponseWriter, r *http.Request) {
+	if s.answersAlone(r) {
+		answer(w, s.Lab.Sessions())
+		return
+	}
+	answer(w, merge(s.Peers, r, s.Lab.Sessions, func(ctx context.Context, c *api.Client) ([]status.Session, error) {
+		return c.Sessions(ctx)
+	}, mergeSessions))
 }
 
 // do carries out an operation and answers with the event that tells of it.
@@ -377,6 +382,12 @@ func refuse(w http.ResponseWriter, status int, err error) {
 	if unsaved := (*lab.NotSavedError)(nil); errors.As(err, &unsaved) {
 		status = http.StatusInsufficientStorage
 	}
+	if errors.As(err, new(*lab.NotLeadingError)) || errors.As(err, new(*lab.NoQuorumError)) {
+		status = http.StatusServiceUnavailable
+	}
+	if errors.As(err, new(*lab.ConflictError)) {
+		status = http.StatusConflict
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(toError(err))
@@ -393,15 +404,11 @@ func toError(err error) *api.Error {
 		}
 		return refused
 	}
-	var unsaved *lab.NotSavedError
-	if errors.As(err, &unsaved) {
-		return &api.Error{Text: err.Error(), Hint: unsaved.Hint()}
+	out := &api.Error{Text: err.Error()}
+	if known := (interface{ Hint() string })(nil); errors.As(err, &known) {
+		out.Hint = known.Hint()
 	}
-	var late *lab.NotInForceError
-	if errors.As(err, &late) {
-		return &api.Error{Text: err.Error(), Hint: late.Hint()}
-	}
-	return &api.Error{Text: err.Error()}
+	return out
 }
 
 // stream sends JSON values, one a line, each as soon as it is there.
