@@ -2,6 +2,7 @@ package test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,7 +14,26 @@ import (
 
 	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/status"
+	"github.com/plinksim/plinksim/pkg/topofile"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
+
+// tell is what a host tells of the lab.
+func (h hostMachine) tell() (s status.Lab) {
+	h.t.Helper()
+	require.NoError(h.t, json.Unmarshal([]byte(h.run("status", "-o", "json")), &s))
+	return s
+}
+
+// foundEachOther waits until each host knows that the others answer over the VXLAN.
+func foundEachOther(t *testing.T, hosts []hostMachine) {
+	t.Helper()
+	for _, h := range hosts {
+		require.Eventually(t, func() bool {
+			return !slices.ContainsFunc(h.tell().Hosts, func(o status.Host) bool { return !o.Here && o.Path != status.PathOK })
+		}, 20*time.Second, 100*time.Millisecond)
+	}
+}
 
 // The daemons of two hosts answer as that of one lab, and each answers alone where the other is gone.
 func TestHostsThatAskEachOther(t *testing.T) {
@@ -31,28 +51,13 @@ func TestHostsThatAskEachOther(t *testing.T) {
 		t.Helper()
 		h.run("up", file, "--host", h.name, "--tls", filepath.Join(certificates, h.name))
 	}
-	tell := func(h hostMachine) (s status.Lab) {
-		t.Helper()
-		require.NoError(t, json.Unmarshal([]byte(h.run("status", "-o", "json")), &s))
-		return s
-	}
-
-	// found waits until each host knows that the other answers over the VXLAN.
-	found := func() {
-		t.Helper()
-		for _, h := range hosts {
-			require.Eventually(t, func() bool {
-				return !slices.ContainsFunc(tell(h).Hosts, func(o status.Host) bool { return !o.Here && o.Path != status.PathOK })
-			}, 20*time.Second, 100*time.Millisecond)
-		}
-	}
 
 	require.Contains(t, a.refused("up", file, "--host", "a", "--tls", filepath.Join(certificates, "b")),
 		`host.pem: it is the certificate of "b", and this is host "a"`)
 	up(a)
 	require.Contains(t, a.run("status"), "\nhost b does not answer (connection refused): what only it knows is missing\n")
 	up(b)
-	found()
+	foundEachOther(t, hosts)
 	for _, h := range hosts {
 		require.Contains(t, h.run("check"), "\n7 passed, 0 failed\n")
 		require.Contains(t, h.run("status"), "\nhost "+h.name+" of a, b\n\n")
@@ -60,7 +65,7 @@ func TestHostsThatAskEachOther(t *testing.T) {
 		require.Equal(t, "web-i\n", h.run("exec", "web-i", "--", "sh", "-c", "echo $PLINKSIM_INSTANCE"))
 		require.Contains(t, h.run("restart", "web-i"), "started again: http 80, echo 7")
 		opened := map[string]bool{}
-		for _, l := range tell(h).Links {
+		for _, l := range h.tell().Links {
 			opened[l.Name] = l.SessionsOpened > 0
 		}
 		require.True(t, opened["ep-near@r1-h tcp/80"] && opened["ep-near@r1-i tcp/80"], "%v", opened)
@@ -80,7 +85,7 @@ func TestHostsThatAskEachOther(t *testing.T) {
 	gone := func(why string) {
 		t.Helper()
 		begin := time.Now()
-		s := tell(a)
+		s := a.tell()
 		require.Less(t, time.Since(begin), 4*time.Second)
 		require.Equal(t, status.DaemonOK, s.Hosts[0].Daemon)
 		require.Equal(t, why, s.Hosts[1].Daemon)
@@ -95,7 +100,7 @@ func TestHostsThatAskEachOther(t *testing.T) {
 	b.kill()
 	gone("connection refused")
 	up(b)
-	require.Equal(t, status.DaemonOK, tell(a).Hosts[1].Daemon)
+	require.Equal(t, status.DaemonOK, a.tell().Hosts[1].Daemon)
 	_, err := b.enter("ip", "link", "set", "eth0", "down")
 	require.NoError(t, err)
 	gone("nothing came for 2s")
@@ -104,8 +109,8 @@ func TestHostsThatAskEachOther(t *testing.T) {
 
 	// The next daemon has the certificate, too.
 	b.run("upgrade")
-	found()
-	require.Equal(t, status.DaemonOK, tell(a).Hosts[1].Daemon)
+	foundEachOther(t, hosts)
+	require.Equal(t, status.DaemonOK, a.tell().Hosts[1].Daemon)
 	require.Contains(t, b.run("check"), "\n7 passed, 0 failed\n")
 	for _, h := range hosts {
 		h.run("down")
@@ -114,4 +119,66 @@ func TestHostsThatAskEachOther(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, sockets, "host %s: TCP sockets", h.name)
 	}
+}
+
+// overTwo is a topology with its first zone on host a and the others on b, "" where hosts
+// cannot have it.
+func overTwo(t *testing.T, file string) (text, lab string) {
+	t.Helper()
+	source, err := os.ReadFile(file)
+	require.NoError(t, err)
+	plan, err := topofile.Parse(file, source)
+	require.NoError(t, err)
+	var zones []string
+	for _, vpc := range plan.VPCs {
+		for _, s := range vpc.Subnets {
+			if !slices.Contains(zones, s.Zone) {
+				zones = append(zones, s.Zone)
+			}
+		}
+	}
+	if len(zones) < 2 || slices.ContainsFunc(plan.Checks, func(c topology.Check) bool { return c.Do != nil }) {
+		return "", ""
+	}
+	text = fmt.Sprintf("%s\nhosts:\n  a: {address: 198.18.0.1, zones: [%s]}\n  b: {address: 198.18.0.2, zones: [%s]}\n"+
+		"underlay: {mtu: 9100}\n", source, zones[0], strings.Join(zones[1:], ", "))
+	if _, err := topofile.Parse(file, []byte(text)); err != nil {
+		t.Logf("%s: %v", filepath.Base(file), err)
+		return "", ""
+	}
+	return text, plan.Name
+}
+
+// Each topology in two zones, whose checks change nothing, passes them over two hosts, started on either:
+// one of them, and all with PLINKSIM_LONG=1.
+func TestTheTopologiesWorkOverHosts(t *testing.T) {
+	testenv.NeedRoot(t)
+	testenv.NeedNoRace(t) // the program is built without it
+	testenv.NeedPrograms(t, "ip", "nsenter", "ss", "nft")
+	ran := 0
+	eachTopology(t, func(t *testing.T, file string, programs []string) {
+		text, lab := overTwo(t, file)
+		if text == "" || ran > 0 && os.Getenv("PLINKSIM_LONG") != "1" {
+			return
+		}
+		testenv.NeedPrograms(t, programs...)
+		ran++
+		hosts := hostMachines(t, lab, 9100, "a", "b")
+		dir := t.TempDir()
+		over, certificates := filepath.Join(dir, "over.yaml"), filepath.Join(dir, "certificates")
+		require.NoError(t, os.WriteFile(over, []byte(text), 0o600))
+		hosts[0].run("hosts", "certificates", over, "--out", certificates)
+		for _, h := range hosts {
+			h.run("up", over, "--host", h.name, "--tls", filepath.Join(certificates, h.name), "--time-scale", "10")
+		}
+		foundEachOther(t, hosts)
+		for _, h := range hosts {
+			require.Regexp(t, `\n[1-9][0-9]* passed, 0 failed\n`, h.run("check"))
+		}
+		for _, h := range hosts {
+			h.run("down")
+			h.requireClean()
+		}
+	})
+	require.NotZero(t, ran)
 }
