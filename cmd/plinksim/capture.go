@@ -32,6 +32,10 @@ translation, what it was there, or why it was dropped. In a file the note is the
 packet's comment. A fragment and an ICMP error have the ports of their session:
 --port chooses by them.
 
+Of a lab over several hosts (docs/hosts.md) the packets of all are shown in the
+order of their times, by the clock of this host. A host that does not answer is
+named, and the rest goes on.
+
 It ends at ctrl-C or after --count packets. If it cannot keep up, packets are
 left out and counted; the lab never waits.`,
 		Example: "  sudo plinksim capture ep1\n" +

@@ -261,7 +261,7 @@ func serve(ctx context.Context, lock *labdir.Lock, cfg lab.Config, with joining,
 		}
 		api.Handover.TLS = with.tls
 		if cfg.Host != "" {
-			api.Exec = execFor(dir)
+			api.Exec, api.Logs = execFor(dir), logsFor(dir)
 		}
 		api.Leave = func() {
 			leaving.Store(true)

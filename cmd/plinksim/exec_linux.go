@@ -29,7 +29,11 @@ resolv.conf and hosts file, and this machine's files otherwise. It has your
 environment, without what is true of the machine alone, and that of the instance
 ("env:" in the file). The program has your terminal, or what standard input is, so
 that a shell is as usual. The exit code is the program's; 126 if it could not be
-run, 127 if it was not found.`,
+run, 127 if it was not found.
+
+On an instance of another host (docs/hosts.md) it is a program of that host, with
+that host's files and your environment. It has a terminal where standard input and
+standard output are one, gets the signals that this command gets, and ends with it.`,
 		Example: "  sudo plinksim exec ecs1 -- curl -s http://$(sudo plinksim name ep1)/\n" +
 			"  sudo plinksim exec -it ecs1 bash\n" +
 			"  sudo plinksim exec -e HTTPS_PROXY=http://10.0.1.9:3128 ecs1 -- curl -s https://example.com/\n" +

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -15,16 +16,6 @@ import (
 	"github.com/plinksim/plinksim/pkg/machine/kernel"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
-
-// otherHost is the host that has a zone of a lab, where that is another one, else "".
-func otherHost(dir labdir.Dir, plan *topology.Plan, zone string) string {
-	if of := plan.HostOf(zone); of != nil {
-		if here, err := dir.Load("host"); err == nil && string(here) != of.Name {
-			return of.Name
-		}
-	}
-	return ""
-}
 
 // forProgram are the signals that a program on another host gets when this process does.
 var forProgram = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2}
@@ -95,5 +86,12 @@ func execFor(dir labdir.Dir) func(*topology.Plan, *topology.Instance, api.ExecCa
 			return nil, err
 		}
 		return p, nil
+	}
+}
+
+// logsFor print the logs of instances whose files are here, for users of other hosts.
+func logsFor(dir labdir.Dir) func(context.Context, *topology.Instance, api.LogsCall, io.Writer) error {
+	return func(ctx context.Context, instance *topology.Instance, call api.LogsCall, out io.Writer) error {
+		return showLogs(ctx, dir, instance, call, out)
 	}
 }

@@ -24,7 +24,7 @@ func newCertificates() *cobra.Command {
 		Long: fmt.Sprintf(`Make a certificate for each host of a topology file, and the authority that signs
 them. DIR/HOST is for host HOST: copy it there, and nothing else. DIR/ca-key.pem can
 make further hosts: keep it where no host is. Whoever has it, or the directory of a
-host, can change the lab on all hosts.
+host, is root on all hosts: "plinksim exec" runs any program there.
 
   DIR/ca.pem, DIR/ca-key.pem    the authority, good for %d years, and its key
   DIR/HOST/ca.pem               the authority again

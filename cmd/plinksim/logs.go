@@ -15,7 +15,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/labdir"
+	"github.com/plinksim/plinksim/pkg/topology"
 )
 
 func newLogs() *cobra.Command {
@@ -28,7 +30,7 @@ func newLogs() *cobra.Command {
 		Long: `Show what the programs of an instance ("command:" in its services) have printed
 to their standard output and standard error. Where there are several, each line
 begins with the name of its program. Without an instance it is the log of the
-lab's daemon.`,
+lab's daemon, in a lab over several hosts that of this host.`,
 		Example: "  sudo plinksim logs web --tail 20\n" +
 			"  sudo plinksim logs -f web",
 		Args: takes(cobra.MaximumNArgs(1), "at most one instance"),
@@ -46,28 +48,40 @@ lab's daemon.`,
 			if err != nil {
 				return err
 			}
-			logs := logFiles{tail: lines, all: !cmd.Flags().Changed("tail"), out: cmd.OutOrStdout()}
-			if len(args) == 0 {
-				logs.find = func() ([]string, error) { return []string{dir.Path("log", "daemon.log")}, nil }
-				return logs.show(cmd.Context(), follow)
+			call := api.LogsCall{Tail: lines, Follow: follow}
+			if !cmd.Flags().Changed("tail") {
+				call.Tail = -1
 			}
+			if len(args) == 0 {
+				find := func() ([]string, error) { return []string{dir.Path("log", "daemon.log")}, nil }
+				return logFiles{find: find, tail: call.Tail, out: cmd.OutOrStdout()}.show(cmd.Context(), follow)
+			}
+			call.Instance = args[0]
 			instance, err := plan.Instance(args[0])
 			if err != nil {
 				return err
 			}
-			logs.before = instance.Namespace + "."
-			logs.find = func() ([]string, error) { return logsOf(dir, logs.before) }
-			if found, err := logs.find(); err == nil && len(found) == 0 && !follow {
-				return withHint(fmt.Errorf("instance %q has no programs that print anything", args[0]),
-					"only a \"command:\" among its services has a log")
+			if otherHost(dir, plan, instance.Zone) != "" {
+				return api.NewClient(dir).Logs(cmd.Context(), call, cmd.OutOrStdout())
 			}
-			return logs.show(cmd.Context(), follow)
+			return showLogs(cmd.Context(), dir, instance, call, cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is printed later, until ctrl-C")
 	cmd.Flags().IntVarP(&lines, "tail", "n", 0, "begin with so many lines from the end; all where it is missing")
 	addLab(cmd, &labName)
 	return cmd
+}
+
+// showLogs prints the logs of an instance whose files are here.
+func showLogs(ctx context.Context, dir labdir.Dir, instance *topology.Instance, call api.LogsCall, out io.Writer) error {
+	logs := logFiles{before: instance.Namespace + ".", tail: call.Tail, out: out}
+	logs.find = func() ([]string, error) { return logsOf(dir, logs.before) }
+	if found, err := logs.find(); err == nil && len(found) == 0 && !call.Follow {
+		return withHint(fmt.Errorf("instance %q has no programs that print anything", call.Instance),
+			"only a \"command:\" among its services has a log")
+	}
+	return logs.show(ctx, call.Follow)
 }
 
 // logsOf are the logs of the programs of a namespace, whose names begin with
@@ -86,8 +100,7 @@ func logsOf(dir labdir.Dir, before string) (files []string, err error) {
 type logFiles struct {
 	find   func() ([]string, error)
 	before string // of a file's name, before that of the program
-	tail   int    // lines
-	all    bool
+	tail   int    // lines; -1 is all
 	out    io.Writer
 }
 
@@ -117,7 +130,7 @@ func (l logFiles) show(ctx context.Context, follow bool) error {
 					return err
 				}
 				open[name] = f
-				if first && !l.all {
+				if first && l.tail >= 0 {
 					if err := f.skipTo(l.tail); err != nil {
 						return err
 					}

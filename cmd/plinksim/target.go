@@ -111,6 +111,16 @@ func labPlan(ctx context.Context, name string) (labdir.Dir, *topology.Plan, erro
 	return dir, plan, err
 }
 
+// otherHost is the host that has a zone of a lab, where that is another one, else "".
+func otherHost(dir labdir.Dir, plan *topology.Plan, zone string) string {
+	if of := plan.HostOf(zone); of != nil {
+		if here, err := dir.Load("host"); err == nil && string(here) != of.Name {
+			return of.Name
+		}
+	}
+	return ""
+}
+
 // named says whether a word is an object's name, or one of its identifiers.
 func named(word string, names ...string) bool { return word != "" && slices.Contains(names, word) }
 

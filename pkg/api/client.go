@@ -54,10 +54,14 @@ const PeerHeader = "Plinksim-Lab"
 // peerDialTimeout is how long a connection to another host may take, with TLS.
 const peerDialTimeout = 2 * time.Second
 
+// PeerKeepAlive lets a connection between hosts break within half a minute where one of them is gone without
+// a word, so that no program and no user of one waits for the other.
+var PeerKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}
+
 // NewPeerClient makes a client of the daemon of another host of a lab, which listens at that
 // address. Secure says who both are. Nothing is opened yet.
 func NewPeerClient(lab, host string, at netip.AddrPort, secure *tls.Config) *Client {
-	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: peerDialTimeout}, Config: secure}
+	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: peerDialTimeout, KeepAliveConfig: PeerKeepAlive}, Config: secure}
 	c := newClient(lab, fmt.Sprintf("host %q", host), func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return dialer.DialContext(ctx, "tcp", at.String())
 	})

@@ -133,19 +133,20 @@ func (s *Server) peer(r *http.Request, host string) (*api.Client, error) {
 	case r.Header.Get(api.PeerHeader) != "":
 		return nil, fmt.Errorf("that is on host %q, and this is host %q: their files differ", host, s.Handover.Host)
 	case s.Peer == nil:
-		return nil, fmt.Errorf("that is on host %q, and this is host %q, which was not told how to reach others: do it there", host, s.Handover.Host)
+		return nil, fmt.Errorf("that is on host %q, and this is host %q, which is up without --tls and reaches no other: do it there",
+			host, s.Handover.Host)
 	}
 	return s.Peer(host), nil
 }
 
-// noticeSilence lets a connection break within half a minute where its other end is gone without
-// a word, so that its program does not stay.
+// noticeSilence lets a connection break where the other host is gone (api.PeerKeepAlive), so that its
+// program does not stay.
 func noticeSilence(conn net.Conn) {
 	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = secure.NetConn()
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3})
+		_ = tcp.SetKeepAliveConfig(api.PeerKeepAlive)
 	}
 }
 

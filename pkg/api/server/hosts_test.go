@@ -44,7 +44,10 @@ vpcs:
     account: shop
     cidr: 10.0.0.0/16
     subnets: {h: {zone: r1-h, cidr: 10.0.1.0/24}, i: {zone: r1-i, cidr: 10.0.2.0/24}}
-    instances: {web-h: {subnet: h}, web-i: {subnet: i}}
+    instances:
+      web-h: {subnet: h, services: [{http: 80}]}
+      web-i: {subnet: i, services: [{http: 80}]}
+      silent: {subnet: i}
 server_groups:
   web: {vpc: shop, health_check: {protocol: none}, servers: [{instance: web-h, port: 80}, {instance: web-i, port: 80}]}
 load_balancers:
@@ -102,6 +105,13 @@ func serveHosts(t *testing.T, programs execs) (a, b *hostServer) {
 						return nil, err
 					}
 					return p, nil
+				},
+				Logs: func(_ context.Context, instance *topology.Instance, call api.LogsCall, out io.Writer) error {
+					if instance.Name == "silent" {
+						return &api.Error{Text: "it prints nothing", Hint: "only programs do"}
+					}
+					_, err := fmt.Fprintf(out, "%s/%s prints %+v\n", name, instance.Name, call)
+					return err
 				},
 			}
 		}
@@ -172,6 +182,25 @@ func TestProgramsRunOnTheHostOfTheirInstance(t *testing.T) {
 	e.requireGone()
 	_, err = a.client.Exec(t.Context(), api.ExecCall{Instance: "web-i", Argv: []string{"true"}}, api.ExecIO{Stdin: strings.NewReader("")})
 	require.ErrorContains(t, err, `host "b": its daemon does not answer`)
+}
+
+func TestLogsAreThoseOfTheHostOfTheInstance(t *testing.T) {
+	a, b := serveHosts(t, execs{})
+	for _, tt := range []struct {
+		from         *hostServer
+		instance, on string
+	}{{a, "web-i", "b"}, {b, "web-h", "a"}, {a, "web-h", "a"}} {
+		var out bytes.Buffer
+		require.NoError(t, tt.from.client.Logs(t.Context(), api.LogsCall{Instance: tt.instance, Tail: 3, Follow: true}, &out))
+		require.Equal(t, fmt.Sprintf("%s/%s prints {Instance:%[2]s Tail:3 Follow:true}\n", tt.on, tt.instance), out.String())
+	}
+	err := a.client.Logs(t.Context(), api.LogsCall{Instance: "silent", Tail: -1}, io.Discard)
+	require.EqualError(t, err, "it prints nothing")
+	refused := (*api.Error)(nil)
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, "only programs do", refused.Hint)
+	b.end()
+	require.ErrorContains(t, a.client.Logs(t.Context(), api.LogsCall{Instance: "web-i"}, io.Discard), `host "b": its daemon does not answer`)
 }
 
 // captured is what a capture of everything has after so long: its notes, and its interfaces.

@@ -67,6 +67,9 @@ func (s *Server) table() []route {
 	if s.Exec != nil {
 		table = append(table, route{"POST /v1/exec", asking, s.exec})
 	}
+	if s.Logs != nil {
+		table = append(table, route{"GET /v1/logs", asking, s.logs})
+	}
 	if s.Leave != nil {
 		table = append(table, route{"GET /v1/handover", own, s.handover}, route{"POST /v1/leave", own, accepted(s.Leave)})
 	}

@@ -46,6 +46,8 @@ type Server struct {
 	// Exec starts a program on an instance; nil: nobody asks for that, as users of the only
 	// host of a lab enter instances themselves.
 	Exec func(*topology.Plan, *topology.Instance, api.ExecCall) (Process, error)
+	// Logs writes what the programs of an instance here have printed; nil as Exec.
+	Logs func(context.Context, *topology.Instance, api.LogsCall, io.Writer) error
 	// Peers are the other hosts of the lab, which ask on PeerListener; nil: nobody does.
 	Peers        *Peers
 	PeerListener net.Listener
@@ -403,6 +405,9 @@ func toError(err error) *api.Error {
 			refused.Hint = "there is " + strings.Join(known.Known, ", ")
 		}
 		return refused
+	}
+	if passed, ok := err.(*api.Error); ok {
+		return passed // another host has said so
 	}
 	out := &api.Error{Text: err.Error()}
 	if known := (interface{ Hint() string })(nil); errors.As(err, &known) {
