@@ -346,7 +346,7 @@ func cutOff(t *testing.T, e *etcds) {
 	t.Logf("another host leads %s after the leader was cut off", took.Round(10*time.Millisecond))
 	require.Less(t, took, lifetime+2*time.Second)
 	require.NotContains(t, c.Hosts(), "b")
-	require.Empty(t, b.Leader(), "a host that hears nothing knows nobody who leads")
+	within(t, 3*time.Second, "a host that hears nothing knows nobody who leads", func() bool { return b.Leader() == "" })
 	require.False(t, b.Silent().IsZero())
 	second := write(t, c, "by c")
 
@@ -429,7 +429,7 @@ func noQuorum(t *testing.T, e *etcds) {
 	goesOn.GoesOn = true
 	c, err := Open(t.Context(), goesOn)
 	require.NoError(t, err)
-	require.Less(t, time.Since(began), 3*time.Second)
+	require.Less(t, time.Since(began), time.Second, "packets wait for it")
 	require.False(t, c.Silent().IsZero())
 
 	e.Run("e1")

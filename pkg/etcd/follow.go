@@ -48,8 +48,13 @@ func (v *view) lives(host string, lease clientv3.LeaseID) bool {
 func (s *Store) follow(ctx context.Context) {
 	tick := time.NewTicker(pulse)
 	defer tick.Stop()
+	most := silence
+	if s.cfg.GoesOn {
+		most = patience
+	}
 	for {
-		v, err := s.look(ctx, silence)
+		v, err := s.look(ctx, most)
+		most = silence
 		if ctx.Err() != nil {
 			return
 		}

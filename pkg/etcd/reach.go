@@ -156,8 +156,8 @@ func shaken(err error) error {
 	return err
 }
 
-// checkEndpoints says why etcd is not at these URLs.
-func checkEndpoints(endpoints []string) error {
+// CheckEndpoints says why etcd is not at these URLs.
+func CheckEndpoints(endpoints []string) error {
 	if len(endpoints) == 0 {
 		return errors.New("etcd has no member: want https://HOST:PORT for each")
 	}

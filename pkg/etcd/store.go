@@ -51,8 +51,8 @@ type Config struct {
 	// By it a daemon knows that what lives under its host's name is the daemon before itself, and
 	// not a second machine with the same name.
 	Place string
-	// GoesOn says that this host knows what its lab is without the store: Open does not wait for
-	// the store then.
+	// GoesOn says that this host knows what its lab is without the store: Open asks one member
+	// then, and does not wait for the others. Silent says whether it has answered.
 	GoesOn bool
 	Log    *slog.Logger // nil: nobody hears of it
 
@@ -107,7 +107,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", address)
 		}
 	}
-	if err := checkEndpoints(cfg.Endpoints); err != nil {
+	if err := CheckEndpoints(cfg.Endpoints); err != nil {
 		return nil, err
 	}
 	etcd, err := dialMembers(cfg)
@@ -182,11 +182,12 @@ func (s *Store) Now() (lab.Record, bool) {
 	return s.record, s.record.Revision != 0
 }
 
-// Leader is the host that led when the store answered last, "" where it does not answer.
+// Leader is the host that led when the store answered last, "" where it has been silent for
+// as long as a leader may be.
 func (s *Store) Leader() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.silent.IsZero() {
+	if !s.silent.IsZero() && time.Since(s.silent) > lifetime {
 		return ""
 	}
 	return s.view.leader.name
