@@ -27,6 +27,9 @@ type Error struct {
 	// what the lab's cloud calls it.
 	Code string `json:"code,omitempty"`
 	Word string `json:"cloud_code,omitempty"`
+	// Kind and Name are of the object that it is about, where Code is there.
+	Kind string `json:"of_kind,omitempty"`
+	Name string `json:"of_name,omitempty"`
 }
 
 func (e *Error) Error() string { return e.Text }
@@ -49,7 +52,10 @@ type EditCall struct {
 	Edits       []topology.Edit `json:"edits"`
 	DryRun      bool            `json:"dry_run,omitempty"`      // only say what would change
 	WaitSeconds float64         `json:"wait_seconds,omitempty"` // as that of a Call
-	By          string          `json:"by,omitempty"`           // who does it, for its event
+	// Who does it, for its event: in words, the account, and the call of a cloud's API that asks for it.
+	By      string `json:"by,omitempty"`
+	Account string `json:"account,omitempty"`
+	Request string `json:"request,omitempty"`
 	// If is what the edits were made for: by path, the value that stood there, as YAML, ""
 	// for nothing. Where one is another now, nothing is changed, and the answer is 409.
 	If map[string]string `json:"if,omitempty"`

@@ -30,6 +30,8 @@ type Client struct {
 	http   *http.Client
 	header http.Header // that is in every request
 	most   int64       // bytes of an answer that is read whole; 0: any
+
+	answered func(http.Header)
 }
 
 // maxPeerAnswer is more than an answer of another host ever has.
@@ -74,6 +76,17 @@ func newClient(lab, who string, dial func(ctx context.Context, network, address 
 	transport := &http.Transport{DialContext: dial, DisableKeepAlives: true, DisableCompression: true}
 	return &Client{lab: lab, who: who, dial: dial, http: &http.Client{Transport: transport}}
 }
+
+// Telling is the client with a function that gets the header of each answer before the answer is read.
+func (c *Client) Telling(answered func(http.Header)) *Client {
+	out := *c
+	out.answered = answered
+	return &out
+}
+
+// RevisionHeader says with the answer to a change which revision of the lab it made, of those
+// that the hosts of a lab agree on.
+const RevisionHeader = "Plinksim-Revision"
 
 // RoundTrip lets the daemon answer a request that somebody else made, for a reverse proxy.
 func (c *Client) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -377,6 +390,9 @@ func (c *Client) doWith(ctx context.Context, method, path string, body []byte, h
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("%s: its daemon does not answer: %w", c.who, whyNot(ctx, err))
+	}
+	if c.answered != nil {
+		c.answered(resp.Header)
 	}
 	if resp.StatusCode < 300 {
 		return resp, nil

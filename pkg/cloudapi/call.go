@@ -122,7 +122,7 @@ func (c *Call) Edit(edits ...topology.Edit) error {
 	}
 	editor := lab.Editor{By: fmt.Sprintf("account %q by %s", c.Account.Name, c.Action), Account: c.Account.Name,
 		Request: c.ID}
-	_, err := c.Lab.EditBy(c.Ctx, editor, edits, c.wait())
+	_, err := c.changer().EditBy(c.Ctx, editor, edits, c.wait())
 	return c.made(err)
 }
 
@@ -137,7 +137,7 @@ func (c *Call) OperateWithin(o topology.Operation, wait time.Duration) error {
 	if c.Dry {
 		return ErrDryRun
 	}
-	_, err := c.Lab.Do(c.Ctx, o, wait)
+	_, err := c.changer().Do(c.Ctx, o, wait)
 	return c.made(err)
 }
 

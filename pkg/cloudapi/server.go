@@ -36,13 +36,29 @@ const (
 
 // Config is what a Server is made of.
 type Config struct {
-	Lab   *lab.Lab
-	Store lab.Store // keeps keys and the record
-	Log   *slog.Logger
+	Lab *lab.Lab
+	// Changer changes the lab; nil: Lab does. Of a lab over several hosts it is on that which leads.
+	Changer Changer
+	Store   lab.Store // keeps keys and the record
+	Log     *slog.Logger
 	// Transition is that of the lab: where it is not 0, calls do not wait until
 	// what they did is in force, so that clients see the states on the way.
 	Transition time.Duration
 	Now        func() time.Time
+}
+
+// Changer changes a lab, as *lab.Lab does.
+type Changer interface {
+	Do(ctx context.Context, o topology.Operation, wait time.Duration) (control.Event, error)
+	EditBy(ctx context.Context, editor lab.Editor, edits []topology.Edit, wait time.Duration) ([]topology.Change, error)
+}
+
+// changer is who changes the lab.
+func (c *Config) changer() Changer {
+	if c.Changer != nil {
+		return c.Changer
+	}
+	return c.Lab
 }
 
 // Server is the part of an API's server that is the same for all clouds. Its methods may

@@ -238,12 +238,13 @@ func TestOperationsGoThereAndBack(t *testing.T) {
 	var refused *api.Error
 	_, err = client.StatusFor(ctx, "z")
 	require.ErrorAs(t, err, &refused)
-	require.Equal(t, api.Error{Text: `account "z" does not exist`, Hint: `there is "a", "stranger"`, Code: "not-found"}, *refused)
+	require.Equal(t, api.Error{Text: `account "z" does not exist`, Hint: `there is "a", "stranger"`, Code: "not-found",
+		Kind: "account", Name: "z"}, *refused)
 	_, err = client.Do(ctx, api.Call{Operation: topology.Operation{Verb: "service-delete", Service: "svc9"}})
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, api.Error{
 		Text: `endpoint service "svc9" does not exist`, Hint: `there is "svc1"`,
-		Code: "not-found", Word: "EndpointServiceNotFound",
+		Code: "not-found", Word: "EndpointServiceNotFound", Kind: "endpoint service", Name: "svc9",
 	}, *refused)
 }
 

@@ -29,6 +29,7 @@ type cloud struct {
 	store      lab.Store
 	log        *slog.Logger
 	transition time.Duration
+	changer    cloudapi.Changer // nil: the lab
 
 	mu      sync.Mutex
 	api     answering
@@ -62,6 +63,9 @@ func answeringFor(cfg cloudapi.Config) (answering, error) {
 
 func newCloud(s *Server) *cloud {
 	c := &cloud{lab: s.Lab, store: s.Store, log: s.Log, transition: s.Transition}
+	if s.Peers != nil {
+		c.changer = leading{s.Peers, s.Lab}
+	}
 	if c.store == nil {
 		c.store = &lab.MemoryStore{}
 	}
@@ -97,7 +101,7 @@ func (c *cloud) serve(wanted api.CloudAPI) (api.CloudAPI, error) {
 		return api.CloudAPI{}, errors.New("the lab is just being taken down")
 	}
 	if c.api == nil {
-		made, err := answeringFor(cloudapi.Config{Lab: c.lab, Store: c.store, Log: c.log, Transition: c.transition})
+		made, err := answeringFor(cloudapi.Config{Lab: c.lab, Changer: c.changer, Store: c.store, Log: c.log, Transition: c.transition})
 		if err != nil {
 			return api.CloudAPI{}, err
 		}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/plinksim/plinksim/internal/spell"
 	"github.com/plinksim/plinksim/pkg/api"
+	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/peer"
 	"github.com/plinksim/plinksim/pkg/status"
@@ -176,8 +177,12 @@ func (p *Peers) pass(w http.ResponseWriter, r *http.Request, host string, within
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			pr.SetURL(&url.URL{Scheme: "http", Host: "plinksim"})
 		},
-		FlushInterval:  -1,
-		ModifyResponse: func(*http.Response) error { late.Stop(); return nil },
+		FlushInterval: -1,
+		ModifyResponse: func(resp *http.Response) error {
+			late.Stop()
+			p.awaitRevision(ctx, resp.Header)
+			return nil
+		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			if cause := context.Cause(ctx); cause != nil {
 				err = cause
@@ -249,6 +254,100 @@ func (p *Peers) leader(ctx context.Context) (string, error) {
 		case <-ctx.Done():
 			return "", context.Cause(ctx)
 		}
+	}
+}
+
+// tellRevision says with the answer to a change which revision it has made. It may be asked of
+// a host without others.
+func (p *Peers) tellRevision(w http.ResponseWriter) {
+	if p == nil || p.Agreement == nil {
+		return
+	}
+	if record, ok := p.Agreement.Now(); ok {
+		w.Header().Set(api.RevisionHeader, strconv.FormatInt(record.Revision, 10))
+	}
+}
+
+// awaitRevision waits a little until the revision that another host speaks of is in force here,
+// so that who asks here next sees it.
+func (p *Peers) awaitRevision(ctx context.Context, header http.Header) {
+	revision, err := strconv.ParseInt(header.Get(api.RevisionHeader), 10, 64)
+	if err != nil || p.Agreement == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, mergeWithin)
+	defer cancel()
+	look := time.NewTicker(leaderLook / 10)
+	defer look.Stop()
+	for p.Agreement.Hosts()[p.Credentials.Host].Applied < revision && ctx.Err() == nil {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// leading changes the lab on the host that leads, for the APIs of clouds.
+type leading struct {
+	*Peers
+	lab *lab.Lab
+}
+
+// Do implements cloudapi.Changer.
+func (l leading) Do(ctx context.Context, o topology.Operation, wait time.Duration) (control.Event, error) {
+	there, err := l.client(ctx)
+	if err != nil || there == nil {
+		return onOne(err, func() (control.Event, error) { return l.lab.Do(ctx, o, wait) })
+	}
+	event, err := there.Do(ctx, api.Call{Operation: o, WaitSeconds: wait.Seconds()})
+	return event, fromError(err)
+}
+
+// EditBy implements cloudapi.Changer.
+func (l leading) EditBy(ctx context.Context, editor lab.Editor, edits []topology.Edit, wait time.Duration) (
+	[]topology.Change, error) {
+	there, err := l.client(ctx)
+	if err != nil || there == nil {
+		return onOne(err, func() ([]topology.Change, error) { return l.lab.EditBy(ctx, editor, edits, wait) })
+	}
+	made, err := there.Edit(ctx, api.EditCall{
+		Edits: edits, WaitSeconds: wait.Seconds(), By: editor.By, Account: editor.Account, Request: editor.Request, If: editor.If,
+	})
+	return made, fromError(err)
+}
+
+// client asks the host that leads; nil where that is this one, or hosts have no control plane.
+func (l leading) client(ctx context.Context) (*api.Client, error) {
+	if l.Agreement == nil {
+		return nil, nil
+	}
+	leader, err := l.leader(ctx)
+	if err != nil || leader == l.Credentials.Host {
+		return nil, err
+	}
+	there, err := l.Peers.client(leader)
+	if err != nil {
+		return nil, err
+	}
+	return there.Telling(func(h http.Header) { l.awaitRevision(ctx, h) }), nil
+}
+
+func onOne[T any](err error, here func() (T, error)) (out T, _ error) {
+	if err != nil {
+		return out, err
+	}
+	return here()
+}
+
+// fromError is the refusal that another host's answer is, the reverse of toError.
+func fromError(err error) error {
+	var refused *api.Error
+	if !errors.As(err, &refused) || refused.Code == "" {
+		return err
+	}
+	return &control.Error{
+		Code: topology.Refusal(refused.Code), Kind: refused.Kind, Name: refused.Name, Text: refused.Text, Hint: refused.Hint,
+		Remedies: refused.Remedies, Word: refused.Word,
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/api/server"
+	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/machine/netstack"
@@ -74,11 +75,14 @@ type hosts struct {
 	certificates string
 	clients      map[string]*api.Client
 	stop         map[string]func()
+	peers        map[string]*server.Peers
+	labs         map[string]*lab.Lab
 }
 
 func newHosts(t *testing.T) *hosts {
 	t.Helper()
-	h := &hosts{t: t, plan: onLoopback(t), clients: map[string]*api.Client{}, stop: map[string]func(){}}
+	h := &hosts{t: t, plan: onLoopback(t), clients: map[string]*api.Client{}, stop: map[string]func(){},
+		peers: map[string]*server.Peers{}, labs: map[string]*lab.Lab{}}
 	h.certificates = filepath.Join(t.TempDir(), "certificates")
 	_, err := peer.Make(h.certificates, h.plan, false, time.Now())
 	require.NoError(t, err)
@@ -131,7 +135,7 @@ func (h *hosts) start(name string, agreement lab.Agreement) {
 	ended := make(chan error, 1)
 	s := &server.Server{Lab: running, Down: stop, Peers: peers, PeerListener: peerListener}
 	go func() { ended <- s.Serve(ctx, ln) }()
-	h.clients[name] = api.NewClient(dir)
+	h.clients[name], h.peers[name], h.labs[name] = api.NewClient(dir), peers, running
 	stopped := false
 	h.stop[name] = func() {
 		if !stopped {
@@ -302,8 +306,13 @@ func index(links []status.Link, name string) int {
 // agreed is an agreement in which nothing is agreed but who leads.
 type agreed struct {
 	lab.Agreement
-	leader string
-	silent time.Time
+	leader  string
+	silent  time.Time
+	applied atomic.Int64 // on all hosts
+}
+
+func (a *agreed) Hosts() map[string]lab.HostReport {
+	return map[string]lab.HostReport{"a": {Applied: a.applied.Load()}, "b": {Applied: a.applied.Load()}}
 }
 
 func (a *agreed) Leader() string          { return a.leader }
@@ -317,6 +326,7 @@ func TestTheLeaderIsAsked(t *testing.T) {
 	of := map[string]*agreed{"a": {leader: "b"}, "b": {leader: "b"}}
 	h.start("a", of["a"])
 	h.start("b", of["b"])
+	of["a"].applied.Store(7)
 	reject := api.Call{Operation: topology.Operation{Verb: "reject", Service: "api", Endpoint: "ep"}}
 	do := func(c *api.Client) *api.Error {
 		t.Helper()
@@ -329,6 +339,17 @@ func TestTheLeaderIsAsked(t *testing.T) {
 	require.Equal(t, do(h.clients["b"]), do(h.clients["a"]), "a refusal goes on as it is")
 	_, err := h.clients["a"].Edit(t.Context(), api.EditCall{})
 	require.NoError(t, err, "an edit of nothing")
+
+	// So do the APIs of clouds, of which clients know the code and the object of a refusal.
+	_, here := server.Leading(h.peers["b"], h.labs["b"]).Do(t.Context(), reject.Operation, 0)
+	_, there := server.Leading(h.peers["a"], h.labs["a"]).Do(t.Context(), reject.Operation, 0)
+	var refused *control.Error
+	require.ErrorAs(t, here, &refused)
+	require.Equal(t, here, there)
+	require.Equal(t, "lab", refused.Kind)
+	_, err = server.Leading(h.peers["a"], h.labs["a"]).EditBy(t.Context(), lab.Editor{By: "me"},
+		[]topology.Edit{{Path: "endpoints/ep/description", Value: "x"}}, 0)
+	require.Equal(t, here, err)
 
 	// Where each believes that the other leads, it goes once.
 	of["b"].leader = "a"
@@ -346,6 +367,27 @@ func TestTheLeaderIsAsked(t *testing.T) {
 	// What changes nothing needs no leader.
 	_, err = h.clients["a"].Explain(t.Context(), "web-i", "http://ep/")
 	require.NoError(t, err)
+}
+
+// Who changes the lab on one host and looks at it there next sees what was changed.
+func TestWhatTheLeaderDidIsThereBeforeItIsAnswered(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t)
+	of := map[string]*agreed{"a": {leader: "b"}, "b": {leader: "b"}}
+	h.start("a", of["a"])
+	h.start("b", of["b"])
+	edit := make(chan error, 1)
+	go func() {
+		_, err := h.clients["a"].Edit(t.Context(), api.EditCall{})
+		edit <- err
+	}()
+	select {
+	case err := <-edit:
+		t.Fatalf("it was answered before revision 7 was in force here: %v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	of["a"].applied.Store(7)
+	require.NoError(t, <-edit)
 }
 
 // Each row is what somebody asks a host for at its address for other hosts.

@@ -197,6 +197,7 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	event, err := s.Lab.Do(r.Context(), o, call.Wait())
+	s.Peers.tellRevision(w)
 	if err != nil {
 		refuse(w, http.StatusGatewayTimeout, err)
 		return
@@ -219,8 +220,10 @@ func (s *Server) edit(w http.ResponseWriter, r *http.Request) {
 	case call.DryRun:
 		made.Changes, err = s.Lab.LookAtEdits(edits, call.If)
 	default:
-		made.Changes, err = s.Lab.EditBy(r.Context(), lab.Editor{By: call.By, If: call.If}, edits, call.Wait())
+		editor := lab.Editor{By: call.By, Account: call.Account, Request: call.Request, If: call.If}
+		made.Changes, err = s.Lab.EditBy(r.Context(), editor, edits, call.Wait())
 	}
+	s.Peers.tellRevision(w)
 	if err != nil {
 		refuse(w, http.StatusGatewayTimeout, err)
 		return
@@ -400,6 +403,7 @@ func toError(err error) *api.Error {
 	if errors.As(err, &known) {
 		refused := &api.Error{
 			Text: known.Text, Hint: known.Hint, Remedies: known.Remedies, Code: string(known.Code), Word: known.Word,
+			Kind: known.Kind, Name: known.Name,
 		}
 		if refused.Hint == "" && len(known.Known) > 0 {
 			refused.Hint = "there is " + strings.Join(known.Known, ", ")
