@@ -28,6 +28,8 @@ import (
 //	api-cloud.json, api-keys.json, api.json, aws/   the API for clients of the cloud, where it was started
 //	changing     what topology the kernel becomes, while it is between two
 //	host         which host of a topology over several this is
+//	agreed.json  what the hosts agreed on last
+//	etcd.json    where the hosts agree
 type Dir string
 
 // own are the names above, without the lock, and those of files that are
@@ -37,6 +39,7 @@ var own = []string{
 	"topology.yaml", "topology.yaml.next", "topology.new.yaml", "topology.new.yaml.next", "topology.edits", "topology.edits.next",
 	"state.json", "state.json.next",
 	"faults.json", "faults.json.next", "edits.json", "edits.json.next", "added.json",
+	"agreed.json", "agreed.json.next", "etcd.json", "etcd.json.next",
 	"health.json", "health.json.next", "pace.json", "pace.json.next",
 	"ca.pem", "ca.pem.next", "ca-key.pem", "ca-key.pem.next", "ca-certificates.crt", "ca-certificates.crt.next",
 	"api-cloud.json", "api-cloud.json.next", "api-keys.json", "api-keys.json.next", "api.json", "api.json.next", "aws",
