@@ -59,6 +59,7 @@ func printStatus(w io.Writer, s status.Lab) {
 		}
 		section(w, func(w io.Writer) { printHosts(w, s) })
 	}
+	printAgreed(w, s)
 	for _, print := range []func(io.Writer, status.Lab){printEndpoints, printServices, printGateways, printInstances,
 		printServers, printProxies, printLinks, printShaping, printENIFaults, printTimers} {
 		section(w, func(w io.Writer) { print(w, s) })
@@ -106,6 +107,28 @@ func hostLines(s status.Lab) []string {
 		}
 	}
 	return lines
+}
+
+// printAgreed prints what the hosts of a lab agree on, and which of them are not well.
+func printAgreed(w io.Writer, s status.Lab) {
+	if s.Agreed == nil {
+		return
+	}
+	leader := "nobody leads"
+	for _, h := range s.Hosts {
+		if h.Leader {
+			leader = "host " + h.Name + " leads"
+		}
+	}
+	say(w, "the hosts agree on revision %d, and %d is in force here; %s", s.Agreed.Newest, s.Agreed.Revision, leader)
+	if s.Agreed.Text != "" {
+		say(w, "%s", s.Agreed.Text)
+	}
+	for _, h := range s.Hosts {
+		if h.Trouble != "" {
+			say(w, "host %s: %s", h.Name, h.Trouble)
+		}
+	}
 }
 
 // lostText leaves out what few labs have.

@@ -73,6 +73,9 @@ type authority struct {
 	truster Truster // nil where no program needs a list of authorities
 	log     *slog.Logger
 	wanted  bool // whatever the plan has
+	// shared is the authority of all hosts of the lab, which the first of them makes: its
+	// certificate and key as PEM; nil: there are no other hosts.
+	shared func(first func() ([]byte, error)) ([]byte, error)
 
 	making sync.Mutex
 }
@@ -144,6 +147,31 @@ func (a *authority) prepare(lab string) (tls.Certificate, error) {
 }
 
 func (a *authority) make(lab string) (tls.Certificate, error) {
+	first := func() ([]byte, error) { return makeAuthority(lab) }
+	shared := a.shared
+	if shared == nil {
+		shared = func(first func() ([]byte, error)) ([]byte, error) { return first() }
+	}
+	text, err := shared(first)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	made, err := tls.X509KeyPair(text, text)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	cert, key := pem.Decode(text)
+	if err := a.store.Save(authorityKeyFile, key); err != nil {
+		return tls.Certificate{}, err
+	}
+	if err := a.store.Save(authorityFile, pem.EncodeToMemory(cert)); err != nil {
+		return tls.Certificate{}, err
+	}
+	return made, a.trust(pem.EncodeToMemory(cert))
+}
+
+// makeAuthority makes the certificate of an authority, and behind it its key.
+func makeAuthority(lab string) ([]byte, error) {
 	template := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: "plinksim lab " + lab},
 		IsCA:                  true,
@@ -153,21 +181,14 @@ func (a *authority) make(lab string) (tls.Certificate, error) {
 	}
 	made, err := sign(template, nil)
 	if err != nil {
-		return tls.Certificate{}, err
+		return nil, err
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(made.PrivateKey)
 	if err != nil {
-		return tls.Certificate{}, err
+		return nil, err
 	}
 	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made.Certificate[0]})
-	key := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	if err := a.store.Save(authorityKeyFile, key); err != nil {
-		return tls.Certificate{}, err
-	}
-	if err := a.store.Save(authorityFile, cert); err != nil {
-		return tls.Certificate{}, err
-	}
-	return made, a.trust(cert)
+	return append(cert, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})...), nil
 }
 
 // trust makes the list of authorities that programs on instances see.

@@ -67,7 +67,11 @@ func (l *Lab) CheckSome(ctx context.Context, filter CheckFilter, report func(sta
 		return nil
 	}
 	return alone(&l.checking, func() error {
-		back, err := l.file.putAside(ctx, l.replacer(quietly))
+		putAside := func() (func() error, error) { return l.file.putAside(ctx, l.replacer(quietly)) }
+		if l.agreed != nil {
+			putAside = func() (func() error, error) { return l.agreed.putAside(ctx) }
+		}
+		back, err := putAside()
 		if err != nil {
 			return err
 		}
@@ -143,7 +147,11 @@ func (l checks) run(ctx context.Context, all []topology.Check, filter CheckFilte
 
 // putBack lets the lab be as its file says, whatever operations changed.
 func (l checks) putBack(ctx context.Context) error {
-	if err := l.plane.WaitApplied(ctx, l.plane.Reset()); err != nil {
+	reset := func() error { return l.plane.WaitApplied(ctx, l.plane.Reset()) }
+	if l.agreed != nil {
+		reset = func() error { return l.agreed.putBack(ctx) }
+	}
+	if err := reset(); err != nil {
 		return err
 	}
 	l.groups.settleHealth(ctx, l.plane.State().Plan) // servers may have come back

@@ -45,9 +45,10 @@ type draining struct {
 func (l drains) lookAt(before map[string]draining) map[string]draining {
 	next := map[string]draining{}
 	state := l.plane.State()
+	var empty []Drained
 	for _, c := range state.Connections {
 		for _, z := range c.Zones {
-			if z.State != control.Migrated {
+			if z.State != control.Migrated || l.here.elsewhere(state.Plan, z.Zone) != "" {
 				continue
 			}
 			names := compile.DrainingLinks(state.Plan, c, z)
@@ -58,10 +59,17 @@ func (l drains) lookAt(before map[string]draining) map[string]draining {
 				// Once quiet, it is asked again only when something has passed.
 				ended = ended && (d.sessions == 0 || d.quiet && !before[name].quiet && !l.anyOpen(name))
 			}
-			if ended {
+			drained := Drained{c.Service, c.Endpoint, z.Zone, z.Replaced}
+			switch {
+			case l.agreed == nil && ended:
 				l.plane.Drained(c.Service, c.Endpoint, z.Zone, z.Replaced)
+			case ended || l.agreed != nil && l.agreed.isDrained(drained):
+				empty = append(empty, drained)
 			}
 		}
+	}
+	if l.agreed != nil {
+		l.agreed.setDrained(empty) // the leader ends the replacement
 	}
 	return next
 }

@@ -29,6 +29,7 @@ type fakeMachine struct {
 	tcp     map[place]*fakeListener
 	udp     map[place]*fakeSocket
 	fail    error // that the next Change gives
+	stuck   error // that each Change gives
 	noHosts error // that SetHosts gives
 	ports   uint16
 }
@@ -52,6 +53,9 @@ func (m *fakeMachine) Change(_ context.Context, _, plan *topology.Plan, _ lab.Pr
 	if err := m.fail; err != nil {
 		m.fail = nil
 		return err
+	}
+	if m.stuck != nil {
+		return m.stuck
 	}
 	m.plan = plan
 	return nil
@@ -99,6 +103,13 @@ func (m *fakeMachine) SetHosts(instance *topology.Instance, names []topology.Hos
 	}
 	m.hosts[instance.Name] = names
 	return nil
+}
+
+// failAlways lets Change fail, or, with nil, lets it be.
+func (m *fakeMachine) failAlways(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stuck = err
 }
 
 // failHosts lets SetHosts fail, or, with nil, lets it be.

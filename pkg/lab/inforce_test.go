@@ -44,7 +44,7 @@ func (l *Lab) Wrong() error {
 
 // ForgetDeleted takes out what was deleted when the machine could not do without it, as
 // the next deletion and the next start do.
-func (l *Lab) ForgetDeleted() { deletions{l}.forget(l.ctx) }
+func (l *Lab) ForgetDeleted() { l.deleted.forget(l.ctx) }
 
 type wrong struct {
 	*Lab
@@ -396,4 +396,15 @@ func restored(text []byte) map[string]any {
 		}
 	}
 	return state
+}
+
+// Agreed is where a host is in what the hosts agree on.
+func (l *Lab) Agreed() string {
+	a := l.agreed
+	newest, _ := a.with.Now()
+	late, drained := a.others(newest.Revision)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return fmt.Sprintf("newest %d, record %d, applied %d, settled %d, tried %d, late %v, drained %v, leads %q, trouble %v",
+		newest.Revision, a.record.Revision, a.applied, a.settled, a.tried, late, drained, a.with.Leader(), a.trouble)
 }

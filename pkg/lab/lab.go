@@ -107,6 +107,8 @@ type Lab struct {
 	pace      *Pace
 	here      *onHost
 	paths     *paths
+	agreed    *agreed // nil where no hosts agree on the lab
+	deleted   deletions
 
 	machineTime atomic.Int64 // in nanoseconds: see MachineTime
 	checking    sync.Mutex   // held while checks run
@@ -122,22 +124,25 @@ func Start(ctx context.Context, cfg Config) (*Lab, error) {
 		return nil, fmt.Errorf("time scale: %w", err)
 	}
 	saved := newStateFiles(cfg.Store, cfg.Log)
-	file, err := newFileState(cfg.Plan, saved.edits(), saved.saveEdits, cfg.Log)
+	record, file, err := cfg.begin(ctx, saved)
 	if err != nil {
 		return nil, err
 	}
-	here := &onHost{name: cfg.Host, remote: cfg.Remote}
-	if err := here.claim(cfg.Store, file.plan); err != nil {
+	here := &onHost{name: cfg.Host, remote: cfg.Remote, agrees: cfg.Agreement != nil}
+	plan := file.now()
+	if err := here.claim(cfg.Store, plan); err != nil {
 		return nil, err
 	}
-	plane, err := control.NewPlane(file.plan, time.Now)
+	plane, err := control.NewPlane(plan, time.Now)
 	if err == nil {
-		err = readCertificates(file.plan)
+		err = readCertificates(plan)
 	}
 	if err != nil {
 		return nil, err
 	}
-	saved.restore(plane)
+	if err := saved.restoreAgreed(plane, record); err != nil {
+		return nil, err
+	}
 	file.allows = plane.Allows
 	l := &Lab{
 		process: newProcess(cfg.Machine, cfg.Log), machine: cfg.Machine, store: cfg.Store, started: time.Now(),
@@ -145,16 +150,22 @@ func Start(ctx context.Context, cfg Config) (*Lab, error) {
 		faults: &liveFaults{faults: restoreFaults(saved)}, here: here,
 	}
 	l.pace = newPace(l, cfg)
+	if cfg.Agreement != nil {
+		l.agreed = newAgreed(cfg, l, record)
+		if err := l.agreed.checkOthers(cfg.Keep); err != nil {
+			return nil, err
+		}
+	}
 	l.makeParts()
 	l.authority.wanted = cfg.Authority
-	left := l.kept.leftBehind(file.plan.Name, menderOf(ctx, l, cfg.Progress))
-	if err := l.change(ctx, left, file.plan, cfg.Progress); err != nil {
+	left := l.kept.leftBehind(plan.Name, menderOf(ctx, l, cfg.Progress))
+	if err := l.change(ctx, left, plan, cfg.Progress); err != nil {
 		if !cfg.Keep {
 			err = errors.Join(err, cfg.Machine.Remove(context.WithoutCancel(ctx)))
 		}
 		return nil, err
 	}
-	if err := l.run(ctx, file.plan, cfg); err != nil {
+	if err := l.run(ctx, plan, cfg); err != nil {
 		if cfg.Keep {
 			return nil, errors.Join(err, l.Leave())
 		}
@@ -166,11 +177,40 @@ func Start(ctx context.Context, cfg Config) (*Lab, error) {
 	return l, nil
 }
 
+// begin is the file of a lab as it was edited before, here, or, where hosts agree on the
+// lab, as the record says that they begin with.
+func (c *Config) begin(ctx context.Context, saved *stateFiles) (record Record, file *fileState, err error) {
+	if c.Agreement == nil {
+		file, err = newFileState(c.Plan, saved.edits(), saved.saveEdits, c.Log)
+		return record, file, err
+	}
+	if c.Host == "" {
+		return record, nil, errors.New("hosts agree on a lab where each of them is one: say which this is")
+	}
+	if record, err = joining(ctx, *c, saved); err != nil {
+		return record, nil, err
+	}
+	own, err := newFileState(c.Plan, nil, nil, c.Log)
+	if err != nil {
+		return record, nil, err
+	}
+	if file, _, err = readRecord(record, own); err != nil {
+		return record, nil, err
+	}
+	file.save = saved.saveEdits
+	saved.made = file.doc.Since(file.base)
+	return record, file, nil
+}
+
 // makeParts makes what runs in this process, without anything that runs.
 func (l *Lab) makeParts() {
 	truster, _ := l.machine.(Truster)
+	l.deleted = deletions{l.plane, l.file, l.replacer(quietly), l.log}
 	l.room.origin = originsIn(l)
 	l.authority = &authority{store: l.store, truster: truster, log: l.log}
+	if l.agreed != nil {
+		l.authority.shared = l.agreed.authority
+	}
 	l.services = &services{process: l.process, observe: l.plane.Observe}
 	l.resolvers = &resolvers{process: l.process, observe: l.plane.Observe}
 	l.cloud = &cloudServers{process: l.process, authority: l.authority}
@@ -254,9 +294,14 @@ func (l *Lab) run(ctx context.Context, plan *topology.Plan, cfg Config) error {
 	l.work.Go(l.forward)
 	l.work.Go(l.reconcile)
 	l.work.Go(l.saveEvents)
-	l.work.Go(drains{l}.release)
+	l.work.Go(drains{Lab: l}.release)
+	if l.agreed != nil {
+		l.agreed.begin()
+	}
 	err = l.waitReady(ctx, cfg.Progress)
-	deletions{l}.forget(ctx)
+	if l.agreed == nil {
+		l.deleted.forget(ctx)
+	}
 	return err
 }
 
@@ -301,7 +346,11 @@ func (l *Lab) tellResumed(r fullnat.Resumed) {
 // and a change, the change is in force, and the error says what is not ready or
 // not saved.
 func (l *Lab) Apply(ctx context.Context, plan *topology.Plan, progress Progress) (changed bool, err error) {
-	changed, err = l.file.apply(ctx, plan, l.replacer(progress))
+	if l.agreed != nil {
+		changed, err = l.agreed.apply(ctx, plan)
+	} else {
+		changed, err = l.file.apply(ctx, plan, l.replacer(progress))
+	}
 	if err != nil && !changed {
 		return false, err
 	}

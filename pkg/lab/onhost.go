@@ -20,6 +20,7 @@ const hostFile = "host"
 type onHost struct {
 	name   string // "": the lab is the whole of its topology
 	remote Remote // nil: nothing is done on other hosts
+	agrees bool   // with the other hosts, on changes
 
 	mu   sync.Mutex
 	made [4]hostSlice // the newest first: those of the file and of now, with times as they are and as they last
@@ -99,7 +100,7 @@ func asHost(name string) string {
 // refusal is why nothing is changed while the lab runs, nil where it may be: another host
 // would not know of it.
 func (h *onHost) refusal(plan *topology.Plan) error {
-	if h.name == "" {
+	if h.name == "" || h.agrees {
 		return nil
 	}
 	return &control.Error{
@@ -146,6 +147,7 @@ func (h *onHost) skips(plan *topology.Plan, before []topology.Check, check topol
 	switch {
 	case h.name == "":
 		return ""
+	case h.agrees:
 	case changes(check):
 		return "not run: hosts cannot be changed together while they run"
 	case slices.ContainsFunc(before, changes):

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -24,6 +25,9 @@ func (l *Lab) Do(ctx context.Context, o topology.Operation, wait time.Duration) 
 	}
 	if err := l.here.refusal(l.Plan()); err != nil {
 		return control.Event{}, err
+	}
+	if l.agreed != nil {
+		return l.agreed.do(ctx, o, wait)
 	}
 	event, save, err := l.carryOut(ctx, o)
 	if err != nil {
@@ -51,17 +55,22 @@ func (l *Lab) waitInForce(ctx context.Context, o topology.Operation, event contr
 	}
 	switch o.Verb {
 	case topology.VerbEndpointDelete, topology.VerbServiceDelete:
-		deletions{l}.forget(ctx)
+		l.deleted.forget(ctx)
 	case topology.VerbGatewayDelete:
-		deletions{l}.forgetOne(ctx, topology.JoinPath("nat_gateways", o.NATGateway), nil)
+		l.deleted.forgetOne(ctx, topology.JoinPath("nat_gateways", o.NATGateway), nil)
 	case topology.VerbEntryDelete:
-		deletions{l}.forgetOne(ctx, topology.JoinPath("nat_gateways", o.NATGateway, "full_nat", o.Entry), nil)
+		l.deleted.forgetOne(ctx, topology.JoinPath("nat_gateways", o.NATGateway, "full_nat", o.Entry), nil)
 	}
 	return nil
 }
 
 // deletions are what operations have deleted and the topology still has.
-type deletions struct{ *Lab }
+type deletions struct {
+	plane   *control.Plane
+	file    *fileState
+	replace replace
+	log     *slog.Logger
+}
 
 // forget takes out of the lab the services and endpoints that operations have deleted:
 // also those that were deleted when the machine could not, or the daemon that ran the
@@ -86,7 +95,7 @@ func (d deletions) forget(ctx context.Context) {
 // that what fails here is not the operation. gone is asked while nobody changes the
 // topology; nil where nobody else can have made the object again.
 func (d deletions) forgetOne(ctx context.Context, path string, gone func() bool) {
-	if err := d.file.forget(ctx, path, gone, d.replacer(quietly)); err != nil {
+	if err := d.file.forget(ctx, path, gone, d.replace); err != nil {
 		d.log.Warn("what was deleted is still a part of the topology", "path", path, "error", err)
 	}
 }
@@ -94,29 +103,40 @@ func (d deletions) forgetOne(ctx context.Context, path string, gone func() bool)
 // carryOut does an operation, and the edit that belongs to it. What it changed is
 // written down when save returns.
 func (l *Lab) carryOut(ctx context.Context, o topology.Operation) (event control.Event, save func() error, err error) {
+	event, edited, err := decide(ctx, o, l.plane, l.file, l.replacer(quietly))
+	if edited {
+		return event, l.saved.written, err
+	}
+	return event, l.save, err
+}
+
+// decide does an operation on a control plane, and the edit of a file that belongs to it.
+// It says whether there was one.
+func decide(ctx context.Context, o topology.Operation, plane *control.Plane, file *fileState, replace replace) (
+	event control.Event, edited bool, err error) {
 	edit, isNew := topofile.EditOf(o)
 	if !isNew {
-		event, err = l.plane.Do(o)
-		return event, l.save, err
+		event, err = plane.Do(o)
+		return event, false, err
 	}
-	if name := cmp.Or(o.Endpoint, o.Service); l.file.has(edit.Path) {
-		return event, nil, &control.Error{
+	if name := cmp.Or(o.Endpoint, o.Service); file.has(edit.Path) {
+		return event, false, &control.Error{
 			Code: topology.Invalid, Kind: "object", Name: name,
 			Text: fmt.Sprintf("%q is in the topology of the lab already", name),
 			Hint: "create it by its name alone",
 		}
 	}
-	_, err = l.file.edit(ctx, []topology.Edit{edit}, l.replacer(quietly), func() error {
-		event, err = l.plane.Do(o)
+	_, err = file.edit(ctx, []topology.Edit{edit}, replace, func() error {
+		event, err = plane.Do(o)
 		return err
 	})
 	if err == nil {
-		return event, l.saved.written, nil
+		return event, true, nil
 	}
 	if refused := (*control.Error)(nil); errors.As(err, &refused) {
-		refused.In(l.Plan().Cloud, o.Verb)
+		refused.In(plane.Plan().Cloud, o.Verb)
 	}
-	return control.Event{}, nil, err
+	return control.Event{}, false, err
 }
 
 // Edit changes the lab's topology while it runs, by all edits or by none, and
@@ -144,7 +164,11 @@ func (l *Lab) EditBy(ctx context.Context, editor Editor, edits []topology.Edit, 
 	if err != nil {
 		return nil, err
 	}
-	made, err := l.file.make(&request{ctx: ctx, edits: edits, were: were, then: nothingMore}, l.replacer(quietly))
+	asked := &request{ctx: ctx, edits: edits, were: were, then: nothingMore}
+	if l.agreed != nil {
+		return l.agreed.edit(ctx, editor, asked, wait)
+	}
+	made, err := l.file.make(asked, l.replacer(quietly))
 	if late := (*NotInForceError)(nil); err != nil && !errors.As(err, &late) {
 		return nil, err
 	}

@@ -37,6 +37,9 @@ type savedState struct {
 	Version int               `json:"version"`
 	Edits   []topology.Change `json:"edits"`
 	Control json.RawMessage   `json:"control"`
+	// Those that a Record has beside.
+	Aside bool        `json:"aside,omitempty"` // checks run, and the edits come back when they end
+	Told  *toldEvents `json:"told,omitempty"`
 }
 
 // stateFiles writes down what edits and operations changed. A file that could
@@ -89,6 +92,24 @@ func (s *stateFiles) restore(plane *control.Plane) {
 		}
 		return plane.Restore(text)
 	})
+}
+
+// restoreAgreed is restore, or, where hosts agree on the lab, of what a record says.
+func (s *stateFiles) restoreAgreed(plane *control.Plane, record Record) error {
+	if record.State == nil {
+		s.restore(plane)
+		return nil
+	}
+	s.plane = plane
+	var in savedState
+	err := json.Unmarshal(record.State, &in)
+	if err == nil {
+		err = plane.Restore(in.Control)
+	}
+	if err != nil {
+		return fmt.Errorf("read revision %d of the lab: %w", record.Revision, err)
+	}
+	return nil
 }
 
 // edits are those of the daemon that ran the lab before. What cannot be read

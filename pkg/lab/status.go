@@ -43,6 +43,9 @@ func (l *Lab) statusWith(counts bool) status.Lab {
 	s.TimeScale, s.Timers = float64(l.pace.TimeScale()), compile.Timers(plan, l.pace.TimeScale())
 	s.Host, s.Hosts = l.here.name, l.here.status(plan)
 	l.paths.addTo(s.Hosts)
+	if l.agreed != nil {
+		l.agreed.addTo(&s)
+	}
 	var of map[string]Counts // by space
 	if counts {
 		of = countsOf(l.here.of(plan), l.machine, l.spaces.space)

@@ -69,13 +69,45 @@ func (e *NotInForceError) Hint() string { return "the next change of the lab put
 // *NotInForceError; where it was not, the lab is what it was before.
 func (t *transition) replace(ctx context.Context, plan *topology.Plan, then func(), progress Progress) (
 	changed bool, err error) {
+	if same, err := t.isOf(plan); same || err != nil {
+		return false, err
+	}
+	return t.remake(ctx, plan, t.plane.Apply, then, progress)
+}
+
+// become is replace where the control plane becomes what take makes it, also where the
+// plan is the same.
+func (t *transition) become(ctx context.Context, plan *topology.Plan, take func(*topology.Plan) error) (
+	changed bool, err error) {
+	same, err := t.isOf(plan)
+	switch {
+	case err != nil:
+		return false, err
+	case !same:
+		return t.remake(ctx, plan, take, nil, quietly)
+	}
+	if err := take(t.Plan()); err != nil {
+		return false, err
+	}
+	if err := t.catchUp(); err != nil {
+		return true, &NotInForceError{err}
+	}
+	return true, nil
+}
+
+// isOf says whether the lab is that of a plan. It may not be that of another lab.
+func (t *transition) isOf(plan *topology.Plan) (bool, error) {
 	old := t.Plan()
 	if plan.Name != old.Name {
 		return false, fmt.Errorf("the lab is %q, and the file describes %q", old.Name, plan.Name)
 	}
-	if old == plan || old.Source != nil && bytes.Equal(old.Source, plan.Source) {
-		return false, nil
-	}
+	return old == plan || old.Source != nil && bytes.Equal(old.Source, plan.Source), nil
+}
+
+// remake is replace by another plan. take makes the control plane that of the plan.
+func (t *transition) remake(ctx context.Context, plan *topology.Plan, take func(*topology.Plan) error, then func(),
+	progress Progress) (changed bool, err error) {
+	old := t.Plan()
 	if err := errors.Join(t.here.check(plan), readCertificates(plan)); err != nil {
 		return false, err
 	}
@@ -88,7 +120,7 @@ func (t *transition) replace(ctx context.Context, plan *topology.Plan, then func
 	// Apply to the control plane last: it drops connections that plan lacks,
 	// and that cannot be undone.
 	if err = t.startUserspace(plan, progress); err == nil {
-		err = t.plane.Apply(plan)
+		err = take(plan)
 	}
 	if err == nil {
 		// The lab is that of plan from here on: what is not in force is tried again.
@@ -200,6 +232,10 @@ func (t *transition) putInForce(plan *topology.Plan) error {
 		return err
 	}
 	t.current.inForce = state.Revision
+	if t.agreed != nil { // the leader moves the states
+		t.plane.Applied(state.Revision)
+		return nil
+	}
 	if wait := t.pace.transitionTime(); wait > 0 {
 		t.work.Go(func() { t.reportAfter(wait, state.Revision) })
 	} else {

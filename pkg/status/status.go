@@ -25,6 +25,8 @@ type Lab struct {
 	// Host is the host that this is, of a topology over several; Hosts are all of them.
 	Host  string `json:"host,omitempty"`
 	Hosts []Host `json:"hosts,omitempty"`
+	// Agreed is what the hosts agree on, where they do.
+	Agreed *Agreed `json:"agreed,omitempty"`
 	// TimeScale is how many times as fast as at the cloud the times of the lab pass: 1
 	// unless "up" was told otherwise.
 	TimeScale float64 `json:"time_scale"`
@@ -61,6 +63,22 @@ type Host struct {
 	// Daemon is ok where its daemon answered for this status, else why it did not; missing
 	// where hosts do not ask each other. Of what only it knows, its daemon tells.
 	Daemon string `json:"daemon,omitempty"`
+
+	// Where hosts agree on the lab. The host that is asked knows of one that does not live
+	// no more than that.
+	Lives   bool   `json:"lives,omitempty"`
+	Leader  bool   `json:"leader,omitempty"`  // it makes what is changed
+	Version string `json:"version,omitempty"` // of plinksim
+	Applied int64  `json:"applied,omitempty"` // the revision that is in force there
+	Trouble string `json:"trouble,omitempty"` // what is wrong with it, beside its path
+}
+
+// Agreed is what the hosts of a lab agree on, as the host that is asked knows it.
+type Agreed struct {
+	Revision int64      `json:"revision"` // in force on this host
+	Newest   int64      `json:"newest"`   // that this host knows of
+	Silent   *time.Time `json:"silent_since,omitempty"`
+	Text     string     `json:"text,omitempty"` // what is wrong
 }
 
 // What the way to another host is.
