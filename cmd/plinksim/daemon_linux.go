@@ -45,6 +45,7 @@ func newDaemon() *cobra.Command {
 	var transition time.Duration
 	var timeScale float64
 	var onHost, tlsDir string
+	var members []string
 	var logs api.Log
 	cmd := &cobra.Command{
 		Use: "__daemon", Hidden: true, Args: cobra.NoArgs,
@@ -79,7 +80,7 @@ func newDaemon() *cobra.Command {
 				Workers: workers, Transition: transition, MaxSessions: maxSessions, Keep: takeOver || leftBehind,
 				TimeScale: topology.TimeScale(timeScale),
 				Authority: authority, Host: onHost,
-			}, joining{tls: tlsDir}, flowCache, logs, await, tell, ready)
+			}, joining{tls: tlsDir, etcd: members}, flowCache, logs, await, tell, ready)
 			if err != nil && !up {
 				tell(api.Progress{End: true, Err: &api.Error{Text: err.Error(), Hint: hintOf(toDoctor(err))}})
 			}
@@ -97,6 +98,7 @@ func newDaemon() *cobra.Command {
 	cmd.Flags().BoolVar(&authority, "authority", false, "make a certificate authority in any case")
 	cmd.Flags().StringVar(&onHost, "host", "", "of the topology's, that this is")
 	cmd.Flags().StringVar(&tlsDir, "tls", "", "where its certificate is")
+	cmd.Flags().StringSliceVar(&members, "etcd", nil, "by which the hosts agree")
 	cmd.Flags().BoolVar(&leftBehind, "left-behind", false, "leave the lab as it is where it cannot be taken over")
 	cmd.Flags().BoolVar(&takeOver, "take-over", false, "wait for the lab's lock, which another daemon lets go of")
 	cmd.Flags().StringVar(&flowCache, "flow-cache", kernel.DefaultFlowCache(), "of the data plane")
@@ -200,7 +202,8 @@ func daemon(ctx context.Context, lock *labdir.Lock, file string, cfg lab.Config,
 
 // joining is how the daemon of a host reaches those of the others.
 type joining struct {
-	tls string // the directory of its certificate, "": it does not
+	tls  string   // the directory of its certificate, "": it does not
+	etcd []string // members by which the hosts agree; none: they do not
 }
 
 // serve runs a lab until ctx ends or a client takes it down, and removes it, or
@@ -221,6 +224,22 @@ func serve(ctx context.Context, lock *labdir.Lock, cfg lab.Config, with joining,
 	dir.AwaitExit()
 	if err := os.WriteFile(dir.Path("pid"), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
 		return err
+	}
+	store, err := openEtcd(ctx, dir, with.etcd, cfg.Host, with.tls, cfg.Log)
+	if err != nil {
+		return err
+	}
+	if store != nil {
+		cfg.Agreement, cfg.Version = store, version
+		defer func() {
+			leave := store.Down
+			if stays {
+				leave = store.Close
+			}
+			if err := leave(); err != nil {
+				cfg.Log.Warn("the other hosts hear late that this one is gone", "error", err)
+			}
+		}()
 	}
 	peers, peerListener, err := listenForPeers(&cfg, with.tls)
 	if err != nil {
@@ -259,7 +278,7 @@ func serve(ctx context.Context, lock *labdir.Lock, cfg lab.Config, with joining,
 			Lab: running, Down: down, Handover: handoverOf(cfg, cache), Store: dir, Log: cfg.Log, Logging: logging,
 			Transition: cmp.Or(running.Pace().Transition(), cfg.Plan.Transition), Peers: peers, PeerListener: peerListener,
 		}
-		api.Handover.TLS = with.tls
+		api.Handover.TLS, api.Handover.Etcd = with.tls, with.etcd
 		if cfg.Host != "" {
 			api.Exec, api.Logs = execFor(dir), logsFor(dir)
 		}

@@ -85,6 +85,10 @@ func down(ctx context.Context, w io.Writer, p *progress, name string) error {
 	if err != nil {
 		return fmt.Errorf("lab %q: %w", name, err)
 	}
+	// A daemon that has ended in an orderly way has done this, and removed the file that says how.
+	if err := leaveEtcd(ctx, dir); err != nil {
+		fmt.Fprintf(w, "lab %s: what its hosts agreed on stays in etcd: %v\n", name, err)
+	}
 	waitFor("the namespaces of lab %q to be removed", name)
 	ctx, cancel := context.WithTimeout(ctx, downTimeout)
 	defer cancel()

@@ -45,6 +45,7 @@ func newUp() *cobra.Command {
 	var transition time.Duration
 	var timeScale float64
 	var onHost, tlsDir string
+	var members []string
 	var logs api.Log
 	cmd := &cobra.Command{
 		Use:     "up [FILE]",
@@ -118,6 +119,9 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 			if _, err := credentials(plan, onHost, tlsDir); err != nil {
 				return err
 			}
+			if err := checkEtcd(members, onHost, tlsDir); err != nil {
+				return err
+			}
 			plan.File = absolute(plan.File)
 			if dryRun {
 				changes, err := differences(cmd.Context(), plan)
@@ -140,7 +144,7 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 			}
 			plan.MaxSessions = cmp.Or(maxSessions, plan.MaxSessions)
 			up := &up{plan: plan, dir: labdir.Of(plan.Name), progress: newProgress(cmd.ErrOrStderr())}
-			up.host, up.tls = onHost, tlsDir
+			up.host, up.tls, up.etcd = onHost, tlsDir, members
 			up.workers, up.transition, up.flowCache = workers, transition, cache
 			up.retimed, up.timeScale = cmd.Flags().Changed("transition"), scale
 			up.authority, up.logs = cloudAPI.InVPCs, logs
@@ -212,6 +216,7 @@ FILE may also be a topology that plinksim has without a file: "plinksim init
 	empty.addFlags(cmd)
 	addHost(cmd, &onHost)
 	addTLS(cmd, &tlsDir)
+	addEtcd(cmd, &members)
 	addMaxSessions(cmd, &maxSessions)
 	addOutput(cmd, &output)
 	return cmd
@@ -376,6 +381,7 @@ type up struct {
 	authority  bool               // make a certificate authority in any case
 	host       string             // of the plan's, "" where it has none
 	tls        string             // the directory of its certificate, "" where it asks no others
+	etcd       []string           // the members by which hosts agree, none where they do not
 	logs       api.Log
 	relogged   bool // logs was asked for
 }
@@ -418,6 +424,10 @@ func (u *up) change(ctx context.Context, daemon *api.Client) (again bool, err er
 		return false, withHint(fmt.Errorf("lab %q is up with another --tls (%s), and it cannot be changed while it runs",
 			u.plan.Name, cmp.Or(now.TLS, "none")), "\"plinksim down %s\" and up again changes it; \"plinksim upgrade\" reads new "+
 			"certificates in the same directory", u.plan.Name)
+	}
+	if now, err := daemon.Handover(ctx); err == nil && len(u.etcd) > 0 && !sameEtcd(now.Etcd, u.etcd) {
+		return false, withHint(fmt.Errorf("lab %q is up with another --etcd (%s), and it cannot be changed while it runs",
+			u.plan.Name, cmp.Or(strings.Join(now.Etcd, ","), "none")), "\"plinksim down %s\" and up again changes it", u.plan.Name)
 	}
 	// What cannot be said now is said when it is applied.
 	changes, _ := daemon.Diff(ctx, u.plan.File, u.plan.Source)
@@ -615,7 +625,7 @@ func (u *up) daemon(lock *labdir.Lock, more ...string) (daemon *exec.Cmd, report
 		"--time-scale", strconv.FormatFloat(float64(u.timeScale), 'g', -1, 64),
 		"--max-sessions", strconv.Itoa(u.plan.MaxSessions), "--flow-cache", u.flowCache.String(),
 		"--log-level", u.logs.Level, "--log-format", u.logs.Format,
-		"--host", u.host, "--tls", u.tls, "--authority=" + strconv.FormatBool(u.authority)}, more...))
+		"--host", u.host, "--tls", u.tls, "--etcd", strings.Join(u.etcd, ","), "--authority=" + strconv.FormatBool(u.authority)}, more...))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -697,7 +707,7 @@ func (u *up) foreground(ctx context.Context, stderr io.Writer, show func() error
 		Plan: u.plan, Workers: u.workers, Transition: u.transition, TimeScale: u.timeScale,
 		Progress: u.progress.show, Authority: u.authority, Host: u.host,
 	}
-	return serve(ctx, lock, cfg, joining{tls: u.tls}, u.flowCache, logging, func() {
+	return serve(ctx, lock, cfg, joining{tls: u.tls, etcd: u.etcd}, u.flowCache, logging, func() {
 		u.progress.end()
 		if err := show(); err != nil {
 			logging.Logger().Error("what was made cannot be shown", "error", err)

@@ -67,7 +67,7 @@ func upgrade(ctx context.Context, out, stderr io.Writer, dir labdir.Dir) error {
 	if u.flowCache, err = dataplane.ParseFlowCache(cmp.Or(handover.FlowCache, kernel.DefaultFlowCache())); err != nil {
 		return err
 	}
-	u.host, u.tls = handover.Host, handover.TLS
+	u.host, u.tls, u.etcd = handover.Host, handover.TLS, handover.Etcd
 	if _, err := credentials(plan, u.host, u.tls); err != nil {
 		return withHint(err, "nothing was changed: the daemon of before runs the lab")
 	}

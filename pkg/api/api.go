@@ -152,5 +152,6 @@ type Handover struct {
 	Transition  time.Duration `json:"transition_ns"`
 	Host        string        `json:"host,omitempty"` // of a topology over several
 	TLS         string        `json:"tls,omitempty"`  // the directory of its certificate
+	Etcd        []string      `json:"etcd,omitempty"` // the members by which hosts agree
 	Log         Log           `json:"log"`
 }
