@@ -133,6 +133,9 @@ dist-check: ## build it twice, compare, and install it in a bare root; needs roo
 monitoring: build ## hold docs/monitoring to promtool, Grafana's SDK and the metrics of a lab; needs root
 	$(SUDO) scripts/monitoring $(BIN)
 
+kubernetes: ## hold docs/ci/kubernetes.yml to the types of Kubernetes
+	cd tools/kubernetes && go mod tidy -diff && go run . ../../docs/ci/kubernetes.yml
+
 bench-up: build ## what labs of 1,000 and 5,000 instances take to come up and down, ROUNDS times (default 5), as root
 	$(SUDO) scripts/bench-up $(BIN) $(or $(ROUNDS),5)
 
