@@ -97,9 +97,10 @@ func (h hostMachine) refused(args ...string) string {
 	return out
 }
 
+// kill ends the daemon, if one runs: a number that it wrote down may be another process's by now.
 func (h hostMachine) kill() {
 	h.t.Helper()
-	require.NoError(h.t, syscall.Kill(labdir.Dir(filepath.Join(h.dir, h.lab)).PID(), syscall.SIGKILL))
+	require.NoError(h.t, labdir.Dir(filepath.Join(h.dir, h.lab)).Signal(syscall.SIGKILL))
 }
 
 // nft runs nft in a VPC.

@@ -379,8 +379,7 @@ func (s *soaking) get(from *host.Namespace, address string, within time.Duration
 // killed kills the daemon while it is asked for something, and brings the lab up
 // again; sometimes that is killed, too.
 func (s *soaking) killed() {
-	pid := s.dir.PID()
-	kill := time.AfterFunc(time.Duration(s.rng.IntN(50))*time.Millisecond, func() { syscall.Kill(pid, syscall.SIGKILL) })
+	kill := time.AfterFunc(time.Duration(s.rng.IntN(50))*time.Millisecond, func() { s.dir.Signal(syscall.SIGKILL) })
 	s.take()
 	kill.Stop()
 	s.kill()
