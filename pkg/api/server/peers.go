@@ -162,7 +162,8 @@ func (s *Server) checkOne(w http.ResponseWriter, r *http.Request) {
 }
 
 // pass lets another host do what a request asks for, and gives its answer on as it comes.
-func (p *Peers) pass(w http.ResponseWriter, r *http.Request, host string, within time.Duration) {
+// Where none comes, whatIf says what is known of what was asked for.
+func (p *Peers) pass(w http.ResponseWriter, r *http.Request, host string, within time.Duration, whatIf func(error) error) {
 	c, err := p.client(host)
 	if err != nil {
 		refuse(w, http.StatusBadGateway, err)
@@ -187,7 +188,7 @@ func (p *Peers) pass(w http.ResponseWriter, r *http.Request, host string, within
 			if cause := context.Cause(ctx); cause != nil {
 				err = cause
 			}
-			refuse(w, http.StatusBadGateway, silentError(host, err))
+			refuse(w, http.StatusBadGateway, whatIf(silentError(host, err)))
 		},
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), // a client or a host that went
 	}
@@ -197,6 +198,29 @@ func (p *Peers) pass(w http.ResponseWriter, r *http.Request, host string, within
 // silentError is a host that does not answer.
 func silentError(host string, err error) error {
 	return fmt.Errorf("host %q: its daemon does not answer: %w", host, err)
+}
+
+// changeUnanswered says whether a change may have been made that a host was asked for which did
+// not answer: it was not where there was no connection.
+func changeUnanswered(err error) error {
+	if dial := (*net.OpError)(nil); errors.As(err, &dial) && dial.Op == "dial" {
+		return fmt.Errorf("%w; nothing was changed", err)
+	}
+	return &unansweredError{err}
+}
+
+// unansweredError is a change of which nobody knows here whether it was made.
+type unansweredError struct{ error }
+
+func (e *unansweredError) Error() string {
+	return e.error.Error() + "; it is not known whether the change was made"
+}
+
+func (e *unansweredError) Unwrap() error { return e.error }
+
+// Hint says what to do about it.
+func (e *unansweredError) Hint() string {
+	return "look with \"plinksim status\" and \"plinksim events\" before you try again"
 }
 
 // maxBody is more than any request may have: whoever does it says that.
@@ -229,7 +253,7 @@ func (p *Peers) atLeader(w http.ResponseWriter, r *http.Request, here http.Handl
 	default:
 		var call api.Call
 		_ = json.Unmarshal(text, &call) // what has no such key waits for nothing
-		p.pass(w, r, leader, doneWithin+call.Wait())
+		p.pass(w, r, leader, doneWithin+call.Wait(), changeUnanswered)
 	}
 }
 
@@ -342,7 +366,12 @@ func onOne[T any](err error, here func() (T, error)) (out T, _ error) {
 // fromError is the refusal that another host's answer is, the reverse of toError.
 func fromError(err error) error {
 	var refused *api.Error
-	if !errors.As(err, &refused) || refused.Code == "" {
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &refused):
+		return changeUnanswered(err)
+	case refused.Code == "":
 		return err
 	}
 	return &control.Error{
@@ -368,7 +397,7 @@ func (p *Peers) atInstance(w http.ResponseWriter, r *http.Request, here http.Han
 	plan := p.lab.Load().Plan()
 	if instance, err := plan.Instance(name); err == nil {
 		if host := plan.HostOf(instance.Zone); host != nil && host.Name != p.Credentials.Host {
-			p.pass(w, r, host.Name, doneWithin)
+			p.pass(w, r, host.Name, doneWithin, func(err error) error { return err })
 			return
 		}
 	}

@@ -369,6 +369,43 @@ func TestTheLeaderIsAsked(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// A leader that dies with the answer may have made the change. One that is not there has not.
+func TestALeaderThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t)
+	h.start("a", &agreed{leader: "b"})
+	reject := topology.Operation{Verb: "reject", Service: "api", Endpoint: "ep"}
+	ask := map[string]func() error{
+		"a client": func() error { _, err := h.clients["a"].Do(t.Context(), api.Call{Operation: reject}); return err },
+		"the API of a cloud": func() error {
+			_, err := server.Leading(h.peers["a"], h.labs["a"]).Do(t.Context(), reject, 0)
+			return err
+		},
+	}
+	for who, do := range ask {
+		require.ErrorContains(t, do(), `connection refused; nothing was changed`, who)
+	}
+	plain, err := net.Listen("tcp", h.at("b").String())
+	require.NoError(t, err)
+	ln := tls.NewListener(plain, h.credentials("b").Server(func(string) bool { return true }))
+	defer ln.Close()
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			http.ReadRequest(bufio.NewReader(conn))
+			conn.Close()
+		}
+	}()
+	for who, do := range ask {
+		err := do()
+		require.ErrorContains(t, err, `host "b": its daemon does not answer: `, who)
+		require.ErrorContains(t, err, `; it is not known whether the change was made`, who)
+	}
+}
+
 // Who changes the lab on one host and looks at it there next sees what was changed.
 func TestWhatTheLeaderDidIsThereBeforeItIsAnswered(t *testing.T) {
 	t.Parallel()
