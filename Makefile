@@ -121,6 +121,9 @@ soak: ## let labs live under everything at once for TIME (default 10m), with the
 	PLINKSIM_SOAK=$(or $(TIME),10m) PLINKSIM_SEED="$(SEED)" go test $(EXEC) -count 1 -run '^TestSoak$$' -v -timeout 3h -parallel 64 \
 		-artifacts -outputdir $(CURDIR)/bin/soak ./cmd/plinksim
 
+hosts-chaos: tools ## let all of two hosts of a lab fail at times, for TIME (default 5m) with each seed in SEED (default: ten)
+	PLINKSIM_CHAOS=$(or $(TIME),5m) PLINKSIM_SEED="$(SEED)" go test $(EXEC) -count 1 -run '^TestHostsUnderChaos$$' -v -timeout 6h ./test
+
 bench-edits: ## what edits of a lab of 1,000 instances take, beside those of a small one, as root
 	PLINKSIM_LONG=1 go test $(EXEC) -count 1 -run '^TestEditsOfALargeLabTakeMilliseconds$$' -v -timeout 30m ./test
 
