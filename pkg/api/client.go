@@ -65,7 +65,16 @@ var PeerKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, In
 func NewPeerClient(lab, host string, at netip.AddrPort, secure *tls.Config) *Client {
 	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: peerDialTimeout, KeepAliveConfig: PeerKeepAlive}, Config: secure}
 	c := newClient(lab, fmt.Sprintf("host %q", host), func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return dialer.DialContext(ctx, "tcp", at.String())
+		conn, err := dialer.DialContext(ctx, "tcp", at.String())
+		if err != nil && ctx.Err() == nil && !errors.As(err, new(*net.OpError)) {
+			// There is no connection before both know who the other is, as a daemon that is
+			// stopped shows: its machine takes the connection.
+			if errors.Is(err, context.DeadlineExceeded) {
+				err = fmt.Errorf("no TLS handshake within %s", peerDialTimeout)
+			}
+			err = &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(at), Err: err}
+		}
+		return conn, err
 	})
 	c.header, c.most = http.Header{PeerHeader: {lab}}, maxPeerAnswer
 	return c

@@ -375,17 +375,24 @@ func TestALeaderThatDoesNotAnswer(t *testing.T) {
 	h := newHosts(t)
 	h.start("a", &agreed{leader: "b"})
 	reject := topology.Operation{Verb: "reject", Service: "api", Endpoint: "ep"}
-	ask := map[string]func() error{
-		"a client": func() error { _, err := h.clients["a"].Do(t.Context(), api.Call{Operation: reject}); return err },
-		"the API of a cloud": func() error {
+	// The daemon serves when the client has an answer, which the API of a cloud does not wait for.
+	ask := []func() error{
+		func() error { _, err := h.clients["a"].Do(t.Context(), api.Call{Operation: reject}); return err },
+		func() error {
 			_, err := server.Leading(h.peers["a"], h.labs["a"]).Do(t.Context(), reject, 0)
 			return err
 		},
 	}
-	for who, do := range ask {
-		require.ErrorContains(t, do(), `connection refused; nothing was changed`, who)
+	for _, do := range ask {
+		require.ErrorContains(t, do(), `connection refused; nothing was changed`)
 	}
 	plain, err := net.Listen("tcp", h.at("b").String())
+	require.NoError(t, err)
+	for _, do := range ask { // the kernel takes the connection
+		require.ErrorContains(t, do(), `: no TLS handshake within 2s; nothing was changed`)
+	}
+	require.NoError(t, plain.Close())
+	plain, err = net.Listen("tcp", h.at("b").String())
 	require.NoError(t, err)
 	ln := tls.NewListener(plain, h.credentials("b").Server(func(string) bool { return true }))
 	defer ln.Close()
@@ -399,10 +406,10 @@ func TestALeaderThatDoesNotAnswer(t *testing.T) {
 			conn.Close()
 		}
 	}()
-	for who, do := range ask {
+	for _, do := range ask {
 		err := do()
-		require.ErrorContains(t, err, `host "b": its daemon does not answer: `, who)
-		require.ErrorContains(t, err, `; it is not known whether the change was made`, who)
+		require.ErrorContains(t, err, `host "b": its daemon does not answer: `)
+		require.ErrorContains(t, err, `; it is not known whether the change was made`)
 	}
 }
 
@@ -493,7 +500,7 @@ func TestAHostThatIsNoGoodHoldsNobodyUp(t *testing.T) {
 		answer func(net.Conn)
 		want   string
 	}{
-		{"it does not say who it is", false, silent, "nothing came for 2s"},
+		{"it does not say who it is", false, silent, "no TLS handshake within 2s|nothing came for 2s"},
 		{"it does not answer", true, silent, "nothing came for 2s"},
 		{"its answer does not end", true, endless, "nothing came for 2s"},
 		{"it is something else", false, func(c net.Conn) { io.WriteString(c, "SSH-2.0-OpenSSH_9.2\r\n") },
@@ -529,7 +536,7 @@ func TestAHostThatIsNoGoodHoldsNobodyUp(t *testing.T) {
 			s, err := h.clients["a"].Status(t.Context())
 			require.NoError(t, err)
 			require.Less(t, time.Since(begin), 3*time.Second)
-			require.Contains(t, s.Hosts[1].Daemon, tt.want)
+			require.Regexp(t, tt.want, s.Hosts[1].Daemon)
 			require.Equal(t, status.DaemonOK, s.Hosts[0].Daemon)
 		})
 	}
