@@ -386,10 +386,12 @@ const (
 // outcomeOf goes by the words that a user reads.
 func outcomeOf(err error) outcome {
 	switch {
-	case err == nil, strings.Contains(err.Error(), "the change was made"):
+	case err == nil:
 		return acknowledged
 	case strings.Contains(err.Error(), "it is not known whether the change was made"):
 		return notKnown
+	case strings.Contains(err.Error(), "the change was made, but it is not in force"):
+		return acknowledged
 	case errors.As(err, new(*api.Error)), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
 		return refused
 	default:
