@@ -59,16 +59,25 @@ func (g *serverGroups) settleHealth(ctx context.Context, plan *topology.Plan) {
 func (g *serverGroups) awaited(plan *topology.Plan, sg topology.ServerGroup, group *lb.Group) []string {
 	var out []string
 	for _, h := range group.Health() {
-		is := func(s topology.Server) bool { return s.Name() == h.Instance }
-		if i := slices.IndexFunc(sg.Servers, is); i >= 0 && g.here.elsewhere(plan, sg.Servers[i].Zone) != "" {
-			continue // its host may not be up yet
+		if h.Away {
+			continue // its host does not answer
 		}
+		is := func(s topology.Server) bool { return s.Name() == h.Instance }
 		isALB := slices.ContainsFunc(sg.Servers, func(s topology.Server) bool { return s.Balancer != "" && is(s) })
-		if h.State == lb.Initial || h.State == lb.Unhealthy && (isALB || g.runsProgram(plan, h.Instance)) {
+		if h.State == lb.Initial || h.State == lb.Unhealthy && (isALB || g.mayRunProgram(plan, h.Instance)) {
 			out = append(out, h.Instance)
 		}
 	}
 	return out
+}
+
+// mayRunProgram says whether a program of an instance runs, or will be again: of an instance
+// of another host, whether it has one.
+func (g *serverGroups) mayRunProgram(plan *topology.Plan, ref string) bool {
+	if in, err := plan.Instance(ref); err == nil && g.here.elsewhere(plan, in.Zone) != "" {
+		return !in.Stopped && len(in.Services) > 0
+	}
+	return g.runsProgram(plan, ref)
 }
 
 // balancerOf is the type of load balancer that uses a group, "" where none

@@ -30,8 +30,8 @@ type Checker struct {
 
 // Run probes every server that the group has now, each at once and then at the
 // check's interval, until ctx ends, and does what becomes due meanwhile. While
-// a server was never healthy, its first probes follow each other by a second
-// at most, so that a lab is soon ready. Run returns when every probe has ended.
+// a server was never healthy, its first probes, and those after its zone was not
+// to be had, follow each other by a second at most, so that a lab is soon ready. Run returns when every probe has ended.
 func (c *Checker) Run(ctx context.Context) {
 	config := c.Group.Config()
 	var probes sync.WaitGroup
@@ -49,6 +49,7 @@ func (c *Checker) watch(ctx context.Context, check topology.HealthCheck, s topol
 	tick := time.NewTicker(pace(check, hurry))
 	defer tick.Stop()
 	for {
+		moved := c.Group.awayChanged()
 		result := c.probe(ctx, patience(check, hurry), s)
 		if ctx.Err() != nil {
 			return // what a probe saw while it was stopped says nothing
@@ -61,8 +62,14 @@ func (c *Checker) watch(ctx context.Context, check topology.HealthCheck, s topol
 			hurry = false
 			tick.Reset(pace(check, hurry))
 		}
+		if !now.Away {
+			moved = nil
+		}
 		select {
 		case <-tick.C:
+		case <-moved: // nothing reached it, and now something may
+			hurry, start = !c.Group.served(addrPort(s)), time.Now()
+			tick.Reset(pace(check, hurry))
 		case <-ctx.Done():
 			return
 		}

@@ -38,6 +38,7 @@ type Group struct {
 	now     time.Time         // the latest that anybody said
 	pools   map[string]*pool  // by zone, "" is all of them; made when somebody asks
 	away    map[string]string // why no server of a zone is to be had, by zone
+	moved   chan struct{}     // closed at the next change of away
 
 	// turn is held for a pick, and by publishLocked only to swap what picks
 	// look at. Whoever wants both takes mu first.
@@ -64,7 +65,7 @@ type server struct {
 // NewGroup makes the state of a server group in which no server was checked
 // yet: none takes a session, unless the group has no health check.
 func NewGroup(config topology.ServerGroup) *Group {
-	g := &Group{wake: make(chan struct{}), pools: map[string]*pool{}}
+	g := &Group{wake: make(chan struct{}), moved: make(chan struct{}), pools: map[string]*pool{}}
 	g.Update(config, time.Time{})
 	return g
 }
@@ -118,7 +119,9 @@ func (g *Group) report(addr netip.AddrPort, result error, now time.Time) (before
 	if s == nil {
 		return before, after
 	}
-	before = s.state
+	if before = s.state; s.away != "" {
+		before = Unhealthy
+	}
 	if s.judge(g.config.HealthCheck, result, now) {
 		g.turnedLocked(s, now)
 		g.publishLocked(now)
@@ -160,7 +163,8 @@ func (g *Group) Config() topology.ServerGroup {
 
 // SetAway says why the servers of some zones are not to be had, by zone: they take no
 // sessions, whatever their health is and also where the group opens when it fails. Checks
-// go on, and what they find holds when a zone is to be had again. The map is not to be
+// go on, what they find holds when a zone is to be had again, and then each of its servers is
+// probed at once. The map is not to be
 // changed.
 func (g *Group) SetAway(why map[string]string, now time.Time) {
 	g.mu.Lock()
@@ -168,7 +172,24 @@ func (g *Group) SetAway(why map[string]string, now time.Time) {
 	if !maps.Equal(g.away, why) {
 		g.away = why
 		g.publishLocked(now)
+		close(g.moved)
+		g.moved = make(chan struct{})
 	}
+}
+
+// awayChanged is closed when SetAway says something new.
+func (g *Group) awayChanged() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.moved
+}
+
+// served says whether a server was healthy before.
+func (g *Group) served(addr netip.AddrPort) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := find(g.servers, addr)
+	return s != nil && s.health.served
 }
 
 // takes says whether a server takes sessions.

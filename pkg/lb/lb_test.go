@@ -338,6 +338,41 @@ func TestChecker(t *testing.T) {
 	})
 }
 
+// A zone that nothing reached is probed at once when it is back, and soon again where its server
+// was never healthy, however long the interval is.
+func TestAServerIsProbedAtOnceWhenItsZoneIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		config := groupOf("wrr", "tcp", 1, 1)
+		config.HealthCheck.Interval = time.Minute
+		config.Servers[0].Zone, config.Servers[1].Zone = "h", "i"
+		group := lb.NewGroup(config)
+		away := map[string]string{"i": "host b does not answer"}
+		group.SetAway(away, time.Now())
+		h := &host{errs: map[string]error{"192.168.24.1:80": syscall.ECONNREFUSED}}
+		told := 0
+		go (&lb.Checker{Group: group, Dial: h.dial, Changed: func(_ lb.State, s lb.ServerHealth) { told++ }}).Run(t.Context())
+		time.Sleep(10*time.Minute + time.Second)
+		require.Equal(t, 1, told, "of the server that is there; a zone that is not to be had is no news of each check")
+		group.SetAway(nil, time.Now())
+		time.Sleep(time.Second / 2)
+		require.False(t, group.Health()[1].Healthy)
+		h.set("192.168.24.1:80", nil)
+		time.Sleep(time.Second)
+		require.True(t, group.Health()[1].Healthy, "of a program that was coming up")
+
+		// Of a server that was healthy, thresholds hold.
+		group.SetAway(away, time.Now())
+		h.set("192.168.24.1:80", syscall.ECONNREFUSED)
+		time.Sleep(10 * time.Minute)
+		h.set("192.168.24.1:80", nil)
+		group.SetAway(nil, time.Now())
+		time.Sleep(time.Second)
+		require.False(t, group.Health()[1].Healthy)
+		time.Sleep(time.Duration(config.HealthCheck.Healthy-1) * time.Minute)
+		require.True(t, group.Health()[1].Healthy, "the first of them was at once")
+	})
+}
+
 func TestCheckerUsesThePortOfTheCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		config := groupOf("wrr", "tcp", 1)
