@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,13 +33,21 @@ type agreeing struct {
 
 func newAgreeing(t *testing.T) *agreeing {
 	t.Helper()
+	a := agreeingOn(t, "over-hosts", 1550)
+	a.write()
+	return a
+}
+
+// agreeingOn is newAgreeing with another lab's name and MTU, and without its file.
+func agreeingOn(t *testing.T, lab string, mtu int) *agreeing {
+	t.Helper()
 	etcdtest.Need(t)
 	testenv.NeedNoRace(t) // the program is built without it
 	testenv.NeedPrograms(t, "ip", "nsenter", "ss", "curl", "nft")
 	dir := t.TempDir()
 	a := &agreeing{t: t, hosts: map[string]hostMachine{}, certificates: filepath.Join(dir, "certificates"), file: filepath.Join(dir, "over.yaml")}
-	plan := &topology.Plan{Name: "over-hosts"}
-	for i, h := range hostMachines(t, "over-hosts", 1550, "a", "b", "c") {
+	plan := &topology.Plan{Name: lab}
+	for i, h := range hostMachines(t, lab, mtu, "a", "b", "c") {
 		address := fmt.Sprintf("198.18.0.%d", i+1)
 		plan.Hosts = append(plan.Hosts, topology.Host{Name: h.name, Address: netip.MustParseAddr(address)})
 		a.members = append(a.members, etcdtest.Member{
@@ -50,7 +59,6 @@ func newAgreeing(t *testing.T) *agreeing {
 	}
 	_, err := peer.Make(a.certificates, plan, false, time.Now())
 	require.NoError(t, err)
-	a.write()
 	return a
 }
 
@@ -98,6 +106,31 @@ func (a *agreeing) cut(host, state string) {
 	require.NoError(a.t, err, "%s", out)
 }
 
+// refusesCertificates says that a host does not come up with certificates that are not its own.
+func (a *agreeing) refusesCertificates(h hostMachine) {
+	a.t.Helper()
+	others := filepath.Join(a.t.TempDir(), "others")
+	_, err := peer.Make(others, &topology.Plan{Name: h.lab, Hosts: []topology.Host{
+		{Name: h.name, Address: netip.MustParseAddr("198.18.0.9")},
+	}}, false, time.Now())
+	require.NoError(a.t, err)
+	_, err = peer.Make(filepath.Join(others, "addressed"), &topology.Plan{Name: h.lab, Hosts: []topology.Host{
+		{Name: h.name, Address: netip.MustParseAddr("198.18.0.2")},
+	}}, false, time.Now())
+	require.NoError(a.t, err)
+	for _, tt := range []struct{ directory, refused string }{
+		{filepath.Join(a.certificates, "a"), `a/host\.pem: it is the certificate of "a", and this is host "b"`},
+		{filepath.Join(a.certificates, "none"), `none/ca\.pem: no such file or directory`},
+		{filepath.Join(others, h.name), `b/host\.pem: it is not for the address of host "b", 198\.18\.0\.2`},
+		{filepath.Join(others, "addressed", h.name), `(?s)https://198\.18\.0\.1:2379: its certificate is of another authority than ca\.pem.*` +
+			`hint: the members of etcd and the hosts need certificates of one authority`},
+	} {
+		args := a.up(h)
+		args[slices.Index(args, "--tls")+1] = tt.directory
+		require.Regexp(a.t, tt.refused, h.refused(args...))
+	}
+}
+
 func TestHostsThatAgreeByEtcd(t *testing.T) {
 	l := newAgreeing(t)
 	a, b := l.hosts["a"], l.hosts["b"]
@@ -111,6 +144,11 @@ func TestHostsThatAgreeByEtcd(t *testing.T) {
 	l.write("port: 80, server_group: near", "port: 81, server_group: near")
 	require.Regexp(t, `agreed on another file than .*over.yaml`, b.refused(l.up(b)...))
 	l.write()
+	newer := b
+	newer.bin = testenv.BuildProgram(t, "..", "VERSION=v99.0.0")
+	require.Regexp(t, `host "a" runs plinksim \S+, and this is v99\.0\.0: all hosts of a lab run the same version`, newer.refused(l.up(b)...))
+	l.refusesCertificates(b)
+	b.requireClean()
 	b.run(l.up(b)...)
 	foundEachOther(t, []hostMachine{a, b})
 	require.Equal(t, "a", l.leader(b))
@@ -154,9 +192,12 @@ func TestHostsThatAgreeByEtcd(t *testing.T) {
 	l.sees(a, "ep-far", "Connected")
 	l.sees(b, "ep-far", "Connected")
 
-	// A new program takes over, and the others do not notice.
-	b.run("upgrade")
+	// A new program takes over, of another version, too, and the others do not notice.
+	newer.run("upgrade")
 	require.Eventually(t, func() bool { return lives(b.tell(), "a") && lives(b.tell(), "b") }, 10*time.Second, 100*time.Millisecond)
+	b.run("reject", "far", "ep-far")
+	l.sees(a, "ep-far", "Disconnected")
+	require.Equal(t, "v99.0.0", a.tell().Hosts[1].Version)
 
 	// Whoever goes is gone at once, and the last one takes the record along.
 	b.run("down")

@@ -8,8 +8,9 @@ import (
 )
 
 // BuildProgram builds what users get, from the repository at root, and says
-// where it is until the test ends. Any user may run it.
-func BuildProgram(t testing.TB, root string) string {
+// where it is until the test ends. Any user may run it. Variables are those of the Makefile,
+// such as VERSION=v2.
+func BuildProgram(t testing.TB, root string, variables ...string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "plinksim-bin")
 	if err != nil {
@@ -20,7 +21,7 @@ func BuildProgram(t testing.TB, root string) string {
 		t.Fatal(err)
 	}
 	bin := filepath.Join(dir, "plinksim")
-	build := exec.Command("make", "-s", "-C", root, "build", "BIN="+bin)
+	build := exec.Command("make", append([]string{"-s", "-C", root, "build", "BIN=" + bin}, variables...)...)
 	if os.Getenv("SUDO_UID") != "" {
 		// The user's build cache must not get files of root.
 		build.Env = append(os.Environ(), "GOCACHE="+t.TempDir())
