@@ -556,6 +556,7 @@ func (c *chaos) requireAgreed(m *model) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(c.t.Context(), healedWithin)
 	defer cancel()
+	var last []string // of when there was time for answers
 	for {
 		var wrong []string
 		revision, export := int64(0), ""
@@ -582,8 +583,11 @@ func (c *chaos) requireAgreed(m *model) {
 			c.t.Logf("hosts agree on revision %d after %s", revision, time.Since(began).Round(time.Millisecond))
 			return
 		}
+		if ctx.Err() == nil || last == nil {
+			last = wrong
+		}
 		if !pause(ctx, 100*time.Millisecond) {
-			c.t.Errorf("%s after all was well: %s", healedWithin, strings.Join(wrong, "\n"))
+			c.t.Errorf("%s after all was well: %s", healedWithin, strings.Join(last, "\n"))
 			return
 		}
 	}
