@@ -34,7 +34,7 @@ demo: build ## build, run the first topology with its checks, and remove it
 	@scripts/demo $(BIN) $(DEMO)
 
 test: tools ## run every test, those in namespaces included
-	$(TEST) "$(ALL)" -- $(EXEC)
+	$(TEST) "$(ALL)" -- $(EXEC) -timeout 20m
 
 test-nonroot: ## run the tests as you are: without root those in namespaces are skipped
 	go test ./...
