@@ -189,6 +189,7 @@ func (c *chaos) run(last time.Duration) {
 		assert.Greater(c.t, calls.all.Load(), int64(last/time.Second), "calls on host %s", name)
 	}
 	assert.Positive(c.t, c.did["acknowledged"])
+	require.NotEqual(c.t, "0", c.keysInEtcd())
 	c.hosts["b"].run("down")
 	c.hosts["a"].run("down")
 	requireCleanOfHosts(c.t, c.agreeing)
