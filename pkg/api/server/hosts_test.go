@@ -60,8 +60,7 @@ endpoints:
 
 // host is one of the hosts of overTwo, in this process.
 type hostServer struct {
-	client *api.Client // of its socket
-	server *server.Server
+	client *api.Client  // of its socket
 	listen net.Listener // for the other host
 	end    func()
 }
