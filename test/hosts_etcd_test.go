@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -102,8 +101,7 @@ func (a *agreeing) sees(h hostMachine, endpoint, state string) {
 
 func (a *agreeing) cut(host, state string) {
 	a.t.Helper()
-	out, err := exec.Command("ip", "-n", fmt.Sprintf("plinksim-%d-between", os.Getpid()), "link", "set", "to-"+host, state).CombinedOutput()
-	require.NoError(a.t, err, "%s", out)
+	a.hosts["a"].between("ip", "link", "set", "to-"+host, state)
 }
 
 // refusesCertificates says that a host does not come up with certificates that are not its own.

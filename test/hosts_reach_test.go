@@ -139,7 +139,9 @@ func terminalOfAnotherHost(t *testing.T, a, b hostMachine) {
 	}
 	_, err = terminal.Write([]byte{3}) // ctrl-C
 	require.NoError(t, err)
+	late := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
 	_ = cmd.Wait()
+	late.Stop()
 	require.Equal(t, 128+2, cmd.ProcessState.ExitCode(), "%s", shown)
 	b.requireNothingRuns("sleep 4321")
 }

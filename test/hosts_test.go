@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -154,6 +155,9 @@ func (h hostMachine) requireClean() {
 	require.NoDirExists(h.t, filepath.Join(h.dir, h.lab))
 }
 
+// underlays counts the networks that tests have made between hosts.
+var underlays atomic.Int64
+
 // hostMachines makes hosts on a bridge between them, in namespaces of their own.
 func hostMachines(t *testing.T, lab string, mtu int, names ...string) (hosts []hostMachine) {
 	t.Helper()
@@ -165,8 +169,9 @@ func hostMachines(t *testing.T, lab string, mtu int, names ...string) (hosts []h
 		out, err := exec.Command("ip", args...).CombinedOutput()
 		require.NoError(t, err, "ip %v: %s", args, out)
 	}
+	number := underlays.Add(1)
 	netns := func(name string) string {
-		ns := fmt.Sprintf("plinksim-%d-%s", os.Getpid(), name)
+		ns := fmt.Sprintf("plinksim-%d-%d-%s", os.Getpid(), number, name)
 		ip("netns", "add", ns)
 		t.Cleanup(func() { ip("netns", "del", ns) })
 		return ns

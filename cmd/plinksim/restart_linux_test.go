@@ -112,7 +112,7 @@ func TestProgramsOfALabThatNobodyRan(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(changed), "server.py"), script, 0o600))
 	m.run("up", "--replace", changed)
-	require.Len(t, m.programs(), 2)
+	require.Eventually(t, func() bool { return len(m.programs()) == 2 }, 30*time.Second, 50*time.Millisecond)
 	require.Subset(t, again, m.programs())
 }
 
