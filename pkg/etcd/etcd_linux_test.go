@@ -191,7 +191,7 @@ func records(t *testing.T, e *etcds) {
 	require.NoError(t, b.Down())
 	c := e.open(t, "records", "c")[0]
 	_, ok = c.Now()
-	require.False(t, ok, "the lab begins anew")
+	require.False(t, ok, "there is no record")
 	_, err = c.Create(t.Context(), first)
 	require.NoError(t, err)
 	require.NoError(t, c.Close())

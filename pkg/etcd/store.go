@@ -224,7 +224,7 @@ func (s *Store) Silent() time.Time {
 func (s *Store) Close() error { return s.close(nil) }
 
 // Down is Close, and removes what the hosts have agreed on where no other host lives: the
-// lab begins anew with the next record.
+// next host makes the first record of its file.
 func (s *Store) Down() error {
 	return s.close(func(ctx context.Context) error {
 		// It holds for every key below the prefix, so for none.

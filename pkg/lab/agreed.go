@@ -26,7 +26,7 @@ const agreedFile = "agreed.json"
 // agreedInterval is how often what has failed is tried again.
 const agreedInterval = time.Second
 
-// toldKept is of how many adopted records the events are kept, for who asked for them.
+// toldKept is the number of adopted records whose events are kept for callers who wait for them.
 const toldKept = 16
 
 // agreed makes a lab one of several hosts that agree. One goroutine makes the lab what

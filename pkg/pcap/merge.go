@@ -32,7 +32,7 @@ type MergeConfig struct {
 }
 
 // MergeWindow is how long packets wait for earlier ones where a MergeConfig does not say it:
-// longer than a network between hosts takes, and short for who watches.
+// longer than packets take from host to host, and too short for a reader to notice.
 const MergeWindow = 200 * time.Millisecond
 
 // maxMergeBytes bounds what waits. When there is more, the earliest goes, whatever may come.

@@ -114,7 +114,7 @@ func (p *Peers) client(host string) (*api.Client, error) {
 	return api.NewPeerClient(plan.Name, host, at, p.Credentials.Client(host)), nil
 }
 
-// reach asks another host. Where that is none any more, every call says so.
+// reach asks another host. Where the topology has no such host, every call says so.
 func (p *Peers) reach(host string) *api.Client {
 	c, err := p.client(host)
 	if err != nil {
