@@ -62,6 +62,15 @@ checks:
 // when a client asks for the lab's end.
 func serve(t *testing.T) (client *api.Client, socket string, down <-chan struct{}) {
 	t.Helper()
+	asked := make(chan struct{})
+	dir := serveShop(t, func(labdir.Dir) *server.Server { return &server.Server{Down: func() { close(asked) }} })
+	return api.NewClient(dir), dir.Socket(), asked
+}
+
+// serveShop runs the lab of text behind the socket of its directory until the test ends, with
+// the server that with makes for it.
+func serveShop(t *testing.T, with func(labdir.Dir) *server.Server) labdir.Dir {
+	t.Helper()
 	testenv.NeedRoot(t)
 	root, err := os.MkdirTemp("", "api") // a socket's path must be short
 	require.NoError(t, err)
@@ -76,14 +85,15 @@ func serve(t *testing.T) (client *api.Client, socket string, down <-chan struct{
 	ln, err := server.Listen(dir.Socket())
 	require.NoError(t, err)
 	ctx, stop := context.WithCancelCause(context.Background())
-	asked, ended := make(chan struct{}), make(chan error)
-	server := &server.Server{Lab: running, Down: func() { close(asked) }}
-	go func() { ended <- server.Serve(ctx, ln) }()
+	ended := make(chan error)
+	s := with(dir)
+	s.Lab = running
+	go func() { ended <- s.Serve(ctx, ln) }()
 	t.Cleanup(func() {
 		stop(errors.New("the test is over"))
 		require.NoError(t, <-ended)
 	})
-	return api.NewClient(dir), dir.Socket(), asked
+	return dir
 }
 
 func decision(verb, account string, wait float64) api.Call {

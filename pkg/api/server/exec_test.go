@@ -18,14 +18,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/api/server"
 	"github.com/plinksim/plinksim/pkg/host"
-	"github.com/plinksim/plinksim/pkg/lab"
 	"github.com/plinksim/plinksim/pkg/labdir"
 	"github.com/plinksim/plinksim/pkg/machine/kernel"
-	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -47,32 +44,14 @@ type execs struct {
 
 func serveExec(t *testing.T) execs {
 	t.Helper()
-	testenv.NeedRoot(t)
-	root, err := os.MkdirTemp("", "api") // a socket's path must be short
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(root)) })
-	plan, err := topofile.Parse("shop.yaml", []byte(text))
-	require.NoError(t, err)
-	dir := labdir.Dir(root + "/shop")
-	running, err := lab.Start(t.Context(), lab.Config{Plan: plan, Machine: kernel.New(dir), Store: dir})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, running.Close(context.Background())) })
-	ln, err := server.Listen(dir.Socket())
-	require.NoError(t, err)
-	ctx, stop := context.WithCancelCause(context.Background())
-	ended := make(chan error)
-	s := &server.Server{Lab: running}
-	s.Exec = func(_ *topology.Plan, instance *topology.Instance, call api.ExecCall) (server.Process, error) {
-		p, err := kernel.StartExec(dir, instance.Namespace, append(os.Environ(), call.Set...), call)
-		if err != nil {
-			return nil, err
-		}
-		return p, nil
-	}
-	go func() { ended <- s.Serve(ctx, ln) }()
-	t.Cleanup(func() {
-		stop(errors.New("the test is over"))
-		require.NoError(t, <-ended)
+	dir := serveShop(t, func(dir labdir.Dir) *server.Server {
+		return &server.Server{Exec: func(_ *topology.Plan, instance *topology.Instance, call api.ExecCall) (server.Process, error) {
+			p, err := kernel.StartExec(dir, instance.Namespace, append(os.Environ(), call.Set...), call)
+			if err != nil {
+				return nil, err
+			}
+			return p, nil
+		}}
 	})
 	return execs{t, dir, api.NewClient(dir)}
 }
