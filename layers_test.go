@@ -21,7 +21,7 @@ const module = "github.com/plinksim/plinksim"
 // its own. ARCHITECTURE.md says what each of them is for. Tests may read their
 // topologies with pkg/topofile wherever they are.
 var layers = []string{
-	0: "pkg/packet pkg/pcap internal/derive internal/memo internal/spell",
+	0: "pkg/packet pkg/pcap internal/certificate internal/derive internal/memo internal/spell",
 	1: "pkg/topology pkg/fullnat/internal/store pkg/flowcache/slot",
 	2: "pkg/topofile pkg/flowlog pkg/secgroup pkg/lb pkg/fullnat pkg/control pkg/status pkg/labdir pkg/wire pkg/flowcache pkg/peer",
 	3: "pkg/graph pkg/dns pkg/dataplane pkg/host pkg/alb pkg/api pkg/rootless internal/anyedit internal/apitest internal/etcdtest",

@@ -1,9 +1,6 @@
 package lab
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -12,13 +9,13 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"math/big"
 	"net"
 	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/plinksim/plinksim/internal/certificate"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -238,27 +235,9 @@ func issue(ca tls.Certificate, names []string) (tls.Certificate, error) {
 	return sign(template, &ca)
 }
 
-// sign completes a template with a key of its own. A nil ca signs itself.
+// sign completes a template, from a minute ago, as clocks differ, for 397 days, which is
+// what clients take at most (CA/Browser Forum, Baseline Requirements, 6.3.2). A nil ca signs itself.
 func sign(template *x509.Certificate, ca *tls.Certificate) (tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	if template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127)); err != nil {
-		return tls.Certificate{}, err
-	}
-	// A minute ago: clocks differ. 397 days are what clients take at most
-	// (CA/Browser Forum, Baseline Requirements, 6.3.2).
-	template.NotBefore = time.Now().Add(-time.Minute)
-	template.NotAfter = template.NotBefore.Add(397 * 24 * time.Hour)
-	parent, signer := template, any(key)
-	if ca != nil {
-		parent, signer = ca.Leaf, ca.PrivateKey
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	leaf, err := x509.ParseCertificate(der)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, err
+	begin := time.Now().Add(-time.Minute)
+	return certificate.Sign(template, ca, begin, begin.Add(397*24*time.Hour))
 }

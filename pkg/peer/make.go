@@ -1,9 +1,6 @@
 package peer
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -11,12 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/plinksim/plinksim/internal/certificate"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
 
@@ -174,25 +171,8 @@ func write(path string, block pem.Block, mode fs.FileMode) error {
 	return os.Rename(next, path)
 }
 
-// sign completes a template with a key of its own. A nil ca signs itself.
+// sign completes a template, from a day ago: the clocks of hosts differ, and so may their zones,
+// by mistake. A nil ca signs itself.
 func sign(template *x509.Certificate, ca *tls.Certificate, now, end time.Time) (tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	if template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127)); err != nil {
-		return tls.Certificate{}, err
-	}
-	// The clocks of hosts differ, and so may their zones, by mistake.
-	template.NotBefore, template.NotAfter = now.Add(-24*time.Hour), end
-	parent, signer := template, any(key)
-	if ca != nil {
-		parent, signer = ca.Leaf, ca.PrivateKey
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	leaf, err := x509.ParseCertificate(der)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, err
+	return certificate.Sign(template, ca, now.Add(-24*time.Hour), end)
 }
