@@ -352,6 +352,7 @@ func TestAServerIsProbedAtOnceWhenItsZoneIsBack(t *testing.T) {
 		told := 0
 		go (&lb.Checker{Group: group, Dial: h.dial, Changed: func(_ lb.State, s lb.ServerHealth) { told++ }}).Run(t.Context())
 		time.Sleep(10*time.Minute + time.Second)
+		synctest.Wait()
 		require.Equal(t, 1, told, "of the server that is there; a zone that is not to be had is no news of each check")
 		group.SetAway(nil, time.Now())
 		time.Sleep(time.Second / 2)
