@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -81,13 +83,25 @@ func printStatus(w io.Writer, s status.Lab) {
 }
 
 func printHosts(w io.Writer, s status.Lab) {
-	t := newTable(w, "HOST", "ADDRESS", "ZONES", "PATH", "")
+	columns := []any{"HOST", "ADDRESS", "ZONES"}
+	if s.Agreed != nil {
+		columns = append(columns, "VERSION", "REVISION")
+	}
+	t := newTable(w, append(columns, "PATH", "")...)
 	for _, h := range s.Hosts {
+		row := []any{h.Name, h.Address, strings.Join(h.Zones, ", ")}
+		if s.Agreed != nil {
+			revision := "-"
+			if h.Applied > 0 {
+				revision = strconv.FormatInt(h.Applied, 10)
+			}
+			row = append(row, cmp.Or(h.Version, "-"), revision)
+		}
 		path := h.Path
 		if h.Here {
 			path = "here"
 		}
-		t.row(h.Name, h.Address.String(), strings.Join(h.Zones, ", "), path, h.Text)
+		t.row(append(row, path, h.Text)...)
 	}
 	t.flush()
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -29,6 +30,29 @@ func TestStatusSaysWhichHostsHaveNotTold(t *testing.T) {
 		}
 		require.Equal(t, tt.want, strings.Join(hostLines(s), "\n"), tt.name)
 	}
+}
+
+// Hosts that agree show by their versions whether one of them is to be upgraded, and by their revisions
+// whether one is behind.
+func TestStatusShowsWhatHostsThatAgreeRun(t *testing.T) {
+	s := status.Lab{Host: "a", Hosts: []status.Host{
+		{Name: "a", Address: netip.MustParseAddr("198.18.0.1"), Zones: []string{"h"}, Here: true, Version: "v2.0.0", Applied: 7},
+		{Name: "b", Address: netip.MustParseAddr("198.18.0.2"), Zones: []string{"i"}, Path: status.PathLost},
+	}}
+	var out bytes.Buffer
+	printHosts(&out, s)
+	require.NotContains(t, out.String(), "VERSION")
+	s.Agreed = &status.Agreed{Revision: 7, Newest: 7}
+	out.Reset()
+	printHosts(&out, s)
+	var rows [][]string
+	for line := range strings.Lines(out.String()) {
+		rows = append(rows, strings.Fields(line))
+	}
+	require.Equal(t, [][]string{
+		{"HOST", "ADDRESS", "ZONES", "VERSION", "REVISION", "PATH"},
+		{"a", "198.18.0.1", "h", "v2.0.0", "7", "here"}, {"b", "198.18.0.2", "i", "-", "-", "lost"},
+	}, rows)
 }
 
 func TestStatusHasZoneAffinityWhereTheCloudHasIt(t *testing.T) {

@@ -162,17 +162,19 @@ func (c *Client) Explain(ctx context.Context, from, to string) (status.Explanati
 	return e, c.call(ctx, "GET", "/v1/explain?"+url.Values{"from": {from}, "to": {to}}.Encode(), nil, &e)
 }
 
-// Do carries out an operation and returns the event that tells of it.
+// Do carries out an operation and returns the event that tells of it. Where it was not answered, the error says
+// what is known of it, as Unanswered does.
 func (c *Client) Do(ctx context.Context, call Call) (control.Event, error) {
 	var e control.Event
-	return e, c.callWithin(ctx, answerTimeout+call.Wait(), "POST", "/v1/do", call, &e)
+	return e, Unanswered(c.callWithin(ctx, answerTimeout+call.Wait(), "POST", "/v1/do", call, &e))
 }
 
-// Edit edits the lab's topology and returns what that changed.
+// Edit edits the lab's topology and returns what that changed. Where it was not answered, the error says what is
+// known of it, as Unanswered does.
 func (c *Client) Edit(ctx context.Context, call EditCall) ([]topology.Change, error) {
 	var e Edited
 	err := c.callWithin(ctx, answerTimeout+call.Wait(), "POST", "/v1/edit", call, &e)
-	return e.Changes, err
+	return e.Changes, Unanswered(err)
 }
 
 // Edits are the changes since the lab's file, and the warnings of the topology with them.
@@ -412,6 +414,32 @@ func (c *Client) doWith(ctx context.Context, method, path string, body []byte, h
 		return nil, fmt.Errorf("%s: its daemon answers %s", c.who, resp.Status)
 	}
 	return nil, refused
+}
+
+// Unanswered is the error of a change with what it says of the change: what was refused is as it was, without a
+// connection nothing was changed, and else nobody knows here whether it was.
+func Unanswered(err error) error {
+	if err == nil || errors.As(err, new(*Error)) {
+		return err
+	}
+	if dial := (*net.OpError)(nil); errors.As(err, &dial) && dial.Op == "dial" {
+		return fmt.Errorf("%w; nothing was changed", err)
+	}
+	return &unansweredError{err}
+}
+
+// unansweredError is a change of which nobody knows here whether it was made.
+type unansweredError struct{ error }
+
+func (e *unansweredError) Error() string {
+	return e.error.Error() + "; it is not known whether the change was made"
+}
+
+func (e *unansweredError) Unwrap() error { return e.error }
+
+// Hint says what to do about it.
+func (e *unansweredError) Hint() string {
+	return "look with \"plinksim status\" and \"plinksim events\" before you try again"
 }
 
 // maxRefusal is more than a refusal ever has.

@@ -132,8 +132,12 @@ func (a *agreed) checkOthers(upgrade bool) error {
 		switch {
 		case name == a.here.name:
 		case other.Version != a.version && other.Version != "" && !upgrade:
-			return fmt.Errorf("host %q runs plinksim %s, and this is %s: all hosts of a lab run the same version",
-				name, other.Version, a.version)
+			return &control.Error{
+				Code: topology.WrongState, Kind: "host", Name: name,
+				Text: fmt.Sprintf("host %q runs plinksim %s, and this is %s: all hosts of a lab run the same version",
+					name, other.Version, a.version),
+				Hint: fmt.Sprintf("install %s here, or this one there, where \"plinksim upgrade\" goes on with it", other.Version),
+			}
 		case other.Applied == a.record.Revision && other.Plan != "" && other.Plan != a.planHash():
 			return fmt.Errorf("host %q, with plinksim %s, makes another plan of the lab's file than this one, with %s: "+
 				"all hosts of a lab run the same version", name, other.Version, a.version)

@@ -200,29 +200,6 @@ func silentError(host string, err error) error {
 	return fmt.Errorf("host %q: its daemon does not answer: %w", host, err)
 }
 
-// changeUnanswered says whether a change may have been made that a host was asked for which did
-// not answer: it was not where there was no connection.
-func changeUnanswered(err error) error {
-	if dial := (*net.OpError)(nil); errors.As(err, &dial) && dial.Op == "dial" {
-		return fmt.Errorf("%w; nothing was changed", err)
-	}
-	return &unansweredError{err}
-}
-
-// unansweredError is a change of which nobody knows here whether it was made.
-type unansweredError struct{ error }
-
-func (e *unansweredError) Error() string {
-	return e.error.Error() + "; it is not known whether the change was made"
-}
-
-func (e *unansweredError) Unwrap() error { return e.error }
-
-// Hint says what to do about it.
-func (e *unansweredError) Hint() string {
-	return "look with \"plinksim status\" and \"plinksim events\" before you try again"
-}
-
 // maxBody is more than any request may have: whoever does it says that.
 const maxBody = max(topofile.MaxSize, 4<<20) + 1
 
@@ -253,7 +230,7 @@ func (p *Peers) atLeader(w http.ResponseWriter, r *http.Request, here http.Handl
 	default:
 		var call api.Call
 		_ = json.Unmarshal(text, &call) // what has no such key waits for nothing
-		p.pass(w, r, leader, doneWithin+call.Wait(), changeUnanswered)
+		p.pass(w, r, leader, doneWithin+call.Wait(), api.Unanswered)
 	}
 }
 
@@ -366,12 +343,7 @@ func onOne[T any](err error, here func() (T, error)) (out T, _ error) {
 // fromError is the refusal that another host's answer is, the reverse of toError.
 func fromError(err error) error {
 	var refused *api.Error
-	switch {
-	case err == nil:
-		return nil
-	case !errors.As(err, &refused):
-		return changeUnanswered(err)
-	case refused.Code == "":
+	if !errors.As(err, &refused) || refused.Code == "" {
 		return err
 	}
 	return &control.Error{
