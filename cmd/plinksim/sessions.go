@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
+	"github.com/plinksim/plinksim/pkg/api"
 	"github.com/plinksim/plinksim/pkg/status"
 	"github.com/spf13/cobra"
 )
@@ -21,6 +23,11 @@ func newSessions() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			client = client.Telling(func(h http.Header) {
+				for _, host := range h.Values(api.SilentHeader) {
+					fmt.Fprintf(cmd.ErrOrStderr(), "sessions are missing of host %s\n", host)
+				}
+			})
 			return again(cmd, watch, func(w io.Writer) error {
 				sessions, err := client.Sessions(cmd.Context())
 				if err != nil {

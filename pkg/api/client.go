@@ -97,6 +97,10 @@ func (c *Client) Telling(answered func(http.Header)) *Client {
 // that the hosts of a lab agree on.
 const RevisionHeader = "Plinksim-Revision"
 
+// SilentHeader names, once for each, a host that did not answer when hosts were asked for what they know, and
+// after a colon why. What only it knows is missing in the answer.
+const SilentHeader = "Plinksim-Silent"
+
 // RoundTrip lets the daemon answer a request that somebody else made, for a reverse proxy.
 func (c *Client) RoundTrip(r *http.Request) (*http.Response, error) {
 	if len(c.header) > 0 {

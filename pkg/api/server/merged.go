@@ -19,8 +19,9 @@ import (
 func (s *Server) answersAlone(r *http.Request) bool { return s.Peers == nil || r.TLS != nil }
 
 // merge makes one answer of that of this host and of what all others say to the same question
-// in time.
-func merge[T any](p *Peers, r *http.Request, here func() T, question func(context.Context, *api.Client) (T, error),
+// in time. The answer's header names those that do not.
+func merge[T any](p *Peers, w http.ResponseWriter, r *http.Request, here func() T,
+	question func(context.Context, *api.Client) (T, error),
 	one func(own T, others map[string]T, silent map[string]string) T) T {
 	asked := make(chan struct{})
 	var own T
@@ -31,8 +32,9 @@ func merge[T any](p *Peers, r *http.Request, here func() T, question func(contex
 	others, failed := ask(r.Context(), p, mergeWithin, question)
 	<-asked
 	silent := map[string]string{}
-	for host, err := range failed {
-		silent[host] = reason(err)
+	for _, host := range slices.Sorted(maps.Keys(failed)) {
+		silent[host] = reason(failed[host])
+		w.Header().Add(api.SilentHeader, host+": "+silent[host])
 	}
 	return one(own, others, silent)
 }
@@ -52,8 +54,7 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// mergeSessions is all sessions, those of this host first. Who does not answer is named by the
-// status.
+// mergeSessions is all sessions, those of this host first.
 func mergeSessions(own []status.Session, others map[string][]status.Session, _ map[string]string) []status.Session {
 	for _, host := range slices.Sorted(maps.Keys(others)) {
 		own = append(own, others[host]...)
@@ -66,7 +67,7 @@ func (s *Server) faults(w http.ResponseWriter, r *http.Request) {
 		answer(w, s.Lab.Faults())
 		return
 	}
-	answer(w, merge(s.Peers, r, s.Lab.Faults, func(ctx context.Context, c *api.Client) (status.Faults, error) {
+	answer(w, merge(s.Peers, w, r, s.Lab.Faults, func(ctx context.Context, c *api.Client) (status.Faults, error) {
 		return c.Faults(ctx)
 	}, status.MergeFaults))
 }

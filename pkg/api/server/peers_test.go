@@ -538,6 +538,11 @@ func TestAHostThatIsNoGoodHoldsNobodyUp(t *testing.T) {
 			require.Less(t, time.Since(begin), 3*time.Second)
 			require.Regexp(t, tt.want, s.Hosts[1].Daemon)
 			require.Equal(t, status.DaemonOK, s.Hosts[0].Daemon)
+			var missing []string
+			_, err = h.clients["a"].Telling(func(h http.Header) { missing = h.Values(api.SilentHeader) }).Sessions(t.Context())
+			require.NoError(t, err)
+			require.Len(t, missing, 1)
+			require.Regexp(t, "^b: .*("+tt.want+")", missing[0])
 		})
 	}
 }

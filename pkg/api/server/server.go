@@ -170,8 +170,8 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 		answer(w, here())
 		return
 	}
-	answer(w, merge(s.Peers, r, here, func(ctx context.Context, c *api.Client) (status.Lab, error) { return question(c, ctx) },
-		status.Merge))
+	answer(w, merge(s.Peers, w, r, here,
+		func(ctx context.Context, c *api.Client) (status.Lab, error) { return question(c, ctx) }, status.Merge))
 }
 
 func (s *Server) sessions(w http.ResponseWriter, r *http.Request) {
@@ -179,7 +179,7 @@ func (s *Server) sessions(w http.ResponseWriter, r *http.Request) {
 		answer(w, s.Lab.Sessions())
 		return
 	}
-	answer(w, merge(s.Peers, r, s.Lab.Sessions, func(ctx context.Context, c *api.Client) ([]status.Session, error) {
+	answer(w, merge(s.Peers, w, r, s.Lab.Sessions, func(ctx context.Context, c *api.Client) ([]status.Session, error) {
 		return c.Sessions(ctx)
 	}, mergeSessions))
 }
