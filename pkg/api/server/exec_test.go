@@ -11,8 +11,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -108,11 +110,15 @@ func TestAProgramOfAnotherHostIsAsOneOfThis(t *testing.T) {
 	stdout, _, _ = e.script(nothing, "head -c 60000 /dev/zero")
 	require.Len(t, stdout, 60000)
 
-	// What goes on behind it is not waited for, as on one host.
-	stdout, _, code = e.script(nothing, "sleep 1000 & echo hi; exit 5")
+	// What goes on behind it is not waited for, as on one host: it ends when the pipe that it reads does.
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	stdout, _, code = e.script(nothing, `cat "$1" & echo hi; exit 5`, pipe)
 	require.Equal(t, "hi\n", stdout)
 	require.Equal(t, 5, code)
-	_, _, _ = e.script(nothing, "kill -KILL $(pidof sleep)")
+	end, err := os.OpenFile(pipe, os.O_WRONLY, 0) // when cat has opened it
+	require.NoError(t, err)
+	require.NoError(t, end.Close())
 	e.requireGone()
 }
 
