@@ -35,14 +35,24 @@ func (v VXLAN) replaces() string { return "" }
 type Peer struct {
 	Namespace, Device string
 	IP                netip.Addr // of the device on the other host
+	IPv6              netip.Addr // may be left out
 	MAC               packet.MAC
 	Address           netip.Addr // of the other host, in the underlay
 }
 
 func (p Peer) String() string {
-	return lines(
-		fmt.Sprintf("bridge -n %s fdb add %s dev %s dst %s self permanent", p.Namespace, p.MAC, p.Device, p.Address),
-		fmt.Sprintf("ip -n %s neigh add %s lladdr %s dev %s nud permanent", p.Namespace, p.IP, p.MAC, p.Device))
+	text := []string{fmt.Sprintf("bridge -n %s fdb add %s dev %s dst %s self permanent", p.Namespace, p.MAC, p.Device, p.Address)}
+	for _, ip := range p.addresses() {
+		text = append(text, fmt.Sprintf("ip -n %s neigh add %s lladdr %s dev %s nud permanent", p.Namespace, ip, p.MAC, p.Device))
+	}
+	return lines(text...)
+}
+
+func (p Peer) addresses() []netip.Addr {
+	if p.IPv6.IsValid() {
+		return []netip.Addr{p.IP, p.IPv6}
+	}
+	return []netip.Addr{p.IP}
 }
 
 func (p Peer) replaces() string { return "" }
@@ -60,9 +70,13 @@ func addTransit(g *group, vpc *topology.VPC) {
 		Address{vpc.Namespace, t.Device, host(t.IP)},
 	)
 	for _, peer := range t.Peers {
-		g.add(what, Peer{vpc.Namespace, t.Device, peer.IP, peer.MAC, peer.Address})
+		g.add(what, Peer{vpc.Namespace, t.Device, peer.IP, peer.IPv6, peer.MAC, peer.Address})
 		for _, dst := range peer.Routes {
-			g.add(what, Route{vpc.Namespace, t.Device, dst, peer.IP, t.Source})
+			via, source := peer.IP, t.Source
+			if dst.Addr().Is6() {
+				via, source = peer.IPv6, t.IPv6Source
+			}
+			g.add(what, Route{vpc.Namespace, t.Device, dst, via, source})
 		}
 	}
 }

@@ -146,11 +146,15 @@ func (p Peer) do(k *kernel) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	fdb, neighbour, err := p.neighbours(s)
+	all, err := p.neighbours(s)
 	if err != nil {
 		return false, err
 	}
-	return true, errors.Join(s.link.NeighSet(fdb), s.link.NeighSet(neighbour))
+	var errs []error
+	for _, n := range all {
+		errs = append(errs, s.link.NeighSet(n))
+	}
+	return true, errors.Join(errs...)
 }
 
 func (p Peer) undo(k *kernel) error {
@@ -158,22 +162,29 @@ func (p Peer) undo(k *kernel) error {
 	if err != nil {
 		return ignoreGone(err)
 	}
-	fdb, neighbour, err := p.neighbours(s)
+	all, err := p.neighbours(s)
 	if err != nil {
 		return ignoreGone(err)
 	}
-	return errors.Join(ignoreGone(s.link.NeighDel(fdb)), ignoreGone(s.link.NeighDel(neighbour)))
+	var errs []error
+	for _, n := range all {
+		errs = append(errs, ignoreGone(s.link.NeighDel(n)))
+	}
+	return errors.Join(errs...)
 }
 
-func (p Peer) neighbours(s *space) (fdb, neighbour *netlink.Neigh, err error) {
+// neighbours are the host of the device's Ethernet address, and who has that address.
+func (p Peer) neighbours(s *space) ([]*netlink.Neigh, error) {
 	i, err := s.index(p.Device)
 	mac := net.HardwareAddr(p.MAC[:])
-	fdb = &netlink.Neigh{
+	all := []*netlink.Neigh{{
 		LinkIndex: i, Family: unix.AF_BRIDGE, Flags: unix.NTF_SELF, State: unix.NUD_PERMANENT | unix.NUD_NOARP,
 		IP: p.Address.AsSlice(), HardwareAddr: mac,
+	}}
+	for _, ip := range p.addresses() {
+		all = append(all, &netlink.Neigh{LinkIndex: i, State: unix.NUD_PERMANENT, IP: ip.AsSlice(), HardwareAddr: mac})
 	}
-	neighbour = &netlink.Neigh{LinkIndex: i, State: unix.NUD_PERMANENT, IP: p.IP.AsSlice(), HardwareAddr: mac}
-	return fdb, neighbour, err
+	return all, err
 }
 
 // CheckUnderlay says why a slice of a plan cannot be on this machine: the host's address

@@ -141,8 +141,7 @@ func (b hostBuilder) zones() {
 	}
 }
 
-// packets notes VPCs whose packets the underlay does not carry, and what does not get
-// over it yet.
+// packets notes VPCs whose packets the underlay does not carry.
 func (b hostBuilder) packets() {
 	over := topology.VXLANOverhead(b.plan.Hosts[0].Address)
 	for e, vpc := range pairs(b.raw.VPCs.Entries, b.plan.VPCs) {
@@ -155,10 +154,6 @@ func (b hostBuilder) packets() {
 				"between the hosts carry that", most, vpc.MTU+over),
 				"vpc %q has packets of %d bytes, VXLAN adds %d, and the underlay carries %d",
 				vpc.Name, vpc.MTU, over, b.plan.Underlay.MTU)
-		}
-		if vpc.IPv6CIDR.IsValid() {
-			b.problem(e.Value.IPv6CIDR.Node, "remove it, or the hosts",
-				"vpc %q has an ipv6_cidr, and IPv6 does not go from host to host", vpc.Name)
 		}
 	}
 }

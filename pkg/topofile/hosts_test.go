@@ -2,6 +2,7 @@ package topofile
 
 import (
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
@@ -46,6 +47,39 @@ func TestAVPCHasANumberAndASourceOfHealthChecksOnEachHost(t *testing.T) {
 		netip.PrefixFrom(plan.VPCs[1].HealthSources[1], 32)}, transit.Peers[0].Routes)
 	_, err = plan.On("c")
 	require.EqualError(t, err, `there is no host "c": known: a, b`)
+}
+
+// By IPv6 health checks come from the first gateway of each host: a group that names a load balancer lets all
+// of them in, and a host without a gateway probes nothing by IPv6.
+func TestIPv6GoesFromHostToHost(t *testing.T) {
+	source, err := os.ReadFile("../../testdata/topologies/aws-dualstack.yaml")
+	require.NoError(t, err)
+	text := string(source) + "hosts:\n  a: {address: 198.18.0.1, zones: [eu-central-1a]}\n" +
+		"  b: {address: 198.18.0.2, zones: [eu-central-1b]}\nunderlay: {mtu: 9051}\n"
+	plan, err := Parse("aws-dualstack.yaml", []byte(text))
+	require.NoError(t, err)
+	for i, host := range plan.Hosts {
+		slice, err := plan.On(host.Name)
+		require.NoError(t, err)
+		vpc, other := slice.VPCs[1], plan.VPCs[1].Subnets[1-i]
+		require.Equal(t, plan.VPCs[1].Subnets[i].IPv6Gateway, vpc.IPv6HealthSource())
+		require.Equal(t, vpc.IPv6HealthSource(), vpc.Transit.IPv6Source)
+		require.Equal(t, []netip.Prefix{other.CIDR, other.IPv6CIDR}, vpc.Transit.Peers[0].Routes)
+		require.True(t, vpc.Transit.Peers[0].IPv6.IsLinkLocalUnicast())
+	}
+	require.Equal(t, []netip.Addr{plan.VPCs[1].Subnets[0].IPv6Gateway, plan.VPCs[1].Subnets[1].IPv6Gateway},
+		plan.IPv6Probers(&plan.VPCs[1]))
+
+	text = strings.ReplaceAll(text, `b: {zone: eu-central-1b, cidr: 10.0.1.0/24, ipv6_cidr: "2001:db8:1:1::/64"}`, `b: {zone: eu-central-1b, cidr: 10.0.1.0/24}`)
+	text = strings.Replace(text, `subnet: b, ip: 10.0.1.20, ipv6: "2001:db8:1:1::20"`, `subnet: a, ipv6: "2001:db8:1::20"`, 1)
+	text = text[:strings.Index(text, "checks:")] + text[strings.Index(text, "hosts:\n  a:"):]
+	plan, err = Parse("aws-dualstack.yaml", []byte(text))
+	require.NoError(t, err)
+	b, err := plan.On("b")
+	require.NoError(t, err)
+	require.False(t, b.VPCs[1].Transit.IPv6Source.IsValid())
+	require.EqualValues(t, "tcp", b.ServerGroups[0].HealthCheck.Protocol)
+	require.EqualValues(t, "none", b.ServerGroups[1].HealthCheck.Protocol)
 }
 
 // Where a cloud probes from a gateway, a VPC without a subnet on a host probes nothing there.
@@ -104,8 +138,6 @@ func TestMessagesAboutHosts(t *testing.T) {
 		"endpoint_services:", "hosts:\n  a: {address: 198.18.0.1, zones: [cn-beijing-h]}\n"+
 			"  b: {address: 198.18.0.2, zones: [cn-beijing-i]}\nunderlay: {mtu: 1600}\nendpoint_services:").Replace(smallReverse)
 	addProblems(t, &catalogue, "a reverse endpoint on another host than its gateway", reverse, 1)
-	ipv6 := strings.Replace(spreadOut(t, onTwoHosts), "    cidr: 10.0.0.0/16\n", "    cidr: 10.0.0.0/16\n    ipv6_cidr: 2001:db8:1::/56\n", 1)
-	addProblems(t, &catalogue, "IPv6 in a VPC", ipv6, 1)
 	if !t.Failed() {
 		golden.Equal(t, "testdata/messages-hosts.txt", catalogue.String())
 	}

@@ -81,7 +81,7 @@ func (p *Plan) Members(vpc *VPC, group string) (out []netip.Addr) {
 		}
 		add(vpc.Probers()...)
 		if lb.DualStack {
-			add(vpc.IPv6HealthSource())
+			add(p.IPv6Probers(vpc)...)
 		}
 		for _, n := range lb.Nodes {
 			add(n.Local...)

@@ -44,7 +44,9 @@ type Transit struct {
 	IP     netip.Addr // of the device; hosts have different ones
 	MAC    packet.MAC
 	Source netip.Addr // what the router itself sends from: a gateway, IP where it has none here
-	Peers  []TransitPeer
+	// IPv6Source is the same by IPv6, where the VPC has any; invalid where it has no gateway here.
+	IPv6Source netip.Addr
+	Peers      []TransitPeer
 }
 
 // TransitPeer is the same VPC on another host.
@@ -52,6 +54,7 @@ type TransitPeer struct {
 	Host    string
 	Address netip.Addr // in the underlay
 	IP      netip.Addr
+	IPv6    netip.Addr // of its device, a link-local one; invalid where the VPC has no IPv6
 	MAC     packet.MAC
 	Routes  []netip.Prefix // what is there: subnets, NAT IPs, the source of health checks
 }
@@ -89,19 +92,20 @@ func (p *Plan) On(name string) (*Plan, error) {
 	out := *p
 	out.OnHost = name
 	out.VPCs = slices.Clone(p.VPCs)
-	blind := map[string]bool{} // VPCs that nothing is probed from
+	blind := map[string][2]bool{} // VPCs that nothing is probed from by IPv4, and by IPv6
 	for i := range out.VPCs {
 		vpc := &out.VPCs[i]
 		vpc.Transit = p.transit(&p.VPCs[i], at)
 		vpc.HealthSource = p.VPCs[i].HealthSources[at]
-		blind[vpc.Name] = !vpc.HealthSource.IsValid()
 		vpc.Subnets = kept(vpc.Subnets, func(s *Subnet) bool { return here(s.Zone) })
+		blind[vpc.Name] = [2]bool{!vpc.HealthSource.IsValid(), !vpc.IPv6HealthSource().IsValid()}
 		vpc.Instances = kept(vpc.Instances, func(in *Instance) bool { return here(in.Zone) })
 		vpc.SecurityGroups = withMembers(&p.VPCs[i], p)
 	}
 	out.ServerGroups = slices.Clone(p.ServerGroups)
 	for i := range out.ServerGroups {
-		if g := &out.ServerGroups[i]; blind[g.VPC] {
+		g := &out.ServerGroups[i]
+		if by := blind[g.VPC]; !g.IPv6 && by[0] || g.IPv6 && by[1] {
 			g.HealthCheck.Protocol = NoProtocol
 		}
 	}
@@ -159,6 +163,7 @@ func (p *Plan) transit(vpc *VPC, at int) *Transit {
 			break
 		}
 	}
+	t.IPv6Source = p.ipv6Prober(vpc, &p.Hosts[at])
 	for i := range p.Hosts {
 		if i == at {
 			continue
@@ -168,6 +173,9 @@ func (p *Plan) transit(vpc *VPC, at int) *Transit {
 			Routes: p.routesTo(vpc, &p.Hosts[i], vpc.HealthSources[i]),
 		}
 		peer.MAC = packet.MACOf(peer.IP)
+		if vpc.IPv6CIDR.IsValid() {
+			peer.IPv6 = transitIPv6(i)
+		}
 		t.Peers = append(t.Peers, peer)
 	}
 	return t
@@ -178,6 +186,9 @@ func (p *Plan) routesTo(vpc *VPC, host *Host, probes netip.Addr) (routes []netip
 	for i := range vpc.Subnets {
 		if sub := &vpc.Subnets[i]; slices.Contains(host.Zones, sub.Zone) {
 			routes = append(routes, sub.CIDR)
+			if sub.IPv6CIDR.IsValid() {
+				routes = append(routes, sub.IPv6CIDR)
+			}
 			routes = append(routes, p.NATBlocks(vpc, sub)...)
 		}
 	}
@@ -193,6 +204,37 @@ const MaxHosts = 250
 // transitIP is the address of VXLAN devices on a host. It is of 169.254.239.0/24, which no
 // VPC has.
 func transitIP(at int) netip.Addr { return netip.AddrFrom4([4]byte{169, 254, 239, byte(at + 1)}) }
+
+// transitIPv6 is the link-local address that VXLAN devices of a host have for the others (RFC 4291, 2.5.6). The
+// number of the host is in it, as it is in transitIP.
+func transitIPv6(at int) netip.Addr {
+	return netip.AddrFrom16([16]byte{0xfe, 0x80, 13: 239, 15: byte(at + 1)})
+}
+
+// ipv6Prober is where health checks by IPv6 come from on a host: the first gateway there. It is not valid where the
+// VPC has none there.
+func (p *Plan) ipv6Prober(vpc *VPC, host *Host) netip.Addr {
+	for i := range vpc.Subnets {
+		sub := &vpc.Subnets[i]
+		if slices.Contains(host.Zones, sub.Zone) && sub.IPv6Gateway.IsValid() {
+			return sub.IPv6Gateway
+		}
+	}
+	return netip.Addr{}
+}
+
+// IPv6Probers are the addresses from which health checks of a VPC come by IPv6, on all hosts.
+func (p *Plan) IPv6Probers(vpc *VPC) (all []netip.Addr) {
+	if len(p.Hosts) == 0 {
+		return []netip.Addr{vpc.IPv6HealthSource()}
+	}
+	for i := range p.Hosts {
+		if source := p.ipv6Prober(vpc, &p.Hosts[i]); source.IsValid() {
+			all = append(all, source)
+		}
+	}
+	return all
+}
 
 // Probers are the addresses from which health checks come, on all hosts.
 func (v *VPC) Probers() (all []netip.Addr) {
