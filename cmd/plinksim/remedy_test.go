@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/control"
 	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
@@ -20,6 +21,8 @@ import (
 // and asks for what the remedy says. Many thousand operations on the topologies
 // of the documents meet every remedy that there is.
 func TestEveryRemedyIsACommandLine(t *testing.T) {
+	testenv.NeedNoRace(t) // one goroutine
+	t.Parallel()
 	met := map[string]bool{}
 	for _, name := range []string{"zone-affinity", "alibaba-clb-cross-account", "alibaba-reverse", "aws-nlb"} {
 		plan, err := topofile.Load(filepath.Join("../../testdata/topologies", name+".yaml"))

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -14,6 +15,7 @@ import (
 // Steps make objects of every kind and are operations of every verb. Many of
 // them fit, and many do not.
 func TestStepsAreOfEveryKind(t *testing.T) {
+	testenv.NeedNoRace(t) // one goroutine
 	seen := map[string]int{}
 	for _, cloud := range []string{"alibaba", "aws", "rfc"} {
 		plan, err := topofile.Parse("base.yaml", []byte(Base(cloud)))

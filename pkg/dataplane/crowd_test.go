@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/fullnat"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
@@ -74,6 +75,7 @@ func (c *slowCrowd) take() packet.Frame {
 }
 
 func TestACrowdIsWhatASlowOneIs(t *testing.T) {
+	testenv.NeedNoRace(t) // one goroutine
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		fast := newCrowd(100)
@@ -209,6 +211,7 @@ func (f *floodedEngine) answer(frame packet.Frame) {
 // that time. Another one has a connection every ten milliseconds: all are there
 // within two.
 func TestAFloodThatIsTooMuchCostsTheOthersNothing(t *testing.T) {
+	testenv.NeedNoRace(t) // one goroutine
 	f := newFloodedEngine(t)
 	var frames [Burst]packet.Frame
 	sent := 0

@@ -23,8 +23,9 @@ import (
 // of the table's time. None comes to the cache, and the processor time of the data plane is that
 // of one without a cache. "make bench-short-sessions" holds the time, of seven rounds that take turns.
 func TestShortSessionsCostNothingWithAFlowCache(t *testing.T) {
+	testenv.NeedNoRace(t) // one goroutine
 	const perSecond = 100_000
-	long := os.Getenv("PLINKSIM_LONG") == "1" && !testenv.Race
+	long := os.Getenv("PLINKSIM_LONG") == "1"
 	rounds, seconds := 1, 1
 	if long {
 		rounds, seconds = 7, 10

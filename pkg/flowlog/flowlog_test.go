@@ -12,6 +12,7 @@ import (
 	"github.com/google/gopacket/layers"
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/flowlog"
 	"github.com/plinksim/plinksim/pkg/pcap"
 	"github.com/plinksim/plinksim/pkg/topofile"
@@ -157,6 +158,7 @@ func TestAnIntervalWithoutTrafficOrWithMissingPacketsSaysSo(t *testing.T) {
 }
 
 func TestTooManyFlowsAreSkippedAndNotRemembered(t *testing.T) {
+	testenv.NeedNoRace(t) // one goroutine
 	p := plan(t, "aws", "us-east-1a")
 	log, err := flowlog.New(p, nil, noon)
 	require.NoError(t, err)

@@ -20,6 +20,7 @@ func newChoosyLab(t testing.TB) (l *lab, m *modelCache) {
 }
 
 func TestSessionsThatEndSoonAreNotCached(t *testing.T) {
+	testenv.NeedNoRace(t) // one goroutine
 	l, m := newChoosyLab(t)
 	for n := range 20_000 {
 		now := time.Duration(n) * 10 * time.Microsecond

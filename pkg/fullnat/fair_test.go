@@ -183,6 +183,7 @@ func TestAFloodThroughOneEndpointCostsTheOthersNothing(t *testing.T) {
 
 // In one endpoint those who come later get the port of one who had time enough.
 func TestAnotherConsumerOfTheEndpointGetsAPortInTime(t *testing.T) {
+	testenv.NeedNoRace(t) // one goroutine
 	m := newMarket(t, Behaviour{})
 	for n := range 55_000 {
 		v, _ := m.send(0, 0x0a000a0a, uint16(1024+n), packet.FlagSYN, 7000, 0)
@@ -200,6 +201,7 @@ func TestAnotherConsumerOfTheEndpointGetsAPortInTime(t *testing.T) {
 // A consumer whose SYN-ACK was lost keeps its NAT port, whoever comes later, as long as a
 // flood has ports that can be taken; and it keeps no other consumer from those.
 func TestAPatientConsumerKeepsWhatTheFloodShouldGive(t *testing.T) {
+	testenv.NeedNoRace(t) // one goroutine
 	m := newMarket(t, Behaviour{})
 	flood := func(count int) {
 		for n := range count {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
@@ -57,6 +58,7 @@ func TestHalfOpenSessionsGiveWayWhenTheTableIsFull(t *testing.T) {
 }
 
 func TestHalfOpenSessionsGiveTheirMemoryBack(t *testing.T) {
+	testenv.NeedNoRace(t) // one goroutine
 	const sessions = 300_000
 	l := newLab(t, sessions)
 	for round := range 2 {

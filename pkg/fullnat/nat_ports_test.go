@@ -8,11 +8,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/fullnat/internal/store"
 	"github.com/plinksim/plinksim/pkg/packet"
 )
 
 func TestNATPortsRunOutOnAllNATIPs(t *testing.T) {
+	testenv.NeedNoRace(t) // one goroutine
 	const each = store.DefaultPortsPerTarget
 	locals := []netip.Addr{netip.MustParseAddr("10.0.9.11"), netip.MustParseAddr("10.0.9.12"), netip.MustParseAddr("10.0.9.13")}
 	all := each * len(locals)

@@ -81,6 +81,7 @@ func requireLittleWork(t testing.TB, before, after store.ResizeWork, opened, bud
 // done between two bursts is counted, as time would depend on the machine.
 // BenchmarkLongestBurst tells the time.
 func TestAMillionSessionsExpireAndTheirMemoryGoesBack(t *testing.T) {
+	testenv.NeedNoRace(t) // one goroutine
 	sessions := 1_000_000
 	if testing.Short() {
 		sessions = 200_000

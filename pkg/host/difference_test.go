@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/plinksim/plinksim/internal/testenv"
 	"github.com/plinksim/plinksim/pkg/topofile"
 	"github.com/plinksim/plinksim/pkg/topology"
 )
@@ -76,6 +77,7 @@ func wholeDifference(old, plan *topology.Plan) (undo, do []string) {
 }
 
 func TestADifferenceIsThatOfWholePlans(t *testing.T) {
+	testenv.NeedNoRace(t) // one goroutine
 	rapid.Check(t, func(t *rapid.T) {
 		old, plan := drawPlan(t, "old"), drawPlan(t, "new")
 		undo, do := wholeDifference(old, plan)
