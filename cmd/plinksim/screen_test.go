@@ -65,6 +65,11 @@ func pagesOf(t *testing.T, topology plinksim.Topology, on ...plinktest.Option) (
 	for i := range now.Links {
 		clear(now.Links[i].Verdicts)
 	}
+	for i := range now.ServerGroups {
+		for j := range now.ServerGroups[i].Servers {
+			now.ServerGroups[i].Servers[j].Sessions = 0 // which the health check of an ALB has, too
+		}
+	}
 	for i := range now.Proxies {
 		now.Proxies[i].Requests, now.Proxies[i].Failures, now.Proxies[i].Servers = nil, nil, nil
 		now.Proxies[i].Open = 0 // a health check may hold one
