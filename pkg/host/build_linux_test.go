@@ -166,6 +166,7 @@ func TestBuildRepairsWhatIsMissing(t *testing.T) {
 }
 
 func TestChangeGivesTheSameLabAsBuild(t *testing.T) {
+	t.Parallel()
 	bigger := twoVPCs()
 	addInstanceTo(&bigger.VPCs[0], "vsw1", "ecs9", "10.10.2.9")
 	otherMTU := twoVPCs()
@@ -190,6 +191,7 @@ func TestChangeGivesTheSameLabAsBuild(t *testing.T) {
 		{"a VPC comes", oneVPC, twoVPCs()},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			changed, fresh := built(t, tt.old), built(t, tt.new)
 			require.NoError(t, Change(t.Context(), changed, tt.old, tt.new, nil))
 			want, got := stateOf(t, fresh), stateOf(t, changed)
@@ -231,9 +233,11 @@ func TestChangeEndsTheProcessesOfAnInstanceThatGoes(t *testing.T) {
 }
 
 func TestBuildThatIsCancelledLeavesNothing(t *testing.T) {
+	t.Parallel()
 	plan := twoVPCs()
 	for after := 1; after < len(Steps(plan)); after += 7 {
 		t.Run(fmt.Sprintf("after %d steps", after), func(t *testing.T) {
+			t.Parallel()
 			dir := labDir(t)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
@@ -289,6 +293,7 @@ func TestRemoveOfWhatIsNotThereSucceeds(t *testing.T) {
 }
 
 func TestRemoveWorksOnWhatACrashLeaves(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		leave func(t *testing.T, dir string)
@@ -305,6 +310,7 @@ func TestRemoveWorksOnWhatACrashLeaves(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			dir := labDir(t)
 			tt.leave(t, dir)
 			require.NoError(t, Remove(t.Context(), dir))

@@ -15,6 +15,7 @@ import (
 // Wherever the process that changes a lab is killed, Mend makes it what it was, and
 // what the change does not touch stays.
 func TestALabIsMendedWhereverAChangeEnds(t *testing.T) {
+	t.Parallel()
 	bigger := twoVPCs()
 	addInstanceTo(&bigger.VPCs[0], "vsw1", "ecs9", "10.10.2.9")
 	otherMTU := twoVPCs()
@@ -32,6 +33,7 @@ func TestALabIsMendedWhereverAChangeEnds(t *testing.T) {
 		{"a VPC comes", oneVPC, twoVPCs()},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			dir := built(t, tt.old)
 			before, files := stateOf(t, dir), filesBelow(t, dir)
 			runs := sleeper(t, dir, "vpc1.ecs1")

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,8 +46,10 @@ done
 `
 
 // What "plinksim plan" prints is for people, who may well paste it into a
-// shell: there it makes the same lab.
+// shell: there it makes the same lab. These have every kind of step, and all run with
+// PLINKSIM_LONG=1.
 func TestTheScriptMakesWhatBuildMakes(t *testing.T) {
+	short := []string{"alibaba-alb-zonal", "alibaba-reverse", "aws-dualstack", "groups"}
 	files, err := filepath.Glob("../../testdata/topologies/*.yaml")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
@@ -56,6 +59,9 @@ func TestTheScriptMakesWhatBuildMakes(t *testing.T) {
 			continue // the one that is there to be refused
 		}
 		t.Run(plan.Name, func(t *testing.T) {
+			if !slices.Contains(short, plan.Name) {
+				testenv.NeedTime(t)
+			}
 			script := filepath.Join(t.TempDir(), "plan.sh")
 			require.NoError(t, os.WriteFile(script, []byte(Script(plan)), 0o600))
 			byTools := inPrivate(t, "sh -e "+script+"\n"+dump)
