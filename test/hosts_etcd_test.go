@@ -130,6 +130,7 @@ func (a *agreeing) refusesCertificates(h hostMachine) {
 }
 
 func TestHostsThatAgreeByEtcd(t *testing.T) {
+	t.Parallel()
 	l := newAgreeing(t)
 	a, b := l.hosts["a"], l.hosts["b"]
 	require.Regexp(t, `(?s)host "a" of lab "over-hosts" has no store; https://198.18.0.1:2379: nobody listens there; .*`+

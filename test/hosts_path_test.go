@@ -86,6 +86,7 @@ func writeOverHosts(t *testing.T, edits ...string) string {
 // last: what keeps to the other zone notices nothing, and names do not lead to the zone
 // until it is back, also those of a service whose load balancer could do without.
 func TestAHostThatIsLost(t *testing.T) {
+	t.Parallel()
 	testenv.NeedRoot(t)
 	testenv.NeedNoRace(t) // the program is built without it
 	testenv.NeedPrograms(t, "ip", "nsenter", "curl", "nft")
@@ -172,6 +173,7 @@ func TestAHostThatIsLost(t *testing.T) {
 }
 
 func TestAnUnderlayThatCarriesLess(t *testing.T) {
+	t.Parallel()
 	testenv.NeedRoot(t)
 	testenv.NeedNoRace(t) // the program is built without it
 	testenv.NeedPrograms(t, "ip", "nsenter", "nft")

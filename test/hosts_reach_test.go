@@ -45,6 +45,7 @@ func (h hostMachine) requireNothingRuns(program string) {
 
 // An instance is reached from every host as from its own, and a capture has the packets of all.
 func TestHostsReachTheInstancesOfEachOther(t *testing.T) {
+	t.Parallel()
 	testenv.NeedRoot(t)
 	testenv.NeedNoRace(t) // the program is built without it
 	testenv.NeedPrograms(t, "ip", "nsenter", "unshare", "curl", "nft", "sha256sum", "stty")

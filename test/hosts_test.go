@@ -194,6 +194,7 @@ func hostMachines(t *testing.T, lab string, mtu int, names ...string) (hosts []h
 }
 
 func TestOneTopologyOverTwoHosts(t *testing.T) {
+	t.Parallel()
 	testenv.NeedRoot(t)
 	testenv.NeedNoRace(t) // the program is built without it
 	testenv.NeedPrograms(t, "ip", "nsenter", "unshare", "ss", "curl", "nft")

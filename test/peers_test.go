@@ -38,6 +38,7 @@ func foundEachOther(t *testing.T, hosts []hostMachine) {
 
 // The daemons of two hosts answer as that of one lab, and each answers alone where the other is gone.
 func TestHostsThatAskEachOther(t *testing.T) {
+	t.Parallel()
 	testenv.NeedRoot(t)
 	testenv.NeedNoRace(t) // the program is built without it
 	testenv.NeedPrograms(t, "ip", "nsenter", "ss", "nft")
@@ -151,6 +152,7 @@ func overTwo(t *testing.T, file string) (plan *topology.Plan, text []byte) {
 // Each topology in several zones passes all its checks over two hosts that agree, also those that
 // change something, started on either: two of them, and all with PLINKSIM_LONG=1.
 func TestTheTopologiesWorkOverHosts(t *testing.T) {
+	t.Parallel()
 	short := []string{"alibaba-alb-zonal", "aws-private-dns"}
 	l := agreeingOn(t, "over-hosts", 9100)
 	l.etcd = etcdtest.Start(t, l.members...)

@@ -24,6 +24,7 @@ import (
 // A daemon that is killed leaves its programs at the ENIs' devices, where they go on
 // to forward. The next one takes them away, whether it has a flow cache or not.
 func TestTheNextDaemonTakesTheFlowCacheAway(t *testing.T) {
+	t.Parallel()
 	testenv.NeedRoot(t)
 	testenv.NeedNoRace(t)
 	testenv.NeedPrograms(t, "python3")

@@ -62,6 +62,7 @@ func markdown(t *testing.T) []string {
 // order by one shell. Those that run this test again, and lint, which is run
 // beside it, are left out.
 func TestTheCommandsOfTheDocumentsWork(t *testing.T) {
+	t.Parallel()
 	plinktest.Require(t)
 	testenv.NeedNoRace(t)
 	cache := t.TempDir() // all documents build the same
@@ -116,6 +117,7 @@ func TestTheWayToAServiceOfOnesOwnIsShort(t *testing.T) {
 // Every "yaml" block of every document is a whole topology; it is brought up
 // and its checks are run.
 func TestTheTopologiesOfTheDocumentsWork(t *testing.T) {
+	t.Parallel()
 	for _, file := range markdown(t) {
 		for _, text := range blocks(t, file, "yaml") {
 			t.Run(filepath.Base(file), func(t *testing.T) {

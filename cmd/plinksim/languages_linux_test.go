@@ -38,6 +38,7 @@ func requireFiles(t *testing.T, dir string, names ...string) {
 }
 
 func TestLabsAreFixturesOfPytest(t *testing.T) {
+	t.Parallel()
 	plinktest.Require(t, "pytest", "curl")
 	testenv.NeedNoRace(t)
 	kept := filepath.Join(t.TempDir(), "kept")
@@ -76,6 +77,7 @@ def test_without_a_marker(plinksim_lab):
 }
 
 func TestLabsAreTestedInShell(t *testing.T) {
+	t.Parallel()
 	plinktest.Require(t, "bash", "curl", "jq")
 	testenv.NeedNoRace(t)
 	bin := testenv.BuildProgram(t, "../..")

@@ -20,6 +20,7 @@ import (
 // starts, or both. Whatever is left, the next command goes on from there, and an
 // open connection and the programs are what they were.
 func TestARestartMayBeKilledAtAnyMoment(t *testing.T) {
+	t.Parallel()
 	testenv.NeedRoot(t)
 	testenv.NeedNoRace(t)
 	testenv.NeedPrograms(t, "python3")
@@ -130,6 +131,7 @@ func (m *mortal) endProgram(environ string) {
 // A daemon that is killed in the middle of an edit costs no connection that the edit
 // does not touch: the next one does not make the lab again.
 func TestConnectionsOutliveAKillInTheMiddleOfAnEdit(t *testing.T) {
+	t.Parallel()
 	testenv.NeedRoot(t)
 	testenv.NeedNoRace(t)
 	testenv.NeedPrograms(t, "python3")

@@ -23,6 +23,7 @@ const nobody = 65534
 // Those that need root say so in their first line: "[!root] stop"; "[!users] stop"
 // is for those that become an ordinary user, who is at home in $NOBODY.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	testenv.NeedNoRace(t)
 	bin := testenv.BuildProgram(t, "../..")
 	if os.Geteuid() != 0 {

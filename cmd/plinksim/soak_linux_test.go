@@ -81,21 +81,26 @@ func TestSoak(t *testing.T) {
 // Each kind of leak is found by the figure that counts it and by no other, and a lab
 // that does not leak is let be.
 func TestASoakFindsALeak(t *testing.T) {
+	t.Parallel()
 	testenv.NeedRoot(t)
 	testenv.NeedNoRace(t)
 	testenv.NeedPrograms(t, "python3")
 	for _, tt := range []struct {
 		leaks string
 		want  []string
+		long  bool // another one has its figures, too
 	}{
-		{"nothing", nil},
-		{"memory", []string{"RSS"}},
-		{"goroutine", []string{"goroutines"}},
-		{"descriptor", []string{"descriptors"}},
-		{"open namespace", []string{"descriptors", "namespaces"}},
-		{"namespace of a thread", []string{"goroutines", "namespaces"}},
+		{"nothing", nil, false},
+		{"memory", []string{"RSS"}, false},
+		{"goroutine", []string{"goroutines"}, true},
+		{"descriptor", []string{"descriptors"}, true},
+		{"open namespace", []string{"descriptors", "namespaces"}, false},
+		{"namespace of a thread", []string{"goroutines", "namespaces"}, false},
 	} {
 		t.Run(tt.leaks, func(t *testing.T) {
+			if tt.long {
+				testenv.NeedTime(t)
+			}
 			t.Parallel()
 			run := &soakRun{Seed: 1}
 			soak(t, leaky(t, tt.leaks), run, 200*time.Millisecond)

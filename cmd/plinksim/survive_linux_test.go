@@ -253,6 +253,7 @@ func (p *probe) measure(t *testing.T, do func()) time.Duration {
 }
 
 func TestConnectionsSurviveTheirDaemon(t *testing.T) {
+	t.Parallel()
 	testenv.NeedRoot(t)
 	testenv.NeedNoRace(t)
 	testenv.NeedPrograms(t, "python3")
