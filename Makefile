@@ -10,6 +10,8 @@ BIN     := bin/plinksim
 ALL     := ./test ./cmd/plinksim ./...
 # Test binaries that make namespaces run as root, the compiler as the user.
 EXEC    := $(if $(filter 0,$(shell id -u)),,-exec "$(if $(SUDO),sudo -E env PATH=$(PATH),$(CURDIR)/scripts/rootless)")
+# Most tests wait more than they compute: twice as many run at a time as there are processors.
+SIDE    := -parallel $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 # RERUN=FILE runs tests that failed once more, alone, if they are few, and lists them in
 # FILE: beside all the others a test may miss a time limit.
 RERUN   :=
@@ -34,7 +36,7 @@ demo: build ## build, run the first topology with its checks, and remove it
 	@scripts/demo $(BIN) $(DEMO)
 
 test: tools ## run every test, those in namespaces included
-	$(TEST) "$(ALL)" -- $(EXEC) -timeout 20m
+	$(TEST) "$(ALL)" -- $(EXEC) $(SIDE) -timeout 20m
 
 test-nonroot: ## run the tests as you are: without root those in namespaces are skipped
 	go test ./...
@@ -75,7 +77,7 @@ examples: tools ## run the examples that are modules of their own
 
 race: export CGO_ENABLED := 1
 race: tools ## run every test under the race detector; SHORT=1 leaves out what takes long
-	$(TEST) "$(ALL)" -- $(EXEC) -race $(if $(SHORT),-short) -timeout $(if $(SHORT),15m,30m)
+	$(TEST) "$(ALL)" -- $(EXEC) $(SIDE) -race $(if $(SHORT),-short) -timeout $(if $(SHORT),15m,30m)
 
 fuzz: ## run every fuzz target for FUZZTIME (default 30s)
 	scripts/fuzz $(or $(FUZZTIME),30s)
