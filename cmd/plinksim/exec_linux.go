@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
@@ -53,6 +55,9 @@ standard output are one, gets the signals that this command gets, and ends with 
 			if cmd.Flags().Changed("timeout") {
 				return &usageError{errors.New("exec: the program has the time that it takes: write timeout(1) before it")}
 			}
+			// A signal that comes before the program runs ends this command as it would end the program. Its context
+			// ends only by one that came before this line.
+			signal.Reset(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 			dir, plan, err := labPlan(cmd.Context(), labName)
 			if err != nil {
 				return err
@@ -73,6 +78,9 @@ standard output are one, gets the signals that this command gets, and ends with 
 			}
 			if err := needRights("exec", host.SysAdmin); err != nil {
 				return err
+			}
+			if cmd.Context().Err() != nil {
+				return context.Cause(cmd.Context())
 			}
 			env := environOn(dir, plan, instance, os.Environ(), set)
 			return exitCode(execExit(become(dir, instance.Namespace, program, env), cmd.ErrOrStderr()))

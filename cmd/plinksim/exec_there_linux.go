@@ -20,7 +20,8 @@ import (
 // forProgram are the signals that a program on another host gets when this process does.
 var forProgram = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2}
 
-// execThere runs a program on an instance of another host, as if it were this process.
+// execThere runs a program on an instance of another host, as if it were this process. No signal may end ctx, since
+// the program decides what one means.
 func execThere(ctx context.Context, dir labdir.Dir, instance string, program, set []string) error {
 	call := api.ExecCall{Instance: instance, Argv: program, Env: host.Environ(os.Environ()), Set: set}
 	call.Dir, _ = os.Getwd()
@@ -30,7 +31,7 @@ func execThere(ctx context.Context, dir labdir.Dir, instance string, program, se
 	defer signal.Stop(signals)
 	numbers := make(chan byte)
 	with.Signals = numbers
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the program decides what a signal means
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go forward(ctx, signals, numbers, func(s os.Signal) byte { return byte(s.(syscall.Signal)) })
 
@@ -49,6 +50,9 @@ func execThere(ctx context.Context, dir labdir.Dir, instance string, program, se
 		go forward(ctx, changes, sizes, func(os.Signal) api.TerminalSize { return sizeOf(os.Stdout) })
 	}
 	code, err := api.NewClient(dir).Exec(ctx, call, with)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if err != nil {
 		return err
 	}
