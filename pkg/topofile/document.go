@@ -103,6 +103,7 @@ func (d *Document) With(edits ...topology.Edit) (*Document, error) {
 		}
 		out.size += growth(edit)
 	}
+	e.forgetSections(d)
 	if d.written != nil {
 		out.size += MaxSize / 64 // what is split off may be a large part: the whole tells
 	}

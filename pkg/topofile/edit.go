@@ -126,6 +126,20 @@ func (e editor) forgetDefault() {
 	}
 }
 
+// forgetSections takes away the sections that have nothing any more and that the file before its
+// edits did not have. So it cannot be seen by the order of sections what was there and went.
+func (e editor) forgetSections(edited *Document) {
+	file := edited.root
+	if edited.base != nil {
+		file = edited.base.root
+	}
+	for i := len(e.root.Content) - 2; i >= 0; i -= 2 {
+		if isEmpty(e.root.Content[i+1]) && lookUp(file, e.root.Content[i].Value) == nil {
+			e.root.Content = slices.Delete(e.root.Content, i, i+2)
+		}
+	}
+}
+
 // walk is a place in the tree, with the raw type of what stands there; nil
 // where the file may have anything.
 type walk struct {
@@ -304,12 +318,32 @@ func (w *walk) put(parts []string, value *yaml.Node) error {
 	return nil
 }
 
-// orWas is what the base has at a key where that says the same as a value.
+// orWas is what the base has at a key where that says the same as a value, else the value in the
+// order of the base.
 func (w *walk) orWas(name string, value *yaml.Node) *yaml.Node {
-	if was := w.before(name); was != nil && same(was, value) {
+	was := w.before(name)
+	if was != nil && same(was, value) {
 		return was
 	}
+	inOrderOf(was, value)
 	return value
+}
+
+// inOrderOf gives a value that replaces another one the order of that: keys that both have
+// come first. So a change that is made again leads to the same file.
+func inOrderOf(was, value *yaml.Node) {
+	if was == nil || was.Kind != yaml.MappingNode || value.Kind != yaml.MappingNode {
+		return
+	}
+	var ordered []*yaml.Node
+	for i := 0; i+1 < len(was.Content); i += 2 {
+		if at := ownKey(value, was.Content[i].Value); at >= 0 {
+			inOrderOf(was.Content[i+1], value.Content[at+1])
+			ordered = append(ordered, value.Content[at:at+2]...)
+			value.Content = slices.Delete(value.Content, at, at+2)
+		}
+	}
+	value.Content = append(ordered, value.Content...)
 }
 
 func (w *walk) putElement(parts []string, value *yaml.Node) error {

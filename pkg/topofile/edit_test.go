@@ -182,6 +182,47 @@ func TestChangesAreWhatIsDifferent(t *testing.T) {
 	}
 }
 
+// The order of changes is that of the file and of what is there: what came and went, and how a value was
+// written, leave no trace in it.
+func TestTheOrderOfChangesIsThatOfMakingThemAgain(t *testing.T) {
+	base := documentOf(t, small)
+	zone, vpc := "{domain: one.example.com}", "{cidr: 10.9.0.0/16}"
+	for name, edits := range map[string][]topology.Edit{
+		"a section that was empty meanwhile": {{Path: "public_zones/a", Value: zone}, {Path: "public_zones/a"},
+			{Path: "peerings/p", Value: "{vpcs: [vpc1, vpc2]}"}, {Path: "public_zones/a", Value: zone}},
+		"a section that was given as empty": {{Path: "public_zones", Value: "{}"},
+			{Path: "peerings/p", Value: "{vpcs: [vpc1, vpc2]}"}, {Path: "public_zones/a", Value: zone}},
+		"another order in a value": {{Path: "vpcs/vpc1", Value: "{subnets: {}, mtu: 1500, cidr: 10.9.0.0/16, account: b}"}},
+		"an object that came back": {{Path: "vpcs/vpc9", Value: vpc}, {Path: "vpcs/vpc1"}, {Path: "vpcs/vpc1", Value: vpc}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			doc, read := base, base
+			for _, edit := range edits {
+				doc, read = editedOf(t, doc, base, edit), editedOf(t, readAgain(t, read, base), base, edit)
+			}
+			require.Equal(t, doc.Since(base), read.Since(base))
+			require.Equal(t, doc.Since(base), readAgain(t, doc, base).Since(base))
+			require.NotEmpty(t, doc.Since(base))
+		})
+	}
+}
+
+// editedOf is a document with an edit, as Edited has it before it makes a plan.
+func editedOf(t require.TestingT, d, base *Document, edit topology.Edit) *Document {
+	of := *d
+	of.base = base
+	out, err := of.With(edit)
+	require.NoError(t, err)
+	return out
+}
+
+// readAgain is what a host makes of a document that it reads as changes of a file.
+func readAgain(t require.TestingT, d, base *Document) *Document {
+	out, err := base.With(topology.Edits(d.Since(base))...)
+	require.NoError(t, err)
+	return out
+}
+
 func TestElementsOfLists(t *testing.T) {
 	var list yaml.Node
 	require.NoError(t, yaml.Unmarshal([]byte("[{port: 80, protocol: tcp}, {port: 80, protocol: udp}, web, 'a/b']"), &list))

@@ -95,6 +95,13 @@ func drawCrowdEdit(t *rapid.T) topology.Edit {
 		{Path: path("private_zones/z%d", n), Value: value("", "{domain: one.example, vpcs: [v1, v2], records: [{a: [\"${e2.ip}\"]}]}", "{domain: two.example, vpcs: [v3], records: [{name: x, cname: \"${e3}\"}]}")},
 		{Path: "private_zones/z/records/-", Value: value("{name: more, cname: \"${e2}\"}", "{name: i, a: [\"${v1/i2.ip}\"]}")},
 		{Path: "quotas/endpoints_per_vpc", Value: value("", "0", "3")},
+		// Sections that the file does not have.
+		{Path: path("public_zones/p%d", n), Value: value("", "{domain: one.example.com}", "{domain: two.example.com}")},
+		{Path: path("nat_gateways/n%d", n), Value: value("", "{type: private, vpc: v1, subnet: a}")},
+		{Path: path("%s", rapid.SampledFrom([]string{"public_zones", "nat_gateways"}).Draw(t, "section")), Value: value("", "{}", "null")},
+		// The same in another order.
+		{Path: "endpoints/e1", Value: value("{subnets: [a, b], vpc: v1, service: s2}")},
+		{Path: "vpcs/v1/instances", Value: value("{i3: {subnet: b}, i1: {subnet: b, security_groups: [web]}, i2: {security_groups: [db], subnet: a}}")},
 	}).Draw(t, "edit")
 }
 
@@ -111,10 +118,10 @@ func TestAPlanOfWhatAnEditChangesIsThatOfTheWhole(t *testing.T) {
 	for _, cloud := range []string{"alibaba", "aws", "rfc"} {
 		base := documentOf(t, fmt.Sprintf(crowd, cloud))
 		rapid.Check(t, func(t *rapid.T) {
-			doc := base
+			doc, read := base, base
 			for range rapid.IntRange(1, 12).Draw(t, "edits") {
-				before := doc
-				edited, got, err := doc.Edited(base, drawCrowdEdit(t))
+				before, edit := doc, drawCrowdEdit(t)
+				edited, got, err := doc.Edited(base, edit)
 				if err != nil {
 					continue // by the whole: see planAfter
 				}
@@ -131,9 +138,11 @@ func TestAPlanOfWhatAnEditChangesIsThatOfTheWhole(t *testing.T) {
 					byWhole++
 				}
 				require.Equal(t, doc.since(base), doc.Since(base), "what an earlier document knew")
-				again, err := base.With(topology.Edits(doc.Since(base))...)
-				require.NoError(t, err)
+				again := readAgain(t, doc, base)
 				require.True(t, same(again.root, doc.root), "the changes lead to another document")
+				require.Equal(t, doc.Since(base), again.Since(base), "the changes are others once they are made again")
+				read = editedOf(t, readAgain(t, read, base), base, edit)
+				require.Equal(t, doc.Since(base), read.Since(base), "a host that reads each time has other changes")
 			}
 		})
 	}
