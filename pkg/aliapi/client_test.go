@@ -94,6 +94,17 @@ func (c *cloud) as(account string) *client {
 	return nil
 }
 
+// holds opens a connection from an instance and keeps it: a load balancer that is replaced now
+// drains until it is released, however long that takes.
+func (c *cloud) holds(instance, address string) {
+	c.t.Helper()
+	from, err := c.lab.Client(instance)
+	require.NoError(c.t, err)
+	conn, err := from.DialContext(c.t.Context(), "tcp", address)
+	require.NoError(c.t, err)
+	c.t.Cleanup(func() { conn.Close() })
+}
+
 // client signs and sends calls.
 type client struct {
 	*cloud

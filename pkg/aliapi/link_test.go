@@ -162,6 +162,7 @@ func (s *shop) replace() {
 	s.p.link("AttachResourceToVpcEndpointService", "ServiceId", s.service, "ResourceType", "slb", "ResourceId",
 		s.id("clb2"), "ZoneId", "eu-central-1b")
 	zone := []string{"ServiceId", s.service, "EndpointId", s.endpoint, "ZoneId", "eu-central-1b"}
+	s.holds("ecs1", s.c.link("ListVpcEndpointZones", "EndpointId", s.endpoint).at("Zones.0.EniIp")+":80")
 	s.p.link("UpdateVpcEndpointZoneConnectionResourceAttribute", append(zone, "ResourceAllocateMode", "Manual",
 		"ResourceReplaceMode", "Graceful", "ResourceId", s.id("clb2"), "ResourceType", "slb")...)
 	s.reads("ecs1", s.page, "ecs3")
@@ -170,9 +171,8 @@ func (s *shop) replace() {
 	resources := s.p.link("ListVpcEndpointServiceResources", "ServiceId", s.service, "ZoneId", "eu-central-1b")
 	require.Equal(t, []string{s.id("clb1"), s.id("clb2")}, resources.texts("Resources", "ResourceId"))
 	require.Equal(t, []string{"0", "1"}, resources.texts("Resources", "RelatedEndpointCount"))
-	if connection.at("Connections.0.Zones.0.ZoneStatus") == "Migrated" {
-		s.p.link("DisableVpcEndpointZoneConnection", append(zone, "ReplacedResource", "true")...)
-	}
+	require.Equal(t, "Migrated", connection.at("Connections.0.Zones.0.ZoneStatus"))
+	s.p.link("DisableVpcEndpointZoneConnection", append(zone, "ReplacedResource", "true")...)
 	require.Equal(t, "EndpointServiceConnectionDependence", s.p.code("privatelink",
 		"DetachResourceFromVpcEndpointService", "ServiceId", s.service, "ResourceType", "slb", "ResourceId", s.id("clb2"),
 		"ZoneId", "eu-central-1b"))

@@ -243,6 +243,7 @@ func (w *walk) endpoints() {
 	p.link("EnableVpcEndpointConnection", append(both, "Bandwidth", "300", "TrafficControlMode", "BandwidthLimit")...)
 	p.link("UpdateVpcEndpointConnectionAttribute", append(both, "Bandwidth", "400", "TrafficControlMode",
 		"BandwidthLimit")...)
+	w.holds("ecs1", "192.168.24.99:80")
 	p.link("UpdateVpcEndpointZoneConnectionResourceAttribute", append(zone, "ResourceReplaceMode", "Graceful", "ResourceId",
 		s.id("clb1"), "ResourceType", "slb", "ResourceAllocateMode", "Manual")...)
 	p.link("DisableVpcEndpointZoneConnection", append(zone, "ReplacedResource", "true")...)
