@@ -1,12 +1,10 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
@@ -40,7 +38,8 @@ standard output are one, gets the signals that this command gets, and ends with 
 			"  sudo plinksim exec -it ecs1 bash\n" +
 			"  sudo plinksim exec -e HTTPS_PROXY=http://10.0.1.9:3128 ecs1 -- curl -s https://example.com/\n" +
 			"  sudo plinksim exec vpc1/ecs1 -- ip address    # where several VPCs have an ecs1",
-		Args: takes(cobra.MinimumNArgs(2), "an instance and a program: exec INSTANCE -- PROGRAM [ARG...]"),
+		Annotations: map[string]string{leavesSignals: "yes"},
+		Args:        takes(cobra.MinimumNArgs(2), "an instance and a program: exec INSTANCE -- PROGRAM [ARG...]"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
 				return nil, cobra.ShellCompDirectiveDefault
@@ -55,9 +54,6 @@ standard output are one, gets the signals that this command gets, and ends with 
 			if cmd.Flags().Changed("timeout") {
 				return &usageError{errors.New("exec: the program has the time that it takes: write timeout(1) before it")}
 			}
-			// A signal that comes before the program runs ends this command as it would end the program. Its context
-			// ends only by one that came before this line.
-			signal.Reset(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 			dir, plan, err := labPlan(cmd.Context(), labName)
 			if err != nil {
 				return err
@@ -78,9 +74,6 @@ standard output are one, gets the signals that this command gets, and ends with 
 			}
 			if err := needRights("exec", host.SysAdmin); err != nil {
 				return err
-			}
-			if cmd.Context().Err() != nil {
-				return context.Cause(cmd.Context())
 			}
 			env := environOn(dir, plan, instance, os.Environ(), set)
 			return exitCode(execExit(become(dir, instance.Namespace, program, env), cmd.ErrOrStderr()))

@@ -50,9 +50,6 @@ func execThere(ctx context.Context, dir labdir.Dir, instance string, program, se
 		go forward(ctx, changes, sizes, func(os.Signal) api.TerminalSize { return sizeOf(os.Stdout) })
 	}
 	code, err := api.NewClient(dir).Exec(ctx, call, with)
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
 	if err != nil {
 		return err
 	}

@@ -29,14 +29,25 @@ import (
 
 func main() {
 	becomeAnother()
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// leavesSignals is the annotation of a command that a signal ends as it ends any program, until there is a program
+// that gets it. The context of all others ends.
+const leavesSignals = "leaves signals"
+
+// heedSignals lets the context of a command end when a signal comes.
+func heedSignals(cmd *cobra.Command) (stop func()) {
+	if cmd.Annotations[leavesSignals] != "" {
+		return func() {}
+	}
 	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // as nohup does
 		ends = append(ends, syscall.SIGHUP)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), ends...)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	ctx, stop := signal.NotifyContext(cmd.Context(), ends...)
+	cmd.SetContext(ctx)
+	return stop
 }
 
 // run is the program without its process.
@@ -47,6 +58,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(stderr)
+	stop, before := func() {}, root.PersistentPreRun
+	root.PersistentPreRun = func(cmd *cobra.Command, args []string) {
+		stop = heedSignals(cmd)
+		before(cmd, args)
+	}
+	defer func() { stop() }()
 	err := limit.end(root.ExecuteContext(ctx))
 	switch {
 	case errors.Is(out.err, syscall.EPIPE) && (err == nil || errors.Is(err, syscall.EPIPE)):
