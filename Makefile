@@ -123,6 +123,10 @@ soak: ## let labs live under everything at once for TIME (default 10m), with the
 	PLINKSIM_SOAK=$(or $(TIME),10m) PLINKSIM_SEED="$(SEED)" go test $(EXEC) -count 1 -run '^TestSoak$$' -v -timeout 3h -parallel 64 \
 		-artifacts -outputdir $(CURDIR)/bin/soak ./cmd/plinksim
 
+restarts: ## kill and exchange the daemon of one lab under 500 downloads, RESTARTS times in a row (default 100), and kill 200 restarts
+	PLINKSIM_LONG=1 PLINKSIM_RESTARTS=$(or $(RESTARTS),100) PLINKSIM_SEED="$(SEED)" go test $(EXEC) -count 1 -v -timeout 3h \
+		-run '^TestConnectionsSurviveTheirDaemon$$/^aws_with_1_workers|^TestARestartMayBeKilledAtAnyMoment$$' ./cmd/plinksim
+
 hosts-chaos: tools ## let all of two hosts of a lab fail at times, for TIME (default 5m) with each seed in SEED (default: ten)
 	PLINKSIM_CHAOS=$(or $(TIME),5m) PLINKSIM_SEED="$(SEED)" go test $(EXEC) -count 1 -run '^TestHostsUnderChaos$$' -v -timeout 6h ./test
 

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,7 +20,8 @@ import (
 
 // A restart is killed itself at any moment: the command, the daemon that it
 // starts, or both. Whatever is left, the next command goes on from there, and an
-// open connection and the programs are what they were.
+// open connection and the programs are what they were. Nothing adds up: there is one
+// daemon, and the files and mounts of the lab are those that it had.
 func TestARestartMayBeKilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	testenv.NeedRoot(t)
@@ -29,12 +32,18 @@ func TestARestartMayBeKilledAtAnyMoment(t *testing.T) {
 		rounds = 200
 	}
 	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	if text := os.Getenv("PLINKSIM_SEED"); text != "" {
+		var err error
+		seed, err = strconv.ParseUint(text, 10, 64)
+		require.NoError(t, err)
+	}
+	t.Logf("PLINKSIM_SEED=%d draws the same moments again", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	m := newMortal(t, testenv.BuildProgram(t, "../.."), filepath.Join("testdata", "survive", "alibaba.yaml"))
 	conn := m.newIdle(m.eni("ep1", 80, false))
 	programs := m.programs()
 	require.Len(t, programs, 3)
+	files, mounts := m.files(), m.mounts()
 	for round := range rounds {
 		upgrade := random.IntN(2) == 0
 		args := []string{"up", m.file}
@@ -48,10 +57,13 @@ func TestARestartMayBeKilledAtAnyMoment(t *testing.T) {
 		require.NotContains(t, m.run("status"), "earlier daemon", "round %d: sessions were lost", round)
 		require.NoError(t, conn.ask("still there?"), "round %d", round)
 		require.Equal(t, programs, m.programs(), "round %d", round)
+		// Another daemon may be about to end, and old sessions to be given up.
+		require.Eventually(t, func() bool { return len(m.daemons()) == 1 }, 30*time.Second, 50*time.Millisecond,
+			"round %d: several daemons", round)
+		require.Eventually(t, func() bool { return slices.Equal(files, m.files()) }, 30*time.Second, 50*time.Millisecond,
+			"round %d: there were files %q", round, files)
+		require.Equal(t, mounts, m.mounts(), "round %d", round)
 	}
-	left, err := filepath.Glob(m.dir.Path("sessions", "*"))
-	require.NoError(t, err)
-	require.Equal(t, []string{m.dir.Path("sessions", "now")}, left)
 }
 
 // restartKilled begins a restart by a command, and kills that, or the daemon, or both.
@@ -72,16 +84,46 @@ func (m *mortal) restartKilled(random *rand.Rand, args ...string) {
 }
 
 // programs are the processes that run the services of the lab.
-func (m *mortal) programs() (all []string) {
-	files, err := filepath.Glob("/proc/[0-9]*/environ")
+func (m *mortal) programs() []string {
+	return m.processes("environ", "PLINKSIM_PROGRAM="+string(m.dir))
+}
+
+// daemons are the processes that run the lab, or would like to.
+func (m *mortal) daemons() []string {
+	return m.processes("cmdline", m.bin+"\x00__daemon\x00--name\x00"+m.plan.Name)
+}
+
+// processes are the files of that name in /proc that have a text.
+func (m *mortal) processes(file, text string) (all []string) {
+	files, err := filepath.Glob("/proc/[0-9]*/" + file)
 	require.NoError(m.t, err)
 	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err == nil && strings.Contains(string(text), "PLINKSIM_PROGRAM="+string(m.dir)) {
+		has, err := os.ReadFile(file)
+		if err == nil && strings.Contains(string(has), text) {
 			all = append(all, file)
 		}
 	}
 	return all
+}
+
+// files are the names of all that is in the directory of the lab.
+func (m *mortal) files() (all []string) {
+	err := filepath.WalkDir(string(m.dir), func(path string, _ os.DirEntry, err error) error {
+		if errors.Is(err, os.ErrNotExist) { // it went while this looked
+			return nil
+		}
+		all = append(all, path)
+		return err
+	})
+	require.NoError(m.t, err)
+	return all
+}
+
+// mounts is how many there are below the directory of the lab.
+func (m *mortal) mounts() int {
+	text, err := os.ReadFile("/proc/self/mountinfo")
+	require.NoError(m.t, err)
+	return strings.Count(string(text), " "+string(m.dir)+"/")
 }
 
 // Programs are the topology's: one that it has no more ends with the next daemon,

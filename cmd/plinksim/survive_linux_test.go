@@ -252,6 +252,8 @@ func (p *probe) measure(t *testing.T, do func()) time.Duration {
 	return time.Duration(p.gap.Load())
 }
 
+// Daemons are killed and exchanged under downloads and beside idle connections, in turns:
+// PLINKSIM_RESTARTS of them in each lab, or as many as there is time for.
 func TestConnectionsSurviveTheirDaemon(t *testing.T) {
 	t.Parallel()
 	testenv.NeedRoot(t)
@@ -277,6 +279,11 @@ func TestConnectionsSurviveTheirDaemon(t *testing.T) {
 				downloads, restarts = 500, 13 // of both kinds, in each lab
 			} else if tt.long {
 				testenv.NeedTime(t)
+			}
+			if text := os.Getenv("PLINKSIM_RESTARTS"); text != "" {
+				both, err := strconv.Atoi(text)
+				require.NoError(t, err, "PLINKSIM_RESTARTS")
+				restarts = (both + 1) / 2
 			}
 			m := newMortalOfUser(t, tt.user, bin, filepath.Join("testdata", "survive", tt.file+".yaml"),
 				"--workers", strconv.Itoa(tt.workers))
@@ -314,7 +321,15 @@ func TestConnectionsSurviveTheirDaemon(t *testing.T) {
 				})
 			}
 			killed, exchanged := []time.Duration{}, []time.Duration{}
-			for range restarts {
+			askIdles := func(round int) {
+				for n, c := range idles {
+					require.NoError(t, c.ask(strconv.Itoa(n)), "idle connection %d after %d rounds", n, round)
+				}
+			}
+			for round := range restarts {
+				if round%10 == 9 { // before the 350 s are over after which aws forgets them
+					askIdles(round)
+				}
 				time.Sleep(300 * time.Millisecond)
 				killed = append(killed, p.measure(t, func() {
 					m.kill()
@@ -328,15 +343,13 @@ func TestConnectionsSurviveTheirDaemon(t *testing.T) {
 			stop.Store(true)
 			transfers.Wait()
 			close(failed)
+			t.Logf("%d downloads, %d restarts; nothing was forwarded after a kill for %s, with upgrade for %s",
+				done.Load(), 2*restarts, gaps(killed), gaps(exchanged))
 			for err := range failed {
 				t.Error(err)
 			}
-			for n, c := range idles {
-				require.NoError(t, c.ask(strconv.Itoa(n)), "idle connection %d", n)
-			}
+			askIdles(restarts)
 			require.Positive(t, done.Load())
-			t.Logf("%d downloads; nothing was forwarded after a kill for %s, with upgrade for %s",
-				done.Load(), gaps(killed), gaps(exchanged))
 		})
 	}
 }
