@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
@@ -28,15 +29,17 @@ import (
 // floodVariable makes the test binary one of the programs of the flood's lab.
 const floodVariable = "PLINKSIM_TEST_FLOOD"
 
-// floodLab has three endpoints to one server, each in a VPC of its own, and three
+// floodLab has three endpoints to one server, each in a VPC of its own, and two
 // instances beside the server, which reach it without an endpoint.
 func floodLab() string {
 	var vpcs, endpoints, near strings.Builder
-	for i, who := range []string{"flood", "one", "other"} {
+	for i, who := range []string{"one", "other", "flood"} {
 		fmt.Fprintf(&vpcs, "  %s: {cidr: 10.0.0.0/16, subnets: {s: {zone: r1a, cidr: 10.0.0.0/24}}, "+
 			"instances: {%s: {subnet: s, ip: 10.0.0.10}}}\n", who, who)
 		fmt.Fprintf(&endpoints, "  ep-%s: {service: svc, vpc: %s, subnets: [s]}\n", who, who)
-		fmt.Fprintf(&near, ", near-%s: {subnet: s, ip: 10.0.0.%d}", who, 20+i)
+		if who != "flood" {
+			fmt.Fprintf(&near, ", near-%s: {subnet: s, ip: 10.0.0.%d}", who, 20+i)
+		}
 	}
 	return `
 name: flood
@@ -61,9 +64,10 @@ const floodServer = "10.0.0.10"
 // kernel with all that comes back. The others connect a hundred times a second each:
 // none of them fails, and they take hardly longer than without the flood. How long
 // that is depends on what else the machine does, so it is held for PLINKSIM_LONG=1
-// alone: for a minute, after twenty seconds without the flood, and beside what the same
-// flood does to those who connect over the bridge of the server's subnet, without an
-// endpoint.
+// alone, for a minute after twenty seconds without the flood. The generator alone takes
+// half a CPU from everybody: as much longer as it takes those who connect over
+// the bridge of the server's subnet at the same time, without an endpoint, is no fault of
+// the data plane.
 func TestAFloodInTheKernelCostsTheOthersLittle(t *testing.T) {
 	testenv.NeedRoot(t)
 	testenv.NeedNoRace(t)
@@ -79,26 +83,24 @@ func TestAFloodInTheKernelCostsTheOthersLittle(t *testing.T) {
 	defer server.end()
 
 	through := map[string]string{"one": m.eni("ep-one", 80, false), "other": m.eni("ep-other", 80, false)}
-	calm := m.visits(through, quiet, perSecond)
+	bridged := map[string]string{"near-one": floodServer + ":80", "near-other": floodServer + ":80"}
+	calm, calmBridged := m.visits(through, bridged, quiet, perSecond)
 	flood := m.program("flood", fmt.Sprintf("flood %s %s", m.eni("ep-flood", 80, false), phase+time.Minute))
-	under := m.visits(through, phase, perSecond)
-	sent := flood.end()
-	t.Logf("through endpoints: without the flood %s; with it %s; %s", calm, under, sent)
+	under, underBridged := m.visits(through, bridged, phase, perSecond)
+	t.Log(flood.end())
+	p99 := ratio(under.quantile(0.99), calm.quantile(0.99))
+	p99Bridged := ratio(underBridged.quantile(0.99), calmBridged.quantile(0.99))
+	t.Logf("through endpoints: without the flood %s; with it %s: p99 %.1f times that", calm, under, p99)
+	t.Logf("over the bridge: without the flood %s; with it %s: p99 %.1f times that", calmBridged, underBridged, p99Bridged)
 	t.Logf("%s", regexp.MustCompile(`data plane: .*`).FindString(m.run("status")))
 	require.Zero(t, calm.failed)
 	require.Zero(t, under.failed, "of %d connections: %v", under.all(), under.why)
-	if !long {
-		return
+	if long {
+		require.LessOrEqual(t, p99, 2*max(1, p99Bridged))
 	}
-	require.LessOrEqual(t, under.quantile(0.99), 2*calm.quantile(0.99))
-
-	phase = 5 * time.Second
-	near := map[string]string{"near-one": floodServer + ":80", "near-other": floodServer + ":80"}
-	calm = m.visits(near, phase, perSecond)
-	flood = m.program("near-flood", fmt.Sprintf("flood %s:80 %s", floodServer, phase+time.Minute))
-	under = m.visits(near, phase, perSecond)
-	t.Logf("over the bridge: without the flood %s; with it %s; %s", calm, under, flood.end())
 }
+
+func ratio(a, b time.Duration) float64 { return float64(a) / float64(b) }
 
 // visits are connections of those who do not flood.
 type visits struct {
@@ -109,7 +111,11 @@ type visits struct {
 
 func (v *visits) all() int { return len(v.took) + v.failed }
 
+// quantile is 0 where none came through.
 func (v *visits) quantile(q float64) time.Duration {
+	if len(v.took) == 0 {
+		return 0
+	}
 	slices.Sort(v.took)
 	return v.took[int(q*float64(len(v.took)-1))].Round(time.Microsecond)
 }
@@ -121,42 +127,56 @@ func (v *visits) String() string {
 	return fmt.Sprintf("%d of %d failed, median %s, p99 %s, worst %s", v.failed, v.all(), v.quantile(0.5), v.quantile(0.99), v.quantile(1))
 }
 
-// visits lets instances connect to an address some times a second each, and waits for
-// a byte of the server.
-func (m *mortal) visits(addresses map[string]string, during time.Duration, perSecond int) *visits {
+// visits lets instances connect to addresses some times a second each, and waits for
+// a byte of the server: those of two groups at the same time.
+func (m *mortal) visits(some, others map[string]string, during time.Duration, perSecond int) (ofSome, ofOthers *visits) {
 	m.t.Helper()
-	all := &visits{}
-	var mu sync.Mutex
+	ofSome, ofOthers = &visits{}, &visits{}
 	var visiting sync.WaitGroup
 	ctx, cancel := context.WithTimeout(m.t.Context(), during)
 	defer cancel()
+	visiting.Go(func() { m.visitFrom(ctx, some, perSecond, ofSome) })
+	visiting.Go(func() { m.visitFrom(ctx, others, perSecond, ofOthers) })
+	visiting.Wait()
+	return ofSome, ofOthers
+}
+
+// visitFrom is visits of one group.
+func (m *mortal) visitFrom(ctx context.Context, addresses map[string]string, perSecond int, v *visits) {
+	var mu sync.Mutex
+	var visiting sync.WaitGroup
 	for who, address := range addresses {
-		ns, err := host.Open(string(m.dir), m.plan.MustInstance(who).Namespace)
-		require.NoError(m.t, err)
-		defer ns.Close()
 		visiting.Go(func() {
-			for tick := time.NewTicker(time.Second / time.Duration(perSecond)); ; {
+			ns, err := host.Open(string(m.dir), m.plan.MustInstance(who).Namespace)
+			if !assert.NoError(m.t, err) {
+				return
+			}
+			defer ns.Close()
+			var open sync.WaitGroup
+			defer open.Wait()
+			tick := time.NewTicker(time.Second / time.Duration(perSecond))
+			defer tick.Stop()
+			for {
 				select {
 				case <-ctx.Done():
 					return
 				case <-tick.C:
 				}
-				visiting.Go(func() {
+				open.Go(func() {
 					took, err := visit(ns, address)
 					mu.Lock()
 					defer mu.Unlock()
 					if err != nil {
-						all.failed++
-						all.why = err
+						v.failed++
+						v.why = err
 						return
 					}
-					all.took = append(all.took, took)
+					v.took = append(v.took, took)
 				})
 			}
 		})
 	}
 	visiting.Wait()
-	return all
 }
 
 func visit(from *host.Namespace, address string) (time.Duration, error) {
