@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +43,8 @@ func needLab(t *testing.T) {
 	t.Cleanup(func() { require.NoDirExists(t, dir+"/run", "a benchmark leaves nothing") })
 }
 
+// A machine that has much else to do may let nothing arrive within a short window: what had
+// nothing is measured again in longer ones, which a path that does not pass it fails as well.
 func TestEveryWorkloadPassesBothPaths(t *testing.T) {
 	needLab(t)
 	report, err := Run(t.Context(), Options{Rounds: 1, Seconds: 0.3})
@@ -51,17 +54,34 @@ func TestEveryWorkloadPassesBothPaths(t *testing.T) {
 		for _, path := range paths {
 			require.Len(t, f.Of(path).Values, 1, f.Workload)
 		}
-		if f.Metric == "lost" || f.Metric == "out of order" || f.Metric == "CPU time" {
-			continue // may be nothing
-		}
-		for _, p := range f.Paths {
-			require.Positive(t, p.Value.Median, "%s: %s through the %s", f.Workload, f.Metric, p.Path)
-		}
 	}
 	// What the core forwarded went through the core.
 	require.NotZero(t, report.Dataplane["core, bulk TCP, 1 stream"].FramesRead)
 	require.Zero(t, report.Dataplane["core, bulk TCP, 1 stream"].FlowCache.Frames)
 	require.NotZero(t, report.Dataplane["cache, bulk TCP, 4 streams"].FlowCache.Frames)
+
+	nothing := withoutAny(report)
+	for seconds := 1.0; len(nothing) > 0 && seconds < 5; seconds *= 2 {
+		t.Logf("measured again for %g s: %q", seconds, nothing)
+		report, err = Run(t.Context(), Options{Rounds: 1, Seconds: seconds, Only: regexp.MustCompile("^(" + strings.Join(nothing, "|") + ")$")})
+		require.NoError(t, err)
+		nothing = withoutAny(report)
+	}
+	require.Empty(t, nothing, "nothing passes a path")
+}
+
+// withoutAny are expressions for the names of the workloads of which nothing passed a path.
+func withoutAny(r *Report) (workloads []string) {
+	for _, f := range r.Figures {
+		name := regexp.QuoteMeta(f.Workload)
+		if f.Metric == "lost" || f.Metric == "out of order" || f.Metric == "CPU time" || slices.Contains(workloads, name) {
+			continue // may be nothing
+		}
+		if slices.ContainsFunc(f.Paths, func(p PathFigure) bool { return p.Value.Median <= 0 }) {
+			workloads = append(workloads, name)
+		}
+	}
+	return workloads
 }
 
 func TestAnInterruptedRunLeavesNothing(t *testing.T) {
