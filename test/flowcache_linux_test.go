@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -132,8 +133,21 @@ func (c *cachedLab) isCarried() bool {
 	return c.frames() > before
 }
 
-// resent is how many segments the sender has sent again.
-func (c *cachedLab) resent() int {
+// loss is what a stream has lost, and how much of that is no fault of what forwards it.
+type loss struct {
+	segments int    // that the sender has sent again, and the receiver did not have
+	crowded  uint64 // frames that had no place in a queue, as a busy machine did not come to read them
+}
+
+func (l loss) since(before loss) loss {
+	return loss{l.segments - before.segments, l.crowded - before.crowded}
+}
+func (l loss) and(other loss) loss {
+	return loss{l.segments + other.segments, l.crowded + other.crowded}
+}
+
+// lost is what the stream has lost so far.
+func (c *cachedLab) lost() (l loss) {
 	raw, err := c.conn.SyscallConn()
 	require.NoError(c.t, err)
 	var info *unix.TCPInfo
@@ -141,7 +155,19 @@ func (c *cachedLab) resent() int {
 		info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
 	}))
 	require.NoError(c.t, err)
-	return int(info.Total_retrans)
+	l.segments = int(info.Total_retrans) - int(info.Dsack_dups) // which came twice, only late (RFC 2883)
+	d := c.Status().Dataplane
+	l.crowded = d.RingDrops + d.CopyDrops + d.Crowded
+	// The second figure of a line is what one CPU dropped as its backlog was full.
+	text, err := os.ReadFile("/proc/net/softnet_stat")
+	require.NoError(c.t, err)
+	for line := range strings.Lines(string(text)) {
+		var processed, dropped uint64
+		_, err := fmt.Sscanf(line, "%x %x", &processed, &dropped)
+		require.NoError(c.t, err, line)
+		l.crowded += dropped
+	}
+	return l
 }
 
 func (c *cachedLab) do(o topology.Operation) error {
@@ -181,8 +207,24 @@ func (c *cachedLab) changes() []toggle {
 	}
 }
 
+// switchAll switches everything on and off once, and returns how long the cache went on after
+// what it may not go on after.
+func (c *cachedLab) switchAll() (inForce []time.Duration) {
+	for _, ch := range c.changes() {
+		require.NoError(c.t, ch.on(), ch.name)
+		if ch.stops {
+			inForce = append(inForce, c.standsStill(ch.name))
+		}
+		require.NoError(c.t, ch.off(), ch.name)
+		require.Eventually(c.t, c.isCarried, 10*time.Second, time.Millisecond, "the kernel carries the stream after %s", ch.name)
+	}
+	return inForce
+}
+
 // A connection with a bandwidth is carried by the kernel, at its rate, and everything
-// that must see its packets sees them at once, without a segment that is lost.
+// that must see its packets sees them at once, without a segment that is lost. Windows
+// in which something is switched alternate with such in which nothing is. One in which
+// the machine was too busy to read frames says nothing of either, and is tried again.
 func TestSwitchingDoesNotDisturbAStreamInTheFlowCache(t *testing.T) {
 	testenv.NeedRoot(t)
 	testenv.NeedNoRace(t)
@@ -203,47 +245,57 @@ func TestSwitchingDoesNotDisturbAStreamInTheFlowCache(t *testing.T) {
 		})
 	}
 
-	start, before, resent := time.Now(), c.received.Load(), c.resent()
+	var switching, control loss
 	var inForce []time.Duration
-	for n := range times {
-		for _, ch := range c.changes() {
-			require.NoError(t, ch.on(), "%s, %d", ch.name, n)
-			if ch.stops {
-				inForce = append(inForce, c.standsStill(ch.name))
-			}
-			require.NoError(t, ch.off(), "%s, %d", ch.name, n)
-			require.Eventually(t, c.isCarried, 10*time.Second, time.Millisecond, "the kernel carries the stream after %s", ch.name)
+	var window time.Duration
+	var bytes int64
+	judged, tried := 0, 0
+	for ; judged < times && tried < 4*times; tried++ {
+		start, before, received := time.Now(), c.lost(), c.received.Load()
+		delays := c.switchAll()
+		took := time.Since(start)
+		window += took
+		bytes += c.received.Load() - received
+		between := c.lost()
+		time.Sleep(took)
+		on, off := between.since(before), c.lost().since(between)
+		if on.crowded == 0 {
+			switching, control, inForce = switching.and(on), control.and(off), append(inForce, delays...)
+			judged++
 		}
 	}
-	window := time.Since(start)
-	rate := float64(c.received.Load()-before) * 8 / window.Seconds() / 1e6
-	switching := c.resent() - resent
-	resent = c.resent()
-	time.Sleep(window)
-	control := c.resent() - resent
 	cancel()
 	loops.Wait()
 	close(failed)
 	for err := range failed {
 		t.Error(err)
 	}
+	require.Equal(t, times, judged, "the machine is too busy to say whose fault a loss is")
+	rate := float64(bytes) * 8 / window.Seconds() / 1e6
 	slices.Sort(inForce)
 	median, worst := inForce[len(inForce)/2], inForce[len(inForce)-1]
-	t.Logf("%d changes in %s at %.0f Mbit/s with %d requests: %d segments again, %d in a window without; in force after %s (median), %s (worst)",
-		times*4, window.Round(time.Millisecond), rate, answers.Load(), switching, control, median, worst)
-	require.LessOrEqual(t, switching, control)
+	t.Logf("%d changes in %s at %.0f Mbit/s with %d requests: in %d windows of %d %d segments lost, %d in windows without; "+
+		"in force after %s (median), %s (worst)", tried*4, window.Round(time.Millisecond), rate, answers.Load(), judged, tried,
+		switching.segments, control.segments, median, worst)
+	require.LessOrEqual(t, switching.segments, control.segments)
 	require.Less(t, median, 10*time.Millisecond)
 	require.Less(t, worst, 100*time.Millisecond)
 	require.Less(t, rate, 1.5*1024, "while one bucket takes over from another, both have credit")
 	require.Positive(t, answers.Load())
 }
 
-// standsStill is how long the cache goes on after something was switched on.
+// standsStill is how long at least the cache goes on after something was switched on: what it
+// forwarded between two looks it may have forwarded right after the first of them.
 func (c *cachedLab) standsStill(name string) time.Duration {
 	start := time.Now()
-	var last time.Duration
-	for now, before := c.frames(), uint64(0); now != before; before, now = now, c.frames() {
-		last = time.Since(start)
+	var last, looked time.Duration
+	for before := c.frames(); ; {
+		look := time.Since(start)
+		now := c.frames()
+		if now == before {
+			break
+		}
+		before, last, looked = now, looked, look
 	}
 	still := c.frames()
 	time.Sleep(5 * time.Millisecond)
