@@ -81,6 +81,13 @@ func (m *fakeMachine) Space(name string) (lab.Space, error) {
 			}
 		}
 	}
+	for _, lb := range m.plan.LoadBalancers {
+		for _, n := range lb.Nodes {
+			if n.Proxy != nil && n.Proxy.Namespace == name {
+				return &fakeSpace{machine: m, vpc: lb.VPC, ip: n.Proxy.IP}, nil
+			}
+		}
+	}
 	return nil, fmt.Errorf("there is no space %q", name)
 }
 
