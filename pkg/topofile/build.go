@@ -79,7 +79,6 @@ func (d *draft) build() *topology.Plan {
 		a.choose()
 		deviceBuilder{d}.build()
 		loadBalancerBuilder{a}.certificateNames()
-		reachBuilder{d}.build()
 	}
 	zoneBuilder{d}.build()
 	privateNameBuilder{d}.build()

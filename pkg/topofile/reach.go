@@ -15,9 +15,14 @@ import (
 // reachBuilder warns of what security groups shut out altogether: a server that no
 // load balancer reaches, and an endpoint that no instance of its VPC reaches. Such a
 // group is often one that nobody has named, the default group at AWS.
-type reachBuilder struct{ *draft }
+type reachBuilder struct {
+	*draft
+	groups map[string][]topology.SecurityGroup // of a VPC and their names, as Plan.Groups gives them
+	shuts  map[string]*door                    // what shuts an endpoint, by its VPC, service and groups; nil: nothing
+}
 
 func (b reachBuilder) build() {
+	b.groups, b.shuts = map[string][]topology.SecurityGroup{}, map[string]*door{}
 	for e, g := range pairs(b.raw.ServerGroups.Entries, b.plan.ServerGroups) {
 		for i, s := range g.Servers {
 			in, err := b.plan.Instance(s.Instance)
@@ -52,7 +57,13 @@ func (b reachBuilder) admits(d door, sources []netip.Addr) bool {
 	if slices.ContainsFunc(sources, d.vpc.BalancerBlock().Contains) {
 		return true // no group stops what comes from there
 	}
-	for _, g := range b.plan.Groups(d.vpc, d.groups) {
+	key := topology.JoinPath(append([]string{d.vpc.Name}, d.groups...)...)
+	groups, known := b.groups[key]
+	if !known {
+		groups = b.plan.Groups(d.vpc, d.groups)
+		b.groups[key] = groups
+	}
+	for _, g := range groups {
 		for _, r := range g.Ingress {
 			if r.Deny || r.Protocol != topology.AllProtocols && r.Protocol != d.protocol ||
 				d.port < r.FirstPort || d.port > r.LastPort {
@@ -107,12 +118,27 @@ func (b reachBuilder) sourcesOf(lb *topology.LoadBalancer) (sources []netip.Addr
 }
 
 // endpoint warns of one that no instance of its VPC reaches.
-func (b reachBuilder) endpoint(key *yaml.Node, ep *topology.Endpoint) {
+func (b reachBuilder) endpoint(node *yaml.Node, ep *topology.Endpoint) {
 	service, err := b.plan.Service(ep.Service)
 	vpc := b.plan.MustVPC(ep.VPC)
 	if err != nil || len(vpc.Instances) == 0 {
 		return
 	}
+	key := topology.JoinPath(append([]string{vpc.Name, service.Name}, ep.SecurityGroups...)...)
+	shut, known := b.shuts[key]
+	if !known {
+		shut = b.shutBy(ep, service, vpc)
+		b.shuts[key] = shut
+	}
+	if shut != nil {
+		b.shut(node, *shut, []string{vpc.CIDR.String()},
+			fmt.Sprintf("endpoint %q: no instance of vpc %q reaches it", ep.Name, vpc.Name))
+	}
+}
+
+// shutBy is the first listener behind an endpoint where none lets in any instance of the
+// endpoint's VPC, nil where one does, or there is none.
+func (b reachBuilder) shutBy(ep *topology.Endpoint, service *topology.EndpointService, vpc *topology.VPC) (shut *door) {
 	var sources []netip.Addr
 	for _, in := range vpc.Instances {
 		sources = append(sources, in.IP)
@@ -120,7 +146,6 @@ func (b reachBuilder) endpoint(key *yaml.Node, ep *topology.Endpoint) {
 			sources = append(sources, in.IPv6)
 		}
 	}
-	var shut *door
 	for i := range b.plan.LoadBalancers {
 		if !service.Offers(b.plan.LoadBalancers[i].Name) {
 			continue
@@ -128,17 +153,14 @@ func (b reachBuilder) endpoint(key *yaml.Node, ep *topology.Endpoint) {
 		for _, l := range b.plan.LoadBalancers[i].Listeners {
 			d := door{vpc, ep.SecurityGroups, l.Protocol.Transport(), l.Port}
 			if b.admits(d, sources) {
-				return
+				return nil
 			}
 			if shut == nil {
 				shut = &d
 			}
 		}
 	}
-	if shut != nil {
-		b.shut(key, *shut, []string{vpc.CIDR.String()},
-			fmt.Sprintf("endpoint %q: no instance of vpc %q reaches it", ep.Name, vpc.Name))
-	}
+	return shut
 }
 
 // shut warns of a door that is shut, with the rule that opens it.

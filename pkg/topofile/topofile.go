@@ -74,8 +74,10 @@ func planned(name string, text []byte) (*topology.Plan, *source, error) {
 	src := newSource(name, text)
 	var raw rawTopology
 	if read(src, text, &raw) {
-		plan := newDraft(src, &raw).build()
+		d := newDraft(src, &raw)
+		plan := d.build()
 		if len(src.problems) == 0 {
+			reachBuilder{draft: d}.build()
 			plan.File, plan.Source = name, bytes.Clone(text)
 			plan.Warnings = src.shown(src.warnings)
 			return plan, src, nil
