@@ -61,9 +61,15 @@ func (c *Call) Respond(w http.ResponseWriter, text []byte, refused *wire.Error, 
 }
 
 // ByToken does a call once for each client token, "" for none: who asks again with the same
-// parameters gets the same answer with another id.
+// parameters gets the same answer with another id. What the call recorded is written down
+// when it returns; where that failed it is noted, as what was done is done.
 func (c *Call) ByToken(clientToken string, parameters wire.Values, do func() ([]byte, *wire.Error)) ([]byte,
 	*wire.Error) {
+	defer func() {
+		if err := c.Record.save(); err != nil {
+			c.Note("what this call said of objects could not be saved: %v", err)
+		}
+	}()
 	if clientToken == "" || c.Dry {
 		return do()
 	}
@@ -81,9 +87,7 @@ func (c *Call) ByToken(clientToken string, parameters wire.Values, do func() ([]
 	text, refused := do()
 	if refused == nil {
 		kept := token{hex.EncodeToString(hash[:]), c.ID, string(text), c.Now().Add(tokenLifetime)}
-		if err := c.Record.keepToken(key, kept, c.Now()); err != nil {
-			c.Note("the client token could not be saved: %v", err)
-		}
+		c.Record.keepToken(key, kept, c.Now())
 	}
 	return text, refused
 }
@@ -164,13 +168,8 @@ func (c *Call) NewID(prefix string) string {
 	return c.Plan.NewID(prefix, fmt.Sprintf("api %s %d", c.Account.Name, c.Record.Count()))
 }
 
-// Change changes what is recorded of an object. A record that cannot be saved is
-// noted: the object is there.
-func (c *Call) Change(id string, change func(*Thing)) {
-	if err := c.Record.Change(id, change); err != nil {
-		c.Note("what was said of %s could not be saved: %v", id, err)
-	}
-}
+// Change changes what is recorded of an object.
+func (c *Call) Change(id string, change func(*Thing)) { c.Record.Change(id, change) }
 
 // Created notes the beginning of an object with its tags and more.
 func (c *Call) Created(id string, tags map[string]string, notes map[string]string) {
@@ -200,11 +199,7 @@ func (c *Call) OnTheWay(id string) bool {
 }
 
 // Forget drops what is recorded of objects that are gone.
-func (c *Call) Forget(ids ...string) {
-	if err := c.Record.Forget(ids...); err != nil {
-		c.Note("that %s is gone could not be saved: %v", strings.Join(ids, ", "), err)
-	}
-}
+func (c *Call) Forget(ids ...string) { c.Record.Forget(ids...) }
 
 // Value is a value of a topology file.
 type Value map[string]any

@@ -41,32 +41,77 @@ const (
 	mostTokens    = 10000
 )
 
-// Record is what is recorded of a lab. Its methods may be called from any goroutine.
+// Record is what is recorded of a lab. Its methods may be called from any goroutine. What they
+// change is in the file after the next save.
 type Record struct {
 	store lab.Store
 
 	mu      sync.RWMutex
-	state   recordState
+	counter int            // of identifiers
+	things  entries[Thing] // by identifier or ARN
+	tokens  entries[token]
 	version uint64 // of the things
+	unsaved bool
 }
 
-type recordState struct {
-	Counter int              `json:"counter"` // of identifiers
-	Things  map[string]Thing `json:"things"`  // by identifier or ARN
-	Tokens  map[string]token `json:"tokens"`
+// entries are values with their texts, so that a save writes anew only what has changed.
+type entries[T any] map[string]entry[T]
+
+type entry[T any] struct {
+	value T
+	text  []byte // `"key":value`, as the file has it
+}
+
+func (e entries[T]) set(key string, value T) {
+	name, err := json.Marshal(key)
+	text, wrong := json.Marshal(value)
+	if err = errors.Join(err, wrong); err != nil {
+		panic("the record is plain data: " + err.Error())
+	}
+	e[key] = entry[T]{value, slices.Concat(name, []byte(":"), text)}
+}
+
+// append appends the object that has all of them, one a line.
+func (e entries[T]) append(b []byte) []byte {
+	b = append(b, '{')
+	before := "\n"
+	for _, one := range e {
+		b = append(append(b, before...), one.text...)
+		before = ",\n"
+	}
+	return append(b, '}')
+}
+
+func (e entries[T]) size() (n int) {
+	for _, one := range e {
+		n += len(one.text) + 2
+	}
+	return n
 }
 
 func readRecord(store lab.Store) (*Record, error) {
-	r := &Record{store: store, state: recordState{Things: map[string]Thing{}, Tokens: map[string]token{}}}
+	r := &Record{store: store, things: entries[Thing]{}, tokens: entries[token]{}}
 	text, err := store.Load(RecordFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, nil
 	}
+	var file struct {
+		Counter int
+		Things  map[string]Thing
+		Tokens  map[string]token
+	}
 	if err == nil {
-		err = json.Unmarshal(text, &r.state)
+		err = json.Unmarshal(text, &file)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("what clients said of objects cannot be read from %s: %w", RecordFile, err)
+	}
+	r.counter = file.Counter
+	for id, t := range file.Things {
+		r.things.set(id, t)
+	}
+	for key, t := range file.Tokens {
+		r.tokens.set(key, t)
 	}
 	return r, nil
 }
@@ -75,7 +120,7 @@ func readRecord(store lab.Store) (*Record, error) {
 func (r *Record) IDs(prefix string) (ids []string) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	for id := range r.state.Things {
+	for id := range r.things {
 		if strings.HasPrefix(id, prefix) {
 			ids = append(ids, id)
 		}
@@ -95,7 +140,7 @@ func (r *Record) Version() uint64 {
 func (r *Record) Thing(id string) Thing {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	t := r.state.Things[id]
+	t := r.things[id].value
 	return Thing{Tags: maps.Clone(t.Tags), Created: t.Created, Notes: maps.Clone(t.Notes)}
 }
 
@@ -103,14 +148,14 @@ func (r *Record) Thing(id string) Thing {
 func (r *Record) Note(id, key string) string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.state.Things[id].Notes[key]
+	return r.things[id].value.Notes[key]
 }
 
-// Change changes what is recorded of an object, and writes it down.
-func (r *Record) Change(id string, change func(*Thing)) error {
+// Change changes what is recorded of an object.
+func (r *Record) Change(id string, change func(*Thing)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	t := r.state.Things[id]
+	t := r.things[id].value
 	t.Tags, t.Notes = maps.Clone(t.Tags), maps.Clone(t.Notes)
 	if t.Tags == nil {
 		t.Tags = map[string]string{}
@@ -119,58 +164,66 @@ func (r *Record) Change(id string, change func(*Thing)) error {
 		t.Notes = map[string]string{}
 	}
 	change(&t)
-	r.state.Things[id] = t
+	r.things.set(id, t)
 	r.version++
-	return r.saveLocked()
+	r.unsaved = true
 }
 
-// Forget drops what is recorded of objects, and writes it down.
-func (r *Record) Forget(ids ...string) error {
+// Forget drops what is recorded of objects.
+func (r *Record) Forget(ids ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, id := range ids {
-		delete(r.state.Things, id)
+		delete(r.things, id)
 	}
 	r.version++
-	return r.saveLocked()
+	r.unsaved = true
 }
 
 // Count is a number that was never given before.
 func (r *Record) Count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.state.Counter++
-	return r.state.Counter
+	r.counter++
+	return r.counter
 }
 
 // token is what was answered to a client token before.
 func (r *Record) token(key string, now time.Time) (token, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	t, ok := r.state.Tokens[key]
-	return t, ok && now.Before(t.Expires)
+	e, ok := r.tokens[key]
+	return e.value, ok && now.Before(e.value.Expires)
 }
 
-func (r *Record) keepToken(key string, t token, now time.Time) error {
+func (r *Record) keepToken(key string, t token, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.state.Tokens) >= mostTokens {
-		maps.DeleteFunc(r.state.Tokens, func(_ string, t token) bool { return now.After(t.Expires) })
+	if len(r.tokens) >= mostTokens {
+		maps.DeleteFunc(r.tokens, func(_ string, e entry[token]) bool { return now.After(e.value.Expires) })
 	}
-	for old := range r.state.Tokens { // any one, where all are of today
-		if len(r.state.Tokens) < mostTokens {
+	for old := range r.tokens { // any one, where all are of today
+		if len(r.tokens) < mostTokens {
 			break
 		}
-		delete(r.state.Tokens, old)
+		delete(r.tokens, old)
 	}
-	r.state.Tokens[key] = t
-	return r.saveLocked()
+	r.tokens.set(key, t)
+	r.unsaved = true
 }
 
-func (r *Record) saveLocked() error {
-	text, err := json.Marshal(r.state)
-	if err != nil {
-		panic("the record is plain data: " + err.Error())
+// save writes down what was changed, unless another call did.
+func (r *Record) save() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.unsaved {
+		return nil
 	}
-	return r.store.Save(RecordFile, text)
+	b := make([]byte, 0, r.things.size()+r.tokens.size()+100)
+	b = fmt.Appendf(b, "{\"counter\": %d,\n\"things\": ", r.counter)
+	b = r.things.append(b)
+	b = r.tokens.append(append(b, ",\n\"tokens\": "...))
+	err := r.store.Save(RecordFile, append(b, "}\n"...))
+	r.unsaved = err != nil
+	return err
 }
