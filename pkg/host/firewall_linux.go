@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -22,35 +23,42 @@ type Drops struct {
 // SecurityGroupDrops reads how many packets the security groups of the
 // instance in this namespace have dropped. It is zero where there are none.
 func (n *Namespace) SecurityGroupDrops() (Drops, error) {
-	var drops Drops
-	err := n.Do(func() (err error) {
-		drops, err = dropsHere()
-		return err
-	})
+	c, err := n.counts()
 	if err != nil {
 		err = fmt.Errorf("read the security group counters of %s: %w", n.name, err)
 	}
-	return drops, err
-}
-
-// dropsHere are those in the namespace of the thread.
-func dropsHere() (drops Drops, err error) {
-	counters, err := countersOf(firewallTable())
-	for _, c := range counters {
-		switch c.Name {
-		case ingressSide.counter:
-			drops.Ingress = c.Packets
-		case egressSide.counter:
-			drops.Egress = c.Packets
-		}
-	}
-	return drops, err
+	return c.Drops, err
 }
 
 // Counts are the counters of one namespace.
 type Counts struct {
 	Drops   Drops
 	Spoofed map[string]uint64 // by device: see SpoofedFrames
+}
+
+func (n *Namespace) counts() (c Counts, err error) {
+	err = n.Do(func() (err error) {
+		c, err = countsHere()
+		return err
+	})
+	return c, err
+}
+
+// countsHere are those of the namespace of the thread.
+func countsHere() (Counts, error) {
+	c := Counts{Spoofed: map[string]uint64{}}
+	counters, err := countersHere()
+	for _, one := range counters {
+		switch {
+		case one.family == guardTable().Family:
+			c.Spoofed[strings.TrimPrefix(one.name, "port-")] = one.packets
+		case one.name == ingressSide.counter:
+			c.Drops.Ingress = one.packets
+		case one.name == egressSide.counter:
+			c.Drops.Egress = one.packets
+		}
+	}
+	return c, err
 }
 
 // CountsIn reads the counters of many namespaces of the lab in dir. Those that cannot be
@@ -88,9 +96,7 @@ func countsOf(dir, name string) (c Counts, err error) {
 	if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err != nil {
 		return c, err
 	}
-	c.Drops, _ = dropsHere()
-	c.Spoofed, _ = spoofedHere()
-	return c, nil
+	return countsHere()
 }
 
 func (f Firewall) do(k *kernel) (bool, error) {
@@ -141,8 +147,11 @@ func (f Firewall) undo(k *kernel) error {
 	return conn.Flush()
 }
 
+// tableName is that of all our tables.
+const tableName = "plinksim"
+
 func firewallTable() *nftables.Table {
-	return &nftables.Table{Name: "plinksim", Family: nftables.TableFamilyINet}
+	return &nftables.Table{Name: tableName, Family: nftables.TableFamilyINet}
 }
 
 // mark is a comment on the table's first rule, by which a table that is right

@@ -1,11 +1,11 @@
 package host
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"syscall"
 	"time"
 
@@ -103,7 +103,7 @@ func setBuffer(socket, force, polite int) error {
 // awaitAnswer reads until the kernel has answered the last message of a transaction, or
 // has refused all of it in the name of the first.
 func awaitAnswer(socket int, first, last uint32) (refused error) {
-	buffer := make([]byte, 64<<10)
+	buffer := make([]byte, answerSize)
 	for {
 		answers, err := receiveNFT(socket, buffer)
 		if err != nil {
@@ -120,61 +120,102 @@ func awaitAnswer(socket int, first, last uint32) (refused error) {
 	}
 }
 
-// countersOf reads the counters of a table, in the namespace in which the thread is, with
-// a socket that blocks: see writeNFT.
-func countersOf(table *nftables.Table) ([]*nftables.CounterObj, error) {
-	conn, err := nftables.New(nftables.WithTestDial(dumpNFT))
-	if err != nil {
-		return nil, err
-	}
-	objects, err := conn.GetObjects(table)
-	var counters []*nftables.CounterObj
-	for _, o := range objects {
-		if c, ok := o.(*nftables.CounterObj); ok {
-			counters = append(counters, c)
-		}
-	}
-	return counters, err
+// counter is one that rules count with.
+type counter struct {
+	family  nftables.TableFamily // of its table
+	name    string
+	packets uint64
 }
 
-// dumpNFT asks for a list, and gives all of it.
-func dumpNFT(messages []netlink.Message) (answers []netlink.Message, err error) {
-	if len(messages) == 0 {
-		return nil, io.EOF
-	}
-	messages[0].Header.Length = uint32(unix.NLMSG_HDRLEN + len(messages[0].Data))
-	text, err := messages[0].MarshalBinary()
-	if err != nil {
-		return nil, err
-	}
+// answerBuffers are for answers of the kernel: *[answerSize]byte.
+var answerBuffers = sync.Pool{New: func() any { return new([answerSize]byte) }}
+
+const answerSize = 64 << 10
+
+// countersHere reads the counters of our tables in the namespace in which the thread is, all
+// of them by one question: large labs have thousands of namespaces. What else is in the
+// namespace is left out.
+func countersHere() (counters []counter, err error) {
 	socket, err := openNFT()
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(socket)
+	question := netlink.Message{
+		Header: netlink.Header{
+			Length: unix.NLMSG_HDRLEN + nfGenMsgLen, Type: unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETOBJ,
+			Flags: netlink.Request | netlink.Dump,
+		},
+		Data: make([]byte, nfGenMsgLen), // of any family
+	}
+	text, err := question.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
 	if err := unix.Sendto(socket, text, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return nil, fmt.Errorf("ask nftables: %w", err)
 	}
-	buffer := make([]byte, 64<<10)
+	buffer := answerBuffers.Get().(*[answerSize]byte)
+	defer answerBuffers.Put(buffer)
 	for {
-		read, err := receiveNFT(socket, buffer)
+		answers, err := receiveNFT(socket, buffer[:])
 		if err != nil {
 			return nil, err
 		}
-		for _, m := range read {
-			header := netlink.Header{
-				Length: m.Header.Len, Type: netlink.HeaderType(m.Header.Type), Flags: netlink.HeaderFlags(m.Header.Flags),
-				Sequence: m.Header.Seq, PID: m.Header.Pid,
-			}
-			if errno := errorOf(m); errno != 0 {
+		for _, a := range answers {
+			if errno := errorOf(a); errno != 0 {
 				return nil, errno
 			}
-			answers = append(answers, netlink.Message{Header: header, Data: bytes.Clone(m.Data)})
-			if m.Header.Type == unix.NLMSG_DONE || m.Header.Type == unix.NLMSG_ERROR {
-				return answers, nil
+			if a.Header.Type == unix.NLMSG_DONE || a.Header.Type == unix.NLMSG_ERROR {
+				return counters, nil
+			}
+			c, ours, err := counterOf(a.Data)
+			if err != nil {
+				return nil, fmt.Errorf("read the counters of nftables: %w", err)
+			}
+			if ours {
+				counters = append(counters, c)
 			}
 		}
 	}
+}
+
+// nfGenMsgLen is the size of struct nfgenmsg (Linux, include/uapi/linux/netfilter/nfnetlink.h).
+const nfGenMsgLen = 4
+
+// counterOf reads an object of nftables: see nf_tables_fill_obj_info in Linux,
+// net/netfilter/nf_tables_api.c. It says whether that is a counter of one of our tables.
+func counterOf(object []byte) (c counter, ours bool, err error) {
+	if len(object) < nfGenMsgLen {
+		return c, false, io.ErrUnexpectedEOF
+	}
+	attributes, err := netlink.NewAttributeDecoder(object[nfGenMsgLen:])
+	if err != nil {
+		return c, false, err
+	}
+	attributes.ByteOrder = binary.BigEndian
+	c.family = nftables.TableFamily(object[0])
+	ours = true
+	for attributes.Next() {
+		switch attributes.Type() {
+		case unix.NFTA_OBJ_TABLE:
+			ours = ours && attributes.String() == tableName
+		case unix.NFTA_OBJ_NAME:
+			c.name = attributes.String()
+		case unix.NFTA_OBJ_TYPE:
+			ours = ours && attributes.Uint32() == unix.NFT_OBJECT_COUNTER
+		case unix.NFTA_OBJ_DATA:
+			attributes.Nested(func(data *netlink.AttributeDecoder) error {
+				for data.Next() {
+					if data.Type() == unix.NFTA_COUNTER_PACKETS {
+						c.packets = data.Uint64()
+					}
+				}
+				return nil
+			})
+		}
+	}
+	return c, ours, attributes.Err()
 }
 
 // openNFT opens a socket of nftables that blocks, but not for ever.

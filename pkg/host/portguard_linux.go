@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/userdata"
@@ -12,7 +11,7 @@ import (
 )
 
 func guardTable() *nftables.Table {
-	return &nftables.Table{Name: "plinksim", Family: nftables.TableFamilyNetdev}
+	return &nftables.Table{Name: tableName, Family: nftables.TableFamilyNetdev}
 }
 
 func (g PortGuard) do(k *kernel) (bool, error)     { return g.chain().do(k) }
@@ -181,23 +180,9 @@ func (c deviceChain) in(table *nftables.Table) *nftables.Chain {
 // SpoofedFrames counts what PortGuards and ReceiverGuards of the namespace have
 // dropped, by device.
 func (n *Namespace) SpoofedFrames() (map[string]uint64, error) {
-	var frames map[string]uint64
-	err := n.Do(func() (err error) {
-		frames, err = spoofedHere()
-		return err
-	})
+	c, err := n.counts()
 	if err != nil {
 		err = fmt.Errorf("read the counters of ports of %s: %w", n.name, err)
 	}
-	return frames, err
-}
-
-// spoofedHere are those in the namespace of the thread.
-func spoofedHere() (map[string]uint64, error) {
-	counters, err := countersOf(guardTable())
-	frames := map[string]uint64{}
-	for _, c := range counters {
-		frames[strings.TrimPrefix(c.Name, "port-")] = c.Packets
-	}
-	return frames, err
+	return c.Spoofed, err
 }
