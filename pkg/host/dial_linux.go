@@ -93,7 +93,7 @@ func (n *Namespace) socket(network string, to netip.Addr) (*os.File, error) {
 		kind = unix.SOCK_DGRAM
 	}
 	var fd int
-	err := n.Do(func() (err error) {
+	err := n.visit(func() (err error) {
 		fd, err = unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 		return os.NewSyscallError("socket", err)
 	})

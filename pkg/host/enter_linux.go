@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,6 +42,38 @@ func (n *Namespace) Do(f func() error) error {
 		}
 		return f()
 	})
+}
+
+// visit is Do for what is short and leaves its thread as it was: the thread comes back and
+// goes on. A thread that could not come back ends. To make one for each of the probes of a
+// large lab took a third of what they cost.
+func (n *Namespace) visit(f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() { // see runOnThread
+			done <- n.visit(f)
+			runtime.UnlockOSThread()
+			return
+		}
+		home, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			done <- n.Do(f)
+			runtime.UnlockOSThread()
+			return
+		}
+		defer unix.Close(home)
+		if err = n.enter(); err != nil {
+			err = fmt.Errorf("enter namespace %s: %w", n.name, err)
+		} else {
+			err = f()
+		}
+		if unix.Setns(home, unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread()
+		}
+		done <- err
+	}()
+	return <-done
 }
 
 // enter keeps the file from being closed meanwhile: its number may be another

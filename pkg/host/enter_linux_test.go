@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -174,6 +176,46 @@ func TestDoLeavesTheProcessWhereItIs(t *testing.T) {
 	processes, err := Processes(dir)
 	require.NoError(t, err)
 	require.Empty(t, processes)
+}
+
+func TestVisitorsComeHome(t *testing.T) {
+	dir := built(t, twoVPCs())
+	ns := open(t, dir, "vpc1.ecs1")
+	own, err := inodeOf("/proc/self/ns/net")
+	require.NoError(t, err)
+	want, err := inodeOf(netnsFile(dir, "vpc1.ecs1"))
+	require.NoError(t, err)
+	refused := errors.New("refused")
+	var visitors sync.WaitGroup
+	for i := range 200 {
+		visitors.Go(func() {
+			err := ns.visit(func() error {
+				got, err := inodeOf("/proc/thread-self/ns/net")
+				if err == nil && got != want {
+					err = fmt.Errorf("in namespace %v, not %v", got, want)
+				}
+				if err == nil && i%10 == 0 {
+					err = refused
+				}
+				return err
+			})
+			if i%10 == 0 {
+				require.ErrorIs(t, err, refused)
+			} else {
+				require.NoError(t, err)
+			}
+		})
+	}
+	visitors.Wait()
+	require.Eventually(t, func() bool { // a thread of an earlier test may be on its way out
+		tasks, err := filepath.Glob("/proc/self/task/*/ns/net")
+		require.NoError(t, err)
+		require.NotEmpty(t, tasks)
+		return !slices.ContainsFunc(tasks, func(task string) bool {
+			at, err := inodeOf(task)
+			return err == nil && at != own
+		})
+	}, 10*time.Second, 10*time.Millisecond)
 }
 
 func TestDoReportsAFunctionThatDoesNotReturn(t *testing.T) {
