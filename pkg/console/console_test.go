@@ -410,6 +410,35 @@ func TestPagesHearOfEvents(t *testing.T) {
 }
 
 // However many pages ask, the lab is asked once.
+func TestAPageThatIsStillTrueIsNotSentAgain(t *testing.T) {
+	s := newSite(t)
+	ask := func(tag string) (code int, newer, body string) {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", s.url+"/o/endpoints/ep1", nil)
+		require.NoError(t, err)
+		req.Header.Set("If-None-Match", tag)
+		resp, err := s.browser.Do(req)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return resp.StatusCode, resp.Header.Get("ETag"), string(text)
+	}
+	code, tag, _ := ask(`"another"`)
+	require.Equal(t, http.StatusOK, code)
+	code, same, body := ask(tag)
+	require.Equal(t, []any{http.StatusNotModified, tag, ""}, []any{code, same, body})
+
+	s.lab.set(func(l *status.Lab) {
+		l.Endpoints = []status.Endpoint{l.Endpoints[0]}
+		l.Endpoints[0].State = "Connected"
+	})
+	s.lab.events <- control.Event{Seq: 1, Kind: control.KindConnection, Text: "it is connected"}
+	require.Eventually(t, func() bool {
+		code, newer, body := ask(tag)
+		return code == http.StatusOK && newer != tag && strings.Contains(body, "Connected</span>")
+	}, 10*time.Second, 10*time.Millisecond)
+}
+
 func TestManyPagesAskTheLabOnce(t *testing.T) {
 	s := newSite(t)
 	s.get("/")

@@ -21,8 +21,8 @@ const (
 	settle = 40 * time.Millisecond
 	// fresh is how long a copy of the lab is good where no event has come.
 	fresh = time.Second
-	// wholeEvery is how old counts of spaces may be.
-	wholeEvery = 10 * time.Second
+	// countEvery is how old counts of spaces may be.
+	countEvery = 10 * time.Second
 	// keptEvents bounds the events that pages show.
 	keptEvents = 2000
 	// mostStreams bounds the pages that follow the lab at one time.
@@ -37,7 +37,9 @@ type live struct {
 	asking     sync.Mutex // one copy is made at a time; it guards what follows
 	documented *topology.Plan
 	doc        *topofile.Document // of documented
-	counted    counted
+
+	counting sync.Mutex // as asking, of counts
+	counted  counted
 
 	mu        sync.Mutex
 	events    []control.Event
@@ -50,11 +52,13 @@ type live struct {
 	dirty     *time.Timer
 }
 
-// counted is a status with the counts of spaces.
+// counts are those of the spaces of an instance: see status.Instance.
+type counts struct{ denied, spoofed uint64 }
+
+// counted are the counts of all instances, by identifier, as they were at a time.
 type counted struct {
-	status.Lab
-	at  time.Time
-	seq uint64
+	of map[string]counts
+	at time.Time
 }
 
 // snapshot is a copy of a lab. Nobody changes it.
@@ -212,19 +216,25 @@ func (l *live) take(ctx context.Context, seq uint64) (*snapshot, error) {
 	return s, err
 }
 
-// whole is the status with the counts of spaces, no older than wholeEvery where no event
-// has come.
-func (l *live) whole(ctx context.Context) (status.Lab, error) {
-	l.asking.Lock()
-	defer l.asking.Unlock()
-	if seq := l.last(); l.counted.seq < seq || time.Since(l.counted.at) > wholeEvery {
-		all, err := l.cfg.Lab.Status(ctx)
-		if err != nil {
-			return all, err
-		}
-		l.counted = counted{all, time.Now(), seq}
+// counts are those of spaces, by the identifiers of instances, no older than countEvery: they
+// follow packets, not events, and to read them takes long in a large lab.
+func (l *live) counts(ctx context.Context) (map[string]counts, error) {
+	l.counting.Lock()
+	defer l.counting.Unlock()
+	if l.counted.of != nil && time.Since(l.counted.at) <= countEvery {
+		return l.counted.of, nil
 	}
-	return l.counted.Lab, nil
+	all, err := l.cfg.Lab.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l.counted = counted{map[string]counts{}, time.Now()}
+	for _, vpc := range all.VPCs {
+		for _, in := range vpc.Instances {
+			l.counted.of[in.ID] = counts{in.Denied, in.Spoofed}
+		}
+	}
+	return l.counted.of, nil
 }
 
 // forget lets the next page ask the lab: something was done, and its event is on the way.

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"cmp"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -80,11 +79,13 @@ func (c *Console) object(q *request) error {
 	b := objectBody{Path: path, Name: name, Kind: c.kindName(now, pattern)}
 	value := now.object(parts)
 	if instance, ok := value.(*status.Instance); ok {
-		all, err := c.live.whole(q.Context())
+		counts, err := c.live.counts(q.Context())
 		if err != nil {
 			return err
 		}
-		value = cmp.Or(instanceOf(all, instance.ID), instance)
+		with := *instance
+		with.Denied, with.Spoofed = counts[instance.ID].denied, counts[instance.ID].spoofed
+		value = &with
 	}
 	_, inFile := now.doc.Value(path)
 	if value == nil && !inFile {
@@ -244,18 +245,6 @@ func (s *snapshot) object(parts []string) any {
 		case parts[2] == "instances":
 			if i, err := s.plan.Instance(parts[1] + "/" + name); err == nil {
 				return find(vpc.Instances, func(o *status.Instance) bool { return o.ID == i.ID })
-			}
-		}
-	}
-	return nil
-}
-
-// instanceOf is the one with an identifier, nil where there is none.
-func instanceOf(now status.Lab, id string) *status.Instance {
-	for _, vpc := range now.VPCs {
-		for i := range vpc.Instances {
-			if vpc.Instances[i].ID == id {
-				return &vpc.Instances[i]
 			}
 		}
 	}

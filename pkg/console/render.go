@@ -3,8 +3,10 @@ package console
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"embed"
 	"errors"
+	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -117,7 +119,6 @@ type frame struct {
 	Title, Lab, Cloud, Region string
 	At                        string // the path of the page
 	Wide                      bool
-	Revision                  uint64
 	Gone                      string // why the lab does not answer
 	Problems                  []string
 	Done                      *done // what was just done
@@ -138,7 +139,6 @@ func (q *request) now() (*snapshot, error) { return q.c.live.now(q.Context(), fr
 func (q *request) render(code int, name, title string, body any) error {
 	f := frame{Title: title, Lab: q.c.cfg.Name, At: q.URL.Path, Body: body}
 	q.c.live.mu.Lock()
-	f.Revision = q.c.live.seq
 	if q.c.live.gone != nil {
 		f.Gone = q.c.live.gone.Error()
 	}
@@ -153,6 +153,13 @@ func (q *request) render(code int, name, title string, body any) error {
 	if err := q.c.pages[name].ExecuteTemplate(&out, "frame.html", f); err != nil {
 		q.c.cfg.Log.Error("render a page", "page", name, "error", err)
 		http.Error(q.w, "the page cannot be made: "+err.Error(), http.StatusInternalServerError)
+		return nil
+	}
+	// A page that asks again whether it is still true hears only that it is (RFC 9110, 13.1.2).
+	tag := fmt.Sprintf(`"%x"`, sha256.Sum256(out.Bytes()))
+	q.w.Header().Set("ETag", tag)
+	if code == http.StatusOK && q.Header.Get("If-None-Match") == tag {
+		q.w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
 	q.w.Header().Set("Content-Type", "text/html; charset=utf-8")

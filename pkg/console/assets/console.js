@@ -9,7 +9,7 @@
   const refusal = document.getElementById("refusal");
   if (refusal) refusal.focus();
 
-  let asking = false, again = false, timer = 0;
+  let asking = false, again = false, timer = 0, tag = "";
 
   // A browser opens few connections to one address, six over HTTP/1.1: one page has the
   // stream of events, and tells the others what it hears. Where it goes, another takes its place.
@@ -49,11 +49,16 @@
     try {
       // What was asked once, as a capture, is not asked again: another page has the lab's state.
       const from = document.querySelector("[data-once]") ? "/steps" : location.href;
-      const answer = await fetch(from, {headers: {Accept: "text/html"}});
+      const headers = {Accept: "text/html"};
+      if (tag) headers["If-None-Match"] = tag;
+      const answer = await fetch(from, {headers});
       const text = await answer.text();
-      if (answer.headers.get("Content-Type").startsWith("text/html"))
+      if (answer.status !== 304 && answer.headers.get("Content-Type").startsWith("text/html"))
         if (pressed) again = true;
-        else take(new DOMParser().parseFromString(text, "text/html"));
+        else {
+          take(new DOMParser().parseFromString(text, "text/html"));
+          tag = answer.headers.get("ETag");
+        }
     } catch { /* the console has ended, or comes back: the stream tells */ }
     asking = false;
     if (again && !pressed) { again = false; soon(); }
@@ -62,9 +67,9 @@
   const take = (fresh) => {
     for (const old of document.querySelectorAll("[data-live]")) {
       const now = fresh.getElementById(old.id);
-      if (!now || old.innerHTML === now.innerHTML) continue;
+      if (!now) continue;
       keepOpen(old, now);
-      if (old.innerHTML === now.innerHTML) continue;
+      if (old.isEqualNode(now)) continue;
       const focus = old.contains(document.activeElement) ? describe(document.activeElement) : null;
       if (old.id === "events") announce(old, now);
       become(old, now);
