@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 )
 
@@ -32,10 +33,10 @@ const timeOfACS = "2006-01-02T15:04:05Z"
 // EncodeACS writes an answer of an API of Alibaba Cloud. The error says which part of it the
 // operation does not have, which is a mistake of the program.
 func EncodeACS(op *Operation, answer M, requestID string, format Format) ([]byte, error) {
-	b := builder{}
+	b := builder{at: []string{op.Name}}
 	root := object{{"RequestId", requestID}}
 	if answer != nil {
-		parts, _ := b.structure(op.Output, reflect.ValueOf(answer), op.Name).(object)
+		parts, _ := b.structure(op.Output, reflect.ValueOf(answer)).(object)
 		root = append(root, parts...)
 	}
 	return root.write(op.Name+"Response", format), b.err
@@ -79,8 +80,9 @@ func writeJSON(b *bytes.Buffer, value any) {
 			if i > 0 {
 				b.WriteByte(',')
 			}
-			writeJSON(b, p.name)
-			b.WriteByte(':')
+			b.WriteByte('"')
+			b.WriteString(p.name)
+			b.WriteString("\":")
 			writeJSON(b, p.value)
 		}
 		b.WriteByte('}')
@@ -95,7 +97,9 @@ func writeJSON(b *bytes.Buffer, value any) {
 		b.WriteByte(']')
 	default:
 		if text, ok := v.(string); ok && isPlain(text) {
-			b.WriteString(`"` + text + `"`)
+			b.WriteByte('"')
+			b.WriteString(text)
+			b.WriteByte('"')
 			return
 		}
 		writeScalar(b, v)
@@ -140,39 +144,49 @@ func writeXML(b *bytes.Buffer, name string, value any) {
 }
 
 // builder makes objects of answers.
-type builder struct{ err error }
+type builder struct {
+	at  []string // the names of the part that it is at, from the operation on
+	err error
+}
 
+// fail says what is wrong with the part.
 func (b *builder) fail(format string, args ...any) any {
 	if b.err == nil {
-		b.err = fmt.Errorf(format, args...)
+		b.err = fmt.Errorf(strings.Join(b.at, ".")+" "+format, args...)
 	}
 	return nil
 }
 
-func (b *builder) structure(s *Shape, v reflect.Value, at string) any {
+func (b *builder) structure(s *Shape, v reflect.Value) any {
 	answer, ok := v.Interface().(M)
 	if !ok {
-		return b.fail("%s is a %s and not an M", at, v.Type())
+		return b.fail("is a %s and not an M", v.Type())
 	}
-	out := object{}
+	out, known := make(object, 0, len(answer)), 0
 	for _, m := range s.Members {
 		value, there := answer[m.Name]
 		if !there {
 			continue
 		}
-		if made := b.value(m.Shape, value, at+"."+m.Name); made != nil {
+		known++
+		b.at = append(b.at, m.Name)
+		if made := b.value(m.Shape, value); made != nil {
 			out = append(out, part{m.Answer, made})
 		}
+		b.at = b.at[:len(b.at)-1]
+	}
+	if known == len(answer) {
+		return out
 	}
 	for name := range answer {
 		if s.Member(name) == nil {
-			b.fail("%s has no %s", at, name)
+			b.fail("has no %s", name)
 		}
 	}
 	return out
 }
 
-func (b *builder) value(s *Shape, value any, at string) any {
+func (b *builder) value(s *Shape, value any) any {
 	v := reflect.ValueOf(value)
 	for v.IsValid() && v.Kind() == reflect.Pointer {
 		v = v.Elem()
@@ -182,28 +196,28 @@ func (b *builder) value(s *Shape, value any, at string) any {
 	}
 	switch s.Kind {
 	case Structure:
-		return b.structure(s, v, at)
+		return b.structure(s, v)
 	case List:
 		if v.Kind() != reflect.Slice {
-			return b.fail("%s is a %s and not a slice", at, v.Type())
+			return b.fail("is a %s and not a slice", v.Type())
 		}
-		out := list{}
+		out := make(list, 0, v.Len())
 		for i := range v.Len() {
-			out = append(out, b.value(s.Element, v.Index(i).Interface(), at))
+			out = append(out, b.value(s.Element, v.Index(i).Interface()))
 		}
 		return out
 	}
-	return b.scalar(s, v, at)
+	return b.scalar(s, v)
 }
 
 // scalar is a value of the kind that the description has: a count that clients take for a
 // text is one.
-func (b *builder) scalar(s *Shape, v reflect.Value, at string) any {
+func (b *builder) scalar(s *Shape, v reflect.Value) any {
 	number := s.Kind == Integer || s.Kind == Long || s.Kind == Double || s.Kind == Float
 	switch value := v.Interface().(type) {
 	case time.Time:
 		if s.Kind != String {
-			return b.fail("%s is a %s and not a time", at, s.Kind)
+			return b.fail("is a %s and not a time", s.Kind)
 		}
 		if value.IsZero() {
 			return ""
@@ -211,7 +225,7 @@ func (b *builder) scalar(s *Shape, v reflect.Value, at string) any {
 		return value.UTC().Format(timeOfACS)
 	case fmt.Stringer:
 		if s.Kind != String {
-			return b.fail("%s is a %s and not a text", at, s.Kind)
+			return b.fail("is a %s and not a text", s.Kind)
 		}
 		return value.String()
 	}
@@ -225,5 +239,5 @@ func (b *builder) scalar(s *Shape, v reflect.Value, at string) any {
 	case v.Kind() == reflect.Bool && s.Kind == Boolean:
 		return v.Bool()
 	}
-	return b.fail("%s is a %s and not a %s", at, s.Kind, v.Type())
+	return b.fail("is a %s and not a %s", s.Kind, v.Type())
 }
