@@ -1,6 +1,10 @@
 package dataplane
 
-import "github.com/plinksim/plinksim/pkg/packet"
+import (
+	"time"
+
+	"github.com/plinksim/plinksim/pkg/packet"
+)
 
 // A worker to which more frames come than it can judge takes them in turns: some of
 // one ENI, then some of the next, and at an ENI of one source after the other. That is
@@ -14,6 +18,11 @@ import "github.com/plinksim/plinksim/pkg/packet"
 // Shared-Memory Packet Switches", IEEE/ACM Transactions on Networking 6(2), 1998). A
 // SYN is refused long before any other frame: its sender sends it again, and it would
 // cost an answer, a session and a NAT port.
+//
+// A flood that takes all the time that is left makes the others wait for the processor, if
+// for nothing else. So while frames wait, SYNs are owed: a segment that goes on with a
+// connection pays one, a RST none, and who owes too many opens no more until time has paid.
+// A source that finishes its handshakes never owes much.
 
 const (
 	// crowdRoom is how many frames may wait: those of some 30 ms.
@@ -31,6 +40,12 @@ const (
 	// laterShare is how many frames a source may let wait for each place that is free,
 	// if they are no SYNs.
 	laterShare = 4
+	// mostOwed is how many SYNs a source may owe, and paidASecond how many of them time pays
+	// in a second. So a flood has a tenth or two of a processor.
+	mostOwed    = 1024
+	paidASecond = 4096
+	// crowdWatch is how long a crowd looks at all frames after it refused one who owed.
+	crowdWatch = time.Second
 )
 
 // crowd holds the frames that wait for a worker, and says which is next. Its memory
@@ -43,6 +58,8 @@ type crowd struct {
 	enis    []*crowdENI
 	first   *crowdENI // whose turn it is; nil where nothing waits
 	last    *crowdENI
+	now     time.Time // when it was looked at last
+	watches time.Time // until when it wants to see all frames
 }
 
 // place has a frame that waits.
@@ -64,21 +81,39 @@ type crowdENI struct {
 type crowdLine struct {
 	first, last int32
 	waiting     int
+	owed        float64   // SYNs without a segment that goes on with a connection, at a time
+	at          time.Time // that time
 }
 
 func newCrowd(room int) *crowd { return &crowd{room: room, places: make([]place, 1)} }
 
 func (c *crowd) isEmpty() bool { return c.waiting == 0 }
 
+// wants says whether frames are to go through the crowd though few wait.
+func (c *crowd) wants(now time.Time) bool {
+	c.now = now
+	return c.waiting > 0 || now.Before(c.watches)
+}
+
 // admits says whether a frame may wait: whether there is room, and its sender has no
 // more than its share of it.
 func (c *crowd) admits(f *packet.Frame) bool {
 	e := c.at(f.ENI)
-	waiting, free := e.lineOf(f).waiting, c.room-c.waiting
-	if packet.IsSYN(f.Data) {
-		return waiting < free-e.waiting
+	l, free := e.lineOf(f), c.room-c.waiting
+	if !packet.IsSYN(f.Data) {
+		return l.waiting < laterShare*free
 	}
-	return waiting < laterShare*free
+	if l.owes(c.now) >= mostOwed {
+		c.watches = c.now.Add(crowdWatch)
+		return false
+	}
+	return l.waiting < free-e.waiting
+}
+
+// owes is how many SYNs the sources of a line owe at a time.
+func (l *crowdLine) owes(now time.Time) float64 {
+	l.owed, l.at = max(0, l.owed-paidASecond*now.Sub(l.at).Seconds()), now
+	return l.owed
 }
 
 // put lets a frame wait that was admitted. Its memory stays the caller's.
@@ -100,6 +135,12 @@ func (c *crowd) put(f *packet.Frame) {
 	}
 	l.last = n
 	l.waiting++
+	switch flags := packet.GlanceTCP(f.Data); {
+	case flags&(packet.FlagSYN|packet.FlagACK) == packet.FlagSYN:
+		l.owed = l.owes(c.now) + 1
+	case flags&(packet.FlagACK|packet.FlagRST) == packet.FlagACK:
+		l.owed = max(0, l.owes(c.now)-1)
+	}
 	c.waiting++
 	if e.waiting++; e.waiting == 1 {
 		c.queue(e)

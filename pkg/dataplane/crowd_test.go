@@ -30,6 +30,31 @@ type slowCrowd struct {
 	turns   []packet.ENI   // the first one has its turn
 	taken   map[packet.ENI]int
 	line    map[packet.ENI]uint32
+	now     time.Time
+	heard   map[packet.ENI]map[uint32][]heard // what came of each line, ever
+}
+
+// heard is a SYN that is owed, or a segment that pays one.
+type heard struct {
+	at   time.Time
+	owes float64
+}
+
+// owed looks at all that came of a frame's line since the beginning.
+func (c *slowCrowd) owed(f packet.Frame) (owed float64) {
+	var before time.Time
+	for _, h := range append(c.heard[f.ENI][slowLine(f)], heard{at: c.now}) {
+		owed = max(0, owed-paidASecond*h.at.Sub(before).Seconds())
+		owed, before = max(0, owed+h.owes), h.at
+	}
+	return owed
+}
+
+func (c *slowCrowd) hear(f packet.Frame, owes float64) {
+	if c.heard[f.ENI] == nil {
+		c.heard[f.ENI] = map[uint32][]heard{}
+	}
+	c.heard[f.ENI][slowLine(f)] = append(c.heard[f.ENI][slowLine(f)], heard{c.now, owes})
 }
 
 func slowLine(f packet.Frame) uint32 { return packet.SourceHash(f.Data) >> (32 - crowdLineBits) }
@@ -45,8 +70,13 @@ func (c *slowCrowd) count(eni packet.ENI, line ...uint32) (n int) {
 
 func (c *slowCrowd) put(f packet.Frame) bool {
 	free, mine := c.room-len(c.waiting), c.count(f.ENI, slowLine(f))
-	if packet.IsSYN(f.Data) && mine+c.count(f.ENI) >= free || mine >= 4*free {
+	switch flags := f.Data[ethernetLen+ipv4Len+13]; {
+	case flags == syn && (c.owed(f) >= mostOwed || mine+c.count(f.ENI) >= free), mine >= 4*free:
 		return false
+	case flags == syn:
+		c.hear(f, 1)
+	case flags == 0x10:
+		c.hear(f, -1)
 	}
 	if c.count(f.ENI) == 0 {
 		c.turns, c.taken[f.ENI] = append(c.turns, f.ENI), 0
@@ -79,13 +109,19 @@ func TestACrowdIsWhatASlowOneIs(t *testing.T) {
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		fast := newCrowd(100)
-		slow := &slowCrowd{room: 100, taken: map[packet.ENI]int{}, line: map[packet.ENI]uint32{}}
-		refused := 0
+		slow := &slowCrowd{room: 100, taken: map[packet.ENI]int{}, line: map[packet.ENI]uint32{},
+			heard: map[packet.ENI]map[uint32][]heard{}, now: time.Unix(1, 0)}
+		refused, owing := 0, seed < 2 // where all frames are of one source, it owes too much
 		for step := range 3000 {
+			slow.now = slow.now.Add(time.Duration(rng.IntN(2)*rng.IntN(100)) * time.Microsecond)
+			require.Equal(t, len(slow.waiting) > 0 || slow.now.Before(fast.watches), fast.wants(slow.now))
 			burst := rng.IntN(12)
-			eni := packet.ENI(1 + rng.IntN(1+rng.IntN(6)))
+			eni, sources := packet.ENI(1+rng.IntN(1+rng.IntN(6))), 5
+			if owing {
+				eni, sources = 1, 1
+			}
 			for range burst {
-				f := frameFrom(eni, byte(rng.IntN(5)), uint16(step), [...]byte{syn, 0x10}[rng.IntN(2)])
+				f := frameFrom(eni, byte(rng.IntN(sources)), uint16(step), [...]byte{syn, syn, syn, 0x10, 0x14}[rng.IntN(5)])
 				admitted := fast.admits(&f)
 				if admitted {
 					fast.put(&f)
@@ -101,6 +137,7 @@ func TestACrowdIsWhatASlowOneIs(t *testing.T) {
 			require.Equal(t, len(slow.waiting), fast.waiting)
 		}
 		require.Positive(t, refused)
+		require.Equal(t, owing, !fast.watches.IsZero())
 	}
 }
 
@@ -125,6 +162,46 @@ func TestACrowdRefusesTheOneWhoFloods(t *testing.T) {
 	require.Equal(t, 10, let(4, 1, syn, 10), "there is always room for a sender of which nothing waits")
 	require.Equal(t, 10, let(5, 1, 0x10, 10))
 	require.LessOrEqual(t, c.waiting, 900)
+}
+
+// Of SYNs that nothing follows, so many are let in at once and so many a second; a source
+// that goes on with its connections opens what it likes.
+func TestACrowdLetsAFloodOpenLittle(t *testing.T) {
+	const second = 56_000
+	for _, tt := range []struct {
+		name    string
+		after   byte // each SYN comes this segment
+		most    int
+		watches bool
+	}{
+		{"SYNs alone", 0, mostOwed + 10*paidASecond, true},
+		{"SYNs, and the resets of what answers them", 0x04, mostOwed + 10*paidASecond, true},
+		{"resets that acknowledge", 0x14, mostOwed + 10*paidASecond, true},
+		{"handshakes", 0x10, 10 * second, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, now, admitted := newCrowd(crowdRoom), time.Unix(1, 0), 0
+			var frames [2]packet.Frame
+			for i := range 10 * second {
+				now = now.Add(time.Second / second)
+				c.wants(now)
+				f := frameFrom(1, 1, uint16(i), syn)
+				if c.admits(&f) {
+					c.put(&f)
+					admitted++
+				}
+				if after := frameFrom(1, 1, uint16(i), tt.after); tt.after != 0 && c.admits(&after) {
+					c.put(&after)
+				}
+				c.take(frames[:])
+			}
+			require.InDelta(t, tt.most, admitted, 2)
+			require.Equal(t, tt.watches, c.wants(now), "whether frames go through it though none waits")
+			other := frameFrom(1, 2, 1, syn)
+			require.True(t, c.admits(&other), "another source of the ENI")
+			require.False(t, c.wants(now.Add(crowdWatch)))
+		})
+	}
 }
 
 // testCrowd lets many frames wait at one ENI and few at the other.
@@ -228,6 +305,7 @@ func TestAFloodThatIsTooMuchCostsTheOthersNothing(t *testing.T) {
 			f.memory.Inject(packet.Frame{ENI: honestENI, Data: tcpFrame(src, endpoint, syn, nil)})
 		}
 		for range 3 {
+			f.memory.Wake() // it waits for no frame where all were refused
 			n, err := f.memory.Read(frames[:])
 			require.NoError(t, err)
 			require.NoError(t, f.engine.work(frames[:n]))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/plinksim/plinksim/pkg/packet"
 )
@@ -103,7 +104,7 @@ func (m *Memory) tryRead(frames []packet.Frame, first bool) (n int, done bool, e
 		signal(m.ready) // for a second reader
 		return 0, true, errMemoryClosed
 	}
-	if m.crowd.isEmpty() && len(m.injected) <= Burst {
+	if !m.crowd.wants(time.Now()) && len(m.injected) <= Burst {
 		n = copy(frames, m.injected)
 		m.injected = m.injected[n:]
 	} else {

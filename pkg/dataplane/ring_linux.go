@@ -278,7 +278,7 @@ func (r *Ring) giveBack() {
 // collect takes the frames that are there: in the order in which they came, unless
 // that are so many that the ENIs take turns.
 func (r *Ring) collect(frames []packet.Frame) (n int) {
-	if r.crowd.isEmpty() && !r.slots.filled(Burst) {
+	if !r.crowd.wants(time.Now()) && !r.slots.filled(Burst) {
 		return r.fromRing(frames)
 	}
 	r.sort()

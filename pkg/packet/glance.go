@@ -2,12 +2,14 @@ package packet
 
 import "encoding/binary"
 
-// IsSYN says at a glance whether data is the TCP segment that opens a connection, well
-// formed or not. Behind extension headers of IPv6 it sees none, nor in fragments but
-// the first.
-func IsSYN(data []byte) bool {
+// IsSYN says at a glance whether data is the TCP segment that opens a connection: see GlanceTCP.
+func IsSYN(data []byte) bool { return GlanceTCP(data)&(FlagSYN|FlagACK) == FlagSYN }
+
+// GlanceTCP are the flags of a TCP segment, well formed or not, and 0 where data is none.
+// Behind extension headers of IPv6 it sees none, nor in fragments but the first.
+func GlanceTCP(data []byte) (flags uint8) {
 	if len(data) < L3+ipv4HeaderLen+tcpHeaderLen {
-		return false
+		return 0
 	}
 	h := data[L3:]
 	var protocol uint8
@@ -16,12 +18,15 @@ func IsSYN(data []byte) bool {
 	case EtherTypeIPv4:
 		protocol, at = h[ipv4Protocol], int(h[ipv4Version]&0x0f)*4
 		if binary.BigEndian.Uint16(h[ipv4Fragment:])&0x1fff != 0 {
-			return false
+			return 0
 		}
 	case EtherTypeIPv6:
 		protocol, at = h[ipv6NextHeader], ipv6HeaderLen
 	}
-	return protocol == ProtocolTCP && at+tcpFlags < len(h) && h[at+tcpFlags]&(FlagSYN|FlagACK) == FlagSYN
+	if protocol != ProtocolTCP || at+tcpFlags >= len(h) {
+		return 0
+	}
+	return h[at+tcpFlags]
 }
 
 // SourceHash is a number that depends on the source address of the frame data alone,
