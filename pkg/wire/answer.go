@@ -6,7 +6,6 @@ import (
 	"encoding/xml"
 	"fmt"
 	"reflect"
-	"strings"
 	"time"
 )
 
@@ -33,7 +32,7 @@ const timeOfACS = "2006-01-02T15:04:05Z"
 // EncodeACS writes an answer of an API of Alibaba Cloud. The error says which part of it the
 // operation does not have, which is a mistake of the program.
 func EncodeACS(op *Operation, answer M, requestID string, format Format) ([]byte, error) {
-	b := builder{at: []string{op.Name}}
+	b := builder{walk{at: []string{op.Name}}}
 	root := object{{"RequestId", requestID}}
 	if answer != nil {
 		parts, _ := b.structure(op.Output, reflect.ValueOf(answer)).(object)
@@ -144,44 +143,22 @@ func writeXML(b *bytes.Buffer, name string, value any) {
 }
 
 // builder makes objects of answers.
-type builder struct {
-	at  []string // the names of the part that it is at, from the operation on
-	err error
-}
+type builder struct{ walk }
 
-// fail says what is wrong with the part.
+// fail is that of walk, and the value of a part that is wrong.
 func (b *builder) fail(format string, args ...any) any {
-	if b.err == nil {
-		b.err = fmt.Errorf(strings.Join(b.at, ".")+" "+format, args...)
-	}
+	b.walk.fail(format, args...)
 	return nil
 }
 
 func (b *builder) structure(s *Shape, v reflect.Value) any {
-	answer, ok := v.Interface().(M)
-	if !ok {
-		return b.fail("is a %s and not an M", v.Type())
-	}
-	out, known := make(object, 0, len(answer)), 0
-	for _, m := range s.Members {
-		value, there := answer[m.Name]
-		if !there {
-			continue
-		}
-		known++
-		b.at = append(b.at, m.Name)
+	out := object{}
+	if !b.members(s, v, func(m *Member, value any) {
 		if made := b.value(m.Shape, value); made != nil {
 			out = append(out, part{m.Answer, made})
 		}
-		b.at = b.at[:len(b.at)-1]
-	}
-	if known == len(answer) {
-		return out
-	}
-	for name := range answer {
-		if s.Member(name) == nil {
-			b.fail("has no %s", name)
-		}
+	}) {
+		return nil
 	}
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -21,8 +22,8 @@ type Rendered string
 // is the member of the answer that has the list.
 func Render(op *Operation, list string, element M) (Rendered, error) {
 	m := op.Output.Member(list)
-	e := encoder{}
-	e.member(m.Shape.Element, m.Shape.Item, element, op.Name+"."+list)
+	e := encoder{walk: walk{at: []string{op.Name, list}}}
+	e.member(m.Shape.Element, m.Shape.Item, element)
 	return Rendered(e.b.String()), e.err
 }
 
@@ -32,7 +33,7 @@ const TimeFormat = "2006-01-02T15:04:05.000Z"
 // Encode writes an answer. The error says which part of it the operation does not
 // have, which is a mistake of the program.
 func Encode(op *Operation, answer M, requestID string) ([]byte, error) {
-	e := encoder{}
+	e := encoder{walk: walk{at: []string{op.Name}}}
 	e.b.Grow(sizeOf(answer))
 	e.b.WriteString(xml.Header)
 	fmt.Fprintf(&e.b, `<%sResponse xmlns="%s">`, op.Name, op.Service.Namespace)
@@ -45,7 +46,7 @@ func Encode(op *Operation, answer M, requestID string) ([]byte, error) {
 		if op.Output == nil {
 			element(&e.b, "return", "true")
 		}
-		e.structure(output, reflect.ValueOf(answer), op.Name)
+		e.structure(output, reflect.ValueOf(answer))
 	} else {
 		// Clients miss the wrapper even of an empty answer.
 		wrapper := op.wrapper
@@ -53,7 +54,7 @@ func Encode(op *Operation, answer M, requestID string) ([]byte, error) {
 			wrapper = op.Name + "Result"
 		}
 		e.b.WriteString("<" + wrapper + ">")
-		e.structure(output, reflect.ValueOf(answer), op.Name)
+		e.structure(output, reflect.ValueOf(answer))
 		e.b.WriteString("</" + wrapper + "><ResponseMetadata>")
 		element(&e.b, "RequestId", requestID)
 		e.b.WriteString("</ResponseMetadata>")
@@ -74,43 +75,61 @@ func sizeOf(answer M) int {
 	return size
 }
 
-type encoder struct {
-	b   bytes.Buffer
-	err error
+// walk goes through an answer beside its description.
+type walk struct {
+	at  []string // the names of the part that it is at, from the operation on
+	err error    // the first thing that is wrong
 }
 
-func (e *encoder) fail(format string, args ...any) {
-	if e.err == nil {
-		e.err = fmt.Errorf(format, args...)
+// fail says what is wrong with the part.
+func (w *walk) fail(format string, args ...any) {
+	if w.err == nil {
+		w.err = fmt.Errorf(strings.Join(w.at, ".")+" "+format, args...)
 	}
 }
 
-func (e *encoder) structure(s *Shape, v reflect.Value, at string) {
+// members visits what a structure has, in the order of its description. It is false where
+// the part is none.
+func (w *walk) members(s *Shape, v reflect.Value, visit func(m *Member, value any)) bool {
 	answer, ok := v.Interface().(M)
 	if !ok {
-		e.fail("%s is a %s and not an M", at, v.Type())
-		return
+		w.fail("is a %s and not an M", v.Type())
+		return false
 	}
-	written := 0
-	for _, m := range s.Members {
+	visited := 0
+	for i := range s.Members {
+		m := &s.Members[i]
 		value, there := answer[m.Name]
 		if !there {
 			continue
 		}
-		written++
-		e.member(m.Shape, m.Answer, value, at+"."+m.Name)
+		visited++
+		w.at = append(w.at, m.Name)
+		visit(m, value)
+		w.at = w.at[:len(w.at)-1]
 	}
-	if written == len(answer) {
-		return
+	if visited == len(answer) {
+		return true
 	}
 	for name := range answer {
 		if s.Member(name) == nil {
-			e.fail("%s has no %s", at, name)
+			w.fail("has no %s", name)
 		}
 	}
+	return true
 }
 
-func (e *encoder) member(s *Shape, name string, value any, at string) {
+// encoder writes answers of AWS.
+type encoder struct {
+	walk
+	b bytes.Buffer
+}
+
+func (e *encoder) structure(s *Shape, v reflect.Value) {
+	e.members(s, v, func(m *Member, value any) { e.member(m.Shape, m.Answer, value) })
+}
+
+func (e *encoder) member(s *Shape, name string, value any) {
 	v := reflect.ValueOf(value)
 	for v.IsValid() && v.Kind() == reflect.Pointer {
 		v = v.Elem()
@@ -121,11 +140,11 @@ func (e *encoder) member(s *Shape, name string, value any, at string) {
 	switch s.Kind {
 	case Structure:
 		e.b.WriteString("<" + name + ">")
-		e.structure(s, v, at)
+		e.structure(s, v)
 		e.b.WriteString("</" + name + ">")
 	case List:
 		if v.Kind() != reflect.Slice {
-			e.fail("%s is a %s and not a slice", at, v.Type())
+			e.fail("is a %s and not a slice", v.Type())
 			return
 		}
 		e.b.WriteString("<" + name + ">")
@@ -137,20 +156,20 @@ func (e *encoder) member(s *Shape, name string, value any, at string) {
 			return
 		}
 		for i := range v.Len() {
-			e.member(s.Element, s.Item, v.Index(i).Interface(), at)
+			e.member(s.Element, s.Item, v.Index(i).Interface())
 		}
 		e.b.WriteString("</" + name + ">")
 	default:
-		e.scalar(s, name, v, at)
+		e.scalar(s, name, v)
 	}
 }
 
-func (e *encoder) scalar(s *Shape, name string, v reflect.Value, at string) {
+func (e *encoder) scalar(s *Shape, name string, v reflect.Value) {
 	text := ""
 	switch value := v.Interface().(type) {
 	case time.Time:
 		if s.Kind != Timestamp {
-			e.fail("%s is a %s and not a time", at, s.Kind)
+			e.fail("is a %s and not a time", s.Kind)
 		}
 		if value.IsZero() {
 			return
@@ -171,7 +190,7 @@ func (e *encoder) scalar(s *Shape, name string, v reflect.Value, at string) {
 		case v.Kind() == reflect.Bool && s.Kind == Boolean:
 			text = strconv.FormatBool(v.Bool())
 		default:
-			e.fail("%s is a %s and not a %s", at, s.Kind, v.Type())
+			e.fail("is a %s and not a %s", s.Kind, v.Type())
 		}
 	}
 	element(&e.b, name, text)
