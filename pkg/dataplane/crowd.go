@@ -89,7 +89,8 @@ func newCrowd(room int) *crowd { return &crowd{room: room, places: make([]place,
 
 func (c *crowd) isEmpty() bool { return c.waiting == 0 }
 
-// wants says whether frames are to go through the crowd though few wait.
+// wants looks at the clock for what is asked until the next time, and says whether frames are
+// to go through the crowd though few of them are there.
 func (c *crowd) wants(now time.Time) bool {
 	c.now = now
 	return c.waiting > 0 || now.Before(c.watches)
@@ -103,16 +104,18 @@ func (c *crowd) admits(f *packet.Frame) bool {
 	if !packet.IsSYN(f.Data) {
 		return l.waiting < laterShare*free
 	}
-	if l.owes(c.now) >= mostOwed {
+	if l.owe(c.now, 0) >= mostOwed {
 		c.watches = c.now.Add(crowdWatch)
 		return false
 	}
 	return l.waiting < free-e.waiting
 }
 
-// owes is how many SYNs the sources of a line owe at a time.
-func (l *crowdLine) owes(now time.Time) float64 {
-	l.owed, l.at = max(0, l.owed-paidASecond*now.Sub(l.at).Seconds()), now
+// owe adds to the SYNs that the sources of a line owe at a time, and returns how many these
+// are then.
+func (l *crowdLine) owe(now time.Time, more float64) float64 {
+	left := max(0, l.owed-paidASecond*now.Sub(l.at).Seconds())
+	l.owed, l.at = max(0, left+more), now
 	return l.owed
 }
 
@@ -137,9 +140,9 @@ func (c *crowd) put(f *packet.Frame) {
 	l.waiting++
 	switch flags := packet.GlanceTCP(f.Data); {
 	case flags&(packet.FlagSYN|packet.FlagACK) == packet.FlagSYN:
-		l.owed = l.owes(c.now) + 1
+		l.owe(c.now, 1)
 	case flags&(packet.FlagACK|packet.FlagRST) == packet.FlagACK:
-		l.owed = max(0, l.owes(c.now)-1)
+		l.owe(c.now, -1)
 	}
 	c.waiting++
 	if e.waiting++; e.waiting == 1 {
