@@ -54,7 +54,8 @@ type Record struct {
 	unsaved bool
 }
 
-// entries are values with their texts, so that a save writes anew only what has changed.
+// entries keep each value together with its JSON text. A save joins the texts, and only values
+// that were set since the last save had to be turned into text.
 type entries[T any] map[string]entry[T]
 
 type entry[T any] struct {

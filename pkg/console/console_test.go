@@ -409,7 +409,6 @@ func TestPagesHearOfEvents(t *testing.T) {
 	require.Contains(t, page, "ep1 is Connected")
 }
 
-// However many pages ask, the lab is asked once.
 func TestAPageThatIsStillTrueIsNotSentAgain(t *testing.T) {
 	s := newSite(t)
 	ask := func(tag string) (code int, newer, body string) {
@@ -439,6 +438,7 @@ func TestAPageThatIsStillTrueIsNotSentAgain(t *testing.T) {
 	}, 10*time.Second, 10*time.Millisecond)
 }
 
+// However many pages ask, the lab is asked once.
 func TestManyPagesAskTheLabOnce(t *testing.T) {
 	s := newSite(t)
 	s.get("/")

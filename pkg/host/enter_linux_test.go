@@ -148,25 +148,29 @@ func TestListenRefusesNames(t *testing.T) {
 	require.ErrorContains(t, err, "localhost:80 is not an IP address and a port")
 }
 
+// threadIsIn gives a function that says whether its thread is in a namespace.
+func threadIsIn(t *testing.T, dir, name string) func() error {
+	t.Helper()
+	want, err := inodeOf(netnsFile(dir, name))
+	require.NoError(t, err)
+	return func() error {
+		got, err := inodeOf("/proc/thread-self/ns/net")
+		if err == nil && got != want {
+			err = fmt.Errorf("in namespace %v, not %v", got, want)
+		}
+		return err
+	}
+}
+
 func TestDoLeavesTheProcessWhereItIs(t *testing.T) {
 	dir := built(t, twoVPCs())
 	ns := open(t, dir, "vpc1.ecs1")
 	own, err := inodeOf("/proc/self/ns/net")
 	require.NoError(t, err)
-	want, err := inodeOf(netnsFile(dir, "vpc1.ecs1"))
-	require.NoError(t, err)
+	isThere := threadIsIn(t, dir, "vpc1.ecs1")
 	var wait sync.WaitGroup
 	for range 200 {
-		wait.Go(func() {
-			err := ns.Do(func() error {
-				got, err := inodeOf("/proc/thread-self/ns/net")
-				if err == nil && got != want {
-					err = fmt.Errorf("in namespace %v, not %v", got, want)
-				}
-				return err
-			})
-			require.NoError(t, err)
-		})
+		wait.Go(func() { require.NoError(t, ns.Do(isThere)) })
 	}
 	wait.Wait()
 	// /proc/self shows the main thread, which must never have moved.
@@ -183,27 +187,16 @@ func TestVisitorsComeHome(t *testing.T) {
 	ns := open(t, dir, "vpc1.ecs1")
 	own, err := inodeOf("/proc/self/ns/net")
 	require.NoError(t, err)
-	want, err := inodeOf(netnsFile(dir, "vpc1.ecs1"))
-	require.NoError(t, err)
-	refused := errors.New("refused")
+	isThere, refused := threadIsIn(t, dir, "vpc1.ecs1"), errors.New("refused")
 	var visitors sync.WaitGroup
 	for i := range 200 {
 		visitors.Go(func() {
-			err := ns.visit(func() error {
-				got, err := inodeOf("/proc/thread-self/ns/net")
-				if err == nil && got != want {
-					err = fmt.Errorf("in namespace %v, not %v", got, want)
-				}
-				if err == nil && i%10 == 0 {
-					err = refused
-				}
-				return err
-			})
-			if i%10 == 0 {
-				require.ErrorIs(t, err, refused)
-			} else {
-				require.NoError(t, err)
+			if i%10 > 0 {
+				require.NoError(t, ns.visit(isThere))
+				return
 			}
+			err := ns.visit(func() error { return errors.Join(isThere(), refused) })
+			require.Equal(t, errors.Join(refused), err)
 		})
 	}
 	visitors.Wait()
